@@ -1,0 +1,70 @@
+package kv
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Batch gathers many writes into few transactions: much faster than a Put for
+// each, but not atomic as a whole; part of it may be on disk before Flush. A
+// Batch is for one goroutine.
+type Batch struct {
+	table *Table
+	wb    *badger.WriteBatch
+	err   error // why wb could not be had
+}
+
+// Batch begins a batch of writes. Flush or Cancel ends it; Cancel after Flush
+// does nothing, so that it can be deferred.
+func (t *Table) Batch() *Batch {
+	b := &Batch{table: t}
+	if b.err = t.db.enter(); b.err != nil {
+		return b
+	}
+	defer t.db.users.Done()
+	b.wb = t.db.badger.NewWriteBatch()
+	// Each pending transaction holds up to 1.2 MB; Badger's 16 of them would
+	// take as much memory as all the rest.
+	b.wb.SetMaxPendingTxns(2)
+	return b
+}
+
+// Put adds a copy of a row. A later write of the same key wins.
+func (b *Batch) Put(key, value []byte) error {
+	if err := checkValue(value); err != nil {
+		return b.table.fault(rowFault("writing", key, err))
+	}
+	return b.do(func() error { return b.wb.Set(b.table.key(key), bytes.Clone(value)) })
+}
+
+// Delete adds the removal of key; a missing key is no error.
+func (b *Batch) Delete(key []byte) error {
+	return b.do(func() error { return b.wb.Delete(b.table.key(key)) })
+}
+
+// Flush writes what is left. When it has returned nil, all rows of the batch
+// outlive the process.
+func (b *Batch) Flush() error { return b.do(b.wb.Flush) }
+
+// Cancel gives up what is not yet written.
+func (b *Batch) Cancel() {
+	// A database closed by now has nothing left to cancel.
+	_ = b.do(func() error { b.wb.Cancel(); return nil })
+}
+
+func (b *Batch) do(fn func() error) error {
+	err := b.err
+	if err == nil {
+		err = b.table.db.enter()
+	}
+	if err == nil {
+		defer b.table.db.users.Done()
+		err = fn()
+	}
+	if err != nil {
+		return b.table.fault(fmt.Errorf("writing a batch: %w", err))
+	}
+	return nil
+}

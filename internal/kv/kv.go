@@ -1,0 +1,217 @@
+// Package kv is the one Badger database of a box: opened once, and split into
+// tables that share nothing but the file handles.
+//
+// It stands on Badger v4 and holds metadata only (sizes, catalog rows, the
+// ledger, DHT records), never the bytes of a file. A table is a key prefix; a
+// Datastore is the same under go-datastore's interface, for libp2p.
+//
+// A write that has returned survives the death of the process, kill -9
+// included, because Badger's log is a shared memory map that the kernel owns;
+// only Sync makes it survive a power cut. Memory is bounded by the options
+// here and does not grow with the number of rows. Badger writes through
+// memory maps of sparse files, so the volume must never run full: the kernel
+// answers such a write with SIGBUS, not with an error.
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// gcEvery is the time between two looks for space to reclaim. A look that
+// finds nothing reads no data.
+const gcEvery = 10 * time.Minute
+
+// DB is an open database. Its methods, and those of what it hands out, may be
+// called from several goroutines; after Close they return an error wrapping
+// fs.ErrClosed.
+type DB struct {
+	dir    string
+	log    *slog.Logger
+	badger *badger.DB
+	lock   *os.File // holds the flock on dir
+
+	mu     sync.Mutex
+	closed bool           // guarded by mu
+	users  sync.WaitGroup // calls in progress; Add only under mu, while not closed
+}
+
+// Open opens or makes the database in dir. A directory that another process
+// (or another DB of this one) holds gives an error wrapping ErrLocked.
+// Messages of Badger go to log: its faults as warnings, the rest for debugging.
+func Open(dir string, log *slog.Logger) (*DB, error) {
+	return open(badgerOptions(dir, log), log)
+}
+
+func open(opt badger.Options, log *slog.Logger) (*DB, error) {
+	lock, err := lockDir(opt.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening database: %w", err)
+	}
+	b, err := badger.Open(opt)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("opening database %s: %w", opt.Dir, err)
+	}
+	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock}, nil
+}
+
+// badgerOptions is tuned for a small machine. Badger has one memtable on the
+// heap, and up to NumMemtables+2 while it writes faster than the disk does,
+// each about a third larger than MemTableSize; table indices and blocks are read in place from memory maps,
+// which the kernel drops when it needs the room. That needs tables without
+// compression, and then Badger wants no block cache and no index cache.
+func badgerOptions(dir string, log *slog.Logger) badger.Options {
+	opt := badger.DefaultOptions(dir).
+		WithLogger(badgerLog{log}).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0).
+		WithNumCompactors(2). // the least Badger accepts
+		// Rows are small: what is larger than this is kept out of the tables,
+		// so that compaction does not copy it again and again.
+		WithValueThreshold(16 << 10).
+		WithValueLogFileSize(64 << 20).
+		WithSyncWrites(false).
+		// Every caller is the only writer of its rows, so that transactions
+		// cannot conflict and the bookkeeping for it is waste.
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false).
+		// lockDir takes the lock that Badger would: Badger's error for a
+		// directory in use cannot be told from others but by its text.
+		WithBypassLockGuard(true)
+	// Tables of 1 MB at every level. Compaction builds ten or so at once, each
+	// in a buffer of twice the size; Badger's 2 MB, doubled at each level down,
+	// made that most of the memory. The price is an open file for each MB.
+	opt.BaseTableSize = 1 << 20
+	opt.TableSizeMultiplier = 1
+	return opt
+}
+
+// Close ends the use of the database. It waits for calls in progress and
+// writes what is in memory to the disk. A second Close does nothing.
+func (db *DB) Close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	db.mu.Unlock()
+	db.users.Wait()
+	err := db.badger.Close()
+	if err := errors.Join(err, db.lock.Close()); err != nil {
+		return fmt.Errorf("closing database %s: %w", db.dir, err)
+	}
+	return nil
+}
+
+// enter announces a call that uses Badger, which must not be touched once it
+// is closed: its files are unmapped then. Each enter without an error needs a
+// db.users.Done.
+func (db *DB) enter() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return fmt.Errorf("database %s: %w", db.dir, fs.ErrClosed)
+	}
+	db.users.Add(1)
+	return nil
+}
+
+// view runs fn in a read-only transaction: it sees one state of the database.
+func (db *DB) view(fn func(txn *badger.Txn) error) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.users.Done()
+	return db.badger.View(fn)
+}
+
+// update runs fn in a transaction that is written as a whole or not at all.
+func (db *DB) update(fn func(txn *badger.Txn) error) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.users.Done()
+	return db.badger.Update(fn)
+}
+
+// Run reclaims space until ctx ends, then returns nil.
+func (db *DB) Run(ctx context.Context) error {
+	tick := time.NewTicker(gcEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := db.reclaim(ctx); err != nil {
+			// Space not reclaimed now may be the next time: no reason to
+			// stop the box.
+			db.log.Warn("reclaiming database space", "error", err)
+		}
+	}
+}
+
+// reclaim rewrites value log files of which at least half is dead.
+func (db *DB) reclaim(ctx context.Context) error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.users.Done()
+	for ctx.Err() == nil {
+		// Each call deals with one file at most.
+		err := db.badger.RunValueLogGC(0.5)
+		if errors.Is(err, badger.ErrNoRewrite) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sync makes all finished writes survive a power cut. A killed process loses
+// none anyway.
+func (db *DB) Sync() error {
+	if err := db.enter(); err != nil {
+		return err
+	}
+	defer db.users.Done()
+	if err := db.badger.Sync(); err != nil {
+		return fmt.Errorf("syncing database %s: %w", db.dir, err)
+	}
+	return nil
+}
+
+// badgerLog hands Badger's messages to slog. Badger's Info tells of every
+// table it opens, which an operator need not read.
+type badgerLog struct{ log *slog.Logger }
+
+var _ badger.Logger = badgerLog{}
+
+func (l badgerLog) Errorf(format string, args ...any)   { l.print(slog.LevelWarn, format, args) }
+func (l badgerLog) Warningf(format string, args ...any) { l.print(slog.LevelWarn, format, args) }
+func (l badgerLog) Infof(format string, args ...any)    { l.print(slog.LevelDebug, format, args) }
+func (l badgerLog) Debugf(format string, args ...any)   { l.print(slog.LevelDebug, format, args) }
+
+func (l badgerLog) print(level slog.Level, format string, args []any) {
+	// Badger calls Debugf for each write: do not format for nobody.
+	if ctx := context.Background(); l.log.Enabled(ctx, level) {
+		l.log.Log(ctx, level, "badger", "message", fmt.Sprintf(format, args...))
+	}
+}
