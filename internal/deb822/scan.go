@@ -1,0 +1,246 @@
+package deb822
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+)
+
+const (
+	// maxLine bounds a line that is kept, in bytes. The longest lines of real
+	// indices are the dependencies of metapackages, tens of kilobytes, and
+	// are not needed here.
+	maxLine = 64 << 10
+	// maxName bounds the name of a field that a reader knows, and what is
+	// kept of a line that is too long.
+	maxName = 64
+)
+
+// A field is one bit, so that a reader can name the ones it wants as a set.
+type field uint32
+
+const (
+	fPackage field = 1 << iota
+	fVersion
+	fArchitecture
+	fFilename
+	fSize
+	fSHA256
+	fDirectory
+	fChecksums
+	fOrigin
+	fLabel
+	fSuite
+	fCodename
+	fDate
+	fValidUntil
+	fByHash
+	fComponents
+	fArchitectures
+	fOtherList // files by another hash than SHA-256
+	fDownload
+	stanzaEnd
+)
+
+// lookup returns the field of a name in lower case, zero if nothing reads it.
+func lookup(name []byte) field {
+	switch string(name) {
+	case "package":
+		return fPackage
+	case "version":
+		return fVersion
+	case "architecture":
+		return fArchitecture
+	case "filename":
+		return fFilename
+	case "size":
+		return fSize
+	case "sha256":
+		return fSHA256
+	case "directory":
+		return fDirectory
+	case "checksums-sha256":
+		return fChecksums
+	case "origin":
+		return fOrigin
+	case "label":
+		return fLabel
+	case "suite":
+		return fSuite
+	case "codename":
+		return fCodename
+	case "date":
+		return fDate
+	case "valid-until":
+		return fValidUntil
+	case "acquire-by-hash":
+		return fByHash
+	case "components":
+		return fComponents
+	case "architectures":
+		return fArchitectures
+	case "md5sum", "sha1", "sha512":
+		return fOtherList
+	case "sha256-download", "x-unmerged-sha256-download":
+		return fDownload
+	}
+	return 0
+}
+
+// lines reads lines of any length in a buffer of maxLine bytes.
+type lines struct {
+	buf  *bufio.Reader
+	n    int // number of the line last read, from 1
+	head [maxName]byte
+}
+
+func newLines(r io.Reader) *lines {
+	return &lines{buf: bufio.NewReaderSize(r, maxLine)}
+}
+
+// next returns a line without its end, valid until the following call. Of a
+// line that does not fit only the head is returned, and cut is set. The error
+// is io.EOF after the last line; any other names the line.
+func (l *lines) next() (line []byte, cut bool, err error) {
+	l.n++
+	line, err = l.buf.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		cut = true
+		line = l.head[:copy(l.head[:], line)]
+		for err == bufio.ErrBufferFull {
+			_, err = l.buf.ReadSlice('\n')
+		}
+	}
+	if err == io.EOF && len(line) > 0 {
+		err = nil // the last line may lack its end
+	}
+	if err == io.EOF {
+		return nil, false, io.EOF
+	}
+	if err != nil {
+		return nil, false, l.fault(err)
+	}
+	if !cut {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+	}
+	return line, cut, nil
+}
+
+func (l *lines) fault(err error) error { return fmt.Errorf("line %d: %w", l.n, err) }
+
+// A token is one line of a wanted field, or the end of a stanza.
+type token struct {
+	field  field
+	folded bool   // the line goes on with the field of an earlier one
+	value  []byte // without white space around it; valid until the next token
+	line   int
+}
+
+// scanner turns lines into tokens.
+type scanner struct {
+	*lines
+	want field // the set of fields to return
+	open bool  // inside a stanza
+	cur  field // what a folded line belongs to; zero if not wanted
+}
+
+// tokens yields the tokens of the wanted fields and of the ends of stanzas,
+// and stops after the first error.
+func tokens(r io.Reader, want field) iter.Seq2[token, error] {
+	return func(yield func(token, error) bool) {
+		s := scanner{lines: newLines(r), want: want}
+		for {
+			line, cut, err := s.next()
+			if err == io.EOF {
+				if s.open {
+					yield(token{field: stanzaEnd, line: s.n}, nil)
+				}
+				return
+			}
+			var t token
+			if err == nil {
+				t, err = s.accept(line, cut)
+			}
+			if err != nil {
+				yield(token{}, err)
+				return
+			}
+			if t.field != 0 && !yield(t, nil) {
+				return
+			}
+		}
+	}
+}
+
+// accept returns the token of a line, with no field if nobody wants it.
+func (s *scanner) accept(line []byte, cut bool) (token, error) {
+	t := token{line: s.n, value: trim(line)}
+	switch {
+	case len(t.value) == 0 && !cut:
+		if s.open {
+			t.field = stanzaEnd
+		}
+		s.open, s.cur = false, 0
+		return t, nil
+	case line[0] == '#':
+		return token{}, nil
+	case line[0] == ' ' || line[0] == '\t':
+		if !s.open {
+			return token{}, s.fault(errors.New("a folded line without a field"))
+		}
+		t.folded = true
+	default:
+		name, value, ok := split(line)
+		if !ok {
+			return token{}, s.fault(fmt.Errorf("%.40q is no field of the control format", line))
+		}
+		s.open, s.cur, t.value = true, name&s.want, value
+	}
+	t.field = s.cur
+	if cut && t.field != 0 {
+		return token{}, s.fault(fmt.Errorf("longer than %d bytes", maxLine))
+	}
+	return t, nil
+}
+
+// split parts "Name: value". Names are of any case and consist of the
+// printable ASCII characters but the colon (Debian Policy 5.1).
+func split(line []byte) (f field, value []byte, ok bool) {
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 || line[0] == '-' {
+		return 0, nil, false
+	}
+	var lower [maxName]byte
+	for i, c := range line[:colon] {
+		if c <= ' ' || c > '~' {
+			return 0, nil, false
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if i < maxName {
+			lower[i] = c
+		}
+	}
+	if colon <= maxName {
+		f = lookup(lower[:colon])
+	}
+	return f, trim(line[colon+1:]), true
+}
+
+// trim cuts blanks off both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && blank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && blank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }

@@ -1,0 +1,94 @@
+package deb822
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+)
+
+const sourceFields = fPackage | fVersion | fDirectory | fChecksums
+
+// maxStanzaFiles bounds the files of one source package. They wait for the
+// Directory, which may come after them. The largest in Debian have some 50.
+const maxStanzaFiles = 4096
+
+// source gathers one stanza of a Sources index.
+type source struct {
+	pkg, version, dir string
+
+	files []listed // their names are parts of names
+	names []byte
+	path  []byte // scratch
+}
+
+func (s *source) set(t token) error {
+	switch t.field {
+	case fPackage:
+		s.pkg = string(printable(t.value))
+	case fVersion:
+		s.version = string(printable(t.value))
+	case fDirectory:
+		s.dir = strings.TrimRight(string(t.value), "/")
+		if s.dir == "" && len(t.value) > 0 {
+			s.dir = "/" // absolute, and refused as such
+		}
+	case fChecksums:
+		e, ok := parseListed(t.value)
+		if !ok || len(e.name) > maxPath {
+			return nil
+		}
+		if len(s.files) == maxStanzaFiles {
+			return fmt.Errorf("a source package of more than %d files", maxStanzaFiles)
+		}
+		from := len(s.names)
+		s.names = append(s.names, e.name...)
+		e.name = s.names[from:] // stays good when names moves on
+		s.files = append(s.files, e)
+	}
+	return nil
+}
+
+// each yields the files of the stanza and reports whether to go on.
+func (s *source) each(yield func(File, error) bool) bool {
+	for _, e := range s.files {
+		if s.dir != "" { // else the archive's root, as in a flat archive
+			s.path = append(s.path[:0], s.dir...)
+			s.path = append(s.path, '/')
+			s.path = append(s.path, e.name...)
+			e.name = s.path
+		}
+		f, ok := e.file()
+		f.Package, f.Version, f.Architecture = s.pkg, s.version, "source"
+		if ok && !yield(f, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// Sources yields the files of each stanza of a Sources index, uncompressed:
+// those of Checksums-Sha256, in the stanza's Directory. A file that is listed
+// by other hashes alone is left out. It reads r once and stops after the
+// first error, which it yields with an empty File.
+func Sources(r io.Reader) iter.Seq2[File, error] {
+	return func(yield func(File, error) bool) {
+		var s source
+		for t, err := range tokens(r, sourceFields) {
+			if err == nil && t.field != stanzaEnd {
+				if err = s.set(t); err == nil {
+					continue
+				}
+				err = fmt.Errorf("line %d: %w", t.line, err)
+			}
+			if err != nil {
+				yield(File{}, fmt.Errorf("reading Sources: %w", err))
+				return
+			}
+			if !s.each(yield) {
+				return
+			}
+			s = source{files: s.files[:0], names: s.names[:0], path: s.path}
+		}
+	}
+}
