@@ -1,0 +1,281 @@
+// Package ledger counts every body byte once: by where it came from, by the
+// client that got it, by the archive host it is about and by the peer it went
+// to or came from.
+//
+// It stands on one table of package kv. Counting touches memory only; Run
+// writes what was counted since the last time, twice a second, in one
+// transaction. So after kill -9 the ledger is at most a second behind, never
+// ahead, and always in agreement with itself: the totals are the sum of the
+// accounts and the sum of the days. To keep that while memory and disk stay
+// bounded, accounts that are too many are folded into one called Others; they
+// are never dropped.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"sync"
+	"time"
+
+	"millpond/internal/kv"
+)
+
+// flushEvery leaves half of the second that the ledger may be behind to the
+// writing itself.
+const flushEvery = 500 * time.Millisecond
+
+// Origin is where the bytes delivered to a client came from.
+type Origin uint8
+
+// The origins.
+const (
+	FromStore  Origin = iota // held by this box before the request
+	FromPeer                 // fetched from another box
+	FromMirror               // fetched from upstream
+)
+
+// String returns "store", "peer" or "mirror".
+func (o Origin) String() string {
+	switch o {
+	case FromStore:
+		return "store"
+	case FromPeer:
+		return "peer"
+	case FromMirror:
+		return "mirror"
+	}
+	return fmt.Sprintf("Origin(%d)", uint8(o))
+}
+
+// Counts is one row of figures, all in bytes but Requests.
+type Counts struct {
+	Requests                                       int64
+	DeliveredStore, DeliveredPeer, DeliveredMirror int64 // to clients, by origin
+	MirrorTaken, PeerTaken, PeerGiven, Tunnelled   int64
+}
+
+// Delivered is the number of body bytes that clients got, from any origin.
+// Tunnelled bytes are not among them.
+func (c Counts) Delivered() int64 {
+	return c.DeliveredStore + c.DeliveredPeer + c.DeliveredMirror
+}
+
+// Saved is Delivered − MirrorTaken: what the mirror did not have to send. It
+// is negative while the box has fetched more than it was asked for.
+func (c Counts) Saved() int64 { return c.Delivered() - c.MirrorTaken }
+
+func (c *Counts) add(d Counts) {
+	c.Requests += d.Requests
+	c.DeliveredStore += d.DeliveredStore
+	c.DeliveredPeer += d.DeliveredPeer
+	c.DeliveredMirror += d.DeliveredMirror
+	c.MirrorTaken += d.MirrorTaken
+	c.PeerTaken += d.PeerTaken
+	c.PeerGiven += d.PeerGiven
+	c.Tunnelled += d.Tunnelled
+}
+
+// Ledger keeps the counts. Its methods may be called from several goroutines.
+// The counting methods ignore n ≤ 0 and do no input or output.
+type Ledger struct {
+	table *kv.Table
+	full  chan struct{} // tells Run that pending has filled up
+
+	// saving is held while the table is written. Lock order: saving, mu.
+	saving                sync.Mutex
+	clients, hosts, peers book      // guarded by saving
+	trimmed               time.Time // guarded by saving
+
+	mu      sync.Mutex
+	totals  row      // guarded by mu; pending included
+	pending *pending // guarded by mu; what the table does not have
+	err     error    // guarded by mu; of the last Flush
+}
+
+// Open reads the ledger that t holds, or begins one. It reads every row, which
+// are some 30,000 at most, so that a row it cannot make sense of is an error
+// here and not while counting; the error names the row.
+func Open(t *kv.Table) (*Ledger, error) {
+	l := &Ledger{
+		table:   t,
+		full:    make(chan struct{}, 1),
+		clients: book{kind: 'c', limit: maxClients},
+		hosts:   book{kind: 'o', limit: maxHosts},
+		peers:   book{kind: 'p', limit: maxPeers},
+		pending: newPending(),
+	}
+	if err := l.check(); err != nil {
+		return nil, fmt.Errorf("opening ledger: %w", err)
+	}
+	totals, err := l.read(totalsKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Written at once: the time it began must not move.
+		totals = row{}
+		totals.seen(unix(time.Now()))
+		err = t.Put(totalsKey, totals.encode())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening ledger: %w", err)
+	}
+	l.totals = totals
+	return l, nil
+}
+
+// check reads all rows and counts those of each book.
+func (l *Ledger) check() error {
+	var fault error
+	err := l.scan(nil, nil, func(key []byte, _ row) bool {
+		if !validKey(key) {
+			fault = rowError(key, errors.New("not a key of this version of millpond"))
+			return false
+		}
+		for _, b := range []*book{&l.clients, &l.hosts, &l.peers} {
+			if key[0] == b.kind {
+				b.rows++
+			}
+		}
+		return true
+	})
+	return errors.Join(err, fault)
+}
+
+// Run writes what was counted until ctx ends, and a last time then. A write
+// that fails is tried again, with all that was counted since, and shows in
+// Err; only the failure of the last one is returned.
+func (l *Ledger) Run(ctx context.Context) error {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return l.Flush()
+		case <-tick.C:
+		case <-l.full:
+		}
+		// Counting goes on whatever the disk does; Err keeps the reason.
+		_ = l.Flush()
+	}
+}
+
+// Err returns why the last Flush failed, nil if it did not: the figures are
+// then complete, but not safe. It is meant for the readiness of the box.
+func (l *Ledger) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Totals returns the figures since the ledger began, and when that was.
+func (l *Ledger) Totals() (Counts, time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.totals.Counts, time.Unix(l.totals.first, 0)
+}
+
+// Request counts one request answered for client about host, the upstream
+// archive host.
+func (l *Ledger) Request(client netip.Addr, host string) {
+	l.deliver(time.Now(), client, host, Counts{Requests: 1})
+}
+
+// Delivered credits n body bytes written to client. It panics if from is none
+// of the constants.
+func (l *Ledger) Delivered(client netip.Addr, host string, from Origin, n int64) {
+	if n <= 0 {
+		return
+	}
+	var c Counts
+	switch from {
+	case FromStore:
+		c.DeliveredStore = n
+	case FromPeer:
+		c.DeliveredPeer = n
+	case FromMirror:
+		c.DeliveredMirror = n
+	default:
+		panic("ledger: " + from.String())
+	}
+	l.deliver(time.Now(), client, host, c)
+}
+
+// Taken counts n body bytes read from a mirror, whatever became of them.
+func (l *Ledger) Taken(host string, n int64) {
+	if n > 0 {
+		l.take(time.Now(), host, Counts{MirrorTaken: n})
+	}
+}
+
+// PeerTaken counts n body bytes read from peer, whatever became of them.
+func (l *Ledger) PeerTaken(peer string, n int64) {
+	if n > 0 {
+		l.peer(time.Now(), peer, Counts{PeerTaken: n})
+	}
+}
+
+// PeerGiven counts n body bytes written to peer.
+func (l *Ledger) PeerGiven(peer string, n int64) {
+	if n > 0 {
+		l.peer(time.Now(), peer, Counts{PeerGiven: n})
+	}
+}
+
+// Tunnelled counts n bytes that passed for client through a tunnel, both
+// directions together.
+func (l *Ledger) Tunnelled(client netip.Addr, n int64) {
+	if n > 0 {
+		l.tunnel(time.Now(), client, Counts{Tunnelled: n})
+	}
+}
+
+// The four ways to count: each adds the same counts to the totals, to a
+// minute, and to one account of every kind that it is about.
+
+func (l *Ledger) deliver(now time.Time, client netip.Addr, host string, c Counts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sec := l.count(now, c)
+	l.pending.clients.entry(account(client), sec).add(c)
+	l.pending.hosts.entry(host, sec).add(c)
+}
+
+func (l *Ledger) take(now time.Time, host string, c Counts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending.hosts.entry(host, l.count(now, c)).add(c)
+}
+
+func (l *Ledger) peer(now time.Time, peer string, c Counts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending.peers.entry(peer, l.count(now, c)).add(c)
+}
+
+func (l *Ledger) tunnel(now time.Time, client netip.Addr, c Counts) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending.clients.entry(account(client), l.count(now, c)).add(c)
+}
+
+// count adds c to the totals and to the minute of now, and returns now in Unix
+// seconds. l.mu must be held.
+func (l *Ledger) count(now time.Time, c Counts) int64 {
+	sec := unix(now)
+	l.totals.seen(sec)
+	l.totals.add(c)
+	l.pending.minute(sec).add(c)
+	// Not while flushing fails: that would be tried at every count.
+	if l.err == nil && l.pending.fillingUp() {
+		select {
+		case l.full <- struct{}{}:
+		default: // Run has been told
+		}
+	}
+	return sec
+}
+
+// account is the address that stands for client: IPv4 in one form only, and
+// without a zone, which is a matter of this box and not of the client.
+func account(client netip.Addr) netip.Addr { return client.Unmap().WithZone("") }

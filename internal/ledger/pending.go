@@ -1,0 +1,125 @@
+package ledger
+
+import "net/netip"
+
+// What is counted between two flushes is bounded too, as the flush may fail
+// for long. The limits also keep a flush, with what it folds, well within one
+// kv transaction (a test fills them all).
+const (
+	pendingClients = 2048
+	pendingHosts   = 512
+	pendingPeers   = 512
+	pendingMinutes = 1440
+)
+
+// maxName is the longest name of an account in bytes: that of a DNS name, RFC
+// 1035 section 2.3.4.
+const maxName = 255
+
+// pending is what the table does not have yet. It is guarded by Ledger.mu.
+type pending struct {
+	minutes map[int64]*Counts // by the Unix time of their start
+	latest  int64             // the minute last counted in
+	current *Counts           // minutes[latest]
+
+	clients accounts[netip.Addr]
+	hosts   accounts[string]
+	peers   accounts[string]
+}
+
+func newPending() *pending {
+	return &pending{
+		minutes: make(map[int64]*Counts),
+		clients: newAccounts[netip.Addr](pendingClients),
+		hosts:   newAccounts[string](pendingHosts),
+		peers:   newAccounts[string](pendingPeers),
+	}
+}
+
+func (p *pending) empty() bool { return len(p.minutes) == 0 }
+
+// minute returns the counts of the minute that sec is in. When there are too
+// many, it is the last one used: days of failing flushes blur the chart, but
+// lose no byte.
+func (p *pending) minute(sec int64) *Counts {
+	start := Minute.start(sec)
+	if p.current != nil && start == p.latest {
+		return p.current
+	}
+	c := p.minutes[start]
+	if c == nil {
+		if len(p.minutes) >= pendingMinutes {
+			return p.current
+		}
+		c = new(Counts)
+		p.minutes[start] = c
+	}
+	p.latest, p.current = start, c
+	return c
+}
+
+// fillingUp tells that names will be folded soon unless they are written.
+func (p *pending) fillingUp() bool {
+	return p.clients.halfFull() || p.hosts.halfFull() || p.peers.halfFull()
+}
+
+// merge adds what o has, as when a flush of o has failed.
+func (p *pending) merge(o *pending) {
+	for start, c := range o.minutes {
+		p.minute(start).add(*c)
+	}
+	p.clients.merge(o.clients)
+	p.hosts.merge(o.hosts)
+	p.peers.merge(o.peers)
+}
+
+// accounts holds up to limit rows and one more, that of the zero key, for all
+// that found no place. The zero key is also where counts without a name go.
+type accounts[K comparable] struct {
+	limit int
+	rows  map[K]*row
+}
+
+func newAccounts[K comparable](limit int) accounts[K] {
+	return accounts[K]{limit: limit, rows: make(map[K]*row)}
+}
+
+// entry returns the row of k, seen at sec.
+func (a accounts[K]) entry(k K, sec int64) *row {
+	r := a.rows[k]
+	if r == nil && len(a.rows) >= a.limit {
+		var none K
+		k = none
+		r = a.rows[k]
+	}
+	if r == nil {
+		r = new(row)
+		a.rows[k] = r
+	}
+	r.seen(sec)
+	return r
+}
+
+func (a accounts[K]) halfFull() bool { return len(a.rows) >= a.limit/2 }
+
+func (a accounts[K]) merge(o accounts[K]) {
+	for k, r := range o.rows {
+		a.entry(k, r.last).merge(*r)
+	}
+}
+
+// named returns the rows by the names that accounts have in the table. It
+// leaves a as it is, to be counted again if the flush fails.
+func (a accounts[K]) named(name func(K) string) map[string]row {
+	rows := make(map[string]row, len(a.rows))
+	for k, r := range a.rows {
+		n := name(k)
+		if n == "" || len(n) > maxName {
+			n = Others
+		}
+		sum := rows[n]
+		sum.merge(*r)
+		rows[n] = sum
+	}
+	return rows
+}

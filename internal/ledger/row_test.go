@@ -1,0 +1,134 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDamagedRow(t *testing.T) {
+	t.Parallel()
+	good := row{first: 1, last: 2, Counts: Counts{Requests: math.MaxInt64}}.encode()
+	tests := []struct {
+		name  string
+		key   string
+		value []byte
+	}{
+		{"empty value", "t", nil},
+		{"version", "t", append([]byte{2}, good[1:]...)},
+		{"cut short", "o" + host, good[:len(good)-1]},
+		{"too long", "o" + host, append(bytes.Clone(good), 0)},
+		{"out of range", "c192.0.2.7", append([]byte{rowVersion}, binary.AppendUvarint(nil, 1<<63)...)},
+		{"endless number", "ppeer", append([]byte{rowVersion}, bytes.Repeat([]byte{0xff}, 20)...)},
+		{"unknown key", "x", good},
+		{"empty key", "", good},
+		{"key of a bucket", "m123", good},
+		{"account without a name", "c", good},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, table := openTable(t, t.TempDir())
+			openLedger(t, table)
+			if err := table.Put([]byte(test.key), test.value); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(table)
+			if err == nil || !strings.Contains(err.Error(), `"`+test.key+`"`) {
+				t.Errorf("Open = %v, want an error that names the row %q", err, test.key)
+			}
+		})
+	}
+}
+
+// A row that goes bad while the ledger is open stops the writing, not the
+// counting, and is named.
+func TestDamagedLater(t *testing.T) {
+	t.Parallel()
+	l, table := testLedger(t)
+	if err := table.Put([]byte("o"+host), []byte("bad")); err != nil {
+		t.Fatal(err)
+	}
+	l.Taken(host, 5)
+	for _, err := range []error{l.Flush(), l.Err()} {
+		if err == nil || !strings.Contains(err.Error(), host) {
+			t.Errorf("error = %v, want one that names %s", err, host)
+		}
+	}
+	if err := table.Delete([]byte("o" + host)); err != nil {
+		t.Fatal(err)
+	}
+	l.Taken(host, 5)
+	flush(t, l)
+	if got := collect(t, l.Hosts("")); len(got) != 1 || got[0].MirrorTaken != 10 {
+		t.Errorf("hosts = %+v, want 10 taken", got)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(row{}.encode())
+	f.Add(row{first: 1700000000, last: 1800000000, Counts: Counts{1, 2, 3, 4, 5, 6, 7, math.MaxInt64}}.encode())
+	f.Add([]byte{rowVersion, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // a zero of two bytes
+	f.Add(append([]byte{rowVersion}, bytes.Repeat([]byte{0xff}, 30)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decode(b)
+		if err != nil {
+			if r != (row{}) {
+				t.Errorf("a row %+v and the error %v", r, err)
+			}
+			return
+		}
+		for _, v := range r.fields() {
+			if *v < 0 {
+				t.Errorf("%x decodes to a negative field: %+v", b, r)
+			}
+		}
+		again, err := decode(r.encode())
+		if err != nil || again != r {
+			t.Errorf("%+v comes back as %+v, %v", r, again, err)
+		}
+		if len(r.encode()) > len(b) {
+			t.Errorf("%d bytes encode to %d", len(b), len(r.encode()))
+		}
+	})
+}
+
+func BenchmarkDelivered(b *testing.B) {
+	l, _ := testLedger(b)
+	run := func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				l.Delivered(client, host, FromStore, 32<<10)
+			}
+		})
+	}
+	b.Run("contended", func(b *testing.B) { b.SetParallelism(16); run(b) })
+	b.Run("alone", func(b *testing.B) {
+		for b.Loop() {
+			l.Delivered(client, host, FromStore, 32<<10)
+		}
+	})
+}
+
+// A usual flush: 50 clients, 5 hosts, 10 peers over a full ledger.
+func BenchmarkFlush(b *testing.B) {
+	l, _ := testLedger(b)
+	for i := range maxClients - 1 {
+		l.deliver(time.Now(), addr(i), host, Counts{Requests: 1})
+		if i%1000 == 0 {
+			flush(b, l)
+		}
+	}
+	for b.Loop() {
+		for i := range 50 {
+			l.Delivered(addr(i), host, FromStore, 1)
+			l.Taken(string(rune('a'+i%5))+host, 1)
+			l.PeerGiven(string(rune('a'+i%10)), 1)
+		}
+		flush(b, l)
+	}
+}
