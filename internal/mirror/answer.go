@@ -1,0 +1,183 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// read turns an answer into a Response, or into an error if it is none of a
+// file or does not fit the request.
+func read(r Request, resp *http.Response) (*Response, error) {
+	h := resp.Header
+	a := &Response{
+		Status:       resp.StatusCode,
+		Size:         -1,
+		ETag:         parseETag(h.Get("ETag")),
+		LastModified: parseTime(h.Get("Last-Modified")),
+		Body:         resp.Body,
+		URL:          resp.Request.URL.String(),
+	}
+	var err error
+	switch resp.StatusCode {
+	case http.StatusOK:
+		a.Size = resp.ContentLength
+	case http.StatusPartialContent:
+		err = a.readRange(r, resp)
+	case http.StatusNotModified:
+		if !r.conditional() {
+			err = errors.New("304 to a request without a condition")
+		}
+	default:
+		return nil, &StatusError{URL: a.URL, Code: resp.StatusCode, RetryAfter: parseRetryAfter(h.Get("Retry-After"), time.Now())}
+	}
+	if err == nil && resp.StatusCode != http.StatusNotModified {
+		err = checkEncoding(resp.Request.URL.Path, h.Values("Content-Encoding"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("answer for %.300s: %w", a.URL, err)
+	}
+	return a, nil
+}
+
+// readRange checks that a 206 is the range asked for, and bounds its body.
+func (a *Response) readRange(r Request, resp *http.Response) error {
+	if !r.ranged() {
+		return errors.New("206 to a request without a range")
+	}
+	s, err := parseContentRange(resp.Header.Get("Content-Range"))
+	if err != nil {
+		return err
+	}
+	if err := s.fits(r); err != nil {
+		return err
+	}
+	n := s.last - s.first + 1
+	if resp.ContentLength >= 0 && resp.ContentLength != n {
+		return fmt.Errorf("Content-Length %d with a range of %d bytes", resp.ContentLength, n)
+	}
+	a.Offset, a.Size = s.first, s.size
+	a.Body = &section{ReadCloser: resp.Body, left: n}
+	return nil
+}
+
+// rangeHeader is the Range for n bytes from off on, or to the end for 0.
+func rangeHeader(off, n int64) string {
+	if n == 0 {
+		return fmt.Sprintf("bytes=%d-", off)
+	}
+	return fmt.Sprintf("bytes=%d-%d", off, lastOf(off, n))
+}
+
+// lastOf is the position of the last of n bytes from off on, at most an int64's;
+// with n = 0, to the end, that is past any file.
+func lastOf(off, n int64) int64 {
+	if n == 0 || off > math.MaxInt64-n {
+		return math.MaxInt64
+	}
+	return off + n - 1
+}
+
+// contentRange is a Content-Range: positions of the first and the last byte, and
+// the size of the whole file, -1 if the mirror does not know it.
+type contentRange struct{ first, last, size int64 }
+
+// parseContentRange reads "bytes 0-499/1234" or "bytes 0-499/*" (RFC 9110,
+// section 14.4).
+func parseContentRange(s string) (contentRange, error) {
+	if s == "" {
+		return contentRange{}, errors.New("206 without a Content-Range")
+	}
+	malformed := fmt.Errorf("malformed Content-Range %.80q", s)
+	const unit = "bytes "
+	if len(s) < len(unit) || !strings.EqualFold(s[:len(unit)], unit) {
+		return contentRange{}, malformed
+	}
+	span, total, ok1 := strings.Cut(s[len(unit):], "/")
+	from, to, ok2 := strings.Cut(span, "-")
+	first, err1 := parsePosition(from)
+	last, err2 := parsePosition(to)
+	size, err3 := int64(-1), error(nil)
+	if total != "*" {
+		size, err3 = parsePosition(total)
+	}
+	if !ok1 || !ok2 || errors.Join(err1, err2, err3) != nil || last < first || size >= 0 && last >= size {
+		return contentRange{}, malformed
+	}
+	return contentRange{first, last, size}, nil
+}
+
+// parsePosition takes digits alone, up to 2⁶³−2 so that one more still fits.
+func parsePosition(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil || n == math.MaxInt64 {
+		return 0, fmt.Errorf("position %.30q", s)
+	}
+	return int64(n), nil
+}
+
+// fits checks that the range is the one that r asked for, as far as the file
+// goes. RFC 9110 lets a server send less; then the body would end where the file
+// does not.
+func (c contentRange) fits(r Request) error {
+	if c.first != r.Offset {
+		return fmt.Errorf("a range from %d on instead of %d", c.first, r.Offset)
+	}
+	limit := lastOf(r.Offset, r.Length)
+	switch {
+	case c.size >= 0 && c.last != min(limit, c.size-1):
+		return fmt.Errorf("a range to %d instead of %d", c.last, min(limit, c.size-1))
+	case c.last > limit:
+		return fmt.Errorf("a range to %d instead of %d at most", c.last, limit)
+	}
+	return nil
+}
+
+// ownCoding is the content coding that servers derive from a suffix and declare
+// for a file compressed in itself (Apache's AddEncoding): its bytes are the
+// file's own.
+var ownCoding = map[string]string{".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "lzma", ".zst": "zstd"}
+
+// checkEncoding refuses bytes that a server has coded and that are not the
+// file's own.
+func checkEncoding(name string, values []string) error {
+	for _, v := range values {
+		coding := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(v)), "x-")
+		if coding != "" && coding != "identity" && coding != ownCoding[path.Ext(name)] {
+			return fmt.Errorf("Content-Encoding %.80q, which was not asked for", v)
+		}
+	}
+	return nil
+}
+
+// maxETag bounds validators in bytes; those of real servers have about 40.
+const maxETag = 256
+
+// parseETag returns a well-formed entity tag (RFC 9110, section 8.8.3), weak
+// ones with their W/, and nothing for any other.
+func parseETag(s string) string {
+	tag := strings.TrimPrefix(s, "W/")
+	if len(s) > maxETag || len(tag) < 2 || tag[0] != '"' || tag[len(tag)-1] != '"' {
+		return ""
+	}
+	for _, c := range []byte(tag[1 : len(tag)-1]) {
+		if c <= ' ' || c == '"' || c == 0x7f {
+			return ""
+		}
+	}
+	return s
+}
+
+// parseTime returns the zero time for what is no HTTP date.
+func parseTime(s string) time.Time {
+	t, err := http.ParseTime(s)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}

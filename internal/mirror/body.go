@@ -1,0 +1,95 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Limits of what is read of a body that nobody wants, so that its connection can
+// be used again; past either, a new one costs less.
+const (
+	maxDrain  = 64 << 10
+	drainTime = 2 * time.Second
+)
+
+// body is an answer's body: metered, and given up if it stalls.
+type body struct {
+	from   io.ReadCloser
+	ctx    context.Context // the request's, which lasts as long as the body
+	cancel context.CancelCauseFunc
+	stall  time.Duration
+	timer  *time.Timer // runs only while a Read waits: a slow reader is no stall
+	meter  func(n int64)
+}
+
+// guard wraps the body of an answer to a request under ctx, sent by host.
+func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, host string, from io.ReadCloser) *body {
+	b := &body{
+		from: from, ctx: ctx, cancel: cancel, stall: c.stallTimeout,
+		meter: func(n int64) { c.meter(host, n) },
+	}
+	b.timer = time.AfterFunc(b.stall, func() {
+		cancel(fmt.Errorf("%w: nothing came from %s for %v", ErrStalled, host, b.stall))
+	})
+	b.timer.Stop()
+	return b
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	b.timer.Reset(b.stall)
+	n, err := b.from.Read(p)
+	b.timer.Stop()
+	if n > 0 {
+		b.meter(int64(n))
+	}
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case b.ctx.Err() != nil:
+		return n, context.Cause(b.ctx)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return n, err
+	}
+	return n, fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
+}
+
+// Close implements io.Closer. The connection is kept only if the body was read
+// to its end.
+func (b *body) Close() error {
+	b.timer.Stop()
+	b.cancel(nil)
+	return b.from.Close()
+}
+
+// drain reads to the end of a body that nobody wants, within limits, and closes
+// it. How it ends makes no difference.
+func (b *body) drain() {
+	limit := time.AfterFunc(drainTime, func() { b.cancel(nil) })
+	defer limit.Stop()
+	_, _ = io.CopyN(io.Discard, b, maxDrain)
+	_ = b.Close()
+}
+
+// section is the body of a range: left bytes, no fewer and no more, also where
+// no Content-Length bounds it.
+type section struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read implements io.Reader.
+func (s *section) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := s.ReadCloser.Read(p[:min(int64(len(p)), s.left)])
+	s.left -= int64(n)
+	if err == io.EOF && s.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

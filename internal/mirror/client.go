@@ -1,0 +1,272 @@
+// Package mirror fetches from upstream archives over HTTP. It stands on net/http
+// and knows neither peers nor what the files are.
+//
+// A Client promises:
+//   - no destination is dialled that the Policy forbids, whatever a name resolves
+//     to, in redirects and tunnels too, and none at all offline;
+//   - a Body is a part of the file that begins where Response.Offset says, as its
+//     bytes are at the mirror, and ends with an error if it is cut short;
+//   - every body byte is metered once, those of error answers and redirects too;
+//   - a mirror that sends nothing is given up (connect, header and stall limits),
+//     one that is slow but steady never, and one that does not answer is left
+//     alone for a while.
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Defaults of Options. apt gives up after 60 s without a header and after 30 s
+// without a byte in the middle of a body (measured with apt 2.6.1).
+const (
+	// DefaultConnectTimeout leaves room for three lost SYNs, sent again after
+	// 1, 3 and 7 s.
+	DefaultConnectTimeout = 10 * time.Second
+	// DefaultHeaderTimeout, after a connect and TLS at their limits, still ends
+	// before apt does.
+	DefaultHeaderTimeout = 15 * time.Second
+	// DefaultStallTimeout leaves two thirds of apt's limit to go on elsewhere.
+	DefaultStallTimeout = 10 * time.Second
+	// DefaultDownFor makes an update of a hundred files from a dead mirror wait
+	// about once, and notices a restarted one soon.
+	DefaultDownFor = 10 * time.Second
+)
+
+// Limits of the connections.
+const (
+	// maxConns is per host: apt's own few, for a few suites at once. A request
+	// beyond waits for its turn, as long as its context lasts.
+	maxConns     = 16
+	maxIdleConns = 64
+	// idleTimeout is below what NATs and firewalls keep silent connections
+	// for; a request on one they dropped would wait for the header timeout.
+	idleTimeout = 30 * time.Second
+	// pingAfter and pingTimeout find a dead HTTP/2 connection within the stall
+	// limit, so that a resume does not get the same one.
+	pingAfter   = 5 * time.Second
+	pingTimeout = 4 * time.Second
+	// maxHeader is many times what archives send, in bytes.
+	maxHeader    = 64 << 10
+	maxRedirects = 10
+)
+
+// Options are choices for the life of a Client. Zero values take the defaults.
+type Options struct {
+	Policy  *Policy // nil allows public addresses at ports 80 and 443
+	Offline bool
+	// Meter, if not nil, is called with each number of body bytes read, and the
+	// host that sent them: lower case, with a port only if it is not the
+	// scheme's own. What the kernel had received of a body that was closed early
+	// is not seen here.
+	Meter func(host string, n int64)
+	Log   *slog.Logger // nil logs nothing
+
+	UserAgent string // "millpond" if empty
+	// Via, if not empty, names this box (RFC 9110, section 7.6.3: a pseudonym
+	// such as millpond-1f3a) in a header "Via: 1.1 <name>", by which a box that
+	// is its own upstream notices.
+	Via string
+
+	ConnectTimeout time.Duration // for resolving and connecting, and again for TLS
+	HeaderTimeout  time.Duration // from the request to the end of the answer's header
+	StallTimeout   time.Duration // without a byte while a body is being read
+	DownFor        time.Duration // how long an unreachable host is not tried again
+}
+
+// Client sends requests to mirrors. Its methods may be called concurrently.
+type Client struct {
+	policy         *Policy
+	offline        bool
+	meter          func(host string, n int64)
+	log            *slog.Logger
+	headers        http.Header // of every request
+	connectTimeout time.Duration
+	stallTimeout   time.Duration
+	resolver       *net.Resolver // nil is the system's
+	down           down
+
+	transport *http.Transport
+	http      *http.Client
+}
+
+// New returns a Client. It connects to nothing yet.
+func New(o Options) *Client {
+	c := &Client{
+		policy:         o.Policy,
+		offline:        o.Offline,
+		meter:          o.Meter,
+		log:            o.Log,
+		headers:        make(http.Header),
+		connectTimeout: orDefault(o.ConnectTimeout, DefaultConnectTimeout),
+		stallTimeout:   orDefault(o.StallTimeout, DefaultStallTimeout),
+		down:           down{lasts: orDefault(o.DownFor, DefaultDownFor)},
+	}
+	if c.policy == nil {
+		c.policy = new(Policy)
+	}
+	if c.meter == nil {
+		c.meter = func(string, int64) {}
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.headers.Set("User-Agent", orDefault(o.UserAgent, "millpond"))
+	// Without it any coding is acceptable (RFC 9110, section 12.5.3).
+	c.headers.Set("Accept-Encoding", "identity")
+	if o.Via != "" {
+		c.headers.Set("Via", "1.1 "+o.Via)
+	}
+	// Proxy stays nil: a proxy would resolve and dial past the policy.
+	c.transport = &http.Transport{
+		DialContext:            c.connect,
+		TLSHandshakeTimeout:    c.connectTimeout,
+		ResponseHeaderTimeout:  orDefault(o.HeaderTimeout, DefaultHeaderTimeout),
+		MaxResponseHeaderBytes: maxHeader,
+		DisableCompression:     true,
+		MaxIdleConns:           maxIdleConns,
+		MaxIdleConnsPerHost:    maxConns,
+		MaxConnsPerHost:        maxConns,
+		IdleConnTimeout:        idleTimeout,
+		ForceAttemptHTTP2:      true, // a DialContext turns it off otherwise
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}
+	c.http = &http.Client{Transport: hop{c}, CheckRedirect: checkRedirect}
+	return c
+}
+
+// orDefault returns v, or def for the zero value.
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Close closes connections that are idle. Bodies being read stay open until
+// they are closed.
+func (c *Client) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+// Request is a GET for a file or a part of one.
+type Request struct {
+	URL string // absolute, http or https
+	// Offset > 0 or Length > 0 asks for a range; Length 0 is to the end.
+	Offset, Length int64
+	// IfRange guards a range: a strong ETag or an HTTP date. A mirror whose file
+	// has another sends the whole. A weak ETag cannot guard one (RFC 9110,
+	// section 13.1.5), so the whole file is asked for.
+	IfRange string
+	// Validators of what is held already; both may be empty.
+	IfNoneMatch, IfModifiedSince string
+}
+
+// ranged reports whether r asks for a part.
+func (r Request) ranged() bool {
+	return (r.Offset > 0 || r.Length > 0) && !strings.HasPrefix(r.IfRange, "W/")
+}
+
+func (r Request) conditional() bool { return r.IfNoneMatch != "" || r.IfModifiedSince != "" }
+
+// Response is a mirror's answer. Its Body is never nil and must be closed.
+type Response struct {
+	Status       int   // 200, 206 or 304
+	Offset       int64 // where Body starts in the file; 0 although a range was asked = the mirror sends the whole
+	Size         int64 // of the whole file, -1 if not told
+	ETag         string
+	LastModified time.Time // zero if not told
+	// Body fails with ErrStalled, io.ErrUnexpectedEOF or the context's error,
+	// and never sends a second request.
+	Body io.ReadCloser
+	URL  string // after redirects
+}
+
+// Get sends a request and follows at most 10 redirects. The context must last
+// as long as the Body. Before the first body byte, what may pass is tried up to
+// twice more: a refused or cut connection, and 429, 502, 503 and 504 with a
+// Retry-After of at most 3 s. Errors: ErrOffline, *RefusedError,
+// *UnreachableError, *StatusError, the context's, and others for an answer that
+// makes no sense.
+func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		resp, err := c.get(ctx, r)
+		if err == nil {
+			return resp, nil
+		}
+		wait, again := backoff(err, try)
+		if !again {
+			c.leaveAlone(err)
+			return nil, err
+		}
+		c.log.Debug("asking a mirror again", "url", r.URL, "try", try, "wait", wait, "err", err)
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// check finds what the caller got wrong.
+func (r Request) check() error {
+	u, err := url.Parse(r.URL)
+	switch {
+	case err != nil:
+		return fmt.Errorf("URL of a file: %w", err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("URL of a file %.300q: want http or https", r.URL)
+	case u.Hostname() == "" || len(u.Host) > maxHost+len("[]:65535"):
+		return fmt.Errorf("URL of a file %.300q: no host, or one longer than %d bytes", r.URL, maxHost)
+	case r.Offset < 0 || r.Length < 0:
+		return fmt.Errorf("range of %.300q: offset %d and length %d", r.URL, r.Offset, r.Length)
+	}
+	return nil
+}
+
+// get asks once.
+func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+	if err != nil {
+		return nil, fmt.Errorf("request for %.300q: %w", r.URL, err)
+	}
+	req.Header = c.headers.Clone()
+	for name, value := range map[string]string{
+		"If-None-Match": r.IfNoneMatch, "If-Modified-Since": r.IfModifiedSince,
+	} {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	if r.ranged() {
+		req.Header.Set("Range", rangeHeader(r.Offset, r.Length))
+		if r.IfRange != "" {
+			req.Header.Set("If-Range", r.IfRange)
+		}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var outer *url.Error // says "Get" and the URL, which ours say better
+		if errors.As(err, &outer) {
+			err = outer.Err
+		}
+		return nil, err
+	}
+	a, err := read(r, resp)
+	if err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return a, nil
+}

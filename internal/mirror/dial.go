@@ -1,0 +1,114 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+)
+
+// Dial opens a TCP connection to host:port, an IPv6 address in brackets, for a
+// CONNECT tunnel, under the same policy as Get. Nothing of it is metered. Errors:
+// ErrOffline, *RefusedError, *UnreachableError, or the context's.
+func (c *Client) Dial(ctx context.Context, hostport string) (net.Conn, error) {
+	conn, err := c.connect(ctx, "tcp", hostport)
+	if err != nil {
+		return nil, explain(ctx, hostport, err)
+	}
+	return conn, nil
+}
+
+// admit is the one gate: every upstream request and every dial passes it, and
+// offline none does.
+func (c *Client) admit(host string, port int) error {
+	if c.offline {
+		return ErrOffline
+	}
+	return c.policy.CheckName(host, port)
+}
+
+// connect dials hostport for tunnels and for the transport. The policy judges
+// each address between its resolution and the connect system call, so a name
+// that resolves differently a second time gains nothing.
+func (c *Client) connect(ctx context.Context, network, hostport string) (net.Conn, error) {
+	host, port, err := splitHostPort(hostport)
+	if err != nil {
+		return nil, fmt.Errorf("dialling %.300q: %w", hostport, err)
+	}
+	if err := c.admit(host, port); err != nil {
+		return nil, err
+	}
+	j := judge{policy: c.policy, host: host, port: port}
+	d := net.Dialer{Timeout: c.connectTimeout, Resolver: c.resolver, ControlContext: j.control}
+	conn, err := d.DialContext(ctx, network, hostport)
+	if err != nil {
+		return nil, j.verdict(err)
+	}
+	return conn, nil
+}
+
+// judge applies the policy to the addresses that one dial tries. IPv4 and IPv6
+// are tried at the same time.
+type judge struct {
+	policy *Policy
+	host   string
+	port   int
+
+	mu      sync.Mutex
+	passed  bool  // an allowed address was tried; guarded by mu
+	refused error // of the first refused address; guarded by mu
+}
+
+// control is a net.Dialer's ControlContext: an error keeps the address from
+// being connected to, and the dialer goes on to the next.
+func (j *judge) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("address to dial: %w", err)
+	}
+	err = j.policy.Check(j.host, j.port, at.Addr())
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err == nil {
+		j.passed = true
+	} else if j.refused == nil {
+		j.refused = err
+	}
+	return err
+}
+
+// verdict is the refusal if no address was allowed, else why the allowed ones
+// could not be reached. The dialer itself returns its first error, which may be
+// the refusal of one address of several.
+func (j *judge) verdict(err error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var refused *RefusedError
+	switch {
+	case j.refused == nil:
+		return err
+	case !j.passed:
+		return j.refused
+	case errors.As(err, &refused):
+		return &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("no allowed address of %s can be connected to", j.host)}
+	}
+	return err
+}
+
+// explain turns an error of connecting or of waiting for an answer into one of
+// this package's.
+func explain(ctx context.Context, hostport string, err error) error {
+	var refused *RefusedError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, ErrOffline):
+		return ErrOffline
+	case errors.As(err, &refused):
+		return refused
+	}
+	return &UnreachableError{Host: hostport, Err: err}
+}

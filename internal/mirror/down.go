@@ -1,0 +1,75 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// maxDown bounds how many hosts are remembered as down.
+const maxDown = 1024
+
+// errLeftAlone says that a host was not asked, since it did not answer shortly
+// before.
+var errLeftAlone = errors.New("not asked again yet")
+
+// down remembers hosts that did not answer.
+type down struct {
+	lasts time.Duration
+
+	mu    sync.Mutex
+	hosts map[string]outage // by host:port; guarded by mu
+}
+
+type outage struct {
+	until time.Time
+	cause error
+}
+
+// cause returns why host is left alone, or nil if it may be asked.
+func (d *down) cause(host string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o, ok := d.hosts[host]
+	if !ok || !time.Now().Before(o.until) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errLeftAlone, o.cause)
+}
+
+// mark leaves host alone from now on.
+func (d *down) mark(host string, cause error, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.hosts == nil {
+		d.hosts = make(map[string]outage)
+	}
+	if len(d.hosts) >= maxDown {
+		d.makeRoom(now)
+	}
+	d.hosts[host] = outage{until: now.Add(d.lasts), cause: cause}
+}
+
+// makeRoom drops what is over, or else any one: it is only asked again sooner.
+// d.mu is held.
+func (d *down) makeRoom(now time.Time) {
+	for host, o := range d.hosts {
+		if !now.Before(o.until) {
+			delete(d.hosts, host)
+		}
+	}
+	for host := range d.hosts {
+		if len(d.hosts) < maxDown {
+			return
+		}
+		delete(d.hosts, host)
+	}
+}
+
+// clear says that host answered.
+func (d *down) clear(host string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.hosts, host)
+}

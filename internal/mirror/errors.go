@@ -1,0 +1,68 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// ErrOffline says that MILLPOND_OFFLINE is set; nothing was sent.
+var ErrOffline = errors.New("the box is offline (MILLPOND_OFFLINE)")
+
+// ErrStalled says that no byte of a body arrived for Options.StallTimeout.
+var ErrStalled = errors.New("the mirror stalled")
+
+// RefusedError says that the policy forbids a destination; nothing was sent to
+// it.
+type RefusedError struct {
+	Host    string // as asked, with the port if that was the reason
+	Addr    string // the address it resolved to, if that was the reason
+	Reason  string
+	Setting string // what would allow it: MILLPOND_ALLOW_UPSTREAMS=10.1.2.3; empty if nothing would
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "upstream %s is refused: %s", e.Host, e.Reason)
+	if e.Setting != "" {
+		fmt.Fprintf(&b, "; %s would allow it", e.Setting)
+	}
+	return b.String()
+}
+
+// UnreachableError says that a host gave no HTTP answer: its name does not
+// resolve, or connecting, TLS or the wait for the answer's header failed.
+type UnreachableError struct {
+	Host string // host:port
+	Err  error
+}
+
+// Error implements error.
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("%s does not answer: %v", e.Host, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// StatusError says that the mirror answered, with none of 200, 206 and 304.
+type StatusError struct {
+	URL        string // after redirects
+	Code       int
+	RetryAfter time.Duration // as the mirror asked, at most a day; 0 if it did not
+}
+
+// Error implements error.
+func (e *StatusError) Error() string {
+	text := http.StatusText(e.Code)
+	if text == "" {
+		text = "(no standard status)"
+	}
+	if e.RetryAfter > 0 {
+		return fmt.Sprintf("%s: the mirror says %d %s, try again after %v", e.URL, e.Code, text, e.RetryAfter)
+	}
+	return fmt.Sprintf("%s: the mirror says %d %s", e.URL, e.Code, text)
+}

@@ -1,0 +1,120 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// hop sends one request, to the host of its URL and no further. Redirects are
+// followed above it, so each host on the way is judged and metered for itself.
+type hop struct{ c *Client }
+
+// RoundTrip implements http.RoundTripper. The body of an answer that is no file
+// has been read, within limits, and dropped.
+func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := h.c
+	host, port, err := destinationOf(req.URL)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.admit(host, port); err != nil {
+		return nil, err
+	}
+	hostport := net.JoinHostPort(host, strconv.Itoa(port))
+	if err := c.down.cause(hostport); err != nil {
+		return nil, &UnreachableError{Host: hostport, Err: err}
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel(nil)
+		return nil, explain(req.Context(), hostport, err)
+	}
+	c.down.clear(hostport)
+	b := c.guard(ctx, cancel, meterName(req.URL.Scheme, host, port), resp.Body)
+	resp.Body = b
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
+	default:
+		b.drain()
+		resp.Body = http.NoBody
+	}
+	return resp, nil
+}
+
+// destinationOf returns where a request goes. The host is canonical, so that
+// one host has one entry wherever hosts are remembered.
+func destinationOf(u *url.URL) (host string, port int, err error) {
+	host = canonical(u.Hostname())
+	switch {
+	case host == "" || len(host) > maxHost:
+		return "", 0, fmt.Errorf("host %.80q of a URL: want one of up to %d bytes", host, maxHost)
+	case u.Port() != "":
+		n, err := strconv.ParseUint(u.Port(), 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, fmt.Errorf("port %.20q of a URL: want a number from 1 to 65535", u.Port())
+		}
+		return host, int(n), nil
+	}
+	return host, defaultPort(u.Scheme), nil
+}
+
+func defaultPort(scheme string) int {
+	if scheme == "https" {
+		return 443
+	}
+	return 80
+}
+
+// meterName is the host under which bytes are counted.
+func meterName(scheme, host string, port int) string {
+	switch {
+	case port != defaultPort(scheme):
+		return net.JoinHostPort(host, strconv.Itoa(port))
+	case strings.Contains(host, ":"):
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// checkRedirect is an http.Client's CheckRedirect.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	from, to := via[len(via)-1].URL, req.URL
+	switch {
+	case len(via) > maxRedirects:
+		return fmt.Errorf("%.300s: more than %d redirects", via[0].URL, maxRedirects)
+	case to.Scheme != "http" && to.Scheme != "https":
+		return &RefusedError{Host: to.Host, Reason: fmt.Sprintf("redirect of %.300s to scheme %.20q; want http or https", from, to.Scheme)}
+	case from.Scheme == "https" && to.Scheme == "http":
+		return &RefusedError{Host: to.Host, Reason: fmt.Sprintf("redirect of %.300s from https to http, where others can read and change the answer", from)}
+	}
+	req.Header.Del("Referer") // net/http's own; what a client fetched is nobody's concern
+	return nil
+}
+
+// leaveAlone marks the host that err is about as down, if asking it again soon
+// would cost time and gain nothing. A host that accepts connections and cuts
+// them answers quickly, and may do so for one file only.
+func (c *Client) leaveAlone(err error) {
+	var away *UnreachableError
+	var op *net.OpError
+	if !errors.As(err, &away) || errors.Is(err, errLeftAlone) {
+		return
+	}
+	if isTimeout(err) || errors.As(err, &op) && op.Op == "dial" {
+		c.down.mark(away.Host, away.Err, time.Now())
+		c.log.Warn("a mirror does not answer and is left alone for a while", "host", away.Host, "for", c.down.lasts)
+	}
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}

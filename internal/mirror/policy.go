@@ -1,0 +1,219 @@
+package mirror
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// setting is the variable that a Policy is read from.
+const setting = "MILLPOND_ALLOW_UPSTREAMS"
+
+// maxHost is the longest host taken, in bytes; names have at most 253 (RFC 1035).
+const maxHost = 255
+
+// Policy says which destinations may be dialled. Public addresses at ports 80
+// and 443 always may, all else only if it is allowed. The zero value allows
+// nothing else. It is not changed after ParsePolicy.
+type Policy struct {
+	names  map[namedPort]bool
+	ranges []portRange
+}
+
+// namedPort is a host allowed by name, in lower case; port 0 is any.
+type namedPort struct {
+	host string
+	port int
+}
+
+// portRange is a range allowed by address; port 0 is any.
+type portRange struct {
+	block netip.Prefix
+	port  int
+}
+
+func (r portRange) has(a netip.Addr, port int) bool {
+	return (r.port == 0 || r.port == port) && r.block.Contains(a)
+}
+
+// ParsePolicy reads the entries of MILLPOND_ALLOW_UPSTREAMS:
+//
+//   - "mirror.example.net": any port there, at private addresses too;
+//   - "mirror.example.net:8080": this port there, at private addresses too;
+//   - "10.0.0.0/8", "10.1.2.3", "fd00::1": any port at these addresses, by
+//     whatever name;
+//   - "10.1.2.3:8080", "[fd00::1]:8080": this port at this address.
+//
+// The error names every malformed entry and what an entry takes.
+func ParsePolicy(allow []string) (*Policy, error) {
+	p := &Policy{names: make(map[namedPort]bool)}
+	var faults []error
+	for _, entry := range allow {
+		if err := p.add(strings.TrimSpace(entry)); err != nil {
+			faults = append(faults, fmt.Errorf("%s: entry %.300q: %w", setting, entry, err))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Policy) add(entry string) error {
+	if strings.Contains(entry, "/") {
+		block, err := parseBlock(entry)
+		if err != nil {
+			return err
+		}
+		p.ranges = append(p.ranges, portRange{block: block})
+		return nil
+	}
+	host, port, err := splitEntry(entry)
+	if err != nil {
+		return err
+	}
+	a, err := netip.ParseAddr(host)
+	switch {
+	case err == nil && a.Zone() != "":
+		return errors.New("an address with a zone; write it without what follows the %")
+	case err == nil:
+		a = a.Unmap()
+		p.ranges = append(p.ranges, portRange{netip.PrefixFrom(a, a.BitLen()), port})
+	case !isHostName(host):
+		return errors.New("want a host, host:port, an IP address ([address]:port with IPv6) or a range such as 10.0.0.0/8")
+	default:
+		p.names[namedPort{canonical(host), port}] = true
+	}
+	return nil
+}
+
+func parseBlock(entry string) (netip.Prefix, error) {
+	block, err := netip.ParsePrefix(entry)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, errors.New("not a range; want one such as 10.0.0.0/8 or fd00::/8, or a host without scheme and path")
+	case block.Addr().Is4In6():
+		return netip.Prefix{}, errors.New("a range of IPv4 addresses in IPv6 form; write it as IPv4")
+	case block != block.Masked():
+		return netip.Prefix{}, fmt.Errorf("an address within a range; the range is %v", block.Masked())
+	}
+	return block, nil
+}
+
+// splitEntry parts an entry's port, 0 if there is none. An IPv6 address may
+// stand without brackets only if no port follows.
+func splitEntry(entry string) (host string, port int, err error) {
+	if inner, ok := strings.CutPrefix(entry, "["); ok && strings.HasSuffix(inner, "]") {
+		if host = strings.TrimSuffix(inner, "]"); !strings.Contains(host, ":") {
+			return "", 0, errors.New("brackets around something else than an IPv6 address")
+		}
+		return host, 0, nil
+	}
+	if strings.Count(entry, ":") != 1 && !strings.HasPrefix(entry, "[") {
+		return entry, 0, nil
+	}
+	return splitHostPort(entry)
+}
+
+// splitHostPort parts host:port with a port from 1 to 65535.
+func splitHostPort(hostport string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return "", 0, errors.New("want host:port, an IPv6 address in brackets")
+	}
+	if strings.HasPrefix(hostport, "[") != strings.Contains(host, ":") {
+		return "", 0, errors.New("brackets around something else than an IPv6 address")
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, errors.New("the port is no number from 1 to 65535")
+	}
+	return host, int(n), nil
+}
+
+// isHostName takes names of letters, digits, hyphens, dots and the underscores
+// that container networks have. A name whose last part is a number would be an
+// address, and a malformed one.
+func isHostName(s string) bool {
+	s = canonical(s)
+	if s == "" || len(s) > maxHost {
+		return false
+	}
+	labels := strings.Split(s, ".")
+	for _, label := range labels {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
+}
+
+// canonical is the form in which names are compared: lower case, without the
+// dot of a fully qualified name.
+func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
+
+// Check judges a connection to port at addr, to which host, a name or an
+// address without brackets, was resolved. Its error is a *RefusedError.
+func (p *Policy) Check(host string, port int, addr netip.Addr) error {
+	if p.namesAllow(host, port) {
+		return nil
+	}
+	addr = plain(addr)
+	to := destination(addr)
+	for _, r := range p.ranges {
+		if r.has(addr, port) || r.has(to, port) {
+			return nil
+		}
+	}
+	if what := unfit(addr); what != "" {
+		return &RefusedError{Host: host, Addr: addr.String(), Reason: fmt.Sprintf("%v is %s", addr, what), Setting: cure(host, port)}
+	}
+	if !standard(port) {
+		return refusedPort(host, port)
+	}
+	return nil
+}
+
+// CheckName is Check for as much as can be told before host is resolved: nil
+// means that it may still be refused then.
+func (p *Policy) CheckName(host string, port int) error {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return p.Check(host, port, a)
+	}
+	anywhere := func(r portRange) bool { return r.port == 0 || r.port == port }
+	if standard(port) || p.namesAllow(host, port) || slices.ContainsFunc(p.ranges, anywhere) {
+		return nil
+	}
+	return refusedPort(host, port)
+}
+
+func (p *Policy) namesAllow(host string, port int) bool {
+	host = canonical(host)
+	return p.names[namedPort{host, 0}] || p.names[namedPort{host, port}]
+}
+
+func standard(port int) bool { return port == 80 || port == 443 }
+
+func refusedPort(host string, port int) *RefusedError {
+	return &RefusedError{
+		Host:    net.JoinHostPort(host, strconv.Itoa(port)),
+		Reason:  fmt.Sprintf("port %d is neither 80 nor 443", port),
+		Setting: cure(host, port),
+	}
+}
+
+// cure is the narrowest setting that allows host and survives a change of its
+// address.
+func cure(host string, port int) string {
+	if a, err := netip.ParseAddr(host); err == nil {
+		host = plain(a).String() // entries have no zone
+	}
+	if standard(port) {
+		return setting + "=" + host
+	}
+	return setting + "=" + net.JoinHostPort(host, strconv.Itoa(port))
+}

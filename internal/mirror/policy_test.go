@@ -1,0 +1,216 @@
+package mirror
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestCheckAddresses(t *testing.T) {
+	t.Parallel()
+	refused := []string{
+		"0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254",
+		"169.254.1.1", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8", "192.88.99.1",
+		"192.168.1.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255",
+		"::", "::1", "::127.0.0.1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
+		"64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1",
+		"2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:101::", "2001::1", "100::1",
+		"fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "::ffff:10.0.0.1%eth0", "fec0::1", "ff02::1", "5f00::1", "4000::1",
+	}
+	var zero Policy
+	for _, s := range refused {
+		a := netip.MustParseAddr(s)
+		err := zero.Check("mirror.example.net", 443, a)
+		var r *RefusedError
+		if !errors.As(err, &r) {
+			t.Errorf("%s: %v, want a refusal", s, err)
+			continue
+		}
+		if want := a.WithZone("").Unmap().String(); r.Addr != want || r.Host != "mirror.example.net" || r.Reason == "" {
+			t.Errorf("%s: %+v, want address %s", s, r, want)
+		}
+	}
+	for _, s := range []string{
+		"1.1.1.1", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "126.0.0.1", "128.0.0.1", "169.253.0.1",
+		"172.15.0.1", "172.32.0.1", "192.0.2.1", "203.0.113.9", "192.167.0.1", "198.17.0.1", "198.20.0.1", "223.255.255.255", "::ffff:1.1.1.1",
+		"2600::1", "2a00::1", "2001:4860::1", "64:ff9b::101:101", "2002:101:101::1",
+	} {
+		for _, port := range []int{80, 443} {
+			if err := zero.Check("mirror.example.net", port, netip.MustParseAddr(s)); err != nil {
+				t.Errorf("%s at %d: %v, want it allowed", s, port, err)
+			}
+		}
+	}
+}
+
+func TestPolicy(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		allow   string // comma-separated
+		host    string
+		port    int
+		addr    string
+		setting string // that would allow it; empty if it is
+	}{
+		{"public, standard port", "", "deb.example.org", 80, "1.1.1.1", ""},
+		{"public, odd port", "", "deb.example.org", 8080, "1.1.1.1", "deb.example.org:8080"},
+		{"private", "", "deb.example.org", 80, "10.1.2.3", "deb.example.org"},
+		{"private, odd port", "", "deb.example.org", 8080, "10.1.2.3", "deb.example.org:8080"},
+		{"literal", "", "10.1.2.3", 80, "10.1.2.3", "10.1.2.3"},
+		{"literal, odd port", "", "10.1.2.3", 8080, "10.1.2.3", "10.1.2.3:8080"},
+		{"IPv6 literal", "", "fd00::1", 443, "fd00::1", "fd00::1"},
+		{"IPv6 literal, odd port", "", "fd00::1", 8080, "fd00::1", "[fd00::1]:8080"},
+		{"literal with a zone", "", "fe80::1%eth0", 8080, "fe80::1%eth0", "[fe80::1]:8080"},
+		{"by name", "deb.example.org", "deb.example.org", 80, "10.1.2.3", ""},
+		{"by name, any port", "deb.example.org", "deb.example.org", 3142, "10.1.2.3", ""},
+		{"by name, other spelling", "Deb.Example.org", "DEB.example.ORG.", 80, "127.0.0.1", ""},
+		{"not a subdomain", "example.org", "deb.example.org", 80, "10.1.2.3", "deb.example.org"},
+		{"name and port", "deb.example.org:8080", "deb.example.org", 8080, "10.1.2.3", ""},
+		{"name and port, another", "deb.example.org:8080", "deb.example.org", 8081, "1.1.1.1", "deb.example.org:8081"},
+		{"name and port, standard", "deb.example.org:8080", "deb.example.org", 80, "10.1.2.3", "deb.example.org"},
+		{"range", "10.0.0.0/8", "deb.example.org", 80, "10.1.2.3", ""},
+		{"range, odd port", "10.0.0.0/8", "deb.example.org", 8080, "10.1.2.3", ""},
+		{"range, outside", "10.0.0.0/8", "deb.example.org", 8080, "1.1.1.1", "deb.example.org:8080"},
+		{"range, mapped", "10.0.0.0/8", "deb.example.org", 80, "::ffff:10.1.2.3", ""},
+		{"range, by NAT64", "10.0.0.0/8", "deb.example.org", 80, "64:ff9b::a01:203", ""},
+		{"range of IPv6", "fd00::/8", "deb.example.org", 80, "fd00::1", ""},
+		{"range of IPv6, zone", "fe80::/10", "deb.example.org", 80, "fe80::1%eth0", ""},
+		{"address", "10.1.2.3", "deb.example.org", 8080, "10.1.2.3", ""},
+		{"address, another", "10.1.2.3", "deb.example.org", 80, "10.1.2.4", "deb.example.org"},
+		{"address and port", "10.1.2.3:8080", "10.1.2.3", 8080, "10.1.2.3", ""},
+		{"address and port, another", "10.1.2.3:8080", "10.1.2.3", 80, "10.1.2.3", "10.1.2.3"},
+		{"IPv6 address and port", "[fd00::1]:8080", "fd00::1", 8080, "fd00::1", ""},
+		{"IPv6 in brackets", "[fd00::1]", "fd00::1", 8080, "fd00::1", ""},
+		{"several", "192.168.0.0/16, deb.example.org:81", "deb.example.org", 81, "10.1.2.3", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var allow []string
+			if tt.allow != "" {
+				allow = strings.Split(tt.allow, ",")
+			}
+			err := mustPolicy(t, allow...).Check(tt.host, tt.port, netip.MustParseAddr(tt.addr))
+			if tt.setting == "" {
+				if err != nil {
+					t.Fatalf("got %v, want it allowed", err)
+				}
+				return
+			}
+			var r *RefusedError
+			if !errors.As(err, &r) || r.Setting != "MILLPOND_ALLOW_UPSTREAMS="+tt.setting || !strings.Contains(err.Error(), r.Setting) {
+				t.Fatalf("got %v, want it refused unless %s", err, tt.setting)
+			}
+			// The cure is a cure.
+			cured := mustPolicy(t, append(allow, tt.setting)...)
+			if err := cured.Check(tt.host, tt.port, netip.MustParseAddr(tt.addr)); err != nil {
+				t.Errorf("with %s: %v", tt.setting, err)
+			}
+		})
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	t.Parallel()
+	p := mustPolicy(t, "mirror.example.net:8080")
+	for _, tt := range []struct {
+		host string
+		port int
+		ok   bool
+	}{
+		{"deb.example.org", 80, true},
+		{"deb.example.org", 443, true},
+		{"deb.example.org", 22, false},
+		{"mirror.example.net", 8080, true},
+		{"mirror.example.net", 8081, false},
+		{"10.1.2.3", 80, false},
+		{"::1", 80, false},
+		{"1.1.1.1", 80, true},
+		{"1.1.1.1", 25, false},
+	} {
+		if err := p.CheckName(tt.host, tt.port); (err == nil) != tt.ok {
+			t.Errorf("%s at %d: %v, want allowed %v", tt.host, tt.port, err, tt.ok)
+		}
+	}
+	// What it resolves to may lie in the range.
+	if err := mustPolicy(t, "10.0.0.0/8").CheckName("deb.example.org", 8080); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParsePolicyFaults(t *testing.T) {
+	t.Parallel()
+	bad := []string{
+		"", " ", "http://deb.example.org", "deb.example.org/debian", "10.0.0.0/33", "10.1.2.3/8", "::ffff:10.0.0.0/104",
+		"deb.example.org:0", "deb.example.org:65536", "deb.example.org:http", "deb.example.org:", ":80", "*.example.org",
+		"deb..example.org", "10.1.2", "256.1.1.1", "10.1.2.3:x", "[10.1.2.3]:80", "[fd00::1", "[fd00::1]x", "fe80::1%eth0",
+		"[deb.example.org]", "fd00::1::2", "a b", strings.Repeat("a", 300),
+	}
+	_, err := ParsePolicy(append(bad, "deb.example.org", "10.0.0.0/8"))
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("got %v, want several faults", err)
+	}
+	faults := joined.Unwrap()
+	if len(faults) != len(bad) {
+		t.Fatalf("%d faults, want %d:\n%v", len(faults), len(bad), err)
+	}
+	for i, f := range faults {
+		if !strings.Contains(f.Error(), `"`+bad[i]+`"`) || !strings.HasPrefix(f.Error(), "MILLPOND_ALLOW_UPSTREAMS") {
+			t.Errorf("fault %q does not name %q", f, bad[i])
+		}
+	}
+}
+
+func FuzzParsePolicy(f *testing.F) {
+	for _, s := range []string{"deb.example.org", "h:80", "10.0.0.0/8", "10.1.2.3", "[fd00::1]:80", "[::1]", "::1", "fe80::1%x", "::ffff:1.2.3.4", "a:b:c", "[", "]:1", "1.2.3.4:5/6"} {
+		f.Add(s)
+	}
+	public := netip.MustParseAddr("1.1.1.1")
+	f.Fuzz(func(t *testing.T, entry string) {
+		p, err := ParsePolicy([]string{entry})
+		if err != nil {
+			if p != nil {
+				t.Error("a policy beside an error")
+			}
+			return
+		}
+		if len(p.names)+len(p.ranges) != 1 {
+			t.Errorf("%q gave %d names and %d ranges, want one in all", entry, len(p.names), len(p.ranges))
+		}
+		// No entry takes away, and none allows a host by name that it is not.
+		if err := p.Check("deb.example.org", 80, public); err != nil {
+			t.Error(err)
+		}
+		if len(p.names) == 1 && canonical(strings.TrimSpace(entry)) != "deb.example.org" &&
+			!strings.HasPrefix(canonical(strings.TrimSpace(entry)), "deb.example.org") &&
+			p.Check("deb.example.org", 80, netip.MustParseAddr("10.1.2.3")) == nil {
+			t.Errorf("%q allows deb.example.org", entry)
+		}
+	})
+}
+
+// FuzzUnfit holds that an IPv4 address is judged alike in all its disguises.
+func FuzzUnfit(f *testing.F) {
+	f.Add([]byte{127, 0, 0, 1})
+	f.Add([]byte{1, 1, 1, 1})
+	f.Add([]byte{100, 64, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) != 4 {
+			return
+		}
+		a := netip.AddrFrom4([4]byte(b))
+		mapped := netip.AddrFrom16(a.As16())
+		wrapped := [16]byte{0, 0x64, 0xff, 0x9b, 12: b[0], 13: b[1], 14: b[2], 15: b[3]}
+		tunnelled := [16]byte{0x20, 0x02, b[0], b[1], b[2], b[3]}
+		for _, d := range []netip.Addr{mapped, netip.AddrFrom16(wrapped), netip.AddrFrom16(tunnelled)} {
+			if got, want := unfit(plain(d)), unfit(a); got != want {
+				t.Errorf("%v is %q, %v is %q", d, got, a, want)
+			}
+		}
+		if std := a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified(); std && unfit(a) == "" {
+			t.Errorf("%v passes", a)
+		}
+	})
+}
