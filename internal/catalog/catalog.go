@@ -1,0 +1,327 @@
+// Package catalog knows what the files of archives are: which digest and size
+// a URL stands for, which files are heads that change, and what may be given
+// to other boxes.
+//
+// It learns from the Release file of each suite and from the indices
+// (Packages, Sources, pdiffs) that pass through the box. What one file lists is
+// a table; a table becomes visible as a whole, when its last row is on disk.
+// Tables are kept in package kv, a row each by path and by digest, and named
+// by the content they were learned from, so that mirrors, suites and
+// generations with the same index share it. In memory there are only the
+// suites, their generations and which tables those show, one immutable state
+// that readers take without a lock.
+//
+// It promises that a table holds exactly what the file with that digest lists,
+// that Signed is true only for what stands, directly or through an index,
+// in a Release that a key of the keyring signed (or of a trusted host), and
+// that memory does not grow with the number of files listed.
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/keyring"
+	"millpond/internal/kv"
+)
+
+// LearnWait is how long Resolve waits for an index that is being learned. A
+// large one takes about a second once its bytes are there.
+const LearnWait = 5 * time.Second
+
+// expireEvery is the time between two looks for generations to let go of.
+const expireEvery = time.Minute
+
+// Options joins a Catalog with what it stands on. All but TrustHosts are
+// required.
+type Options struct {
+	Table      *kv.Table
+	Keyring    *keyring.Keyring
+	TrustHosts []string // hosts (with a port that is not the scheme's own) whose archives count as signed without a signature
+	Log        *slog.Logger
+}
+
+// Catalog may be used by several goroutines. Reading never waits for learning,
+// but for Resolve where it says so.
+type Catalog struct {
+	rows    rows
+	keyring *keyring.Keyring
+	trusted map[string]bool
+	log     *slog.Logger
+
+	// Fixed but for tests.
+	now       func() time.Time
+	learnWait time.Duration
+	bounds    bounds
+
+	state atomic.Pointer[state]
+
+	mu    sync.Mutex // held by the one who makes the next state
+	drops drops
+
+	changed  signal // what is Shared
+	progress signal // a table was learned, or given up
+	busy     busy
+}
+
+// Open reads what the table holds. Everything learned before is there at once;
+// rows that a killed process left unfinished are removed by Run.
+func Open(o Options) (*Catalog, error) {
+	c := &Catalog{
+		rows:    rows{o.Table},
+		keyring: o.Keyring,
+		trusted: make(map[string]bool),
+		log:     o.Log,
+		now:     time.Now, learnWait: LearnWait,
+		bounds: bounds{archives: maxArchives, suites: maxSuites, rows: maxRows},
+		drops:  drops{wake: make(chan struct{}, 1)},
+	}
+	for _, h := range o.TrustHosts {
+		c.trusted[strings.ToLower(h)] = true
+	}
+	if err := c.load(); err != nil {
+		return nil, fmt.Errorf("opening the catalog: %w", err)
+	}
+	return c, nil
+}
+
+// load makes the state from what is on disk.
+func (c *Catalog) load() error {
+	s := &state{suites: make(map[Location]*suite), tables: make(map[tableID]*table)}
+	err := c.rows.kv.Scan([]byte{keyTable}, nil, func(key, value []byte) bool {
+		if t, ok := parseTable(key, value); ok {
+			s.tables[t.id] = t
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.loadSuites(s); err != nil {
+		return err
+	}
+	places := s.byRelease()
+	for _, t := range s.tables {
+		if err := c.link(s, places, t); err != nil {
+			return err
+		}
+	}
+	gone := s.index()
+	if err := c.rows.kv.Update(func(tx *kv.Tx) error { return deleteTables(tx, gone) }); err != nil {
+		return err
+	}
+	c.state.Store(s)
+	ids, err := c.rows.ids()
+	for _, id := range ids {
+		if s.tables[id] == nil {
+			c.discard(id)
+		}
+	}
+	return err
+}
+
+func (c *Catalog) loadSuites(s *state) error {
+	var fault error
+	err := c.rows.kv.Scan([]byte{keySuite}, nil, func(key, value []byte) bool {
+		dir, err := parseURL(string(key[1:]))
+		var rec suiteRecord
+		if err = errors.Join(err, json.Unmarshal(value, &rec)); err != nil {
+			fault = fmt.Errorf("suite %q: %w", key[1:], err)
+			return false
+		}
+		st := newSuite(dir, time.Time{})
+		for _, r := range rec.Generations {
+			if s.tables[r.Table] == nil {
+				continue // cannot be: both are written in one transaction
+			}
+			c.judge(dir, &r)
+			st.gens = append(st.gens, &generation{record: r})
+			st.used.Store(max(st.used.Load(), r.Learned.Unix()))
+		}
+		if len(st.gens) > 0 {
+			s.suites[dir] = st
+		}
+		return true
+	})
+	return errors.Join(err, fault)
+}
+
+// parseURL reads what String wrote.
+func parseURL(url string) (Location, error) {
+	scheme, rest, _ := strings.Cut(url, "://")
+	i := max(strings.IndexByte(rest, '/'), 0)
+	return ParseLocation(scheme, rest[:i], rest[i:])
+}
+
+func parseTable(key, value []byte) (*table, bool) {
+	if len(key) != 1+idSize || len(value) < 1+digest.Size {
+		return nil, false
+	}
+	t := &table{id: tableID(binary.BigEndian.Uint32(key[1:])), kind: kind(value[0])}
+	value = value[1+copy(t.digest[:], value[1:]):]
+	var n int
+	t.rows, n = binary.Varint(value)
+	t.filter = bytes.Clone(value[max(n, 0):])
+	return t, n > 0 && len(t.filter) > 0
+}
+
+func (t *table) record() []byte {
+	b := append([]byte{byte(t.kind)}, t.digest[:]...)
+	return append(binary.AppendVarint(b, t.rows), t.filter...)
+}
+
+func deleteTables(tx *kv.Tx, gone []*table) error {
+	for _, t := range gone {
+		if err := tx.Delete(tableKey(keyTable, t.id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commit publishes next: on disk in one transaction, then to readers. changed
+// are the suites that differ from the present state. The caller holds mu.
+func (c *Catalog) commit(next *state, changed ...Location) error {
+	old := c.state.Load()
+	forgotten, gone := next.trim(c.bounds)
+	err := c.rows.kv.Update(func(tx *kv.Tx) error {
+		for _, dir := range slices.Concat(changed, forgotten) {
+			if err := putSuite(tx, dir, next.suites[dir]); err != nil {
+				return err
+			}
+		}
+		for id, t := range next.tables {
+			if old.tables[id] == nil {
+				if err := tx.Put(tableKey(keyTable, id), t.record()); err != nil {
+					return err
+				}
+			}
+		}
+		return deleteTables(tx, gone)
+	})
+	if err != nil {
+		return err
+	}
+	c.state.Store(next)
+	for _, t := range gone {
+		c.discard(t.id)
+	}
+	if !old.shares(next) || !next.shares(old) {
+		c.changed.fire()
+	}
+	c.progress.fire()
+	return nil
+}
+
+// putSuite writes the row of a suite, or removes it with the suite.
+func putSuite(tx *kv.Tx, dir Location, st *suite) error {
+	key := append([]byte{keySuite}, dir.String()...)
+	if st == nil {
+		return tx.Delete(key)
+	}
+	var rec suiteRecord
+	for _, g := range st.gens {
+		rec.Generations = append(rec.Generations, g.record)
+	}
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	return tx.Put(key, value)
+}
+
+// Run lets go of superseded generations and deletes the rows that nothing
+// shows any more, until ctx ends; then it returns nil.
+func (c *Catalog) Run(ctx context.Context) error {
+	tick := time.NewTicker(expireEvery)
+	defer tick.Stop()
+	for {
+		c.sweep(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.drops.wake:
+		case <-tick.C:
+			if err := c.expire(); err != nil {
+				c.log.Warn("superseded generations cannot be dropped", "error", err)
+			}
+		}
+	}
+}
+
+// expire lets go of generations that are old enough.
+func (c *Catalog) expire() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	next := c.state.Load().clone()
+	var changed []Location
+	for dir, st := range next.suites {
+		if st.expire(now) {
+			changed = append(changed, dir)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return c.commit(next, changed...)
+}
+
+// drops are the tables whose rows are to be deleted.
+type drops struct {
+	mu   sync.Mutex
+	ids  []tableID // guarded by mu
+	wake chan struct{}
+}
+
+// discard has Run delete the rows of a table that is not visible.
+func (c *Catalog) discard(id tableID) {
+	c.drops.mu.Lock()
+	c.drops.ids = append(c.drops.ids, id)
+	c.drops.mu.Unlock()
+	select {
+	case c.drops.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sweep deletes the rows of discarded tables.
+func (c *Catalog) sweep(ctx context.Context) {
+	c.drops.mu.Lock()
+	ids := c.drops.ids
+	c.drops.ids = nil
+	c.drops.mu.Unlock()
+	for _, id := range ids {
+		// What is not deleted now is found by the next Open.
+		if err := c.rows.drop(ctx, id); err != nil && ctx.Err() == nil {
+			c.log.Warn("rows of a dropped index cannot be deleted", "table", id, "error", err)
+		}
+	}
+}
+
+// Stats are sizes, for the dashboard.
+type Stats struct {
+	Archives, Suites, Tables int
+	Rows                     int64 // visible ones
+}
+
+// Stats returns the present sizes.
+func (c *Catalog) Stats() Stats {
+	s := c.state.Load()
+	return Stats{Archives: len(s.archives), Suites: len(s.suites), Tables: len(s.tables), Rows: s.rows}
+}
+
+// Changed returns a channel that is closed at the next change of what is
+// Shared.
+func (c *Catalog) Changed() <-chan struct{} { return c.changed.wait() }

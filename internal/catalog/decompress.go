@@ -1,0 +1,81 @@
+package catalog
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
+)
+
+// Bounds of an index, against bombs. The largest of the field, the Sources of
+// a whole distribution, has 50 MB and 140,000 files.
+const (
+	maxIndexBytes = 2 << 30 // uncompressed
+	maxIndexRows  = 1 << 20 // also bounds the memory of learning it, to some 40 MB
+)
+
+// maxWindow is how much memory a decompressor may take for its dictionary:
+// what "xz -9" and "zstd -22" without --ultra --long need.
+const maxWindow = 64 << 20
+
+var (
+	errTooLong = fmt.Errorf("the index is longer than %d bytes", maxIndexBytes)
+	errLZMA    = errors.New("legacy .lzma compression, which is not read: publish the index as .xz")
+)
+
+// decompress tells the compression by the first bytes, since the name of a
+// file in by-hash does not. Without one that it knows, r is plain text.
+// close must be called.
+func decompress(r io.Reader) (text io.Reader, close func(), err error) {
+	close = func() {}
+	b := bufio.NewReaderSize(r, 64<<10)
+	magic, err := b.Peek(6)
+	if err != nil && err != io.EOF {
+		return nil, nil, err
+	}
+	is := func(prefix string) bool { return bytes.HasPrefix(magic, []byte(prefix)) }
+	switch {
+	case is("\x1f\x8b"):
+		text, err = gzip.NewReader(b)
+	case is("\xfd7zXZ\x00"):
+		text, err = xz.NewReader(b, maxWindow)
+	case is("BZh"):
+		text = bzip2.NewReader(b)
+	case is("\x28\xb5\x2f\xfd"):
+		var z *zstd.Decoder
+		z, err = zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxIndexBytes))
+		if err == nil {
+			text, close = z, z.Close
+		}
+	case is("\x5d\x00\x00"):
+		err = errLZMA
+	default:
+		text, err = b, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return &limitedReader{r: text, left: maxIndexBytes}, close, nil
+}
+
+// limitedReader fails after too many bytes, where io.LimitedReader would tell
+// of a regular end.
+type limitedReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limitedReader) Read(b []byte) (int, error) {
+	n, err := l.r.Read(b)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, errTooLong
+	}
+	return n, err
+}

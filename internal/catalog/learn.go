@@ -1,0 +1,270 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"path"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"millpond/internal/deb822"
+	"millpond/internal/digest"
+)
+
+// maxPlaces bounds how many listings of one digest are looked at. The same
+// index stands in a Release once, an empty one some dozens of times.
+const maxPlaces = 1024
+
+var errNoIndex = errors.New("not an index that the catalog reads")
+
+// Learning announces that e is about to be learned, so that Resolve waits for
+// it; done must be called, and may be more than once.
+func (c *Catalog) Learning(e Entry) (done func()) {
+	c.busy.enter(e.Suite)
+	return sync.OnceFunc(func() {
+		c.busy.leave(e.Suite)
+		c.progress.fire()
+	})
+}
+
+// LearnIndex reads the index e, compressed as it is, from r and commits its
+// rows when r has ended well and what came is e.Digest. It streams: r may be a
+// download in progress, and is not read after LearnIndex has returned. An
+// error of r, a wrong digest, a syntax error, or an index beyond all measure (2
+// GiB of text, a million files) leave nothing behind. e must be as Resolve
+// gave it, with Index set.
+func (c *Catalog) LearnIndex(ctx context.Context, e Entry, r io.Reader) error {
+	defer c.Learning(e)()
+	if err := c.learnIndex(ctx, e, r); err != nil {
+		return fmt.Errorf("learning the index %s: %w", e.Location, err)
+	}
+	return nil
+}
+
+func (c *Catalog) learnIndex(ctx context.Context, e Entry, r io.Reader) error {
+	k, err := c.kindOf(e)
+	if err != nil {
+		return err
+	}
+	if c.state.Load().byContent[content{e.Digest, k}] != nil {
+		return nil
+	}
+	w, err := c.rows.writer()
+	if err != nil {
+		return err
+	}
+	defer w.cancel()
+	if err := fill(ctx, w, k, e, r); err != nil {
+		c.discard(w.id)
+		return err
+	}
+	t, err := w.finish(k, e.Digest)
+	if err != nil {
+		c.discard(w.id)
+		return err
+	}
+	return c.publish(t)
+}
+
+// publish shows a table whose rows are written in every generation that lists
+// it. Without one, it is discarded.
+func (c *Catalog) publish(t *table) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.state.Load()
+	next := old.clone()
+	err := c.link(next, next.byRelease(), t)
+	if err != nil || old.byContent[content{t.digest, t.kind}] != nil {
+		c.discard(t.id)
+		return err
+	}
+	next.tables[t.id] = t
+	if err := c.commit(next); err != nil {
+		c.discard(t.id)
+		return err
+	}
+	return nil
+}
+
+// link adds t to the generations of s that list it.
+func (c *Catalog) link(s *state, releases map[tableID][]place, t *table) error {
+	places, err := c.places(s, releases, t)
+	for _, p := range places {
+		p.gen.add(p.path, t)
+	}
+	return err
+}
+
+// places returns where s lists the file that t was learned from.
+func (c *Catalog) places(s *state, releases map[tableID][]place, t *table) ([]place, error) {
+	if t.kind == kindRelease {
+		return nil, nil
+	}
+	var listings []listing
+	err := c.rows.listed(t.digest, func(l listing) bool {
+		listings = append(listings, l)
+		return len(listings) < maxPlaces
+	})
+	var found []place
+	for _, l := range listings {
+		parent := s.tables[l.table]
+		switch {
+		case parent == nil:
+		case parent.kind == kindRelease:
+			if k, _ := indexKind(l.path); k == t.kind {
+				for _, p := range releases[parent.id] {
+					found = append(found, place{p.suite, p.gen, l.path})
+				}
+			}
+		case parent.kind == kindDiffIndex && t.kind == kindPatch:
+			above, err := c.places(s, releases, parent)
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range above {
+				if dir := path.Dir(p.path); isPatchDir(dir) {
+					found = append(found, place{p.suite, p.gen, path.Join(dir, l.path)})
+				}
+			}
+		}
+	}
+	return found, err
+}
+
+// kindOf says how to read e: by its name or, for a file in by-hash, by the
+// name that a Release or a .diff/Index gives its digest.
+func (c *Catalog) kindOf(e Entry) (kind, error) {
+	if k, _ := indexKind(e.Location.Path); k != noIndex {
+		return k, nil
+	}
+	if isPatchDir(e.Location.Dir().Path) {
+		return kindPatch, nil
+	}
+	s := c.state.Load()
+	found := noIndex
+	err := c.rows.listed(e.Digest, func(l listing) bool {
+		if sh := s.shown[l.table]; sh != nil {
+			found = sh.lists(l.path)
+		}
+		return found == noIndex
+	})
+	if err == nil && found == noIndex {
+		err = errNoIndex
+	}
+	return found, err
+}
+
+// lists says what kind of index the file is that the table lists under p.
+func (sh *shown) lists(p string) kind {
+	switch sh.kind {
+	case kindRelease:
+		k, _ := indexKind(p)
+		return k
+	case kindDiffIndex:
+		for _, place := range sh.places {
+			if isPatchDir(path.Dir(place.path)) {
+				return kindPatch
+			}
+		}
+	}
+	return noIndex
+}
+
+// rowChunk is how many rows go from the parser to the writer at once.
+const rowChunk = 256
+
+// fill writes what the index in r lists. One goroutine reads and unpacks, one
+// parses, and one writes.
+func fill(ctx context.Context, w *writer, k kind, e Entry, r io.Reader) error {
+	g, ctx := errgroup.WithContext(ctx)
+	text := newPipe(ctx)
+	chunks := make(chan []row, 8)
+	g.Go(func() error { return unpack(text, e, r) })
+	g.Go(func() error {
+		defer close(chunks)
+		return parse(ctx, k, text, chunks)
+	})
+	g.Go(func() error {
+		// The channel is closed by a parser that failed, too.
+		for chunk := range chunks {
+			for _, f := range chunk {
+				if err := w.put(f); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// unpack puts the text of the index into p, and ends it if r was e.Digest.
+func unpack(p *pipe, e Entry, r io.Reader) error {
+	h := digest.NewHasher()
+	raw := io.TeeReader(r, h)
+	text, done, err := decompress(raw)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := p.fill(text); err != nil {
+		return err
+	}
+	// A decompressor may stop before the end of its input.
+	if _, err := io.Copy(io.Discard, raw); err != nil {
+		return err
+	}
+	if d := h.Digest(); d != e.Digest {
+		return fmt.Errorf("content is %s, want %s", d.Short(), e.Digest.Short())
+	}
+	p.close()
+	return nil
+}
+
+// parse sends what the text lists.
+func parse(ctx context.Context, k kind, text io.Reader, chunks chan<- []row) error {
+	send := func(chunk []row) error {
+		select {
+		case chunks <- chunk:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	chunk := make([]row, 0, rowChunk)
+	for f, err := range files(k, text) {
+		if err != nil {
+			return err
+		}
+		chunk = append(chunk, row{f.Path, f.Digest, f.Size})
+		if len(chunk) == rowChunk {
+			if err := send(chunk); err != nil {
+				return err
+			}
+			chunk = make([]row, 0, rowChunk)
+		}
+	}
+	// The parser may be content before the end of the text, but what follows
+	// belongs to the digest.
+	if _, err := io.Copy(io.Discard, text); err != nil {
+		return err
+	}
+	return send(chunk)
+}
+
+func files(k kind, text io.Reader) iter.Seq2[deb822.File, error] {
+	switch k {
+	case kindSources:
+		return deb822.Sources(text)
+	case kindDiffIndex:
+		return deb822.DiffIndex(text)
+	case kindPatch:
+		return deb822.Patch(text)
+	default:
+		return deb822.Packages(text)
+	}
+}

@@ -1,0 +1,163 @@
+package catalog
+
+import (
+	"iter"
+	"path"
+	"slices"
+	"strings"
+
+	"millpond/internal/digest"
+)
+
+// maxNames bounds how many names of one digest are told: a package is listed
+// in some suites of some mirrors, an empty index everywhere.
+const maxNames = 64
+
+// maxMirrors bounds the locations that Mirrors returns.
+const maxMirrors = 8
+
+// Shared reports whether d is listed under a signed Release, and so may be
+// given to peers and taken from them; and its size, -1 if no list tells it.
+func (c *Catalog) Shared(d digest.Digest) (size int64, ok bool) {
+	size, ok, err := c.shared(c.state.Load(), d)
+	if err != nil {
+		c.log.Error("the catalog cannot be read", "digest", d, "error", err)
+		return -1, false
+	}
+	return size, ok
+}
+
+func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err error) {
+	size = -1
+	err = c.rows.listed(d, func(l listing) bool {
+		if sh := s.shown[l.table]; sh != nil && sh.signed {
+			size, ok = l.size, true
+		}
+		return size < 0
+	})
+	return size, ok, err
+}
+
+// Names yields known locations of d, at most 64 of them.
+func (c *Catalog) Names(d digest.Digest) iter.Seq[Location] {
+	return func(yield func(Location) bool) {
+		for _, n := range c.names(d) {
+			if !yield(n.Location) {
+				return
+			}
+		}
+	}
+}
+
+// name is a location of some content, and whether its archive is signed.
+type name struct {
+	Location
+	signed bool
+}
+
+func (c *Catalog) names(d digest.Digest) []name {
+	s := c.state.Load()
+	var found []name
+	err := c.rows.listed(d, func(l listing) bool {
+		sh := s.shown[l.table]
+		if sh == nil {
+			return true
+		}
+		for _, p := range sh.places {
+			n := name{p.locate(sh.kind, l.path), p.gen.Signed}
+			i := slices.IndexFunc(found, func(o name) bool { return o.Location == n.Location })
+			if i >= 0 {
+				found[i].signed = found[i].signed || n.signed
+			} else if len(found) < maxNames {
+				found = append(found, n)
+			}
+		}
+		return len(found) < maxNames
+	})
+	if err != nil {
+		c.log.Error("the catalog cannot be read", "digest", d, "error", err)
+	}
+	return found
+}
+
+// locate returns where the file is that a table of kind k, shown in p, lists
+// under rel.
+func (p place) locate(k kind, rel string) Location {
+	switch k {
+	case kindRelease:
+		return p.suite.dir.Join(rel)
+	case kindDiffIndex:
+		return p.suite.dir.Join(path.Join(path.Dir(p.path), rel))
+	}
+	if p.suite.flat {
+		// A path that begins with the end of the index's own directory is
+		// relative to the one above that end.
+		for above, end := range p.suite.dir.parents {
+			if strings.HasPrefix(rel, end+"/") {
+				return above.Join(rel)
+			}
+		}
+	}
+	return p.suite.base.Join(rel)
+}
+
+// Mirrors lists where the content e may be had, at most eight places, best
+// first: by-hash beside e.Location if its Release offers that, since it
+// outlives the next generation; e.Location itself; then other names of the same
+// digest on the same host and, as far as their archives are signed, on others.
+// What was asked over https is never looked for over http.
+func (c *Catalog) Mirrors(e Entry) []Location {
+	var all []Location
+	add := func(l Location) {
+		if len(all) < maxMirrors && !slices.Contains(all, l) {
+			all = append(all, l)
+		}
+	}
+	if st := c.state.Load().suites[e.Suite]; st != nil && e.Kind == Content {
+		if g := st.find(e.Release); g != nil && g.ByHash {
+			if _, ok := byHash(e.Location); !ok {
+				add(e.Location.Dir().Join("by-hash/SHA256/" + e.Digest.String()))
+			}
+		}
+	}
+	add(e.Location)
+	if e.Kind != Content {
+		return all
+	}
+	names := slices.DeleteFunc(c.names(e.Digest), func(n name) bool {
+		return e.Location.Scheme == "https" && n.Scheme != "https" || n.Host != e.Location.Host && !n.signed
+	})
+	for _, here := range []bool{true, false} {
+		for _, n := range names {
+			if here == (n.Host == e.Location.Host) {
+				add(n.Location)
+			}
+		}
+	}
+	return all
+}
+
+// Plausible reports whether l looks like a file of an archive by its path
+// alone: a dists or pool segment, or the name of a Release or index file.
+func Plausible(l Location) bool {
+	switch l.Name() {
+	case "InRelease", "Release", "Release.gpg":
+		return true
+	}
+	if k, _ := indexKind(l.Path); k != noIndex {
+		return true
+	}
+	return strings.Contains(l.Path, "/dists/") || strings.Contains(l.Path, "/pool/")
+}
+
+// Known reports whether l lies beneath an archive that a Release was learned
+// from.
+func (c *Catalog) Known(l Location) bool {
+	s := c.state.Load()
+	for dir := range l.parents {
+		if len(s.archives[dir]) > 0 {
+			return true
+		}
+	}
+	return false
+}

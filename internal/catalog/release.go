@@ -1,0 +1,278 @@
+package catalog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"millpond/internal/deb822"
+	"millpond/internal/digest"
+	"millpond/internal/keyring"
+)
+
+// Generation is one published state of a suite.
+type Generation struct {
+	ID         digest.Digest // of InRelease, or of Release where there is no InRelease
+	Signature  digest.Digest // of Release.gpg; zero with InRelease or if unsigned
+	Signed     bool          // by a key of the keyring, or the host is trusted without
+	Why        string        // why not Signed, in plain words
+	Date       time.Time
+	ValidUntil time.Time // zero: no end
+	Files      int       // that the Release lists by SHA-256
+	Learned    time.Time // first
+}
+
+// record is a Generation as it is kept on disk, with all that Signed and Why
+// follow from: the keys and the trusted hosts may be others after a restart.
+type record struct {
+	Generation
+	Origin, Label, Suite, Codename string
+
+	ByHash     bool
+	Weak       bool
+	Signer     string // fingerprint of the key, "" if none of the keyring
+	Fault      string // why there is no Signer
+	Table      tableID
+	Superseded time.Time // when it ceased to be the current one
+}
+
+// suiteRecord is the value of a suite's row.
+type suiteRecord struct{ Generations []record }
+
+// ReleaseFiles are the bytes of a suite's head: InRelease alone, or Release
+// with Signature (nil if there is none).
+type ReleaseFiles struct{ InRelease, Release, Signature []byte }
+
+// Check parses and verifies the head of the suite in that directory without
+// recording anything. A Release without a signature by a known key is no
+// error: the Generation is not Signed, and says why. An error means that it is
+// no Release at all, or that a known key's signature is over other bytes
+// (keyring.ErrBadSignature): keep the last good one.
+func (c *Catalog) Check(suite Location, r ReleaseFiles) (Generation, error) {
+	rec, _, err := c.check(suite, r)
+	return rec.Generation, err
+}
+
+func (c *Catalog) check(dir Location, r ReleaseFiles) (record, *deb822.Release, error) {
+	var rec record
+	text, signer, err := c.verify(r)
+	switch {
+	case text == nil, errors.Is(err, keyring.ErrBadSignature):
+		return record{}, nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
+	case err != nil:
+		rec.Fault = err.Error()
+	default:
+		rec.Signer = signer.Fingerprint
+	}
+	rel, err := deb822.ParseRelease(bytes.NewReader(text))
+	if err != nil {
+		return record{}, nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
+	}
+	rec.Generation = Generation{ID: digest.Of(r.Release), Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now()}
+	if r.InRelease != nil {
+		rec.ID = digest.Of(r.InRelease)
+	} else if r.Signature != nil {
+		rec.Signature = digest.Of(r.Signature)
+	}
+	rec.Origin, rec.Label, rec.Suite, rec.Codename = rel.Origin, rel.Label, rel.Suite, rel.Codename
+	rec.ByHash, rec.Weak = rel.ByHash, rel.Weak
+	c.judge(dir, &rec)
+	return rec, rel, nil
+}
+
+// verify returns the text of the Release, and an error if no key of the
+// keyring vouches for it. No text means that there is none.
+func (c *Catalog) verify(r ReleaseFiles) (text []byte, s keyring.Signer, err error) {
+	switch {
+	case r.InRelease != nil:
+		text, s, err = c.keyring.Clearsigned(r.InRelease)
+		if text == nil && err == nil {
+			err = errors.New("empty")
+		}
+	case r.Release == nil:
+		err = errors.New("neither InRelease nor Release")
+	case r.Signature == nil:
+		text, err = r.Release, errors.New("it has no signature")
+	default:
+		text = r.Release
+		s, err = c.keyring.Detached(r.Release, r.Signature)
+	}
+	return text, s, err
+}
+
+// judge decides whether a generation counts as signed.
+func (c *Catalog) judge(dir Location, r *record) {
+	r.Signed, r.Why = false, ""
+	switch {
+	case r.Weak:
+		r.Why = "the Release lists files by MD5 or SHA-1 only, which prove nothing"
+	case r.Signer != "", c.trusted[dir.Host]:
+		r.Signed = true
+	default:
+		r.Why = r.Fault
+	}
+}
+
+// LearnRelease checks r, as Check does, and makes it the current generation of
+// the suite in that directory. Learning the current or an earlier one again
+// writes no rows; a former judgement on its signature is renewed.
+func (c *Catalog) LearnRelease(suite Location, r ReleaseFiles) (Generation, error) {
+	rec, rel, err := c.check(suite, r)
+	if err != nil {
+		return Generation{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	next := c.state.Load().clone()
+	st := next.suites[suite]
+	if st == nil {
+		st = newSuite(suite, now)
+		next.suites[suite] = st
+	}
+	st.used.Store(now.Unix())
+	g := st.find(rec.ID)
+	if g != nil {
+		rec.Learned, rec.Table = g.Learned, g.Table
+		if r.InRelease == nil && r.Signature == nil {
+			// A Release alone says nothing against the signature seen before.
+			rec.Signature, rec.Signer, rec.Fault = g.Signature, g.Signer, g.Fault
+			c.judge(suite, &rec)
+		}
+		if g == st.current() && g.same(rec) {
+			return g.Generation, nil
+		}
+		g.record = rec
+	} else if g, err = c.newGeneration(next, rec, rel.Files); err != nil {
+		return Generation{}, fmt.Errorf("learning the Release of %s: %w", suite, err)
+	}
+	st.supersede(g, now)
+	if err := c.commit(next, suite); err != nil {
+		return Generation{}, fmt.Errorf("learning the Release of %s: %w", suite, err)
+	}
+	return g.Generation, nil
+}
+
+// newGeneration writes what a Release lists.
+func (c *Catalog) newGeneration(s *state, rec record, files []deb822.File) (*generation, error) {
+	t, err := c.releaseTable(s, rec.ID, files)
+	if err != nil {
+		return nil, err
+	}
+	s.tables[t.id] = t
+	rec.Table = t.id
+	g := &generation{record: rec}
+	return g, c.adopt(s, g, files)
+}
+
+// same reports whether learning rec again would change nothing.
+func (g *generation) same(rec record) bool {
+	return g.Signature == rec.Signature && g.Signer == rec.Signer && g.Fault == rec.Fault
+}
+
+// releaseTable returns the table of what a Release lists, written now if
+// another suite has not the very same one.
+func (c *Catalog) releaseTable(s *state, id digest.Digest, files []deb822.File) (t *table, err error) {
+	if t := s.byContent[content{id, kindRelease}]; t != nil {
+		return t, nil
+	}
+	w, err := c.rows.writer()
+	if err != nil {
+		return nil, err
+	}
+	defer w.cancel()
+	for _, f := range files {
+		if err = w.put(row{f.Path, f.Digest, f.Size}); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		t, err = w.finish(kindRelease, id)
+	}
+	if err != nil {
+		c.discard(w.id)
+	}
+	return t, err
+}
+
+// adopt lets a new generation have the indices that were learned before, in
+// another generation or another archive.
+func (c *Catalog) adopt(s *state, g *generation, files []deb822.File) error {
+	for _, f := range files {
+		k, _ := indexKind(f.Path)
+		t := s.byContent[content{f.Digest, k}]
+		if k == noIndex || t == nil {
+			continue
+		}
+		g.add(f.Path, t)
+		dir := path.Dir(f.Path)
+		if k != kindDiffIndex || !isPatchDir(dir) {
+			continue
+		}
+		err := c.rows.all(t.id, func(p row) bool {
+			if t := s.byContent[content{p.digest, kindPatch}]; t != nil {
+				g.add(path.Join(dir, p.path), t)
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Generation returns a kept generation of the suite in that directory, the
+// current one for a zero id.
+func (c *Catalog) Generation(suite Location, id digest.Digest) (Generation, bool) {
+	st := c.state.Load().suites[suite]
+	if st == nil {
+		return Generation{}, false
+	}
+	if id.IsZero() {
+		return st.current().Generation, true
+	}
+	if g := st.find(id); g != nil {
+		return g.Generation, true
+	}
+	return Generation{}, false
+}
+
+// SuiteInfo is what a person wants to see of a suite.
+type SuiteInfo struct {
+	Location                       Location // its directory
+	Origin, Label, Suite, Codename string   // as its Release has them
+	Current                        Generation
+	Earlier                        int // generations kept beside the current one
+	Indices                        []IndexInfo
+}
+
+// IndexInfo is an index of the current generation that was learned.
+type IndexInfo struct {
+	Path string // relative to the suite's directory
+	Rows int64  // files that it lists
+}
+
+// Suites returns all suites, sorted by host and path.
+func (c *Catalog) Suites() []SuiteInfo {
+	s := c.state.Load()
+	infos := make([]SuiteInfo, 0, len(s.suites))
+	for dir, st := range s.suites {
+		g := st.current()
+		info := SuiteInfo{
+			Location: dir, Origin: g.Origin, Label: g.Label, Suite: g.Suite, Codename: g.Codename,
+			Current: g.Generation, Earlier: len(st.gens) - 1,
+		}
+		for _, l := range g.learned {
+			info.Indices = append(info.Indices, IndexInfo{l.path, l.table.rows})
+		}
+		slices.SortFunc(info.Indices, func(a, b IndexInfo) int { return strings.Compare(a.Path, b.Path) })
+		infos = append(infos, info)
+	}
+	slices.SortFunc(infos, func(a, b SuiteInfo) int { return a.Location.compare(b.Location) })
+	return infos
+}

@@ -1,0 +1,254 @@
+package catalog
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"millpond/internal/digest"
+)
+
+// Kind says how a location is to be cached.
+type Kind uint8
+
+const (
+	// Unknown is neither of the others: cached by name, revalidated, never
+	// given to other boxes.
+	Unknown Kind = iota
+	// Head is InRelease, Release or Release.gpg of a suite: it changes, and
+	// has no digest.
+	Head
+	// Content has a known digest.
+	Content
+)
+
+// Entry is what the catalog says of a location.
+type Entry struct {
+	Location Location
+	Kind     Kind
+	Digest   digest.Digest // of Content
+	Size     int64         // of Content, in bytes; -1 if not known (by-hash of an unknown Release, some pdiffs)
+	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host: peers may give and get it
+	Suite    Location      // of a Head, and of files that a Release lists: the directory of that Release
+	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex)
+	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Head: the client's pin
+}
+
+// pinFunc gives the generation of a suite that the asking client was last
+// served, zero if none.
+type pinFunc func(suite Location) digest.Digest
+
+// Resolve says what l is. pin (may be nil) gives the generation of a suite
+// that the asking client was last served, zero if none: files of that suite,
+// and pool files, are looked up in that generation first. While an index of
+// l's archive is being learned, an unresolved l waits for it, at most
+// LearnWait and no longer than ctx.
+func (c *Catalog) Resolve(ctx context.Context, l Location, pin func(suite Location) digest.Digest) Entry {
+	if pin == nil {
+		pin = func(Location) digest.Digest { return digest.Digest{} }
+	}
+	var timeout <-chan time.Time
+	for {
+		if !c.busy.with(l) {
+			return c.resolve(l, pin)
+		}
+		progress := c.progress.wait()
+		e := c.resolve(l, pin)
+		if e.Kind != Unknown {
+			return e
+		}
+		if timeout == nil {
+			timer := time.NewTimer(c.learnWait)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-progress:
+		case <-timeout:
+			return e
+		case <-ctx.Done():
+			return e
+		}
+	}
+}
+
+func (c *Catalog) resolve(l Location, pin pinFunc) Entry {
+	for {
+		s := c.state.Load()
+		e, err := c.lookUp(s, l, pin)
+		if err != nil {
+			// The box still serves the file, like any that no index lists.
+			c.log.Error("the catalog cannot be read", "url", l.String(), "error", err)
+			return Entry{Location: l, Size: -1}
+		}
+		// The rows of a state that is no longer the latest may be gone.
+		if e.Kind != Unknown || c.state.Load() == s {
+			return e
+		}
+	}
+}
+
+func (c *Catalog) lookUp(s *state, l Location, pin pinFunc) (Entry, error) {
+	if d, ok := byHash(l); ok {
+		return c.hashed(s, l, d, pin)
+	}
+	e, err := c.listed(s, l, pin)
+	if err != nil || e.Kind != Unknown {
+		return e, err
+	}
+	switch l.Name() {
+	case "InRelease", "Release", "Release.gpg":
+		dir := l.Dir()
+		return Entry{Location: l, Kind: Head, Size: -1, Suite: dir, Release: pin(dir)}, nil
+	}
+	return c.pooled(s, l, pin)
+}
+
+// byHash returns the digest that the name of a file in by-hash/SHA256 is. The
+// other algorithms name nothing that the box could verify.
+func byHash(l Location) (digest.Digest, bool) {
+	dir, name := path.Split(l.Path)
+	if !strings.HasSuffix(dir, "/by-hash/SHA256/") {
+		return digest.Digest{}, false
+	}
+	d, err := digest.Parse(name)
+	// Upper case would be another file at a mirror, which has none such.
+	return d, err == nil && d.String() == name
+}
+
+// order returns the generations of a suite as a client wants them looked up:
+// the one that it was served, the current one, earlier ones.
+func (st *suite) order(pin pinFunc) []*generation {
+	pinned := st.find(pin(st.dir))
+	if pinned == nil || pinned == st.current() {
+		return st.gens
+	}
+	order := append(make([]*generation, 0, len(st.gens)), pinned)
+	return append(order, slices.DeleteFunc(slices.Clone(st.gens), func(g *generation) bool { return g == pinned })...)
+}
+
+// use notes that the suite is asked for.
+func (st *suite) use(now int64) {
+	if st.used.Load() < now {
+		st.used.Store(now)
+	}
+}
+
+// listed looks for a file that a Release lists: in the generation that the
+// client has or, failing that, the current one.
+func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
+	for dir, rel := range l.parents {
+		st := s.suites[dir]
+		if st == nil {
+			continue
+		}
+		st.use(c.now().Unix())
+		order := st.order(pin)
+		if order[0] == st.current() {
+			order = order[:1]
+		}
+		for _, g := range order[:min(len(order), 2)] {
+			f, index, ok, err := c.inRelease(s, g, rel)
+			if err != nil {
+				return Entry{}, err
+			}
+			if ok {
+				signed, err := c.signed(s, g.Signed, f.digest)
+				return Entry{
+					Location: l, Kind: Content, Digest: f.digest, Size: f.size, Signed: signed,
+					Suite: st.dir, Index: index, Release: g.ID,
+				}, err
+			}
+		}
+	}
+	return Entry{}, nil
+}
+
+// inRelease looks for rel in the Release of g and, if it may be a patch, in
+// the .diff/Index beside it. index tells whether it is an index not yet
+// learned.
+func (c *Catalog) inRelease(s *state, g *generation, rel string) (f row, index, ok bool, err error) {
+	if f, ok, err = c.rows.get(s.tables[g.Table], rel, hashPath(rel)); err != nil || ok {
+		k, stem := indexKind(rel)
+		return f, k != noIndex && !g.has(stem), ok, err
+	}
+	dir, name := path.Split(rel)
+	if !strings.HasSuffix(dir, ".diff/") {
+		return row{}, false, false, nil
+	}
+	for _, l := range g.learned {
+		if l.path == dir+"Index" {
+			f, ok, err = c.rows.get(l.table, name, hashPath(name))
+			return f, isPatchDir(dir) && s.byContent[content{f.digest, kindPatch}] == nil, ok, err
+		}
+	}
+	return row{}, false, false, nil
+}
+
+// signed reports whether d is listed under a signed Release, given that one
+// list with it is or is not.
+func (c *Catalog) signed(s *state, already bool, d digest.Digest) (bool, error) {
+	if already {
+		return true, nil
+	}
+	_, ok, err := c.shared(s, d)
+	return ok, err
+}
+
+// hashed resolves a file of by-hash: its name is its digest, and a Release
+// may tell more of it.
+func (c *Catalog) hashed(s *state, l Location, d digest.Digest, pin pinFunc) (Entry, error) {
+	e := Entry{Location: l, Kind: Content, Digest: d, Size: -1}
+	var found []listing
+	err := c.rows.listed(d, func(f listing) bool {
+		if sh := s.shown[f.table]; sh != nil {
+			found = append(found, f)
+			e.Signed = e.Signed || sh.signed
+			e.Size = max(e.Size, f.size)
+		}
+		return len(found) < maxPlaces
+	})
+	if err != nil || len(found) == 0 {
+		return e, err
+	}
+	for dir := range l.parents {
+		st := s.suites[dir]
+		if st == nil {
+			continue
+		}
+		st.use(c.now().Unix())
+		for _, g := range st.order(pin) {
+			if f, ok := g.lister(s, found); ok {
+				e.Suite, e.Release, e.Size = st.dir, g.ID, f.size
+				e.Index = c.wanted(s, g, f, d)
+				return e, nil
+			}
+		}
+	}
+	return e, nil
+}
+
+// lister returns the first listing by a generation's Release or by an index
+// learned of it.
+func (g *generation) lister(s *state, found []listing) (listing, bool) {
+	for _, f := range found {
+		for _, p := range s.shown[f.table].places {
+			if p.gen == g {
+				return f, true
+			}
+		}
+	}
+	return listing{}, false
+}
+
+// wanted reports whether the file that f lists is an index not yet learned.
+func (c *Catalog) wanted(s *state, g *generation, f listing, d digest.Digest) bool {
+	k := s.shown[f.table].lists(f.path)
+	if s.shown[f.table].kind == kindRelease {
+		_, stem := indexKind(f.path)
+		return k != noIndex && !g.has(stem)
+	}
+	return k != noIndex && s.byContent[content{d, k}] == nil
+}

@@ -1,0 +1,333 @@
+package catalog
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"millpond/internal/digest"
+)
+
+// Bounds of what the catalog knows. Over them, the suites that were not asked
+// for the longest time are forgotten, with all that was learned from them. An
+// office has some tens of suites with a few million rows; ten million take
+// about 3 GB of disk.
+const (
+	maxArchives = 1024
+	maxSuites   = 4096
+	maxRows     = 10_000_000
+	maxEarlier  = 2 // generations kept beside the current one
+)
+
+// keepEarlier is how long an earlier generation is kept at least, unless there
+// are more than maxEarlier: clients that updated their lists before the change
+// still install from it.
+const keepEarlier = time.Hour
+
+// kind says how the file that a table was learned from is read.
+type kind uint8
+
+const (
+	noIndex kind = iota
+	kindRelease
+	kindPackages
+	kindSources
+	kindDiffIndex
+	kindPatch
+)
+
+// table is a set of rows that is complete on disk. A table is named by the
+// content it was learned from, not by its place: archives and generations that
+// list the same index share it. Tables never change.
+type table struct {
+	id     tableID
+	kind   kind
+	digest digest.Digest // of the file, compressed as it was
+	rows   int64
+	filter filter
+}
+
+// content is what two tables cannot have in common.
+type content struct {
+	digest digest.Digest
+	kind   kind
+}
+
+// learned is an index of a generation whose rows are known.
+type learned struct {
+	path  string // relative to the suite's directory
+	stem  string // path without the suffix of its compression
+	table *table
+}
+
+// generation is one published state of a suite, with what was learned of it.
+type generation struct {
+	record
+	learned []learned
+}
+
+// suite is a directory with a Release file.
+type suite struct {
+	dir  Location
+	base Location // of the archive: what pool paths are relative to; dir itself if flat
+	flat bool
+	gens []*generation // the current one first, then the one before it
+	used *atomic.Int64 // Unix time in seconds of the last look-up
+}
+
+// place is where a table is shown: path of the index in a suite's generation.
+type place struct {
+	suite *suite
+	gen   *generation
+	path  string // "" for the generation's own Release
+}
+
+// shown is what look-ups need to know of a table.
+type shown struct {
+	*table
+	signed bool // in one of its places
+	places []place
+}
+
+// state is everything that the catalog keeps in memory. The one that readers
+// see is never changed; writers change a clone and publish it.
+type state struct {
+	suites map[Location]*suite
+	tables map[tableID]*table
+
+	// Derived from these by index.
+	archives  map[Location][]*suite // by base
+	above     map[Location][]*suite // flat suites, by each directory above them
+	shown     map[tableID]*shown
+	byContent map[content]*table
+	rows      int64
+}
+
+func newSuite(dir Location, now time.Time) *suite {
+	s := &suite{dir: dir, used: &atomic.Int64{}}
+	s.base, s.flat = archiveBase(dir)
+	s.used.Store(now.Unix())
+	return s
+}
+
+// archiveBase returns the base of the archive that has a suite in dir, and
+// whether it is flat: without dists, its pool in dir itself or in a directory
+// above (apt's sources.list(5): "deb URI directory/").
+func archiveBase(dir Location) (base Location, flat bool) {
+	i := strings.LastIndex(dir.Path, "/dists/")
+	if i < 0 {
+		return dir, true
+	}
+	dir.Path = dir.Path[:max(i, 1)]
+	return dir, false
+}
+
+// clone returns a deep copy but for the tables, which never change.
+func (s *state) clone() *state {
+	c := &state{suites: make(map[Location]*suite, len(s.suites)), tables: maps.Clone(s.tables), byContent: s.byContent}
+	for dir, old := range s.suites {
+		st := *old
+		st.gens = slices.Clone(old.gens)
+		for i, g := range st.gens {
+			st.gens[i] = &generation{record: g.record, learned: slices.Clone(g.learned)}
+		}
+		c.suites[dir] = &st
+	}
+	return c
+}
+
+// index computes what is derived and returns the tables that no generation
+// shows any more, which it takes out.
+func (s *state) index() (gone []*table) {
+	s.archives = make(map[Location][]*suite)
+	s.above = make(map[Location][]*suite)
+	s.shown = make(map[tableID]*shown, len(s.tables))
+	s.byContent = make(map[content]*table, len(s.tables))
+	s.rows = 0
+	suites := slices.SortedFunc(maps.Values(s.suites), func(a, b *suite) int { return a.dir.compare(b.dir) })
+	for _, st := range suites {
+		s.archives[st.base] = append(s.archives[st.base], st)
+		if st.flat {
+			for dir := range st.dir.parents {
+				s.above[dir] = append(s.above[dir], st)
+			}
+		}
+		for _, g := range st.gens {
+			s.show(s.tables[g.Table], place{st, g, ""})
+			for _, l := range g.learned {
+				s.show(l.table, place{st, g, l.path})
+			}
+		}
+	}
+	for id, t := range s.tables {
+		if s.shown[id] == nil {
+			gone = append(gone, t)
+			delete(s.tables, id)
+			continue
+		}
+		s.byContent[content{t.digest, t.kind}] = t
+		s.rows += t.rows
+	}
+	return gone
+}
+
+func (s *state) show(t *table, p place) {
+	sh := s.shown[t.id]
+	if sh == nil {
+		sh = &shown{table: t}
+		s.shown[t.id] = sh
+	}
+	sh.signed = sh.signed || p.gen.Signed
+	sh.places = append(sh.places, p)
+}
+
+// shares reports whether all that is signed in s is so in o.
+func (s *state) shares(o *state) bool {
+	for id, sh := range s.shown {
+		if sh.signed && (o.shown[id] == nil || !o.shown[id].signed) {
+			return false
+		}
+	}
+	return true
+}
+
+// trim forgets the least recently used suites until the bounds are kept, and
+// indexes. It returns the forgotten ones and the tables that are gone.
+func (s *state) trim(b bounds) (forgotten []Location, gone []*table) {
+	gone = s.index()
+	for len(s.suites) > 1 && (len(s.suites) > b.suites || len(s.archives) > b.archives || s.rows > b.rows) {
+		var oldest *suite
+		for _, st := range s.suites {
+			if oldest == nil || st.used.Load() < oldest.used.Load() {
+				oldest = st
+			}
+		}
+		delete(s.suites, oldest.dir)
+		forgotten = append(forgotten, oldest.dir)
+		gone = append(gone, s.index()...)
+	}
+	return forgotten, gone
+}
+
+type bounds struct {
+	archives, suites int
+	rows             int64
+}
+
+// current returns the generation in force.
+func (st *suite) current() *generation { return st.gens[0] }
+
+// find returns a kept generation, or nil.
+func (st *suite) find(id digest.Digest) *generation {
+	for _, g := range st.gens {
+		if g.ID == id {
+			return g
+		}
+	}
+	return nil
+}
+
+// supersede makes g the current generation and lets go of earlier ones over
+// the bound.
+func (st *suite) supersede(g *generation, now time.Time) {
+	if len(st.gens) > 0 && st.current().ID != g.ID {
+		st.current().Superseded = now
+	}
+	g.Superseded = time.Time{}
+	st.gens = slices.DeleteFunc(st.gens, func(o *generation) bool { return o.ID == g.ID })
+	st.gens = slices.Insert(st.gens, 0, g)
+	if len(st.gens) <= 1+maxEarlier {
+		return
+	}
+	victim := len(st.gens) - 1
+	for i := victim; i > 0; i-- {
+		if st.covered(i) {
+			victim = i
+			break
+		}
+	}
+	st.gens = slices.Delete(st.gens, victim, victim+1)
+}
+
+// expire lets go of earlier generations that are old enough.
+func (st *suite) expire(now time.Time) (changed bool) {
+	for i := len(st.gens) - 1; i > 0; i-- {
+		if now.Sub(st.gens[i].Superseded) >= keepEarlier && st.covered(i) {
+			st.gens = slices.Delete(st.gens, i, i+1)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// covered reports whether each package index learned in generation i was
+// learned in a newer one too. Where clients take patches or nobody has updated
+// yet, an earlier generation is all that is known of the pool.
+func (st *suite) covered(i int) bool {
+	for _, l := range st.gens[i].learned {
+		if l.table.kind != kindPackages && l.table.kind != kindSources {
+			continue
+		}
+		newer := slices.ContainsFunc(st.gens[:i], func(g *generation) bool { return g.has(l.stem) })
+		if !newer {
+			return false
+		}
+	}
+	return true
+}
+
+// has reports whether the index was learned, in any compression.
+func (g *generation) has(stem string) bool {
+	return slices.ContainsFunc(g.learned, func(l learned) bool { return l.stem == stem })
+}
+
+// byRelease returns the generations by the table of their Release.
+func (s *state) byRelease() map[tableID][]place {
+	places := make(map[tableID][]place)
+	for _, st := range s.suites {
+		for _, g := range st.gens {
+			places[g.Table] = append(places[g.Table], place{st, g, ""})
+		}
+	}
+	return places
+}
+
+// add records that the index at p, relative to the suite, was learned.
+func (g *generation) add(p string, t *table) {
+	for _, l := range g.learned {
+		if l.path == p {
+			return
+		}
+	}
+	_, stem := indexKind(p)
+	g.learned = append(g.learned, learned{path: p, stem: stem, table: t})
+}
+
+// indexKind tells from the path of a file that a Release lists whether it is
+// an index that the catalog reads, and its path without the compression's
+// suffix.
+func indexKind(p string) (k kind, stem string) {
+	stem = p
+	switch ext := path.Ext(p); ext {
+	case ".gz", ".xz", ".bz2", ".zst":
+		stem = p[:len(p)-len(ext)]
+	}
+	switch path.Base(stem) {
+	case "Packages":
+		return kindPackages, stem
+	case "Sources":
+		return kindSources, stem
+	case "Index":
+		if stem == p && strings.HasSuffix(path.Dir(p), ".diff") {
+			return kindDiffIndex, stem
+		}
+	}
+	return noIndex, p
+}
+
+// isPatchDir reports whether the patches in dir are such of Packages, which
+// name the files that they add. Patches of Contents and Translation do not.
+func isPatchDir(dir string) bool { return path.Base(dir) == "Packages.diff" }
