@@ -49,6 +49,31 @@ func (c *Catalog) Names(d digest.Digest) iter.Seq[Location] {
 	}
 }
 
+// Describe is Resolve the other way round: it returns an entry whose content is
+// d, listed under a signed Release, for a box that is asked for a digest
+// without a name. It never waits.
+func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
+	s := c.state.Load()
+	err := c.rows.listed(d, func(l listing) bool {
+		sh := s.shown[l.table]
+		if sh == nil || !sh.signed {
+			return true
+		}
+		for _, p := range sh.places {
+			pin := func(Location) digest.Digest { return p.gen.ID }
+			e = c.resolve(p.locate(sh.kind, l.path), pin)
+			if ok = e.Kind == Content && e.Digest == d && e.Signed; ok {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		c.log.Error("the catalog cannot be read", "digest", d, "error", err)
+	}
+	return e, ok
+}
+
 // name is a location of some content, and whether its archive is signed.
 type name struct {
 	Location

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"millpond/internal/digest"
+)
+
+func BenchmarkOpenBlob(b *testing.B) {
+	s := newBox(b, 1<<30)
+	d := s.put(1, 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		blob, err := s.Open(d)
+		if err != nil {
+			b.Fatal(err)
+		}
+		blob.Close()
+	}
+}
+
+func BenchmarkStat(b *testing.B) {
+	s := newBox(b, 1<<30)
+	d := s.put(1, 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Stat(d); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkStatMiss(b *testing.B) {
+	s := newBox(b, 1<<30)
+	for b.Loop() {
+		s.Stat(digest.Digest{1})
+	}
+}
+
+// BenchmarkWrite is a download of 16 MiB in chunks of 64 KiB, with Commit.
+func BenchmarkWrite(b *testing.B) {
+	s := newBox(b, 1<<30)
+	data, d := content(1, 16<<20)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		p, err := s.Partial(d, int64(len(data)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for off := 0; off < len(data); off += 64 << 10 {
+			if _, err := p.WriteAt(data[off:off+64<<10], int64(off)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if _, err := p.Commit(time.Time{}); err != nil {
+			b.Fatal(err)
+		}
+		s.Remove(d)
+	}
+}
+
+// BenchmarkReopen opens a store of 200,000 blobs.
+func BenchmarkReopen(b *testing.B) {
+	const blobs = 200_000
+	s := newBox(b, 1<<40)
+	s.stop()
+	for i := range blobs {
+		d := digest.Of([]byte{byte(i), byte(i >> 8), byte(i >> 16)})
+		if err := os.WriteFile(s.blobPath(d), nil, 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	began := time.Now()
+	s.start() // writes the rows
+	first := time.Since(began)
+	for b.Loop() {
+		s.restart()
+	}
+	b.ReportMetric(first.Seconds(), "s/first")
+	if got := s.Usage().Blobs; got != blobs {
+		b.Fatalf("got %d blobs", got)
+	}
+}

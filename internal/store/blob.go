@@ -1,0 +1,286 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"time"
+
+	"millpond/internal/digest"
+)
+
+// Info is what is known of a blob.
+type Info struct {
+	Digest   digest.Digest
+	Size     int64
+	Modified time.Time // Last-Modified of the source, or when it was stored; whole seconds
+	Used     time.Time // last Open, or when it was stored
+	Pinned   bool
+}
+
+// Blob is an open, verified blob. It embeds its file, so that http.ServeContent
+// can have the kernel send it. Close makes it evictable again.
+type Blob struct {
+	*os.File
+	store *Store
+	info  Info
+}
+
+// Info returns what was known of the blob when it was opened.
+func (b *Blob) Info() Info { return b.info }
+
+// Close ends reading. Only the first call has an effect.
+func (b *Blob) Close() error {
+	err := b.File.Close()
+	if !errors.Is(err, os.ErrClosed) {
+		b.store.release(b.info.Digest)
+	}
+	return err
+}
+
+// Open opens a blob for reading and notes its use. The error wraps
+// fs.ErrNotExist if the blob is not held.
+func (s *Store) Open(d digest.Digest) (*Blob, error) {
+	b, err := s.hold(d)
+	if err == nil {
+		s.note(d)
+	}
+	return b, err
+}
+
+// hold opens a blob without noting a use.
+func (s *Store) hold(d digest.Digest) (*Blob, error) {
+	s.mu.Lock()
+	if s.removing == d {
+		s.mu.Unlock()
+		return nil, notHeld(d)
+	}
+	s.open[d]++ // first of all: from here on it is not evicted
+	s.mu.Unlock()
+	r, err := s.row(d)
+	if err != nil {
+		s.release(d)
+		return nil, err
+	}
+	f, err := os.Open(s.blobPath(d))
+	if err != nil {
+		s.release(d)
+		if errors.Is(err, fs.ErrNotExist) {
+			s.forget(d)
+			return nil, notHeld(d)
+		}
+		return nil, fmt.Errorf("opening a blob: %w", err)
+	}
+	return &Blob{File: f, store: s, info: r.info(d)}, nil
+}
+
+func (s *Store) release(d digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[d]--; s.open[d] <= 0 {
+		delete(s.open, d)
+	}
+}
+
+// forget drops the row of a blob whose file somebody else has deleted.
+func (s *Store) forget(d digest.Digest) {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	if _, err := os.Lstat(s.blobPath(d)); !errors.Is(err, fs.ErrNotExist) {
+		return // stored again meanwhile
+	}
+	s.log.Warn("the file of a blob has vanished", "digest", d)
+	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("a vanished blob is still listed", "digest", d, "err", err)
+	}
+}
+
+// Stat tells about a blob without using it. The error wraps fs.ErrNotExist if
+// it is not held.
+func (s *Store) Stat(d digest.Digest) (Info, error) {
+	r, err := s.row(d)
+	if err != nil {
+		return Info{}, err
+	}
+	return s.freshen(r.info(d)), nil
+}
+
+// freshen adds to i a use that is not in the table yet.
+func (s *Store) freshen(i Info) Info {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if used := s.uses[i.Digest]; used.After(i.Used) {
+		i.Used = used
+	}
+	return i
+}
+
+// Put stores the size bytes of r, modified now, and reads none of them if the
+// blob is held. More, fewer or other bytes give ErrMismatch; the quota or the
+// disk ErrNoSpace; an error of r comes back wrapped.
+func (s *Store) Put(d digest.Digest, size int64, r io.Reader) error {
+	if _, err := s.row(d); err == nil {
+		return nil
+	}
+	p, err := s.create(d, size)
+	if err != nil {
+		return err
+	}
+	defer p.Discard()
+	// One byte more than size shows a reader that has too many.
+	n, err := io.Copy(&appender{p, size}, io.LimitReader(r, size+1))
+	if err != nil {
+		return fmt.Errorf("storing blob %s: %w", d, err)
+	}
+	if n != size {
+		return fmt.Errorf("blob %s: %w: its size is not %d bytes", d, ErrMismatch, size)
+	}
+	_, err = p.Commit(time.Time{})
+	return err
+}
+
+// appender writes to a Partial from its beginning, up to size, and lets the
+// rest fall.
+type appender struct {
+	p    *Partial
+	size int64
+}
+
+func (a *appender) Write(b []byte) (int, error) {
+	off := a.p.Available(0)
+	keep := min(int64(len(b)), a.size-off)
+	if _, err := a.p.WriteAt(b[:keep], off); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// Remove removes a blob, even a pinned or open one; who reads it keeps the
+// file. The error wraps fs.ErrNotExist if it is not held.
+func (s *Store) Remove(d digest.Digest) error {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	_, err := s.drop(d, true)
+	return err
+}
+
+// errInUse tells that a blob is open.
+var errInUse = errors.New("blob is in use")
+
+// drop removes a blob, an open one only if evenOpen, and returns its size.
+// Caller holds meta.
+func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
+	r, err := s.row(d)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	if s.open[d] > 0 && !evenOpen {
+		s.mu.Unlock()
+		return 0, errInUse
+	}
+	s.removing = d // nobody opens it from here on
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.removing = digest.Digest{}
+		s.mu.Unlock()
+	}()
+	// The file first: a file without a row would be taken in at the next
+	// Open, and this one may be bad.
+	if err := os.Remove(s.blobPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("removing a blob: %w", err)
+	}
+	if err := s.apply(change{d, &r, nil}); err != nil {
+		return 0, fmt.Errorf("removing blob %s: %w", d, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.add(r, -1)
+	s.emit(Event{Digest: d, Size: r.size})
+	return r.size, nil
+}
+
+// add counts a blob in (sign 1) or out (-1).
+func (c *counters) add(r row, sign int64) {
+	c.blobs += sign
+	c.bytes += sign * r.size
+	if r.pinned {
+		c.pinned += sign * r.size
+	}
+}
+
+// Pin keeps a blob from eviction, or lets it go again. The error wraps
+// fs.ErrNotExist if it is not held.
+func (s *Store) Pin(d digest.Digest, on bool) error {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	old, err := s.row(d)
+	if err != nil || old.pinned == on {
+		return err
+	}
+	fresh := old
+	fresh.pinned = on
+	if err := s.apply(change{d, &old, &fresh}); err != nil {
+		return fmt.Errorf("pinning blob %s: %w", d, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.add(old, -1)
+	s.count.add(fresh, 1)
+	return nil
+}
+
+// All yields every blob held, in digest order. Blobs that come or go meanwhile
+// may be left out or not. An error is the last thing it yields.
+func (s *Store) All() iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		var from []byte
+		for {
+			page, next, err := s.page(from)
+			if err != nil {
+				yield(Info{}, err)
+				return
+			}
+			for _, i := range page {
+				if !yield(s.freshen(i), nil) {
+					return
+				}
+			}
+			if from = next; from == nil {
+				return
+			}
+		}
+	}
+}
+
+// pageSize bounds what a listing holds in memory. Between pages it holds no
+// transaction, so that a slow reader costs the database nothing.
+const pageSize = 256
+
+// page returns blobs from the key from on, and the key to go on with, nil at
+// the end.
+func (s *Store) page(from []byte) (page []Info, next []byte, err error) {
+	scanErr := s.table.Scan([]byte{'b'}, from, func(k, v []byte) bool {
+		if len(page) == pageSize {
+			next = append([]byte(nil), k...)
+			return false
+		}
+		var r row
+		if r, err = decodeRow(v); err != nil {
+			return false
+		}
+		page = append(page, r.info(digest.Digest(k[1:])))
+		return true
+	})
+	if err == nil {
+		err = scanErr
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing blobs: %w", err)
+	}
+	return page, next, nil
+}

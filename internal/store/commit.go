@@ -1,0 +1,197 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Commit makes a blob of p, which must have all of its bytes: if some are
+// missing, or cannot be read back, that is an error and p stays open. Else p
+// ends: with ErrMismatch or ErrNoSpace nothing is kept of it. modified is the
+// source's Last-Modified; zero stands for now. When Commit returns nil, the
+// blob survives a power cut. If the blob has come in by another way meanwhile,
+// that one is kept.
+func (p *Partial) Commit(modified time.Time) (Info, error) {
+	p.life.Lock()
+	defer p.life.Unlock()
+	if p.ended {
+		return Info{}, fmt.Errorf("committing a blob: %w", fs.ErrClosed)
+	}
+	if err := p.complete(); err != nil {
+		return Info{}, err
+	}
+	sum, err := p.finishHash()
+	if err != nil {
+		return Info{}, err
+	}
+	if !p.digest.IsZero() && p.digest != sum {
+		return Info{}, errors.Join(fmt.Errorf("blob %s: %w: they have %s", p.digest, ErrMismatch, sum), p.discard())
+	}
+	p.mu.Lock()
+	p.digest = sum
+	p.mu.Unlock()
+	if r, err := p.s.row(sum); err == nil {
+		return r.info(sum), p.discard()
+	}
+	r, err := p.admit(modified)
+	if err != nil {
+		// After a failed sync nobody knows what of it is on the disk.
+		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, noSpace(err)), p.discard())
+	}
+	return r.info(sum), nil
+}
+
+// complete checks that no byte is missing, and settles the size.
+func (p *Partial) complete() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := p.size
+	if size < 0 {
+		size = p.there.end()
+	}
+	if there := p.there.total(); there != size {
+		return fmt.Errorf("committing a blob: %d of %d bytes are missing", size-there, size)
+	}
+	p.size = size
+	return nil
+}
+
+// admit makes the verified file a blob. Caller holds life.
+func (p *Partial) admit(modified time.Time) (row, error) {
+	s, path := p.s, p.s.blobPath(p.digest)
+	if err := s.fault("sync"); err != nil {
+		return row{}, err
+	}
+	if err := p.file.Chmod(0o444); err != nil {
+		return row{}, err
+	}
+	if err := p.file.Sync(); err != nil {
+		return row{}, err
+	}
+	if err := os.Rename(p.path, path); err != nil {
+		return row{}, err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		os.Remove(path)
+		return row{}, err
+	}
+	// While p is on the books; later it could be the map of another Partial.
+	// If it stays, the sweep at start has it.
+	os.Remove(p.path + mapSuffix)
+	now := time.Now()
+	if modified.IsZero() {
+		modified = now
+	}
+	r, err := s.list(p, row{size: p.size, modified: modified.Unix(), used: now.UnixNano()})
+	if err != nil {
+		return row{}, err
+	}
+	return r, p.file.Close()
+}
+
+// list enters the file of p, which has its final name, into the table, and
+// ends p: the room that it had reserved becomes the blob's. If another Partial
+// was a little faster, its row stands.
+func (s *Store) list(p *Partial, r row) (row, error) {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	// The row of that other may have gone again, and the file, whoever's it
+	// was, with it.
+	if _, err := os.Lstat(s.blobPath(p.digest)); err != nil {
+		return row{}, err
+	}
+	if old, err := s.row(p.digest); err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.leave()
+		return old, nil
+	}
+	if err := s.apply(change{p.digest, nil, &r}); err != nil {
+		os.Remove(s.blobPath(p.digest))
+		return row{}, err
+	}
+	s.dropIdle(p.digest)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.leave()
+	s.count.add(r, 1)
+	s.emit(Event{Digest: p.digest, Size: r.size, Held: true})
+	return r, nil
+}
+
+// leave takes p off the store's books. Caller holds life and Store.mu.
+func (p *Partial) leave() {
+	p.ended = true
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.s.count.partial -= p.reserved
+	p.s.count.unwritten -= p.reserved - p.there.total()
+	if p.keep {
+		delete(p.s.partials, p.digest)
+	} else {
+		delete(p.s.unnamed, p)
+	}
+}
+
+// Discard ends p and removes what there is of it. After Commit, Close or
+// Discard it does nothing.
+func (p *Partial) Discard() error {
+	p.life.Lock()
+	defer p.life.Unlock()
+	if p.ended {
+		return nil
+	}
+	return p.discard()
+}
+
+// discard is Discard for callers that hold life.
+func (p *Partial) discard() error {
+	p.bar()
+	err := errors.Join(removePartial(p.path), p.file.Close())
+	p.s.mu.Lock()
+	p.leave()
+	p.s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("discarding a blob: %w", err)
+	}
+	return nil
+}
+
+// bar keeps new readers out.
+func (p *Partial) bar() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+}
+
+// Close ends p and keeps what is there for a later Partial of its digest, but
+// discards what came from Create. After Commit or Discard it does nothing.
+func (p *Partial) Close() error {
+	p.life.Lock()
+	defer p.life.Unlock()
+	if p.ended {
+		return nil
+	}
+	kept := p.there.blocks(p.size)
+	if !p.keep || len(kept) == 0 {
+		return p.discard()
+	}
+	p.bar()
+	err := errors.Join(writeMap(p.path, p.size, kept), p.file.Close())
+	if err != nil {
+		err = fmt.Errorf("closing a partial blob: %w", err)
+	}
+	p.s.mu.Lock()
+	p.leave()
+	p.s.addIdle(p.digest, idle{bytes: kept.total(), used: time.Now()})
+	many := len(p.s.idle) > maxIdle
+	p.s.mu.Unlock()
+	if many {
+		p.s.sweepIdle(time.Now().Add(-maxIdleAge))
+	}
+	return err
+}

@@ -1,0 +1,192 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/kv"
+)
+
+// The table has three kinds of keys:
+//
+//	'b' digest            → row
+//	'u' last use, digest  → nothing: the order of eviction, without the pinned
+//	's'                   → digest that the scrub has verified last
+//
+// Row and index change in one transaction and so never disagree.
+var scrubKey = []byte{'s'}
+
+// row is what the table holds of a blob.
+type row struct {
+	size     int64
+	modified int64 // Unix time in seconds, all that HTTP can say
+	used     int64 // Unix time in nanoseconds
+	pinned   bool
+}
+
+func blobKey(d digest.Digest) []byte { return append([]byte{'b'}, d[:]...) }
+
+func useKey(used int64, d digest.Digest) []byte {
+	k := binary.BigEndian.AppendUint64([]byte{'u'}, uint64(max(used, 0)))
+	return append(k, d[:]...)
+}
+
+func parseUseKey(k []byte) (digest.Digest, int64) {
+	return digest.Digest(k[9:]), int64(binary.BigEndian.Uint64(k[1:]))
+}
+
+const rowSize = 8 + 8 + 8 + 1
+
+func (r row) encode() []byte {
+	b := make([]byte, 0, rowSize)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.size))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.modified))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.used))
+	if r.pinned {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+func decodeRow(b []byte) (row, error) {
+	if len(b) != rowSize {
+		return row{}, fmt.Errorf("blob row of %d bytes, want %d", len(b), rowSize)
+	}
+	return row{
+		size:     int64(binary.BigEndian.Uint64(b)),
+		modified: int64(binary.BigEndian.Uint64(b[8:])),
+		used:     int64(binary.BigEndian.Uint64(b[16:])),
+		pinned:   b[24] != 0,
+	}, nil
+}
+
+func (r row) info(d digest.Digest) Info {
+	return Info{
+		Digest:   d,
+		Size:     r.size,
+		Modified: time.Unix(r.modified, 0).UTC(),
+		Used:     time.Unix(0, r.used),
+		Pinned:   r.pinned,
+	}
+}
+
+// row returns the row of d, or an error wrapping fs.ErrNotExist.
+func (s *Store) row(d digest.Digest) (row, error) {
+	b, err := s.table.Get(blobKey(d))
+	if errors.Is(err, fs.ErrNotExist) {
+		return row{}, notHeld(d)
+	}
+	if err != nil {
+		return row{}, fmt.Errorf("blob %s: %w", d, err)
+	}
+	return decodeRow(b)
+}
+
+func notHeld(d digest.Digest) error { return fmt.Errorf("blob %s: %w", d, fs.ErrNotExist) }
+
+// change replaces a blob's row; nil stands for none.
+type change struct {
+	d        digest.Digest
+	old, new *row
+}
+
+// txChanges keeps a transaction far under the limit of kv.
+const txChanges = 1000
+
+// apply writes the changes, each of them as a whole. Caller holds meta.
+func (s *Store) apply(changes ...change) error {
+	for len(changes) > 0 {
+		n := min(len(changes), txChanges)
+		err := s.table.Update(func(tx *kv.Tx) error {
+			for _, c := range changes[:n] {
+				if err := s.applyOne(tx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
+}
+
+func (s *Store) applyOne(tx *kv.Tx, c change) error {
+	if c.old != nil && !c.old.pinned {
+		if err := tx.Delete(useKey(c.old.used, c.d)); err != nil {
+			return err
+		}
+	}
+	if c.new == nil {
+		return tx.Delete(blobKey(c.d))
+	}
+	if !c.new.pinned {
+		key := useKey(c.new.used, c.d)
+		if bytes.Compare(key, s.oldest) < 0 {
+			s.oldest = key
+		}
+		if err := tx.Put(key, nil); err != nil {
+			return err
+		}
+	}
+	return tx.Put(blobKey(c.d), c.new.encode())
+}
+
+// maxUses bounds the uses in memory. Run is asked for an early flush at half
+// of it; uses beyond it are not noted, and these blobs seem a little older
+// than they are.
+const maxUses = 16 << 10
+
+// note remembers that d is used now.
+func (s *Store) note(d digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.uses[d]; !ok && len(s.uses) >= maxUses {
+		return
+	}
+	s.uses[d] = time.Now()
+	if len(s.uses) > maxUses/2 {
+		select {
+		case s.flushSoon <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// flush writes the noted uses to the table.
+func (s *Store) flush() error {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	return s.flushUses()
+}
+
+// flushUses is flush for callers that hold meta.
+func (s *Store) flushUses() error {
+	s.mu.Lock()
+	uses := s.uses
+	s.uses = make(map[digest.Digest]time.Time)
+	s.mu.Unlock()
+	var changes []change
+	for d, used := range uses {
+		old, err := s.row(d)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed since
+		}
+		if err != nil {
+			return err
+		}
+		fresh := old
+		fresh.used = max(old.used, used.UnixNano())
+		if fresh.used > old.used {
+			changes = append(changes, change{d, &old, &fresh})
+		}
+	}
+	return s.apply(changes...)
+}

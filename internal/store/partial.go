@@ -1,0 +1,341 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"millpond/internal/digest"
+)
+
+// Partial is an unfinished blob. All methods may be called by several
+// goroutines at once. It ends with Commit, Discard or Close; after that,
+// writing gives fs.ErrClosed.
+//
+// A byte that is there never changes: what is written over it is ignored.
+// Otherwise a second source could replace what has been hashed already.
+//
+// Lock order: life, grow, saving; the locks of Store; mu last. Neither hashing
+// nor the disk is waited for under mu.
+type Partial struct {
+	s       *Store
+	file    *os.File
+	path    string
+	keep    bool // Close keeps what is there, under digest
+	resumed bool
+
+	life  sync.RWMutex // held by writers for reading, by who ends it for writing
+	ended bool         // guarded by life
+
+	grow   sync.Mutex // one reservation at a time
+	saving sync.Mutex // one writer of the map file at a time
+
+	hash running
+
+	mu       sync.Mutex // guards all below
+	digest   digest.Digest
+	size     int64 // -1 while unknown
+	there    spans
+	writing  []Range    // being written now
+	written  *sync.Cond // of mu: writing has got shorter
+	reserved int64      // counted in Store.count.partial
+	unsaved  int64      // bytes there that the map file does not know
+	saved    time.Time  // when the map file was written
+	gone     bool       // discarded or closed: no new readers
+}
+
+// Partial opens the unfinished blob d for writing, with what an earlier
+// process or attempt left of it. size is -1 if it is not known yet. The errors
+// are ErrBusy while another Partial of d is open, fs.ErrExist if d is held,
+// and ErrNoSpace.
+func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
+	p := s.newPartial(d, size)
+	p.path, p.keep = s.partialPath(d), true
+	left, err := s.claim(p)
+	if err != nil {
+		return nil, fmt.Errorf("partial blob %s: %w", d, err)
+	}
+	if err := p.start(); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.partials, d)
+		if left.bytes > 0 {
+			s.addIdle(d, left)
+		}
+		return nil, fmt.Errorf("partial blob %s: %w", d, err)
+	}
+	return p, nil
+}
+
+// claim makes p the one open Partial of its digest and returns what was idle.
+func (s *Store) claim(p *Partial) (left idle, err error) {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	switch _, err := s.row(p.digest); {
+	case err == nil:
+		return left, fs.ErrExist
+	case !errors.Is(err, fs.ErrNotExist):
+		return left, err
+	}
+	s.mu.Lock()
+	_, busy := s.partials[p.digest]
+	if !busy {
+		s.partials[p.digest] = p
+	}
+	s.mu.Unlock()
+	if busy {
+		return left, ErrBusy
+	}
+	left, _ = s.takeIdle(p.digest)
+	return left, nil
+}
+
+// Create opens an unfinished blob whose digest is not known until Commit. It
+// cannot be resumed: Close discards it.
+func (s *Store) Create(size int64) (*Partial, error) { return s.create(digest.Digest{}, size) }
+
+// create is Create for a blob that must have digest d, if d is not zero.
+func (s *Store) create(d digest.Digest, size int64) (*Partial, error) {
+	p := s.newPartial(d, size)
+	file, err := os.CreateTemp(s.partialDir(), "new-*")
+	if err != nil {
+		return nil, fmt.Errorf("creating a blob: %w", noSpace(err))
+	}
+	p.path = file.Name()
+	file.Close()
+	if err := p.start(); err != nil {
+		os.Remove(p.path)
+		return nil, fmt.Errorf("creating a blob: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unnamed[p] = struct{}{}
+	return p, nil
+}
+
+func (s *Store) newPartial(d digest.Digest, size int64) *Partial {
+	p := &Partial{s: s, digest: d, size: max(size, -1), hash: running{hasher: digest.NewHasher()}}
+	p.written = sync.NewCond(&p.mu)
+	return p
+}
+
+// start opens the file and reserves its room.
+func (p *Partial) start() error {
+	size, there := int64(-1), spans(nil)
+	if p.keep {
+		size, there = readMap(p.path)
+	}
+	if p.size >= 0 && (size >= 0 && size != p.size || there.end() > p.size) {
+		there = nil // of something else
+	}
+	n := max(p.size, there.end())
+	if err := p.s.reserve(n, there.total()); err != nil {
+		return err
+	}
+	file, err := openPartial(p.path, there)
+	if err != nil {
+		p.s.unreserve(n, there.total())
+		return noSpace(err)
+	}
+	p.file, p.there, p.reserved, p.resumed = file, there, n, len(there) > 0
+	return nil
+}
+
+// openPartial opens a partial file in which only the bytes there count.
+func openPartial(path string, there spans) (*os.File, error) {
+	if len(there) == 0 {
+		// A map that is no longer true must not be found after a crash.
+		if err := removePartial(path); err != nil {
+			return nil, err
+		}
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	// What lies beyond must not become the tail of a shorter blob.
+	if err := file.Truncate(there.end()); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Resumed reports whether there were bytes from an earlier attempt at the
+// start. If so, ErrMismatch may be the fault of those, of a power cut even,
+// rather than of who sent the rest.
+func (p *Partial) Resumed() bool { return p.resumed }
+
+// Size returns the size of the blob, or -1 while it is unknown.
+func (p *Partial) Size() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.size
+}
+
+// SetSize tells the size, once it is known, and reserves the room for it. It
+// cannot change any more, nor be less than what is written; the other errors
+// are ErrNoSpace and fs.ErrClosed.
+func (p *Partial) SetSize(n int64) error {
+	p.life.RLock()
+	defer p.life.RUnlock()
+	if p.ended {
+		return fmt.Errorf("setting the size of a blob: %w", fs.ErrClosed)
+	}
+	if err := p.fixSize(n); err != nil {
+		return err
+	}
+	return p.reserve(n)
+}
+
+func (p *Partial) fixSize(n int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end := p.there.end()
+	for _, r := range p.writing {
+		end = max(end, r.End)
+	}
+	switch {
+	case n < 0, p.size >= 0 && p.size != n:
+		return fmt.Errorf("blob of %d bytes cannot become one of %d", p.size, n)
+	case end > n:
+		return fmt.Errorf("blob of %d bytes: %d are written", n, end)
+	}
+	p.size = n
+	return nil
+}
+
+// reserve sees to it that end bytes are reserved.
+func (p *Partial) reserve(end int64) error {
+	p.grow.Lock()
+	defer p.grow.Unlock()
+	p.mu.Lock()
+	more := end - p.reserved
+	p.mu.Unlock()
+	if more <= 0 {
+		return nil
+	}
+	if err := p.s.reserve(more, 0); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reserved += more
+	return nil
+}
+
+// WriteAt writes b at off, but for the bytes that are there already. Its
+// errors are ErrNoSpace when quota or disk are full, one for writing past the
+// size, and fs.ErrClosed.
+func (p *Partial) WriteAt(b []byte, off int64) (int, error) {
+	p.life.RLock()
+	defer p.life.RUnlock()
+	if p.ended {
+		return 0, fmt.Errorf("writing a blob: %w", fs.ErrClosed)
+	}
+	end := off + int64(len(b))
+	if size := p.Size(); off < 0 || size >= 0 && end > size {
+		return 0, fmt.Errorf("writing [%d, %d) of a blob of %d bytes", off, end, size)
+	}
+	if err := p.reserve(end); err != nil {
+		return 0, err
+	}
+	for _, hole := range p.begin(off, end) {
+		n, err := p.fill(b[hole.Off-off:hole.End-off], hole.Off)
+		if err != nil {
+			p.finish(off, end)
+			return int(hole.Off-off) + n, fmt.Errorf("writing a blob at %d: %w", hole.Off, noSpace(err))
+		}
+	}
+	p.finish(off, end)
+	p.saveSometimes()
+	return len(b), nil
+}
+
+// begin waits until nobody else writes in [off, end), keeps others out, and
+// returns the holes there.
+func (p *Partial) begin(off, end int64) []Range {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for slices.ContainsFunc(p.writing, func(r Range) bool { return r.Off < end && off < r.End }) {
+		p.written.Wait()
+	}
+	p.writing = append(p.writing, Range{off, end})
+	return p.there.missing(off, end)
+}
+
+func (p *Partial) finish(off, end int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.writing, Range{off, end})
+	p.writing = slices.Delete(p.writing, i, i+1)
+	p.written.Broadcast()
+}
+
+// fill writes b into the hole at off and hashes it if its turn has come.
+func (p *Partial) fill(b []byte, off int64) (int, error) {
+	if err := p.s.mayWrite(len(b)); err != nil {
+		return 0, err
+	}
+	n, err := p.file.WriteAt(b, off)
+	p.s.wrote(n)
+	p.mu.Lock()
+	p.there.add(off, off+int64(n))
+	p.unsaved += int64(n)
+	p.mu.Unlock()
+	p.advance(b[:n], off)
+	return n, err
+}
+
+// mayWrite refuses a write of n bytes that the disk has no room for. Room was
+// reserved, but others may have filled the disk since, and kv would not
+// survive a full one.
+func (s *Store) mayWrite(n int) error {
+	if err := s.fault("write"); err != nil {
+		return err
+	}
+	free, err := s.free()
+	if err != nil {
+		return err
+	}
+	if free-int64(n) < s.minFree/2 {
+		return fmt.Errorf("%w: %d bytes are left on the disk", ErrNoSpace, free)
+	}
+	return nil
+}
+
+// wrote counts n reserved bytes as written.
+func (s *Store) wrote(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.unwritten -= int64(n)
+}
+
+const (
+	saveEvery = time.Second
+	saveBytes = 4 << 20
+)
+
+// saveSometimes writes the map file when it is a second or 4 MiB behind. That
+// it fails costs no more than fetching some bytes again after a restart.
+func (p *Partial) saveSometimes() {
+	if !p.keep || !p.saving.TryLock() {
+		return
+	}
+	defer p.saving.Unlock()
+	p.mu.Lock()
+	if p.unsaved < saveBytes && time.Since(p.saved) < saveEvery {
+		p.mu.Unlock()
+		return
+	}
+	size, there := p.size, slices.Clone(p.there)
+	p.unsaved, p.saved = 0, time.Now()
+	p.mu.Unlock()
+	if err := writeMap(p.path, size, there); err != nil {
+		p.s.log.Warn("map of a partial file not written", "err", err)
+	}
+}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"millpond/internal/digest"
+)
+
+// reconcile brings table and directory in step, and counts. The directory is
+// right: files without a row were verified and synced before they got their
+// name, rows without a file are of no use. A file of another size than its row
+// says is torn, by whatever the disk went through, and goes.
+func (s *Store) reconcile() error {
+	for i := range 256 {
+		if err := s.reconcileDir(byte(i)); err != nil {
+			return err
+		}
+	}
+	return s.reconcilePartials()
+}
+
+// reconcileDir does one fan-out directory, of whose rows it holds all in
+// memory: 1/256 of the store's.
+func (s *Store) reconcileDir(b byte) error {
+	rows, err := s.rowsOf(b)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(s.fanOut(b))
+	if err != nil {
+		return err
+	}
+	var changes []change
+	for _, e := range entries {
+		d, err := digest.Parse(e.Name())
+		if err != nil || d[0] != b || d.String() != e.Name() {
+			s.log.Warn("not a blob, left alone", "file", filepath.Join(s.fanOut(b), e.Name()))
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		r, known := rows[d]
+		switch {
+		case !info.Mode().IsRegular() || known && r.size != info.Size():
+			s.log.Warn("torn blob removed", "digest", d, "bytes", info.Size(), "want", r.size)
+			if err := os.Remove(s.blobPath(d)); err != nil {
+				return err
+			}
+			continue // a row goes with those that have no file
+		case !known:
+			at := info.ModTime()
+			r = row{size: info.Size(), modified: at.Unix(), used: at.UnixNano()}
+			changes = append(changes, change{d, nil, &r})
+		}
+		delete(rows, d)
+		s.count.add(r, 1)
+	}
+	if len(changes)+len(rows) > 0 {
+		s.log.Info("table of blobs repaired", "directory", s.fanOut(b), "added", len(changes), "dropped", len(rows))
+	}
+	for d, r := range rows {
+		changes = append(changes, change{d, &r, nil})
+	}
+	return s.apply(changes...)
+}
+
+func (s *Store) rowsOf(b byte) (map[digest.Digest]row, error) {
+	rows := make(map[digest.Digest]row)
+	var bad error
+	err := s.table.Scan([]byte{'b', b}, nil, func(k, v []byte) bool {
+		var r row
+		if r, bad = decodeRow(v); bad == nil {
+			rows[digest.Digest(k[1:])] = r
+		}
+		return bad == nil
+	})
+	return rows, errors.Join(err, bad)
+}
+
+// reconcilePartials takes stock of the partial files and removes what cannot
+// be resumed.
+func (s *Store) reconcilePartials() error {
+	entries, err := os.ReadDir(s.partialDir())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		base := strings.TrimSuffix(name, mapSuffix)
+		d, err := digest.Parse(base)
+		if err == nil && base != name {
+			if _, err := os.Lstat(s.partialPath(d)); err == nil {
+				continue // the map of a file that has its own turn
+			}
+		}
+		if err == nil && base == name && s.resumable(d) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.partialDir(), name)); err != nil {
+			return fmt.Errorf("sweeping: %w", err)
+		}
+	}
+	s.sweepIdle(time.Now().Add(-maxIdleAge))
+	return nil
+}
+
+// resumable counts the partial file of d as idle, if there is something in it.
+func (s *Store) resumable(d digest.Digest) bool {
+	path := s.partialPath(d)
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	if _, err := s.row(d); !errors.Is(err, fs.ErrNotExist) {
+		removePartial(path) // held as a whole
+		return false
+	}
+	_, there := readMap(path)
+	if len(there) == 0 {
+		removePartial(path)
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addIdle(d, idle{bytes: there.total(), used: info.ModTime()})
+	return true
+}

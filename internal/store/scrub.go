@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"millpond/internal/digest"
+)
+
+const (
+	// scrubPass is how long the scrub takes over all blobs: long enough to be
+	// nothing for the disk, short enough to find rot before a peer does.
+	scrubPass = 30 * 24 * time.Hour
+	// scrubRate bounds its reading in bytes a second.
+	scrubRate = 16 << 20
+	// scrubIdle is how long it waits when there is nothing to verify.
+	scrubIdle = time.Hour
+)
+
+// scrub verifies one blob after the other, without end, where the last process
+// stopped. After each it waits for the blob's share of scrubPass.
+func (s *Store) scrub(ctx context.Context) {
+	limit := rate.NewLimiter(scrubRate, hashChunk)
+	wait := time.NewTimer(scrubIdle) // not at once: a start has better to do
+	defer wait.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+			wait.Reset(s.scrubNext(ctx, limit))
+		}
+	}
+}
+
+// scrubNext verifies the next blob and returns how long to wait then.
+func (s *Store) scrubNext(ctx context.Context, limit *rate.Limiter) time.Duration {
+	last, err := s.table.Get(scrubKey)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("scrub stands still", "err", err)
+		return scrubIdle
+	}
+	var from []byte
+	if len(last) > 0 {
+		from = append(append([]byte{'b'}, last...), 0) // just after last
+	}
+	page, _, err := s.page(from)
+	if err == nil && len(page) == 0 {
+		page, _, err = s.page(nil) // around
+	}
+	if err != nil || len(page) == 0 {
+		return scrubIdle
+	}
+	next := page[0]
+	err = s.verify(ctx, next.Digest, limit)
+	switch {
+	case ctx.Err() != nil:
+		return scrubIdle
+	case err != nil && !errors.Is(err, ErrMismatch) && !errors.Is(err, fs.ErrNotExist):
+		s.log.Warn("scrub cannot read a blob", "digest", next.Digest, "err", err)
+	}
+	if err := s.table.Put(scrubKey, next.Digest[:]); err != nil {
+		s.log.Warn("scrub stands still", "err", err)
+		return scrubIdle
+	}
+	share := float64(next.Size) / float64(max(s.Usage().Bytes, next.Size, 1))
+	return max(time.Duration(share*float64(scrubPass)), time.Second)
+}
+
+// Verify hashes a blob anew. A bad one, and one that the disk cannot read, is
+// removed and gives ErrMismatch. The error wraps fs.ErrNotExist if the blob is
+// not held.
+func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
+	return s.verify(ctx, d, nil)
+}
+
+func (s *Store) verify(ctx context.Context, d digest.Digest, limit *rate.Limiter) error {
+	b, err := s.hold(d)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	got, err := hashAll(ctx, b, limit)
+	switch {
+	case errors.Is(err, syscall.EIO):
+		err = fmt.Errorf("blob %s: %w: %w", d, ErrMismatch, err)
+	case err != nil:
+		return fmt.Errorf("verifying blob %s: %w", d, err)
+	case got != d:
+		err = fmt.Errorf("blob %s: %w: its file has %s", d, ErrMismatch, got)
+	default:
+		return nil
+	}
+	s.log.Error("bad blob removed", "digest", d, "bytes", b.info.Size, "err", err)
+	if gone := s.Remove(d); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+		return errors.Join(err, gone)
+	}
+	return err
+}
+
+// hashChunk is how much is read and hashed at a time.
+const hashChunk = 256 << 10
+
+// hashAll returns the digest of what r has, read no faster than limit.
+func hashAll(ctx context.Context, r io.Reader, limit *rate.Limiter) (digest.Digest, error) {
+	h := digest.NewHasher()
+	buf := make([]byte, hashChunk)
+	for {
+		if err := ctx.Err(); err != nil {
+			return digest.Digest{}, err
+		}
+		n, err := r.Read(buf)
+		h.Write(buf[:n])
+		if errors.Is(err, io.EOF) {
+			return h.Digest(), nil
+		}
+		if err != nil {
+			return digest.Digest{}, err
+		}
+		if limit != nil {
+			if err := limit.WaitN(ctx, n); err != nil {
+				return digest.Digest{}, err
+			}
+		}
+	}
+}

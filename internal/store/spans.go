@@ -1,0 +1,78 @@
+package store
+
+import (
+	"slices"
+	"sort"
+)
+
+// Range is the bytes from Off up to, not including, End.
+type Range struct{ Off, End int64 }
+
+// spans is a set of bytes as ascending Ranges that neither overlap nor touch.
+// There are as many as writers leave holes, not as a file has blocks.
+type spans []Range
+
+// after returns the index of the first span that ends after off.
+func (s spans) after(off int64) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].End > off })
+}
+
+// add puts the bytes [off, end) into the set.
+func (s *spans) add(off, end int64) {
+	if off >= end {
+		return
+	}
+	first := s.after(off - 1) // touching counts
+	last := first
+	for ; last < len(*s) && (*s)[last].Off <= end; last++ {
+		off, end = min(off, (*s)[last].Off), max(end, (*s)[last].End)
+	}
+	*s = slices.Replace(*s, first, last, Range{off, end})
+}
+
+// available returns how many bytes are there from off on without a hole.
+func (s spans) available(off int64) int64 {
+	if i := s.after(off); i < len(s) && s[i].Off <= off {
+		return s[i].End - off
+	}
+	return 0
+}
+
+// missing returns the holes in [off, end).
+func (s spans) missing(off, end int64) (holes []Range) {
+	for i := s.after(off); i < len(s) && s[i].Off < end; i++ {
+		if off < s[i].Off {
+			holes = append(holes, Range{off, s[i].Off})
+		}
+		off = s[i].End
+	}
+	if off < end {
+		holes = append(holes, Range{off, end})
+	}
+	return holes
+}
+
+// total returns how many bytes the set has.
+func (s spans) total() (n int64) {
+	for _, r := range s {
+		n += r.End - r.Off
+	}
+	return n
+}
+
+// end returns the end of the last span.
+func (s spans) end() int64 {
+	if len(s) == 0 {
+		return 0
+	}
+	return s[len(s)-1].End
+}
+
+// clip returns the bytes of the set that lie before end.
+func (s spans) clip(end int64) spans {
+	var c spans
+	for _, r := range s {
+		c.add(r.Off, min(r.End, end))
+	}
+	return c
+}

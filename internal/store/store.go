@@ -1,0 +1,264 @@
+// Package store keeps content-addressed blobs on disk. It stands on kv for
+// what is known about them and on the file system for their bytes.
+//
+//	blobs/ab/abcdef…     a blob, named by its SHA-256, mode 0444
+//	partial/abcdef…      an unfinished blob, sparse
+//	partial/abcdef….map  which of its bytes are there
+//	partial/new-…        an unfinished blob without a name, swept at start
+//
+// There is one door: bytes become a blob in Commit, which has hashed all of
+// them. A blob never changes; the least recently used ones make room for new
+// ones, but none that is pinned or open. Memory does not grow with the number
+// of blobs. After kill -9 at any instant, Open finds every blob whose Commit
+// had returned, and no torn one. The table of blobs is only a view of the
+// directory: lost, it is built again.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"millpond/internal/digest"
+	"millpond/internal/kv"
+)
+
+var (
+	// ErrNoSpace tells that the quota or the disk has no room, even after
+	// eviction. Where the disk said so, it comes with syscall.ENOSPC.
+	ErrNoSpace = errors.New("no room in the store")
+	// ErrMismatch tells that the bytes are not those that the digest names.
+	ErrMismatch = errors.New("content does not match its digest")
+	// ErrBusy tells that another Partial of that digest is open.
+	ErrBusy = errors.New("blob is being written")
+	// ErrAbsent ends a short read at the first byte that is not there yet.
+	ErrAbsent = errors.New("bytes not present yet")
+)
+
+// Options says where a Store lives and how large it may grow.
+type Options struct {
+	Dir   string       // blobs/ and partial/ live here; made if missing
+	Table *kv.Table    // the Store's alone: sizes, last use, pins
+	Quota Quota        // must not be zero
+	Log   *slog.Logger // nil: none
+
+	// Fault, if not nil, is called before each "write" and "sync" of file
+	// bytes, and its error is taken for the disk's. For tests.
+	Fault func(op string) error
+}
+
+// Store is a directory of blobs. One process holds it (the lock is kv's), and
+// all methods may be called by several goroutines at once. None may be called
+// after Close, save Close of what is still open.
+//
+// Lock order: meta, then mu. A hit takes mu only, so that it never waits for
+// the disk.
+type Store struct {
+	dir     string
+	table   *kv.Table
+	log     *slog.Logger
+	quota   int64 // bytes
+	minFree int64 // bytes to leave free on the disk
+	free    func() (int64, error)
+	fault   func(op string) error
+	closed  chan struct{} // ends watchers
+
+	// meta serializes changes of the table and of the files in blobs/.
+	meta sync.Mutex
+	// oldest is where eviction begins to read the index of last uses: there
+	// is nothing before it. From the start it would have to walk over more
+	// and more deleted keys. Guarded by meta.
+	oldest []byte
+
+	mu        sync.Mutex // guards all below
+	count     counters
+	open      map[digest.Digest]int       // Blobs open
+	removing  digest.Digest               // the blob that is being removed, if any
+	uses      map[digest.Digest]time.Time // not yet in the table; at most maxUses
+	flushSoon chan struct{}               // tells Run that uses fills up
+	partials  map[digest.Digest]*Partial  // open ones with a digest
+	unnamed   map[*Partial]struct{}       // open ones without
+	idle      map[digest.Digest]idle      // partial files of nobody; at most maxIdle
+	watchers  map[*watcher]struct{}
+}
+
+// counters are kept in step with disk and table, in bytes but for blobs.
+type counters struct {
+	blobs     int64
+	bytes     int64
+	pinned    int64 // of bytes
+	partial   int64 // reserved by partials, open or idle
+	unwritten int64 // of partial: not on disk yet
+	idle      int64 // of partial: held by idle ones
+}
+
+// Usage is what a store holds and may hold.
+type Usage struct {
+	Blobs      int64
+	Bytes      int64 // of blobs
+	Partial    int64 // bytes reserved by unfinished ones
+	QuotaBytes int64
+}
+
+// Open opens the store in o.Dir, or makes it, and brings directory and table
+// in step: it takes about 10 µs per blob.
+func Open(o Options) (*Store, error) {
+	s := &Store{
+		dir:       o.Dir,
+		table:     o.Table,
+		log:       o.Log,
+		fault:     o.Fault,
+		closed:    make(chan struct{}),
+		open:      make(map[digest.Digest]int),
+		uses:      make(map[digest.Digest]time.Time),
+		flushSoon: make(chan struct{}, 1),
+		partials:  make(map[digest.Digest]*Partial),
+		unnamed:   make(map[*Partial]struct{}),
+		idle:      make(map[digest.Digest]idle),
+		watchers:  make(map[*watcher]struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.fault == nil {
+		s.fault = func(string) error { return nil }
+	}
+	s.free = func() (int64, error) {
+		_, free, err := diskSpace(s.dir)
+		return free, err
+	}
+	if err := s.prepare(o.Quota); err != nil {
+		return nil, fmt.Errorf("opening store %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(q Quota) error {
+	for i := range 256 {
+		if err := os.MkdirAll(s.fanOut(byte(i)), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{s.partialDir(), filepath.Join(s.dir, "blobs"), s.dir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	total, _, err := diskSpace(s.dir)
+	if err != nil {
+		return err
+	}
+	s.minFree = min(total/100, 1<<30)
+	if s.quota, err = q.of(total); err != nil {
+		return err
+	}
+	return s.reconcile()
+}
+
+// Close writes down last uses and the maps of open partials, and ends
+// watchers. It does not close the table.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	var open []*Partial
+	for _, p := range s.partials {
+		open = append(open, p)
+	}
+	for p := range s.unnamed {
+		open = append(open, p)
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, p := range open {
+		errs = append(errs, p.Close())
+	}
+	errs = append(errs, s.flush())
+	close(s.closed)
+	return errors.Join(errs...)
+}
+
+const (
+	flushEvery = 5 * time.Second
+	sweepEvery = time.Hour
+)
+
+// Run keeps the store in order until ctx ends, then returns nil. It writes
+// last uses to the table, evicts when others fill the disk, drops partial
+// files that nobody has touched for a week, and verifies every blob about
+// once a month.
+func (s *Store) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { s.scrub(ctx); return nil })
+	g.Go(func() error { s.keepHouse(ctx); return nil })
+	return g.Wait()
+}
+
+func (s *Store) keepHouse(ctx context.Context) {
+	flush, sweep := time.NewTicker(flushEvery), time.NewTicker(sweepEvery)
+	defer flush.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-sweep.C:
+			s.sweepIdle(time.Now().Add(-maxIdleAge))
+		case <-s.flushSoon:
+		case <-flush.C:
+			s.relieve()
+		}
+		if err := s.flush(); err != nil {
+			s.log.Warn("last uses of blobs not written", "err", err)
+		}
+	}
+}
+
+// Usage returns what the store holds now.
+func (s *Store) Usage() Usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Usage{Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, QuotaBytes: s.quota}
+}
+
+// DiskFree returns which share of the disk is free for the store, 0 to 1.
+func (s *Store) DiskFree() (float64, error) {
+	total, free, err := diskSpace(s.dir)
+	if err != nil {
+		return 0, err
+	}
+	return float64(free) / float64(max(total, 1)), nil
+}
+
+func (s *Store) fanOut(b byte) string {
+	return filepath.Join(s.dir, "blobs", fmt.Sprintf("%02x", b))
+}
+
+func (s *Store) blobPath(d digest.Digest) string {
+	name := d.String()
+	return s.dir + "/blobs/" + name[:2] + "/" + name
+}
+
+func (s *Store) partialDir() string { return filepath.Join(s.dir, "partial") }
+
+func (s *Store) partialPath(d digest.Digest) string {
+	return filepath.Join(s.partialDir(), d.String())
+}
+
+// syncDir makes the names in dir survive a power cut.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"iter"
+
+	"millpond/internal/digest"
+)
+
+// Event tells that a blob came or went, or, with Reset alone, that a watcher
+// was too slow: it must forget what it knew, and every blob held follows.
+type Event struct {
+	Digest digest.Digest
+	Size   int64
+	Held   bool
+	Reset  bool
+}
+
+// maxQueue bounds the events that wait for one watcher, about 100 KB.
+const maxQueue = 2048
+
+// watcher is the queue of one Watch. Its fields are guarded by Store.mu.
+type watcher struct {
+	queue []Event
+	lost  bool // queue overflowed and is empty
+	wake  chan struct{}
+}
+
+// emit hands e to the watchers. Caller holds meta, which keeps the events of a
+// blob in order, and mu.
+func (s *Store) emit(e Event) {
+	for w := range s.watchers {
+		if len(w.queue) == maxQueue {
+			w.queue, w.lost = nil, true
+		}
+		if !w.lost {
+			w.queue = append(w.queue, e)
+		}
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take empties the watcher's queue.
+func (s *Store) take(w *watcher) (events []Event, lost bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events, lost = w.queue, w.lost
+	w.queue, w.lost = nil, false
+	return events, lost
+}
+
+// Watch yields first every blob held and then each change, until ctx ends or
+// the store is closed. A slow watcher never blocks the store and costs no more
+// than a bounded queue: when that overflows, the watcher gets an Event with
+// Reset and every blob held anew. Otherwise it may see a change twice, but
+// misses none. The events of one blob come in order.
+func (s *Store) Watch(ctx context.Context) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		w := &watcher{wake: make(chan struct{}, 1)}
+		s.mu.Lock()
+		s.watchers[w] = struct{}{}
+		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.watchers, w)
+		}()
+		for s.watch(ctx, w, yield) && yield(Event{Reset: true}) {
+		}
+	}
+}
+
+// watch lists what is held, then follows the changes. It returns true when
+// some were lost.
+func (s *Store) watch(ctx context.Context, w *watcher, yield func(Event) bool) (lost bool) {
+	// drain yields what has queued up. It runs between pages too, so that a
+	// long listing does not overflow the queue; a page is read before the
+	// events that follow it are yielded, and so nothing stale comes last.
+	drain := func() (more bool) {
+		var events []Event
+		if events, lost = s.take(w); lost {
+			return false
+		}
+		for _, e := range events {
+			if !yield(e) {
+				return false
+			}
+		}
+		return true
+	}
+	for from := []byte{'b'}; from != nil; {
+		page, next, err := s.page(from)
+		if err != nil {
+			s.log.Warn("a watcher of the store ends", "err", err)
+			return false
+		}
+		for _, i := range page {
+			if s.over(ctx) || !yield(Event{Digest: i.Digest, Size: i.Size, Held: true}) {
+				return false
+			}
+		}
+		if !drain() {
+			return lost
+		}
+		from = next
+	}
+	for !s.over(ctx) {
+		select {
+		case <-ctx.Done():
+		case <-s.closed:
+		case <-w.wake:
+			if !drain() {
+				return lost
+			}
+		}
+	}
+	return false
+}
+
+// over reports whether a watcher with ctx has to end.
+func (s *Store) over(ctx context.Context) bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return ctx.Err() != nil
+	}
+}
