@@ -1,0 +1,117 @@
+package fetch
+
+import (
+	"errors"
+	"io/fs"
+
+	"millpond/internal/ledger"
+	"millpond/internal/mirror"
+)
+
+// blame decides who is not asked again after a mismatch.
+func (d *download) blame(resumed bool) {
+	d.f.stats.wrong.Add(1)
+	var used []string
+	for name, t := range d.tally {
+		if t.used {
+			used = append(used, name)
+		}
+	}
+	switch {
+	case resumed:
+		// Bytes of an earlier process may have been torn by a power cut.
+		d.log.Warn("a resumed download was wrong, it begins anew", "sources", used)
+	case len(used) == 1:
+		d.liar(d.tally[used[0]], "sent bytes that do not match the digest")
+		d.log.Error("wrong bytes from a source, fetching elsewhere", "source", used[0])
+	default:
+		d.solo = true
+		d.log.Error("wrong bytes from one of several sources, asking each alone", "sources", used)
+	}
+}
+
+// liar never asks t's provider again.
+func (d *download) liar(t *tally, why string) {
+	t.out, t.err = true, ErrWrongBytes
+	t.provider.Report(Outcome{Fault: Lied, Why: why})
+}
+
+// failed notes a provider's failure, after it had sent got bytes.
+func (d *download) failed(p Provider, t *tally, err error, got int64) {
+	t.err = err
+	t.failures++
+	if got >= progress {
+		t.failures = 1
+	}
+	switch {
+	case errors.Is(err, errWrongSize) && !d.entry.Release.IsZero() && p.Origin() == ledger.FromMirror:
+		t.out = true
+		d.log.Info("a mirror has another generation of a suite", "source", p.String(), "err", err)
+	case errors.Is(err, errWrongSize):
+		d.f.stats.wrong.Add(1)
+		d.liar(t, err.Error())
+		d.log.Error("a file of wrong size from a source, fetching elsewhere", "source", p.String(), "err", err)
+	case definite(err) || t.failures >= maxFailures:
+		t.out = true
+		d.log.Debug("a source does not give a file", "source", p.String(), "err", err)
+	case errors.Is(err, ErrBusy):
+		d.log.Debug("a peer is busy", "source", p.String())
+	default:
+		fault := Failed
+		if errors.Is(err, mirror.ErrStalled) {
+			fault = Slow
+		}
+		p.Report(Outcome{Fault: fault, Why: err.Error()})
+		d.f.stats.resumed.Add(1)
+		d.log.Warn("a download was cut, resuming", "source", p.String(), "err", err, "got", got)
+	}
+}
+
+// definite reports whether asking the same provider again is useless.
+func definite(err error) bool {
+	var status *mirror.StatusError
+	var refused *mirror.RefusedError
+	var away *mirror.UnreachableError
+	return errors.As(err, &status) || errors.As(err, &refused) || errors.As(err, &away) ||
+		errors.Is(err, mirror.ErrOffline) || errors.Is(err, fs.ErrNotExist)
+}
+
+// telling picks which of two failures the client is told: a mirror's own
+// answer says more than a broken connection, a wrong file more than either.
+func telling(a, b error) error {
+	rank := func(err error) int {
+		var status *mirror.StatusError
+		switch {
+		case err == nil:
+			return 0
+		case errors.Is(err, errWrongSize), errors.Is(err, ErrWrongBytes):
+			return 3
+		case errors.As(err, &status):
+			return 2
+		}
+		return 1
+	}
+	if rank(b) >= rank(a) {
+		return b
+	}
+	return a
+}
+
+// verdict turns the failure of all providers into what the client is told.
+func (d *download) verdict(answer error) error {
+	wrong := errors.Is(answer, errWrongSize)
+	for _, t := range d.tally {
+		wrong = wrong || errors.Is(t.err, ErrWrongBytes)
+	}
+	switch {
+	case wrong && !d.entry.Release.IsZero():
+		// The name is there with other bytes: the mirror was updated.
+		d.f.expire(d.entry.Suite)
+		return ErrMoved
+	case wrong:
+		return ErrWrongBytes
+	case answer == nil:
+		return errNoProvider
+	}
+	return answer
+}

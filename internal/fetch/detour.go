@@ -1,0 +1,183 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"millpond/internal/digest"
+	"millpond/internal/ledger"
+	"millpond/internal/store"
+)
+
+// detour is what becomes of a flight when the store has no room: each client
+// goes on with a stream of its own, past the disk. The mirror then sends the
+// rest once per client; there is nowhere to keep it.
+type detour struct {
+	hasher *digest.Hasher // has seen the bytes before at
+	at     int64
+}
+
+// divert sends the flight's clients on their detours and frees the disk.
+func (fl *flight) divert(part *store.Partial) {
+	d := &detour{hasher: digest.NewHasher()}
+	if part != nil {
+		d.hasher, d.at = part.Hasher()
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.detour = d
+	fl.broadcast()
+	if part != nil {
+		// The bodies hold the file open and can read what was there.
+		part.Discard()
+	}
+	fl.f.stats.diverted.Add(1)
+}
+
+// follow returns a stream for b that continues where the disk ended. fl.mu is
+// held.
+func (d *detour) follow(b *body) *ownStream {
+	o := &ownStream{fl: b.fl, ctx: b.ctx, skipTo: b.off.Load(), hasher: digest.NewHasher()}
+	if b.file != nil {
+		o.head, o.headEnd = b.file, d.at
+		if b.off.Load() >= d.at {
+			o.headEnd = 0
+			o.hasher, o.pos = d.hasher.Clone(), d.at
+		}
+	}
+	return o
+}
+
+// ownStream reads a file from its providers for one client, hashing as it
+// goes and holding the last part back until the digest is right.
+type ownStream struct {
+	fl     *flight
+	ctx    context.Context
+	hasher *digest.Hasher
+	pos    int64 // bytes hashed, all of them from the beginning on
+	skipTo int64 // bytes before this are not wanted
+	origin ledger.Origin
+
+	// What of the file was on disk, up to headEnd.
+	head    *store.PartialReader
+	headEnd int64
+
+	from    *Stream
+	tries   int
+	pending []byte // hashed, not given out; at most holdback and a chunk
+	whole   bool   // pending is verified
+}
+
+// ownTries is how often a client's own stream is taken up again.
+const ownTries = 8
+
+// Read implements io.Reader.
+func (o *ownStream) Read(p []byte) (int, error) {
+	for {
+		if n := o.ready(); n > 0 {
+			n = copy(p, o.pending[:n])
+			o.pending = append(o.pending[:0], o.pending[n:]...)
+			return n, nil
+		}
+		if o.whole {
+			return 0, io.EOF
+		}
+		if err := o.fill(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// ready returns how many pending bytes may leave.
+func (o *ownStream) ready() int {
+	if o.whole || o.fl.key.digest.IsZero() {
+		return len(o.pending)
+	}
+	return max(len(o.pending)-holdback, 0)
+}
+
+// fill hashes one more chunk, or finds the end and checks the digest.
+func (o *ownStream) fill() error {
+	buf := make([]byte, 32<<10)
+	n, err := o.next(buf)
+	if n > 0 {
+		chunk := buf[:n]
+		o.hasher.Write(chunk)
+		if skip := o.skipTo - o.pos; skip > 0 {
+			chunk = chunk[min(skip, int64(n)):]
+		}
+		o.pos += int64(n)
+		o.pending = append(o.pending, chunk...)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		want := o.fl.key.digest
+		if !want.IsZero() && o.hasher.Digest() != want {
+			o.fl.f.stats.wrong.Add(1)
+			return fmt.Errorf("%w (past the full disk)", ErrWrongBytes)
+		}
+		o.whole = true
+		return nil
+	default:
+		return err
+	}
+}
+
+// next reads the following bytes of the file from disk or from a provider.
+func (o *ownStream) next(buf []byte) (int, error) {
+	if o.pos < o.headEnd {
+		o.origin = ledger.FromStore
+		return o.head.ReadAt(buf[:min(int64(len(buf)), o.headEnd-o.pos)], o.pos)
+	}
+	if o.from == nil {
+		if err := o.connect(); err != nil {
+			return 0, err
+		}
+	}
+	if size := o.fl.entry.Size; size >= 0 && o.pos >= size {
+		return 0, io.EOF
+	}
+	n, err := o.from.Read(buf)
+	if err != nil && !errors.Is(err, io.EOF) && o.resumable() {
+		o.Close() // another stream takes it up
+		err = nil
+	}
+	return n, err
+}
+
+// resumable reports whether the rest may come from another stream. Without a
+// digest nothing would show that it belongs to the same file.
+func (o *ownStream) resumable() bool {
+	return o.tries < ownTries && o.ctx.Err() == nil && !o.fl.key.digest.IsZero()
+}
+
+// connect opens the file at pos with the first provider that has it.
+func (o *ownStream) connect() error {
+	o.tries++
+	err := errNoProvider
+	for p := range o.fl.providers(o.ctx) {
+		var s *Stream
+		if s, err = p.Open(o.ctx, o.pos, 0); err != nil {
+			continue
+		}
+		if err = s.skip(o.pos); err != nil {
+			s.Close()
+			continue
+		}
+		o.from, o.origin = s, p.Origin()
+		return nil
+	}
+	return err
+}
+
+// Close ends the stream; the file of the detour stays the body's.
+func (o *ownStream) Close() error {
+	if o.from == nil {
+		return nil
+	}
+	err := o.from.Close()
+	o.from = nil
+	return err
+}

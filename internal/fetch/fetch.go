@@ -1,0 +1,183 @@
+// Package fetch turns what the catalog says of a file into bytes.
+//
+// A file whose digest is known (content) comes from the store, or else from
+// one flight: a download under its own context that all clients who want the
+// digest share, each reading the growing file at its own pace. The last part
+// of a stream is held back until the whole SHA-256 matches, so that no client
+// ever holds a complete wrong file. An index read on its way teaches the
+// catalog.
+//
+// A file without a digest goes by its name: heads (InRelease, Release,
+// Release.gpg) are revalidated with the mirror once per TTL however many
+// clients ask, and the last good one is served while the mirror is away;
+// unknown files likewise, streamed.
+//
+// Where bytes can come from is a Source; the mirror is one, the swarm another.
+// The mirror alone is enough for everything.
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/kv"
+	"millpond/internal/ledger"
+	"millpond/internal/mirror"
+	"millpond/internal/store"
+)
+
+var (
+	// ErrMoved says that the mirror has gone on to another generation of a
+	// suite and no longer has the files of the one the client was given.
+	ErrMoved = errors.New("the mirror has moved on to another generation of this suite")
+	// ErrWrongBytes says that every source of a file sent something else than
+	// its digest names.
+	ErrWrongBytes = errors.New("every source sent bytes that do not match the digest in the signed index")
+	// ErrNotRelease says that the mirror answered a request for a Release
+	// with something else, a captive portal's page for instance.
+	ErrNotRelease = errors.New("the mirror's answer is not a usable Release file")
+	// ErrClosed says that the box is shutting down.
+	ErrClosed = errors.New("the box is shutting down")
+)
+
+// Options joins a Fetcher with the floors below. All but Peers are required.
+type Options struct {
+	Store   *store.Store
+	Catalog *catalog.Catalog
+	Mirror  *mirror.Client
+	Names   *kv.Table     // what is known of files without a digest
+	TTL     time.Duration // how long a head or unknown file is served unasked
+	Sources []Source      // asked in order for content; the mirror is among them
+	Peers   Peers         // nil without a swarm; else Sources has them too
+	Log     *slog.Logger
+}
+
+// Fetcher is safe for concurrent use.
+type Fetcher struct {
+	Options
+	stats counters
+
+	// The downloads' own lifetime: it ends with Close, not with a client.
+	lifetime context.Context
+	end      context.CancelFunc
+	running  sync.WaitGroup
+
+	buffers chan struct{} // a place for each piece in memory
+
+	mu       sync.Mutex // guards the maps
+	flights  map[flightKey]*flight
+	checks   map[string]*check
+	learning map[digest.Digest]bool
+}
+
+// New returns a Fetcher. Close must be called.
+func New(o Options) *Fetcher {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Fetcher{
+		Options:  o,
+		lifetime: ctx, end: cancel,
+		flights:  make(map[flightKey]*flight),
+		checks:   make(map[string]*check),
+		learning: make(map[digest.Digest]bool),
+		buffers:  make(chan struct{}, maxBuffers),
+	}
+}
+
+// Close ends all downloads, keeping what they have for a later resume, and
+// waits for them.
+func (f *Fetcher) Close() error {
+	f.end()
+	f.running.Wait()
+	return nil
+}
+
+// File is an answer ready to be sent: its first bytes are at hand.
+type File struct {
+	Digest   digest.Digest    // zero for an unknown file still on its way
+	Size     int64            // in bytes; -1 if not known before the end
+	Modified time.Time        // Last-Modified as the mirror gave it, or when first seen
+	Release  digest.Digest    // of a head: the generation served, for the client's pin
+	Suite    catalog.Location // of a head
+	Age      time.Duration    // of a head or unknown file: since it was last checked with the mirror
+	Stale    string           // not empty: served although the mirror could not be asked, and why
+	Body     Body             // the caller closes it
+}
+
+// Body is read, seeked and closed by one goroutine. Seek works where the size
+// is known.
+type Body interface {
+	io.ReadSeekCloser
+	// Origin tells where the bytes of the last Read came from; one Read never
+	// mixes origins.
+	Origin() ledger.Origin
+}
+
+// StoredBody is the Body of a held blob.
+type StoredBody struct{ *store.Blob }
+
+// Origin implements Body.
+func (StoredBody) Origin() ledger.Origin { return ledger.FromStore }
+
+// File returns the blob's own file, which the kernel can send without copying.
+func (b StoredBody) File() *os.File { return b.Blob.File }
+
+// Get returns the file that e names, and fails as soon as it is clear that no
+// byte of it can be had: with the mirror's own answer (*mirror.StatusError),
+// a *mirror.RefusedError, a *mirror.UnreachableError, mirror.ErrOffline, one of
+// this package's errors, or ctx's. ctx ends the caller's waiting and reading
+// only, never a download that others share.
+func (f *Fetcher) Get(ctx context.Context, e catalog.Entry) (*File, error) {
+	switch e.Kind {
+	case catalog.Head:
+		return f.head(ctx, e)
+	case catalog.Content:
+		return f.content(ctx, e)
+	default:
+		return f.unknown(ctx, e.Location)
+	}
+}
+
+// content serves a digest from the store, or from the flight that fetches it.
+func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
+	// A flight may commit, or be abandoned, between the look into the store
+	// and the join; a blob may be evicted between the join and the next look.
+	for range 3 {
+		file, err := f.stored(e.Digest)
+		if err == nil {
+			if e.Index {
+				f.learnStored(e)
+			}
+			return file, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			f.Log.Error("a held blob cannot be opened, fetching it again", "digest", e.Digest, "err", err)
+		}
+		fl, err := f.join(flightKey{digest: e.Digest}, func() *flight { return f.newContentFlight(e) })
+		if err != nil {
+			return nil, err
+		}
+		file, err = fl.open(ctx)
+		if !errors.Is(err, errAgain) {
+			return file, err
+		}
+	}
+	return nil, f.gone(e.Digest)
+}
+
+// stored opens a held blob as a File.
+func (f *Fetcher) stored(d digest.Digest) (*File, error) {
+	blob, err := f.Store.Open(d)
+	if err != nil {
+		return nil, err
+	}
+	info := blob.Info()
+	return &File{Digest: d, Size: info.Size, Modified: info.Modified, Body: StoredBody{blob}}, nil
+}

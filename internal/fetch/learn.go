@@ -1,0 +1,79 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"millpond/internal/catalog"
+)
+
+// learnFlight lets the catalog read an index while it is being downloaded, as
+// one more reader of the flight. Resolve waits for it from now on, so that
+// the packages a client asks for next are known.
+func (f *Fetcher) learnFlight(fl *flight) {
+	done := f.Catalog.Learning(fl.entry)
+	fl.enter()
+	f.running.Go(func() {
+		defer done()
+		b := fl.newBody(f.lifetime)
+		defer b.Close()
+		f.learn(fl.entry, b)
+	})
+}
+
+// learnStored lets the catalog read a held index that it has not read yet, as
+// after a crash between the two. One at a time reads the same index.
+func (f *Fetcher) learnStored(e catalog.Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.learning[e.Digest] || f.lifetime.Err() != nil {
+		return
+	}
+	f.learning[e.Digest] = true
+	done := f.Catalog.Learning(e)
+	f.running.Go(func() {
+		defer done()
+		defer func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			delete(f.learning, e.Digest)
+		}()
+		file, err := f.stored(e.Digest)
+		if err != nil {
+			return // evicted meanwhile; the next client's download teaches
+		}
+		defer file.Body.Close()
+		f.learn(e, file.Body)
+	})
+}
+
+// learn hands an index to the catalog.
+func (f *Fetcher) learn(e catalog.Entry, r io.Reader) {
+	source := &watched{r: r}
+	err := f.Catalog.LearnIndex(f.lifetime, e, source)
+	switch {
+	case err == nil:
+		f.stats.learned.Add(1)
+	case source.err != nil || errors.Is(err, context.Canceled):
+		// The download failed, which its clients are told.
+	default:
+		f.stats.learnFaults.Add(1)
+		f.Log.Warn("an index could not be read; its packages are cached by name and not shared",
+			"url", e.Location.String(), "err", err)
+	}
+}
+
+// watched remembers that reading failed.
+type watched struct {
+	r   io.Reader
+	err error
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,123 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+)
+
+// acquaintance is how long a peer that counts on this box waits while the box
+// is itself in the middle of an update, and so may be about to learn of the
+// file. When a whole site updates at once the boxes learn within moments of
+// each other.
+const acquaintance = 1500 * time.Millisecond
+
+// Lend opens for a peer what it may have: a held blob, or the readable side
+// of a download under way, whose bytes come as they arrive. With start the
+// box downloads it, if it knows it: the peer counts on that. Anything else is
+// fs.ErrNotExist, held or not.
+func (f *Fetcher) Lend(ctx context.Context, d digest.Digest, start bool) (*File, error) {
+	size, ok := f.Catalog.Shared(d)
+	if !ok && start {
+		size, ok = f.acquaint(ctx, d)
+	}
+	if !ok {
+		return nil, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
+	}
+	if file, err := f.stored(d); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return file, err
+	}
+	var e catalog.Entry
+	if start {
+		e, start = f.Catalog.Describe(d)
+	}
+	fl, err := f.joinFor(d, e, start)
+	if err != nil {
+		return nil, err
+	}
+	return &File{Digest: d, Size: size, Modified: time.Now(), Body: fl.newBody(ctx)}, nil
+}
+
+// joinFor returns the download of d under way, or with start begins one.
+func (f *Fetcher) joinFor(d digest.Digest, e catalog.Entry, start bool) (*flight, error) {
+	key := flightKey{digest: d}
+	if start {
+		return f.join(key, func() *flight { return f.newContentFlight(e) })
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl := f.flights[key]
+	if fl == nil {
+		return nil, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
+	}
+	fl.enter()
+	return fl, nil
+}
+
+// acquaint waits for d to become known, if the box is learning.
+func (f *Fetcher) acquaint(ctx context.Context, d digest.Digest) (size int64, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, acquaintance)
+	defer cancel()
+	for {
+		changed := f.Catalog.Changed()
+		if size, ok = f.Catalog.Shared(d); ok || !f.busyLearning() {
+			return size, ok
+		}
+		select {
+		case <-changed:
+		case <-time.After(20 * time.Millisecond): // a check may end with nothing new
+		case <-ctx.Done():
+			return 0, false
+		}
+	}
+}
+
+// busyLearning reports whether a head is being checked or an index read.
+func (f *Fetcher) busyLearning() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.checks) > 0 || len(f.learning) > 0 {
+		return true
+	}
+	for _, fl := range f.flights {
+		if fl.entry.Index {
+			return true
+		}
+	}
+	return false
+}
+
+// Pieces tells which pieces of a download under way are there, for peers: bit
+// i of byte i/8, low bit first; fs.ErrNotExist if there is none.
+func (f *Fetcher) Pieces(d digest.Digest) (size int64, have []byte, err error) {
+	absent := fmt.Errorf("download of %s: %w", d.Short(), fs.ErrNotExist)
+	if _, ok := f.Catalog.Shared(d); !ok {
+		return 0, nil, absent
+	}
+	f.mu.Lock()
+	fl := f.flights[flightKey{digest: d}]
+	f.mu.Unlock()
+	if fl == nil {
+		return 0, nil, absent
+	}
+	fl.mu.Lock()
+	part := fl.part
+	fl.mu.Unlock()
+	if part == nil || part.Size() < 0 {
+		return 0, nil, absent
+	}
+	size = part.Size()
+	have = make([]byte, (pieces(size)+7)/8)
+	for i := range pieces(size) {
+		off := int64(i) * PieceSize
+		if part.Available(off) >= min(PieceSize, size-off) {
+			have[i/8] |= 1 << (i % 8)
+		}
+	}
+	return size, have, nil
+}

@@ -1,0 +1,41 @@
+package fetch
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/ledger"
+)
+
+// Peek is Get for a client that wants to know of a file, not to have it (HEAD):
+// nothing is downloaded for it where the index tells all there is to tell. The
+// File's Body may have no bytes.
+func (f *Fetcher) Peek(ctx context.Context, e catalog.Entry) (*File, error) {
+	if e.Kind != catalog.Content || e.Size < 0 || f.holds(version{Digest: e.Digest}) {
+		return f.Get(ctx, e)
+	}
+	err := errNoProvider
+	for p := range (Upstream{f.Catalog, f.Mirror}).Find(ctx, e) {
+		var s *Stream
+		if s, err = p.Open(ctx, 0, 1); err != nil {
+			continue
+		}
+		s.Close()
+		file := &File{Digest: e.Digest, Size: e.Size, Modified: s.Modified, Body: noBody{}}
+		if file.Modified.IsZero() {
+			file.Modified = time.Now()
+		}
+		return file, nil
+	}
+	return nil, err
+}
+
+// noBody is the Body of a file that was only asked about.
+type noBody struct{}
+
+func (noBody) Read([]byte) (int, error)             { return 0, io.EOF }
+func (noBody) Seek(off int64, _ int) (int64, error) { return off, nil }
+func (noBody) Close() error                         { return nil }
+func (noBody) Origin() ledger.Origin                { return ledger.FromMirror }

@@ -1,0 +1,199 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"millpond/internal/aptest"
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/keyring"
+	"millpond/internal/kv"
+	"millpond/internal/mirror"
+	"millpond/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a Fetcher over real floors and an archive with a mirror.
+type rig struct {
+	*Fetcher
+	t       testing.TB
+	key     *aptest.Key
+	archive *aptest.Archive
+	mirror  *aptest.Mirror
+	disk    storetest.Disk
+	taken   atomic.Int64 // bytes metered from mirrors
+	files   map[string]aptest.File
+	db      *kv.DB
+	log     safeLog
+}
+
+// safeLog keeps what the Fetcher logs, for a failing test.
+type safeLog struct{ tb testing.TB }
+
+func (l safeLog) Write(b []byte) (int, error) {
+	l.tb.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// small and large are packages on either side of holdback.
+const (
+	small = 20 << 10
+	large = 1 << 20
+)
+
+func newRig(t testing.TB, suite aptest.Suite, change ...func(*Options)) *rig {
+	t.Helper()
+	r := &rig{t: t, key: aptest.NewKey("archive"), files: make(map[string]aptest.File)}
+	r.archive = aptest.NewArchive(r.key, suite)
+	for name, size := range map[string]int{"small": small, "large": large} {
+		r.files[name] = r.archive.Add(aptest.Package{Name: name, Version: "1.0", Size: size})
+	}
+	r.mirror = aptest.NewMirror(t, aptest.MirrorOptions{})
+	r.publish()
+	r.open(change...)
+	return r
+}
+
+// publish makes the next generation current at the mirror.
+func (r *rig) publish() { r.mirror.Publish("/debian", r.archive.Publish(time.Now().Add(-time.Hour))) }
+
+// open builds the floors below and a Fetcher.
+func (r *rig) open(change ...func(*Options)) {
+	t := r.t
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(safeLog{t}, nil))
+	keys := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(keys, "archive.gpg"), r.key.Public(), 0o644))
+	ring, bad, err := keyring.Load(keys)
+	if err != nil || len(bad) > 0 {
+		t.Fatal(err, bad)
+	}
+	db, err := kv.Open(t.TempDir(), log)
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	cat, err := catalog.Open(catalog.Options{Table: db.Table("catalog"), Keyring: ring, Log: log})
+	must(t, err)
+	policy, err := mirror.ParsePolicy([]string{"127.0.0.0/8"})
+	must(t, err)
+	client := mirror.New(mirror.Options{
+		Policy: policy, Log: log, Meter: func(_ string, n int64) { r.taken.Add(n) },
+		StallTimeout: 300 * time.Millisecond, DownFor: time.Millisecond,
+	})
+	t.Cleanup(func() { client.Close() })
+	o := Options{
+		Store: storetest.New(t, r.disk.Under), Catalog: cat, Mirror: client, Names: db.Table("names"), TTL: time.Minute,
+		Sources: []Source{Upstream{Catalog: cat, Mirror: client}}, Log: log,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	r.Fetcher = New(o)
+	t.Cleanup(func() { r.Fetcher.Close() })
+}
+
+// reopen is a restart of the Fetcher on the same floors.
+func (r *rig) reopen() {
+	r.t.Helper()
+	must(r.t, r.Fetcher.Close())
+	r.Fetcher = New(r.Options)
+	r.t.Cleanup(func() { r.Fetcher.Close() })
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// at is the location of a path at the rig's mirror.
+func (r *rig) at(path string) catalog.Location { return location(r.t, r.mirror, path) }
+
+func location(t testing.TB, m *aptest.Mirror, path string) catalog.Location {
+	t.Helper()
+	u, err := url.Parse(m.URL("/debian/" + path))
+	must(t, err)
+	l, err := catalog.ParseLocation(u.Scheme, u.Host, u.EscapedPath())
+	must(t, err)
+	return l
+}
+
+// get asks for a path as a client does who was last served the generation
+// pin of its suite.
+func (r *rig) get(ctx context.Context, path string, pin digest.Digest) (*File, error) {
+	e := r.Catalog.Resolve(ctx, r.at(path), func(catalog.Location) digest.Digest { return pin })
+	return r.Get(ctx, e)
+}
+
+// read gets a path whole.
+func (r *rig) read(path string) ([]byte, *File, error) {
+	f, err := r.get(r.t.Context(), path, digest.Digest{})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Body.Close()
+	b, err := io.ReadAll(f.Body)
+	return b, f, err
+}
+
+// want reads a path and compares.
+func (r *rig) want(path string, want []byte) *File {
+	r.t.Helper()
+	b, f, err := r.read(path)
+	if err != nil {
+		r.t.Fatalf("%s: %v", path, err)
+	}
+	if !bytes.Equal(b, want) {
+		r.t.Fatalf("%s: got %d bytes, want %d", path, len(b), len(want))
+	}
+	return f
+}
+
+// update does what apt-get update does, so that the packages are known.
+func (r *rig) update() {
+	r.t.Helper()
+	for _, path := range []string{"dists/stable/InRelease", "dists/stable/main/binary-amd64/Packages.xz"} {
+		if _, _, err := r.read(path); err != nil {
+			r.t.Fatalf("%s: %v", path, err)
+		}
+	}
+}
+
+// held reports whether the store has d.
+func (r *rig) held(d digest.Digest) bool {
+	_, err := r.Store.Stat(d)
+	return err == nil
+}
+
+// second starts another mirror of the same archive that the box knows too.
+func (r *rig) second() *aptest.Mirror {
+	r.t.Helper()
+	m := aptest.NewMirror(r.t, aptest.MirrorOptions{Listen: "127.0.0.2:0"})
+	m.Publish("/debian", r.archive.Publish(time.Now().Add(-time.Hour)))
+	r.publish() // the same content; the catalog compares digests
+	for _, path := range []string{"dists/stable/InRelease", "dists/stable/main/binary-amd64/Packages.xz"} {
+		e := r.Catalog.Resolve(r.t.Context(), location(r.t, m, path), nil)
+		f, err := r.Get(r.t.Context(), e)
+		must(r.t, err)
+		_, err = io.Copy(io.Discard, f.Body)
+		must(r.t, err)
+		f.Body.Close()
+	}
+	return m
+}
+
+// packageAt is the path of a package of the rig.
+func (r *rig) packageAt(name string) string { return r.files[name].Path }
