@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"millpond/internal/catalog"
+)
+
+// PrivateClients are the networks whose addresses may use the box unless it is
+// told otherwise: private ones (RFC 1918, RFC 4193), the shared space of
+// carriers, overlays and pod networks (RFC 6598), link-local and loopback.
+func PrivateClients() []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range []string{
+		"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8",
+		"fc00::/7", "fe80::/10", "::1/128",
+	} {
+		all = append(all, netip.MustParsePrefix(s))
+	}
+	return all
+}
+
+// clientOf is the address that a request came from, an IPv4 one in its own
+// form; the zero Addr if the server gave none.
+func clientOf(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+func (p *Proxy) admits(client netip.Addr) bool {
+	for _, prefix := range p.AllowClients {
+		if prefix.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// isHealth is what anyone may ask. Probes come from addresses that the
+// operator does not choose, and a refused one would have the box restarted.
+func isHealth(r *http.Request, t target) bool {
+	return t.route == toLocal && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
+}
+
+// vet returns the file that a request for an archive asks for, if it may be
+// asked for.
+func (p *Proxy) vet(r *http.Request, t target) (catalog.Location, error) {
+	l, err := t.location()
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return l, &methodError{r.Method}
+	case err != nil:
+		return l, err
+	case p.looped(r):
+		return l, errLoop
+	case r.ContentLength != 0:
+		// It has no meaning (RFC 9110, section 9.3.1), and waiting for the
+		// end of it is not bounded.
+		return l, &requestError{errors.New("a GET with a body")}
+	case !catalog.Plausible(l) && !p.Catalog.Known(l):
+		return l, &pathError{l}
+	}
+	return l, p.check(l.Scheme, l.Host)
+}
+
+// check is the early look at policy. host, of a Location, may have a port.
+func (p *Proxy) check(scheme, host string) error {
+	name, port := host, 80
+	if scheme == "https" {
+		port = 443
+	}
+	if n, s, err := net.SplitHostPort(host); err == nil {
+		name = n
+		if port, err = strconv.Atoi(s); err != nil {
+			return &requestError{err}
+		}
+	}
+	return p.Policy.CheckName(strings.Trim(name, "[]"), port)
+}
+
+// looped reports whether the request has been here before: an upstream that is
+// a proxy can lead back to the box.
+func (p *Proxy) looped(r *http.Request) bool {
+	for _, line := range r.Header.Values("Via") {
+		for element := range strings.SplitSeq(line, ",") {
+			if f := strings.Fields(element); len(f) > 1 && f[1] == p.Via {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,181 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/fetch"
+	"millpond/internal/mirror"
+)
+
+// The proxy's own errors. What they mean to a client stands in explain.
+var (
+	errLoop        = errors.New("the request has passed through this box before")
+	errTunnelsOff  = errors.New("tunnels are switched off")
+	errTunnelsFull = errors.New("too many tunnels are open")
+	errTunnelHTTP  = errors.New("a tunnel to port 80")
+)
+
+// requestError is a request that cannot be understood.
+type requestError struct{ err error }
+
+func (e *requestError) Error() string { return e.err.Error() }
+func (e *requestError) Unwrap() error { return e.err }
+
+// methodError is a method that archives do not know.
+type methodError struct{ method string }
+
+func (e *methodError) Error() string {
+	return fmt.Sprintf("method %.20q for a file of an archive", e.method)
+}
+
+// clientError is a client that may not use the box.
+type clientError struct{ addr netip.Addr }
+
+func (e *clientError) Error() string { return fmt.Sprintf("client %s may not use the box", e.addr) }
+
+// pathError is a path that no archive has.
+type pathError struct{ location catalog.Location }
+
+func (e *pathError) Error() string { return fmt.Sprintf("%s is no file of an archive", e.location) }
+
+// answer is what a client is told instead of the file.
+type answer struct {
+	status  int
+	cause   string // for the status line, with the setting that would change it
+	advice  string // for the body: what to do about it
+	setting string // for the log
+	level   slog.Level
+	header  http.Header // Allow, Retry-After
+	verdict bool        // the mirror's own word, an everyday one: passed on as it is
+}
+
+// Settings that a refusal names.
+const (
+	allowClients = "MILLPOND_ALLOW_CLIENTS"
+	tunnelsOn    = "MILLPOND_TUNNELS=true"
+	offline      = "MILLPOND_OFFLINE"
+)
+
+const (
+	refused      = "Refused by millpond: "
+	adviceMirror = "The box does not hold this file, and the mirror is needed for it. Try again later, or use another mirror."
+	adviceUpdate = "Run apt-get update again."
+)
+
+// explain is the one table from an error to what the client is told. The
+// first row that fits counts: an error of fetch may wrap the mirror's.
+func explain(err error) answer {
+	var (
+		request     *requestError
+		method      *methodError
+		client      *clientError
+		path        *pathError
+		forbidden   *mirror.RefusedError
+		unreachable *mirror.UnreachableError
+		status      *mirror.StatusError
+	)
+	switch {
+	case errors.As(err, &request):
+		return answer{status: 400, level: slog.LevelInfo, cause: refused + request.Error(),
+			advice: "Write the archive as http://host/directory, without user name, query or fragment."}
+	case errors.As(err, &method):
+		return answer{status: 405, level: slog.LevelInfo, cause: refused + method.Error(),
+			advice: "Archives are read with GET and HEAD.", header: http.Header{"Allow": {"GET, HEAD"}}}
+	case errors.As(err, &client):
+		return answer{status: 403, level: slog.LevelInfo, setting: allowClients,
+			cause:  fmt.Sprintf("%sclient %s is not in %s", refused, client.addr, allowClients),
+			advice: "The box's administrator can add the client's address or network to " + allowClients + "."}
+	case errors.As(err, &path):
+		return answer{status: 403, level: slog.LevelInfo,
+			cause: refused + "not an archive path (want one with dists/ or pool/, or a Release or index file)",
+			advice: "An archive path has a directory dists/ or pool/ in it, or names a Release or index file such as InRelease " +
+				"or Packages.xz. Of an archive of which the box has read an index it serves every file."}
+	case errors.As(err, &forbidden):
+		return explainRefused(forbidden)
+	case errors.Is(err, errLoop):
+		return answer{status: 508, level: slog.LevelWarn, cause: refused + "the request has passed through this box before",
+			advice: "An upstream or proxy leads back to this box; name the archive itself as upstream."}
+	case errors.Is(err, errTunnelsOff):
+		return answer{status: 403, level: slog.LevelInfo, setting: tunnelsOn,
+			cause:  refused + "CONNECT tunnels are off, " + tunnelsOn + " would allow them",
+			advice: "Without a tunnel, and cached, an https archive is reached as http://HTTPS///host/directory in sources.list."}
+	case errors.Is(err, errTunnelHTTP):
+		return answer{status: 403, level: slog.LevelInfo, cause: refused + "a tunnel to port 80 would go past the cache",
+			advice: "Ask for the http URL itself."}
+	case errors.Is(err, errTunnelsFull):
+		return answer{status: 503, level: slog.LevelWarn, cause: "millpond: too many tunnels are open",
+			advice: "Try again later, or reach the https archive as http://HTTPS///host/directory.", header: retryAfter(time.Minute)}
+	case errors.Is(err, mirror.ErrOffline):
+		return answer{status: 503, level: slog.LevelInfo, setting: offline,
+			cause:  "millpond: the box is offline (" + offline + ") and does not hold this file",
+			advice: "Only what the box holds is served while " + offline + " is set."}
+	case errors.Is(err, fetch.ErrMoved):
+		return answer{status: 503, level: slog.LevelInfo, cause: "millpond: the mirror has moved on to another generation, run apt-get update again",
+			advice: adviceUpdate}
+	case errors.Is(err, fetch.ErrClosed):
+		return answer{status: 503, level: slog.LevelInfo, cause: "millpond: the box is shutting down", advice: "Try again in a moment."}
+	case errors.Is(err, fetch.ErrWrongBytes):
+		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: every source sent bytes that do not match the signed index",
+			advice: adviceUpdate + " If that does not help, the mirror is broken or in the middle of its own update."}
+	case errors.Is(err, fetch.ErrNotRelease):
+		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: " + err.Error(),
+			advice: "A captive portal or a broken mirror answers in the archive's place."}
+	case errors.As(err, &status):
+		return explainStatus(status)
+	case errors.As(err, &unreachable):
+		return answer{status: 502, level: slog.LevelWarn,
+			cause:  fmt.Sprintf("millpond: mirror %s cannot be reached: %v", unreachable.Host, unreachable.Err),
+			advice: adviceMirror}
+	case errors.Is(err, mirror.ErrStalled), errors.Is(err, context.DeadlineExceeded):
+		return answer{status: 504, level: slog.LevelWarn, cause: "millpond: the mirror stalled", advice: adviceMirror}
+	default:
+		return answer{status: 500, level: slog.LevelError, cause: "millpond: " + err.Error(),
+			advice: "This is a fault of the box; its log tells more."}
+	}
+}
+
+// explainRefused words a destination that policy forbids.
+func explainRefused(e *mirror.RefusedError) answer {
+	cause := e.Reason
+	if !strings.Contains(cause, e.Host) {
+		cause = "host " + e.Host + ": " + cause
+	}
+	a := answer{status: 403, level: slog.LevelInfo, setting: e.Setting, cause: refused + cause}
+	if e.Setting != "" {
+		a.cause += ", " + e.Setting + " would allow it"
+		a.advice = "The box's administrator can allow it with " + e.Setting + "."
+	}
+	return a
+}
+
+// explainStatus words what the mirror answered. That a file does not exist or
+// needs a login is for the client to know; optional indices are missing all
+// the time. All else is trouble between the box and the mirror.
+func explainStatus(e *mirror.StatusError) answer {
+	if slices.Contains([]int{401, 403, 404, 410, 451}, e.Code) {
+		return answer{status: e.Code, level: slog.LevelDebug, verdict: true, cause: e.Error()}
+	}
+	a := answer{status: 502, level: slog.LevelWarn, cause: fmt.Sprintf("millpond: the mirror answered %d for %s", e.Code, e.URL), advice: adviceMirror}
+	if e.Code == http.StatusTooManyRequests || e.Code == http.StatusServiceUnavailable {
+		a.status = 503
+	}
+	if e.RetryAfter > 0 {
+		a.header = retryAfter(e.RetryAfter)
+	}
+	return a
+}
+
+func retryAfter(d time.Duration) http.Header {
+	seconds := int64((d + time.Second - 1) / time.Second)
+	return http.Header{"Retry-After": {strconv.FormatInt(seconds, 10)}}
+}

@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"millpond/internal/fetch"
+	"millpond/internal/ledger"
+	"millpond/internal/mirror"
+)
+
+// The status line is all that apt shows of an error, so each is held to its
+// bytes.
+func TestStatusLines(t *testing.T) {
+	t.Parallel()
+	dead := &mirror.UnreachableError{Host: "deb.example.org:80", Err: errors.New("connection refused")}
+	says := func(code int, after time.Duration) error {
+		return &mirror.StatusError{URL: debURL, Code: code, RetryAfter: after}
+	}
+	for _, tt := range []struct {
+		name, request string
+		err           error // of Get
+		want          string
+	}{
+		{"missing", "GET " + debURL, says(404, 0), "404 Not Found"},
+		{"mirror's 403", "GET " + debURL, says(403, 0), "403 Forbidden"},
+		{"login", "GET " + debURL, says(401, 0), "401 Unauthorized"},
+		{"gone", "GET " + debURL, says(410, 0), "410 Gone"},
+		{"busy", "GET " + debURL, says(503, 1500*time.Millisecond), "503 millpond: the mirror answered 503 for " + debURL},
+		{"too many", "GET " + debURL, says(429, 0), "503 millpond: the mirror answered 429 for " + debURL},
+		{"broken mirror", "GET " + debURL, says(500, 0), "502 millpond: the mirror answered 500 for " + debURL},
+		{"login for a proxy", "GET " + debURL, says(407, 0), "502 millpond: the mirror answered 407 for " + debURL},
+		{"unreachable", "GET " + debURL, fmt.Errorf("x: %w", dead), "502 millpond: mirror deb.example.org:80 cannot be reached: connection refused"},
+		{"stalled", "GET " + debURL, fmt.Errorf("x: %w", mirror.ErrStalled), "504 millpond: the mirror stalled"},
+		{"deadline", "GET " + debURL, context.DeadlineExceeded, "504 millpond: the mirror stalled"},
+		{"offline", "GET " + debURL, mirror.ErrOffline, "503 millpond: the box is offline (MILLPOND_OFFLINE) and does not hold this file"},
+		{"moved", "GET " + debURL, fmt.Errorf("%w: %w", fetch.ErrMoved, says(404, 0)),
+			"503 millpond: the mirror has moved on to another generation, run apt-get update again"},
+		{"wrong bytes", "GET " + debURL, fetch.ErrWrongBytes, "502 millpond: every source sent bytes that do not match the signed index"},
+		{"no Release", "GET " + headURL, fmt.Errorf("%w: <html>\r\nEvil: é", fetch.ErrNotRelease),
+			"502 millpond: the mirror's answer is not a usable Release file: <html>??Evil: ??"},
+		{"closing", "GET " + debURL, fetch.ErrClosed, "503 millpond: the box is shutting down"},
+		{"cancelled, not by the client", "GET " + debURL, context.Canceled, "500 millpond: context canceled"},
+		{"unknown", "GET " + debURL, errors.New("no such table"), "500 millpond: no such table"},
+		{"redirect refused", "GET " + debURL, &mirror.RefusedError{Host: "x.example.org", Reason: "redirect to ftp"},
+			"403 Refused by millpond: host x.example.org: redirect to ftp"},
+		{"private upstream", "GET http://10.0.0.5/debian/dists/stable/InRelease", nil,
+			"403 Refused by millpond: 10.0.0.5 is a private address, MILLPOND_ALLOW_UPSTREAMS=10.0.0.5 would allow it"},
+		{"private upstream, port", "GET /10.0.0.5:8080/debian/dists/stable/InRelease", nil,
+			"403 Refused by millpond: 10.0.0.5 is a private address, MILLPOND_ALLOW_UPSTREAMS=10.0.0.5 would allow it"},
+		{"no archive path", "GET http://www.example.org/login", nil,
+			"403 Refused by millpond: not an archive path (want one with dists/ or pool/, or a Release or index file)"},
+		{"method", "PUT " + debURL, nil, `405 Refused by millpond: method "PUT" for a file of an archive`},
+		{"query", "GET " + debURL + "?a=b", nil,
+			`400 Refused by millpond: path "/debian/pool/main/h/hello/hello_2.10-3_amd64.deb?a=b" in an archive: archives know no queries and fragments`},
+		{"body", "GET " + debURL + " HTTP/1.1\r\nContent-Length: 5\r\nX:", nil, "400 Refused by millpond: a GET with a body"},
+		{"loop", "GET " + debURL + " HTTP/1.1\r\nVia: 1.0 a, 1.1 millpond-test (x)\r\nX:", nil,
+			"508 Refused by millpond: the request has passed through this box before"},
+		{"someone else's Via", "GET " + debURL + " HTTP/1.1\r\nVia: 1.1 millpond-other, millpond-test/1.1 x\r\nX:", says(404, 0), "404 Not Found"},
+		{"tunnel without port", "CONNECT deb.example.org", nil, "400 Refused by millpond: CONNECT without host:port"},
+		{"tunnel for http", "CONNECT deb.example.org:80", nil, "403 Refused by millpond: a tunnel to port 80 would go past the cache"},
+		{"tunnel to a private upstream", "CONNECT 10.0.0.5:443", nil,
+			"403 Refused by millpond: 10.0.0.5 is a private address, MILLPOND_ALLOW_UPSTREAMS=10.0.0.5 would allow it"},
+		{"tunnel in a loop", "CONNECT deb.example.org:443 HTTP/1.1\r\nVia: 1.1 millpond-test\r\nX:", nil,
+			"508 Refused by millpond: the request has passed through this box before"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(nil).serve(t)
+			b.files[debURL], b.files[headURL] = fails(tt.err), fails(tt.err)
+			if tt.err == nil {
+				b.files[debURL] = gives([]byte("not to be seen"), ledger.FromStore)
+			}
+			got := b.raw(t, tt.request+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			line, rest, _ := strings.Cut(got, "\r\n")
+			if line != "HTTP/1.1 "+tt.want {
+				t.Errorf("got  %q\nwant %q", line, "HTTP/1.1 "+tt.want)
+			}
+			head, body, _ := strings.Cut(rest, "\r\n\r\n")
+			for _, want := range []string{"Content-Type: text/plain", fmt.Sprintf("Content-Length: %d\r\n", len(body)), "Via: 1.1 millpond-test", "Date: "} {
+				if !strings.Contains(head+"\r\n", want) {
+					t.Errorf("no %q in %q", want, head)
+				}
+			}
+			if len(body) < 20 {
+				t.Errorf("body %q explains nothing", body)
+			}
+			if want := map[string]string{"busy": "Retry-After: 2", "method": "Allow: GET, HEAD"}[tt.name]; !strings.Contains(head, want) {
+				t.Errorf("no %q in %q", want, head)
+			}
+			logged := b.logged.String()
+			if n := strings.Count(logged, "level="); n != 1 || strings.Contains(logged, "level=ERROR") != strings.HasPrefix(tt.want, "500") {
+				t.Errorf("logged %s", logged)
+			}
+		})
+	}
+}
+
+// What a refused HEAD gets is a header alone.
+func TestRefusedHead(t *testing.T) {
+	t.Parallel()
+	b := newBox(nil).serve(t)
+	got := b.raw(t, "HEAD http://10.0.0.5/debian/dists/x/Release HTTP/1.1\r\nHost: x\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 403 Refused by millpond: ") || !strings.HasSuffix(got, "\r\n\r\n") || strings.Count(got, "\r\n\r\n") != 1 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestPasswordIsNotLogged(t *testing.T) {
+	t.Parallel()
+	b := newBox(nil).serve(t)
+	got := b.raw(t, "GET http://me:hunter2@deb.example.org/debian/dists/x/Release HTTP/1.1\r\nHost: x\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 400 ") || strings.Contains(got, "hunter2") || strings.Contains(b.logged.String(), "hunter2") {
+		t.Errorf("got %q, logged %s", got, b.logged)
+	}
+}
+
+func TestReason(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"plain text ~":           "plain text ~",
+		"a\r\nX: b\x00\x7f\té":   "a??X: b????" + "?",
+		strings.Repeat("é", 200): strings.Repeat("?", 297) + "...",
+		strings.Repeat("x", 300): strings.Repeat("x", 300),
+		strings.Repeat("x", 301): strings.Repeat("x", 297) + "...",
+	} {
+		if got := reason(s); got != want {
+			t.Errorf("%q: got %q, want %q", s, got, want)
+		}
+	}
+}
+
+func FuzzReason(f *testing.F) {
+	f.Add("a\r\nb")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := reason(s)
+		if len(got) > maxReason || strings.ContainsFunc(got, func(c rune) bool { return c < ' ' || c > '~' }) {
+			t.Errorf("%q became %q", s, got)
+		}
+	})
+}
+
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	const strange = "/deb.example.org/unknown/whatever"
+	only := netip.MustParsePrefix("203.0.113.0/24")
+	for _, tt := range []struct {
+		client string
+		allow  []netip.Prefix
+		target string
+		want   int
+	}{
+		{"10.1.2.3:1", nil, debURL, 404},
+		{"172.31.0.1:1", nil, debURL, 404},
+		{"172.32.0.1:1", nil, debURL, 403},
+		{"192.168.1.1:1", nil, debURL, 404},
+		{"100.64.0.1:1", nil, debURL, 404},
+		{"127.0.0.1:1", nil, debURL, 404},
+		{"[::ffff:10.1.2.3]:1", nil, debURL, 404},
+		{"[fe80::1%eth0]:1", nil, debURL, 404},
+		{"[fd00::1]:1", nil, debURL, 404},
+		{"[::1]:1", nil, debURL, 404},
+		{"[2001:db8::1]:1", nil, debURL, 403},
+		{"203.0.113.9:1", nil, debURL, 403},
+		{"203.0.113.9:1", []netip.Prefix{only}, debURL, 404},
+		{"10.1.2.3:1", []netip.Prefix{only}, debURL, 403},
+		{"203.0.113.9:1", nil, "/", 403},
+		{"203.0.113.9:1", nil, "/healthz", 200},
+		{"203.0.113.9:1", nil, "/readyz", 200},
+		{"nonsense", nil, debURL, 403},
+		{"10.1.2.3:1", nil, "/deb.example.org/known/whatever", 404},
+		{"10.1.2.3:1", nil, strange, 403},
+	} {
+		b := newBox(func(o *Options) { o.AllowClients = tt.allow })
+		r := httptest.NewRequest("GET", tt.target, nil)
+		r.RemoteAddr = tt.client
+		w := httptest.NewRecorder() // cannot be hijacked: the body has to tell
+		b.ServeHTTP(w, r)
+		if w.Code != tt.want {
+			t.Errorf("%s asks for %s: %d, want %d", tt.client, tt.target, w.Code, tt.want)
+		}
+		if tells := strings.Contains(w.Body.String(), allowClients); tells != (tt.want == 403 && tt.target != strange) {
+			t.Errorf("%s asks for %s: %s", tt.client, tt.target, w.Body)
+		}
+	}
+}
+
+// What is not for an archive reaches the dashboard in origin form, and what is
+// reaches it never.
+func TestLocal(t *testing.T) {
+	t.Parallel()
+	b := newBox(nil).serve(t)
+	_, port, _ := net.SplitHostPort(b.addr)
+	for target, want := range map[string]string{
+		"/":                                     "local / /",
+		"/api/v1/summary?x=1":                   "local /api/v1/summary?x=1 /api/v1/summary",
+		"http://" + b.addr + "/metrics":         "local /metrics /metrics",
+		"http://localhost:" + port:              "local / /",
+		"http://LOCALHOST:" + port + "/a%20b":   "local /a%20b /a b",
+		"http://box.example.org:" + port + "/x": "",
+	} {
+		resp, body := b.do(t, http.MethodGet, target)
+		if want == "" && resp.StatusCode != 403 || want != "" && body != want {
+			t.Errorf("%s: %s, %q, want %q", target, resp.Status, body, want)
+		}
+	}
+}

@@ -1,0 +1,173 @@
+// Package proxy is apt's HTTP face: it takes a request in any of the forms in
+// which apt can be pointed at the box, asks the catalog what the file is, gets
+// its bytes from fetch and sends them with the exactness that apt's resuming,
+// pipelining and conditional requests rely on. CONNECT opens tunnels, under
+// policy, never cached. What is not for an archive goes to the dashboard.
+//
+// It promises that no client takes a short or wrong file for a complete one:
+// whatever goes wrong after the header cuts the connection. What goes wrong
+// before is told in the status line, the only thing that apt prints; errors.go
+// is the one table of that. Only the time to a header and stalls are bounded,
+// never a whole transfer, and each body byte is credited to the ledger as it
+// is written.
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/fetch"
+	"millpond/internal/ledger"
+)
+
+// Catalog says what a file is; *catalog.Catalog.
+type Catalog interface {
+	Resolve(ctx context.Context, l catalog.Location, pin func(suite catalog.Location) digest.Digest) catalog.Entry
+	Known(l catalog.Location) bool
+}
+
+// Fetcher gets a file's bytes; *fetch.Fetcher.
+type Fetcher interface {
+	Get(ctx context.Context, e catalog.Entry) (*fetch.File, error)
+	// Peek is Get without need of the bytes, for HEAD.
+	Peek(ctx context.Context, e catalog.Entry) (*fetch.File, error)
+}
+
+// Ledger counts; *ledger.Ledger.
+type Ledger interface {
+	Request(client netip.Addr, host string)
+	Delivered(client netip.Addr, host string, from ledger.Origin, n int64)
+	Tunnelled(client netip.Addr, n int64)
+}
+
+// Dialer opens a tunnel's far end under the upstream policy; *mirror.Client.
+type Dialer interface {
+	Dial(ctx context.Context, hostport string) (net.Conn, error)
+}
+
+// Policy refuses, with a *mirror.RefusedError, a destination that is forbidden
+// by its name or port alone, before anything else is done for the request;
+// *mirror.Policy. What a name resolves to is judged when it is dialled.
+type Policy interface {
+	CheckName(host string, port int) error
+}
+
+// Options joins a Proxy with the floors below. What has no default is
+// required.
+type Options struct {
+	Catalog Catalog
+	Fetcher Fetcher
+	Ledger  Ledger
+	Dialer  Dialer // used only with Tunnels
+	Policy  Policy
+	// AllowClients are the addresses that may use the box; by default those
+	// of private networks (PrivateClients).
+	AllowClients []netip.Prefix
+	Tunnels      bool         // whether CONNECT is served
+	Local        http.Handler // gets what is not for an archive, in origin form
+	// Via names this box in Via headers (RFC 9110, section 7.6.3): a token
+	// that no other box has, the same that the mirror's client sends.
+	Via string
+	Log *slog.Logger
+}
+
+// Limits. They bound stalls, never a transfer.
+const (
+	// stallLimit is how long a client may take nothing of an answer. Some
+	// link outages last minutes; apt itself gives up after 30 s.
+	stallLimit = 5 * time.Minute
+	// tunnelIdle is how long nothing may pass in a tunnel.
+	tunnelIdle = 5 * time.Minute
+	// maxTunnels bounds the tunnels open at once. Each holds two sockets and
+	// two buffers.
+	maxTunnels = 256
+)
+
+// Proxy is safe for concurrent use. Its Server must run it, or one that has
+// its ConnContext.
+type Proxy struct {
+	Options
+	stall   time.Duration
+	pins    pins
+	tunnels tunnels
+}
+
+var _ http.Handler = (*Proxy)(nil)
+
+// New returns a Proxy. Shutdown ends its tunnels.
+func New(o Options) *Proxy {
+	if o.AllowClients == nil {
+		o.AllowClients = PrivateClients()
+	}
+	return &Proxy{Options: o, stall: stallLimit, pins: newPins(), tunnels: newTunnels()}
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := newResponse(rw, p.stall)
+	if err := p.handle(w, r); err != nil {
+		p.fail(w, r, err)
+	}
+}
+
+// handle decides whom the request is for. An error is returned only before
+// anything of an answer was sent.
+func (p *Proxy) handle(w *response, r *http.Request) error {
+	client, t := clientOf(r), targetOf(r)
+	if !p.admits(client) && !isHealth(r, t) {
+		return &clientError{client}
+	}
+	switch t.route {
+	case toArchive:
+		return p.archive(w, r, t, client)
+	case toTunnel:
+		return p.tunnel(w, r, client)
+	default:
+		p.Local.ServeHTTP(w, originForm(r))
+		return nil
+	}
+}
+
+// fail answers a request that could not be served, from the table in
+// errors.go. A client that has left is nobody's error.
+func (p *Proxy) fail(w *response, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		p.Log.Debug("a client left before its answer", "client", clientOf(r), "url", r.URL.Redacted(), "err", err)
+		panic(http.ErrAbortHandler) // returning would send an empty 200
+	}
+	a := explain(err)
+	attrs := []any{"client", clientOf(r), "url", r.URL.Redacted(), "status", a.status, "err", err}
+	if a.setting != "" {
+		attrs = append(attrs, "setting", a.setting)
+	}
+	p.Log.Log(r.Context(), a.level, "a request was not served", attrs...)
+	w.Header().Set("Via", "1.1 "+p.Via)
+	if a.verdict {
+		a.relay(w)
+	} else {
+		a.refuse(w, r)
+	}
+}
+
+// cut ends a connection on which an answer has begun that cannot be completed,
+// so that the client sees it as broken off. By HTTP/1.1's framing it does when
+// the connection ends early. HTTP/1.0 without a length takes the end of the
+// connection for the end of the file: there only a reset tells them apart.
+func (p *Proxy) cut(w *response, r *http.Request) {
+	if !r.ProtoAtLeast(1, 1) && w.Header().Get("Content-Length") == "" {
+		if conn, _, err := w.control.Hijack(); err == nil {
+			if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
+				tcp.SetLinger(0)
+			}
+			conn.Close()
+			return
+		}
+	}
+	panic(http.ErrAbortHandler)
+}

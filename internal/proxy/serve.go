@@ -1,0 +1,204 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/fetch"
+	"millpond/internal/ledger"
+	"millpond/internal/mirror"
+)
+
+// archive serves a file of an archive.
+func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Addr) error {
+	l, err := p.vet(r, t)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	e := p.Catalog.Resolve(r.Context(), l, func(suite catalog.Location) digest.Digest {
+		return p.pins.get(r.Context(), client, suite)
+	})
+	get := p.Fetcher.Get
+	if r.Method == http.MethodHead {
+		get = p.Fetcher.Peek
+	}
+	file, err := get(r.Context(), e)
+	// Only hosts that answered get an account: names that do not exist would
+	// fill the ledger.
+	var status *mirror.StatusError
+	if err == nil || errors.As(err, &status) {
+		p.Ledger.Request(client, l.Host)
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Body.Close()
+	if e.Kind == catalog.Head && !file.Release.IsZero() && r.Method == http.MethodGet {
+		// Before the bytes, so that whoever has read them finds the pin set.
+		p.pins.set(r.Context(), client, file.Suite, file.Release)
+	}
+	w.credit = func(n int64) { p.Ledger.Delivered(client, l.Host, file.Body.Origin(), n) }
+	p.describe(w.Header(), e, file)
+	whole, err := send(w, r, file)
+	log := p.Log.With("client", client, "url", l.String(), "status", w.status, "bytes", w.written, "took", time.Since(begun))
+	switch {
+	case whole:
+		log.Debug("a file was served", "digest", file.Digest.Short())
+		return nil
+	case w.err != nil || r.Context().Err() != nil:
+		log.Debug("a client left in the middle of a file", "err", w.err)
+	default:
+		log.Warn("a file broke off on its way to a client", "err", err)
+	}
+	p.cut(w, r)
+	return nil
+}
+
+// describe sets the header fields that do not depend on the request.
+func (p *Proxy) describe(h http.Header, e catalog.Entry, file *fetch.File) {
+	h.Set("Content-Type", contentType(e))
+	h.Set("Via", "1.1 "+p.Via)
+	h.Set("Cache-Control", cacheControl(e))
+	h.Set("X-Cache", "MISS")
+	if isHit(file) {
+		h.Set("X-Cache", "HIT")
+	}
+	if !file.Digest.IsZero() {
+		h.Set("ETag", `"`+file.Digest.String()+`"`)
+	}
+	if file.Age > 0 {
+		h.Set("Age", strconv.FormatInt(int64(file.Age/time.Second), 10))
+	}
+	if file.Stale != "" {
+		why := strings.NewReplacer(`"`, "'", `\`, "/").Replace(reason(file.Stale))
+		h.Add("Warning", fmt.Sprintf(`110 %s "Response is Stale"`, p.Via))
+		h.Add("Warning", fmt.Sprintf(`111 %s "Revalidation Failed: %s"`, p.Via, why))
+	}
+}
+
+// contentType is always set, since net/http would guess from the bytes.
+func contentType(e catalog.Entry) string {
+	switch path.Ext(e.Location.Name()) {
+	case ".deb", ".udeb", ".ddeb":
+		return "application/vnd.debian.binary-package"
+	}
+	if e.Kind == catalog.Head {
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
+}
+
+// cacheControl says what a cache between the client and the box may do. Under
+// the name of a file in pool/ or by-hash/ there never are other bytes.
+func cacheControl(e catalog.Entry) string {
+	lasting := e.Suite == catalog.Location{} || strings.Contains(e.Location.Path, "/by-hash/")
+	if e.Kind == catalog.Content && lasting {
+		return "public, max-age=31536000, immutable"
+	}
+	return "no-cache"
+}
+
+// isHit reports whether nothing had to be fetched for this client.
+func isHit(file *fetch.File) bool {
+	return held(file.Body) != nil || !file.Release.IsZero() && file.Body.Origin() == ledger.FromStore
+}
+
+// held returns the open file of a body that is a held blob, nil for others.
+func held(b fetch.Body) *os.File {
+	if b, ok := b.(interface{ File() *os.File }); ok {
+		return b.File()
+	}
+	return nil
+}
+
+// send writes the answer that file gives to r and reports whether all of it
+// was written; the error is the body's.
+func send(w *response, r *http.Request, file *fetch.File) (whole bool, err error) {
+	if file.Size < 0 {
+		return stream(w, r, file)
+	}
+	onlyIfEqual(r.Header, file.Modified)
+	blob := held(file.Body)
+	// For several ranges net/http reads in a goroutine of its own, which a
+	// Body does not allow. Ignoring them is (RFC 9110, section 14.2).
+	if blob == nil && strings.Contains(r.Header.Get("Range"), ",") {
+		r.Header.Del("Range")
+	}
+	c := &content{body: file.Body, size: file.Size}
+	if blob != nil {
+		http.ServeContent(w, r, "", file.Modified, blob)
+	} else {
+		http.ServeContent(w, r, "", file.Modified, c)
+	}
+	// ServeContent keeps a failed copy to itself.
+	if r.Method == http.MethodHead || w.status != http.StatusOK && w.status != http.StatusPartialContent {
+		return true, nil
+	}
+	if c.err == nil && w.err == nil && w.Header().Get("Content-Length") != strconv.FormatInt(w.written, 10) {
+		c.err = io.ErrUnexpectedEOF
+	}
+	return c.err == nil && w.err == nil, c.err
+}
+
+// stream sends a file whose size is not known yet: in chunks to HTTP/1.1, up
+// to the end of the connection to HTTP/1.0. A Range is ignored.
+func stream(w *response, r *http.Request, file *fetch.File) (whole bool, err error) {
+	if !file.Modified.IsZero() {
+		w.Header().Set("Last-Modified", file.Modified.UTC().Format(http.TimeFormat))
+	}
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return true, nil
+	}
+	_, err = w.ReadFrom(file.Body)
+	return err == nil, err
+}
+
+// onlyIfEqual drops a condition by date that is not our very date. RFC 9110
+// has the client's copy count as current if it is no older than ours; but an
+// archive may be rolled back, and a client with the newer state must get the
+// older one then.
+func onlyIfEqual(h http.Header, modified time.Time) {
+	since := h.Get("If-Modified-Since")
+	if since == "" {
+		return
+	}
+	if t, err := http.ParseTime(since); err != nil || t.Unix() != modified.Unix() {
+		h.Del("If-Modified-Since")
+	}
+}
+
+// content is a Body as http.ServeContent reads it. It keeps the error, which
+// ServeContent drops.
+type content struct {
+	body fetch.Body
+	size int64
+	err  error
+}
+
+func (c *content) Read(b []byte) (int, error) {
+	n, err := c.body.Read(b)
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
+	return n, err
+}
+
+// Seek implements io.Seeker; the end is known without the body.
+func (c *content) Seek(off int64, whence int) (int64, error) {
+	if whence == io.SeekEnd {
+		off, whence = c.size+off, io.SeekStart
+	}
+	return c.body.Seek(off, whence)
+}

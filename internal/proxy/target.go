@@ -1,0 +1,140 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"millpond/internal/catalog"
+)
+
+// route says whom a request is for.
+type route uint8
+
+const (
+	toLocal route = iota
+	toArchive
+	toTunnel
+)
+
+// target is what a request asks for, as far as its form tells: the parts of an
+// archive's URL are not checked yet.
+type target struct {
+	route
+	scheme, host, path string // of an archive; the path is percent-encoded
+}
+
+// targetOf reads the forms of a request:
+//
+//	GET http://host/path           apt's Acquire::http::Proxy
+//	GET http://HTTPS///host/path   the same, the archive is https
+//	GET https://host/path          from clients that let a proxy do the TLS
+//	GET /host/path                 sources.list rewritten
+//	GET /HTTPS///host/path         the same, the archive is https
+//	GET /https/host/path           likewise
+//	CONNECT host:port
+//
+// All else, and whatever a proxy's client asks of the box itself, is local.
+// A Host header plays no part: the URL of an absolute form takes precedence
+// (RFC 9112, section 3.2.2), and the other forms name the host in the path.
+func targetOf(r *http.Request) target {
+	if r.Method == http.MethodConnect {
+		return target{route: toTunnel, host: r.Host}
+	}
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = "/" // RFC 9112, section 3.2.2
+	}
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		path += "?" + r.URL.RawQuery // an archive's location refuses it
+	}
+	switch {
+	case r.URL.Scheme == "" || isSelf(r):
+		return originTarget(path)
+	case strings.EqualFold(r.URL.Host, "https"):
+		return httpsTarget(path)
+	case r.URL.User != nil:
+		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.User.Username() + "@" + r.URL.Host, path: path}
+	default:
+		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.Host, path: path}
+	}
+}
+
+// originTarget reads /host/path, where host must look like one, so that pages
+// of the box keep their names: /favicon.ico is no host, nothing follows it.
+func originTarget(path string) target {
+	first, rest, followed := strings.Cut(strings.TrimLeft(path, "/"), "/")
+	switch {
+	case !followed:
+		return target{}
+	case strings.EqualFold(first, "https"):
+		if t := httpsTarget(rest); t.host != "" {
+			return t
+		}
+	case looksLikeHost(first):
+		return target{route: toArchive, scheme: "http", host: first, path: "/" + rest}
+	}
+	return target{}
+}
+
+// httpsTarget reads what follows the marker of an https archive.
+func httpsTarget(path string) target {
+	host, rest, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
+	return target{route: toArchive, scheme: "https", host: host, path: "/" + rest}
+}
+
+func looksLikeHost(segment string) bool {
+	return strings.IndexByte(segment, '.') > 0 || strings.Contains(segment, ":") || segment == "localhost"
+}
+
+// location is the archive file of a target.
+func (t target) location() (catalog.Location, error) {
+	l, err := catalog.ParseLocation(t.scheme, t.host, t.path)
+	if err != nil {
+		return l, &requestError{err}
+	}
+	return l, nil
+}
+
+// isSelf reports whether an absolute URL names this box: the address and port
+// that the request came in at, or localhost with that port.
+func isSelf(r *http.Request) bool {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok || !strings.EqualFold(r.URL.Scheme, "http") {
+		return false
+	}
+	local, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return false
+	}
+	port := r.URL.Port()
+	if port == "" {
+		port = "80"
+	}
+	if port != strconv.Itoa(int(local.Port())) {
+		return false
+	}
+	name := r.URL.Hostname()
+	if strings.EqualFold(name, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(name)
+	return err == nil && (ip.Unmap() == local.Addr().Unmap().WithZone("") || ip.IsLoopback())
+}
+
+// originForm returns r as it would have come without a proxy's URL.
+func originForm(r *http.Request) *http.Request {
+	if r.URL.Scheme == "" {
+		return r
+	}
+	own := *r
+	own.URL = &url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+	if own.URL.Path == "" {
+		own.URL.Path = "/"
+	}
+	own.RequestURI = own.URL.RequestURI()
+	return &own
+}

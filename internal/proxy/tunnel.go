@@ -1,0 +1,187 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"millpond/internal/fetch"
+)
+
+// tunnels are the open CONNECT tunnels. net/http knows nothing of them once
+// their connections are hijacked, so they are tracked here.
+type tunnels struct {
+	limit int
+	idle  time.Duration
+
+	mu     sync.Mutex // guards all below
+	open   map[*context.CancelFunc]struct{}
+	closed bool
+	done   chan struct{} // closed when the last one has left after that
+}
+
+func newTunnels() tunnels {
+	return tunnels{limit: maxTunnels, idle: tunnelIdle, open: make(map[*context.CancelFunc]struct{}), done: make(chan struct{})}
+}
+
+// enter counts a tunnel in; leave must be called. The context ends when the
+// tunnel is to be cut.
+func (t *tunnels) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.closed:
+		return nil, nil, fetch.ErrClosed
+	case len(t.open) >= t.limit:
+		return nil, nil, errTunnelsFull
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	t.open[&cancel] = struct{}{}
+	return ctx, func() {
+		cancel()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.open, &cancel)
+		if t.closed && len(t.open) == 0 {
+			close(t.done)
+		}
+	}, nil
+}
+
+// Shutdown admits no more tunnels, waits for the open ones and, when ctx ends,
+// cuts them and returns ctx's error.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	t := &p.tunnels
+	t.mu.Lock()
+	if !t.closed {
+		t.closed = true
+		if len(t.open) == 0 {
+			close(t.done)
+		}
+	}
+	t.mu.Unlock()
+	select {
+	case <-t.done:
+		return nil
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	for cancel := range t.open {
+		(*cancel)()
+	}
+	t.mu.Unlock()
+	<-t.done
+	return fmt.Errorf("tunnels were cut: %w", ctx.Err())
+}
+
+// tunnel serves CONNECT.
+func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
+	host, err := p.vetTunnel(r)
+	if err != nil {
+		return err
+	}
+	// The request's own context ends with the client's half of the stream,
+	// even in a hijacked connection; the tunnel outlives that.
+	ctx, leave, err := p.tunnels.enter(context.WithoutCancel(r.Context()))
+	if err != nil {
+		return err
+	}
+	defer leave()
+	upstream, err := p.dial(ctx, r.Context(), host)
+	if err != nil {
+		return err
+	}
+	defer upstream.Close()
+	conn, buffered, err := w.control.Hijack()
+	if err != nil {
+		return fmt.Errorf("taking over a connection for a tunnel: %w", err)
+	}
+	defer conn.Close()
+	begun := time.Now()
+	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) { p.Ledger.Tunnelled(client, n) })
+	p.Log.Debug("a tunnel ended", "client", client, "to", host, "bytes", n, "took", time.Since(begun))
+	return nil
+}
+
+// dial connects to host:port unless the tunnel is cut or the client leaves.
+func (p *Proxy) dial(ctx, client context.Context, host string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(client, cancel)()
+	return p.Dialer.Dial(ctx, host)
+}
+
+// vetTunnel returns the host:port to connect to, if that may be asked for.
+func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
+	if !p.Tunnels {
+		return "", errTunnelsOff
+	}
+	if p.looped(r) {
+		return "", errLoop
+	}
+	host, s, err := net.SplitHostPort(r.RequestURI)
+	port, perr := strconv.ParseUint(s, 10, 16)
+	if err != nil || perr != nil || host == "" || port == 0 {
+		return "", &requestError{errors.New("CONNECT without host:port")}
+	}
+	// Policy lets everyone reach port 80, for plain requests.
+	if port == 80 {
+		return "", errTunnelHTTP
+	}
+	return r.RequestURI, p.Policy.CheckName(host, int(port))
+}
+
+// halfCloser is a connection that can say that it sends no more.
+type halfCloser interface{ CloseWrite() error }
+
+// join lets bytes pass both ways until both sides have sent their end, nothing
+// has passed for the idle limit or ctx ends, and returns their number. What
+// the client has sent behind its CONNECT is in early.
+func (p *Proxy) join(ctx context.Context, client net.Conn, early io.Reader, upstream net.Conn, credit func(int64)) int64 {
+	sever := func() {
+		client.Close()
+		upstream.Close()
+	}
+	defer context.AfterFunc(ctx, sever)()
+	idle := time.AfterFunc(p.tunnels.idle, sever)
+	defer idle.Stop()
+	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return 0
+	}
+	pass := func(to net.Conn, from io.Reader) (total int64) {
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buf)
+			if n > 0 {
+				m, werr := to.Write(buf[:n])
+				total += int64(m)
+				credit(int64(m))
+				idle.Reset(p.tunnels.idle)
+				if werr != nil {
+					sever()
+					return total
+				}
+			}
+			if err == nil {
+				continue
+			}
+			if half, ok := to.(halfCloser); !ok || err != io.EOF || half.CloseWrite() != nil {
+				sever()
+			}
+			return total
+		}
+	}
+	var up int64
+	var uploading sync.WaitGroup
+	uploading.Go(func() { up = pass(upstream, early) })
+	down := pass(client, upstream)
+	uploading.Wait()
+	return up + down
+}
