@@ -1,0 +1,195 @@
+package floors
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// floor says on which floor a package stands. A package imports floors below
+// its own only, so never a sibling. Below them all lies digest, a word that
+// everybody uses.
+var floor = map[string]int{
+	"appliance":          5,
+	"internal/proxy":     4,
+	"internal/dashboard": 4,
+	"internal/fetch":     3,
+	"internal/mirror":    2,
+	"internal/swarm":     2,
+	"internal/catalog":   1,
+	"internal/store":     1,
+	"internal/ledger":    1,
+	"internal/digest":    -1,
+	"internal/deb822":    0,
+	"internal/keyring":   0,
+	"internal/kv":        0,
+}
+
+// forTests are imported by tests alone and may import whatever they test.
+var forTests = []string{"internal/aptest", "internal/floors", "internal/store/storetest"}
+
+// maxLines is how long a file may be: what one can hold in mind.
+const maxLines = 400
+
+// file is one parsed source file.
+type file struct {
+	name string // from the root
+	pkg  string // its directory from the root
+	test bool
+	ast  *ast.File
+	src  []byte
+}
+
+// The tests parse the source instead of asking `go list`: a cached result
+// would hide a new import.
+func sources(t *testing.T) []file {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	var all []file
+	for _, top := range []string{"appliance", "internal", "web"} {
+		err := filepath.WalkDir(filepath.Join(root, top), func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case os.IsNotExist(err) && top == "web":
+				return nil
+			case err != nil:
+				return err
+			case d.IsDir() && (d.Name() == "node_modules" || d.Name() == "testdata"):
+				return fs.SkipDir
+			case d.IsDir() || filepath.Ext(name) != ".go":
+				return nil
+			}
+			src, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ParseComments)
+			if err != nil {
+				return err
+			}
+			rel, err := filepath.Rel(root, name)
+			if err != nil {
+				return err
+			}
+			rel = filepath.ToSlash(rel)
+			all = append(all, file{rel, path.Dir(rel), strings.HasSuffix(rel, "_test.go"), parsed, src})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(all) < 20 {
+		t.Fatalf("found only %d files; the test looks in the wrong place", len(all))
+	}
+	return all
+}
+
+func (f file) imports(t *testing.T) []string {
+	var all []string
+	for _, spec := range f.ast.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func TestImportsGoDown(t *testing.T) {
+	for _, f := range sources(t) {
+		if slices.Contains(forTests, f.pkg) {
+			continue
+		}
+		mine, known := floor[f.pkg]
+		if !known {
+			t.Errorf("%s: package %s stands on no floor; give it one here and in ARCHITECTURE.md", f.name, f.pkg)
+			continue
+		}
+		for _, imp := range f.imports(t) {
+			p, ours := strings.CutPrefix(imp, "millpond/")
+			if !ours || p == f.pkg {
+				continue
+			}
+			if slices.Contains(forTests, p) {
+				if !f.test {
+					t.Errorf("%s imports %s outside a test", f.name, p)
+				}
+				continue
+			}
+			if theirs, ok := floor[p]; !ok || theirs >= mine {
+				t.Errorf("%s (floor %d) imports %s (floor %d); only floors below are allowed", f.name, mine, p, theirs)
+			}
+		}
+	}
+}
+
+// A guest is a library that one package alone deals with.
+func TestGuests(t *testing.T) {
+	hosts := map[string][]string{
+		"github.com/libp2p/":            {"internal/swarm"},
+		"github.com/dgraph-io/badger/":  {"internal/kv"},
+		"github.com/ProtonMail/":        {"internal/keyring", "internal/aptest"},
+		"github.com/caarlos0/env/":      {"appliance"},
+		"github.com/prometheus/":        {"internal/dashboard"},
+		"github.com/ipfs/go-datastore":  {"internal/kv", "internal/swarm"},
+		"github.com/klauspost/compress": {"internal/catalog", "internal/aptest"},
+	}
+	for _, f := range sources(t) {
+		for _, imp := range f.imports(t) {
+			for guest, at := range hosts {
+				if strings.HasPrefix(imp, guest) && !slices.Contains(at, f.pkg) {
+					t.Errorf("%s imports %s, which is dealt with in %v alone", f.name, imp, at)
+				}
+			}
+		}
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	comments := make(map[string]int)
+	for _, f := range sources(t) {
+		if f.test {
+			continue
+		}
+		comments[f.pkg] += 0
+		if f.ast.Doc != nil {
+			comments[f.pkg]++
+			if text := f.ast.Doc.Text(); strings.Contains(text, "Copyright") || strings.Count(text, "\n") < 3 {
+				t.Errorf("%s: the package comment is no short manual:\n%s", f.name, text)
+			}
+		}
+	}
+	for pkg, n := range comments {
+		if n != 1 {
+			t.Errorf("%s has %d package comments, want 1", pkg, n)
+		}
+	}
+}
+
+func TestFilesAreShort(t *testing.T) {
+	for _, f := range sources(t) {
+		if n := bytes.Count(f.src, []byte("\n")); n > maxLines && !f.test {
+			t.Errorf("%s has %d lines; past %d a file holds two ideas", f.name, n, maxLines)
+		}
+	}
+}
+
+func TestModule(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(b, []byte("\nreplace ")) {
+		t.Error("go.mod replaces a module; the build would differ from what is written")
+	}
+}
