@@ -1,0 +1,299 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"millpond/internal/catalog"
+	"millpond/internal/fetch"
+	"millpond/internal/ledger"
+	"millpond/internal/store"
+)
+
+var since = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("CET", 3600))
+
+// options are snapshots in which every figure is another.
+func options(faults ...Fault) Options {
+	return Options{
+		Version: "1.2.3",
+		Totals: func() (ledger.Counts, time.Time) {
+			return ledger.Counts{
+				Requests: 11, DeliveredStore: 2_000_000, DeliveredPeer: 300_000, DeliveredMirror: 40_000,
+				MirrorTaken: 50_000, PeerTaken: 310_000, PeerGiven: 7_000, Tunnelled: 800,
+			}, since
+		},
+		Usage: func() store.Usage {
+			return store.Usage{Blobs: 13, Bytes: 1_400_000, Partial: 15, QuotaBytes: 16_000_000}
+		},
+		Catalog: func() catalog.Stats { return catalog.Stats{Archives: 17, Suites: 18, Tables: 19, Rows: 63_000} },
+		Fetch: func() fetch.Stats {
+			return fetch.Stats{Flights: 21, Joined: 22, Resumed: 23, Wrong: 24, Diverted: 25, Stale: 26, Learned: 27, LearnFaults: 28, Running: 29}
+		},
+		Ready: func() []Fault { return faults },
+		Log:   slog.New(slog.DiscardHandler),
+	}
+}
+
+// ask sends a request with a Host header to the whole of a dashboard.
+func ask(o Options, method, path, host string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(context.Background(), method, path, nil)
+	r.Host = host
+	w := httptest.NewRecorder()
+	New(o).Handler().ServeHTTP(w, r)
+	return w
+}
+
+func TestSummary(t *testing.T) {
+	t.Parallel()
+	w := ask(options(), http.MethodGet, "/api/v1/summary", "box")
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%d, %v", w.Code, w.Header())
+	}
+	var got map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"version": "1.2.3", "since": "2026-01-02T02:04:05Z", "requests": 11.0,
+		"saved_bytes": 2_290_000.0, "client_bytes": 2_340_000.0, "client_bytes_from_store": 2_000_000.0,
+		"client_bytes_from_peers": 300_000.0, "client_bytes_from_mirror": 40_000.0,
+		"mirror_bytes": 50_000.0, "peer_bytes_in": 310_000.0, "peer_bytes_out": 7_000.0, "tunnel_bytes": 800.0,
+		"blobs": 13.0, "blob_bytes": 1_400_000.0, "quota_bytes": 16_000_000.0,
+		"archives": 17.0, "suites": 18.0, "known_files": 63_000.0, "downloads_running": 29.0,
+	}
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s is %v, want %v", name, got[name], value)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d figures, want %d: %v", len(got), len(want), got)
+	}
+}
+
+func TestPage(t *testing.T) {
+	t.Parallel()
+	o := options(Fault{What: "mirror deb.example.org", Why: "does <not> answer"})
+	w := ask(o, http.MethodGet, "/", `x';<script>alert("1")</script>`)
+	page := w.Body.String()
+	if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%d, %v", w.Code, w.Header())
+	}
+	for _, part := range []string{"2.3 MB", "50.0 kB", "310.0 kB", "7.0 kB", "800 B", "13 files, 1.4 MB of 16.0 MB", "63000 files of 18 suites",
+		"2026-01-02", "millpond 1.2.3", "mirror deb.example.org", "does &lt;not&gt; answer", "&lt;script&gt;"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page does not say %q:\n%s", part, page)
+		}
+	}
+	// It needs no script and loads nothing.
+	for _, part := range []string{"<script", "<link", "src=", "@import", "url("} {
+		if strings.Contains(page, part) {
+			t.Errorf("the page has %q", part)
+		}
+	}
+	if page := ask(options(), http.MethodGet, "/", "box").Body.String(); !strings.Contains(page, "All is well") {
+		t.Errorf("the page of a sound box:\n%s", page)
+	}
+}
+
+// The policy allows the page's own style and nothing else.
+func TestPagePolicy(t *testing.T) {
+	t.Parallel()
+	w := ask(options(), http.MethodGet, "/", "box")
+	policy := w.Header().Get("Content-Security-Policy")
+	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'sha256-") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "script-src") {
+		t.Errorf("policy %q", policy)
+	}
+	// The template must not change what was hashed: it has no action in it.
+	style := regexp.MustCompile(`(?s)<style>(.*?)</style>`)
+	source, page := style.FindStringSubmatch(pageSource), style.FindStringSubmatch(w.Body.String())
+	if source == nil || page == nil || source[1] != page[1] || strings.Count(pageSource, "<style") != 1 || strings.Contains(pageSource, "style=") {
+		t.Error("the style that is served is not the one that the policy names")
+	}
+}
+
+func TestPageNamesTheBox(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ host, port, want string }{
+		{"box.example.org:3142", "", "http://box.example.org:3142"},
+		{"box.example.org", "", "http://box.example.org"},
+		{"box.example.org:9090", "3142", "http://box.example.org:3142"},
+		{"box.example.org", "3142", "http://box.example.org:3142"},
+		{"[fd00::1]:9090", "3142", "http://[fd00::1]:3142"},
+		{"[fd00::1]", "3142", "http://[fd00::1]:3142"},
+	}
+	for _, tt := range tests {
+		o := options()
+		o.ClientPort = tt.port
+		page := ask(o, http.MethodGet, "/", tt.host).Body.String()
+		if !strings.Contains(page, `Acquire::http::Proxy "`+tt.want+`"`) {
+			t.Errorf("at %s, clients at port %q: the page does not name %s:\n%s", tt.host, tt.port, tt.want, page)
+		}
+	}
+}
+
+func TestReadyz(t *testing.T) {
+	t.Parallel()
+	soft, hard := Fault{What: "disk", Why: "is full"}, Fault{What: "store", Why: "is gone", Fatal: true}
+	tests := []struct {
+		name   string
+		faults []Fault
+		code   int
+		status string
+	}{
+		{"sound", nil, 200, "ok"},
+		{"degraded", []Fault{soft}, 200, "degraded"},
+		{"unavailable", []Fault{hard}, 503, "unavailable"},
+		{"both", []Fault{soft, hard, soft}, 503, "unavailable"},
+	}
+	for _, tt := range tests {
+		w := ask(options(tt.faults...), http.MethodGet, "/readyz", "box")
+		var got Readiness
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if w.Code != tt.code || got.Status != tt.status || len(got.Faults) != len(tt.faults) || strings.Contains(w.Body.String(), "null") {
+			t.Errorf("%s: %d, want %d and %q: %s", tt.name, w.Code, tt.code, tt.status, w.Body)
+		}
+	}
+	if w := ask(options(hard), http.MethodGet, "/healthz", "box"); w.Code != 200 || !strings.Contains(w.Body.String(), "1.2.3") {
+		t.Errorf("healthz of a box that is unavailable: %d: %s", w.Code, w.Body)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	d := New(options())
+	tests := []struct {
+		method, path  string
+		whole, health int // codes
+	}{
+		{"GET", "/", 200, 404},
+		{"GET", "/api/v1/summary", 200, 404},
+		{"GET", "/metrics", 200, 404},
+		{"GET", "/healthz", 200, 200},
+		{"HEAD", "/readyz", 200, 200},
+		{"HEAD", "/", 200, 404},
+		{"GET", "/debian", 404, 404},
+		{"POST", "/api/v1/summary", 405, 404},
+		{"DELETE", "/healthz", 405, 405},
+	}
+	for _, tt := range tests {
+		for _, h := range []struct {
+			handler http.Handler
+			want    int
+		}{{d.Handler(), tt.whole}, {d.Health(), tt.health}} {
+			w := httptest.NewRecorder()
+			h.handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, nil))
+			if w.Code != h.want {
+				t.Errorf("%s %s: %d, want %d", tt.method, tt.path, w.Code, h.want)
+			}
+			if w.Code == 404 && !strings.Contains(w.Body.String(), "sources.list") {
+				t.Errorf("%s %s: no help in %q", tt.method, tt.path, w.Body)
+			}
+		}
+	}
+}
+
+func TestServer(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = New(options()).Server()
+	s.Start()
+	defer s.Close()
+	resp, err := s.Client().Get(s.URL + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); resp.StatusCode != 200 || err != nil {
+		t.Errorf("%s: %s, %v", resp.Status, body, err)
+	}
+	c := s.Config
+	if c.ReadTimeout == 0 || c.WriteTimeout == 0 || c.IdleTimeout == 0 || c.MaxHeaderBytes == 0 {
+		t.Error("a limit is missing")
+	}
+}
+
+func TestMetricsLint(t *testing.T) {
+	t.Parallel()
+	problems, err := testutil.GatherAndLint(newRegistry(options()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// Metrics say what the summary says.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	o := options(Fault{What: "disk"}, Fault{What: "store"})
+	want := map[string]float64{
+		"millpond_requests_total": 11, "millpond_mirror_bytes_total": 50_000, "millpond_peer_bytes_in_total": 310_000,
+		"millpond_peer_bytes_out_total": 7_000, "millpond_tunnel_bytes_total": 800, "millpond_saved_bytes": 2_290_000,
+		"millpond_client_bytes_total store": 2_000_000, "millpond_client_bytes_total peers": 300_000, "millpond_client_bytes_total mirror": 40_000,
+		"millpond_blobs": 13, "millpond_blob_bytes": 1_400_000, "millpond_quota_bytes": 16_000_000, "millpond_known_files": 63_000,
+		"millpond_faults": 2, "millpond_downloads_running": 29, "millpond_downloads_total": 21, "millpond_downloads_joined_total": 22,
+		"millpond_downloads_resumed_total": 23, "millpond_wrong_bytes_total": 24, "millpond_downloads_unkept_total": 25,
+		"millpond_stale_served_total": 26, "millpond_indices_learned_total": 27, "millpond_indices_unread_total": 28,
+	}
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(newCollector(o))
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s is %v, want %v", name, got[name], value)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d metrics, want %d: %v", len(got), len(want), got)
+	}
+	if w := ask(o, http.MethodGet, "/metrics", "box"); !strings.Contains(w.Body.String(), `millpond_client_bytes_total{from="store"} 2e+06`) ||
+		!strings.Contains(w.Body.String(), "go_goroutines") {
+		t.Errorf("/metrics:\n%s", w.Body)
+	}
+}
+
+func TestFormatBytes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		n    int64
+		want string
+	}{
+		{0, "0 B"}, {1, "1 B"}, {999, "999 B"}, {1000, "1.0 kB"}, {1049, "1.0 kB"}, {1050, "1.1 kB"},
+		{999_949, "999.9 kB"}, {999_950, "1.0 MB"}, {1_000_000, "1.0 MB"}, {123_456_789, "123.5 MB"},
+		{5e9, "5.0 GB"}, {5e12, "5.0 TB"}, {5e15, "5.0 PB"}, {1<<63 - 1, "9.2 EB"},
+		{-1, "−1 B"}, {-1500, "−1.5 kB"}, {-1 << 63, "−9.2 EB"},
+	}
+	for _, tt := range tests {
+		if got := formatBytes(tt.n); got != tt.want {
+			t.Errorf("%d is %q, want %q", tt.n, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package dashboard
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"millpond/internal/fetch"
+)
+
+// newRegistry has the box's figures and those of the process.
+func newRegistry(o Options) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(o))
+	return r
+}
+
+// collector turns the snapshots into metrics at each scrape, so that a metric
+// and the page never differ.
+type collector struct {
+	o       Options
+	metrics []metric
+}
+
+// metric is one figure of the snapshots.
+type metric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*reading) int64
+}
+
+// reading is one moment's snapshots.
+type reading struct {
+	Summary
+	fetch  fetch.Stats
+	faults int
+}
+
+func newCollector(o Options) *collector {
+	c := &collector{o: o}
+	c.addTraffic()
+	c.addHoldings()
+	c.addDownloads()
+	return c
+}
+
+func (c *collector) addTraffic() {
+	from := func(origin string, value func(*reading) int64) {
+		c.add(prometheus.CounterValue, "client_bytes_total", "Body bytes sent to clients, by where they came from.",
+			prometheus.Labels{"from": origin}, value)
+	}
+	from("store", func(r *reading) int64 { return r.FromStore })
+	from("peers", func(r *reading) int64 { return r.FromPeers })
+	from("mirror", func(r *reading) int64 { return r.FromMirror })
+	c.count("requests_total", "Requests of clients for archive files.", func(r *reading) int64 { return r.Requests })
+	c.count("mirror_bytes_total", "Body bytes taken from mirrors, for any reason.", func(r *reading) int64 { return r.MirrorBytes })
+	c.count("peer_bytes_in_total", "Body bytes taken from other boxes.", func(r *reading) int64 { return r.PeerBytesIn })
+	c.count("peer_bytes_out_total", "Body bytes given to other boxes.", func(r *reading) int64 { return r.PeerBytesOut })
+	c.count("tunnel_bytes_total", "Bytes through CONNECT tunnels, both ways.", func(r *reading) int64 { return r.TunnelBytes })
+	c.gauge("saved_bytes", "Bytes sent to clients less bytes taken from mirrors.", func(r *reading) int64 { return r.SavedBytes })
+}
+
+func (c *collector) addHoldings() {
+	c.gauge("blobs", "Files held.", func(r *reading) int64 { return r.Blobs })
+	c.gauge("blob_bytes", "Bytes of the files held.", func(r *reading) int64 { return r.BlobBytes })
+	c.gauge("quota_bytes", "Bytes that may be held (MILLPOND_CACHE_SIZE).", func(r *reading) int64 { return r.QuotaBytes })
+	c.gauge("known_files", "Files that learned indices list.", func(r *reading) int64 { return r.Known })
+	c.gauge("faults", "Reasons why the box is degraded, see /readyz.", func(r *reading) int64 { return int64(r.faults) })
+}
+
+func (c *collector) addDownloads() {
+	c.gauge("downloads_running", "Downloads under way.", func(r *reading) int64 { return int64(r.Downloads) })
+	c.count("downloads_total", "Downloads begun.", func(r *reading) int64 { return r.fetch.Flights })
+	c.count("downloads_joined_total", "Requests that shared a download under way.", func(r *reading) int64 { return r.fetch.Joined })
+	c.count("downloads_resumed_total", "Cut downloads taken up again.", func(r *reading) int64 { return r.fetch.Resumed })
+	c.count("downloads_unkept_total", "Downloads that found no room in the store.", func(r *reading) int64 { return r.fetch.Diverted })
+	c.count("wrong_bytes_total", "Files whose bytes did not match the signed index.", func(r *reading) int64 { return r.fetch.Wrong })
+	c.count("stale_served_total", "Files served unchecked while the mirror was away.", func(r *reading) int64 { return r.fetch.Stale })
+	c.count("indices_learned_total", "Indices read.", func(r *reading) int64 { return r.fetch.Learned })
+	c.count("indices_unread_total", "Indices that could not be read.", func(r *reading) int64 { return r.fetch.LearnFaults })
+}
+
+func (c *collector) count(name, help string, value func(*reading) int64) {
+	c.add(prometheus.CounterValue, name, help, nil, value)
+}
+
+func (c *collector) gauge(name, help string, value func(*reading) int64) {
+	c.add(prometheus.GaugeValue, name, help, nil, value)
+}
+
+func (c *collector) add(kind prometheus.ValueType, name, help string, labels prometheus.Labels, value func(*reading) int64) {
+	c.metrics = append(c.metrics, metric{prometheus.NewDesc("millpond_"+name, help, nil, labels), kind, value})
+}
+
+var _ prometheus.Collector = (*collector)(nil)
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	r := &reading{Summary: c.o.snapshot(), fetch: c.o.Fetch(), faults: len(c.o.Ready())}
+	for _, m := range c.metrics {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(r)))
+	}
+}
