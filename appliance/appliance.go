@@ -1,0 +1,219 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"millpond/internal/catalog"
+	"millpond/internal/dashboard"
+	"millpond/internal/fetch"
+	"millpond/internal/keyring"
+	"millpond/internal/kv"
+	"millpond/internal/ledger"
+	"millpond/internal/mirror"
+	"millpond/internal/proxy"
+	"millpond/internal/store"
+)
+
+// Appliance is the box: every part, joined. New builds it from the ground up,
+// Run serves, and what New opened is closed in reverse order when Run returns.
+type Appliance struct {
+	log    *slog.Logger
+	config Config
+	via    string // names this box to itself, should a request come round to it again
+
+	db      *kv.DB
+	ledger  *ledger.Ledger
+	store   *store.Store
+	catalog *catalog.Catalog
+	policy  *mirror.Policy
+	mirror  *mirror.Client
+	fetch   *fetch.Fetcher
+	proxy   *proxy.Proxy
+
+	clients net.Listener   // where clients are served
+	servers []server       // in the order in which they are to end
+	closers []func() error // in the order of opening
+}
+
+// server is an HTTP server with its open listener.
+type server struct {
+	*http.Server
+	listener net.Listener
+}
+
+// New opens everything that a box needs, its ports included, so that what is
+// wrong with the surroundings is an error here and not a half-started box. The
+// error names the setting and the cure. Run must be called.
+func New(c Config, log *slog.Logger) (*Appliance, error) {
+	a := &Appliance{log: log, config: c, via: "millpond-" + rand.Text()[:8]}
+	for _, open := range []func() error{a.openMemory, a.openNetwork, a.openFaces} {
+		if err := open(); err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+	}
+	return a, nil
+}
+
+// opened notes how to close what was just opened.
+func (a *Appliance) opened(closer func() error) { a.closers = append(a.closers, closer) }
+
+// close undoes New, last things first.
+func (a *Appliance) close() error {
+	var errs []error
+	for len(a.closers) > 0 {
+		last := len(a.closers) - 1
+		errs = append(errs, a.closers[last]())
+		a.closers = a.closers[:last]
+	}
+	return errors.Join(errs...)
+}
+
+// openMemory opens floors 0 and 1: what the box knows and has.
+func (a *Appliance) openMemory() error {
+	keys, err := a.loadKeys()
+	if err != nil {
+		return fmt.Errorf("MILLPOND_KEYRING_DIR: %w", err)
+	}
+	if err := a.openData(keys); err != nil {
+		return dataFault(a.config.DataDir, err)
+	}
+	return nil
+}
+
+// loadKeys reads the archive keys. A key file that cannot be read is told and
+// left out: it must not take the whole site's apt away.
+func (a *Appliance) loadKeys() (*keyring.Keyring, error) {
+	dirs := a.config.KeyringDir
+	if len(dirs) == 0 {
+		dirs = keyring.DefaultDirs
+	}
+	keys, bad, err := keyring.Load(dirs...)
+	if err != nil {
+		return nil, err
+	}
+	for _, err := range bad {
+		a.log.Warn("an archive key is left out", "err", err)
+	}
+	if keys.Len() == 0 {
+		a.log.Warn("no archive keys: nothing counts as signed (MILLPOND_KEYRING_DIR)", "dirs", dirs)
+	}
+	return keys, nil
+}
+
+// openData opens what lives in the data directory.
+func (a *Appliance) openData(keys *keyring.Keyring) (err error) {
+	dir := a.config.DataDir
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if a.db, err = kv.Open(filepath.Join(dir, "db"), a.log.With("part", "kv")); err != nil {
+		return err
+	}
+	a.opened(a.db.Close)
+	if a.ledger, err = ledger.Open(a.db.Table("ledger")); err != nil {
+		return err
+	}
+	// Downloads take from mirrors until fetch is closed, after the ledger's Run
+	// has ended; without this the last bytes would be missing from the costs.
+	a.opened(a.ledger.Flush)
+	a.store, err = store.Open(store.Options{
+		Dir: dir, Table: a.db.Table("store"), Quota: a.config.CacheSize, Log: a.log.With("part", "store"),
+	})
+	if err != nil {
+		return err
+	}
+	a.opened(a.store.Close)
+	a.catalog, err = catalog.Open(catalog.Options{
+		Table: a.db.Table("catalog"), Keyring: keys, TrustHosts: a.config.TrustHosts, Log: a.log.With("part", "catalog"),
+	})
+	return err
+}
+
+// dataFault says whose fault it is that the data directory cannot be used.
+func dataFault(dir string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = fmt.Errorf("%w; name a directory that millpond may write to", err)
+	}
+	return fmt.Errorf("MILLPOND_DATA_DIR=%s: %w", dir, err)
+}
+
+// openNetwork opens floors 2 and 3: where bytes come from.
+func (a *Appliance) openNetwork() (err error) {
+	if a.policy, err = mirror.ParsePolicy(a.config.AllowUpstreams); err != nil {
+		return err
+	}
+	a.mirror = mirror.New(mirror.Options{
+		Policy: a.policy, Offline: a.config.Offline, Meter: a.ledger.Taken,
+		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
+	})
+	a.opened(a.mirror.Close)
+	a.fetch = fetch.New(fetch.Options{
+		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
+		Sources: []fetch.Source{fetch.Upstream{Catalog: a.catalog, Mirror: a.mirror}},
+		Log:     a.log.With("part", "fetch"),
+	})
+	a.opened(a.fetch.Close)
+	return nil
+}
+
+// openFaces opens floor 4, and the ports.
+func (a *Appliance) openFaces() (err error) {
+	if a.clients, err = a.listen("LISTEN", a.config.Listen); err != nil {
+		return err
+	}
+	o := dashboard.Options{
+		Version: version, Totals: a.ledger.Totals, Usage: a.store.Usage, Catalog: a.catalog.Stats,
+		Fetch: a.fetch.Stats, Ready: a.faults, Log: a.log.With("part", "dashboard"),
+	}
+	apart := a.config.DashboardListen != ""
+	if apart {
+		_, o.ClientPort, _ = net.SplitHostPort(a.clients.Addr().String())
+	}
+	dash := dashboard.New(o)
+	local := dash.Handler()
+	if apart {
+		local = dash.Health()
+	}
+	a.proxy = proxy.New(proxy.Options{
+		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Dialer: a.mirror, Policy: a.policy,
+		AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels, Local: local, Via: a.via,
+		Log: a.log.With("part", "proxy"),
+	})
+	a.servers = append(a.servers, server{a.proxy.Server(), a.clients})
+	if apart {
+		l, err := a.listen("DASHBOARD_LISTEN", a.config.DashboardListen)
+		if err != nil {
+			return err
+		}
+		a.servers = append(a.servers, server{dash.Server(), l})
+	}
+	return nil
+}
+
+// listen opens the port that a setting names.
+func (a *Appliance) listen(name, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s%s=%s: %w; stop what uses that port, or name an address of this machine and a free port", prefix, name, addr, err)
+	}
+	a.opened(func() error {
+		// Its server has closed it already, if there was one.
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return l, nil
+}
+
+// Addr is the address that clients are served on.
+func (a *Appliance) Addr() net.Addr { return a.clients.Addr() }

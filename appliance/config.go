@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"millpond/internal/catalog"
+	"millpond/internal/mirror"
+	"millpond/internal/store"
+)
+
+// prefix begins the name of every variable that millpond reads.
+const prefix = "MILLPOND_"
+
+// Config is every setting. The tags are its documentation: `millpond help`
+// prints them and a test holds the README to them.
+type Config struct {
+	Listen          string         `env:"LISTEN" envDefault:":3142" takes:"host:port" help:"where clients, dashboard, API and metrics are served"`
+	DashboardListen string         `env:"DASHBOARD_LISTEN" takes:"host:port" help:"moves dashboard, API and metrics to a listener of their own"`
+	DataDir         string         `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
+	CacheSize       store.Quota    `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; least recently used goes first"`
+	IndexTTL        time.Duration  `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served without asking the mirror"`
+	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
+	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
+	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box; by default private and loopback addresses"`
+	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port or range, comma-separated" help:"destinations that are refused otherwise: private addresses, ports other than 80 and 443"`
+	Tunnels         bool           `env:"TUNNELS" envDefault:"true" takes:"true or false" help:"whether CONNECT may open tunnels to https archives; nothing in them can be cached"`
+	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"ask no mirror, serve what is held"`
+	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
+}
+
+// reserved are settings that later parts of the box will read. Scripts may
+// set them already.
+var reserved = []string{"SWARM_LISTEN", "BOOTSTRAP", "SWARM_KEY_FILE", "ADMIN_TOKEN"}
+
+// parseConfig reads the settings from an environment. The error names every
+// fault at once: variable, value and what it takes. A variable that is empty
+// counts as not set: compose files and charts pass that for "default".
+func parseConfig(environ []string) (Config, error) {
+	vars := env.ToMap(environ)
+	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
+	f := faults{vars: vars}
+	f.unknown()
+	delete(vars, prefix) // the parser would take it for a field of Quota
+	var c Config
+	err := env.ParseWithOptions(&c, env.Options{
+		Prefix:      prefix,
+		Environment: vars,
+		FuncMap: map[reflect.Type]env.ParserFunc{
+			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },
+			reflect.TypeFor[[]string]():       func(s string) (any, error) { return parseList(s), nil },
+			reflect.TypeFor[[]netip.Prefix](): func(s string) (any, error) { return parsePrefixes(s) },
+		},
+	})
+	f.parsing(err)
+	c.check(&f)
+	slices.SortFunc(f.all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return c, errors.Join(f.all...)
+}
+
+// parseList takes values with commas between them; blanks around one do not
+// matter, and neither do commas too many.
+func parseList(s string) []string {
+	var all []string
+	for value := range strings.SplitSeq(s, ",") {
+		if value = strings.TrimSpace(value); value != "" {
+			all = append(all, value)
+		}
+	}
+	return all
+}
+
+// parsePrefixes takes ranges and single addresses.
+func parsePrefixes(s string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, value := range parseList(s) {
+		p, err := parsePrefix(value)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", value, err)
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("no address in it would shut out everybody")
+	}
+	return all, nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		a = a.Unmap()
+		return a.Prefix(a.BitLen())
+	}
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return p, errors.New("neither an address nor a range such as 10.0.0.0/8 or fd00::/8")
+	case p.Addr().Is4In6():
+		return p, errors.New("a range of IPv4 addresses in IPv6 form; write it as IPv4")
+	case p != p.Masked():
+		return p, fmt.Errorf("an address within a range; the range is %v", p.Masked())
+	}
+	return p, nil
+}
+
+// check finds the faults that need more than parsing.
+func (c *Config) check(f *faults) {
+	f.add("LISTEN", checkListen(c.Listen))
+	if c.DashboardListen != "" {
+		f.add("DASHBOARD_LISTEN", checkListen(c.DashboardListen))
+	}
+	if c.IndexTTL < 0 || c.IndexTTL > 24*time.Hour {
+		f.add("INDEX_TTL", errors.New("not between 0 and 24h"))
+	}
+	for _, dir := range c.KeyringDir {
+		f.add("KEYRING_DIR", checkDir(dir))
+	}
+	for _, host := range c.TrustHosts {
+		if _, err := catalog.ParseLocation("http", host, "/dists"); err != nil {
+			f.add("TRUST_HOSTS", err)
+		}
+	}
+	for _, upstream := range c.AllowUpstreams {
+		if _, err := mirror.ParsePolicy([]string{upstream}); err != nil {
+			f.add("ALLOW_UPSTREAMS", err)
+		}
+	}
+}
+
+// checkListen looks at the form of an address to listen on. Whether it can be
+// had shows when it is opened.
+func checkListen(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if port == "" {
+		return errors.New("no port")
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err
+}
+
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is not a directory", dir)
+	}
+	return err
+}
+
+// setting is a row of the table of settings.
+type setting struct{ Name, Default, Takes, Help string }
+
+// settings lists all settings in the order of Config.
+func settings() []setting {
+	var all []setting
+	t := reflect.TypeFor[Config]()
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag; tag.Get("env") != "" {
+			all = append(all, setting{prefix + tag.Get("env"), tag.Get("envDefault"), tag.Get("takes"), tag.Get("help")})
+		}
+	}
+	return all
+}

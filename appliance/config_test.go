@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// For each setting: values, each with the field it gives, and bad values,
+	// each with a word of the reason.
+	tests := []struct {
+		name string
+		good map[string]string
+		bad  map[string]string
+	}{
+		{"LISTEN",
+			map[string]string{"": ":3142", ":80": ":80", "127.0.0.1:0": "127.0.0.1:0", "[::1]:3142": "[::1]:3142", "box.example.org:3142": "box.example.org:3142"},
+			map[string]string{"3142": "missing port", ":": "no port", ":70000": "invalid port", "::1:3142": "too many colons", "[::1]": "missing port"}},
+		{"DASHBOARD_LISTEN",
+			map[string]string{"": "", "127.0.0.1:9090": "127.0.0.1:9090", "[fd00::1]:9090": "[fd00::1]:9090"},
+			map[string]string{"9090": "missing port", "localhost:-1": "invalid port"}},
+		{"DATA_DIR", map[string]string{"": "data", "/var/lib/millpond": "/var/lib/millpond"}, nil},
+		{"CACHE_SIZE",
+			map[string]string{"": "{0 50}", "200GB": "{200000000000 0}", "1.5TiB": "{1649267441664 0}", "80%": "{0 80}"},
+			map[string]string{"lots": "not a number", "0": "out of range", "120%": "100%", "-5GB": "not a number", "5 apples": "unit"}},
+		{"INDEX_TTL",
+			map[string]string{"": "1m0s", "0s": "0s", "24h": "24h0m0s"},
+			map[string]string{"60": "duration", "-1s": "between 0 and 24h", "25h": "between 0 and 24h"}},
+		{"KEYRING_DIR",
+			map[string]string{"": "[]", dir: "[" + dir + "]", dir + ", " + dir + ",": "[" + dir + " " + dir + "]"},
+			map[string]string{file: "not a directory", filepath.Join(dir, "none"): "no such file"}},
+		{"TRUST_HOSTS",
+			map[string]string{"": "[]", "a.example.org, b.example.org:8080": "[a.example.org b.example.org:8080]", "[fd00::1]": "[[fd00::1]]"},
+			map[string]string{"http://a.example.org": "host", "a.example.org/debian": "host", "a b": "host"}},
+		{"ALLOW_CLIENTS",
+			map[string]string{
+				"": "[]", "10.0.0.0/8": "[10.0.0.0/8]", "10.1.2.3": "[10.1.2.3/32]", "fd00::/8, 2001:db8::1": "[fd00::/8 2001:db8::1/128]",
+				"::ffff:10.1.2.3": "[10.1.2.3/32]", "0.0.0.0/0,::/0": "[0.0.0.0/0 ::/0]"},
+			map[string]string{
+				"10.1.2.3/8": "the range is 10.0.0.0/8", "10.0.0.0/33": "neither an address nor a range", "client.example.org": "neither an address nor a range",
+				"::ffff:10.0.0.0/104": "write it as IPv4", ",": "shut out everybody"}},
+		{"ALLOW_UPSTREAMS",
+			map[string]string{"": "[]", "mirror.example.net, 10.0.0.0/8,[fd00::1]:8080": "[mirror.example.net 10.0.0.0/8 [fd00::1]:8080]", "fd00::1": "[fd00::1]"},
+			map[string]string{"http://mirror.example.net": "mirror.example.net", "10.1.2.3/8": "10.0.0.0/8", "mirror.example.net:http": "mirror.example.net:http"}},
+		{"TUNNELS", map[string]string{"": "true", "false": "false"}, map[string]string{"no": "invalid syntax"}},
+		{"OFFLINE", map[string]string{"": "false", "true": "true"}, map[string]string{"yes": "invalid syntax"}},
+		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},
+	}
+	var tested []string
+	for _, tt := range tests {
+		tested = append(tested, prefix+tt.name)
+		t.Run(tt.name, func(t *testing.T) {
+			for value, want := range tt.good {
+				c, err := parseConfig([]string{prefix + tt.name + "=" + value})
+				if err != nil {
+					t.Errorf("%q: %v", value, err)
+				} else if got := fieldOf(t, c, tt.name); got != want {
+					t.Errorf("%q gives %s, want %s", value, got, want)
+				}
+			}
+			for value, reason := range tt.bad {
+				_, err := parseConfig([]string{prefix + tt.name + "=" + value})
+				if err == nil {
+					t.Errorf("%q is taken", value)
+					continue
+				}
+				for _, part := range []string{prefix + tt.name + "=", fmt.Sprintf("%q", value), ": takes ", reason} {
+					if !strings.Contains(err.Error(), part) {
+						t.Errorf("the fault of %q does not say %q: %v", value, part, err)
+					}
+				}
+				if strings.Contains(err.Error(), "\n") {
+					t.Errorf("the fault of %q has more than a line: %v", value, err)
+				}
+			}
+		})
+	}
+	for _, s := range settings() {
+		if !slices.Contains(tested, s.Name) {
+			t.Errorf("%s is not tested", s.Name)
+		}
+		if s.Takes == "" || s.Help == "" {
+			t.Errorf("%s is not documented", s.Name)
+		}
+	}
+}
+
+// fieldOf prints the field of a setting.
+func fieldOf(t *testing.T, c Config, name string) string {
+	t.Helper()
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("env") == name {
+			return fmt.Sprint(v.Field(i).Interface())
+		}
+	}
+	t.Fatalf("no setting %s", name)
+	return ""
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := parseConfig([]string{
+		"MILLPOND_LISTEN=3142", "MILLPOND_CACHE_SIZE=lots", "MILLPOND_INDEX_TTL=60", "MILLPOND_OFFLINE=maybe",
+		"MILLPOND_ALLOW_CLIENTS=everybody", "MILLPOND_ALLOW_UPSTREAMS=http://a,ftp://b", "MILLPOND_DATADIR=/x", "PATH=/bin",
+	})
+	if err == nil {
+		t.Fatal("no fault")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	want := []string{
+		"MILLPOND_ALLOW_CLIENTS=", "MILLPOND_ALLOW_UPSTREAMS=", "MILLPOND_ALLOW_UPSTREAMS=", "MILLPOND_CACHE_SIZE=",
+		"MILLPOND_DATADIR=", "MILLPOND_INDEX_TTL=", "MILLPOND_LISTEN=", "MILLPOND_OFFLINE=",
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d:\n%v", len(lines), len(want), err)
+	}
+	for i, line := range lines {
+		if !strings.HasPrefix(line, want[i]) {
+			t.Errorf("line %d is %q, want one about %s", i, line, want[i])
+		}
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		variable string
+		refused  bool
+	}{
+		{"MILLPOND_DATADIR=/x", true},
+		{"MILLPOND_DATADIR=", false}, // as good as not set
+		{"MILLPOND_PORT=8080", true},
+		{"MILLPOND_PORTS=tcp://10.0.0.1:3142", true},
+		{"MILLPOND_LISTEN_PORT=8080", true},
+		{"MILLPOND_SERVICES=x", true},
+		{"MILLPOND_=x", true},
+		{"millpond_datadir=/x", false},
+		{"OTHER_MILLPOND_X=1", false},
+		// For Services called millpond, millpond-swarm and site-millpond.
+		{"MILLPOND_PORT=tcp://10.0.0.1:3142", false},
+		{"MILLPOND_PORT_3142_TCP=tcp://10.0.0.1:3142", false},
+		{"MILLPOND_PORT_3142_TCP_PROTO=tcp", false},
+		{"MILLPOND_PORT_3142_TCP_PORT=3142", false},
+		{"MILLPOND_PORT_3142_TCP_ADDR=10.0.0.1", false},
+		{"MILLPOND_SERVICE_HOST=10.0.0.1", false},
+		{"MILLPOND_SERVICE_PORT=3142", false},
+		{"MILLPOND_SERVICE_PORT_HTTP=3142", false},
+		{"MILLPOND_SWARM_SERVICE_HOST=10.0.0.1", false},
+		{"MILLPOND_SWARM_PORT=tcp://10.0.0.1:4001", false},
+		{"MILLPOND_SWARM_PORT_4001_UDP_ADDR=10.0.0.1", false},
+		// Settings of parts to come.
+		{"MILLPOND_SWARM_LISTEN=/ip4/0.0.0.0/tcp/4001", false},
+		{"MILLPOND_ADMIN_TOKEN=x", false},
+	}
+	for _, tt := range tests {
+		_, err := parseConfig([]string{tt.variable})
+		if (err != nil) != tt.refused {
+			t.Errorf("%s: refused %v (%v), want %v", tt.variable, err != nil, err, tt.refused)
+		}
+		if name, _, _ := strings.Cut(tt.variable, "="); err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("the fault of %s does not name it: %v", name, err)
+		}
+	}
+}

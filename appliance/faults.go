@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// faults collects what is wrong with an environment.
+type faults struct {
+	vars map[string]string
+	all  []error
+}
+
+// add notes err, if it is one, as a fault of the setting of that name.
+func (f *faults) add(name string, err error) {
+	if err == nil {
+		return
+	}
+	full := prefix + name
+	i := slices.IndexFunc(settings(), func(s setting) bool { return s.Name == full })
+	f.all = append(f.all, fmt.Errorf("%s=%q: takes %s: %w", full, f.vars[full], settings()[i].Takes, err))
+}
+
+// parsing notes the parser's errors.
+func (f *faults) parsing(err error) {
+	if err == nil {
+		return
+	}
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		f.all = append(f.all, err)
+		return
+	}
+	for _, err := range all.Errors {
+		var parse env.ParseError
+		if !errors.As(err, &parse) {
+			f.all = append(f.all, err)
+			continue
+		}
+		field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
+		f.add(field.Tag.Get("env"), parse.Err)
+	}
+}
+
+// Kubernetes gives every pod variables about every Service of its namespace.
+// Those for a Service called millpond, or millpond-something, are no settings:
+// MILLPOND_SERVICE_HOST, MILLPOND_PORT=tcp://10.0.0.1:3142,
+// MILLPOND_PORT_3142_TCP_ADDR.
+var (
+	serviceName  = regexp.MustCompile(`^([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+	servicePort  = regexp.MustCompile(`^([A-Z0-9_]+_)?PORT$`)
+	serviceValue = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+)
+
+// unknown notes variables that look like settings and are none, most likely
+// misspelt.
+func (f *faults) unknown() {
+	known := slices.Clone(reserved)
+	for _, s := range settings() {
+		known = append(known, strings.TrimPrefix(s.Name, prefix))
+	}
+	for name, value := range f.vars {
+		short, ours := strings.CutPrefix(name, prefix)
+		if !ours || slices.Contains(known, short) || serviceName.MatchString(short) ||
+			servicePort.MatchString(short) && serviceValue.MatchString(value) {
+			continue
+		}
+		f.all = append(f.all, fmt.Errorf("%s=%q: no such setting; `millpond help` lists them all", name, value))
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"millpond/internal/dashboard"
+)
+
+const (
+	// healthcheckTimeout is below the 3 s that container engines are commonly
+	// told to wait.
+	healthcheckTimeout = 2 * time.Second
+	// maxReadiness is many times what a thousand mirrors that are away take.
+	maxReadiness = 1 << 20
+)
+
+// healthcheck asks the box on this machine whether it is ready, as a
+// container's health check does. A box that is merely degraded is.
+func healthcheck(ctx context.Context, c Config) error {
+	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/readyz", nil)
+	if err != nil {
+		return err
+	}
+	// No proxy from the environment: the box itself is often set as one. And no
+	// look-up: to dial a listener's own address, even ":3142", gets to it.
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, c.Listen)
+		},
+	}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("no box answers (MILLPOND_LISTEN=%s): %w", c.Listen, errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	var ready dashboard.Readiness
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&ready)
+	switch {
+	case err != nil || ready.Status == "":
+		return fmt.Errorf("what answers is no millpond (MILLPOND_LISTEN=%s): %s", c.Listen, resp.Status)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("the box is %s: %s", ready.Status, fatal(ready.Faults))
+	}
+	return nil
+}
+
+// fatal words the faults that keep a box from serving, in one line.
+func fatal(faults []dashboard.Fault) string {
+	var all []string
+	for _, f := range faults {
+		if f.Fatal {
+			all = append(all, f.What+": "+f.Why)
+		}
+	}
+	return strings.Join(all, "; ")
+}

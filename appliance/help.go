@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// printHelp writes the commands and the table of settings.
+func printHelp(w io.Writer) {
+	fmt.Fprint(w, `millpond serves apt clients of a site from one store and takes each file from the mirror once.
+
+Commands:
+  millpond               serve
+  millpond healthcheck   ask the box running here whether it is ready; exit 1 if not
+  millpond help          this text
+  millpond version       the version
+
+Settings, all from the environment:
+`)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range settings() {
+		def := s.Default
+		if def == "" {
+			def = "-"
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\n\t\t  takes %s\n", s.Name, def, s.Help, s.Takes)
+	}
+	t.Flush()
+}

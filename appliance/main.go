@@ -1,0 +1,84 @@
+// Package main is millpond, the program: a box that serves apt clients of a
+// site from one store and fetches each file from the mirror once.
+//
+// It is the only package that reads the environment, handles signals and
+// decides how the process exits. `millpond` with no argument serves;
+// `millpond help` prints the commands and the settings. Exit codes: 0 for an
+// orderly end, 1 for a fault, 2 for a faulty command line or configuration.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the build (-ldflags "-X main.version=…").
+var version = "devel"
+
+const (
+	exitOK = iota
+	exitFault
+	exitUsage
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is the program with its surroundings as arguments.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	command := "serve"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	switch command {
+	case "help", "-h", "-help", "--help":
+		printHelp(stdout)
+		return exitOK
+	case "version", "-version", "--version":
+		fmt.Fprintln(stdout, "millpond", version)
+		return exitOK
+	case "serve", "healthcheck":
+	default:
+		fmt.Fprintf(stderr, "millpond: no command %q; `millpond help` lists them\n", command)
+		return exitUsage
+	}
+	if len(args) > 1 {
+		fmt.Fprintf(stderr, "millpond: %q: %s takes no arguments; settings come from the environment, see `millpond help`\n", args[1:], command)
+		return exitUsage
+	}
+	c, err := parseConfig(environ)
+	if err != nil {
+		fmt.Fprintf(stderr, "millpond: the configuration is at fault:\n%v\n`millpond help` lists all settings.\n", err)
+		return exitUsage
+	}
+	if command == "healthcheck" {
+		err = healthcheck(ctx, c)
+	} else {
+		err = serve(ctx, c, stdout, stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "millpond: %v\n", err)
+		return exitFault
+	}
+	return exitOK
+}
+
+// serve runs the box until ctx ends.
+func serve(ctx context.Context, c Config, stdout, stderr io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	limitMemory(log, os.DirFS("/"))
+	a, err := New(c, log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, a.ClientLine())
+	return a.Run(ctx)
+}

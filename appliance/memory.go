@@ -1,0 +1,77 @@
+package main
+
+import (
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// memoryShare is how much of a container's memory the Go heap may take before
+// it is collected harder. The rest is for what Go does not count: stacks of
+// the kernel, mapped files that are being written.
+const memoryShare = 0.9
+
+// limitMemory holds the Go runtime to the memory that the container has, unless
+// GOMEMLIMIT says otherwise. Go itself looks at a container's processors, not
+// at its memory, and a large index being learned makes garbage faster than the
+// collector would come round to it.
+// root is the root directory.
+func limitMemory(log *slog.Logger, root fs.FS) {
+	if _, set := os.LookupEnv("GOMEMLIMIT"); set {
+		return
+	}
+	limit, ok := cgroupMemory(root)
+	if !ok {
+		return
+	}
+	debug.SetMemoryLimit(int64(memoryShare * float64(limit)))
+	log.Debug("memory is limited by the control group", "bytes", limit)
+}
+
+// cgroupMemory returns the tightest memory limit that control groups set on
+// this process, in bytes.
+func cgroupMemory(root fs.FS) (limit int64, ok bool) {
+	groups, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return 0, false
+	}
+	limit = math.MaxInt64
+	for line := range strings.Lines(string(groups)) {
+		// "0::/group" in version 2, "7:memory:/group" in version 1 (cgroups(7)).
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) < 3 {
+			continue
+		}
+		switch {
+		case fields[0] == "0" && fields[1] == "":
+			limit = min(limit, tightest(root, "sys/fs/cgroup", fields[2], "memory.max"))
+		case strings.Contains(","+fields[1]+",", ",memory,"):
+			limit = min(limit, tightest(root, "sys/fs/cgroup/memory", fields[2], "memory.limit_in_bytes"))
+		}
+	}
+	// Version 1 writes the largest multiple of the page size for "none".
+	return limit, limit < 1<<62
+}
+
+// tightest returns the least limit of group and those above it, math.MaxInt64
+// if none has one. In a container the path may be that of the host, of which
+// only the root is visible, as the container's own group.
+func tightest(root fs.FS, mount, group, name string) int64 {
+	limit := int64(math.MaxInt64)
+	for group = path.Join("/", group); ; group = path.Dir(group) {
+		if b, err := fs.ReadFile(root, path.Join(mount, group, name)); err == nil {
+			// "max" is no number.
+			if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 {
+				limit = min(limit, n)
+			}
+		}
+		if group == "/" {
+			return limit
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"slices"
+
+	"millpond/internal/dashboard"
+)
+
+// minFree is the share of the disk below which it counts as full. The store
+// leaves so much free, but no more than 1 GiB.
+const minFree = 0.01
+
+// faults is what keeps the box from serving well.
+func (a *Appliance) faults() []dashboard.Fault {
+	var all []dashboard.Fault
+	if free, err := a.store.DiskFree(); err != nil {
+		all = append(all, dashboard.Fault{What: "store", Why: err.Error(), Fatal: true})
+	} else if free < minFree {
+		all = append(all, dashboard.Fault{What: "disk", Why: fmt.Sprintf(
+			"%.1f %% of the disk is free (MILLPOND_DATA_DIR); when it is full, new files pass through unkept", 100*free)})
+	}
+	if err := a.ledger.Err(); err != nil {
+		all = append(all, dashboard.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
+	}
+	if a.config.Offline {
+		all = append(all, dashboard.Fault{What: "mirrors", Why: "the box is offline by setting (MILLPOND_OFFLINE); only what is held is served"})
+	}
+	away := a.mirror.Away()
+	slices.Sort(away)
+	for _, host := range away {
+		all = append(all, dashboard.Fault{What: "mirror " + host, Why: "does not answer; what is held of it is served"})
+	}
+	return all
+}
+
+// ClientLine is what a newcomer needs: the line that points apt at this box.
+func (a *Appliance) ClientLine() string {
+	host, port, err := net.SplitHostPort(a.Addr().String())
+	if err != nil {
+		return err.Error() // a TCP listener's address always splits
+	}
+	if ip := net.ParseIP(host); ip.IsUnspecified() {
+		if host, err = os.Hostname(); err != nil {
+			host = "BOX"
+		}
+	}
+	return fmt.Sprintf(`On each client: echo 'Acquire::http::Proxy "http://%s";' | sudo tee /etc/apt/apt.conf.d/01millpond`,
+		net.JoinHostPort(host, port))
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"millpond/internal/aptest"
+)
+
+func TestClientLine(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	line := (&Appliance{clients: l}).ClientLine()
+	if strings.Contains(line, "[::]") || strings.Contains(line, "0.0.0.0") || !strings.Contains(line, ":"+port+`";`) {
+		t.Errorf("the line for clients of an unspecified address: %s", line)
+	}
+}
+
+// What degrades a box is told, and does not make it unready.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{})
+	b := start(t, s.environ(t.TempDir()))
+	has := func(what string) bool {
+		for _, f := range b.faults() {
+			if f.Fatal {
+				t.Errorf("fatal: %+v", f)
+			}
+			if f.What == what {
+				return true
+			}
+		}
+		return false
+	}
+	if has("mirror "+s.mirror.Addr()) || has("ledger") {
+		t.Errorf("faults of a sound box: %v", b.faults())
+	}
+	s.mirror.Down()
+	newClient(t, b.url).get(t, http.MethodGet, s.mirror.URL("/debian/dists/stable/InRelease"))
+	if !has("mirror " + s.mirror.Addr()) {
+		t.Errorf("faults with a mirror away: %v", b.faults())
+	}
+	// A ledger that cannot write says so, and the box goes on.
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	b.ledger.Request(b.Addr().(*net.TCPAddr).AddrPort().Addr(), "deb.example.org")
+	if err := b.ledger.Flush(); err == nil || !has("ledger") {
+		t.Errorf("faults after Flush said %v: %v", err, b.faults())
+	}
+}
