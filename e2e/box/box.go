@@ -1,0 +1,198 @@
+// Package box runs the built program for end-to-end tests: a process of its
+// own with its own data directory and ports, as an administrator would start
+// it, watched through its HTTP face alone.
+//
+// The program is the one that MILLPOND_BINARY names; `make` builds it and sets
+// the variable.
+package box
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Box is a running millpond.
+type Box struct {
+	URL  string // http://127.0.0.1:port
+	Data string // its data directory
+
+	tb  testing.TB
+	env []string
+	cmd *exec.Cmd
+	out *output
+}
+
+// Start runs a box that takes clients from loopback, with settings on top of
+// the defaults ("MILLPOND_OFFLINE=true"), and waits until it is ready. It is
+// stopped at the end of the test.
+func Start(tb testing.TB, settings ...string) *Box {
+	tb.Helper()
+	addr := freeAddr(tb)
+	data := filepath.Join(tb.TempDir(), "data")
+	b := &Box{
+		URL: "http://" + addr, Data: data, tb: tb,
+		env: append([]string{
+			"PATH=" + os.Getenv("PATH"), "MILLPOND_LISTEN=" + addr, "MILLPOND_DATA_DIR=" + data, "MILLPOND_CACHE_SIZE=20GB",
+		}, settings...),
+	}
+	tb.Cleanup(b.Stop)
+	b.Run()
+	return b
+}
+
+// Run starts the process; after Kill or Stop it starts it again on the same
+// data.
+func (b *Box) Run() {
+	b.tb.Helper()
+	binary := os.Getenv("MILLPOND_BINARY")
+	if binary == "" {
+		b.tb.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-apt`")
+	}
+	b.out = new(output)
+	b.cmd = exec.Command(binary)
+	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = b.env, b.out, b.out
+	if err := b.cmd.Start(); err != nil {
+		b.tb.Fatal(err)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		resp, err := http.Get(b.URL + "/readyz")
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			b.tb.Fatalf("the box is not ready after 30 s (%v):\n%s", err, b.Log())
+		}
+		time.Sleep(20 * time.Millisecond) // polling another process
+	}
+}
+
+// Stop ends the box in order and checks that it says so.
+func (b *Box) Stop() {
+	if b.cmd == nil {
+		return
+	}
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.tb.Errorf("stopping the box: %v", err)
+	}
+	if err := b.cmd.Wait(); err != nil {
+		b.tb.Errorf("the box ended with %v:\n%s", err, b.Log())
+	}
+	b.cmd = nil
+	if b.tb.Failed() {
+		b.tb.Logf("log of the box:\n%s", b.Log())
+	}
+}
+
+// Kill ends the box at once, as a power switch would.
+func (b *Box) Kill() {
+	b.cmd.Process.Kill()
+	b.cmd.Wait()
+	b.cmd = nil
+}
+
+// Log returns what the box printed since it was last started.
+func (b *Box) Log() string { return b.out.String() }
+
+// PID is the process's number, for looking at its memory.
+func (b *Box) PID() int { return b.cmd.Process.Pid }
+
+// Summary is the part of /api/v1/summary that tests look at.
+type Summary struct {
+	Saved       int64 `json:"saved_bytes"`
+	Client      int64 `json:"client_bytes"`
+	Mirror      int64 `json:"mirror_bytes"`
+	FromStore   int64 `json:"client_bytes_from_store"`
+	FromMirror  int64 `json:"client_bytes_from_mirror"`
+	PeerIn      int64 `json:"peer_bytes_in"`
+	PeerOut     int64 `json:"peer_bytes_out"`
+	Tunnel      int64 `json:"tunnel_bytes"`
+	Blobs       int64 `json:"blobs"`
+	BlobBytes   int64 `json:"blob_bytes"`
+	Requests    int64 `json:"requests"`
+	KnownFiles  int64 `json:"known_files"`
+	Downloading int   `json:"downloads_running"`
+}
+
+// Summary asks the box for its figures.
+func (b *Box) Summary() Summary {
+	b.tb.Helper()
+	var s Summary
+	if err := json.Unmarshal(b.Get("/api/v1/summary"), &s); err != nil {
+		b.tb.Fatal(err)
+	}
+	return s
+}
+
+// Get returns the body of a 200 answer to a path of the box.
+func (b *Box) Get(path string) []byte {
+	b.tb.Helper()
+	resp, err := http.Get(b.URL + path)
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		b.tb.Fatalf("GET %s: %s: %s", path, resp.Status, body)
+	}
+	return body
+}
+
+// Command runs a subcommand of the program with the box's environment.
+func (b *Box) Command(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, os.Getenv("MILLPOND_BINARY"), args...)
+	cmd.Env = b.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("millpond %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// freeAddr returns a loopback address that nobody listens on.
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// output is what a process printed, read while it runs.
+type output struct {
+	mu  sync.Mutex // guards buf
+	buf strings.Builder
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
