@@ -1,0 +1,228 @@
+package swarm
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// While no box is connected all sources are tried again and again.
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 10 * time.Second
+	// recheckEvery finds boxes that came later, and heals a swarm that fell
+	// apart.
+	recheckEvery = 3 * time.Minute
+	roundTimeout = 20 * time.Second // for one source
+	joinTimeout  = 5 * time.Second  // for one address or box
+	joinsAtOnce  = 8
+	maxTargets   = 64 // of one source
+)
+
+// target is something to dial.
+type target struct {
+	id    peer.ID // "": not known
+	addrs []ma.Multiaddr
+}
+
+// bootstrap finds the first boxes by the configured sources, for ever.
+type bootstrap struct {
+	log      *slog.Logger
+	sources  []source
+	resolver madns.BasicResolver
+	client   *http.Client
+	host     host.Host
+	boxes    *boxes
+
+	mu     sync.Mutex         // guards the fields below
+	ids    map[string]peer.ID // who answered at an address that came without ID
+	failed map[string]bool    // sources that were logged as failing
+}
+
+func newBootstrap(entries []string, log *slog.Logger) (*bootstrap, error) {
+	b := &bootstrap{
+		log:      log,
+		resolver: systemResolver,
+		client:   &http.Client{Timeout: joinTimeout, Transport: &http.Transport{DisableKeepAlives: true}},
+		ids:      make(map[string]peer.ID),
+		failed:   make(map[string]bool),
+	}
+	var faults []error
+	for _, entry := range entries {
+		src, err := b.parse(entry)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		b.sources = append(b.sources, src)
+	}
+	return b, errors.Join(faults...)
+}
+
+func (b *bootstrap) run(ctx context.Context) error {
+	if len(b.sources) == 0 {
+		return nil
+	}
+	retry := firstRetry
+	for {
+		changed := b.boxes.changed()
+		b.round(ctx)
+		wait := recheckEvery
+		if b.boxes.count() == 0 {
+			wait = retry
+			retry = min(2*retry, lastRetry)
+		} else {
+			retry = firstRetry
+		}
+		timer := time.NewTimer(wait)
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return nil
+			case <-timer.C:
+				waiting = false
+			case <-changed:
+				changed = b.boxes.changed()
+				if b.boxes.count() == 0 { // the last one went
+					waiting = false
+				}
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// round asks all sources at once and dials what they name.
+func (b *bootstrap) round(ctx context.Context) {
+	var group errgroup.Group
+	for _, src := range b.sources {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+			defer cancel()
+			targets, err := src.find(ctx)
+			if err == nil {
+				err = b.joinAll(ctx, targets)
+			}
+			b.report(ctx, src.name, err)
+			return nil
+		})
+	}
+	group.Wait()
+}
+
+// report logs a source when it begins to fail and when it is well again.
+func (b *bootstrap) report(ctx context.Context, name string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if (err != nil) == b.failed[name] || errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	b.failed[name] = err != nil
+	if err != nil {
+		b.log.Warn("a bootstrap source leads to no box; trying on", "source", name, "err", err)
+	} else {
+		b.log.Info("a bootstrap source works again", "source", name)
+	}
+}
+
+// joinAll connects to the targets; it fails if none could be reached.
+func (b *bootstrap) joinAll(ctx context.Context, targets []target) error {
+	if len(targets) == 0 {
+		return errors.New("it names no box")
+	}
+	targets = targets[:min(len(targets), maxTargets)]
+	faults := make([]error, len(targets))
+	var group errgroup.Group
+	group.SetLimit(joinsAtOnce)
+	for i, t := range targets {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+			defer cancel()
+			faults[i] = b.join(ctx, t)
+			return nil
+		})
+	}
+	group.Wait()
+	for _, err := range faults {
+		if err == nil {
+			return nil
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// join connects to a target unless it is connected or this box itself.
+func (b *bootstrap) join(ctx context.Context, t target) error {
+	if t.id == "" {
+		var err error
+		if t.id, err = b.identify(ctx, t.addrs); err != nil {
+			return err
+		}
+	}
+	if t.id == b.host.ID() {
+		return nil
+	}
+	if n, ok := b.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		// libp2p would not dial again for 5 s and more; firstRetry is less.
+		n.Backoff().Clear(t.id)
+	}
+	return b.host.Connect(ctx, peer.AddrInfo{ID: t.id, Addrs: t.addrs})
+}
+
+// identify finds out who answers at addrs: it dials for an ID that nobody has
+// and takes the real one from the refusal. The answer is remembered; when the
+// box there changes, the dial for the old one fails and tells the new one.
+func (b *bootstrap) identify(ctx context.Context, addrs []ma.Multiaddr) (peer.ID, error) {
+	place := addrs[0].String() // a target without ID has one
+	b.mu.Lock()
+	id, known := b.ids[place]
+	b.mu.Unlock()
+	if !known || id != b.host.ID() && len(b.host.Network().ConnsToPeer(id)) == 0 {
+		var err error
+		if id, err = b.whoIs(ctx, addrs); err != nil {
+			return "", err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.ids) >= maxTargets*max(1, len(b.sources)) {
+		clear(b.ids)
+	}
+	b.ids[place] = id
+	return id, nil
+}
+
+func (b *bootstrap) whoIs(ctx context.Context, addrs []ma.Multiaddr) (peer.ID, error) {
+	_, public, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	nobody, err := peer.IDFromPublicKey(public)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		b.host.Peerstore().ClearAddrs(nobody)
+		b.host.Peerstore().RemovePeer(nobody)
+	}()
+	err = b.host.Connect(ctx, peer.AddrInfo{ID: nobody, Addrs: addrs})
+	var other sec.ErrPeerIDMismatch
+	if errors.As(err, &other) {
+		return other.Actual, nil
+	}
+	return "", err
+}

@@ -1,0 +1,218 @@
+package swarm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ds "github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"millpond/internal/digest"
+)
+
+// shelf is a Holdings in memory.
+type shelf struct {
+	mu       sync.Mutex // guards the fields below
+	blobs    map[digest.Digest][]byte
+	watchers map[chan Holding]struct{}
+}
+
+func newShelf(blobs ...[]byte) *shelf {
+	s := &shelf{blobs: make(map[digest.Digest][]byte), watchers: make(map[chan Holding]struct{})}
+	for _, b := range blobs {
+		s.put(b)
+	}
+	return s
+}
+
+func (s *shelf) put(b []byte) digest.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := digest.Of(b)
+	s.blobs[d] = b
+	for w := range s.watchers {
+		w <- Holding{Digest: d, Size: int64(len(b)), Held: true}
+	}
+	return d
+}
+
+func (s *shelf) drop(d digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.blobs, d)
+	for w := range s.watchers {
+		w <- Holding{Digest: d}
+	}
+}
+
+func (s *shelf) Watch(ctx context.Context) iter.Seq[Holding] {
+	return func(yield func(Holding) bool) {
+		s.mu.Lock()
+		w := make(chan Holding, len(s.blobs)+1024)
+		for d, b := range s.blobs {
+			w <- Holding{Digest: d, Size: int64(len(b)), Held: true}
+		}
+		s.watchers[w] = struct{}{}
+		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.watchers, w)
+		}()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case h := <-w:
+				if !yield(h) {
+					return
+				}
+			}
+		}
+	}
+}
+
+type shelved struct{ *bytes.Reader }
+
+func (shelved) Close() error { return nil }
+
+func (s *shelf) Open(_ context.Context, d digest.Digest, _ bool) (Content, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.blobs[d]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return shelved{bytes.NewReader(b)}, nil
+}
+
+func (s *shelf) Manifest(_ context.Context, d digest.Digest) ([]digest.Digest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, ok := s.blobs[d]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	var pieces []digest.Digest
+	for len(b) > 0 {
+		n := min(len(b), 4<<20)
+		pieces = append(pieces, sha256.Sum256(b[:n]))
+		b = b[n:]
+	}
+	return pieces, nil
+}
+
+func (s *shelf) Pieces(digest.Digest) (int64, []byte, error) { return 0, nil, fs.ErrNotExist }
+
+// lines is a log to look into.
+type lines struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) count(part string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.buf.String(), part)
+}
+
+// box is a running Swarm of a test.
+type box struct {
+	*Swarm
+	shelf *shelf
+	log   *lines
+	stop  func() // ends Run and closes; may be called twice
+}
+
+// newBox makes a box on loopback, in memory but for its key; change may be nil.
+func newBox(t testing.TB, change func(*Options)) *box {
+	t.Helper()
+	b, err := openBox(t.TempDir(), change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func openBox(dir string, change func(*Options)) (_ *box, err error) {
+	b := &box{shelf: newShelf(), log: &lines{}}
+	o := Options{
+		IdentityFile: filepath.Join(dir, "identity"),
+		Listen:       []string{"/ip4/127.0.0.1/tcp/0"},
+		Mode:         Server,
+		Memory:       1 << 30,
+		Datastore:    dssync.MutexWrap(ds.NewMapDatastore()),
+		Holdings:     b.shelf,
+		Taken:        func(string, int64) {},
+		Given:        func(string, int64) {},
+		Busy:         func() bool { return false },
+		Version:      "test",
+		Log:          slog.New(slog.NewTextHandler(b.log, nil)),
+	}
+	if change != nil {
+		change(&o)
+	}
+	b.Swarm, err = New(o)
+	return b, err
+}
+
+// run starts b and stops it at the test's end.
+func (b *box) run(t testing.TB) *box {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- b.Run(ctx) }()
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-ran, b.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(b.stop)
+	return b
+}
+
+// dialled is an entry for Bootstrap that leads to b.
+func (b *box) dialled() string { return b.Identity().Addrs[0] }
+
+// until waits for what comes about in other goroutines and processes, over
+// real sockets.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(40 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for: %s", what)
+		}
+	}
+}
+
+// findAll is what the DHT yields for d, neighbours included.
+func (b *box) findAll(ctx context.Context, d digest.Digest) map[peer.ID]bool {
+	found := make(chan peer.ID)
+	go b.find(ctx, d, func(peer.ID) bool { return false }, found)
+	ids := make(map[peer.ID]bool)
+	for id := range found {
+		ids[id] = true
+	}
+	return ids
+}
+
+func numbered(i int) []byte { return []byte("blob " + strconv.Itoa(i)) }

@@ -1,0 +1,170 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+)
+
+// boxTag protects the connections to boxes from being trimmed.
+const boxTag = "box"
+
+// boxes are the connected peers that speak blobProtocol, directly or by a
+// relay. Other libp2p peers are none of the swarm.
+type boxes struct {
+	host atomic.Pointer[host.Host] // set by follow
+
+	mu     sync.Mutex // guards since and alone
+	since  map[peer.ID]time.Time
+	change chan struct{} // closed and replaced at each change
+}
+
+func newBoxes() *boxes {
+	return &boxes{since: make(map[peer.ID]time.Time), change: make(chan struct{})}
+}
+
+// ids lists the connected boxes in the order of their IDs.
+func (b *boxes) ids() []peer.ID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ids := make([]peer.ID, 0, len(b.since))
+	for id := range b.since {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (b *boxes) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.since)
+}
+
+// connectedSince is zero for a peer that is no connected box.
+func (b *boxes) connectedSince(id peer.ID) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.since[id]
+}
+
+// changed is closed when a box next comes or goes.
+func (b *boxes) changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.change
+}
+
+// set returns false if nothing changed.
+func (b *boxes) set(id peer.ID, connected bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, had := b.since[id]; had == connected {
+		return false
+	}
+	if connected {
+		b.since[id] = time.Now()
+	} else {
+		delete(b.since, id)
+	}
+	close(b.change)
+	b.change = make(chan struct{})
+	return true
+}
+
+// follow keeps boxes true and tells the other parts, one box at a time and in
+// order, so that a box that reconnects is first seen to go.
+func (s *Swarm) follow(ctx context.Context) error {
+	events, err := s.host.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted),
+		new(event.EvtPeerProtocolsUpdated),
+		new(event.EvtPeerConnectednessChanged),
+	}, eventbus.BufSize(1024))
+	if err != nil {
+		return fmt.Errorf("subscribing to libp2p's events: %w", err)
+	}
+	defer events.Close()
+	s.boxes.host.Store(&s.host)
+	for _, id := range s.host.Network().Peers() {
+		s.judge(id)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-events.Out():
+			switch e := e.(type) {
+			case event.EvtPeerIdentificationCompleted:
+				s.judge(e.Peer)
+			case event.EvtPeerProtocolsUpdated:
+				s.judge(e.Peer)
+			case event.EvtPeerConnectednessChanged:
+				if e.Connectedness == network.NotConnected {
+					s.disconnected(e.Peer)
+				}
+				s.judge(e.Peer)
+			}
+		}
+	}
+}
+
+// judge takes id in if it is a connected box, and out otherwise.
+func (s *Swarm) judge(id peer.ID) {
+	here := s.host.Network().Connectedness(id)
+	known, err := s.host.Peerstore().SupportsProtocols(id, blobProtocol)
+	if err == nil && len(known) > 0 && (here == network.Connected || here == network.Limited) {
+		s.connected(id)
+	} else {
+		s.disconnected(id)
+	}
+}
+
+func (s *Swarm) connected(id peer.ID) {
+	if !s.boxes.set(id, true) {
+		return
+	}
+	s.host.ConnManager().Protect(id, boxTag)
+	s.log.Debug("a box connected", "peer", id, "addr", s.address(id))
+	s.rtts.connected(id)
+	s.inventories.connected(id)
+}
+
+func (s *Swarm) disconnected(id peer.ID) {
+	if !s.boxes.set(id, false) {
+		return
+	}
+	s.host.ConnManager().Unprotect(id, boxTag)
+	s.log.Debug("a box disconnected", "peer", id)
+	s.rtts.disconnected(id)
+	s.inventories.disconnected(id)
+}
+
+// direct returns a connection to id that is not relayed, or nil.
+func (s *Swarm) direct(id peer.ID) network.Conn {
+	for _, c := range s.host.Network().ConnsToPeer(id) {
+		if !c.Stat().Limited && !c.IsClosed() {
+			return c
+		}
+	}
+	return nil
+}
+
+// address is where id is connected; empty if it is not.
+func (s *Swarm) address(id peer.ID) string {
+	if c := s.direct(id); c != nil {
+		return c.RemoteMultiaddr().String()
+	}
+	for _, c := range s.host.Network().ConnsToPeer(id) {
+		return c.RemoteMultiaddr().String()
+	}
+	return ""
+}

@@ -1,0 +1,109 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	ds "github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	dhtrecords "github.com/libp2p/go-libp2p-kad-dht/records"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multihash"
+
+	"millpond/internal/digest"
+)
+
+const (
+	// A record outlives two missed rounds of reprovideEvery, and a box that
+	// died is named no longer than this.
+	recordValidity = 3 * time.Hour
+	// providerAddrTTL is how long a provider's addresses are given out with
+	// its records; then FindPeer has to ask for them.
+	providerAddrTTL = time.Hour
+	// countEvery bounds the cost of counting, which reads every key.
+	countEvery = 10 * time.Minute
+)
+
+// dhtPrefix sets the DHT of one swarm apart from every other.
+func dhtPrefix(tag string) protocol.ID { return protocol.ID("/millpond/" + tag) }
+
+// newDHT joins a DHT that has provider records only, kept in an ordered
+// store: libp2p's default, a map, reads all records for each look-up.
+// Private addresses are as good as public ones.
+func newDHT(h host.Host, o Options, tag string) (*dht.IpfsDHT, error) {
+	var mode dht.ModeOpt
+	switch o.Mode {
+	case Auto, "":
+		mode = dht.ModeAutoServer
+	case Server:
+		mode = dht.ModeServer
+	case Client:
+		mode = dht.ModeClient
+	default:
+		return nil, fmt.Errorf("DHT mode %q: want %s, %s or %s", o.Mode, Auto, Server, Client)
+	}
+	d, err := dht.New(h,
+		dht.ProtocolPrefix(dhtPrefix(tag)),
+		dht.Mode(mode),
+		dht.DisableValues(),
+		dht.ProviderDatastore(o.Datastore),
+		dht.ProviderManagerOpts(
+			dhtrecords.ProvideValidity(recordValidity),
+			dhtrecords.ProviderAddrTTL(providerAddrTTL),
+		),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("starting the DHT: %w", err)
+	}
+	return d, nil
+}
+
+// multihashOf is d's name in the DHT: the digest that a Packages file gives
+// is the key, with nothing to look up first.
+func multihashOf(d digest.Digest) multihash.Multihash {
+	m, err := multihash.Encode(d[:], multihash.SHA2_256)
+	if err != nil {
+		panic(fmt.Sprintf("swarm: encoding a SHA-256: %v", err)) // only for unknown codes
+	}
+	return m
+}
+
+// records counts the provider records held for the swarm.
+type records struct {
+	store ds.Datastore
+	n     atomic.Int64
+}
+
+func newRecords(store ds.Datastore) *records { return &records{store: store} }
+
+func (r *records) run(ctx context.Context) error {
+	tick := time.NewTicker(countEvery)
+	defer tick.Stop()
+	for {
+		if err := r.count(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *records) count(ctx context.Context) error {
+	n := int64(0)
+	for row, err := range ds.QueryIter(ctx, r.store, query.Query{Prefix: dhtrecords.ProvidersKeyPrefix, KeysOnly: true}) {
+		if err != nil {
+			return fmt.Errorf("counting provider records: %w", err)
+		}
+		_ = row
+		n++
+	}
+	r.n.Store(n)
+	return nil
+}

@@ -1,0 +1,121 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/sync/errgroup"
+)
+
+// mdnsRetry is how long to wait for an interface with multicast.
+const mdnsRetry = time.Minute
+
+// maxFound bounds the boxes of the segment that wait to be dialled; more are
+// dropped, since each is announced again.
+const maxFound = 64
+
+// segmentName is the DNS-SD service of a swarm, so that swarms on one segment
+// do not meet: at most 15 characters (RFC 6763, section 7.2).
+func segmentName(tag string) string { return fmt.Sprintf("_mp-%.12s._udp", tag) }
+
+// discover announces and finds boxes on the network segment, if that is
+// wanted. The announced addresses are fixed when the service starts, so it is
+// started again when they change. A segment without multicast is no error:
+// the bootstrap sources remain.
+func (s *Swarm) discover(ctx context.Context) error {
+	if !s.options.Local {
+		return nil
+	}
+	events, err := s.host.EventBus().Subscribe(new(event.EvtLocalAddressesUpdated))
+	if err != nil {
+		return fmt.Errorf("subscribing to libp2p's events: %w", err)
+	}
+	defer events.Close()
+	found := make(segment, maxFound)
+	var dialling errgroup.Group
+	defer dialling.Wait()
+	dialling.SetLimit(joinsAtOnce)
+	tick := time.NewTicker(mdnsRetry)
+	defer tick.Stop()
+
+	var service interface{ Close() error }
+	var addrs []ma.Multiaddr
+	warned := false
+	restart := func() {
+		now, _ := segmentHost{s.host}.InterfaceListenAddresses()
+		if service != nil && slices.EqualFunc(addrs, now, ma.Multiaddr.Equal) {
+			return
+		}
+		if service != nil {
+			service.Close()
+		}
+		service, err = startSegment(segmentHost{s.host}, segmentName(s.tag), found)
+		addrs = now
+		if err != nil && !warned {
+			s.log.Warn("boxes on the network segment cannot be found now; trying on", "err", err)
+		}
+		warned = err != nil
+	}
+	restart()
+	defer func() {
+		if service != nil {
+			service.Close()
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-events.Out():
+			restart()
+		case <-tick.C:
+			restart()
+		case info := <-found:
+			dialling.Go(func() error {
+				ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+				defer cancel()
+				if err := s.host.Connect(ctx, info); err != nil {
+					s.log.Debug("a box of the network segment cannot be reached", "peer", info.ID, "err", err)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// segment takes what mDNS finds, each from a goroutine of its own.
+type segment chan peer.AddrInfo
+
+func (f segment) HandlePeerFound(info peer.AddrInfo) {
+	select {
+	case f <- info:
+	default:
+	}
+}
+
+// segmentHost announces on the segment the host's own addresses without
+// those of container bridges, where libp2p would take every interface.
+type segmentHost struct{ host.Host }
+
+func (h segmentHost) Network() network.Network { return segmentNetwork{h.Host.Network()} }
+
+func (h segmentHost) InterfaceListenAddresses() ([]ma.Multiaddr, error) {
+	return h.Network().InterfaceListenAddresses()
+}
+
+type segmentNetwork struct{ network.Network }
+
+func (n segmentNetwork) InterfaceListenAddresses() ([]ma.Multiaddr, error) {
+	all, err := n.Network.InterfaceListenAddresses()
+	if err != nil {
+		return nil, err
+	}
+	return (&addresses{bridges: bridgeIPs}).own(all), nil
+}

@@ -1,0 +1,144 @@
+package swarm
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"millpond/internal/digest"
+)
+
+const (
+	maxProviders = 16              // more are not asked for
+	dialTimeout  = 3 * time.Second // for a provider that is not connected
+	// missingFor is how long a box that did not have a blob is not asked for
+	// it again: a record cannot be withdrawn and may be recordValidity old.
+	missingFor = 10 * time.Minute
+	maxMissing = 4096 // about 500 KB
+)
+
+// Find yields boxes that the DHT names as providers of d, connected; neighbours
+// already known are left out. Those that are connected come at once, others
+// when they have been dialled, within 3 s each. It ends when the DHT knows no
+// more or ctx ends, and nothing of it runs on after that.
+func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[*Peer] {
+	return func(yield func(*Peer) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		found := make(chan peer.ID)
+		skip := func(id peer.ID) bool {
+			return s.missing.has(id, d) || s.scores.banned(id) || s.inventories.neighbour(id, d)
+		}
+		go s.find(ctx, d, skip, found)
+		defer func() {
+			cancel()
+			for range found {
+			}
+		}()
+		for id := range found {
+			if !yield(s.peer(id)) {
+				return
+			}
+		}
+	}
+}
+
+// find sends the providers of d that it can connect to, but those to skip. It
+// closes found when all of its goroutines are done.
+func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(peer.ID) bool, found chan<- peer.ID) {
+	var dials sync.WaitGroup
+	defer close(found)
+	defer dials.Wait()
+	offer := func(id peer.ID) {
+		select {
+		case found <- id:
+		case <-ctx.Done():
+		}
+	}
+	for info := range s.dht.FindProvidersAsync(ctx, cid.NewCidV1(cid.Raw, multihashOf(d)), maxProviders) {
+		if info.ID == s.self() || skip(info.ID) {
+			continue
+		}
+		if s.direct(info.ID) != nil {
+			offer(info.ID)
+			continue
+		}
+		dials.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+			defer cancel()
+			if err := s.reachProvider(ctx, info); err != nil {
+				s.log.Debug("a provider cannot be reached", "peer", info.ID, "digest", d.Short(), "err", err)
+				return
+			}
+			offer(info.ID)
+		})
+	}
+}
+
+// reachProvider connects directly: files do not go over relays.
+func (s *Swarm) reachProvider(ctx context.Context, info peer.AddrInfo) error {
+	if len(info.Addrs) == 0 && len(s.host.Peerstore().Addrs(info.ID)) == 0 {
+		var err error
+		if info, err = s.dht.FindPeer(ctx, info.ID); err != nil {
+			return err
+		}
+	}
+	if err := s.host.Connect(ctx, info); err != nil {
+		return err
+	}
+	if s.direct(info.ID) == nil {
+		return network.ErrLimitedConn
+	}
+	return nil
+}
+
+// missing remembers which box did not have which blob.
+type missing struct {
+	mu   sync.Mutex // guards seen
+	seen map[missingKey]time.Time
+	now  func() time.Time
+}
+
+type missingKey struct {
+	id peer.ID
+	d  digest.Digest
+}
+
+func newMissing() *missing {
+	return &missing{seen: make(map[missingKey]time.Time), now: time.Now}
+}
+
+// add is called when id answered 404 for d.
+func (m *missing) add(id peer.ID, d digest.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.seen) >= maxMissing {
+		for k, at := range m.seen {
+			if m.now().Sub(at) >= missingFor {
+				delete(m.seen, k)
+			}
+		}
+		if len(m.seen) >= maxMissing {
+			clear(m.seen) // costs a 404 each, no more
+		}
+	}
+	m.seen[missingKey{id, d}] = m.now()
+}
+
+// remove is called when id has d after all.
+func (m *missing) remove(id peer.ID, d digest.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.seen, missingKey{id, d})
+}
+
+func (m *missing) has(id peer.ID, d digest.Digest) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.seen[missingKey{id, d}]
+	return ok && m.now().Sub(at) < missingFor
+}

@@ -1,0 +1,76 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// gate decides by peer ID who may connect, both ways, and refuses addresses
+// that are banned.
+type gate struct {
+	allowed  map[peer.ID]bool // nil: everybody
+	scores   *scores
+	refusals *refusals
+}
+
+var _ connmgr.ConnectionGater = (*gate)(nil)
+
+func newGate(allow []string, scores *scores, refusals *refusals) (*gate, error) {
+	g := &gate{scores: scores, refusals: refusals}
+	var faults []error
+	for _, text := range allow {
+		id, err := peer.Decode(text)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("allowed peer %q is not a peer ID: %w", text, err))
+			continue
+		}
+		if g.allowed == nil {
+			g.allowed = make(map[peer.ID]bool)
+		}
+		g.allowed[id] = true
+	}
+	return g, errors.Join(faults...)
+}
+
+// objection tells why id may not connect; empty if it may.
+func (g *gate) objection(id peer.ID) string {
+	switch {
+	case g.scores.banned(id):
+		return "the box is banned"
+	case g.allowed != nil && !g.allowed[id]:
+		return "the box is not in the list of allowed peers"
+	}
+	return ""
+}
+
+func (g *gate) InterceptPeerDial(id peer.ID) bool { return g.objection(id) == "" }
+
+func (g *gate) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
+
+func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+
+// InterceptSecured is where the peer's ID is first certain, and where a
+// connection is known to be of this swarm.
+func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, conn network.ConnMultiaddrs) bool {
+	if c, ok := conn.(*handshake); ok {
+		c.done.Store(true)
+	}
+	why := g.objection(id)
+	if why == "" && g.scores.bannedAt(conn.RemoteMultiaddr()) {
+		why = "the address is banned"
+	}
+	if why != "" {
+		g.refusals.log(conn.RemoteMultiaddr(), why, "peer", id)
+		return false
+	}
+	g.refusals.welcome(conn.RemoteMultiaddr())
+	return true
+}
+
+func (g *gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

@@ -1,0 +1,114 @@
+package swarm
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/pnet"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// Connections to peers that are no boxes (those are protected) are trimmed to
+// the lower number when they reach the higher: libp2p's own figures.
+const (
+	fewConns  = 160
+	manyConns = 192
+)
+
+func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, refusals *refusals, boxes *boxes) (host.Host, error) {
+	listen, fault1 := listenAddrs(o, key != nil)
+	addresses, fault2 := newAddresses(o.Announce)
+	if err := errors.Join(fault1, fault2); err != nil {
+		return nil, err
+	}
+	if err := probe(listen); err != nil {
+		return nil, err
+	}
+	limits, err := newLimits(o.Memory)
+	if err != nil {
+		return nil, fmt.Errorf("setting the swarm's resource limits: %w", err)
+	}
+	conns, err := connmgr.NewConnManager(fewConns, manyConns, connmgr.WithGracePeriod(time.Minute))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("setting the swarm's connection limits: %w", err), limits.Close())
+	}
+	options := []libp2p.Option{
+		libp2p.Identity(identity),
+		libp2p.ListenAddrs(listen...),
+		libp2p.AddrsFactory(addresses.choose),
+		libp2p.UserAgent("millpond/" + o.Version),
+		libp2p.ConnectionGater(gate),
+		libp2p.ResourceManager(limits),
+		libp2p.ConnectionManager(conns),
+		libp2p.DisableMetrics(), // they would go to a registry of the process
+		libp2p.Transport(refusals.tcp),
+		libp2p.Security(tls.ID, tls.New),
+		libp2p.Security(noise.ID, noise.New),
+	}
+	if key != nil {
+		options = append(options, libp2p.PrivateNetwork(key))
+	} else {
+		options = append(options, libp2p.Transport(quic.NewTransport))
+	}
+	h, err := libp2p.New(append(options, natOptions(o, listen, boxes)...)...)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the swarm's listeners: %w", err), conns.Close(), limits.Close())
+	}
+	return h, nil
+}
+
+// listenAddrs parses o.Listen. A swarm with a key has TCP alone: libp2p's
+// QUIC knows no pre-shared keys.
+func listenAddrs(o Options, private bool) ([]ma.Multiaddr, error) {
+	var addrs []ma.Multiaddr
+	var faults []error
+	for _, text := range o.Listen {
+		addr, err := ma.NewMultiaddr(text)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("swarm listen address %q: %w; want a multiaddr such as /ip4/0.0.0.0/tcp/4001", text, err))
+			continue
+		}
+		if _, err := addr.ValueForProtocol(ma.P_QUIC_V1); err == nil && private {
+			o.Log.Info("not listening by QUIC: a swarm with a key has TCP alone", "addr", addr)
+			continue
+		}
+		addrs = append(addrs, addr)
+	}
+	if len(faults) == 0 && len(addrs) == 0 {
+		faults = append(faults, errors.New("the swarm has no address to listen on; want one such as /ip4/0.0.0.0/tcp/4001"))
+	}
+	return addrs, errors.Join(faults...)
+}
+
+// probe fails for a TCP port that is taken. libp2p would share it with the
+// other process, since its listeners set SO_REUSEPORT (for hole punching), and
+// each would get some of the connections.
+func probe(listen []ma.Multiaddr) error {
+	for _, addr := range listen {
+		if _, err := addr.ValueForProtocol(ma.P_TCP); err != nil {
+			continue
+		}
+		l, err := manet.Listen(addr)
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("listening for the swarm on %s: %w", addr, err)
+		case err == nil:
+			if err := l.Close(); err != nil {
+				return fmt.Errorf("listening for the swarm on %s: %w", addr, err)
+			}
+		}
+		// Other errors are libp2p's to judge: it goes on with the addresses
+		// that work, on a machine without IPv6 for one.
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package swarm
+
+import (
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/x/rate"
+)
+
+// Many boxes stand behind one address: a NAT, a Kubernetes service, Docker's
+// proxy. libp2p lets 8 of them connect, and one more in 5 s.
+const (
+	connsPerAddress  = 512 // an IPv4 address, or an IPv6 /56, which is a site
+	connsPerSecond   = 32  // new ones, from such an address
+	burstPerAddress  = 256
+	defaultMemory    = 512 << 20
+	inboundConnsBase = 256 // whatever the memory; libp2p: 64
+)
+
+// newLimits makes libp2p's resource manager for a process that may use memory
+// bytes. libp2p by itself scales with the machine's memory and knows no
+// cgroups. An eighth for the network is its own choice.
+func newLimits(memory int64) (network.ResourceManager, error) {
+	if memory <= 0 {
+		memory = defaultMemory
+	}
+	scaling := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaling)
+	scaling.SystemBaseLimit.ConnsInbound = inboundConnsBase
+	scaling.SystemBaseLimit.ConnsOutbound = max(scaling.SystemBaseLimit.ConnsOutbound, inboundConnsBase)
+	scaling.SystemBaseLimit.Conns = scaling.SystemBaseLimit.ConnsInbound + scaling.SystemBaseLimit.ConnsOutbound
+	scaling.TransientBaseLimit.ConnsInbound = burstPerAddress
+	scaling.TransientBaseLimit.Conns = scaling.TransientBaseLimit.ConnsInbound + scaling.TransientBaseLimit.ConnsOutbound
+	limits := scaling.Scale(memory/8, files()/2)
+
+	// The list of exempt networks (loopback) is left as it is.
+	site := rcmgr.WithLimitPerSubnet(
+		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connsPerAddress}},
+		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: connsPerAddress}})
+	perAddress := rate.Limit{RPS: connsPerSecond, Burst: burstPerAddress}
+	newcomers := rcmgr.WithConnRateLimiters(&rate.Limiter{
+		NetworkPrefixLimits: []rate.PrefixLimit{
+			{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, // no limit
+			{Prefix: netip.MustParsePrefix("::1/128")},
+		},
+		SubnetRateLimiter: rate.SubnetLimiter{
+			IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: perAddress}},
+			IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: perAddress}},
+			GracePeriod:      time.Minute,
+		},
+	})
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), site, newcomers)
+}
+
+// files is how many files the process may have open.
+func files() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(min(limit.Cur, 1<<20))
+}

@@ -1,0 +1,183 @@
+package swarm
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Loopback has no multicast, and libp2p's limits for one address do not hold
+// there. These tests run in network namespaces of their own, as root or where
+// users may make them; the machine's network is not touched.
+
+func init() {
+	roles["near"] = segmentNear
+	roles["far"] = segmentFar
+	roles["one address"] = manyFromOneAddress
+}
+
+// process is this test binary in another role and a new network namespace.
+func process(role string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return cmd
+}
+
+func play(t *testing.T, role string) {
+	t.Helper()
+	out, err := process(role).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// ip runs commands of iproute2, one a line.
+func ip(script string) error {
+	cmd := exec.Command("ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(script)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip -batch: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func wait(what string, ok func() bool) error {
+	for deadline := time.Now().Add(40 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("waited too long for: %s", what)
+		}
+	}
+	return nil
+}
+
+// start runs a box for the rest of the process.
+func start(change func(*Options)) (*box, error) {
+	dir, err := os.MkdirTemp("", "millpond")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) // it was read
+	b, err := openBox(dir, change)
+	if err != nil {
+		return nil, err
+	}
+	go b.Run(context.Background())
+	return b, nil
+}
+
+// Two processes at the ends of a cable, and a third box on it that is of
+// another swarm.
+func TestSegment(t *testing.T) {
+	t.Parallel()
+	play(t, "near")
+}
+
+func onSegment(o *Options) {
+	o.Local = true
+	o.Listen = []string{"/ip4/0.0.0.0/tcp/0"}
+}
+
+func segmentNear() error {
+	far := process("far")
+	far.Stderr = os.Stderr
+	orders, err := far.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := far.Start(); err != nil {
+		return err
+	}
+	if err := ip(fmt.Sprintf(`link set lo up
+link add near type veth peer name far
+link set far netns %d
+addr add 10.77.0.1/24 dev near
+link set near up
+`, far.Process.Pid)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(orders, "go\n"); err != nil {
+		return err
+	}
+	b, err := start(onSegment)
+	if err != nil {
+		return err
+	}
+	other, err := start(func(o *Options) { onSegment(o); o.Key = NewKey() })
+	if err != nil {
+		return err
+	}
+	if err := wait("the far box", func() bool { return b.Status().Neighbours == 1 }); err != nil {
+		return fmt.Errorf("%w\n%s", err, b.log.buf.String())
+	}
+	if p := b.Peers()[0]; !p.Local || !strings.HasPrefix(p.Addr, "/ip4/10.77.0.2/") {
+		return fmt.Errorf("the far box is %+v", p)
+	}
+	if n := other.Status().Neighbours; n != 0 || other.log.count("refused") != 0 || b.log.count("refused") != 0 {
+		return errors.New("boxes of two swarms met by mDNS")
+	}
+	orders.Close()
+	return far.Wait()
+}
+
+func segmentFar() error {
+	orders := bufio.NewReader(os.Stdin)
+	if _, err := orders.ReadString('\n'); err != nil {
+		return err
+	}
+	if err := ip("link set lo up\naddr add 10.77.0.2/24 dev far\nlink set far up\n"); err != nil {
+		return err
+	}
+	b, err := start(onSegment)
+	if err != nil {
+		return err
+	}
+	if err := wait("the near box", func() bool { return b.Status().Neighbours == 1 }); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, orders)
+	return err
+}
+
+func TestManyFromOneAddress(t *testing.T) {
+	t.Parallel()
+	play(t, "one address")
+}
+
+func manyFromOneAddress() error {
+	const n = 24
+	if err := ip(`link set lo up
+link add near type veth peer name far
+addr add 10.77.0.1/24 dev near
+link set near up
+link set far up
+`); err != nil {
+		return err
+	}
+	listen := func(o *Options) { o.Listen = []string{"/ip4/10.77.0.1/tcp/0"} }
+	hub, err := start(listen)
+	if err != nil {
+		return err
+	}
+	for range n {
+		if _, err := start(func(o *Options) { listen(o); o.Bootstrap = []string{hub.dialled()} }); err != nil {
+			return err
+		}
+	}
+	return wait(fmt.Sprintf("%d boxes from one address", n), func() bool { return hub.Status().Neighbours == n })
+}

@@ -1,0 +1,99 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// natOptions let boxes behind address translation be reached: a mapping asked
+// of the router, hole punching, and a reservation with a box that is public.
+// Relays keep libp2p's default limits, 128 KiB and 2 min for each circuit:
+// enough to signal, useless for files, which is the point. Streams for blobs
+// are never opened over such a connection, since network.WithAllowLimitedConn
+// is not used.
+func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option {
+	options := []libp2p.Option{
+		libp2p.EnableNATService(),
+		libp2p.EnableHolePunching(),
+		libp2p.EnableRelayService(), // runs only while this box is public
+		libp2p.EnableAutoRelayWithPeerSource(boxes.relays, autorelay.WithMinInterval(time.Minute)),
+	}
+	if !slices.ContainsFunc(listen, manet.IsIPLoopback) {
+		options = append(options, libp2p.NATPortMap())
+	}
+	if len(o.AllowPeers) == 0 {
+		// AutoNAT v2 dials back under a peer ID made for it, which the list
+		// of a box with allowed peers would refuse: every address would
+		// count as unreachable.
+		options = append(options, libp2p.EnableAutoNATv2())
+	}
+	return options
+}
+
+// relays offers the connected boxes, which are the super-peers, as relays:
+// libp2p takes those that serve.
+func (b *boxes) relays(ctx context.Context, n int) <-chan peer.AddrInfo {
+	found := make(chan peer.AddrInfo, n)
+	defer close(found)
+	h := b.host.Load()
+	if h == nil {
+		return found
+	}
+	for _, id := range b.ids() {
+		if len(found) == n {
+			break
+		}
+		found <- (*h).Peerstore().PeerInfo(id)
+	}
+	return found
+}
+
+// reach follows what libp2p found out about who can dial this box.
+type reach struct {
+	general   atomic.Int32 // network.Reachability
+	confirmed atomic.Int32 // addresses that AutoNAT v2 saw dialled
+}
+
+func (r *reach) run(ctx context.Context, h host.Host) error {
+	events, err := h.EventBus().Subscribe([]any{new(event.EvtLocalReachabilityChanged), new(event.EvtHostReachableAddrsChanged)})
+	if err != nil {
+		return fmt.Errorf("subscribing to libp2p's events: %w", err)
+	}
+	defer events.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-events.Out():
+			switch e := e.(type) {
+			case event.EvtLocalReachabilityChanged:
+				r.general.Store(int32(e.Reachability))
+			case event.EvtHostReachableAddrsChanged:
+				r.confirmed.Store(int32(len(e.Reachable)))
+			}
+		}
+	}
+}
+
+// String is "public", "private" or "unknown".
+func (r *reach) String() string {
+	switch {
+	case r.confirmed.Load() > 0 || network.Reachability(r.general.Load()) == network.ReachabilityPublic:
+		return "public"
+	case network.Reachability(r.general.Load()) == network.ReachabilityPrivate:
+		return "private"
+	}
+	return "unknown"
+}

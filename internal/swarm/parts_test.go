@@ -1,0 +1,249 @@
+package swarm
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"millpond/internal/digest"
+)
+
+func TestKey(t *testing.T) {
+	t.Parallel()
+	made := NewKey()
+	key, err := parseKey(made)
+	if err != nil || len(key) != 32 {
+		t.Fatalf("own key: %d bytes, %v", len(key), err)
+	}
+	if tag := swarmTag(key); len(tag) != 16 || tag == swarmTag(nil) || strings.Contains(string(made), tag) {
+		t.Errorf("tag %q", tag)
+	}
+	if name := segmentName(swarmTag(key)); len(name) != len("_mp-0123456789ab._udp") {
+		t.Errorf("service name %q", name)
+	}
+	for name, content := range map[string][]byte{
+		"DOS":            bytes.ReplaceAll(made, []byte("\n"), []byte("\r\n")),
+		"no last break":  bytes.TrimSpace(made),
+		"space around":   fmt.Appendf(nil, "\n%s\n\n", made),
+		"capital digits": append([]byte(keyHead), bytes.ToUpper(made[len(keyHead):])...),
+	} {
+		if again, err := parseKey(content); err != nil || !bytes.Equal(again, key) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if key, err := parseKey(nil); key != nil || err != nil {
+		t.Errorf("no key: %v, %v", key, err)
+	}
+	for name, content := range map[string]string{
+		"empty":     "",
+		"blank":     " \n",
+		"bare":      "00112233",
+		"short":     keyHead + "0011\n",
+		"long":      string(made[:len(made)-1]) + "00\n",
+		"no digits": keyHead + strings.Repeat("x", 64),
+	} {
+		_, err := parseKey([]byte(content))
+		if err == nil || !strings.Contains(err.Error(), "millpond swarm-key") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzKey(f *testing.F) {
+	f.Add(NewKey())
+	f.Add([]byte(keyHead))
+	f.Add([]byte("/key/swarm/psk/1.0.0/\n/base64/\nAAAA"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		key, err := parseKey(content)
+		if err == nil && content != nil && len(key) != 32 {
+			t.Errorf("a key of %d bytes", len(key))
+		}
+	})
+}
+
+func TestIdentityFile(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	file := filepath.Join(t.TempDir(), "identity")
+	ids := make([]string, 8)
+	var made sync.WaitGroup
+	for i := range ids { // at once
+		made.Go(func() {
+			key, err := loadIdentity(file, log)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			id, _ := peer.IDFromPrivateKey(key)
+			ids[i] = id.String()
+		})
+	}
+	made.Wait()
+	if n := len(slices.Compact(ids)); n != 1 {
+		t.Errorf("%d identities from one file", n)
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
+		t.Errorf("%d files left", len(left))
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var said lines
+	if _, err := loadIdentity(file, slog.New(slog.NewTextHandler(&said, nil))); err != nil || said.count("can read the identity key") != 1 {
+		t.Errorf("no warning of an open key file: %v", err)
+	}
+	for _, bad := range []string{"", "not a key"} {
+		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadIdentity(file, log); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestAddressesChosen(t *testing.T) {
+	t.Parallel()
+	const loop, link, docker, lan, public, name = "/ip4/127.0.0.1/tcp/4001", "/ip6/fe80::1/tcp/4001",
+		"/ip4/172.17.0.1/tcp/4001", "/ip4/192.168.1.7/tcp/4001", "/ip4/203.0.113.9/tcp/4001", "/dns4/box.example.org/tcp/4001"
+	for _, c := range []struct{ all, announce, want []string }{
+		{all: []string{loop, link, docker, lan, public}, want: []string{lan, public}},
+		{all: []string{loop, docker}, want: []string{docker}},
+		{all: []string{loop}, want: []string{loop}},
+		{all: []string{loop, docker, lan}, announce: []string{name}, want: []string{name}},
+		{},
+	} {
+		a, err := newAddresses(c.announce)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.bridges = func() (map[string]bool, error) { return map[string]bool{"172.17.0.1": true}, nil }
+		var all, got []string
+		var in []ma.Multiaddr
+		for _, s := range c.all {
+			in = append(in, ma.StringCast(s))
+			all = append(all, s)
+		}
+		for _, m := range a.choose(in) {
+			got = append(got, m.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("of %v with %v announced: got %v, want %v", all, c.announce, got, c.want)
+		}
+	}
+}
+
+func TestBridgeNames(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"docker0": true, "br-0123456789ab": true, "veth12ab": true, "cni0": true, "flannel.1": true, "podman0": true, "virbr0": true,
+		"eth0": false, "br0": false, "br-lan": false, "wlan0": false, "enp3s0": false, "bond0": false, "tailscale0": false,
+	} {
+		if got := bridge.MatchString(name); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestRefusalsAreFew(t *testing.T) {
+	t.Parallel()
+	r := newRefusals(slog.New(slog.DiscardHandler), true)
+	now := time.Now()
+	for i, c := range []struct {
+		what string
+		at   time.Duration
+		want bool
+	}{
+		{"a", 0, true}, {"a", time.Minute, false}, {"b", time.Minute, true}, {"a", refusalEvery, true}, {"a", refusalEvery + 1, false},
+	} {
+		if got := r.due(c.what, now.Add(c.at)); got != c.want {
+			t.Errorf("%d: %v, want %v", i, got, c.want)
+		}
+	}
+	for i := range 10 * maxRefusals {
+		r.due(fmt.Sprint(i), now)
+	}
+	if n := len(r.logged); n > maxRefusals {
+		t.Errorf("%d addresses remembered", n)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	m, now := newMissing(), time.Now()
+	m.now = func() time.Time { return now }
+	d := digest.Of([]byte("a blob"))
+	m.add("a", d)
+	if !m.has("a", d) || m.has("b", d) || m.has("a", digest.Digest{}) {
+		t.Error("not exactly what was added")
+	}
+	m.remove("a", d)
+	if m.has("a", d) {
+		t.Error("removed and still there")
+	}
+	m.add("a", d)
+	now = now.Add(missingFor)
+	if m.has("a", d) {
+		t.Error("does not run out")
+	}
+	for i := range 3 * maxMissing {
+		m.add("a", digest.Of(numbered(i)))
+		if len(m.seen) > maxMissing {
+			t.Fatalf("%d entries", len(m.seen))
+		}
+	}
+}
+
+func TestRTT(t *testing.T) {
+	t.Parallel()
+	r := newRTTs(nil)
+	r.add("a", time.Second) // no box
+	r.connected("a")
+	if r.of("a") != 0 || r.least("a") != 0 {
+		t.Error("a figure without a sample")
+	}
+	for _, ms := range []time.Duration{80, 4, 20, 30} {
+		if r.least("a") != 0 {
+			t.Error("few samples are taken for sure")
+		}
+		r.add("a", ms*time.Millisecond)
+	}
+	if got, want := r.least("a"), 4*time.Millisecond; got != want {
+		t.Errorf("least %v, want %v", got, want)
+	}
+	if got := r.of("a"); got < 50*time.Millisecond || got > 70*time.Millisecond {
+		t.Errorf("smoothed %v", got)
+	}
+	for range rttSamples {
+		r.add("a", 9*time.Millisecond)
+	}
+	if got, want := r.least("a"), 9*time.Millisecond; got != want {
+		t.Errorf("least %v, want %v", got, want)
+	}
+	r.disconnected("a")
+	if r.of("a") != 0 || len(r.known) != 0 {
+		t.Error("a figure of a box that went")
+	}
+}
+
+func TestGateFaults(t *testing.T) {
+	t.Parallel()
+	_, err := newGate([]string{"x", "y"}, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), `"x"`) || !strings.Contains(err.Error(), `"y"`) {
+		t.Errorf("not all faults named: %v", err)
+	}
+}

@@ -1,0 +1,105 @@
+package swarm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"millpond/internal/digest"
+)
+
+// blobProtocol is the protocol that makes a peer a box: HTTP/1.1 over a stream,
+// kept alive for the next request. Three things can be asked for:
+//
+//	GET, HEAD /blob/HEX   the bytes; Range with one range, ETag is the digest
+//	GET /manifest/HEX     the SHA-256 of each piece, 32 bytes each
+//	GET /pieces/HEX       of a download under way: size (8 bytes, big-endian),
+//	                      then a bit for each piece, low bit first
+//
+// 404 means that the box has it not, or not for peers; 429 with Retry-After
+// that it serves as many as it will. The header of an answer comes before its
+// first byte is at hand, so that the asker knows in a round trip that it was
+// taken; a body that breaks off ends without its last chunk or short of its
+// Content-Length.
+const blobProtocol protocol.ID = "/millpond/blob/1"
+
+// fetchHeader with the value 1 says that the asker counts on the box to
+// download the blob itself.
+const fetchHeader = "Millpond-Fetch"
+
+const (
+	pieceSize = 4 << 20
+	// maxBlob bounds what a peer can make us allocate: a manifest of 512 KiB.
+	// No archive has a file near it.
+	maxBlob   = 64 << 30
+	maxPieces = maxBlob / pieceSize
+
+	maxHeader = 4 << 10
+)
+
+var errAnswer = errors.New("malformed answer")
+
+// readManifest reads a manifest to its end.
+func readManifest(r io.Reader) ([]digest.Digest, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxPieces*digest.Size+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxPieces*digest.Size || len(b)%digest.Size != 0 {
+		return nil, fmt.Errorf("%w: a manifest of %d bytes", errAnswer, len(b))
+	}
+	pieces := make([]digest.Digest, len(b)/digest.Size)
+	for i := range pieces {
+		copy(pieces[i][:], b[i*digest.Size:])
+	}
+	return pieces, nil
+}
+
+func appendManifest(b []byte, pieces []digest.Digest) []byte {
+	for _, p := range pieces {
+		b = append(b, p[:]...)
+	}
+	return b
+}
+
+// readPieces reads the state of a download to its end.
+func readPieces(r io.Reader) (size int64, have []byte, err error) {
+	b, err := io.ReadAll(io.LimitReader(r, 8+maxPieces/8+1))
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(b) < 8 {
+		return 0, nil, fmt.Errorf("%w: %d bytes of pieces", errAnswer, len(b))
+	}
+	n := binary.BigEndian.Uint64(b)
+	have = b[8:]
+	if n > maxBlob {
+		return 0, nil, fmt.Errorf("%w: pieces of a file of %d bytes", errAnswer, n)
+	}
+	pieces := (int64(n) + pieceSize - 1) / pieceSize
+	if int64(len(have)) != (pieces+7)/8 {
+		return 0, nil, fmt.Errorf("%w: %d bytes for the bits of %d pieces", errAnswer, len(have), pieces)
+	}
+	if rest := pieces % 8; rest > 0 && have[len(have)-1]>>rest != 0 {
+		return 0, nil, fmt.Errorf("%w: a piece after the last of %d", errAnswer, pieces)
+	}
+	return int64(n), have, nil
+}
+
+func appendPieces(b []byte, size int64, have []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(size)), have...)
+}
+
+// conn is a stream that we opened, for net/http. Its Close resets: whoever
+// leaves in the midst of a body must not leave the other side writing. After a
+// whole answer there is nothing left to lose.
+type conn struct {
+	net.Conn
+	reset func() error
+}
+
+func (c conn) Close() error { return c.reset() }

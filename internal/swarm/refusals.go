@@ -1,0 +1,168 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// A refused box tries again for ever: one line for each address in this time.
+const refusalEvery = 10 * time.Minute
+
+// A caller that tries several addresses at once drops all but one of its
+// connections in mid-handshake; so much later it is not one of those.
+const afterWelcome = 10 * time.Second
+
+// maxRefusals bounds the addresses remembered; when it is reached all are
+// forgotten, which costs no more than lines that come early.
+const maxRefusals = 256
+
+// refusals logs the boxes that were kept out.
+type refusals struct {
+	logger  *slog.Logger
+	private bool // this swarm has a key
+
+	mu       sync.Mutex // guards the fields below
+	logged   map[string]time.Time
+	welcomed map[string]time.Time // addresses from where a box got in
+}
+
+func newRefusals(log *slog.Logger, private bool) *refusals {
+	return &refusals{logger: log, private: private, logged: make(map[string]time.Time), welcomed: make(map[string]time.Time)}
+}
+
+// log writes a line about the box at addr unless there was one of late.
+func (r *refusals) log(addr ma.Multiaddr, why string, attrs ...any) {
+	if r.due(place(addr)+" "+why, time.Now()) {
+		r.logger.Warn("refused a box", append([]any{"addr", addr, "why", why}, attrs...)...)
+	}
+}
+
+// place is addr without its port, which is always new on inbound connections.
+func place(addr ma.Multiaddr) string {
+	if ip, err := manet.ToIP(addr); err == nil {
+		return ip.String()
+	}
+	return addr.String()
+}
+
+// welcome is told of each box that gets in.
+func (r *refusals) welcome(addr ma.Multiaddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.welcomed) >= maxRefusals {
+		clear(r.welcomed)
+	}
+	r.welcomed[place(addr)] = time.Now()
+}
+
+func (r *refusals) welcomedNow(addr ma.Multiaddr) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.welcomed[place(addr)]) < afterWelcome
+}
+
+func (r *refusals) due(what string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.logged[what]; ok && now.Sub(last) < refusalEvery {
+		return false
+	}
+	if len(r.logged) >= maxRefusals {
+		clear(r.logged)
+	}
+	r.logged[what] = now
+	return true
+}
+
+// stranger logs a peer that speaks, but not as this swarm does. libp2p has no
+// word for a wrong key: either side sees random bytes and hangs up.
+func (r *refusals) stranger(addr ma.Multiaddr) {
+	switch {
+	case r.welcomedNow(addr):
+	case r.private:
+		r.log(addr, "it has another swarm key or none, or it is no box")
+	default:
+		r.log(addr, "it has a swarm key and this box has none, or it is no box")
+	}
+}
+
+// tcp is the constructor of libp2p's TCP transport with a watch on the
+// handshakes.
+func (r *refusals) tcp(u transport.Upgrader, limits network.ResourceManager) (*tcp.TcpTransport, error) {
+	return tcp.NewTCPTransport(&watchedUpgrader{u, r}, limits, nil)
+}
+
+// watchedUpgrader is the one place where failed handshakes of both directions
+// can be seen: libp2p itself drops inbound ones without a word.
+type watchedUpgrader struct {
+	transport.Upgrader
+	refusals *refusals
+}
+
+func (u *watchedUpgrader) UpgradeGatedMaListener(t transport.Transport, l transport.GatedMaListener) transport.Listener {
+	return u.Upgrader.UpgradeGatedMaListener(t, &watchedListener{l, u.refusals})
+}
+
+func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, conn manet.Conn, dir network.Direction, id peer.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
+	c := &handshake{Conn: conn}
+	upgraded, err := u.Upgrader.Upgrade(ctx, t, c, dir, id, scope)
+	var other sec.ErrPeerIDMismatch
+	// A wrong key often looks like a handshake that stalls. A dial that was
+	// called off says nothing.
+	calledOff := errors.Is(ctx.Err(), context.Canceled)
+	if err != nil && !calledOff && c.strange() && !errors.As(err, &other) {
+		u.refusals.stranger(conn.RemoteMultiaddr())
+	}
+	return upgraded, err
+}
+
+type watchedListener struct {
+	transport.GatedMaListener
+	refusals *refusals
+}
+
+func (l *watchedListener) Accept() (manet.Conn, network.ConnManagementScope, error) {
+	conn, scope, err := l.GatedMaListener.Accept()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &handshake{Conn: conn, inbound: l.refusals}, scope, nil
+}
+
+// handshake is a connection that knows whether its handshake went through.
+type handshake struct {
+	manet.Conn
+	inbound *refusals // gets a line at Close if it did not; nil on outbound ones
+	done    atomic.Bool
+	read    atomic.Bool // something came: a mere probe of the port is no box
+	closed  atomic.Bool
+}
+
+func (h *handshake) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	if n > 0 && !h.read.Load() {
+		h.read.Store(true)
+	}
+	return n, err
+}
+
+func (h *handshake) Close() error {
+	if h.inbound != nil && !h.closed.Swap(true) && h.strange() {
+		h.inbound.stranger(h.RemoteMultiaddr())
+	}
+	return h.Conn.Close()
+}
+
+func (h *handshake) strange() bool { return h.read.Load() && !h.done.Load() }

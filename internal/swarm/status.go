@@ -1,0 +1,103 @@
+package swarm
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// PeerInfo is a row of /api/v1/peers.
+type PeerInfo struct {
+	ID, Addr, Agent string
+	Path            string // "direct" or "relayed"
+	Local           bool   // of this site
+	RTT             time.Duration
+	Taken, Given    int64 // bytes
+	Held            int64 // entries of its inventory
+	Score           float64
+	BannedUntil     time.Time
+	LastFault       string
+	Since           time.Time
+}
+
+// Peers lists the connected boxes in the order of their IDs.
+func (s *Swarm) Peers() []PeerInfo {
+	var list []PeerInfo
+	for _, id := range s.boxes.ids() {
+		info := PeerInfo{
+			ID:    id.String(),
+			Addr:  s.address(id),
+			Path:  "direct",
+			Local: s.local(id),
+			RTT:   s.rtts.of(id),
+			Held:  s.inventories.held(id),
+			Since: s.boxes.connectedSince(id),
+		}
+		if s.direct(id) == nil {
+			info.Path = "relayed"
+		}
+		if agent, err := s.host.Peerstore().Get(id, "AgentVersion"); err == nil {
+			info.Agent, _ = agent.(string)
+		}
+		s.scores.describe(&info, id)
+		s.transfers.describe(&info, id)
+		list = append(list, info)
+	}
+	return list
+}
+
+// Identity is /api/v1/peer: who this box is and where it can be dialled.
+type Identity struct {
+	ID    string   `json:"id"`
+	Addrs []string `json:"addrs"` // multiaddrs with /p2p/ID
+}
+
+// Identity tells it as it is now: addresses come and go.
+func (s *Swarm) Identity() Identity {
+	identity := Identity{ID: s.self().String()}
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: s.self(), Addrs: s.host.Addrs()})
+	if err != nil {
+		return identity // only for an empty ID
+	}
+	for _, a := range addrs {
+		identity.Addrs = append(identity.Addrs, a.String())
+	}
+	return identity
+}
+
+// Status is /api/v1/swarm.
+type Status struct {
+	Identity
+	Private               bool   // has a key
+	Mode                  Mode   // as it is now: Server or Client
+	Reachability          string // "public", "private" or "unknown"
+	Neighbours            int
+	Routing               int   // peers in the DHT's routing table
+	Records               int64 // provider records kept, own ones included, as counted within the last 10 min
+	Announced, ToAnnounce int64 // of all blobs to announce, those whose records are out
+	LastAnnounce          time.Time
+	Banned                int
+}
+
+// Status reads figures that are at hand; it waits for nothing.
+func (s *Swarm) Status() Status {
+	status := Status{
+		Identity:     s.Identity(),
+		Private:      s.key != nil,
+		Mode:         Client,
+		Reachability: s.reach.String(),
+		Neighbours:   s.boxes.count(),
+		Routing:      s.dht.RoutingTable().Size(),
+		Records:      s.records.n.Load(),
+		Banned:       s.scores.count(),
+	}
+	serving := func(p protocol.ID) bool { return strings.HasPrefix(string(p), string(dhtPrefix(s.tag))+"/") }
+	if slices.ContainsFunc(s.host.Mux().Protocols(), serving) {
+		status.Mode = Server
+	}
+	status.Announced, status.ToAnnounce, status.LastAnnounce = s.announcer.progress()
+	return status
+}

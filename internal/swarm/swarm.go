@@ -1,0 +1,187 @@
+// Package swarm connects the box with other boxes over libp2p.
+//
+// A swarm finds boxes (mDNS on the network segment, the configured bootstrap
+// sources, the DHT), keeps one closed Kademlia DHT with them under a protocol
+// prefix of its own, announces every blob that Holdings shows, and finds who
+// has a blob. Boxes that are connected tell each other what they hold, carry
+// blobs to each other by HTTP over libp2p streams, and are scored by it. With
+// a key the swarm is private: a box without it does not get past the first
+// bytes. What a blob is worth never depends on that; its digest decides.
+//
+// The package is the only one that knows libp2p. Its memory is bounded by the
+// number of boxes and of blobs announced, not by their bytes. Records held
+// for others are in the Datastore, which must be ordered and outlive Close.
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	ds "github.com/ipfs/go-datastore"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
+	"golang.org/x/sync/errgroup"
+)
+
+// Mode is the part that a box takes in the DHT.
+type Mode string
+
+const (
+	Auto   Mode = "auto"   // server unless known to be unreachable
+	Server Mode = "server" // keeps records for others and answers queries
+	Client Mode = "client" // only asks and announces: for a box that nobody can dial
+)
+
+// Options configure a swarm. Zero values are as the fields say; Datastore,
+// Holdings and Log are needed.
+type Options struct {
+	IdentityFile string   // made with mode 0600 if missing
+	Listen       []string // multiaddrs; QUIC ones are left out when there is a Key
+	Bootstrap    []string // multiaddrs, /dnsaddr, DNS names with or without port, http:// addresses of boxes
+	Key          []byte   // content of the swarm key file (libp2p's /key/swarm/psk/1.0.0/ form); nil: open swarm
+	AllowPeers   []string // peer IDs; empty: all of the swarm
+	Announce     []string // multiaddrs to announce instead of the own ones
+	Mode         Mode     // "": Auto
+	Local        bool     // announce and find on the network segment by mDNS
+	Memory       int64    // bytes the process may use (cgroup or machine), for resource limits; 0: 512 MiB
+	UploadRate   int64    // bytes per second to all peers together; 0: unlimited
+	// SiteUnlimited leaves boxes of this site out of UploadRate.
+	SiteUnlimited bool
+	Datastore     ds.Batching
+	Holdings      Holdings
+	Taken, Given  func(peer string, n int64) // body bytes, as they flow
+	Busy          func() bool                // clients of this site are being served at full speed: peers wait
+	Version       string
+	Log           *slog.Logger
+}
+
+// Swarm is this box among the others. Its methods may be called from any
+// goroutine, before Run and after Close too: they then find nobody.
+type Swarm struct {
+	options Options
+	log     *slog.Logger
+	key     pnet.PSK // nil: open swarm
+	tag     string   // names the swarm without giving its key away
+
+	host      host.Host
+	dht       *dht.IpfsDHT
+	boxes     *boxes
+	rtts      *rtts
+	missing   *missing
+	bootstrap *bootstrap
+	announcer *announcer
+	records   *records
+	reach     *reach
+
+	inventories *inventories
+	scores      *scores
+	transfers   *transfers
+
+	close   sync.Once
+	closing chan struct{}
+	running sync.WaitGroup // Run
+}
+
+// New opens the listeners, so that a taken port is an error at once, and
+// joins nobody yet; Run does. libp2p starts goroutines here already: a Swarm
+// has to be closed even if it never ran. The error names every fault of o
+// that can be seen without the network.
+func New(o Options) (*Swarm, error) {
+	s := &Swarm{options: o, log: o.Log, closing: make(chan struct{})}
+	logTo(o.Log)
+	var faults [3]error
+	s.key, faults[0] = parseKey(o.Key)
+	s.tag = swarmTag(s.key)
+	var err error
+	if s.scores, err = newScores(o.Datastore, o.Log); err != nil {
+		return nil, err
+	}
+	refusals := newRefusals(o.Log, s.key != nil)
+	gate, fault := newGate(o.AllowPeers, s.scores, refusals)
+	faults[1] = fault
+	s.bootstrap, faults[2] = newBootstrap(o.Bootstrap, o.Log)
+	if err := errors.Join(faults[:]...); err != nil {
+		return nil, err
+	}
+	identity, err := loadIdentity(o.IdentityFile, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	s.boxes = newBoxes()
+	if s.host, err = newHost(o, identity, s.key, gate, refusals, s.boxes); err != nil {
+		return nil, err
+	}
+	if s.dht, err = newDHT(s.host, o, s.tag); err != nil {
+		return nil, errors.Join(err, s.host.Close())
+	}
+	s.bootstrap.host, s.bootstrap.boxes = s.host, s.boxes
+	s.rtts = newRTTs(s.host)
+	s.missing = newMissing()
+	s.announcer = newAnnouncer(o.Datastore, o.Holdings, o.Log)
+	s.records = newRecords(o.Datastore)
+	s.reach = &reach{}
+	s.inventories = newInventories(s)
+	s.transfers = newTransfers(s)
+	return s, nil
+}
+
+// Run takes part in the swarm until ctx ends or Close is called; it then
+// returns nil. It may be called once.
+func (s *Swarm) Run(ctx context.Context) error {
+	s.running.Add(1)
+	defer s.running.Done()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		select {
+		case <-s.closing:
+			stop()
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"serving blobs", s.transfers.run},
+		{"exchanging inventories", s.inventories.run},
+		{"following connections", s.follow},
+		{"measuring round trips", s.rtts.run},
+		{"watching reachability", func(ctx context.Context) error { return s.reach.run(ctx, s.host) }},
+		{"counting records", s.records.run},
+		{"finding boxes by the bootstrap sources", s.bootstrap.run},
+		{"finding boxes on the network segment", s.discover},
+		{"announcing", func(ctx context.Context) error { return s.announcer.run(ctx, s.host, s.dht) }},
+	} {
+		group.Go(func() error {
+			if err := part.run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", part.name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// Close ends Run and waits for it, then closes the DHT, which writes its last
+// records to the Datastore, then the host with its connections. When it
+// returns nothing uses the Datastore or Holdings any more.
+func (s *Swarm) Close() error {
+	var err error
+	s.close.Do(func() {
+		close(s.closing)
+		s.running.Wait()
+		err = errors.Join(s.dht.Close(), s.host.Close())
+	})
+	return err
+}
+
+// self is this box's peer ID.
+func (s *Swarm) self() peer.ID { return s.host.ID() }
