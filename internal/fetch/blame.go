@@ -22,8 +22,13 @@ func (d *download) blame(resumed bool) {
 		// Bytes of an earlier process may have been torn by a power cut.
 		d.log.Warn("a resumed download was wrong, it begins anew", "sources", used)
 	case len(used) == 1:
-		d.liar(d.tally[used[0]], "sent bytes that do not match the digest")
 		d.log.Error("wrong bytes from a source, fetching elsewhere", "source", used[0])
+		const why = "sent bytes that do not match the digest"
+		if t := d.tally[used[0]]; t.hearsay {
+			d.passedOn(t, why)
+		} else {
+			d.liar(t, why)
+		}
 	default:
 		d.solo = true
 		d.log.Error("wrong bytes from one of several sources, asking each alone", "sources", used)
@@ -31,9 +36,15 @@ func (d *download) blame(resumed bool) {
 }
 
 // liar never asks t's provider again.
-func (d *download) liar(t *tally, why string) {
-	t.out, t.err = true, ErrWrongBytes
-	t.provider.Report(Outcome{Fault: Lied, Why: why})
+func (d *download) liar(t *tally, why string) { d.convictOf(t, Lied, why) }
+
+// passedOn never asks t's provider again in this flight, and does not call it a
+// liar: it may have taken the wrong bytes from one and have found out since.
+func (d *download) passedOn(t *tally, why string) { d.convictOf(t, Failed, why) }
+
+func (d *download) convictOf(t *tally, fault Fault, why string) {
+	t.out, t.convicted, t.err = true, true, ErrWrongBytes
+	t.provider.Report(Outcome{Fault: fault, Why: why})
 }
 
 // failed notes a provider's failure, after it had sent got bytes.
@@ -51,20 +62,29 @@ func (d *download) failed(p Provider, t *tally, err error, got int64) {
 		d.f.stats.wrong.Add(1)
 		d.liar(t, err.Error())
 		d.log.Error("a file of wrong size from a source, fetching elsewhere", "source", p.String(), "err", err)
-	case definite(err) || t.failures >= maxFailures:
+	case definite(err):
 		t.out = true
 		d.log.Debug("a source does not give a file", "source", p.String(), "err", err)
+	default:
+		t.out = t.failures >= maxFailures
+		d.report(p, err)
+	}
+}
+
+// report tells how a provider failed that may do better next time. To be busy
+// is no fault.
+func (d *download) report(p Provider, err error) {
+	switch {
 	case errors.Is(err, ErrBusy):
 		d.log.Debug("a peer is busy", "source", p.String())
+		return
+	case slow(err):
+		p.Report(Outcome{Fault: Slow, Why: err.Error()})
 	default:
-		fault := Failed
-		if errors.Is(err, mirror.ErrStalled) {
-			fault = Slow
-		}
-		p.Report(Outcome{Fault: fault, Why: err.Error()})
-		d.f.stats.resumed.Add(1)
-		d.log.Warn("a download was cut, resuming", "source", p.String(), "err", err, "got", got)
+		p.Report(Outcome{Fault: Failed, Why: err.Error()})
 	}
+	d.f.stats.resumed.Add(1)
+	d.log.Warn("a download was cut, resuming", "source", p.String(), "err", err)
 }
 
 // definite reports whether asking the same provider again is useless.

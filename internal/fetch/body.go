@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync/atomic"
 
 	"millpond/internal/ledger"
@@ -20,10 +21,13 @@ type body struct {
 	off    atomic.Int64 // of the next read; the flight looks at it
 	read   bool         // bytes of this epoch were given out
 	epoch  int
-	file   *store.PartialReader // of this epoch
+	part   *store.Partial       // of this epoch
+	file   *store.PartialReader // of part
+	lost   *store.Partial       // was given up before it could be opened; another comes
 	own    *ownStream           // after a detour
 	origin ledger.Origin
 	closed bool
+	aside  bool // not for a client: for a peer, or the catalog
 }
 
 var _ Body = (*body)(nil)
@@ -74,12 +78,15 @@ func (b *body) grant(want int) grant {
 		b.epoch = fl.epoch
 		b.dropFile()
 	}
+	if fl.detour != nil && b.aside {
+		return grant{err: fmt.Errorf("past the full disk nothing is fetched for peers: %w", store.ErrNoSpace)}
+	}
 	if fl.detour != nil {
 		b.own = fl.detour.follow(b)
 		return grant{}
 	}
-	if fl.part != nil && b.file == nil {
-		b.file = fl.part.Reader()
+	if fl.part != nil && b.file == nil && fl.part != b.lost {
+		b.part, b.file = fl.part, fl.part.Reader()
 	}
 	if n := fl.released(b.off.Load()); n > 0 && b.file != nil {
 		if n = b.credit(n, int64(want)); n > 0 {
@@ -117,7 +124,8 @@ func (fl *flight) released(off int64) int64 {
 // credit shortens a read at b.off, of n bytes that are there and want that are
 // wanted, to those of one origin and remembers it; to none while the origin of
 // bytes just written is not noted. The first client to read a byte is the one
-// for whom it was taken; for all others it came from the store. fl.mu is held.
+// for whom it was taken; for all others it came from the store. What peers and
+// the catalog read is credited to nobody. fl.mu is held.
 func (b *body) credit(n, want int64) int64 {
 	fl, off := b.fl, b.off.Load()
 	if want > 0 {
@@ -133,7 +141,7 @@ func (b *body) credit(n, want int64) int64 {
 	}
 	b.origin = s.origin
 	n = min(n, s.end-off)
-	if want > 0 {
+	if want > 0 && !b.aside {
 		fl.credited = off + n
 	}
 	return n
@@ -158,7 +166,10 @@ func (b *body) Read(p []byte) (int, error) {
 			b.origin = b.own.origin
 			return n, err
 		case g.n > 0:
-			return b.readFile(p[:g.n])
+			if n, err := b.readFile(p[:g.n]); !errors.Is(err, fs.ErrClosed) {
+				return n, err
+			}
+			continue
 		}
 		select {
 		case <-g.wait:
@@ -167,7 +178,8 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 }
 
-// readFile reads bytes that were granted.
+// readFile reads bytes that were granted. fs.ErrClosed says that the part was
+// given up just before; grant tells what comes next.
 func (b *body) readFile(p []byte) (int, error) {
 	off := b.off.Load()
 	n, err := b.file.ReadAt(p, off)
@@ -175,6 +187,10 @@ func (b *body) readFile(p []byte) (int, error) {
 		b.off.Add(int64(n))
 		b.read = true
 		return n, nil
+	}
+	if errors.Is(err, fs.ErrClosed) {
+		b.lost = b.part
+		b.dropFile()
 	}
 	return 0, fmt.Errorf("reading a download at %d: %w", off, err)
 }

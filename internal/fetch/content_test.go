@@ -17,6 +17,7 @@ import (
 )
 
 func TestFiftyClientsOneRequest(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	path, want := r.packageAt("large"), r.files["large"].Data
@@ -56,6 +57,7 @@ func TestFiftyClientsOneRequest(t *testing.T) {
 }
 
 func TestLeavingAndStallingClientsHurtNobody(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	path, want := r.packageAt("large"), r.files["large"].Data
@@ -100,6 +102,7 @@ func TestLeavingAndStallingClientsHurtNobody(t *testing.T) {
 }
 
 func TestCutDownloadResumes(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		fault aptest.Fault
@@ -110,6 +113,7 @@ func TestCutDownloadResumes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, aptest.Suite{})
 			r.update()
+			r.impatient()
 			r.mirror.InjectTimes(1, "*/large*", c.fault)
 			before := r.taken.Load()
 			r.want(r.packageAt("large"), r.files["large"].Data)
@@ -124,6 +128,7 @@ func TestCutDownloadResumes(t *testing.T) {
 }
 
 func TestCutDownloadResumesElsewhere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	other := r.second()
@@ -138,6 +143,7 @@ func TestCutDownloadResumesElsewhere(t *testing.T) {
 }
 
 func TestPartialSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	path, want := r.packageAt("large"), r.files["large"].Data
@@ -164,6 +170,7 @@ func readSome(r io.Reader, n int) error {
 }
 
 func TestWrongBytes(t *testing.T) {
+	t.Parallel()
 	faults := map[string]aptest.Fault{
 		"changed":    aptest.Corrupt(10, 4),
 		"longer":     aptest.Longer(100),
@@ -199,6 +206,7 @@ func TestWrongBytes(t *testing.T) {
 }
 
 func TestWrongBytesAreFetchedElsewhere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	r.second()
@@ -220,6 +228,7 @@ func TestWrongBytesAreFetchedElsewhere(t *testing.T) {
 // A liar that cuts its connection leaves bytes that another mirror's are added
 // to: nobody can tell whose were wrong, and each is asked alone.
 func TestMixedWrongBytes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	r.second()
@@ -231,6 +240,7 @@ func TestMixedWrongBytes(t *testing.T) {
 }
 
 func TestMirrorQuirks(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]aptest.Fault{
 		"no length":     aptest.NoContentLength(),
 		"no validators": aptest.NoValidators(),
@@ -263,6 +273,7 @@ func TestMirrorQuirks(t *testing.T) {
 }
 
 func TestMirrorsOwnAnswer(t *testing.T) {
+	t.Parallel()
 	for _, code := range []int{404, 403, 503} {
 		r := newRig(t, aptest.Suite{})
 		r.update()
@@ -276,6 +287,7 @@ func TestMirrorsOwnAnswer(t *testing.T) {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"from the start", "in the middle"} {
 		t.Run(when, func(t *testing.T) {
 			r := newRig(t, aptest.Suite{})
@@ -317,6 +329,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestTooLargeForTheStore(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{}, func(o *Options) { o.Store = storetest.New(t, storetest.Quota(large/2)) })
 	r.update()
 	r.want(r.packageAt("large"), r.files["large"].Data)
@@ -329,6 +342,7 @@ func TestTooLargeForTheStore(t *testing.T) {
 // The bytes of a download are credited to the mirror once, however many read
 // them, and never more than it sent.
 func TestOrigins(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	hold := r.mirror.Inject("*/large*", aptest.Hold())
@@ -366,6 +380,7 @@ func TestOrigins(t *testing.T) {
 
 // A client that only asks about a file has nothing downloaded for it.
 func TestPeek(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	size := int64(len(r.files["large"].Data))

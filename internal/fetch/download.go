@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"math/rand/v2"
@@ -19,15 +18,10 @@ import (
 const (
 	// maxAttempts bounds how often a file begins anew after wrong bytes.
 	maxAttempts = 8
-	// maxProviders bounds how many places are tried for one file.
-	maxProviders = 32
 	// maxFailures is how often in a row a provider may fail without having
 	// sent at least progress bytes.
 	maxFailures = 3
 	progress    = 64 << 10
-	// chunk is how much is read at once. The figure is where larger ones
-	// stop saving system calls.
-	chunk = 128 << 10
 )
 
 var (
@@ -39,7 +33,7 @@ var (
 	errAlone = errors.New("the only source of this attempt failed")
 )
 
-// newContentFlight returns the flight that fetches e's digest.
+// newContentFlight returns the flight that fetches e's digest. f.mu is held.
 func (f *Fetcher) newContentFlight(e catalog.Entry) *flight {
 	fl := f.newFlight(flightKey{digest: e.Digest}, e)
 	fl.log = fl.log.With("digest", e.Digest.Short())
@@ -57,6 +51,7 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 		return errAgain
 	}
 	defer fl.announce(false)
+	defer fl.endLookup()
 	d := download{flight: fl, tally: make(map[string]*tally)}
 	for range maxAttempts {
 		part, err := fl.f.Store.Partial(fl.key.digest, fl.entry.Size)
@@ -87,8 +82,9 @@ type download struct {
 	// solo: a file put together from several providers was wrong, and nobody
 	// can tell whose bytes were; from now on each attempt has one provider.
 	solo bool
-	// suspects are the pieces of attempts in pieces, in case they are wrong.
-	suspects [][]gotten
+	// manifest is what two boxes agree the digests of the pieces are.
+	manifest []digest.Digest
+	claims   []claim
 }
 
 // tally is what a provider did in this flight.
@@ -96,8 +92,11 @@ type tally struct {
 	provider Provider
 	failures int
 	used     bool // its bytes are in the current part
+	hearsay  bool // and some of them it could not have verified itself
 	out      bool // never asked again
 	err      error
+
+	convicted bool // of wrong bytes, and reported
 }
 
 // tallyOf returns what is known of p, from now on under p's name.
@@ -113,7 +112,7 @@ func (d *download) tallyOf(p Provider) *tally {
 // attempt fills part and commits it.
 func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	for _, t := range d.tally {
-		t.used = false
+		t.used, t.hearsay = false, false
 	}
 	d.begin(part)
 	err := d.gather(ctx, part)
@@ -142,9 +141,7 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 		return fmt.Errorf("keeping a downloaded file: %w", err)
 	}
 	d.landed(info)
-	if d.solo {
-		d.settle()
-	}
+	d.settle()
 	return nil
 }
 
@@ -166,10 +163,14 @@ func (fl *flight) providers(ctx context.Context) iter.Seq[Provider] {
 			yield(upstreamFile{client: fl.f.Mirror, url: fl.key.url})
 			return
 		}
-		n := 0
+		for p := range fl.peers(ctx) {
+			if !yield(p) {
+				return
+			}
+		}
 		for _, s := range fl.f.Sources {
 			for p := range s.Find(ctx, fl.entry) {
-				if n++; n > maxProviders || !yield(p) {
+				if !yield(p) {
 					return
 				}
 			}
@@ -178,42 +179,68 @@ func (fl *flight) providers(ctx context.Context) iter.Seq[Provider] {
 }
 
 // fill gets the missing bytes from one provider after the other, each going
-// on where the last one stopped, until all are there or nobody is left.
+// on where the last one stopped, until all are there or nobody is left. Who
+// has failed sits out a round for each time.
 func (d *download) fill(ctx context.Context, part *store.Partial) error {
+	if _, ok := firstHole(part); !ok {
+		return nil // gathered, or all there from before
+	}
 	var answer error // the most telling failure
-	for {
-		asked, skipped := 0, 0
-		for p := range d.providers(ctx) {
-			t := d.tallyOf(p)
-			if t.out {
-				continue
-			}
-			if d.solo && d.othersUsed(p) {
-				skipped++
-				continue
-			}
-			asked++
-			before := part.Available(0)
-			err := d.stream(ctx, part, p, t)
-			if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrNoSpace) {
-				return err
-			}
-			d.failed(p, t, err, part.Available(0)-before)
-			answer = telling(answer, err)
+	for nth := 0; ; nth++ {
+		r, err := d.askAll(ctx, part, nth)
+		if r.done {
+			return err
 		}
-		if asked == 0 && skipped > 0 {
+		answer = telling(answer, err)
+		switch {
+		case r.asked == 0 && r.alone > 0:
 			if err := part.Discard(); err != nil {
 				return err
 			}
 			return errAlone
-		}
-		if asked == 0 {
+		case r.asked == 0 && r.later == 0:
 			return d.verdict(answer)
 		}
 		if err := pause(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// round is what became of asking all providers once.
+type round struct {
+	done  bool
+	asked int
+	alone int // not asked, since another's bytes are in the part
+	later int // not asked this time
+}
+
+// askAll asks each provider for what is missing, until one has sent it all.
+func (d *download) askAll(ctx context.Context, part *store.Partial, nth int) (r round, answer error) {
+	kept := false // a peer has kept the client waiting: the mirror is next
+	for p := range d.providers(ctx) {
+		t := d.tallyOf(p)
+		switch {
+		case t.out:
+			continue
+		case d.solo && d.othersUsed(p):
+			r.alone++
+			continue
+		case p.Origin() == ledger.FromPeer && (kept || t.failures > nth):
+			r.later++
+			continue
+		}
+		r.asked++
+		before := part.Available(0)
+		err := d.stream(ctx, part, p, t)
+		if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrNoSpace) {
+			return round{done: true}, err
+		}
+		kept = kept || errors.Is(err, errSlow)
+		d.failed(p, t, err, part.Available(0)-before)
+		answer = telling(answer, err)
+	}
+	return r, answer
 }
 
 // othersUsed reports whether bytes of another provider are in the part.
@@ -224,117 +251,6 @@ func (d *download) othersUsed(p Provider) bool {
 		}
 	}
 	return false
-}
-
-// stream takes from p what is missing in part, hole by hole.
-func (d *download) stream(ctx context.Context, part *store.Partial, p Provider, t *tally) error {
-	if p.Origin() == ledger.FromMirror {
-		d.announce(true)
-	}
-	for {
-		hole, ok := firstHole(part)
-		if !ok {
-			return nil
-		}
-		if err := d.streamHole(ctx, part, hole, p, t); err != nil {
-			return err
-		}
-	}
-}
-
-// firstHole returns what is missing first; End is -1 while the size is not
-// known.
-func firstHole(part *store.Partial) (hole store.Range, ok bool) {
-	missing := part.Missing()
-	if len(missing) == 0 {
-		return store.Range{}, false
-	}
-	return missing[0], true
-}
-
-// streamHole fills one hole with a stream from p.
-func (d *download) streamHole(ctx context.Context, part *store.Partial, hole store.Range, p Provider, t *tally) error {
-	size, n := part.Size(), int64(0) // to the end
-	if hole.End >= 0 && hole.End < size {
-		n = hole.End - hole.Off
-	}
-	begun := time.Now()
-	s, err := p.Open(ctx, hole.Off, n)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if size >= 0 && s.Size >= 0 && s.Size != size {
-		return fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, s.Size, size)
-	}
-	if err := s.skip(hole.Off); err != nil {
-		return err
-	}
-	t.used = true
-	n, err = d.receive(part, s, hole, p)
-	p.Report(Outcome{Bytes: n, Took: time.Since(begun)})
-	return err
-}
-
-// announce tells the neighbours that this box downloads the file from the
-// mirror, so that they take it from here, or that it no longer does.
-func (fl *flight) announce(on bool) {
-	peers := fl.f.Peers
-	if peers != nil && fl.entry.Signed && fl.announced.Swap(on) != on {
-		peers.Announce(fl.key.digest, on)
-	}
-}
-
-// receive writes s into a hole of part, whose End may be -1: not known yet.
-// It returns how many bytes came.
-func (fl *flight) receive(part *store.Partial, s *Stream, hole store.Range, p Provider) (got int64, err error) {
-	if s.Size >= 0 && part.Size() < 0 {
-		if err := part.SetSize(s.Size); err != nil {
-			return 0, err
-		}
-		hole.End = s.Size
-	}
-	fl.answered(part.Size(), s.Modified)
-	buf := make([]byte, chunk)
-	for off := hole.Off; hole.End < 0 || off < hole.End; off = hole.Off + got {
-		b := buf
-		if hole.End >= 0 {
-			b = buf[:min(hole.End-off, chunk)]
-		}
-		n, err := s.Read(b)
-		if n > 0 {
-			if _, err := part.WriteAt(b[:n], off); err != nil {
-				return got, err
-			}
-			got += int64(n)
-			fl.grew(off, off+int64(n), p.Origin())
-		}
-		switch {
-		case errors.Is(err, io.EOF) && hole.End < 0:
-			err := part.SetSize(off + int64(n))
-			fl.answered(part.Size(), s.Modified)
-			return got, err
-		case errors.Is(err, io.EOF) && off+int64(n) < hole.End:
-			return got, io.ErrUnexpectedEOF
-		case err != nil && !errors.Is(err, io.EOF):
-			return got, err
-		}
-	}
-	// Whether more would follow is the digest's to judge.
-	return got, nil
-}
-
-// skip reads up to off a stream that may start before it, as from a mirror
-// that ignores Range.
-func (s *Stream) skip(off int64) error {
-	if s.Off > off {
-		return errNoRange
-	}
-	_, err := io.CopyN(io.Discard, s, off-s.Off)
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // pause waits a moment before sources are asked once more, each flight

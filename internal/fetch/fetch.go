@@ -12,8 +12,11 @@
 // clients ask, and the last good one is served while the mirror is away;
 // unknown files likewise, streamed.
 //
-// Where bytes can come from is a Source; the mirror is one, the swarm another.
-// The mirror alone is enough for everything.
+// Bytes come from other boxes (Peers) before they come from the mirror (a
+// Source): a large file in pieces from several boxes at once, anything else,
+// and whatever the pieces leave open, as a stream from one after the other.
+// The mirror alone is enough for everything. What a peer sends is a claim; the
+// digest in the signed index decides, and names those that lied.
 package fetch
 
 import (
@@ -55,8 +58,8 @@ type Options struct {
 	Mirror  *mirror.Client
 	Names   *kv.Table     // what is known of files without a digest
 	TTL     time.Duration // how long a head or unknown file is served unasked
+	Peers   Peers         // asked first for content that a signed Release lists; nil without a swarm
 	Sources []Source      // asked in order for content; the mirror is among them
-	Peers   Peers         // nil without a swarm; else Sources has them too
 	Log     *slog.Logger
 }
 
@@ -70,7 +73,9 @@ type Fetcher struct {
 	end      context.CancelFunc
 	running  sync.WaitGroup
 
+	waits   waits
 	buffers chan struct{} // a place for each piece in memory
+	hashing chan struct{} // a place for the one manifest being made
 
 	mu       sync.Mutex // guards the maps
 	flights  map[flightKey]*flight
@@ -87,7 +92,9 @@ func New(o Options) *Fetcher {
 		flights:  make(map[flightKey]*flight),
 		checks:   make(map[string]*check),
 		learning: make(map[digest.Digest]bool),
+		waits:    defaultWaits(),
 		buffers:  make(chan struct{}, maxBuffers),
+		hashing:  make(chan struct{}, 1),
 	}
 }
 

@@ -63,6 +63,7 @@ type flight struct {
 	ended    bool
 	err      error
 	info     store.Info // once ended well
+	lookup   *lookup    // of peers, once the DHT was asked
 	detour   *detour    // set when the disk has no room: bodies fetch for themselves
 	readers  int
 	bodies   map[*body]struct{} // that are open
@@ -260,6 +261,15 @@ func (fl *flight) grew(off, end int64, origin ledger.Origin) {
 	defer fl.mu.Unlock()
 	fl.spans.add(span{off, end, origin})
 	fl.broadcast()
+}
+
+// announce tells the neighbours that there is something to be had here of a
+// file on its way, from the mirror or in pieces, or no longer.
+func (fl *flight) announce(on bool) {
+	peers := fl.f.Peers
+	if peers != nil && fl.entry.Signed && fl.announced.Swap(on) != on {
+		peers.Announce(fl.key.digest, on)
+	}
 }
 
 // landed records the committed blob.

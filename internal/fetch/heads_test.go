@@ -20,6 +20,7 @@ const inRelease = "dists/stable/InRelease"
 func noTTL(o *Options) { o.TTL = 0 }
 
 func TestHeadOncePerTTL(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	hold := r.mirror.Inject("*InRelease", aptest.Hold())
 	var clients sync.WaitGroup
@@ -44,6 +45,7 @@ func TestHeadOncePerTTL(t *testing.T) {
 }
 
 func TestHeadIsRevalidated(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{}, noTTL)
 	first, f, err := r.read(inRelease)
 	must(t, err)
@@ -71,6 +73,7 @@ func TestHeadIsRevalidated(t *testing.T) {
 }
 
 func TestLastGoodHeadWhileTheMirrorIsAway(t *testing.T) {
+	t.Parallel()
 	garbage := []byte("<html>please log in</html>")
 	for name, away := range map[string]func(*rig){
 		"down":    func(r *rig) { r.mirror.Down() },
@@ -89,6 +92,7 @@ func TestLastGoodHeadWhileTheMirrorIsAway(t *testing.T) {
 			must(t, err)
 			r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
 			r.publish()
+			r.impatient()
 			away(r)
 			f := r.want(inRelease, good)
 			if f.Stale == "" || r.Stats().Stale == 0 {
@@ -99,6 +103,7 @@ func TestLastGoodHeadWhileTheMirrorIsAway(t *testing.T) {
 }
 
 func TestNoGoodHead(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{}, noTTL)
 	r.mirror.Inject("*", aptest.OtherBody([]byte("<html>please log in</html>")))
 	if got, _, err := r.read(inRelease); !errors.Is(err, ErrNotRelease) {
@@ -113,6 +118,7 @@ func TestNoGoodHead(t *testing.T) {
 }
 
 func TestMissingHead(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{NoInRelease: true})
 	for range 3 {
 		_, _, err := r.read(inRelease)
@@ -128,6 +134,7 @@ func TestMissingHead(t *testing.T) {
 
 // Release and Release.gpg are two files that make one thing.
 func TestReleasePair(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{NoInRelease: true}, noTTL)
 	release, f, err := r.read("dists/stable/Release")
 	must(t, err)
@@ -151,6 +158,7 @@ func TestReleasePair(t *testing.T) {
 
 // The mirror is updated between the box's two requests.
 func TestReleasePairAcrossAnUpdate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{NoInRelease: true}, noTTL)
 	once := sync.OnceFunc(func() {
 		r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
@@ -170,6 +178,7 @@ func TestReleasePairAcrossAnUpdate(t *testing.T) {
 }
 
 func TestHeadWithoutRoom(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.disk.Full(true)
 	for range 2 {
@@ -185,6 +194,7 @@ func TestHeadWithoutRoom(t *testing.T) {
 // Between any two requests the mirror goes on to the next generation. With
 // by-hash a client that was given one Release gets that one's indices.
 func TestGenerationsAreNotMixed(t *testing.T) {
+	t.Parallel()
 	for _, byHash := range []bool{true, false} {
 		r := newRig(t, aptest.Suite{NoByHash: !byHash}, noTTL)
 		n := 0
@@ -213,6 +223,7 @@ func TestGenerationsAreNotMixed(t *testing.T) {
 }
 
 func TestOffline(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{}, noTTL)
 	r.update()
 	r.want(r.packageAt("small"), r.files["small"].Data)

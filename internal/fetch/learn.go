@@ -10,13 +10,14 @@ import (
 
 // learnFlight lets the catalog read an index while it is being downloaded, as
 // one more reader of the flight. Resolve waits for it from now on, so that
-// the packages a client asks for next are known.
+// the packages a client asks for next are known. f.mu is held.
 func (f *Fetcher) learnFlight(fl *flight) {
-	done := f.Catalog.Learning(fl.entry)
+	done := f.beginLearning(fl.entry)
 	fl.enter()
 	f.running.Go(func() {
 		defer done()
 		b := fl.newBody(f.lifetime)
+		b.aside = true
 		defer b.Close()
 		f.learn(fl.entry, b)
 	})
@@ -30,15 +31,9 @@ func (f *Fetcher) learnStored(e catalog.Entry) {
 	if f.learning[e.Digest] || f.lifetime.Err() != nil {
 		return
 	}
-	f.learning[e.Digest] = true
-	done := f.Catalog.Learning(e)
+	done := f.beginLearning(e)
 	f.running.Go(func() {
 		defer done()
-		defer func() {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			delete(f.learning, e.Digest)
-		}()
 		file, err := f.stored(e.Digest)
 		if err != nil {
 			return // evicted meanwhile; the next client's download teaches
@@ -46,6 +41,18 @@ func (f *Fetcher) learnStored(e catalog.Entry) {
 		defer file.Body.Close()
 		f.learn(e, file.Body)
 	})
+}
+
+// beginLearning notes that an index is being read, until done. f.mu is held.
+func (f *Fetcher) beginLearning(e catalog.Entry) (done func()) {
+	f.learning[e.Digest] = true
+	told := f.Catalog.Learning(e)
+	return func() {
+		told()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.learning, e.Digest)
+	}
 }
 
 // learn hands an index to the catalog.

@@ -11,12 +11,6 @@ import (
 	"millpond/internal/digest"
 )
 
-// acquaintance is how long a peer that counts on this box waits while the box
-// is itself in the middle of an update, and so may be about to learn of the
-// file. When a whole site updates at once the boxes learn within moments of
-// each other.
-const acquaintance = 1500 * time.Millisecond
-
 // Lend opens for a peer what it may have: a held blob, or the readable side
 // of a download under way, whose bytes come as they arrive. With start the
 // box downloads it, if it knows it: the peer counts on that. Anything else is
@@ -40,7 +34,15 @@ func (f *Fetcher) Lend(ctx context.Context, d digest.Digest, start bool) (*File,
 	if err != nil {
 		return nil, err
 	}
-	return &File{Digest: d, Size: size, Modified: time.Now(), Body: fl.newBody(ctx)}, nil
+	b := fl.newBody(ctx)
+	b.aside = true
+	// The download that was joined may be a new one, begun after another had
+	// brought the file.
+	if file, err := f.stored(d); err == nil {
+		b.Close()
+		return file, nil
+	}
+	return &File{Digest: d, Size: size, Modified: time.Now(), Body: b}, nil
 }
 
 // joinFor returns the download of d under way, or with start begins one.
@@ -61,7 +63,7 @@ func (f *Fetcher) joinFor(d digest.Digest, e catalog.Entry, start bool) (*flight
 
 // acquaint waits for d to become known, if the box is learning.
 func (f *Fetcher) acquaint(ctx context.Context, d digest.Digest) (size int64, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, acquaintance)
+	ctx, cancel := context.WithTimeout(ctx, f.waits.acquaintance)
 	defer cancel()
 	for {
 		changed := f.Catalog.Changed()
@@ -81,15 +83,7 @@ func (f *Fetcher) acquaint(ctx context.Context, d digest.Digest) (size int64, ok
 func (f *Fetcher) busyLearning() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.checks) > 0 || len(f.learning) > 0 {
-		return true
-	}
-	for _, fl := range f.flights {
-		if fl.entry.Index {
-			return true
-		}
-	}
-	return false
+	return len(f.checks) > 0 || len(f.learning) > 0
 }
 
 // Pieces tells which pieces of a download under way are there, for peers: bit

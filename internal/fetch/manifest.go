@@ -50,6 +50,12 @@ func (f *Fetcher) Manifest(ctx context.Context, d digest.Digest) ([]digest.Diges
 		return nil, err
 	}
 	defer file.Body.Close()
+	select { // one at a time, or several who ask would each have it read whole
+	case f.hashing <- struct{}{}:
+		defer func() { <-f.hashing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if all, err := recall[[]digest.Digest](f, manifestKey(d)); err != nil || all != nil {
 		return all, err
 	}

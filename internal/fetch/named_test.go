@@ -20,6 +20,7 @@ func releaseFiles(release, sig []byte) catalog.ReleaseFiles {
 const unlisted = "dists/stable/unlisted.bin"
 
 func TestUnknownFile(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{}, noTTL)
 	first, second := make([]byte, large), make([]byte, large)
 	second[0] = 1
@@ -54,6 +55,7 @@ func TestUnknownFile(t *testing.T) {
 }
 
 func TestUnknownFileIsNotMixed(t *testing.T) {
+	t.Parallel()
 	for _, validators := range []bool{true, false} {
 		r := newRig(t, aptest.Suite{}, noTTL)
 		data := make([]byte, large)
@@ -74,6 +76,7 @@ func TestUnknownFileIsNotMixed(t *testing.T) {
 }
 
 func TestUnknownFileWithFullDisk(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{}, noTTL)
 	data := make([]byte, large)
 	r.mirror.Put("/debian/"+unlisted, data, time.Now().Add(-time.Hour))
@@ -82,6 +85,7 @@ func TestUnknownFileWithFullDisk(t *testing.T) {
 }
 
 func TestIndexTeaches(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	e := r.Catalog.Resolve(t.Context(), r.at(r.packageAt("small")), nil)
@@ -94,6 +98,7 @@ func TestIndexTeaches(t *testing.T) {
 }
 
 func TestClosed(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	must(t, r.Fetcher.Close())

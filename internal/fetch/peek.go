@@ -22,6 +22,8 @@ func (f *Fetcher) Peek(ctx context.Context, e catalog.Entry) (*File, error) {
 		if s, err = p.Open(ctx, 0, 1); err != nil {
 			continue
 		}
+		// Read, and so counted; of a mirror that ignores Range no more.
+		io.CopyN(io.Discard, s, 1)
 		s.Close()
 		file := &File{Digest: e.Digest, Size: e.Size, Modified: s.Modified, Body: noBody{}}
 		if file.Modified.IsZero() {

@@ -1,7 +1,9 @@
 package fetch
 
 import (
+	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 )
 
@@ -14,23 +16,30 @@ const (
 	endgame = 3
 )
 
+// order is a piece asked of a source.
+type order struct {
+	piece  int
+	source *pieceSource
+	ctx    context.Context // the order's own: over when the piece is there
+	cancel context.CancelFunc
+}
+
 // picker decides which piece a source is asked for next: those that the
 // client needs soon, in order; then the rarest, so that boxes downloading the
 // same file get different pieces and have something for each other; and in
 // the end those that slow sources still owe.
 type picker struct {
-	mu     sync.Mutex // guards what follows
-	done   []bool
-	owed   [][]*pieceSource // by piece: who was asked for it
-	left   int
-	cursor func() int // the piece that the client reads next
-
-	changed chan struct{} // closed and replaced when a piece comes free or is done
+	mu      sync.Mutex // guards what follows
+	done    []bool
+	orders  [][]*order    // open ones, by piece; at most two each
+	left    int           // pieces not done
+	cursor  func() int    // the piece that the client reads next
+	changed chan struct{} // closed and replaced when idle sources may look again
 }
 
 // newPicker returns a picker of n pieces of which some are there.
 func newPicker(n int, there func(int) bool, cursor func() int) *picker {
-	p := &picker{done: make([]bool, n), owed: make([][]*pieceSource, n), cursor: cursor, changed: make(chan struct{})}
+	p := &picker{done: make([]bool, n), orders: make([][]*order, n), cursor: cursor, changed: make(chan struct{})}
 	for i := range p.done {
 		if p.done[i] = there(i); !p.done[i] {
 			p.left++
@@ -39,16 +48,19 @@ func newPicker(n int, there func(int) bool, cursor func() int) *picker {
 	return p
 }
 
-// pick returns a piece for src to get, or false and a channel that is closed
-// when it may try again. finished says that there is nothing left for anyone.
-func (p *picker) pick(src *pieceSource, all []*pieceSource) (i int, ok bool, again <-chan struct{}) {
+// pick returns a piece for src, one of all, to get; or nil and a channel that
+// is closed when it may look again. drop ends the order.
+func (p *picker) pick(ctx context.Context, src *pieceSource, all []*pieceSource) (*order, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i = p.choose(src, all); i < 0 {
-		return 0, false, p.changed
+	i := p.choose(src, all)
+	if i < 0 || p.owing(src) && p.wanted(i, all) {
+		return nil, p.changed
 	}
-	p.owed[i] = append(p.owed[i], src)
-	return i, true, nil
+	o := &order{piece: i, source: src}
+	o.ctx, o.cancel = context.WithCancel(ctx)
+	p.orders[i] = append(p.orders[i], o)
+	return o, nil
 }
 
 // choose returns the best piece for src, -1 for none. p.mu is held.
@@ -59,9 +71,24 @@ func (p *picker) choose(src *pieceSource, all []*pieceSource) int {
 			return i
 		}
 	}
-	best, rarity := -1, len(all)+1
-	// From a random place on, so that equal rarity does not make all boxes
-	// choose alike.
+	if i := p.rarest(src, all); i >= 0 {
+		return i
+	}
+	if p.left > endgame {
+		return -1
+	}
+	for i, orders := range p.orders {
+		if len(orders) == 1 && !p.done[i] && orders[0].source != src && src.has(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// rarest returns the free piece that src and the fewest others have, -1 for
+// none; among equals any, so that boxes do not all choose alike. p.mu is held.
+func (p *picker) rarest(src *pieceSource, all []*pieceSource) int {
+	best, fewest := -1, len(all)+1
 	start := rand.IntN(len(p.done))
 	for k := range p.done {
 		i := (start + k) % len(p.done)
@@ -74,25 +101,47 @@ func (p *picker) choose(src *pieceSource, all []*pieceSource) int {
 				n++
 			}
 		}
-		if n < rarity {
-			best, rarity = i, n
+		if n < fewest {
+			best, fewest = i, n
 		}
 	}
-	if best >= 0 || p.left > endgame {
-		return best
-	}
-	for i, owed := range p.owed {
-		if !p.done[i] && len(owed) == 1 && owed[0] != src && src.has(i) {
-			return i
+	return best
+}
+
+// owing reports whether src has an order open. p.mu is held.
+func (p *picker) owing(src *pieceSource) bool {
+	return slices.ContainsFunc(p.orders, func(orders []*order) bool {
+		return slices.ContainsFunc(orders, func(o *order) bool { return o.source == src })
+	})
+}
+
+// wanted reports whether the free pieces are no more than those sources need
+// that could give i and have nothing to do: a source with an order open leaves
+// them the last ones. p.mu is held.
+func (p *picker) wanted(i int, all []*pieceSource) bool {
+	free := 0
+	for k := range p.done {
+		if p.free(k) {
+			free++
 		}
 	}
-	return -1
+	if free == 0 || free > len(all) {
+		return false
+	}
+	idle := 0
+	for _, s := range all {
+		if s.has(i) && !p.owing(s) {
+			idle++
+		}
+	}
+	return idle >= free
 }
 
 // free reports whether nobody has got i, or is getting it. p.mu is held.
-func (p *picker) free(i int) bool { return !p.done[i] && len(p.owed[i]) == 0 }
+func (p *picker) free(i int) bool { return !p.done[i] && len(p.orders[i]) == 0 }
 
-// got records that i is there. It reports false if it was before.
+// got records that i is there and ends the orders for it. It reports false if
+// it was there before.
 func (p *picker) got(i int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,20 +150,19 @@ func (p *picker) got(i int) bool {
 	}
 	p.done[i] = true
 	p.left--
+	for _, o := range p.orders[i] {
+		o.cancel()
+	}
 	p.wake()
 	return true
 }
 
-// drop records that src does not get i any more.
-func (p *picker) drop(i int, src *pieceSource) {
+// drop ends an order, filled or not.
+func (p *picker) drop(o *order) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for k, s := range p.owed[i] {
-		if s == src {
-			p.owed[i] = append(p.owed[i][:k], p.owed[i][k+1:]...)
-			break
-		}
-	}
+	o.cancel()
+	p.orders[o.piece] = slices.DeleteFunc(p.orders[o.piece], func(other *order) bool { return other == o })
 	p.wake()
 }
 
@@ -125,16 +173,11 @@ func (p *picker) finished() bool {
 	return p.left == 0
 }
 
-// allOwed reports whether no piece is free for a source that has them all.
-func (p *picker) allOwed() bool {
+// quiet reports whether no source is asked for anything.
+func (p *picker) quiet() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range p.done {
-		if p.free(i) {
-			return false
-		}
-	}
-	return p.left > endgame
+	return !slices.ContainsFunc(p.orders, func(o []*order) bool { return len(o) > 0 })
 }
 
 // poke wakes idle sources because one of them has got something.

@@ -56,10 +56,18 @@ const (
 
 func newRig(t testing.TB, suite aptest.Suite, change ...func(*Options)) *rig {
 	t.Helper()
+	return newRigWith(t, suite, nil, change...)
+}
+
+// newRigWith has packages of the sizes named beside small and large.
+func newRigWith(t testing.TB, suite aptest.Suite, sizes map[string]int, change ...func(*Options)) *rig {
+	t.Helper()
 	r := &rig{t: t, key: aptest.NewKey("archive"), files: make(map[string]aptest.File)}
 	r.archive = aptest.NewArchive(r.key, suite)
-	for name, size := range map[string]int{"small": small, "large": large} {
-		r.files[name] = r.archive.Add(aptest.Package{Name: name, Version: "1.0", Size: size})
+	for _, more := range []map[string]int{{"small": small, "large": large}, sizes} {
+		for name, size := range more {
+			r.files[name] = r.archive.Add(aptest.Package{Name: name, Version: "1.0", Size: size})
+		}
 	}
 	r.mirror = aptest.NewMirror(t, aptest.MirrorOptions{})
 	r.publish()
@@ -86,13 +94,7 @@ func (r *rig) open(change ...func(*Options)) {
 	t.Cleanup(func() { must(t, db.Close()) })
 	cat, err := catalog.Open(catalog.Options{Table: db.Table("catalog"), Keyring: ring, Log: log})
 	must(t, err)
-	policy, err := mirror.ParsePolicy([]string{"127.0.0.0/8"})
-	must(t, err)
-	client := mirror.New(mirror.Options{
-		Policy: policy, Log: log, Meter: func(_ string, n int64) { r.taken.Add(n) },
-		StallTimeout: 300 * time.Millisecond, DownFor: time.Millisecond,
-	})
-	t.Cleanup(func() { client.Close() })
+	client := r.client(time.Minute)
 	o := Options{
 		Store: storetest.New(t, r.disk.Under), Catalog: cat, Mirror: client, Names: db.Table("names"), TTL: time.Minute,
 		Sources: []Source{Upstream{Catalog: cat, Mirror: client}}, Log: log,
@@ -102,6 +104,30 @@ func (r *rig) open(change ...func(*Options)) {
 	}
 	r.Fetcher = New(o)
 	t.Cleanup(func() { r.Fetcher.Close() })
+}
+
+// client is a mirror client that meters, and takes a mirror that sends nothing
+// for as long as stall for stalled.
+func (r *rig) client(stall time.Duration) *mirror.Client {
+	r.t.Helper()
+	policy, err := mirror.ParsePolicy([]string{"127.0.0.0/8"})
+	must(r.t, err)
+	c := mirror.New(mirror.Options{
+		Policy: policy, Meter: func(_ string, n int64) { r.taken.Add(n) }, StallTimeout: stall, DownFor: time.Millisecond,
+	})
+	r.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// impatient makes the box give up soon on a mirror that stalls.
+func (r *rig) impatient() {
+	r.t.Helper()
+	must(r.t, r.Fetcher.Close())
+	o := r.Options
+	o.Mirror = r.client(300 * time.Millisecond)
+	o.Sources = []Source{Upstream{Catalog: o.Catalog, Mirror: o.Mirror}}
+	r.Fetcher = New(o)
+	r.t.Cleanup(func() { r.Fetcher.Close() })
 }
 
 // reopen is a restart of the Fetcher on the same floors.

@@ -15,8 +15,9 @@ type span struct {
 // spans says of a growing file where each byte came from; ascending.
 type spans []span
 
-// add records bytes that came in. What follows the last span from the same
-// origin makes it longer, which is all that a download in order does.
+// add records bytes that came in. A byte that is there stays what it is, as in
+// the store: two sources may send the same piece, or what an earlier attempt
+// left of one.
 func (s *spans) add(n span) {
 	i, _ := slices.BinarySearchFunc(*s, n.off, func(o span, off int64) int {
 		if o.end <= off {
@@ -24,11 +25,30 @@ func (s *spans) add(n span) {
 		}
 		return 1
 	})
-	if i > 0 && (*s)[i-1].end == n.off && (*s)[i-1].origin == n.origin {
-		(*s)[i-1].end = n.end
-		return
+	for ; n.off < n.end; i++ {
+		next := span{off: n.end}
+		if i < len(*s) {
+			next = (*s)[i]
+		}
+		if end := min(n.end, next.off); end > n.off && !s.grow(i, end, n) {
+			*s = slices.Insert(*s, i, span{n.off, end, n.origin})
+			i++
+		}
+		n.off = max(n.off, next.end)
+		if next.end == 0 {
+			return
+		}
 	}
-	*s = slices.Insert(*s, i, n)
+}
+
+// grow makes the span before i longer if n goes on where it ends, from the
+// same origin: all that a download in order does.
+func (s spans) grow(i int, end int64, n span) bool {
+	if i == 0 || s[i-1].end != n.off || s[i-1].origin != n.origin {
+		return false
+	}
+	s[i-1].end = end
+	return true
 }
 
 // at returns the span that has the byte at off.

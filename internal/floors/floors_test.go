@@ -29,6 +29,7 @@ var floor = map[string]int{
 	"internal/store":     1,
 	"internal/ledger":    1,
 	"internal/digest":    -1,
+	"web":                0,
 	"internal/deb822":    0,
 	"internal/keyring":   0,
 	"internal/kv":        0,

@@ -1,0 +1,416 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"millpond/internal/aptest"
+	"millpond/internal/digest"
+)
+
+// boxes is a swarm in memory.
+type boxes struct {
+	mu          sync.Mutex
+	neighbours  map[digest.Digest][]*box
+	downloading map[digest.Digest][]*box
+	elders      map[digest.Digest][]*box
+	far         map[digest.Digest][]*box // that the DHT knows
+	asked       map[digest.Digest]int    // calls that tell what this box looks for
+	announced   map[digest.Digest][]bool
+	findBlocks  bool
+	streams     atomic.Int64 // open now, of all boxes
+	peak        atomic.Int64
+}
+
+var _ Peers = (*boxes)(nil)
+
+func newBoxes() *boxes {
+	m := func() map[digest.Digest][]*box { return make(map[digest.Digest][]*box) }
+	return &boxes{
+		neighbours: m(), downloading: m(), elders: m(), far: m(),
+		asked: make(map[digest.Digest]int), announced: make(map[digest.Digest][]bool),
+	}
+}
+
+func (s *boxes) list(of map[digest.Digest][]*box, d digest.Digest) []Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked[d]++
+	var all []Peer
+	for _, b := range of[d] {
+		all = append(all, b)
+	}
+	return all
+}
+
+func (s *boxes) Neighbours(d digest.Digest) []Peer  { return s.list(s.neighbours, d) }
+func (s *boxes) Downloading(d digest.Digest) []Peer { return s.list(s.downloading, d) }
+func (s *boxes) Elders(d digest.Digest) []Peer      { return s.list(s.elders, d) }
+
+func (s *boxes) Find(ctx context.Context, d digest.Digest) iter.Seq[Peer] {
+	return func(yield func(Peer) bool) {
+		for _, b := range s.list(s.far, d) {
+			if !yield(b) {
+				return
+			}
+		}
+		if s.findBlocks {
+			<-ctx.Done()
+		}
+	}
+}
+
+func (s *boxes) Announce(d digest.Digest, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announced[d] = append(s.announced[d], on)
+}
+
+// announcements are what was announced of d so far.
+func (s *boxes) announcements(d digest.Digest) []bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.announced[d])
+}
+
+// box is another box that has one file, or says so. The fields are set before
+// it is used.
+type box struct {
+	name   string
+	site   *boxes
+	far    bool
+	data   []byte
+	rate   int64 // bytes per second of each stream; 0: no limit
+	absent bool  // 404 for what it lists
+
+	wrong    []int                           // pieces in which it lies
+	size     int64                           // that it tells, if not 0
+	endless  bool                            // goes on past the end
+	limit    int64                           // what a stream brings before it ends by silence or a cut
+	silent   bool                            // by silence
+	manifest func() ([]digest.Digest, error) // nil: right for what it sends
+	busy     atomic.Int64                    // how often it is busy yet
+	dead     atomic.Bool                     // gone, with its streams
+	life     int                             // how many requests it answers before it is gone, if not 0
+
+	mu      sync.Mutex
+	grown   int64         // bytes it has so far, of one that is downloading
+	grew    chan struct{} // closed and replaced; nil: it has them all
+	opened  []int64       // offsets asked for
+	fetched int           // how often it was asked to download the file
+	reports []Outcome
+}
+
+var _ Peer = (*box)(nil)
+
+func (b *box) String() string { return b.name }
+func (b *box) Nearby() bool   { return !b.far }
+
+func (b *box) Report(o Outcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reports = append(b.reports, o)
+}
+
+// faults are what was reported of b, each kind once, in order.
+func (b *box) faults() []Fault {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all []Fault
+	for _, o := range b.reports {
+		if o.Fault != None && !slices.Contains(all, o.Fault) {
+			all = append(all, o.Fault)
+		}
+	}
+	return all
+}
+
+// blamed is whether anything but slowness was reported of b: on a busy machine
+// an honest box can be slow.
+func (b *box) blamed() bool {
+	return slices.ContainsFunc(b.faults(), func(f Fault) bool { return f != Slow })
+}
+
+// gave is how many bytes were reported as taken from b.
+func (b *box) gave() (n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, o := range b.reports {
+		n += o.Bytes
+	}
+	return n
+}
+
+// asks are the offsets that b was asked for.
+func (b *box) asks() []int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.opened)
+}
+
+// grow lets a box that is downloading have n bytes.
+func (b *box) grow(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.grown = n
+	if b.grew != nil {
+		close(b.grew)
+	}
+	b.grew = make(chan struct{})
+}
+
+// has returns how many bytes the box has, and what tells of more.
+func (b *box) has() (int64, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.grew == nil {
+		return int64(len(b.data)), nil
+	}
+	return b.grown, b.grew
+}
+
+func (b *box) Manifest(ctx context.Context, _ digest.Digest) ([]digest.Digest, error) {
+	if b.dead.Load() || b.absent {
+		return nil, fs.ErrNotExist
+	}
+	if b.manifest != nil {
+		return b.manifest()
+	}
+	return pieceDigests(bytes.NewReader(b.data))
+}
+
+func (b *box) Pieces(context.Context, digest.Digest) (int64, []byte, error) {
+	n, grew := b.has()
+	if grew == nil || b.dead.Load() {
+		return 0, nil, fs.ErrNotExist
+	}
+	size := int64(len(b.data))
+	have := make([]byte, (pieces(size)+7)/8)
+	for i := range pieces(size) {
+		if min(int64(i+1)*PieceSize, size) <= n {
+			have[i/8] |= 1 << (i % 8)
+		}
+	}
+	return size, have, nil
+}
+
+func (b *box) Open(ctx context.Context, _ digest.Digest, off, n int64, fetch bool) (*Stream, error) {
+	b.mu.Lock()
+	b.opened = append(b.opened, off)
+	gone := b.life > 0 && len(b.opened) > b.life
+	if fetch {
+		b.fetched++
+	}
+	b.mu.Unlock()
+	switch {
+	case gone || b.dead.Load():
+		return nil, errors.New("connection refused")
+	case b.absent:
+		return nil, fmt.Errorf("blob: %w", fs.ErrNotExist)
+	case b.busy.Add(-1) >= 0:
+		return nil, ErrBusy
+	}
+	s := &boxStream{b: b, ctx: ctx, begun: time.Now(), off: off, first: off, end: int64(len(b.data))}
+	if n > 0 {
+		s.end = min(s.end, off+n)
+	}
+	if b.endless {
+		s.end = math.MaxInt64
+	}
+	now := b.site.streams.Add(1)
+	for peak := b.site.peak.Load(); now > peak && !b.site.peak.CompareAndSwap(peak, now); peak = b.site.peak.Load() {
+	}
+	size := int64(len(b.data))
+	if b.size != 0 {
+		size = b.size
+	}
+	return &Stream{ReadCloser: s, Off: off, Size: size}, nil
+}
+
+// boxStream is what a box sends.
+type boxStream struct {
+	b               *box
+	ctx             context.Context
+	begun           time.Time
+	off, first, end int64
+	closed          bool
+}
+
+func (s *boxStream) Close() error {
+	if !s.closed {
+		s.closed = true
+		s.b.site.streams.Add(-1)
+	}
+	return nil
+}
+
+func (s *boxStream) Read(p []byte) (int, error) {
+	if s.off >= s.end {
+		return 0, io.EOF
+	}
+	n, err := s.await(int64(len(p)))
+	if err != nil {
+		return 0, err
+	}
+	n = min(n, s.end-s.off)
+	if s.off < int64(len(s.b.data)) {
+		n = int64(copy(p[:n], s.b.data[s.off:]))
+	} // else an endless body goes on with whatever is in p
+	for _, i := range s.b.wrong {
+		if at := int64(i)*PieceSize + 5; at >= s.off && at < s.off+n {
+			p[at-s.off] ^= 0xff
+		}
+	}
+	s.off += n
+	return int(n), nil
+}
+
+// await waits until some of want bytes may leave.
+func (s *boxStream) await(want int64) (int64, error) {
+	for {
+		has, grew := s.b.has()
+		if s.b.dead.Load() {
+			return 0, io.ErrUnexpectedEOF
+		}
+		if s.b.endless {
+			has = math.MaxInt64
+		}
+		n := min(want, has-s.off)
+		if s.b.limit > 0 {
+			left := s.first + s.b.limit - s.off
+			if left <= 0 && !s.b.silent {
+				return 0, io.ErrUnexpectedEOF
+			}
+			n = min(n, left)
+		}
+		if n > 0 {
+			return s.pace(n)
+		}
+		select {
+		case <-grew:
+		case <-s.ctx.Done():
+			return 0, s.ctx.Err()
+		}
+	}
+}
+
+// pace waits until some of n bytes are due by the box's rate.
+func (s *boxStream) pace(n int64) (int64, error) {
+	if s.b.rate == 0 {
+		return n, nil
+	}
+	n = min(n, max(s.b.rate/20, 1))
+	due := time.Duration((s.off - s.first + n) * int64(time.Second) / s.b.rate)
+	select {
+	case <-time.After(due - time.Since(s.begun)):
+		return n, nil
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+}
+
+// swarmRig is a rig with boxes around it.
+type swarmRig struct {
+	*rig
+	*boxes
+	digests map[string]digest.Digest // of the packages
+}
+
+// patientWaits are long enough for a busy machine. Tests of silence have
+// shorter ones.
+var patientWaits = waits{
+	headStart: 15 * time.Millisecond, lookup: 2 * time.Second,
+	holder: 10 * time.Second, relay: 10 * time.Second, piece: 30 * time.Second,
+	again: 10 * time.Millisecond, patience: time.Second, acquaintance: 20 * time.Second,
+}
+
+// newSwarmRig has packages of the sizes named.
+func newSwarmRig(t testing.TB, sizes map[string]int) *swarmRig {
+	s := newBoxes()
+	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Peers = s }), s, make(map[string]digest.Digest)}
+	for name, file := range r.files {
+		r.digests[name] = digest.Of(file.Data)
+	}
+	r.waits = patientWaits
+	r.update()
+	return r
+}
+
+// data is the file of a package.
+func (r *swarmRig) data(name string) []byte { return r.files[name].Data }
+
+// digest is that of the file of a package.
+func (r *swarmRig) digest(name string) digest.Digest { return r.digests[name] }
+
+// add puts a box that has a package into a list of the swarm.
+func (r *swarmRig) add(list map[digest.Digest][]*box, pkg, name string, change ...func(*box)) *box {
+	b := &box{name: name, site: r.boxes, data: r.data(pkg)}
+	for _, c := range change {
+		c(b)
+	}
+	d := r.digest(pkg)
+	r.boxes.mu.Lock()
+	defer r.boxes.mu.Unlock()
+	list[d] = append(list[d], b)
+	return b
+}
+
+// quiet waits for what goes on after the clients have their bytes.
+func (r *swarmRig) quiet() { r.running.Wait() }
+
+// fromMirror is what the mirror has sent of a package.
+func (r *swarmRig) fromMirror(name string) int64 { return r.mirror.BytesSent("*/" + name + "_*") }
+
+// right reads a package until it comes whole, at most tries times; what breaks
+// off must be short.
+func (r *swarmRig) right(name string, tries int) {
+	r.t.Helper()
+	var err error
+	for range tries {
+		var n int64
+		if n, err = r.compare(name); err == nil {
+			return
+		}
+		if n >= int64(len(r.data(name))) {
+			r.t.Errorf("%s: %d bytes of %d with the error %v", name, n, len(r.data(name)), err)
+		}
+	}
+	r.t.Errorf("%s: %v", name, err)
+}
+
+// compare reads a package to its end and tells how much came.
+func (r *swarmRig) compare(name string) (n int64, err error) {
+	r.t.Helper()
+	f, err := r.get(r.t.Context(), r.packageAt(name), digest.Digest{})
+	if err != nil {
+		return 0, err
+	}
+	defer f.Body.Close()
+	same := true
+	buf := make([]byte, 128<<10)
+	for want := r.data(name); ; {
+		k, err := f.Body.Read(buf)
+		same = same && k <= len(want) && bytes.Equal(buf[:k], want[:k])
+		want = want[min(k, len(want)):]
+		switch n += int64(k); {
+		case err == io.EOF && (!same || len(want) > 0):
+			r.t.Errorf("%s: a complete wrong file", name)
+			return n, nil
+		case err == io.EOF:
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/bits"
+	"slices"
+	"testing"
+	"time"
+
+	"millpond/internal/aptest"
+	"millpond/internal/digest"
+	"millpond/internal/ledger"
+)
+
+// However long the DHT looks, and however often the download asks it, the
+// mirror is asked after one head start.
+func TestColdPathWaitsOneHeadStart(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
+	r.findBlocks = true
+	r.waits.lookup = time.Minute
+	r.waits.headStart = 1500 * time.Millisecond
+	for _, pkg := range []string{"small", "big"} {
+		asked := make(chan time.Time, 10)
+		r.mirror.OnRequest(func(aptest.Request) { asked <- time.Now() })
+		begun := time.Now()
+		r.right(pkg, 1)
+		r.mirror.OnRequest(nil)
+		if took := (<-asked).Sub(begun); took < r.waits.headStart || took >= 2*r.waits.headStart {
+			t.Errorf("%s: the mirror was asked after %s, with a head start of %s", pkg, took, r.waits.headStart)
+		}
+	}
+	begun := time.Now()
+	r.quiet() // the look-ups end with their downloads
+	if took := time.Since(begun); took > r.waits.lookup {
+		t.Errorf("the look-ups went on for %s", took)
+	}
+}
+
+func TestElders(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
+
+	// An elder streams while it downloads.
+	r.waits.relay = 2 * time.Second
+	size := int64(len(r.data("big")))
+	e := r.add(r.elders, "big", "elder", func(b *box) { b.grow(mib) })
+	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
+	must(t, err)
+	defer f.Body.Close()
+	must(t, readSome(f.Body, mib/2)) // before the elder has the rest
+	e.grow(size)
+	rest, err := io.ReadAll(f.Body)
+	if err != nil || int64(len(rest)) != size-mib/2 || e.fetched != 1 || r.fromMirror("big") != 0 {
+		t.Errorf("%d bytes, %v; the elder was asked %d times, the mirror sent %d", len(rest), err, e.fetched, r.fromMirror("big"))
+	}
+	if got := r.announcements(r.digest("big")); len(got) != 0 {
+		t.Errorf("announced %v while the elder is to be asked", got)
+	}
+
+	// One that will not, or does not, is followed by the next and the mirror.
+	r.add(r.elders, "large", "will not", func(b *box) { b.absent = true })
+	r.add(r.elders, "large", "next")
+	r.right("large", 1)
+	if n := r.fromMirror("large"); n != 0 {
+		t.Errorf("the mirror sent %d although the second elder does", n)
+	}
+	no := r.add(r.elders, "small", "will not", func(b *box) { b.absent = true })
+	does := r.add(r.elders, "small", "does not", func(b *box) { b.grow(0) })
+	r.right("small", 1)
+	if no.faults() != nil || !slices.Equal(does.faults(), []Fault{Slow}) {
+		t.Errorf("faults %v of who will not, %v of who does not", no.faults(), does.faults())
+	}
+	if r.fromMirror("small") == 0 {
+		t.Error("the mirror sent nothing")
+	}
+}
+
+// A box that is downloading gives its pieces as it gets them.
+func TestGrowingPeersGiveWhatTheyHave(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 15 * mib})
+	size := int64(len(r.data("big")))
+	a := r.add(r.downloading, "big", "a", func(b *box) { b.grow(PieceSize) })
+	b := r.add(r.downloading, "big", "b", func(b *box) { b.grow(PieceSize) })
+	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
+	must(t, err)
+	defer f.Body.Close()
+	must(t, readSome(f.Body, PieceSize/2))
+	a.grow(2 * PieceSize)
+	must(t, readSome(f.Body, PieceSize))
+	b.grow(size)
+	_, err = io.Copy(io.Discard, f.Body)
+	must(t, err)
+	if a.gave()+b.gave() < size || r.fromMirror("big") != 0 || a.faults() != nil || b.faults() != nil {
+		t.Errorf("gave %d and %d of %d, the mirror %d; faults %v, %v",
+			a.gave(), b.gave(), size, r.fromMirror("big"), a.faults(), b.faults())
+	}
+}
+
+// If they get no more, the gathering gives up and the mirror is asked.
+func TestGrowingPeersThatStop(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 11 * mib})
+	r.waits.relay = time.Second
+	for _, name := range []string{"a", "b"} {
+		r.add(r.downloading, "big", name, func(b *box) { b.grow(PieceSize) })
+	}
+	r.right("big", 1)
+	if n := r.fromMirror("big"); n == 0 || n > int64(len(r.data("big")))-PieceSize+chunk {
+		t.Errorf("the mirror sent %d of %d", n, len(r.data("big")))
+	}
+}
+
+func TestAllPeersDie(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 17 * mib})
+	for _, name := range []string{"a", "b"} {
+		r.add(r.neighbours, "big", name, func(b *box) { b.life = 1 })
+	}
+	r.add(r.neighbours, "big", "c", func(b *box) { b.life, b.limit = 1, mib })
+	r.right("big", 1)
+	if n := r.fromMirror("big"); n == 0 || n > int64(len(r.data("big")))-PieceSize+chunk {
+		t.Errorf("the mirror sent %d of %d", n, len(r.data("big")))
+	}
+}
+
+func TestMirrorGoneAndOnePeerLeft(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 15 * mib, "cut": 9 * mib})
+	left := r.add(r.far, "big", "left", distant(nil))
+	r.mirror.Inject("*/big_*", aptest.Truncate(mib)) // of each range
+	dying := r.add(r.neighbours, "big", "dying", distant(nil))
+	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
+	must(t, err)
+	defer f.Body.Close()
+	h := digest.NewHasher()
+	_, err = io.CopyN(h, f.Body, mib)
+	must(t, err)
+	dying.dead.Store(true)
+	r.mirror.Down()
+	_, err = io.Copy(h, f.Body)
+	if err != nil || h.Digest() != r.digest("big") || left.gave() == 0 {
+		t.Errorf("the peer that is left gave %d, the client got %v", left.gave(), err)
+	}
+	// It is enough that it gives a little each time.
+	r.add(r.neighbours, "cut", "cut", func(b *box) { b.limit = 3 * mib })
+	r.right("cut", 1)
+}
+
+// A partial file with holes is completed after a restart.
+func TestHolesSurviveRestart(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 17 * mib})
+	d, size := r.digest("big"), int64(len(r.data("big")))
+	r.waits.holder, r.waits.piece = time.Minute, time.Minute
+	// One never ends its first piece; the other brings some past it.
+	r.add(r.neighbours, "big", "silent", func(b *box) { b.limit, b.silent = 100, true })
+	r.add(r.neighbours, "big", "gives", func(b *box) { b.rate = 8 * mib })
+	done := make(chan error, 1)
+	go func() { _, err := r.compare("big"); done <- err }()
+	for n := 0; n < 2; time.Sleep(time.Millisecond) {
+		_, have, _ := r.Fetcher.Pieces(d)
+		n = 0
+		for _, b := range have {
+			n += bits.OnesCount8(b)
+		}
+	}
+	must(t, r.Fetcher.Close())
+	if err := <-done; !errors.Is(err, ErrClosed) || r.held(d) {
+		t.Errorf("the client of the closed box got %v, held: %v", err, r.held(d))
+	}
+	r.reopen()
+	r.waits = patientWaits
+	r.boxes.mu.Lock()
+	delete(r.neighbours, d)
+	r.boxes.mu.Unlock()
+	for _, name := range []string{"a", "b"} {
+		r.add(r.neighbours, "big", name, paced(nil))
+	}
+	got := r.origins("big")
+	if got[ledger.FromStore] < PieceSize || got[ledger.FromStore]+got[ledger.FromPeer] != size {
+		t.Errorf("by origin %v of %d: not resumed", got, size)
+	}
+}
+
+// Whatever ends a download, the neighbours are told.
+func TestAnnouncementsEnd(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"whole": small, "gone": small, "wrong": small, "left": large, "full": large, "closed": large})
+	ends := func(pkg string) {
+		t.Helper()
+		if got := r.announcements(r.digest(pkg)); !slices.Equal(got, []bool{true, false}) {
+			t.Errorf("%s: announced %v", pkg, got)
+		}
+	}
+	r.right("whole", 1)
+	ends("whole")
+	for pkg, fault := range map[string]aptest.Fault{"gone": aptest.Status(404), "wrong": aptest.Corrupt(9, 1)} {
+		r.mirror.Inject("*/"+pkg+"_*", fault)
+		if _, _, err := r.read(r.packageAt(pkg)); err == nil {
+			t.Errorf("%s: no error", pkg)
+		}
+		ends(pkg)
+	}
+	for _, pkg := range []string{"left", "full", "closed"} {
+		stall := r.mirror.InjectTimes(1, "*/"+pkg+"_*", aptest.Stall(large/2))
+		f, err := r.get(t.Context(), r.packageAt(pkg), digest.Digest{})
+		must(t, err)
+		must(t, readSome(f.Body, 1000))
+		if got := r.announcements(r.digest(pkg)); !slices.Equal(got, []bool{true}) {
+			t.Errorf("%s: announced %v during the download", pkg, got)
+		}
+		switch pkg {
+		case "left": // what linger does after its time
+			f.Body.Close()
+			r.mu.Lock()
+			fl := r.flights[flightKey{digest: r.digest(pkg)}]
+			r.mu.Unlock()
+			fl.abandon()
+			r.quiet()
+		case "full":
+			r.disk.Full(true)
+			stall.Release()
+			_, err := io.Copy(io.Discard, f.Body)
+			must(t, err)
+			r.disk.Full(false)
+		case "closed":
+			must(t, r.Fetcher.Close())
+		}
+		stall.Release()
+		f.Body.Close()
+		ends(pkg)
+	}
+}
+
+// A cancelled gathering leaves nothing running.
+func TestGatheringEndsWithItsDownload(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 17 * mib})
+	for _, name := range []string{"a", "b", "c"} {
+		r.add(r.neighbours, "big", name, func(b *box) { b.rate = 100 << 10 })
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { _, err := r.get(ctx, r.packageAt("big"), digest.Digest{}); done <- err }()
+	for r.streams.Load() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	<-done
+	begun := time.Now()
+	must(t, r.Fetcher.Close())
+	if took := time.Since(begun); took > 5*time.Second || r.streams.Load() != 0 {
+		t.Errorf("closing took %s and left %d streams", took, r.streams.Load())
+	}
+}
