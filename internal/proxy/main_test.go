@@ -94,11 +94,13 @@ func (f fakeFetcher) Get(ctx context.Context, e catalog.Entry) (*fetch.File, err
 	return nil, &mirror.StatusError{URL: e.Location.String(), Code: 404}
 }
 
-// fails makes an answer of Get of an error.
 func (f fakeFetcher) Peek(ctx context.Context, e catalog.Entry) (*fetch.File, error) {
 	return f.Get(ctx, e)
 }
 
+func (f fakeFetcher) Anticipate(catalog.Entry) {}
+
+// fails makes an answer of Get of an error.
 func fails(err error) func(context.Context) (*fetch.File, error) {
 	return func(context.Context) (*fetch.File, error) { return nil, err }
 }
@@ -256,7 +258,7 @@ func (b *box) serveOn(t testing.TB, l net.Listener) *http.Server {
 	s := b.Server()
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.Serve(b.Listener(l)); !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("Serve: %v", err)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"millpond/internal/catalog"
@@ -42,14 +43,24 @@ type client struct {
 }
 
 // connection is what is remembered of one, carried in its requests' contexts.
-type connection struct{ suites suites }
+type connection struct {
+	suites suites
+	raw    syscall.RawConn // nil if it is no socket
+}
 
 type connectionKey struct{}
 
 // ConnContext gives each connection its own memory; it is for http.Server's
 // field of that name.
-func (p *Proxy) ConnContext(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, new(connection))
+func (p *Proxy) ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	c := new(connection)
+	if pipeline, ok := conn.(*pipelineConn); ok {
+		c = &pipeline.memory
+	}
+	if s, ok := conn.(syscall.Conn); ok {
+		c.raw, _ = s.SyscallConn()
+	}
+	return context.WithValue(ctx, connectionKey{}, c)
 }
 
 // get returns the generation of a suite that the client has, zero if unknown.

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"millpond/internal/catalog"
@@ -37,6 +38,9 @@ type Fetcher interface {
 	Get(ctx context.Context, e catalog.Entry) (*fetch.File, error)
 	// Peek is Get without need of the bytes, for HEAD.
 	Peek(ctx context.Context, e catalog.Entry) (*fetch.File, error)
+	// Anticipate begins to fetch what Get will be asked for soon, and waits
+	// for nothing.
+	Anticipate(e catalog.Entry)
 }
 
 // Ledger counts; *ledger.Ledger.
@@ -90,12 +94,13 @@ const (
 )
 
 // Proxy is safe for concurrent use. Its Server must run it, or one that has
-// its ConnContext.
+// its ConnContext, best with a Listener of it.
 type Proxy struct {
 	Options
 	stall   time.Duration
 	pins    pins
 	tunnels tunnels
+	serving atomic.Int64 // clients to whom a held file is being sent
 }
 
 var _ http.Handler = (*Proxy)(nil)
@@ -108,9 +113,14 @@ func New(o Options) *Proxy {
 	return &Proxy{Options: o, stall: stallLimit, pins: newPins(), tunnels: newTunnels()}
 }
 
+// Busy reports whether some client is being sent a held file: then disk and
+// network are this site's first, and other boxes may wait. A client that waits
+// for a download does not count.
+func (p *Proxy) Busy() bool { return p.serving.Load() > 0 }
+
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := newResponse(rw, p.stall)
+	w := newResponse(rw, r, p.stall)
 	if err := p.handle(w, r); err != nil {
 		p.fail(w, r, err)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +27,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		return err
 	}
 	begun := time.Now()
-	e := p.Catalog.Resolve(r.Context(), l, func(suite catalog.Location) digest.Digest {
-		return p.pins.get(r.Context(), client, suite)
-	})
+	e := p.resolve(r.Context(), l, client)
 	get := p.Fetcher.Get
 	if r.Method == http.MethodHead {
 		get = p.Fetcher.Peek
@@ -50,19 +49,30 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	}
 	w.credit = func(n int64) { p.Ledger.Delivered(client, l.Host, file.Body.Origin(), n) }
 	p.describe(w.Header(), e, file)
+	if held(file.Body) != nil {
+		p.serving.Add(1)
+		defer p.serving.Add(-1)
+	}
 	whole, err := send(w, r, file)
-	log := p.Log.With("client", client, "url", l.String(), "status", w.status, "bytes", w.written, "took", time.Since(begun))
+	attrs := []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
 	switch {
 	case whole:
-		log.Debug("a file was served", "digest", file.Digest.Short())
+		p.Log.Debug("a file was served", attrs...)
 		return nil
 	case w.err != nil || r.Context().Err() != nil:
-		log.Debug("a client left in the middle of a file", "err", w.err)
+		p.Log.Debug("a client left in the middle of a file", append(attrs, "err", w.err)...)
 	default:
-		log.Warn("a file broke off on its way to a client", "err", err)
+		p.Log.Warn("a file broke off on its way to a client", append(attrs, "err", err)...)
 	}
 	p.cut(w, r)
 	return nil
+}
+
+// resolve asks the catalog what l is for a client.
+func (p *Proxy) resolve(ctx context.Context, l catalog.Location, client netip.Addr) catalog.Entry {
+	return p.Catalog.Resolve(ctx, l, func(suite catalog.Location) digest.Digest {
+		return p.pins.get(ctx, client, suite)
+	})
 }
 
 // describe sets the header fields that do not depend on the request.

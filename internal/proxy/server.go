@@ -18,9 +18,9 @@ const (
 )
 
 // Server returns the HTTP server that p is made for; the caller gives it a
-// listener. It has no ReadTimeout and no WriteTimeout: those count from the
-// start of a request, and would cut large files on slow links and requests in
-// a pipeline that wait for them. Stalls are bounded by p itself. On the way
+// Listener of p. It has no ReadTimeout and no WriteTimeout: those count from
+// the start of a request, and would cut large files on slow links and requests
+// in a pipeline that wait for them. Stalls are bounded by p itself. On the way
 // down its Shutdown comes before p's.
 func (p *Proxy) Server() *http.Server {
 	return &http.Server{

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -19,6 +20,7 @@ const step = 256 << 10
 type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	raw     syscall.RawConn // of the connection, for cork; may be nil
 	stall   time.Duration
 
 	status  int         // 0 until the header was sent
@@ -27,8 +29,12 @@ type response struct {
 	err     error       // the first failure to write, most likely the client left
 }
 
-func newResponse(w http.ResponseWriter, stall time.Duration) *response {
-	return &response{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+func newResponse(w http.ResponseWriter, r *http.Request, stall time.Duration) *response {
+	res := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
+	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+		res.raw = c.raw
+	}
+	return res
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -114,6 +120,13 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 // sendFile sends limited, whose reader is file. The kernel's path is taken
 // only for an *io.LimitedReader directly over the *os.File.
 func (w *response) sendFile(kernel io.ReaderFrom, file *os.File, limited *io.LimitedReader) (total int64, err error) {
+	if w.raw != nil {
+		cork(w.raw, true)
+		defer cork(w.raw, false)
+	}
+	// Else net/http would copy the beginning of the file to send it with the
+	// header. An error of this comes back from the next write.
+	_ = w.control.Flush()
 	for limited.N > 0 {
 		w.begin()
 		n, err := kernel.ReadFrom(&io.LimitedReader{R: file, N: min(limited.N, step)})

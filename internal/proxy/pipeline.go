@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+)
+
+// maxAhead is how many requests of a connection may wait to be anticipated.
+// apt sends ten ahead (its Acquire::http::Pipeline-Depth).
+const maxAhead = 10
+
+// Listener returns l for p's server. apt sends several requests without
+// waiting for answers, of which net/http looks at one when it has served the
+// one before. The listener's connections look at the others as they are read,
+// and their files are fetched meanwhile. A connection that is not TCP is left
+// as it is.
+func (p *Proxy) Listener(l net.Listener) net.Listener { return listener{l, p} }
+
+type listener struct {
+	net.Listener
+	proxy *Proxy
+}
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(tcpConn); ok {
+		return &pipelineConn{tcpConn: tcp, proxy: l.proxy}, nil
+	}
+	return conn, nil
+}
+
+// tcpConn is what net/http and this package want of a *net.TCPConn beyond
+// net.Conn: sendfile, half-closing, cork, resets.
+type tcpConn interface {
+	net.Conn
+	io.ReaderFrom
+	syscall.Conn
+	CloseWrite() error
+	SetLinger(sec int) error
+}
+
+var _ tcpConn = (*net.TCPConn)(nil)
+
+// pipelineConn is a client's connection that anticipates. Its Read is not for
+// concurrent use.
+type pipelineConn struct {
+	tcpConn
+	proxy   *Proxy
+	memory  connection
+	scanner scanner
+
+	worker sync.WaitGroup // the goroutine that takes from queue
+	mu     sync.Mutex     // guards all below
+	queue  chan []byte    // of headers; nil until there is one
+	cancel context.CancelFunc
+	closed bool
+}
+
+// Read implements net.Conn.
+func (c *pipelineConn) Read(b []byte) (int, error) {
+	n, err := c.tcpConn.Read(b)
+	c.scanner.scan(b[:n], c.enqueue)
+	return n, err
+}
+
+// Close implements net.Conn. When it returns nothing is anticipated any more.
+func (c *pipelineConn) Close() error {
+	err := c.tcpConn.Close()
+	c.mu.Lock()
+	c.closed = true
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.mu.Unlock()
+	c.worker.Wait()
+	return err
+}
+
+// enqueue has a request anticipated, unless too many wait for that.
+func (c *pipelineConn) enqueue(header []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	if c.queue == nil {
+		var ctx context.Context
+		ctx, c.cancel = context.WithCancel(context.Background())
+		queue := make(chan []byte, maxAhead)
+		c.queue = queue
+		c.worker.Go(func() { c.work(ctx, queue) })
+	}
+	select {
+	case c.queue <- bytes.Clone(header):
+	default:
+	}
+}
+
+// work anticipates what is in queue until ctx ends.
+func (c *pipelineConn) work(ctx context.Context, queue <-chan []byte) {
+	// As in the contexts of the requests that net/http makes.
+	values := context.WithValue(ctx, connectionKey{}, &c.memory)
+	values = context.WithValue(values, http.LocalAddrContextKey, c.LocalAddr())
+	for ctx.Err() == nil {
+		select {
+		case header := <-queue:
+			c.proxy.anticipate(values, header, c.RemoteAddr().String())
+		case <-ctx.Done():
+		}
+	}
+}
+
+// anticipate has a file fetched, if a request asks for one that archive would
+// serve. All else is left to the request itself, whose turn comes: what it
+// meets, what is logged of it, and its place in the ledger.
+func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string) {
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(header)))
+	if err != nil {
+		return
+	}
+	r = r.WithContext(ctx)
+	r.RemoteAddr = remoteAddr
+	client, t := clientOf(r), targetOf(r)
+	if !p.admits(client) || t.route != toArchive {
+		return
+	}
+	l, err := p.vet(r, t)
+	if err != nil {
+		return
+	}
+	p.Fetcher.Anticipate(p.resolve(ctx, l, client))
+}
