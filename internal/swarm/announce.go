@@ -48,6 +48,7 @@ type sweep interface {
 type announcer struct {
 	store    ds.Batching
 	holdings Holdings
+	every    time.Duration // each record is sent again within it
 	log      *slog.Logger
 
 	mu                    sync.Mutex // guards the fields below
@@ -57,7 +58,12 @@ type announcer struct {
 }
 
 func newAnnouncer(store ds.Batching, holdings Holdings, log *slog.Logger) *announcer {
-	return &announcer{store: namespace.Wrap(store, ds.NewKey("announce")), holdings: holdings, log: log}
+	return &announcer{
+		store:    namespace.Wrap(store, ds.NewKey("announce")),
+		holdings: holdings,
+		every:    reprovideEvery,
+		log:      log,
+	}
 }
 
 func (a *announcer) progress() (announced, toAnnounce int64, last time.Time) {
@@ -68,7 +74,7 @@ func (a *announcer) progress() (announced, toAnnounce int64, last time.Time) {
 
 // run follows Holdings until ctx ends.
 func (a *announcer) run(ctx context.Context, h host.Host, d *dht.IpfsDHT) error {
-	s, err := newSweep(a.store, h, d)
+	s, err := newSweep(a.store, h, d, a.every)
 	if err != nil {
 		return err
 	}

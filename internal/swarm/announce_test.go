@@ -195,7 +195,7 @@ func TestAnnounceAndStop(t *testing.T) {
 	store, dir := b.options.Datastore, b.options.IdentityFile
 	b.stop()
 	again := newBox(t, func(o *Options) { o.Datastore, o.IdentityFile = store, dir })
-	s, err := newSweep(again.announcer.store, again.host, again.dht)
+	s, err := newSweep(again.announcer.store, again.host, again.dht, reprovideEvery)
 	if err != nil {
 		t.Fatal(err)
 	}

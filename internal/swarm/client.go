@@ -99,7 +99,7 @@ func (t *transfers) open(ctx context.Context, id peer.ID, d digest.Digest, r Req
 		stall = fetchStallTimeout
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := &watchdog{cancel: cancel}
+	timer := t.watch(id, cancel)
 	timer.start(headerTimeout(t.swarm.rtts.of(id), r.Fetch), errNoHeader)
 	answer, err := t.ask(ctx, id, "/blob/", d, header, timer)
 	if err != nil {
@@ -193,14 +193,22 @@ func (b *body) Close() error {
 	return b.answer.Close()
 }
 
-// watchdog ends a request that takes too long.
+// watchdog ends a request that takes too long, and has the box pinged.
 type watchdog struct {
 	cancel context.CancelCauseFunc
+	doubt  func()
 	timer  *time.Timer
 }
 
+func (t *transfers) watch(id peer.ID, cancel context.CancelCauseFunc) *watchdog {
+	return &watchdog{cancel: cancel, doubt: func() { t.swarm.rtts.doubt(id) }}
+}
+
 func (w *watchdog) start(limit time.Duration, why error) {
-	w.timer = time.AfterFunc(limit, func() { w.cancel(fmt.Errorf("%w: %s passed", why, limit)) })
+	w.timer = time.AfterFunc(limit, func() {
+		w.doubt()
+		w.cancel(fmt.Errorf("%w: %s passed", why, limit))
+	})
 }
 
 func (w *watchdog) stop() { w.timer.Stop() }
@@ -210,10 +218,10 @@ func small[T any](ctx context.Context, t *transfers, id peer.ID, path string, d 
 	var none T
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	whole := &watchdog{cancel: cancel}
+	whole := t.watch(id, cancel)
 	whole.start(smallTimeout, ErrStalled)
 	defer whole.stop()
-	header := &watchdog{cancel: cancel}
+	header := t.watch(id, cancel)
 	header.start(headerTimeout(t.swarm.rtts.of(id), false), errNoHeader)
 	answer, err := t.ask(ctx, id, path, d, make(http.Header), header)
 	if err != nil {

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sync"
 	"time"
@@ -20,6 +21,10 @@ const (
 	// it again: a record cannot be withdrawn and may be recordValidity old.
 	missingFor = 10 * time.Minute
 	maxMissing = 4096 // about 500 KB
+	// relayedFor is how long a relayed connection is given to become direct:
+	// libp2p punches for each connection when it begins, three times, and then
+	// no more. It fails too when the other box has just started.
+	relayedFor = 10 * time.Second
 )
 
 // Find yields boxes that the DHT names as providers of d, connected; neighbours
@@ -79,8 +84,14 @@ func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(peer.ID) bo
 	}
 }
 
-// reachProvider connects directly: files do not go over relays.
+// reachProvider connects directly: files do not go over relays. From a relayed
+// connection it waits for the hole that libp2p punches.
 func (s *Swarm) reachProvider(ctx context.Context, info peer.AddrInfo) error {
+	for _, c := range s.host.Network().ConnsToPeer(info.ID) {
+		if c.Stat().Limited && time.Since(c.Stat().Opened) > relayedFor {
+			c.Close() // and try anew
+		}
+	}
 	if len(info.Addrs) == 0 && len(s.host.Peerstore().Addrs(info.ID)) == 0 {
 		var err error
 		if info, err = s.dht.FindPeer(ctx, info.ID); err != nil {
@@ -90,10 +101,14 @@ func (s *Swarm) reachProvider(ctx context.Context, info peer.AddrInfo) error {
 	if err := s.host.Connect(ctx, info); err != nil {
 		return err
 	}
-	if s.direct(info.ID) == nil {
-		return network.ErrLimitedConn
+	if s.direct(info.ID) != nil {
+		return nil
 	}
-	return nil
+	st, err := s.host.Network().NewStream(ctx, info.ID) // on a direct connection
+	if err != nil {
+		return fmt.Errorf("%w: %w", network.ErrLimitedConn, err)
+	}
+	return st.Reset()
 }
 
 // missing remembers which box did not have which blob.

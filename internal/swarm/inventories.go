@@ -251,7 +251,7 @@ func (v *inventories) neighbour(id peer.ID, d digest.Digest) bool {
 }
 
 // find lists the boxes for which in is true, best first; those that are banned,
-// rest, or did not have it within the last doubt are left out.
+// rest, are silent or did not have it within the last doubt are left out.
 func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt time.Duration) []*Peer {
 	v.mu.Lock()
 	var ids []peer.ID
@@ -267,7 +267,7 @@ func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt tim
 	}
 	var list []ranked
 	for _, id := range ids {
-		if cost, ok := v.swarm.scores.cost(id, v.swarm.rtts.of(id)); ok {
+		if cost, ok := v.swarm.scores.cost(id, v.swarm.rtts.of(id)); ok && !v.swarm.rtts.silent(id) {
 			list = append(list, ranked{id, cost})
 		}
 	}

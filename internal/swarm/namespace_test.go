@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,13 +39,16 @@ func process(role string) *exec.Cmd {
 	return cmd
 }
 
-func play(t *testing.T, role string) {
+// play runs a role, with more in its environment, and returns what it wrote.
+func play(t testing.TB, role string, more ...string) string {
 	t.Helper()
-	out, err := process(role).CombinedOutput()
+	cmd := process(role)
+	cmd.Env = append(cmd.Env, more...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("%s", out)
+	return string(out)
 }
 
 // ip runs commands of iproute2, one a line.
@@ -66,6 +70,22 @@ func wait(what string, ok func() bool) error {
 	return nil
 }
 
+// onInterface is the number of bytes that came by and left by an interface.
+func onInterface(name string) (float64, error) {
+	counters, err := os.ReadFile("/proc/self/net/dev")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(counters)) {
+		if fields := strings.Fields(line); len(fields) > 9 && fields[0] == name+":" {
+			received, err1 := strconv.ParseFloat(fields[1], 64)
+			sent, err2 := strconv.ParseFloat(fields[9], 64)
+			return received + sent, errors.Join(err1, err2)
+		}
+	}
+	return 0, fmt.Errorf("there is no interface %s", name)
+}
+
 // start runs a box for the rest of the process.
 func start(change func(*Options)) (*box, error) {
 	dir, err := os.MkdirTemp("", "millpond")
@@ -81,27 +101,22 @@ func start(change func(*Options)) (*box, error) {
 	return b, nil
 }
 
-// Two processes at the ends of a cable, and a third box on it that is of
-// another swarm.
-func TestSegment(t *testing.T) {
-	t.Parallel()
-	play(t, "near")
-}
-
-func onSegment(o *Options) {
-	o.Local = true
-	o.Listen = []string{"/ip4/0.0.0.0/tcp/0"}
-}
-
-func segmentNear() error {
-	far := process("far")
+// cable starts another process of a role and lays a cable to its namespace:
+// this end is 10.77.0.1 on near, that one 10.77.0.2 on far. Closing orders ends
+// it; what it says is read from answers.
+func cable(role string) (far *exec.Cmd, orders io.WriteCloser, answers *bufio.Reader, err error) {
+	far = process(role)
 	far.Stderr = os.Stderr
-	orders, err := far.StdinPipe()
+	in, err := far.StdinPipe()
 	if err != nil {
-		return err
+		return nil, nil, nil, err
+	}
+	out, err := far.StdoutPipe()
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	if err := far.Start(); err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	if err := ip(fmt.Sprintf(`link set lo up
 link add near type veth peer name far
@@ -109,18 +124,73 @@ link set far netns %d
 addr add 10.77.0.1/24 dev near
 link set near up
 `, far.Process.Pid)); err != nil {
+		return nil, nil, nil, err
+	}
+	_, err = io.WriteString(in, "go\n")
+	return far, in, bufio.NewReader(out), err
+}
+
+// tell gives an order and waits for the answer.
+func tell(orders io.Writer, answers *bufio.Reader, order string) error {
+	if _, err := io.WriteString(orders, order+"\n"); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(orders, "go\n"); err != nil {
+	_, err := answers.ReadString('\n')
+	return err
+}
+
+// plug waits for the cable at its far end and returns the orders.
+func plug() (*bufio.Reader, error) {
+	orders := bufio.NewReader(os.Stdin)
+	if _, err := orders.ReadString('\n'); err != nil {
+		return nil, err
+	}
+	return orders, ip("link set lo up\naddr add 10.77.0.2/24 dev far\nlink set far up\n")
+}
+
+// keyVariable holds the key of a swarm for both ends of a cable.
+const keyVariable = "MILLPOND_SWARM_TEST_KEY"
+
+// TestSegment has two processes at the ends of a cable, and boxes of other
+// swarms on it.
+func TestSegment(t *testing.T) {
+	t.Parallel()
+	play(t, "near")
+}
+
+func TestKeyedSegment(t *testing.T) {
+	t.Parallel()
+	play(t, "near", keyVariable+"="+string(NewKey()))
+}
+
+func onSegment(o *Options) {
+	o.Local = true
+	o.Listen = []string{"/ip4/0.0.0.0/tcp/0"}
+	if key := os.Getenv(keyVariable); key != "" {
+		o.Key = []byte(key)
+	}
+}
+
+func segmentNear() error {
+	far, orders, _, err := cable("far")
+	if err != nil {
 		return err
 	}
 	b, err := start(onSegment)
 	if err != nil {
 		return err
 	}
-	other, err := start(func(o *Options) { onSegment(o); o.Key = NewKey() })
+	keyed, err := start(func(o *Options) { onSegment(o); o.Key = NewKey() })
 	if err != nil {
 		return err
+	}
+	others := []*box{keyed}
+	if os.Getenv(keyVariable) != "" {
+		open, err := start(func(o *Options) { onSegment(o); o.Key = nil })
+		if err != nil {
+			return err
+		}
+		others = append(others, open)
 	}
 	if err := wait("the far box", func() bool { return b.Status().Neighbours == 1 }); err != nil {
 		return fmt.Errorf("%w\n%s", err, b.log.buf.String())
@@ -128,19 +198,18 @@ link set near up
 	if p := b.Peers()[0]; !p.Local || !strings.HasPrefix(p.Addr, "/ip4/10.77.0.2/") {
 		return fmt.Errorf("the far box is %+v", p)
 	}
-	if n := other.Status().Neighbours; n != 0 || other.log.count("refused") != 0 || b.log.count("refused") != 0 {
-		return errors.New("boxes of two swarms met by mDNS")
+	for _, other := range others {
+		if n := other.Status().Neighbours; n != 0 || other.log.count("refused") != 0 || b.log.count("refused") != 0 {
+			return errors.New("boxes of two swarms met by mDNS")
+		}
 	}
 	orders.Close()
 	return far.Wait()
 }
 
 func segmentFar() error {
-	orders := bufio.NewReader(os.Stdin)
-	if _, err := orders.ReadString('\n'); err != nil {
-		return err
-	}
-	if err := ip("link set lo up\naddr add 10.77.0.2/24 dev far\nlink set far up\n"); err != nil {
+	orders, err := plug()
+	if err != nil {
 		return err
 	}
 	b, err := start(onSegment)

@@ -17,6 +17,15 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
+// Boxes are looked through for relays every relaysEvery, and one that refused
+// is asked again after relayBackoff. libp2p waits 3 min for four candidates, and
+// an hour after a refusal, for a network of thousands: here one public box may
+// be all there is, and learn late that it is public.
+const (
+	relaysEvery  = 15 * time.Second
+	relayBackoff = time.Minute
+)
+
 // natOptions let boxes behind address translation be reached: a mapping asked
 // of the router, hole punching, and a reservation with a box that is public.
 // Relays keep libp2p's default limits, 128 KiB and 2 min for each circuit:
@@ -28,7 +37,11 @@ func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option 
 		libp2p.EnableNATService(),
 		libp2p.EnableHolePunching(),
 		libp2p.EnableRelayService(), // runs only while this box is public
-		libp2p.EnableAutoRelayWithPeerSource(boxes.relays, autorelay.WithMinInterval(time.Minute)),
+		libp2p.EnableAutoRelayWithPeerSource(boxes.relays,
+			autorelay.WithMinInterval(relaysEvery),
+			autorelay.WithBackoff(relayBackoff),
+			autorelay.WithMinCandidates(1),
+			autorelay.WithBootDelay(0)),
 	}
 	if !slices.ContainsFunc(listen, manet.IsIPLoopback) {
 		options = append(options, libp2p.NATPortMap())
@@ -39,24 +52,37 @@ func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option 
 		// count as unreachable.
 		options = append(options, libp2p.EnableAutoNATv2())
 	}
-	return options
+	return append(options, o.nat...)
 }
 
 // relays offers the connected boxes, which are the super-peers, as relays:
-// libp2p takes those that serve.
+// libp2p takes those that serve. It waits for the first, since libp2p asks for
+// the first time before there can be one.
 func (b *boxes) relays(ctx context.Context, n int) <-chan peer.AddrInfo {
-	found := make(chan peer.AddrInfo, n)
-	defer close(found)
-	h := b.host.Load()
-	if h == nil {
-		return found
-	}
-	for _, id := range b.ids() {
-		if len(found) == n {
-			break
+	found := make(chan peer.AddrInfo)
+	go func() {
+		defer close(found)
+		for {
+			changed := b.changed()
+			if b.count() > 0 {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+			}
 		}
-		found <- (*h).Peerstore().PeerInfo(id)
-	}
+		h := *b.host.Load() // there are boxes only once it is set
+		ids := b.ids()
+		for _, id := range ids[:min(n, len(ids))] {
+			select {
+			case <-ctx.Done():
+				return
+			case found <- h.Peerstore().PeerInfo(id):
+			}
+		}
+	}()
 	return found
 }
 

@@ -45,7 +45,7 @@ type rtts struct {
 type rtt struct {
 	smoothed time.Duration
 	last     []time.Duration // at most rttSamples
-	missed   int             // pings in a row without an answer
+	missed   int             // pings in a row without an answer; at least 1 while doubted
 }
 
 func newRTTs(h host.Host) *rtts {
@@ -54,7 +54,10 @@ func newRTTs(h host.Host) *rtts {
 		ping: func(ctx context.Context, id peer.ID) (time.Duration, error) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel() // Ping goes on otherwise
-			r := <-ping.Ping(network.WithAllowLimitedConn(ctx, "ping"), h, id)
+			r, ok := <-ping.Ping(network.WithAllowLimitedConn(ctx, "ping"), h, id)
+			if !ok { // ctx has ended before an answer
+				return 0, context.Cause(ctx)
+			}
 			return r.RTT, r.Error
 		},
 		hangUp: func(id peer.ID) { h.Network().ClosePeer(id) },
@@ -119,6 +122,29 @@ func (r *rtts) add(id peer.ID, sample time.Duration) {
 	k.missed = 0
 }
 
+// doubt is called when id let a request go unanswered. It is pinged at once and
+// silent until it answers; alive and busy, it is back in a round trip.
+func (r *rtts) doubt(id peer.ID) {
+	r.mu.Lock()
+	if k := r.known[id]; k != nil {
+		k.missed = max(k.missed, 1)
+	}
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// silent tells whether id has left something unanswered and has not answered a
+// ping since.
+func (r *rtts) silent(id peer.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := r.known[id]
+	return k != nil && k.missed > 0
+}
+
 // miss notes a ping without an answer and hangs up on a box that is gone.
 func (r *rtts) miss(id peer.ID) {
 	r.mu.Lock()
@@ -134,7 +160,7 @@ func (r *rtts) miss(id peer.ID) {
 	}
 }
 
-// run measures each box when it connects and then every pingEvery.
+// run measures each box when it connects or is doubted, and every pingEvery.
 func (r *rtts) run(ctx context.Context) error {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -151,15 +177,15 @@ func (r *rtts) run(ctx context.Context) error {
 	}
 }
 
-// measure pings the boxes: a new one firstPings times, and with all the others
-// once.
+// measure pings the boxes: a new one firstPings times, a silent one once, and
+// with all the others once.
 func (r *rtts) measure(ctx context.Context, all bool) {
 	due := make(map[peer.ID]int)
 	r.mu.Lock()
 	for id, k := range r.known {
 		if n := firstPings - len(k.last); n > 0 {
 			due[id] = n
-		} else if all {
+		} else if all || k.missed > 0 {
 			due[id] = 1
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,5 +58,55 @@ func TestSilentBoxIsGone(t *testing.T) {
 		if at, ok := gone["lossy"]; ok {
 			t.Errorf("a box that missed single pings was given up after %s", at)
 		}
+	})
+}
+
+// TestDoubtedBox is silent from the first request without an answer until it
+// answers a ping, and is hung up on after one ping that it misses.
+func TestDoubtedBox(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var dead atomic.Bool
+		gone := make(chan time.Time, 1)
+		r := newRTTs(nil)
+		r.ping = func(ctx context.Context, id peer.ID) (time.Duration, error) {
+			if dead.Load() {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}
+			time.Sleep(time.Millisecond)
+			return time.Millisecond, nil
+		}
+		r.hangUp = func(id peer.ID) {
+			gone <- time.Now()
+			r.disconnected(id)
+		}
+		r.connected("box")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.run(ctx) }()
+		time.Sleep(time.Second)
+		r.doubt("box")
+		if !r.silent("box") {
+			t.Error("not silent at once")
+		}
+		time.Sleep(2 * time.Millisecond)
+		if r.silent("box") {
+			t.Error("still silent after it answered a ping")
+		}
+		dead.Store(true)
+		begun := time.Now()
+		for range 50 { // files of which none is answered
+			r.doubt("box")
+		}
+		time.Sleep(pingTimeout - time.Millisecond)
+		if !r.silent("box") || len(gone) > 0 {
+			t.Error("given up without a ping")
+		}
+		if took := (<-gone).Sub(begun); took > pingTimeout {
+			t.Errorf("given up after %s, want %s", took, pingTimeout)
+		}
+		cancel()
+		<-done
 	})
 }

@@ -48,7 +48,8 @@ func (f Fault) String() string { return [...]string{"slow", "failed", "lied"}[f]
 //     expected to take, (round trip + 1 MiB/rate)/score. A box that was not
 //     measured is assumed to be fast, or it would never be measured.
 //   - Whether a box is asked at all: with a score under 0.2, as after five Slow
-//     in a row, it rests and is in no list until the decay lifts it.
+//     in a row, it rests and is in no list until the decay lifts it. Neither is
+//     one that let a request go unanswered, until it answers a ping.
 //   - Bans, for Lied alone. Wrong bytes are never an accident of the network,
 //     which TLS rules out, and the disk of an honest box is checked before it
 //     announces. The box is disconnected and refused for 1 minute, then, with

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -10,6 +11,8 @@ import (
 	ds "github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"millpond/internal/digest"
 )
 
 func openScores(t *testing.T, store ds.Datastore) *scores {
@@ -139,6 +142,25 @@ func TestScoresAreBounded(t *testing.T) {
 	}
 	if len(c.bans.rows) != maxBans {
 		t.Errorf("%d bans are remembered, want %d", len(c.bans.rows), maxBans)
+	}
+}
+
+// TestRestingElder: a box that is slow again and again is no elder for a while.
+func TestRestingElder(t *testing.T) {
+	t.Parallel()
+	giver, taker, from := pair(t, nil)
+	d := digest.Digest{}
+	for bytes.Compare(weight(giver.self(), d), weight(taker.self(), d)) < 0 {
+		d[0]++
+	}
+	if n := len(taker.Elders(d)); n != 1 {
+		t.Fatalf("%d elders, want the giver", n)
+	}
+	for range 5 {
+		from.Fault(Slow, "stalled")
+	}
+	if n := len(taker.Elders(d)); n != 0 {
+		t.Errorf("%d elders, the giver rests", n)
 	}
 }
 

@@ -22,7 +22,8 @@ const nearby = 10 * time.Millisecond
 // agree on who comes first, and each box comes first for its share of the
 // digests. Of this site is a box that is connected directly and either on this
 // machine or, once it was measured, less than 10 ms away; before that, one on
-// a private address.
+// a private address. A box that is silent or rests (see scores) is passed over:
+// to ask it would cost each file 3 s.
 func (s *Swarm) Elders(d digest.Digest) []*Peer {
 	own := weight(s.self(), d)
 	type elder struct {
@@ -31,7 +32,7 @@ func (s *Swarm) Elders(d digest.Digest) []*Peer {
 	}
 	var elders []elder
 	for _, id := range s.boxes.ids() {
-		if w := weight(id, d); bytes.Compare(w, own) > 0 && s.local(id) {
+		if w := weight(id, d); bytes.Compare(w, own) > 0 && s.local(id) && s.asked(id) {
 			elders = append(elders, elder{id, w})
 		}
 	}
@@ -41,6 +42,12 @@ func (s *Swarm) Elders(d digest.Digest) []*Peer {
 		peers[i] = s.peer(e.id)
 	}
 	return peers
+}
+
+// asked tells whether id may be asked for blobs now.
+func (s *Swarm) asked(id peer.ID) bool {
+	_, ok := s.scores.cost(id, s.rtts.of(id))
+	return ok && !s.rtts.silent(id)
 }
 
 // weight is the rank of a box for d, by rendezvous hashing (Thaler and

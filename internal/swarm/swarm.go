@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	ds "github.com/ipfs/go-datastore"
+	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -58,6 +59,8 @@ type Options struct {
 	Busy          func() bool                // clients of this site are being served at full speed: peers wait
 	Version       string
 	Log           *slog.Logger
+
+	nat []libp2p.Option // of tests
 }
 
 // Swarm is this box among the others. Its methods may be called from any

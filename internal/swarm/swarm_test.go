@@ -20,14 +20,18 @@ import (
 )
 
 func TestTwentyBoxesFindEachOther(t *testing.T) {
-	for name, key := range map[string][]byte{"open": nil, "with a key": NewKey()} {
-		t.Run(name, func(t *testing.T) {
-			const n = 20
+	for _, c := range []struct {
+		name string
+		key  []byte
+		n    int
+	}{{"open", nil, 20}, {"with a key", NewKey(), 6}} {
+		t.Run(c.name, func(t *testing.T) {
+			n := c.n
 			boxes := make([]*box, n)
 			digests := make([]digest.Digest, n)
 			for i := range boxes {
 				boxes[i] = newBox(t, func(o *Options) {
-					o.Key = key
+					o.Key = c.key
 					if i > 0 {
 						o.Bootstrap = []string{boxes[0].dialled()}
 					}
@@ -47,7 +51,7 @@ func TestTwentyBoxesFindEachOther(t *testing.T) {
 			if got := boxes[3].findAll(t.Context(), digest.Of([]byte("held by nobody"))); len(got) != 0 {
 				t.Errorf("found %d providers of a blob that nobody holds", len(got))
 			}
-			if s := boxes[5].Status(); s.Private != (key != nil) || s.Mode != Server || s.Routing == 0 {
+			if s := boxes[5].Status(); s.Private != (c.key != nil) || s.Mode != Server || s.Routing == 0 {
 				t.Errorf("status %+v", s)
 			}
 		})

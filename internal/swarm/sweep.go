@@ -39,7 +39,7 @@ type sweeper struct {
 	keys     keystore.Keystore
 }
 
-func newSweep(store ds.Batching, h host.Host, d *dht.IpfsDHT) (sweep, error) {
+func newSweep(store ds.Batching, h host.Host, d *dht.IpfsDHT, every time.Duration) (sweep, error) {
 	keys, err := keystore.NewKeystore(namespace.Wrap(store, ds.NewKey("keys")))
 	if err != nil {
 		return nil, fmt.Errorf("opening the list of announced blobs: %w", err)
@@ -57,7 +57,7 @@ func newSweep(store ds.Batching, h host.Host, d *dht.IpfsDHT) (sweep, error) {
 		provider.WithKeystore(keys),
 		provider.WithDatastore(namespace.Wrap(store, ds.NewKey("state"))),
 		provider.WithReplicationFactor(replication),
-		provider.WithReprovideInterval(reprovideEvery),
+		provider.WithReprovideInterval(every),
 		provider.WithMaxReprovideDelay(reprovideLate),
 		provider.WithMaxWorkers(4),
 		provider.WithDedicatedPeriodicWorkers(1),

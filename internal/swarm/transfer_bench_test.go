@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,31 +43,42 @@ func (z *zeros) Seek(off int64, whence int) (int64, error) {
 func (*zeros) Close() error { return nil }
 func (*zeros) Size() int64  { return benchSize }
 
-// BenchmarkTransfer takes 1 GiB from one peer; beside it the same bytes over a
-// bare stream of the same connection, which is the most that there is, and by
-// plain HTTP over TCP, without encryption.
+// BenchmarkTransfer takes 1 GiB from one peer, in an open swarm and in one with
+// a key; beside it the same bytes over a bare stream of the same connection,
+// which is the most that there is, and by plain HTTP over TCP, without
+// encryption. CPU time is of both ends.
 func BenchmarkTransfer(b *testing.B) {
+	b.Run("open", func(b *testing.B) { benchTransfer(b, nil) })
+	b.Run("key", func(b *testing.B) { benchTransfer(b, NewKey()) })
+	b.Run("http", func(b *testing.B) {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, &zeros{})
+		}))
+		defer server.Close()
+		gibibytes(b, func() (io.ReadCloser, error) {
+			answer, err := server.Client().Get(server.URL)
+			if err != nil {
+				return nil, err
+			}
+			return answer.Body, nil
+		})
+	})
+}
+
+func benchTransfer(b *testing.B, key []byte) {
 	shelf := newShelf()
 	giver, taker, from := pair(b, func(o *Options) {
+		o.Key = key
 		o.Holdings = staged{shelf, func(context.Context, digest.Digest, bool) (Content, error) { return &zeros{}, nil }, nil}
 	})
-	drain := func(b *testing.B, r io.ReadCloser) {
-		defer r.Close()
-		buf := make([]byte, mostChunk)
-		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, buf)
-		if err != nil || n != benchSize {
-			b.Fatalf("%d bytes, %v", n, err)
-		}
-	}
 	b.Run("swarm", func(b *testing.B) {
-		b.SetBytes(benchSize)
-		for b.Loop() {
+		gibibytes(b, func() (io.ReadCloser, error) {
 			a, err := from.Open(b.Context(), digest.Digest{1}, Request{})
 			if err != nil {
-				b.Fatal(err)
+				return nil, err
 			}
-			drain(b, a.Body)
-		}
+			return a.Body, nil
+		})
 	})
 	b.Run("stream", func(b *testing.B) {
 		giver.host.SetStreamHandler("/bare", func(st network.Stream) {
@@ -74,30 +86,44 @@ func BenchmarkTransfer(b *testing.B) {
 			st.Read(make([]byte, 1))
 			io.CopyBuffer(struct{ io.Writer }{st}, &zeros{}, make([]byte, mostChunk))
 		})
-		b.SetBytes(benchSize)
-		for b.Loop() {
+		gibibytes(b, func() (io.ReadCloser, error) {
 			st, err := taker.host.NewStream(b.Context(), giver.self(), "/bare")
 			if err != nil {
-				b.Fatal(err)
+				return nil, err
 			}
-			st.Write([]byte{1})
-			drain(b, st)
-		}
+			_, err = st.Write([]byte{1})
+			return st, err
+		})
 	})
-	b.Run("http", func(b *testing.B) {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			http.ServeContent(w, r, "", time.Time{}, &zeros{})
-		}))
-		defer server.Close()
-		b.SetBytes(benchSize)
-		for b.Loop() {
-			answer, err := server.Client().Get(server.URL)
-			if err != nil {
-				b.Fatal(err)
-			}
-			drain(b, answer.Body)
+}
+
+// gibibytes measures how long it takes, and how much of the processors, to read
+// what open opens, which are benchSize bytes.
+func gibibytes(b *testing.B, open func() (io.ReadCloser, error)) {
+	buf := make([]byte, mostChunk)
+	b.SetBytes(benchSize)
+	before := processors(b)
+	for b.Loop() {
+		r, err := open()
+		if err != nil {
+			b.Fatal(err)
 		}
-	})
+		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, buf)
+		if err != nil || n != benchSize {
+			b.Fatalf("%d bytes, %v", n, err)
+		}
+		r.Close()
+	}
+	b.ReportMetric((processors(b)-before).Seconds()/float64(b.N), "cpu-s/GiB")
+}
+
+// processors is the CPU time that this process has used.
+func processors(b *testing.B) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // BenchmarkSmall takes 30 KiB, about the median .deb, one after another.

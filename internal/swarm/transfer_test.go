@@ -60,7 +60,9 @@ func (g *growing) Seek(off int64, whence int) (int64, error) {
 func pair(t testing.TB, change func(*Options)) (giver, taker *box, from *Peer) {
 	t.Helper()
 	giver = newBox(t, change).run(t)
-	taker = newBox(t, func(o *Options) { o.Bootstrap = []string{giver.dialled()} }).run(t)
+	taker = newBox(t, func(o *Options) {
+		o.Key, o.Bootstrap = giver.options.Key, []string{giver.dialled()}
+	}).run(t)
 	until(t, "a connection", func() bool {
 		return taker.boxes.count() == 1 && giver.boxes.count() == 1 && taker.rtts.of(giver.self()) > 0
 	})
@@ -297,7 +299,7 @@ func TestCancelStopsTheGiver(t *testing.T) {
 
 func TestUploadRate(t *testing.T) {
 	t.Parallel()
-	const rate, n = 4 << 20, 3 << 20
+	const rate, n = 256 << 10, 1 << 20 // 3 s, which no load makes of the rest
 	giver, _, from := pair(t, func(o *Options) { o.UploadRate = rate })
 	d := giver.shelf.put(make([]byte, n))
 	fetch := func() time.Duration {
