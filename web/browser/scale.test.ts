@@ -1,0 +1,96 @@
+// A box with 200,000 blobs and 10,000 clients: no interaction takes longer
+// than 100 ms to show that it was heard.
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Page } from 'playwright-core'
+import { expect, test } from 'vitest'
+import { startBox } from './box.ts'
+import { startMirror } from './mirror.ts'
+import { launch, open } from './page.ts'
+
+const blobs = Number(process.env.BLOBS ?? 200_000)
+const clients = Number(process.env.CLIENTS ?? 10_000)
+
+/** fill puts blobs where the store finds them at its start. */
+function fill(data: string) {
+  for (let i = 0; i < 256; i++) mkdirSync(join(data, 'blobs', i.toString(16).padStart(2, '0')), { recursive: true })
+  for (let i = 0; i < blobs; i++) {
+    const body = `blob ${i}`
+    const d = createHash('sha256').update(body).digest('hex')
+    writeFileSync(join(data, 'blobs', d.slice(0, 2), d), body, { mode: 0o444 })
+  }
+}
+
+/** slowest is the longest that the page took from an input to the next paint. */
+async function slowest(page: Page): Promise<number> {
+  await page.waitForTimeout(1000)
+  return page.evaluate(() => {
+    const w = window as unknown as { slowest: number }
+    const s = w.slowest
+    w.slowest = 0
+    return s
+  })
+}
+
+test('large lists stay quick', { timeout: 900_000 }, async () => {
+  const data = mkdtempSync(join(tmpdir(), 'millpond-large-'))
+  fill(data)
+  const mirror = await startMirror()
+  const begun = Date.now()
+  const box = await startBox(mirror, {}, data)
+  console.log(`started with ${blobs} blobs in ${Date.now() - begun} ms`)
+  await box.update()
+  const addresses = Array.from({ length: clients }, (_, i) => `127.1.${i >> 8}.${i & 255 || 1}`)
+  for (let i = 0; i < clients; i += 32) {
+    await Promise.all(addresses.slice(i, i + 32).map((a) => box.fetch('dists/stable/Release', a)))
+  }
+  const browser = await launch()
+  const page = await open(browser)
+  await page.addInitScript(() => {
+    const w = window as unknown as { slowest: number }
+    w.slowest = 0
+    new PerformanceObserver((l) => {
+      for (const e of l.getEntries()) w.slowest = Math.max(w.slowest, e.duration)
+    }).observe({ type: 'event', durationThreshold: 16, buffered: true } as PerformanceObserverInit)
+  })
+  const report: Record<string, number> = {}
+  const measure = async (name: string, act: () => Promise<unknown>) => {
+    await act()
+    report[name] = await slowest(page)
+  }
+  await page.goto(box.url)
+  await page.getByText('Healthy').waitFor()
+  await measure('open clients', async () => {
+    await page.getByRole('link', { name: 'Clients' }).click()
+    await page.getByText(/1 to 50 of/).waitFor()
+  })
+  await measure('sort clients', () => page.getByRole('button', { name: 'Last seen' }).click())
+  await measure('turn the page', () => page.getByRole('button', { name: 'More' }).click())
+  await measure('search clients', () => page.getByRole('searchbox').pressSequentially('127.1.3', { delay: 60 }))
+  await measure('open slice', () => page.getByRole('link', { name: 'Slice' }).click())
+  const surveying = Date.now()
+  await page.getByText(/^Counted (?!never)/).waitFor({ timeout: 120_000 })
+  report['survey'] = Date.now() - surveying
+  await measure('find a file', async () => {
+    await page.getByRole('searchbox').pressSequentially('abcdef', { delay: 60 })
+    await page.getByText(/found$|holds no file/).first().waitFor({ timeout: 120_000 })
+  })
+  await measure('choose a period', async () => {
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await page.getByRole('radio', { name: /30 days/ }).check()
+  })
+  const answers: Record<string, number> = {}
+  for (const path of ['clients?sort=last&offset=5000', 'suites', 'slice', 'blobs?q=abcdef', 'series?step=day']) {
+    const t = performance.now()
+    await (await fetch(`${box.url}/api/v1/${path}`)).text()
+    answers[path] = Math.round(performance.now() - t)
+  }
+  console.log('ms to paint:', report, 'ms to answer:', answers)
+  await browser.close()
+  await box.remove()
+  await mirror.close()
+  const { survey: _, ...interactions } = report
+  for (const [name, ms] of Object.entries(interactions)) expect(ms, name).toBeLessThan(100)
+})

@@ -1,0 +1,127 @@
+import { useEffect, useRef } from 'preact/hooks'
+import { useLive, type Live } from './live.ts'
+import { useView, views, type View } from './route.ts'
+import { choose, useTheme, type Theme } from './theme.ts'
+import { Clients } from './views/clients.tsx'
+import { Events } from './views/events.tsx'
+import { Overview } from './views/overview.tsx'
+import { Settings } from './views/settings.tsx'
+import { Setup } from './views/setup.tsx'
+import { SliceView } from './views/slice.tsx'
+import { SwarmView } from './views/swarm.tsx'
+import { Transfers } from './views/transfers.tsx'
+
+export function App() {
+  const live = useLive()
+  const view = useView()
+  const main = useRef<HTMLElement>(null)
+  const name = views.find((v) => v.id === view)!.name
+  const before = useRef(view)
+  useEffect(() => {
+    // The beginning is what auto-apt-proxy looks for; people read the rest.
+    document.title = `${name} · millpond`
+    if (before.current === view) return
+    before.current = view
+    scrollTo(0, 0)
+    main.current?.focus({ preventScroll: true })
+  }, [view, name])
+  return (
+    <>
+      <a class="skip" href="#main" onClick={(e) => (e.preventDefault(), main.current?.focus())}>
+        To the content
+      </a>
+      <Header view={view} live={live} />
+      <main id="main" ref={main} tabIndex={-1} class={view === '' ? 'overview' : 'view'}>
+        <Content view={view} live={live} />
+      </main>
+      <Footer live={live} />
+    </>
+  )
+}
+
+function Content({ view, live }: { view: View; live: Live }) {
+  switch (view) {
+    case '':
+      return <Overview live={live} />
+    case 'slice':
+      return <SliceView live={live} />
+    case 'clients':
+      return <Clients />
+    case 'swarm':
+      return <SwarmView />
+    case 'transfers':
+      return <Transfers live={live} />
+    case 'events':
+      return <Events live={live} />
+    case 'settings':
+      return <Settings />
+    case 'setup':
+      return <Setup />
+  }
+}
+
+function Header({ view, live }: { view: View; live: Live }) {
+  const current = useRef<HTMLAnchorElement>(null)
+  useEffect(() => current.current?.scrollIntoView({ block: 'nearest', inline: 'center' }), [view])
+  const transfers = live.tick?.transfers.length ?? 0
+  return (
+    <header class="top">
+      <a class="brand" href="#/">
+        <img src="/icon.svg" width="26" height="26" alt="" />
+        millpond
+      </a>
+      <nav aria-label="Views">
+        <ul>
+          {views.map((v) => (
+            <li key={v.id}>
+              <a
+                href={'#/' + v.id}
+                ref={v.id === view ? current : null}
+                aria-current={v.id === view ? 'page' : undefined}
+              >
+                {v.name}
+                {v.id === 'transfers' && transfers > 0 && <span class="badge">{transfers}</span>}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <ThemeSwitch />
+    </header>
+  )
+}
+
+const themes: { id: Theme; name: string; sign: string }[] = [
+  { id: 'system', name: 'as the system', sign: '◐' },
+  { id: 'light', name: 'light', sign: '○' },
+  { id: 'dark', name: 'dark', sign: '●' },
+]
+
+function ThemeSwitch() {
+  const theme = useTheme()
+  const i = themes.findIndex((t) => t.id === theme)
+  const next = themes[(i + 1) % themes.length]!
+  return (
+    <button
+      type="button"
+      class="theme"
+      onClick={() => choose(next.id)}
+      title={`Colours: ${themes[i]!.name}. Change to ${next.name}.`}
+      aria-label={`Colours: ${themes[i]!.name}. Change to ${next.name}.`}
+    >
+      <span aria-hidden="true">{themes[i]!.sign}</span>
+    </button>
+  )
+}
+
+function Footer({ live }: { live: Live }) {
+  return (
+    <footer>
+      <span>millpond {live.tick?.summary.version}</span>
+      <span>1 GB is 10⁹ bytes here and everywhere in this box, as for apt and disk makers.</span>
+      <span>
+        <a href="/api/v1/openapi.json">API</a> · <a href="/api/v1/ledger.csv">Ledger as CSV</a> · <a href="/metrics">Metrics</a>
+      </span>
+    </footer>
+  )
+}

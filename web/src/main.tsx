@@ -1,0 +1,8 @@
+import { render } from 'preact'
+import 'uplot/dist/uPlot.min.css'
+import './style.css'
+import { App } from './app.tsx'
+import { applyTheme } from './theme.ts'
+
+applyTheme()
+render(<App />, document.getElementById('app')!)

@@ -1,0 +1,219 @@
+// Small parts that several views are made of.
+import type { ComponentChildren } from 'preact'
+import { useId, useState } from 'preact/hooks'
+import type { Origin } from './api.ts'
+import { amount, bytes, share } from './units.ts'
+
+export function Amount({ of }: { of: number }) {
+  const a = amount(of)
+  return (
+    <>
+      {a.number}
+      <span class="unit">{'\u00a0' + a.unit}</span>
+    </>
+  )
+}
+
+export function Heading({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="heading">
+      <h1>{title}</h1>
+      {children && <p>{children}</p>}
+    </div>
+  )
+}
+
+/** Empty says what there would be, and what to do next. */
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <strong>{title}</strong>
+      {children && <p>{children}</p>}
+    </div>
+  )
+}
+
+export function Trouble({ error }: { error: Error | undefined }) {
+  return (
+    <p class="trouble" role="alert" hidden={!error}>
+      {error?.message}
+    </p>
+  )
+}
+
+/** Reveal is a button that opens a note above the page. */
+export function Reveal({ label, title, children }: { label: string; title: string; children: ComponentChildren }) {
+  const id = useId()
+  return (
+    <>
+      <button type="button" class="link" popovertarget={id}>
+        {label}
+      </button>
+      <div class="note" popover="auto" id={id} role="dialog" aria-label={title}>
+        <h2>{title}</h2>
+        {children}
+        <button type="button" popovertarget={id} popovertargetaction="hide">
+          Close
+        </button>
+      </div>
+    </>
+  )
+}
+
+const names: Record<Origin, string> = { store: 'store', peer: 'peers', mirror: 'mirror' }
+
+/** Bar shows where the bytes of something came from. */
+export function OriginBar({ store, peers, mirror }: { store: number; peers: number; mirror: number }) {
+  const whole = store + peers + mirror
+  const parts: [Origin, number][] = [
+    ['store', store],
+    ['peer', peers],
+    ['mirror', mirror],
+  ]
+  const label = parts.map(([o, n]) => `${share(n, whole) || '0 %'} ${names[o]}`).join(', ')
+  let x = 0
+  return (
+    <svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label={label}>
+      <rect class="rest" width="100" height="1" />
+      {whole > 0 &&
+        parts.map(([origin, n]) => {
+          const at = x
+          x += (100 * n) / whole
+          return <rect key={origin} class={origin} x={at} width={(100 * n) / whole} height="1" />
+        })}
+    </svg>
+  )
+}
+
+/** Meter is how much there is of a whole. */
+export function Meter({ value, of, label }: { value: number; of: number; label: string }) {
+  const part = of > 0 ? Math.min(1, value / of) : 0
+  return (
+    <svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label={`${label}: ${share(value, of) || '0 %'}`}>
+      <rect class="rest" width="100" height="1" />
+      <rect class="store" width={100 * part} height="1" />
+    </svg>
+  )
+}
+
+export interface Column<T> {
+  id: string
+  name: string
+  /** number columns stand to the right. */
+  number?: boolean
+  sort?: boolean
+  cell(row: T): ComponentChildren
+}
+
+interface TableProps<T> {
+  label: string
+  columns: Column<T>[]
+  rows: T[]
+  name(row: T): string
+  sort?: string
+  onSort?(id: string): void
+}
+
+export function Table<T>({ label, columns, rows, name, sort, onSort }: TableProps<T>) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+      <table>
+        <thead>
+          <tr>
+            {columns.map((c) => (
+              <th
+                key={c.id}
+                scope="col"
+                class={c.number ? 'number' : undefined}
+                aria-sort={c.sort && sort === c.id ? (c.number ? 'descending' : 'ascending') : undefined}
+              >
+                {c.sort && onSort ? (
+                  <button type="button" onClick={() => onSort(c.id)}>
+                    {c.name}
+                  </button>
+                ) : (
+                  c.name
+                )}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={name(row)}>
+              {columns.map((c, i) =>
+                i === 0 ? (
+                  <th key={c.id} scope="row">
+                    {c.cell(row)}
+                  </th>
+                ) : (
+                  <td key={c.id} class={c.number ? 'number' : undefined} data-name={c.name}>
+                    {c.cell(row)}
+                  </td>
+                ),
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+export function Pager({ offset, limit, total, onTurn }: { offset: number; limit: number; total: number; onTurn(offset: number): void }) {
+  if (total === 0) return null
+  return (
+    <nav class="pager" aria-label="Pages">
+      <button type="button" disabled={offset === 0} onClick={() => onTurn(Math.max(0, offset - limit))}>
+        Back
+      </button>
+      <span aria-live="polite">
+        {offset + 1} to {Math.min(total, offset + limit)} of {total}
+      </span>
+      <button type="button" disabled={offset + limit >= total} onClick={() => onTurn(offset + limit)}>
+        More
+      </button>
+    </nav>
+  )
+}
+
+export function Search({ label, value, onInput }: { label: string; value: string; onInput(value: string): void }) {
+  return (
+    <label class="search">
+      <span>{label}</span>
+      <input type="search" value={value} spellcheck={false} autocomplete="off" onInput={(e) => onInput(e.currentTarget.value)} />
+    </label>
+  )
+}
+
+/** Code is text to copy. */
+export function Code({ text, label }: { text: string; label: string }) {
+  const [copied, set] = useState(false)
+  const copy = async () => {
+    // The clipboard needs a secure context, which a box on the LAN is not.
+    try {
+      await navigator.clipboard.writeText(text)
+    } catch {
+      const area = document.createElement('textarea')
+      area.value = text
+      document.body.append(area)
+      area.select()
+      document.execCommand('copy')
+      area.remove()
+    }
+    set(true)
+    setTimeout(() => set(false), 2000)
+  }
+  return (
+    <div class="code">
+      <pre tabIndex={0} role="region" aria-label={label}>
+        <code>{text}</code>
+      </pre>
+      <button type="button" onClick={copy} aria-label={'Copy: ' + label}>
+        {copied ? 'Copied' : 'Copy'}
+      </button>
+    </div>
+  )
+}
+
+export const Size = ({ of }: { of: number }) => <>{of < 0 ? 'unknown' : bytes(of)}</>

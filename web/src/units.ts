@@ -1,0 +1,94 @@
+// Numbers as people read them. Bytes are in decimal units, as apt, disks and
+// links count: 1 kB is 1000 bytes.
+
+const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB']
+const minus = '−'
+
+/** Amount is a number of bytes in two parts, to be set in two sizes. */
+export interface Amount {
+  number: string
+  unit: string
+}
+
+/** amount gives three significant digits: 999 B, 1.28 GB, 12.8 GB, 128 GB. */
+export function amount(bytes: number): Amount {
+  const sign = bytes < 0 ? minus : ''
+  let value = Math.abs(bytes)
+  let unit = 0
+  // 999.5 would be written as 1000.
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000
+    unit++
+  }
+  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2
+  return { number: sign + value.toFixed(digits), unit: units[unit]! }
+}
+
+const space = '\u00a0'
+
+export function bytes(n: number): string {
+  const a = amount(n)
+  return a.number + space + a.unit
+}
+
+/** round is bytes for a number that is round already: 5 GB, 2.5 MB. */
+export function round(n: number): string {
+  const a = amount(n)
+  return Number(a.number.replace(minus, '-')).toString().replace('-', minus) + space + a.unit
+}
+
+export function rate(perSecond: number): string {
+  return bytes(perSecond) + '/s'
+}
+
+export function count(n: number): string {
+  return Math.round(n)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, '\u202f')
+    .replace('-', minus)
+}
+
+/** share is part of whole in percent; '' where there is no whole. */
+export function share(part: number, whole: number): string {
+  if (whole <= 0) return ''
+  const percent = (100 * part) / whole
+  // Not 100 % while anything is missing, nor 0 % while there is something.
+  const shown = part < whole && percent > 99 ? Math.floor(percent) : part > 0 && percent < 1 ? Math.ceil(percent) : Math.round(percent)
+  return `${shown < 0 ? minus : ''}${Math.abs(shown)}${space}%`
+}
+
+const steps: [number, string][] = [
+  [86400, 'd'],
+  [3600, 'h'],
+  [60, 'min'],
+  [1, 's'],
+]
+
+/** span is a length of time in its largest unit. */
+export function span(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds))
+  for (const [size, unit] of steps) {
+    if (s >= size) return Math.floor(s / size) + space + unit
+  }
+  return '0' + space + 's'
+}
+
+/** ago tells how long before now a time was; '' for none. */
+export function ago(time: string | null | undefined, now: number): string {
+  if (!time || time.startsWith('0001-')) return ''
+  const seconds = (now - Date.parse(time)) / 1000
+  return seconds < 5 ? 'just now' : span(seconds) + ' ago'
+}
+
+const pad = (n: number) => String(n).padStart(2, '0')
+
+/** moment writes a time in the reader's zone: 2026-03-01 14:05. */
+export function moment(time: string | number): string {
+  const d = new Date(time)
+  return `${day(d)} ${pad(d.getHours())}:${pad(d.getMinutes())}`
+}
+
+export function day(time: string | number | Date): string {
+  const d = new Date(time)
+  return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())}`
+}

@@ -1,0 +1,66 @@
+import { useEffect } from 'preact/hooks'
+import type { BoxEvent } from '../api.ts'
+import { useAsk } from '../ask.ts'
+import { capital } from '../health.ts'
+import type { Live } from '../live.ts'
+import { Empty, Heading, Trouble } from '../parts.tsx'
+import { count, moment } from '../units.ts'
+
+export function Events({ live }: { live: Live }) {
+  const ask = useAsk<{ events: BoxEvent[] }>('events?limit=200')
+  const last = live.tick?.last_event
+  useEffect(() => ask.again(), [last])
+  const faults = live.tick?.faults ?? []
+  const events = ask.data?.events
+  return (
+    <>
+      <Heading title="Events">
+        What went wrong or was refused since the box started, the latest first, with the setting that would change it.
+      </Heading>
+      <Trouble error={ask.error} />
+      {faults.length > 0 && (
+        <section aria-labelledby="faults">
+          <h2 id="faults">Right now</h2>
+          <ul class="rows">
+            {faults.map((f) => (
+              <li key={f.what} class={f.fatal ? 'error' : 'warn'}>
+                <div class="head">
+                  <b>{capital(f.what)}</b>
+                </div>
+                <p>{f.why}</p>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      {events?.length === 0 && <Empty title="Nothing went wrong.">Errors and refused requests will stand here. There is nothing to do.</Empty>}
+      <ul class="rows">
+        {events?.map((e) => (
+          <li key={e.id} class={e.level}>
+            <Row event={e} />
+          </li>
+        ))}
+      </ul>
+    </>
+  )
+}
+
+function Row({ event: e }: { event: BoxEvent }) {
+  return (
+    <>
+      <div class="head">
+        <b>{capital(e.cause || e.message)}</b>
+        <span class="detail">
+          {e.times > 1 && `${count(e.times)} times, last `}
+          <time dateTime={e.time}>{moment(e.time)}</time>
+        </span>
+      </div>
+      {e.setting && (
+        <p>
+          <code>{e.setting}</code> would change this.
+        </p>
+      )}
+      <p class="detail">{[e.cause && e.message, e.client && `client ${e.client}`, e.url].filter(Boolean).join(' · ')}</p>
+    </>
+  )
+}

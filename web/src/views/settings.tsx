@@ -1,0 +1,80 @@
+import { useState } from 'preact/hooks'
+import { admin, type Setting, type Settings as Answer } from '../api.ts'
+import { useAsk } from '../ask.ts'
+import { Heading, Table, Trouble, type Column } from '../parts.tsx'
+
+export function Settings() {
+  const ask = useAsk<Answer>('settings')
+  return (
+    <>
+      <Heading title="Settings">
+        What this box runs with. All of it comes from environment variables; change one where the box is started and restart it.
+      </Heading>
+      <Trouble error={ask.error} />
+      {ask.data && <Table label="Settings" columns={columns} rows={ask.data.settings} name={(s) => s.name} />}
+      {ask.data && <Token on={ask.data.admin} />}
+    </>
+  )
+}
+
+const columns: Column<Setting>[] = [
+  {
+    id: 'name',
+    name: 'Variable',
+    cell: (s) => (
+      <>
+        <code>{s.name}</code>
+        <small>{s.help}</small>
+      </>
+    ),
+  },
+  {
+    id: 'value',
+    name: 'Value',
+    cell: (s) => (
+      <>
+        {s.value ? <code class="wrap">{s.value}</code> : <span class="quiet">not set</span>}
+        <small>{s.set ? (s.default ? `set here; ${s.default} by default` : 'set here') : 'default'}</small>
+      </>
+    ),
+  },
+  { id: 'takes', name: 'Takes', cell: (s) => <span class="quiet">{s.takes}</span> },
+]
+
+function Token({ on }: { on: boolean }) {
+  const [known, set] = useState(admin.known)
+  if (!on) {
+    return (
+      <section class="way" aria-labelledby="admin">
+        <h2 id="admin">Admin actions are off</h2>
+        <p>
+          Pinning, evicting, verifying and banning need a token. Start the box with <code>MILLPOND_ADMIN_TOKEN</code> set to a long
+          random word to have them.
+        </p>
+      </section>
+    )
+  }
+  const submit = (e: Event) => {
+    e.preventDefault()
+    const field = new FormData(e.currentTarget as HTMLFormElement).get('token')
+    admin.use(String(field ?? ''))
+    set(admin.known)
+  }
+  return (
+    <section class="way" aria-labelledby="admin">
+      <h2 id="admin">Admin actions</h2>
+      <p>
+        {known
+          ? 'This page has a token, until it is closed or loaded anew. Actions stand beside what they act on.'
+          : 'Give the admin token to pin, evict and verify files and to ban peers. It stays in this page and is forgotten when it is closed.'}
+      </p>
+      <form class="tools" onSubmit={submit}>
+        <label class="search">
+          <span>Admin token</span>
+          <input type="password" name="token" autocomplete="off" />
+        </label>
+        <button type="submit">Use it</button>
+      </form>
+    </section>
+  )
+}

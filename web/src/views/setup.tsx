@@ -1,0 +1,89 @@
+import type { Settings } from '../api.ts'
+import { useAsk } from '../ask.ts'
+import { Code, Heading } from '../parts.tsx'
+
+/** box is how clients reach the box: as its reader does, at their port. */
+function box(port: string | undefined): string {
+  const name = location.hostname.includes(':') ? `[${location.hostname.replace(/^\[|\]$/g, '')}]` : location.hostname
+  return `${name}:${port || location.port || '80'}`
+}
+
+interface Way {
+  title: string
+  text: string
+  code: string
+}
+
+export function ways(at: string): Way[] {
+  const [host, port] = [at.replace(/:\d+$/, ''), at.replace(/^.*:/, '')]
+  return [
+    {
+      title: 'Without curl',
+      text: 'wget does as well, and so does apt itself.',
+      code: `wget -qO- http://${at}/setup.sh | sudo sh\n/usr/lib/apt/apt-helper download-file http://${at}/setup.sh /tmp/setup.sh && sudo sh /tmp/setup.sh`,
+    },
+    {
+      title: 'A server that never leaves this network',
+      text: 'One line, without a probe: if the box is down, apt waits for it.',
+      code: `echo 'Acquire::http::Proxy "http://${at}";' | sudo tee /etc/apt/apt.conf.d/01millpond`,
+    },
+    {
+      title: 'sources.list',
+      text: 'Put the box in front of the archive’s name. This is also how https archives are cached: the box speaks TLS to the archive.',
+      code: `deb http://${at}/deb.example.org/debian trixie main\ndeb http://${at}/https/download.example.com/linux/debian trixie stable`,
+    },
+    {
+      title: 'Dockerfile',
+      text: 'For this step alone; nothing of it stays in the image.',
+      code: `RUN echo 'Acquire::http::Proxy "http://${at}";' > /etc/apt/apt.conf.d/01millpond && \\\n    apt-get update && apt-get install -y --no-install-recommends ca-certificates && \\\n    rm /etc/apt/apt.conf.d/01millpond`,
+    },
+    {
+      title: 'cloud-init',
+      text: '',
+      code: `#cloud-config\napt:\n  http_proxy: http://${at}`,
+    },
+    {
+      title: 'Ansible',
+      text: '',
+      code: `- name: Take packages by way of the box\n  ansible.builtin.copy:\n    dest: /etc/apt/apt.conf.d/01millpond\n    content: |\n      Acquire::http::Proxy "http://${at}";\n    mode: "0644"`,
+    },
+    {
+      title: 'debootstrap and mmdebstrap',
+      text: '',
+      code: `debootstrap trixie /target http://${at}/deb.example.org/debian\nmmdebstrap --aptopt='Acquire::http::Proxy "http://${at}"' trixie trixie.tar`,
+    },
+    {
+      title: 'Without touching clients',
+      text: 'Clients with auto-apt-proxy find the box by a DNS record in their own domain, or if it is their gateway or is called apt-proxy.',
+      code: `_apt_proxy._tcp IN SRV 0 0 ${port} ${host}.`,
+    },
+  ]
+}
+
+export function Setup() {
+  const ask = useAsk<Settings>('settings')
+  const at = box(ask.data?.client_port)
+  return (
+    <>
+      <Heading title="Set up a client">
+        One line on each machine. apt asks a probe before each run: away from this network, or with the box down, it goes to the
+        mirrors directly.
+      </Heading>
+      <section class="way" aria-label="In one line">
+        <Code label="Set up" text={`curl -fsS http://${at}/setup.sh | sudo sh`} />
+        <p>
+          It writes two small files and can be run again at any time. <a href="/setup.sh">Read the script</a> first if you like. To
+          undo it:
+        </p>
+        <Code label="Undo" text={`curl -fsS http://${at}/setup.sh | sudo sh -s -- --remove`} />
+      </section>
+      {ways(at).map((w) => (
+        <section class="way" key={w.title} aria-label={w.title}>
+          <h2>{w.title}</h2>
+          {w.text && <p>{w.text}</p>}
+          <Code label={w.title} text={w.code} />
+        </section>
+      ))}
+    </>
+  )
+}

@@ -1,0 +1,66 @@
+import type { Page, Suite } from '../api.ts'
+import { useAsk, useNow } from '../ask.ts'
+import { Trouble } from '../parts.tsx'
+import { ago, moment } from '../units.ts'
+
+const words: Record<Suite['state'], string> = {
+  fresh: 'fresh',
+  stale: 'stale',
+  expired: 'expired',
+  unchecked: 'not checked',
+}
+
+/** shown is how many suites the first screen has room for. */
+const shown = 8
+
+export function SuiteList() {
+  const ask = useAsk<Page<Suite>>('suites?limit=' + shown, 15)
+  const now = useNow(5)
+  const page = ask.data
+  return (
+    <section class="suites" aria-labelledby="suites-title">
+      <h2 id="suites-title" class="label">
+        Suites
+      </h2>
+      <Trouble error={page ? undefined : ask.error} />
+      {page?.total === 0 && (
+        <p class="quiet">
+          None yet. A suite appears here when a client has run <code>apt-get update</code> through this box.{' '}
+          <a href="#/setup">Set up a client</a>
+        </p>
+      )}
+      <ul>
+        {page?.items.map((s) => (
+          <li key={s.url} class={s.state}>
+            <SuiteRow suite={s} now={now} />
+          </li>
+        ))}
+      </ul>
+      {page && page.total > page.items.length && (
+        <p>
+          <a href="#/slice">All {page.total} suites</a>
+        </p>
+      )}
+    </section>
+  )
+}
+
+function SuiteRow({ suite: s, now }: { suite: Suite; now: number }) {
+  return (
+    <>
+      <div class="title">
+        <b>{s.name}</b>
+        <span class="badge" title={s.reason}>
+          <i aria-hidden="true" />
+          {words[s.state]}
+        </span>
+      </div>
+      <div class="detail">
+        <span class="host">{s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}</span>
+        <span>{s.checked ? 'checked ' + ago(s.checked, now) : 'from ' + moment(s.date)}</span>
+      </div>
+      {(s.state === 'stale' || s.state === 'expired') && <div class="detail reason">{s.reason}</div>}
+      {!s.signed && <div class="detail reason">Not signed: {s.unsigned_why}</div>}
+    </>
+  )
+}
