@@ -49,6 +49,7 @@ type flight struct {
 	log      *slog.Logger
 	download func(ctx context.Context) error
 	stop     context.CancelFunc
+	begun    time.Time
 
 	announced atomic.Bool // to the peers
 
@@ -77,7 +78,7 @@ type flight struct {
 // newFlight returns a flight that has not begun.
 func (f *Fetcher) newFlight(key flightKey, e catalog.Entry) *flight {
 	return &flight{
-		f: f, key: key, entry: e, size: e.Size,
+		f: f, key: key, entry: e, size: e.Size, begun: time.Now(),
 		log:     f.Log.With("url", e.Location.String()),
 		changed: make(chan struct{}), bodies: make(map[*body]struct{}),
 	}

@@ -216,11 +216,12 @@ func (f *Fetcher) revalidate(ctx context.Context, e catalog.Entry, c *check) (st
 	case away(err) && !s.form(e.Location.Name()).Digest.IsZero():
 		f.Log.Warn("a suite could not be checked, serving the last good one",
 			"suite", e.Suite.String(), "err", err)
-		return err.Error(), nil
+		stale = err.Error()
+		s.form(e.Location.Name()).Unchecked = stale
 	default:
 		return "", err
 	}
-	return "", remember(f, suiteKey(e.Suite), s)
+	return stale, remember(f, suiteKey(e.Suite), s)
 }
 
 // refreshInRelease brings s.InRelease up to date.
@@ -292,7 +293,7 @@ func (f *Fetcher) pull(ctx context.Context, l catalog.Location, v version) ([]by
 	defer resp.Body.Close()
 	now := time.Now()
 	if resp.Status == 304 {
-		v.Checked = now
+		v.Checked, v.Unchecked = now, ""
 		return nil, v, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxHead+1))
@@ -304,7 +305,7 @@ func (f *Fetcher) pull(ctx context.Context, l catalog.Location, v version) ([]by
 	}
 	d := digest.Of(body)
 	if d == v.Digest { // a mirror without validators sends it all each time
-		v.Checked = now
+		v.Checked, v.Unchecked = now, ""
 		return nil, v, nil
 	}
 	return body, version{

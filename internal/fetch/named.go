@@ -23,6 +23,7 @@ type version struct {
 	LastModified time.Time // zero if the mirror told none
 	Seen         time.Time // when these bytes were first seen
 	Checked      time.Time // when the mirror last said that they are current
+	Unchecked    string    // why it could not be asked since; of a head
 	Missing      int       // the mirror's 404, 403 or 410 instead, when not 0
 }
 

@@ -1,0 +1,69 @@
+package fetch
+
+import (
+	"slices"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/ledger"
+)
+
+// Transfer is a download under way, for people to look at.
+type Transfer struct {
+	Digest   digest.Digest // zero of a file without one
+	Location catalog.Location
+	Size     int64 // in bytes; -1 if not known yet
+	Started  time.Time
+	Clients  int // that wait for it now
+	Parts    []Part
+}
+
+// Part is bytes that are there, and where they came from.
+type Part struct {
+	Off, End int64
+	Origin   ledger.Origin
+}
+
+// Transfers lists the downloads under way, the oldest first.
+func (f *Fetcher) Transfers() []Transfer {
+	f.mu.Lock()
+	flights := make([]*flight, 0, len(f.flights))
+	for _, fl := range f.flights {
+		flights = append(flights, fl)
+	}
+	f.mu.Unlock()
+	all := make([]Transfer, len(flights))
+	for i, fl := range flights {
+		all[i] = fl.transfer()
+	}
+	slices.SortFunc(all, func(a, b Transfer) int { return a.Started.Compare(b.Started) })
+	return all
+}
+
+func (fl *flight) transfer() Transfer {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	t := Transfer{Digest: fl.key.digest, Location: fl.entry.Location, Size: fl.size, Started: fl.begun, Clients: fl.readers}
+	for _, s := range fl.spans {
+		t.Parts = append(t.Parts, Part{s.off, s.end, s.origin})
+	}
+	return t
+}
+
+// Checked tells when the suite in dir was last confirmed with the mirror, zero
+// if it never was, and why it could not be since, "" if it could.
+func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {
+	s, err := recall[suite](f, suiteKey(dir))
+	if err != nil {
+		return time.Time{}, err.Error()
+	}
+	v := s.InRelease
+	if s.Release.Checked.After(v.Checked) {
+		v = s.Release
+	}
+	if v.Digest.IsZero() {
+		return time.Time{}, ""
+	}
+	return v.Checked, v.Unchecked
+}
