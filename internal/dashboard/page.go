@@ -2,77 +2,100 @@ package dashboard
 
 import (
 	"bytes"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
+	"compress/gzip"
 	"fmt"
-	"html/template"
-	"net"
+	"io/fs"
+	"mime"
 	"net/http"
+	"path"
+	"strconv"
 	"strings"
+
+	"millpond/web"
 )
 
-//go:embed page.html
-var pageSource string
+// pagePolicy lets the page have the box's own files and requests, and nothing
+// else: no inline script or style, no other host, no frame around it.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"bytes": formatBytes}).Parse(pageSource))
+// asset is a file of the page.
+type asset struct {
+	kind    string // media type
+	plain   []byte
+	gzipped []byte // nil if that is no shorter
+	lasting bool   // its name has a hash of its content in it
+}
 
-// pagePolicy lets the page have its one style element, named by its hash, and
-// nothing else: no script, no request, no frame around it.
-var pagePolicy = func() string {
-	_, after, _ := strings.Cut(pageSource, "<style>")
-	style, _, _ := strings.Cut(after, "</style>")
-	sum := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-}()
-
-// page is the plain front page. It is rendered before a header goes out, so
-// that a fault is a clean 500.
-func (d *Dashboard) page(w http.ResponseWriter, r *http.Request) {
-	var b bytes.Buffer
-	err := pageTemplate.Execute(&b, struct {
-		Summary
-		Box    string
-		Faults []Fault
-	}{d.snapshot(), d.box(r), d.Ready()})
+// loadAssets reads the page's files, by their path in a URL. They are
+// some 100 kB, compressed once, here.
+func loadAssets(files fs.FS) (map[string]asset, error) {
+	all := make(map[string]asset)
+	err := fs.WalkDir(files, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		a := asset{kind: mime.TypeByExtension(path.Ext(name)), lasting: strings.HasPrefix(name, "assets/")}
+		if a.plain, err = fs.ReadFile(files, name); err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+		if err != nil {
+			return err
+		}
+		if _, err := z.Write(a.plain); err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		if b.Len() < len(a.plain) {
+			a.gzipped = b.Bytes()
+		}
+		all["/"+name] = a
+		return nil
+	})
 	if err != nil {
-		d.Log.Error("the page could not be rendered", "err", err)
-		http.Error(w, "internal error", http.StatusInternalServerError)
+		return nil, fmt.Errorf("loading the page: %w", err)
+	}
+	all["/"] = all["/index.html"]
+	return all, nil
+}
+
+// assets are part of the program: a fault in them is one of the build.
+func mustLoadAssets() map[string]asset {
+	all, err := loadAssets(web.Files())
+	if err != nil {
+		panic(err)
+	}
+	return all
+}
+
+// file serves one of the page's files.
+func (d *Dashboard) file(w http.ResponseWriter, r *http.Request) {
+	a, ok := d.assets[r.URL.Path]
+	if !ok {
+		notFound(w, r)
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Type", a.kind)
 	h.Set("Content-Security-Policy", pagePolicy)
-	h.Set("Cache-Control", "no-store")
-	w.Write(b.Bytes()) // a client that left is nobody's error
-}
-
-// box is where apt reaches the box: the name by which its reader does.
-func (d *Dashboard) box(r *http.Request) string {
-	if d.ClientPort == "" {
-		return r.Host
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Cache-Control", "no-cache")
+	if a.lasting {
+		h.Set("Cache-Control", "max-age=31536000, immutable")
 	}
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil { // without a port
-		host = strings.Trim(r.Host, "[]")
+	body := a.plain
+	// auto-apt-proxy looks for words in what apt-helper wrote to a file, and
+	// that asks for no coding.
+	if a.gzipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		body = a.gzipped
+		h.Set("Content-Encoding", "gzip")
 	}
-	return net.JoinHostPort(host, d.ClientPort)
-}
-
-// formatBytes writes n in decimal units, as disks, links and apt itself count.
-func formatBytes(n int64) string {
-	sign, v := "", float64(n)
-	if v < 0 {
-		sign, v = "−", -v
-	}
-	if v < 1000 {
-		return fmt.Sprintf("%s%.0f B", sign, v)
-	}
-	unit := 0
-	for v >= 999.95 && unit < 6 {
-		v /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%s%.1f %cB", sign, v, " kMGTPE"[unit])
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body) // a client that left is nobody's error
 }

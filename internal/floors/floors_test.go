@@ -137,7 +137,8 @@ func TestImportsGoDown(t *testing.T) {
 // A guest is a library that one package alone deals with.
 func TestGuests(t *testing.T) {
 	hosts := map[string][]string{
-		"github.com/libp2p/":            {"internal/swarm"},
+		"github.com/libp2p/go-":         {"internal/swarm"},
+		"github.com/libp2p/zeroconf":    {"appliance"}, // mDNS for apt clients
 		"github.com/dgraph-io/badger/":  {"internal/kv"},
 		"github.com/ProtonMail/":        {"internal/keyring", "internal/aptest"},
 		"github.com/caarlos0/env/":      {"appliance"},

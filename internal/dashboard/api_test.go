@@ -1,0 +1,441 @@
+package dashboard
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"millpond/internal/catalog"
+	"millpond/internal/ledger"
+)
+
+func decode[T any](t *testing.T, b []byte) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(b, &v); err != nil {
+		t.Fatalf("%v in %s", err, b)
+	}
+	return v
+}
+
+// check holds a decoded answer to a schema of the document.
+func check(doc map[string]any, s map[string]any, v any) error {
+	if ref, ok := s["$ref"].(string); ok {
+		name := strings.TrimPrefix(ref, "#/components/schemas/")
+		return check(doc, doc["components"].(map[string]any)["schemas"].(map[string]any)[name].(map[string]any), v)
+	}
+	if either, ok := s["oneOf"].([]any); ok {
+		for _, one := range either {
+			if check(doc, one.(map[string]any), v) == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("%v is none of %v", v, either)
+	}
+	got := map[string]bool{}
+	switch v := v.(type) {
+	case nil:
+		got["null"] = true
+	case string:
+		got["string"] = true
+	case bool:
+		got["boolean"] = true
+	case float64:
+		got["number"], got["integer"] = true, v == float64(int64(v))
+	case []any:
+		got["array"] = true
+		for _, item := range v {
+			if err := check(doc, s["items"].(map[string]any), item); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		got["object"] = true
+		properties, _ := s["properties"].(map[string]any)
+		for name, value := range v {
+			p, ok := properties[name].(map[string]any)
+			if !ok && s["additionalProperties"] == false {
+				return fmt.Errorf("%s is not described", name)
+			} else if ok {
+				if err := check(doc, p, value); err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+			}
+		}
+		required, _ := s["required"].([]any)
+		for _, name := range required {
+			if _, ok := v[name.(string)]; !ok {
+				return fmt.Errorf("%s is missing", name)
+			}
+		}
+	}
+	if want := s["type"].(string); !got[want] {
+		return fmt.Errorf("%v is no %s", v, want)
+	}
+	return nil
+}
+
+// The document names what the router serves, no more and no less, and every
+// answer is as it says.
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	doc := get[map[string]any](t, r, "/api/v1/openapi.json")
+	var described, served []string
+	for path, item := range doc["paths"].(map[string]any) {
+		for method := range item.(map[string]any) {
+			described = append(described, strings.ToUpper(method)+" "+path)
+		}
+	}
+	err := chi.Walk(r.Handler().(chi.Router), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if strings.HasPrefix(route, "/api/") {
+			served = append(served, method+" "+route)
+		}
+		return nil
+	})
+	slices.Sort(described)
+	slices.Sort(served)
+	if err != nil || !slices.Equal(described, served) {
+		t.Errorf("described: %v\nserved:    %v, %v", described, served, err)
+	}
+	checked := 0
+	for path, item := range doc["paths"].(map[string]any) {
+		op, ok := item.(map[string]any)["get"].(map[string]any)
+		if !ok {
+			continue
+		}
+		content := op["responses"].(map[string]any)["200"].(map[string]any)["content"].(map[string]any)
+		body, ok := content["application/json"].(map[string]any)
+		if !ok {
+			continue
+		}
+		checked++
+		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, path+"?step=day")); err != nil {
+			t.Errorf("GET %s: %v", path, err)
+		}
+	}
+	if checked < 12 {
+		t.Errorf("only %d answers were checked", checked)
+	}
+	tick := doc["components"].(map[string]any)["schemas"].(map[string]any)["Tick"].(map[string]any)
+	b, err := json.Marshal(r.tick())
+	if err == nil {
+		err = check(doc, tick, decode[any](t, b))
+	}
+	if err != nil {
+		t.Errorf("a tick: %v", err)
+	}
+}
+
+func TestFigures(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	want := Counts{Requests: 2, SavedBytes: 600, ClientBytes: 1000, FromStore: 700, FromMirror: 300, MirrorBytes: 400}
+	if got := get[Periods](t, r, "/api/v1/periods"); got.Week != want || got.Month != want || got.Ever != want {
+		t.Errorf("periods: %+v", got)
+	}
+	for _, step := range []string{"minute", "hour", "day"} {
+		got := get[Series](t, r, "/api/v1/series?step="+step)
+		if len(got.Points) != 1 || got.Points[0].Counts != want || got.Step != step {
+			t.Errorf("series by %s: %+v", step, got)
+		}
+	}
+	clients := get[Page[Account]](t, r, "/api/v1/clients?sort=name&limit=1&offset=1")
+	if clients.Total != 2 || len(clients.Items) != 1 || clients.Items[0].Name != "10.1.2.4" {
+		t.Errorf("second client: %+v", clients)
+	}
+	if got := get[Page[Account]](t, r, "/api/v1/clients?q=2.3"); got.Total != 1 || got.Items[0].SavedBytes != 1000 {
+		t.Errorf("found client: %+v", got)
+	}
+	if got := get[Page[Account]](t, r, "/api/v1/hosts"); got.Total != 1 || got.Items[0].MirrorBytes != 400 {
+		t.Errorf("hosts: %+v", got)
+	}
+	csv := r.do(t, http.MethodGet, "/api/v1/ledger.csv", "", "").Body.String()
+	lines := strings.Split(strings.TrimSpace(csv), "\n")
+	if len(lines) != 2 || !strings.HasSuffix(lines[1], ",2,600,1000,700,0,300,400,0,0,0") || strings.Count(lines[0], ",") != strings.Count(lines[1], ",") {
+		t.Errorf("CSV:\n%s", csv)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for _, path := range []string{
+		"series", "series?step=year", "series?step=day&from=yesterday", "series?step=minute&from=2020-01-01T00:00:00Z",
+		"clients?limit=0", "clients?limit=201", "clients?offset=-1", "clients?sort=colour", "suites?limit=x", "events?limit=1000",
+		"periods?day=2020-01-01T00:00:00Z", "blobs?after=xyz",
+	} {
+		if w := r.do(t, http.MethodGet, "/api/v1/"+path, "", ""); w.Code != http.StatusBadRequest || w.Body.Len() < 10 {
+			t.Errorf("%s: %d: %s", path, w.Code, w.Body)
+		}
+	}
+	if got := get[Page[Account]](t, r, "/api/v1/clients?offset=1000000"); got.Total != 2 || len(got.Items) != 0 {
+		t.Errorf("past the end: %+v", got)
+	}
+}
+
+func TestBlobs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	got := get[Found](t, r, "/api/v1/blobs?q=BASH")
+	if len(got.Items) != 1 || got.Items[0].Digest != r.deb.String() || !got.Items[0].Signed || got.Next != "" || got.Scanned != 2 {
+		t.Errorf("by name: %+v", got)
+	}
+	if got := get[Found](t, r, "/api/v1/blobs?q="+r.loose.String()[:12]); len(got.Items) != 1 || got.Items[0].URL != "" {
+		t.Errorf("by digest: %+v", got)
+	}
+	first := get[Found](t, r, "/api/v1/blobs?limit=1")
+	second := get[Found](t, r, "/api/v1/blobs?limit=1&after="+first.Next)
+	third := get[Found](t, r, "/api/v1/blobs?limit=1&after="+second.Next)
+	if len(first.Items) != 1 || len(second.Items) != 1 || first.Items[0].Digest >= second.Items[0].Digest || len(third.Items) != 0 || third.Next != "" {
+		t.Errorf("page by page: %+v, %+v, %+v", first, second, third)
+	}
+}
+
+func TestSlice(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	if got := get[Slice](t, r, "/api/v1/slice"); !got.Running || got.Holdings == nil {
+		t.Errorf("at first: %+v", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	for get[Slice](t, r, "/api/v1/slice").Running {
+		time.Sleep(time.Millisecond) // polling another goroutine over its own face
+	}
+	got := get[Slice](t, r, "/api/v1/slice")
+	want := group{"deb.example.org/debian", "", "main", "amd64"}
+	if len(got.Holdings) != 2 || got.Holdings[0].group != (group{}) || got.Holdings[1].group != want || got.Holdings[1].Files != 1 || got.Holdings[1].Bytes != 9 {
+		t.Errorf("counted: %+v", got)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGroupOf(t *testing.T) {
+	t.Parallel()
+	at := func(path string) catalog.Location {
+		return catalog.Location{Scheme: "http", Host: "h.example", Path: path}
+	}
+	tests := []struct {
+		file, suite string
+		want        group
+	}{
+		{"/debian/pool/main/b/bash/bash_5_arm64.deb", "", group{"h.example/debian", "", "main", "arm64"}},
+		{"/debian/pool/non-free/x/x_1.dsc", "", group{"h.example/debian", "", "non-free", "source"}},
+		{"/flat/x_1_all.deb", "", group{"h.example/flat", "", "", "all"}},
+		{"/x_1_all.udeb", "", group{"h.example", "", "", "all"}},
+		{"/debian/dists/sid/main/binary-amd64/Packages.xz", "/debian/dists/sid", group{"h.example/debian", "sid", "main", "index"}},
+		{"/flat/Packages", "/flat", group{"h.example/flat", "flat", "", "index"}},
+		{"/s/dists/bookworm-security/updates/main/i18n/Translation-en.xz", "/s/dists/bookworm-security/updates",
+			group{"h.example/s", "bookworm-security/updates", "main", "index"}},
+	}
+	for _, tt := range tests {
+		e := catalog.Entry{Location: at(tt.file)}
+		if tt.suite != "" {
+			e.Suite = at(tt.suite)
+		}
+		if got := groupOf(e); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.file, got, tt.want)
+		}
+	}
+}
+
+func TestSuiteState(t *testing.T) {
+	t.Parallel()
+	now := since.Add(24 * time.Hour)
+	tests := []struct {
+		name    string
+		until   time.Time
+		checked time.Time
+		stale   string
+		want    string
+	}{
+		{"confirmed", time.Time{}, since, "", "fresh"},
+		{"never asked for", time.Time{}, time.Time{}, "", "unchecked"},
+		{"mirror away", now.Add(time.Hour), since, "no answer", "stale"},
+		{"too old for apt", now.Add(-time.Hour), since, "no answer", "expired"},
+	}
+	for _, tt := range tests {
+		got := suiteOf(catalog.SuiteInfo{Current: catalog.Generation{ValidUntil: tt.until}}, tt.checked, tt.stale, now)
+		if got.State != tt.want || got.Reason == "" || (got.Checked == nil) != tt.checked.IsZero() {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+	}
+}
+
+func TestStream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = r.Server()
+	s.Start()
+	defer s.Close()
+	open := func() *http.Response {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/api/v1/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "text/event-stream")
+		resp, err := s.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	resp := open()
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for _, want := range []string{"event: tick", "data: {", ""} {
+		if !lines.Scan() || !strings.HasPrefix(lines.Text(), want) {
+			t.Fatalf("line %q, want %q", lines.Text(), want)
+		}
+	}
+	r.ledger.Taken("deb.example.org", 1000)
+	for range 2 { // the name, the data
+		if !lines.Scan() {
+			t.Fatal(lines.Err())
+		}
+	}
+	tick := decode[Tick](t, []byte(strings.TrimPrefix(lines.Text(), "data: ")))
+	if tick.Summary.MirrorBytes != 1400 || tick.Status != "degraded" || len(tick.Faults) != 1 || len(tick.Transfers) != 1 {
+		t.Errorf("second tick: %+v", tick)
+	}
+	// A server that stops need not wait for pages that are open.
+	if err := s.Config.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for lines.Scan() {
+	}
+	if err := lines.Err(); err != nil {
+		t.Errorf("the stream did not end well: %v", err)
+	}
+}
+
+func TestTooManyStreams(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := New(options())
+		ctx, cancel := context.WithCancel(t.Context())
+		ask := func() *httptest.ResponseRecorder {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/events", nil)
+			r.Header.Set("Accept", "text/event-stream")
+			w := httptest.NewRecorder()
+			d.Handler().ServeHTTP(w, r)
+			return w
+		}
+		for range maxStreams {
+			go ask()
+		}
+		synctest.Wait()
+		if w := ask(); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("one too many: %d", w.Code)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	var e Events
+	var passed strings.Builder
+	log := slog.New(e.Handler(slog.NewTextHandler(&passed, &slog.HandlerOptions{Level: slog.LevelWarn}))).With("part", "proxy")
+	log.Info("served", "url", "http://a")
+	log.Info("a request was not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.1")
+	log.With("url", "http://b").Warn("slow")
+	log.Info("a request was not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.2")
+	log.Debug("nothing")
+	got := e.Latest(10)
+	if len(got) != 2 || e.Last() != 3 {
+		t.Fatalf("%d events, the last is %d: %+v", len(got), e.Last(), got)
+	}
+	if v := got[0]; v.Times != 2 || v.Client != "10.0.0.2" || v.ID != 3 || v.Level != "info" || v.Cause == "" || v.Setting == "" {
+		t.Errorf("refusal: %+v", v)
+	}
+	if v := got[1]; v.URL != "http://b" || v.Level != "warn" || v.Times != 1 {
+		t.Errorf("warning: %+v", v)
+	}
+	if s := passed.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "part=proxy") {
+		t.Errorf("passed on:\n%s", s)
+	}
+	for i := range 2 * maxEvents {
+		log.Error(fmt.Sprint(i), "err", strings.Repeat("x", 10_000))
+	}
+	if all := e.Latest(10_000); len(all) != maxEvents || len(all[0].Cause) > maxText+3 {
+		t.Errorf("%d events are kept, with a cause of %d bytes", len(all), len(all[0].Cause))
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	blob, missing := "/api/v1/blobs/"+r.deb.String(), "/api/v1/blobs/"+strings.Repeat("0", 64)
+	tests := []struct {
+		method, path, body string
+		code               int
+	}{
+		{"PUT", blob + "/pin", "", 204},
+		{"DELETE", blob + "/pin", "", 204},
+		{"POST", blob + "/verify", "", 204},
+		{"PUT", missing + "/pin", "", 404},
+		{"DELETE", "/api/v1/blobs/abc", "", 400},
+		{"PUT", "/api/v1/peers/you/ban", "", 204},
+		{"PUT", "/api/v1/swarm/upload-rate", `{"bytes_per_second": 5}`, 204},
+		{"PUT", "/api/v1/swarm/upload-rate", `{}`, 400},
+		{"DELETE", blob, "", 204},
+		{"DELETE", blob, "", 404},
+	}
+	off := newRig(t, func(o *Options) { o.AdminToken = "" })
+	for _, tt := range tests {
+		for _, wrong := range []string{"", "wrong", token + "x"} {
+			if w := r.do(t, tt.method, tt.path, wrong, tt.body); w.Code != http.StatusUnauthorized {
+				t.Errorf("%s %s with token %q: %d", tt.method, tt.path, wrong, w.Code)
+			}
+		}
+		if w := off.do(t, tt.method, tt.path, token, tt.body); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "MILLPOND_ADMIN_TOKEN") {
+			t.Errorf("%s %s with actions off: %d: %s", tt.method, tt.path, w.Code, w.Body)
+		}
+		if w := r.do(t, tt.method, tt.path, token, tt.body); w.Code != tt.code {
+			t.Errorf("%s %s: %d, want %d: %s", tt.method, tt.path, w.Code, tt.code, w.Body)
+		}
+	}
+	if r.swarm.banned != "you" || r.swarm.rate != 5 {
+		t.Errorf("swarm: %+v", r.swarm)
+	}
+}
+
+// No answer has the token in it, sets a cookie or lets another site read it.
+func TestNoSecretGetsOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	paths := []string{"/", "/setup.sh", "/metrics", "/healthz", "/readyz"}
+	for _, o := range r.operations() {
+		if !o.admin {
+			paths = append(paths, apiRoot+o.path)
+		}
+	}
+	for _, path := range paths {
+		w := r.do(t, http.MethodGet, path, token, "")
+		h := w.Header()
+		if strings.Contains(w.Body.String(), token) || h.Get("Set-Cookie") != "" || h.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("GET %s: %v", path, h)
+		}
+	}
+}
+
+var _ Ledger = (*ledger.Ledger)(nil)

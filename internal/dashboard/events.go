@@ -1,0 +1,166 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Event is a row of GET /api/v1/events: something that went wrong or was
+// refused. The same one again is counted in the row it has.
+type Event struct {
+	ID      int64     `json:"id"` // a later one is greater
+	Time    time.Time `json:"time"`
+	Level   string    `json:"level"` // "info" for a refusal, "warn" or "error"
+	Message string    `json:"message"`
+	Cause   string    `json:"cause"`
+	Setting string    `json:"setting"` // what would change it: MILLPOND_TUNNELS=true
+	Client  string    `json:"client"`  // the last one
+	URL     string    `json:"url"`     // the last one
+	Times   int64     `json:"times"`
+}
+
+// maxEvents is how many different events are kept, and maxText how much of
+// each of their texts: some parts of them are a client's choice.
+const (
+	maxEvents = 500
+	maxText   = 500
+)
+
+// Events keeps what the box logs at Warn or above, and refusals, for the
+// dashboard. It is for the life of the process: the log is the archive. All
+// methods may be called by several goroutines.
+type Events struct {
+	mu   sync.Mutex
+	last int64   // guarded by mu
+	rows []Event // guarded by mu, the latest last
+}
+
+// Handler returns a handler for slog that keeps events and passes all that
+// next wants on to it.
+func (e *Events) Handler(next slog.Handler) slog.Handler { return &recorder{events: e, next: next} }
+
+// Last is the ID of the latest event, 0 if there is none.
+func (e *Events) Last() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.last
+}
+
+// Latest returns up to n events, the latest first.
+func (e *Events) Latest(n int) []Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rows := append([]Event{}, e.rows[max(0, len(e.rows)-n):]...)
+	slices.Reverse(rows)
+	return rows
+}
+
+func (e *Events) add(v Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last++
+	v.ID, v.Times = e.last, 1
+	if i := slices.IndexFunc(e.rows, v.same); i >= 0 {
+		v.Times = e.rows[i].Times + 1
+		e.rows = slices.Delete(e.rows, i, i+1)
+	}
+	if len(e.rows) >= maxEvents {
+		e.rows = slices.Delete(e.rows, 0, 1)
+	}
+	e.rows = append(e.rows, v)
+}
+
+func (v Event) same(o Event) bool {
+	return v.Message == o.Message && v.Cause == o.Cause && v.Setting == o.Setting && v.Level == o.Level
+}
+
+// recorder is a slog.Handler in front of another.
+type recorder struct {
+	events *Events
+	next   slog.Handler
+	attrs  []slog.Attr
+}
+
+var _ slog.Handler = (*recorder)(nil)
+
+// Enabled implements slog.Handler: refusals are logged at Info.
+func (r *recorder) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelInfo || r.next.Enabled(ctx, l)
+}
+
+// Handle implements slog.Handler.
+func (r *recorder) Handle(ctx context.Context, record slog.Record) error {
+	v := Event{Time: record.Time.UTC(), Message: short(record.Message), Level: "info"}
+	for _, a := range r.attrs {
+		v.set(a)
+	}
+	record.Attrs(func(a slog.Attr) bool {
+		v.set(a)
+		return true
+	})
+	if v.Setting != "" {
+		// It is shown by itself.
+		v.Cause, _, _ = strings.Cut(v.Cause, "; "+v.Setting)
+	}
+	switch {
+	case record.Level >= slog.LevelError:
+		v.Level = "error"
+	case record.Level >= slog.LevelWarn:
+		v.Level = "warn"
+	}
+	if v.Level != "info" || v.Setting != "" {
+		r.events.add(v)
+	}
+	if !r.next.Enabled(ctx, record.Level) {
+		return nil
+	}
+	return r.next.Handle(ctx, record)
+}
+
+// set takes the attributes that the box's parts use in common.
+func (v *Event) set(a slog.Attr) {
+	field := map[string]*string{
+		"err": &v.Cause, "setting": &v.Setting, "client": &v.Client, "url": &v.URL, "suite": &v.URL, "host": &v.URL,
+	}[a.Key]
+	if field != nil {
+		*field = short(fmt.Sprint(a.Value.Resolve().Any()))
+	}
+}
+
+func short(s string) string {
+	if len(s) > maxText {
+		return s[:maxText-3] + "…"
+	}
+	return s
+}
+
+// WithAttrs implements slog.Handler.
+func (r *recorder) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &recorder{r.events, r.next.WithAttrs(attrs), append(slices.Clip(r.attrs), attrs...)}
+}
+
+// WithGroup implements slog.Handler. The box's parts use no groups.
+func (r *recorder) WithGroup(name string) slog.Handler {
+	return &recorder{r.events, r.next.WithGroup(name), r.attrs}
+}
+
+// eventList answers with the latest events, or with the stream of ticks to
+// whoever asks for that.
+func (d *Dashboard) eventList(w http.ResponseWriter, r *http.Request) {
+	if wantsStream(r) {
+		d.stream(w, r)
+		return
+	}
+	win, err := windowOf(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	d.json(w, http.StatusOK, EventList{d.Events.Latest(win.limit)})
+}

@@ -1,0 +1,143 @@
+package dashboard
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/kv"
+	"millpond/internal/ledger"
+	"millpond/internal/store"
+	"millpond/internal/swarm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const token = "correct-horse-battery-staple"
+
+// neighbour is a swarm of one other box.
+type neighbour struct {
+	banned string
+	rate   int64
+}
+
+func (n *neighbour) Identity() swarm.Identity {
+	return swarm.Identity{ID: "me", Addrs: []string{"/ip4/10.0.0.1/tcp/4001/p2p/me"}}
+}
+func (n *neighbour) Peers() []swarm.PeerInfo {
+	return []swarm.PeerInfo{{ID: "you", Addr: "/ip4/10.0.0.2/tcp/4001", Path: "direct", RTT: 1500 * time.Microsecond, Since: since}}
+}
+func (n *neighbour) Status() swarm.Status {
+	return swarm.Status{Identity: n.Identity(), Mode: swarm.Server}
+}
+func (n *neighbour) Ban(id string, _ time.Duration) error { n.banned = id; return nil }
+func (n *neighbour) SetUploadRate(rate int64)             { n.rate = rate }
+
+// rig is a dashboard over a real ledger and a real store.
+type rig struct {
+	*Dashboard
+	ledger *ledger.Ledger
+	store  *store.Store
+	swarm  *neighbour
+	deb    digest.Digest // held, and listed as bash
+	loose  digest.Digest // held, and listed nowhere
+}
+
+func newRig(t *testing.T, change func(*Options)) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	db, err := kv.Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{swarm: new(neighbour)}
+	if r.ledger, err = ledger.Open(db.Table("ledger")); err != nil {
+		t.Fatal(err)
+	}
+	if r.store, err = store.Open(store.Options{Dir: dir, Table: db.Table("store"), Quota: store.Quota{Bytes: 1e9}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.store.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.deb, r.loose = r.put(t, "a package"), r.put(t, "something else")
+	l, err := catalog.ParseLocation("http", "deb.example.org", "/debian/pool/main/b/bash/bash_5.2-1_amd64.deb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite := catalog.Location{Scheme: "http", Host: "deb.example.org", Path: "/debian/dists/trixie"}
+	o := options(Fault{What: "disk", Why: "is full"})
+	o.Ledger, o.Store, o.Swarm, o.Totals, o.Usage, o.AdminToken = r.ledger, r.store, r.swarm, r.ledger.Totals, r.store.Usage, token
+	o.Settings = []Setting{{Name: "MILLPOND_ADMIN_TOKEN", Value: "hidden", Set: true}}
+	o.Describe = func(d digest.Digest) (catalog.Entry, bool) {
+		return catalog.Entry{Location: l, Kind: catalog.Content, Digest: d, Signed: true}, d == r.deb
+	}
+	o.Suites = func() []catalog.SuiteInfo {
+		return []catalog.SuiteInfo{{
+			Location: suite, Codename: "trixie", Current: catalog.Generation{Signed: true, Date: since},
+			Indices: []catalog.IndexInfo{{Path: "main/binary-amd64/Packages", Rows: 3}},
+		}}
+	}
+	o.Checked = func(catalog.Location) (time.Time, string) { return since, "the mirror does not answer" }
+	o.Transfers = func() []Transfer {
+		return []Transfer{{URL: l.String(), Size: 10, Have: 4, Clients: 1, Spans: []Span{{0, 4, "mirror"}}}}
+	}
+	if change != nil {
+		change(&o)
+	}
+	client := netip.MustParseAddr("10.1.2.3")
+	r.ledger.Request(client, "deb.example.org")
+	r.ledger.Delivered(client, "deb.example.org", ledger.FromStore, 700)
+	r.ledger.Delivered(client, "deb.example.org", ledger.FromMirror, 300)
+	r.ledger.Taken("deb.example.org", 400)
+	r.ledger.Request(netip.MustParseAddr("10.1.2.4"), "deb.example.org")
+	r.Dashboard = New(o)
+	return r
+}
+
+func (r *rig) put(t *testing.T, content string) digest.Digest {
+	t.Helper()
+	d := digest.Of([]byte(content))
+	if err := r.store.Put(d, int64(len(content)), strings.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// do sends a request, with the admin token if there is one.
+func (r *rig) do(t *testing.T, method, path, token, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), method, path, bytes.NewBufferString(body))
+	req.Host = "box.example.org:3142"
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	r.Handler().ServeHTTP(w, req)
+	return w
+}
+
+// get decodes the JSON answer to a GET.
+func get[T any](t *testing.T, r *rig, path string) T {
+	t.Helper()
+	w := r.do(t, http.MethodGet, path, "", "")
+	if w.Code != http.StatusOK {
+		t.Fatalf("GET %s: %d: %s", path, w.Code, w.Body)
+	}
+	return decode[T](t, w.Body.Bytes())
+}

@@ -1,0 +1,47 @@
+package dashboard
+
+import (
+	_ "embed"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+//go:embed setup.sh
+var setupScript string
+
+// setup is the script that points a client's apt at the box by the name at
+// which the script was asked for.
+func (d *Dashboard) setup(w http.ResponseWriter, r *http.Request) {
+	box := d.box(r)
+	if !plainHost.MatchString(box) {
+		// What stands in the script is run by root.
+		http.Error(w, "# The box's name in the Host header is not one that a script could hold.\nexit 1", http.StatusBadRequest)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/x-shellscript; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.Write([]byte(strings.ReplaceAll(setupScript, "@BOX@", box))) // a client that left is nobody's error
+}
+
+// plainHost is a host name or an address, with or without a port. None of its
+// characters means anything to a shell or to apt's configuration.
+var plainHost = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?$`)
+
+// box is where apt reaches the box: the name by which its reader does.
+func (d *Dashboard) box(r *http.Request) string {
+	if d.ClientPort == "" {
+		if _, _, err := net.SplitHostPort(r.Host); err == nil {
+			return r.Host
+		}
+		return r.Host + ":80"
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil { // without a port
+		host = strings.Trim(r.Host, "[]")
+	}
+	return net.JoinHostPort(host, d.ClientPort)
+}
