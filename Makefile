@@ -9,7 +9,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 5s
 export CGO_ENABLED ?= 1
 
-.PHONY: run build test unit e2e-apt lint fuzz bench clean
+.PHONY: run build test unit e2e-apt e2e-swarm e2e-setup browser screenshots lint fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -17,7 +17,7 @@ run: build
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/millpond ./appliance
 
-test: lint unit fuzz e2e-apt
+test: lint unit web fuzz e2e-apt e2e-swarm
 
 # What runs in one process, with the race detector.
 unit:
@@ -26,6 +26,28 @@ unit:
 # The built box with the real apt, debootstrap and mmdebstrap.
 e2e-apt: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./apt/...
+
+# The dashboard's logic, and that web/dist is what its source makes.
+.PHONY: web
+web:
+	cd web && npm ci --no-audit --no-fund && npm test && npm run build
+	git diff --exit-code -- web/dist
+
+# The dashboard in Debian's Chromium against the built box (needs chromium).
+browser: build
+	cd web && npm ci --no-audit --no-fund && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run browser
+
+# Pictures of each view in both themes, in web/screenshots.
+screenshots: build
+	cd web && npm ci --no-audit --no-fund && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run screenshots
+
+# Setting up a client and finding the box (needs shellcheck, curl, wget, dash).
+e2e-setup: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./setup/...
+
+# Several built boxes that give each other what they hold.
+e2e-swarm: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -timeout 15m ./swarm/...
 
 lint:
 	@out=$$(gofmt -l appliance internal e2e); if [ -n "$$out" ]; then echo "not formatted: $$out"; exit 1; fi
@@ -36,6 +58,10 @@ lint:
 # Each fuzz target for a moment, from its seeds.
 fuzz:
 	GO=$(GO) FUZZTIME=$(FUZZTIME) ./.ci/fuzz
+
+# Beside nginx and apt-cacher-ng on this machine, in about six minutes.
+compare: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -run '^$$' -bench . -timeout 20m ./compare
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

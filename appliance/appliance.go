@@ -20,23 +20,27 @@ import (
 	"millpond/internal/mirror"
 	"millpond/internal/proxy"
 	"millpond/internal/store"
+	"millpond/internal/swarm"
 )
 
 // Appliance is the box: every part, joined. New builds it from the ground up,
 // Run serves, and what New opened is closed in reverse order when Run returns.
 type Appliance struct {
 	log    *slog.Logger
+	events *dashboard.Events // what log has of trouble and refusals
 	config Config
 	via    string // names this box to itself, should a request come round to it again
 
-	db      *kv.DB
-	ledger  *ledger.Ledger
-	store   *store.Store
-	catalog *catalog.Catalog
-	policy  *mirror.Policy
-	mirror  *mirror.Client
-	fetch   *fetch.Fetcher
-	proxy   *proxy.Proxy
+	db        *kv.DB
+	ledger    *ledger.Ledger
+	store     *store.Store
+	catalog   *catalog.Catalog
+	policy    *mirror.Policy
+	mirror    *mirror.Client
+	swarm     *swarm.Swarm // nil if it is switched off
+	fetch     *fetch.Fetcher
+	proxy     *proxy.Proxy
+	dashboard *dashboard.Dashboard
 
 	clients net.Listener   // where clients are served
 	servers []server       // in the order in which they are to end
@@ -53,7 +57,8 @@ type server struct {
 // wrong with the surroundings is an error here and not a half-started box. The
 // error names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
-	a := &Appliance{log: log, config: c, via: "millpond-" + rand.Text()[:8]}
+	a := &Appliance{events: new(dashboard.Events), config: c, via: "millpond-" + rand.Text()[:8]}
+	a.log = slog.New(a.events.Handler(log.Handler()))
 	for _, open := range []func() error{a.openMemory, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())
@@ -156,11 +161,22 @@ func (a *Appliance) openNetwork() (err error) {
 		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
 	})
 	a.opened(a.mirror.Close)
-	a.fetch = fetch.New(fetch.Options{
+	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
 		Sources: []fetch.Source{fetch.Upstream{Catalog: a.catalog, Mirror: a.mirror}},
 		Log:     a.log.With("part", "fetch"),
-	})
+	}
+	if a.config.Swarm {
+		// The swarm lends what fetch downloads, and fetch takes what the swarm
+		// finds. It asks for nothing before Run.
+		lent := &holdings{store: a.store, catalog: a.catalog}
+		if err := a.openSwarm(lent); err != nil {
+			return fmt.Errorf("swarm: %w", err)
+		}
+		o.Peers = peers{a.swarm}
+		defer func() { lent.fetch = a.fetch }()
+	}
+	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
 	return nil
 }
@@ -170,31 +186,30 @@ func (a *Appliance) openFaces() (err error) {
 	if a.clients, err = a.listen("LISTEN", a.config.Listen); err != nil {
 		return err
 	}
-	o := dashboard.Options{
-		Version: version, Totals: a.ledger.Totals, Usage: a.store.Usage, Catalog: a.catalog.Stats,
-		Fetch: a.fetch.Stats, Ready: a.faults, Log: a.log.With("part", "dashboard"),
-	}
+	o := a.dashboardOptions()
 	apart := a.config.DashboardListen != ""
 	if apart {
 		_, o.ClientPort, _ = net.SplitHostPort(a.clients.Addr().String())
 	}
-	dash := dashboard.New(o)
-	local := dash.Handler()
+	a.dashboard = dashboard.New(o)
+	local := a.dashboard.Handler()
 	if apart {
-		local = dash.Health()
+		local = a.dashboard.Basics()
 	}
 	a.proxy = proxy.New(proxy.Options{
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Dialer: a.mirror, Policy: a.policy,
 		AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels, Local: local, Via: a.via,
 		Log: a.log.With("part", "proxy"),
 	})
-	a.servers = append(a.servers, server{a.proxy.Server(), a.clients})
+	clients := a.proxy.Server()
+	clients.RegisterOnShutdown(a.dashboard.EndStreams)
+	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.clients)})
 	if apart {
 		l, err := a.listen("DASHBOARD_LISTEN", a.config.DashboardListen)
 		if err != nil {
 			return err
 		}
-		a.servers = append(a.servers, server{dash.Server(), l})
+		a.servers = append(a.servers, server{a.dashboard.Server(), l})
 	}
 	return nil
 }

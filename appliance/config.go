@@ -18,6 +18,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
+	"millpond/internal/swarm"
 )
 
 // prefix begins the name of every variable that millpond reads.
@@ -37,12 +38,23 @@ type Config struct {
 	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port or range, comma-separated" help:"destinations that are refused otherwise: private addresses, ports other than 80 and 443"`
 	Tunnels         bool           `env:"TUNNELS" envDefault:"true" takes:"true or false" help:"whether CONNECT may open tunnels to https archives; nothing in them can be cached"`
 	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"ask no mirror, serve what is held"`
+	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box takes from other boxes and gives to them"`
+	SwarmListen     []string       `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; add /ip4/0.0.0.0/udp/4001/quic-v1 in a swarm without key if you like"`
+	SwarmKeyFile    string         `env:"SWARM_KEY_FILE" takes:"file made by millpond swarm-key" help:"the key that all boxes of a private swarm have; without one the swarm is open"`
+	SwarmAllowPeers []string       `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all of the swarm"`
+	SwarmMode       swarm.Mode     `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"part in the DHT; client is for a box that no other can dial"`
+	SwarmLocal      bool           `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false" help:"whether boxes on the network segment find each other by mDNS"`
+	Bootstrap       []string       `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect with, beside those on the network segment"`
+	AnnounceAddrs   []string       `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to tell other boxes instead of the own ones, behind a port forwarding for instance"`
+	IdentityFile    string         `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, made at first start"`
+	UploadRate      uploadRate     `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"how fast the box gives to other boxes, all together; by default 4MB to boxes elsewhere and no limit within the site"`
+	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"what admin actions on the dashboard ask for; without one they are off"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
-}
 
-// reserved are settings that later parts of the box will read. Scripts may
-// set them already.
-var reserved = []string{"SWARM_LISTEN", "BOOTSTRAP", "SWARM_KEY_FILE", "ADMIN_TOKEN"}
+	policy   *mirror.Policy
+	swarmKey []byte            // content of SwarmKeyFile; nil without
+	given    map[string]string // variables as they were set
+}
 
 // parseConfig reads the settings from an environment. The error names every
 // fault at once: variable, value and what it takes. A variable that is empty
@@ -58,12 +70,15 @@ func parseConfig(environ []string) (Config, error) {
 		Prefix:      prefix,
 		Environment: vars,
 		FuncMap: map[reflect.Type]env.ParserFunc{
+			reflect.TypeFor[uploadRate]():     func(s string) (any, error) { return parseUploadRate(s) },
+			reflect.TypeFor[swarm.Mode]():     func(s string) (any, error) { return parseMode(s) },
 			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },
 			reflect.TypeFor[[]string]():       func(s string) (any, error) { return parseList(s), nil },
 			reflect.TypeFor[[]netip.Prefix](): func(s string) (any, error) { return parsePrefixes(s) },
 		},
 	})
 	f.parsing(err)
+	c.given = vars
 	c.check(&f)
 	slices.SortFunc(f.all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return c, errors.Join(f.all...)
@@ -136,6 +151,33 @@ func (c *Config) check(f *faults) {
 			f.add("ALLOW_UPSTREAMS", err)
 		}
 	}
+	c.checkSwarm(f)
+}
+
+// checkSwarm finds the faults of the swarm's settings.
+func (c *Config) checkSwarm(f *faults) {
+	for _, s := range []struct {
+		name   string
+		values []string
+		check  func(string) error
+	}{
+		{"SWARM_LISTEN", c.SwarmListen, swarm.CheckAddr},
+		{"ANNOUNCE_ADDRS", c.AnnounceAddrs, swarm.CheckAddr},
+		{"SWARM_ALLOW_PEERS", c.SwarmAllowPeers, swarm.CheckPeer},
+		{"BOOTSTRAP", c.Bootstrap, swarm.CheckBootstrap},
+	} {
+		for _, value := range s.values {
+			f.add(s.name, s.check(value))
+		}
+	}
+	if c.SwarmKeyFile != "" {
+		key, err := os.ReadFile(c.SwarmKeyFile)
+		if err == nil {
+			err = swarm.CheckKey(key)
+		}
+		f.add("SWARM_KEY_FILE", err)
+		c.swarmKey = key
+	}
 }
 
 // checkListen looks at the form of an address to listen on. Whether it can be
@@ -161,7 +203,10 @@ func checkDir(dir string) error {
 }
 
 // setting is a row of the table of settings.
-type setting struct{ Name, Default, Takes, Help string }
+type setting struct {
+	Name, Default, Takes, Help string
+	secret                     bool // its value is shown to nobody
+}
 
 // settings lists all settings in the order of Config.
 func settings() []setting {
@@ -169,7 +214,7 @@ func settings() []setting {
 	t := reflect.TypeFor[Config]()
 	for i := range t.NumField() {
 		if tag := t.Field(i).Tag; tag.Get("env") != "" {
-			all = append(all, setting{prefix + tag.Get("env"), tag.Get("envDefault"), tag.Get("takes"), tag.Get("help")})
+			all = append(all, setting{prefix + tag.Get("env"), tag.Get("envDefault"), tag.Get("takes"), tag.Get("help"), tag.Get("secret") != ""})
 		}
 	}
 	return all

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"millpond/internal/swarm"
 )
 
 func TestSettings(t *testing.T) {
@@ -17,6 +19,11 @@ func TestSettings(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	key := filepath.Join(dir, "swarm.key")
+	if err := os.WriteFile(key, swarm.NewKey(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 	// For each setting: values, each with the field it gives, and bad values,
 	// each with a word of the reason.
 	tests := []struct {
@@ -55,6 +62,24 @@ func TestSettings(t *testing.T) {
 			map[string]string{"http://mirror.example.net": "mirror.example.net", "10.1.2.3/8": "10.0.0.0/8", "mirror.example.net:http": "mirror.example.net:http"}},
 		{"TUNNELS", map[string]string{"": "true", "false": "false"}, map[string]string{"no": "invalid syntax"}},
 		{"OFFLINE", map[string]string{"": "false", "true": "true"}, map[string]string{"yes": "invalid syntax"}},
+		{"SWARM", map[string]string{"": "true", "false": "false"}, map[string]string{"off": "invalid syntax"}},
+		{"SWARM_LISTEN",
+			map[string]string{"": "[/ip4/0.0.0.0/tcp/4001 /ip6/::/tcp/4001]", "/ip4/127.0.0.1/tcp/0": "[/ip4/127.0.0.1/tcp/0]"},
+			map[string]string{":4001": "multiaddr", "/ip4/1.2.3/tcp/1": "1.2.3"}},
+		{"SWARM_KEY_FILE", map[string]string{"": "", key: key},
+			map[string]string{file: "empty", filepath.Join(dir, "none"): "no such file"}},
+		{"SWARM_ALLOW_PEERS", map[string]string{"": "[]", id + ", " + id: "[" + id + " " + id + "]"}, map[string]string{"me": "peer"}},
+		{"SWARM_MODE", map[string]string{"": "auto", "client": "client"}, map[string]string{"master": "no such mode"}},
+		{"SWARM_LOCAL", map[string]string{"": "true", "false": "false"}, map[string]string{"x": "invalid syntax"}},
+		{"BOOTSTRAP",
+			map[string]string{"": "[]", "boxes.example.org,http://10.0.0.1:3142,/ip4/10.0.0.1/tcp/4001/p2p/" + id: "[boxes.example.org http://10.0.0.1:3142 /ip4/10.0.0.1/tcp/4001/p2p/" + id + "]"},
+			map[string]string{"/ip4/10.0.0": "10.0.0", "ftp://10.0.0.1": "ftp"}},
+		{"ANNOUNCE_ADDRS", map[string]string{"": "[]", "/dns4/box.example.org/tcp/4001": "[/dns4/box.example.org/tcp/4001]"},
+			map[string]string{"box.example.org": "multiaddr"}},
+		{"IDENTITY_FILE", map[string]string{"": "", "/run/secrets/identity": "/run/secrets/identity"}, nil},
+		{"UPLOAD_RATE", map[string]string{"": "{0 false}", "0": "{0 true}", "20MB": "{20000000 true}"},
+			map[string]string{"10%": "share", "fast": "not a number"}},
+		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},
 	}
 	var tested []string

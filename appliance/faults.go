@@ -61,7 +61,7 @@ var (
 // unknown notes variables that look like settings and are none, most likely
 // misspelt.
 func (f *faults) unknown() {
-	known := slices.Clone(reserved)
+	var known []string
 	for _, s := range settings() {
 		known = append(known, strings.TrimPrefix(s.Name, prefix))
 	}

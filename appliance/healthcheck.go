@@ -27,21 +27,9 @@ const (
 func healthcheck(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/readyz", nil)
+	resp, err := askBox(ctx, c.Listen, "/readyz")
 	if err != nil {
 		return err
-	}
-	// No proxy from the environment: the box itself is often set as one. And no
-	// look-up: to dial a listener's own address, even ":3142", gets to it.
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, c.Listen)
-		},
-	}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("no box answers (MILLPOND_LISTEN=%s): %w", c.Listen, errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
 	var ready dashboard.Readiness
@@ -53,6 +41,27 @@ func healthcheck(ctx context.Context, c Config) error {
 		return fmt.Errorf("the box is %s: %s", ready.Status, fatal(ready.Faults))
 	}
 	return nil
+}
+
+// askBox sends a request to the box that listens on addr. No proxy from the
+// environment: the box itself is often set as one. And no look-up: to dial a
+// listener's own address, even ":3142", gets to it.
+func askBox(ctx context.Context, addr, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no box answers (MILLPOND_LISTEN=%s): %w", addr, errors.Unwrap(err))
+	}
+	return resp, nil
 }
 
 // fatal words the faults that keep a box from serving, in one line.

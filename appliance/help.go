@@ -13,6 +13,8 @@ func printHelp(w io.Writer) {
 Commands:
   millpond               serve
   millpond healthcheck   ask the box running here whether it is ready; exit 1 if not
+  millpond peers         list the boxes that the one running here is connected with
+  millpond swarm-key     make a key for a private swarm (MILLPOND_SWARM_KEY_FILE)
   millpond help          this text
   millpond version       the version
 

@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"millpond/internal/swarm"
 )
 
 // version is set by the build (-ldflags "-X main.version=…").
@@ -45,7 +47,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "version", "-version", "--version":
 		fmt.Fprintln(stdout, "millpond", version)
 		return exitOK
-	case "serve", "healthcheck":
+	case "swarm-key":
+		stdout.Write(swarm.NewKey())
+		return exitOK
+	case "serve", "healthcheck", "peers":
 	default:
 		fmt.Fprintf(stderr, "millpond: no command %q; `millpond help` lists them\n", command)
 		return exitUsage
@@ -59,9 +64,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "millpond: the configuration is at fault:\n%v\n`millpond help` lists all settings.\n", err)
 		return exitUsage
 	}
-	if command == "healthcheck" {
+	switch command {
+	case "healthcheck":
 		err = healthcheck(ctx, c)
-	} else {
+	case "peers":
+		err = printPeers(ctx, c, stdout)
+	default:
 		err = serve(ctx, c, stdout, stderr)
 	}
 	if err != nil {

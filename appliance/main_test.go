@@ -85,6 +85,7 @@ func (s *site) environ(dir string, more ...string) []string {
 	return append([]string{
 		"MILLPOND_LISTEN=127.0.0.1:0", "MILLPOND_DATA_DIR=" + dir, "MILLPOND_KEYRING_DIR=" + s.keys,
 		"MILLPOND_ALLOW_UPSTREAMS=" + s.mirror.Addr(), "MILLPOND_CACHE_SIZE=1GB", "MILLPOND_INDEX_TTL=1h",
+		"MILLPOND_SWARM_LISTEN=/ip4/127.0.0.1/tcp/0", "MILLPOND_SWARM_LOCAL=false",
 	}, more...)
 }
 

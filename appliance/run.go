@@ -27,9 +27,13 @@ func (a *Appliance) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	parts, failed := errgroup.WithContext(background)
-	for _, run := range []func(context.Context) error{
-		a.db.Run, a.sync, a.ledger.Run, a.store.Run, a.catalog.Run, a.fetch.Run,
-	} {
+	runs := []func(context.Context) error{
+		a.db.Run, a.sync, a.ledger.Run, a.store.Run, a.catalog.Run, a.fetch.Run, a.dashboard.Run, a.advertise,
+	}
+	if a.swarm != nil {
+		runs = append(runs, a.swarm.Run)
+	}
+	for _, run := range runs {
 		parts.Go(func() error { return run(failed) })
 	}
 	for _, s := range a.servers {

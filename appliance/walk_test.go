@@ -273,8 +273,8 @@ func TestDashboardListener(t *testing.T) {
 			t.Errorf("GET %s: %s, want %d: %s", tt.url, resp.Status, tt.code, body)
 		}
 	}
-	_, page := c.get(t, http.MethodGet, people+"/")
-	if want := "http://" + b.Addr().String(); !strings.Contains(string(page), want) {
-		t.Errorf("the page does not send clients to %s:\n%s", want, page)
+	_, page := c.get(t, http.MethodGet, people+"/setup.sh")
+	if want := "box='" + b.Addr().String() + "'"; !strings.Contains(string(page), want) {
+		t.Errorf("the script does not send clients to %s:\n%s", want, page)
 	}
 }

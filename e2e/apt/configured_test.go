@@ -1,40 +1,31 @@
 package apt
 
 import (
-	"bufio"
-	"fmt"
 	"net/http"
-	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"millpond/e2e/box"
+	"millpond/e2e/machine"
 	"millpond/internal/aptest"
 )
 
 // hundreds pull in a few hundred packages with all they depend on.
 var hundreds = []string{"build-essential", "git", "nginx", "vim", "python3-dev", "cmake", "rsync", "gnupg", "openssh-client"}
 
-// configured is the mirror that this machine's own apt uses.
-type configured struct {
-	uri, suite, keyring string
-}
-
-// configuredMirror reads the machine's apt sources. The test is skipped where
-// there are none or their mirror does not answer.
-func configuredMirror(t *testing.T) configured {
+// configuredMirror is the mirror that this machine's own apt uses. The test is
+// skipped where there is none or it does not answer.
+func configuredMirror(t *testing.T) machine.Mirror {
 	t.Helper()
-	c, ok := readSources(t)
-	if !ok {
-		t.Skip("this machine's apt sources name no http mirror")
+	m, err := machine.Configured()
+	if err != nil {
+		t.Skip(err)
 	}
 	client := http.Client{Timeout: 10 * time.Second}
-	resp, err := client.Head(c.uri + "/dists/" + c.suite + "/InRelease")
+	resp, err := client.Head(m.URI + "/dists/" + m.Suite + "/InRelease")
 	if err != nil {
 		t.Skipf("the mirror of this machine's apt cannot be reached: %v", err)
 	}
@@ -42,86 +33,23 @@ func configuredMirror(t *testing.T) configured {
 	if resp.StatusCode != http.StatusOK {
 		t.Skipf("the mirror of this machine's apt answers %s", resp.Status)
 	}
-	return c
+	return m
 }
 
-// readSources finds the first http source in deb822 or one-line style.
-func readSources(t *testing.T) (configured, bool) {
-	t.Helper()
-	files, err := filepath.Glob("/etc/apt/sources.list.d/*.sources")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		var c configured
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			field, value, _ := strings.Cut(lines.Text(), ":")
-			value = strings.TrimSpace(value)
-			first, _, _ := strings.Cut(value, " ")
-			switch strings.ToLower(field) {
-			case "uris":
-				c.uri = strings.TrimRight(first, "/")
-			case "suites":
-				c.suite = first
-			case "signed-by":
-				c.keyring = value
-			}
-			if strings.HasPrefix(c.uri, "http://") && c.suite != "" && c.keyring != "" {
-				return c, true
-			}
-		}
-	}
-	list, err := os.ReadFile("/etc/apt/sources.list")
-	if err != nil {
-		return configured{}, false
-	}
-	m := regexp.MustCompile(`(?m)^deb (?:\[.*\] )?(http://\S+?)/? (\S+)`).FindSubmatch(list)
-	if m == nil {
-		return configured{}, false
-	}
-	return configured{uri: string(m[1]), suite: string(m[2])}, true
-}
-
-// host is the mirror's, to be allowed: it may have a private address.
-func (c configured) host(t *testing.T) string {
-	t.Helper()
-	u, err := url.Parse(c.uri)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
-}
-
-// sources are lines for sources.list.
-func (c configured) sources() []string {
-	options := ""
-	if c.keyring != "" {
-		options = "[signed-by=" + c.keyring + "] "
-	}
-	return []string{
-		fmt.Sprintf("deb %s%s %s main", options, c.uri, c.suite),
-		fmt.Sprintf("deb-src %s%s %s main", options, c.uri, c.suite),
-	}
-}
-
-func (c configured) client(t *testing.T, b *box.Box) *aptest.Client {
+// clientOf is a fresh apt that uses the mirror through the box.
+func clientOf(t *testing.T, m machine.Mirror, b *box.Box) *aptest.Client {
 	t.Helper()
 	client := aptest.NewClient(t)
 	client.Proxy(b.URL)
-	client.Sources(c.sources()...)
+	client.Sources(m.Source("deb"), m.Source("deb-src"))
 	return client
 }
 
 func TestConfiguredMirror(t *testing.T) {
-	c := configuredMirror(t)
-	b := box.Start(t, "MILLPOND_ALLOW_UPSTREAMS="+c.host(t), "MILLPOND_INDEX_TTL=0s")
+	m := configuredMirror(t)
+	b := box.Start(t, "MILLPOND_ALLOW_UPSTREAMS="+m.Host(), "MILLPOND_INDEX_TTL=0s")
 	use := func() int {
-		client := c.client(t, b)
+		client := clientOf(t, m, b)
 		mustApt(t, client, "update")
 		mustApt(t, client, append([]string{"install", "--download-only"}, hundreds...)...)
 		mustApt(t, client, "download", "hello")
@@ -136,7 +64,7 @@ func TestConfiguredMirror(t *testing.T) {
 		t.Errorf("the first client got %d packages, want a few hundred", n)
 	}
 	first := b.Summary()
-	head := int64(len(b.Get("/" + strings.TrimPrefix(c.uri, "http://") + "/dists/" + c.suite + "/InRelease")))
+	head := int64(len(b.Get("/" + strings.TrimPrefix(m.URI, "http://") + "/dists/" + m.Suite + "/InRelease")))
 	before := b.Summary()
 	use()
 	second := b.Summary()
@@ -157,23 +85,19 @@ func TestConfiguredMirror(t *testing.T) {
 // TestBootstrap builds a minimal system through the box, with both of the
 // tools, and runs a program in it.
 func TestBootstrap(t *testing.T) {
-	c := configuredMirror(t)
-	b := box.Start(t, "MILLPOND_ALLOW_UPSTREAMS="+c.host(t))
-	through := b.URL + "/" + strings.TrimPrefix(c.uri, "http://")
-	keyring := c.keyring
-	if keyring == "" {
-		keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	}
+	m := configuredMirror(t)
+	b := box.Start(t, "MILLPOND_ALLOW_UPSTREAMS="+m.Host())
+	through := b.URL + "/" + strings.TrimPrefix(m.URI, "http://")
 	for _, tool := range []struct {
 		name string
 		args func(target string) []string
 	}{
 		{"debootstrap", func(target string) []string {
-			return []string{"--variant=minbase", "--keyring=" + keyring, c.suite, target, through}
+			return []string{"--variant=minbase", "--keyring=" + m.Keyring, m.Suite, target, through}
 		}},
 		{"mmdebstrap", func(target string) []string {
-			return []string{"--variant=apt", "--mode=root", "--keyring=" + keyring, "--aptopt=Acquire::http::Proxy \"" + b.URL + "\"",
-				c.suite, target, c.uri}
+			return []string{"--variant=apt", "--mode=root", "--keyring=" + m.Keyring, "--aptopt=Acquire::http::Proxy \"" + b.URL + "\"",
+				m.Suite, target, m.URI}
 		}},
 	} {
 		t.Run(tool.name, func(t *testing.T) {

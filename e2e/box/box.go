@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,7 @@ type Box struct {
 	Data string // its data directory
 
 	tb  testing.TB
+	in  []string // what the program is run with: ip netns exec …
 	env []string
 	cmd *exec.Cmd
 	out *output
@@ -39,12 +41,23 @@ type Box struct {
 // stopped at the end of the test.
 func Start(tb testing.TB, settings ...string) *Box {
 	tb.Helper()
-	addr := freeAddr(tb)
+	return start(tb, nil, freeAddr(tb), "127.0.0.1", settings)
+}
+
+// StartIn is Start for a box in a host of a Network.
+func StartIn(tb testing.TB, h *Host, settings ...string) *Box {
+	tb.Helper()
+	return start(tb, []string{"ip", "netns", "exec", h.name}, h.IP+":3142", h.IP, settings)
+}
+
+func start(tb testing.TB, in []string, addr, ip string, settings []string) *Box {
+	tb.Helper()
 	data := filepath.Join(tb.TempDir(), "data")
 	b := &Box{
-		URL: "http://" + addr, Data: data, tb: tb,
+		URL: "http://" + addr, Data: data, tb: tb, in: in,
 		env: append([]string{
 			"PATH=" + os.Getenv("PATH"), "MILLPOND_LISTEN=" + addr, "MILLPOND_DATA_DIR=" + data, "MILLPOND_CACHE_SIZE=20GB",
+			"MILLPOND_SWARM_LISTEN=/ip4/" + ip + "/tcp/0", "MILLPOND_SWARM_LOCAL=false",
 		}, settings...),
 	}
 	tb.Cleanup(b.Stop)
@@ -61,7 +74,8 @@ func (b *Box) Run() {
 		b.tb.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-apt`")
 	}
 	b.out = new(output)
-	b.cmd = exec.Command(binary)
+	args := append(slices.Clone(b.in), binary)
+	b.cmd = exec.Command(args[0], args[1:]...)
 	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = b.env, b.out, b.out
 	if err := b.cmd.Start(); err != nil {
 		b.tb.Fatal(err)
@@ -155,6 +169,38 @@ func (b *Box) Get(path string) []byte {
 		b.tb.Fatalf("GET %s: %s: %s", path, resp.Status, body)
 	}
 	return body
+}
+
+// Peer is the part of /api/v1/peers that tests look at.
+type Peer struct {
+	ID        string `json:"id"`
+	Path      string `json:"path"`
+	Held      int64  `json:"held"`
+	Taken     int64  `json:"taken_bytes"`
+	Given     int64  `json:"given_bytes"`
+	LastFault string `json:"last_fault"`
+}
+
+// Peers asks the box for the boxes that it is connected with.
+func (b *Box) Peers() []Peer {
+	b.tb.Helper()
+	var all struct{ Peers []Peer }
+	if err := json.Unmarshal(b.Get("/api/v1/peers"), &all); err != nil {
+		b.tb.Fatal(err)
+	}
+	return all.Peers
+}
+
+// Until polls the box until a condition of its holds, at most 30 s.
+func (b *Box) Until(what string, holds func() bool) {
+	b.tb.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !holds() {
+		if time.Now().After(deadline) {
+			b.tb.Fatalf("after 30 s still not: %s", what)
+		}
+		time.Sleep(20 * time.Millisecond) // polling another process
+	}
 }
 
 // Command runs a subcommand of the program with the box's environment.

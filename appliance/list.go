@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"millpond/internal/dashboard"
+)
+
+// printPeers asks the box running here for the boxes that it is connected
+// with.
+func printPeers(ctx context.Context, c Config, w io.Writer) error {
+	addr := c.Listen
+	if c.DashboardListen != "" {
+		addr = c.DashboardListen
+	}
+	resp, err := askBox(ctx, addr, "/api/v1/peers")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	var all struct{ Peers []dashboard.Peer }
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&all); err != nil {
+		return fmt.Errorf("what answers at %s is no millpond: %w", addr, err)
+	}
+	if len(all.Peers) == 0 {
+		fmt.Fprintln(w, "No other box is connected. Boxes on one network segment find each other; "+
+			"others are named with MILLPOND_BOOTSTRAP.")
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "PEER\tADDRESS\tPATH\tROUND TRIP\tTAKEN\tGIVEN\tHELD\tSCORE\tLAST FAULT")
+	for _, p := range all.Peers {
+		fault := p.LastFault
+		if until := time.Until(p.BannedUntil); until > 0 {
+			fault = fmt.Sprintf("banned for %s: %s", until.Round(time.Second), fault)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.1f ms\t%s\t%s\t%d\t%.2f\t%s\n", p.ID, p.Addr, p.Path, p.RTT,
+			dashboard.FormatBytes(p.Taken), dashboard.FormatBytes(p.Given), p.Held, p.Score, fault)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/fetch"
+	"millpond/internal/mirror"
+	"millpond/internal/swarm"
+)
+
+// peers is the swarm as fetch wants it.
+type peers struct{ *swarm.Swarm }
+
+var _ fetch.Peers = peers{}
+
+// Neighbours implements fetch.Peers.
+func (p peers) Neighbours(d digest.Digest) []fetch.Peer { return neighbours(p.Swarm.Neighbours(d)) }
+
+// Downloading implements fetch.Peers.
+func (p peers) Downloading(d digest.Digest) []fetch.Peer { return neighbours(p.Swarm.Downloading(d)) }
+
+// Elders implements fetch.Peers.
+func (p peers) Elders(d digest.Digest) []fetch.Peer { return neighbours(p.Swarm.Elders(d)) }
+
+// Find implements fetch.Peers.
+func (p peers) Find(ctx context.Context, d digest.Digest) iter.Seq[fetch.Peer] {
+	return func(yield func(fetch.Peer) bool) {
+		for q := range p.Swarm.Find(ctx, d) {
+			if !yield(neighbour{q}) {
+				return
+			}
+		}
+	}
+}
+
+func neighbours(all []*swarm.Peer) []fetch.Peer {
+	list := make([]fetch.Peer, len(all))
+	for i, p := range all {
+		list[i] = neighbour{p}
+	}
+	return list
+}
+
+// neighbour is a peer as fetch wants it.
+type neighbour struct{ *swarm.Peer }
+
+var _ fetch.Peer = neighbour{}
+
+// Open implements fetch.Peer.
+func (b neighbour) Open(ctx context.Context, d digest.Digest, off, n int64, start bool) (*fetch.Stream, error) {
+	a, err := b.Peer.Open(ctx, d, swarm.Request{Off: off, N: n, Fetch: start})
+	if err != nil {
+		return nil, inFetchWords(err)
+	}
+	return &fetch.Stream{ReadCloser: neighbourBody{a.Body}, Off: a.Off, Size: a.Size}, nil
+}
+
+// neighbourBody is a body with fetch's errors.
+type neighbourBody struct{ io.ReadCloser }
+
+func (b neighbourBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = inFetchWords(err)
+	}
+	return n, err
+}
+
+// inFetchWords translates what fetch decides by.
+func inFetchWords(err error) error {
+	var busy *swarm.BusyError
+	switch {
+	case errors.As(err, &busy):
+		return errors.Join(fetch.ErrBusy, err)
+	case errors.Is(err, swarm.ErrStalled):
+		return errors.Join(mirror.ErrStalled, err)
+	}
+	return err
+}
+
+// Report implements fetch.Peer.
+func (b neighbour) Report(o fetch.Outcome) {
+	switch o.Fault {
+	case fetch.Slow:
+		b.Fault(swarm.Slow, o.Why)
+	case fetch.Failed:
+		b.Fault(swarm.Failed, o.Why)
+	case fetch.Lied:
+		b.Fault(swarm.Lied, o.Why)
+	default:
+		b.Served(o.Bytes, max(o.Took, time.Microsecond))
+	}
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"millpond/internal/store"
+	"millpond/internal/swarm"
+)
+
+// elsewhere is the default upload rate, in bytes per second, to boxes that are
+// not of this site: a third of a common office uplink of 100 Mbit/s.
+const elsewhere = 4e6
+
+// uploadRate is how fast the box gives to other boxes. The zero value stands
+// for elsewhere, to boxes elsewhere alone.
+type uploadRate struct {
+	bytes int64
+	set   bool // the rate holds within the site as well; 0 bytes: no limit
+}
+
+// parseUploadRate takes a size in bytes, of one second.
+func parseUploadRate(s string) (uploadRate, error) {
+	if s == "0" {
+		return uploadRate{set: true}, nil
+	}
+	q, err := store.ParseQuota(s)
+	if err != nil {
+		return uploadRate{}, err
+	}
+	if q.Percent != 0 {
+		return uploadRate{}, errors.New("a share of what?")
+	}
+	return uploadRate{bytes: q.Bytes, set: true}, nil
+}
+
+// parseMode takes the name of a part in the DHT.
+func parseMode(s string) (swarm.Mode, error) {
+	switch m := swarm.Mode(s); m {
+	case swarm.Auto, swarm.Server, swarm.Client:
+		return m, nil
+	}
+	return "", fmt.Errorf("no such mode %q", s)
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"millpond/internal/swarm"
+)
+
+// openSwarm opens the swarm's listeners. It joins nobody before Run.
+func (a *Appliance) openSwarm(lent *holdings) (err error) {
+	c := a.config
+	identity := c.IdentityFile
+	if identity == "" {
+		identity = filepath.Join(c.DataDir, "identity.key")
+	}
+	memory, _ := cgroupMemory(os.DirFS("/"))
+	rate := c.UploadRate
+	if !rate.set {
+		rate.bytes = elsewhere
+	}
+	a.swarm, err = swarm.New(swarm.Options{
+		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey, AllowPeers: c.SwarmAllowPeers,
+		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: memory,
+		UploadRate: rate.bytes, SiteUnlimited: !rate.set,
+		Datastore: a.db.Datastore("swarm"), Holdings: lent, Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
+		Busy:    func() bool { return a.proxy.Busy() }, // which is made later
+		Version: version, Log: a.log.With("part", "swarm"),
+	})
+	if err != nil {
+		return err
+	}
+	a.opened(a.swarm.Close)
+	return nil
+}

@@ -1,0 +1,75 @@
+package box
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Network is a network of this test's own: a bridge in a namespace of its own
+// kind of address, and hosts on it, each a network namespace. It needs root
+// and iproute2, and is taken down at the end of the test.
+type Network struct {
+	IP string // of this machine on the bridge: where mirrors listen
+
+	tb     testing.TB
+	bridge string
+	hosts  int
+}
+
+// Host is a host on a Network.
+type Host struct {
+	IP string
+
+	tb   testing.TB
+	name string // of its namespace, and of its link on the bridge
+}
+
+// NewNetwork makes a network 10.231.n.0/24; n keeps networks of tests apart.
+func NewNetwork(tb testing.TB, n int) *Network {
+	tb.Helper()
+	w := &Network{IP: fmt.Sprintf("10.231.%d.1", n), tb: tb, bridge: fmt.Sprintf("mpbr%d", n)}
+	ip(tb, "link", "add", w.bridge, "type", "bridge")
+	tb.Cleanup(func() { ip(tb, "link", "del", w.bridge) })
+	ip(tb, "addr", "add", w.IP+"/24", "dev", w.bridge)
+	ip(tb, "link", "set", w.bridge, "up")
+	return w
+}
+
+// Host adds a host.
+func (w *Network) Host() *Host {
+	w.tb.Helper()
+	w.hosts++
+	h := &Host{IP: strings.TrimSuffix(w.IP, "1") + fmt.Sprint(9+w.hosts), tb: w.tb, name: fmt.Sprintf("%sh%d", w.bridge, w.hosts)}
+	ip(w.tb, "netns", "add", h.name)
+	w.tb.Cleanup(func() { ip(w.tb, "netns", "del", h.name) })
+	ip(w.tb, "link", "add", h.name, "type", "veth", "peer", "name", "eth0", "netns", h.name)
+	ip(w.tb, "link", "set", h.name, "master", w.bridge, "up")
+	ip(w.tb, "-n", h.name, "addr", "add", h.IP+"/24", "dev", "eth0")
+	ip(w.tb, "-n", h.name, "link", "set", "eth0", "up")
+	ip(w.tb, "-n", h.name, "link", "set", "lo", "up")
+	return h
+}
+
+// Limit makes what the host sends pass at that many Mbit/s.
+func (h *Host) Limit(mbit int) {
+	h.tb.Helper()
+	run(h.tb, "tc", "-n", h.name, "qdisc", "add", "dev", "eth0", "root", "tbf",
+		"rate", fmt.Sprintf("%dmbit", mbit), "burst", "64kb", "latency", "50ms")
+}
+
+// Cut takes the host off the network, Heal puts it back.
+func (h *Host) Cut() { h.tb.Helper(); ip(h.tb, "link", "set", h.name, "down") }
+
+// Heal undoes Cut.
+func (h *Host) Heal() { h.tb.Helper(); ip(h.tb, "link", "set", h.name, "up") }
+
+func ip(tb testing.TB, args ...string) { tb.Helper(); run(tb, "ip", args...) }
+
+func run(tb testing.TB, program string, args ...string) {
+	tb.Helper()
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		tb.Fatalf("%s %s: %v: %s", program, strings.Join(args, " "), err, out)
+	}
+}

@@ -1,0 +1,161 @@
+// Package setup proves that clients find the box and are set up by its script:
+// on a network segment of its own, with Debian's auto-apt-proxy, apt and dash.
+// It needs root, for namespaces.
+package setup
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// inside tells the test binary that it runs in the namespaces.
+const inside = "SETUP_TEST_INSIDE"
+
+// TestSegment runs the tests below in a network and mount namespace, in which
+// the box can have the port that it is looked for on, and /etc/apt is no
+// longer that of this machine.
+func TestSegment(t *testing.T) {
+	if os.Getenv(inside) != "" {
+		t.Run("auto-apt-proxy", autoAptProxy)
+		t.Run("mDNS", mdns)
+		t.Run("script", script)
+		return
+	}
+	binary := os.Getenv("MILLPOND_BINARY")
+	if binary == "" {
+		t.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-apt`")
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--propagation", "private", "sh", "-euc", `
+		ip link set lo up
+		ip link add box type veth peer name client
+		ip address add 10.77.0.1/24 dev box
+		ip link set box up
+		ip link set client up
+		mount -t tmpfs none /etc/apt/apt.conf.d
+		mount -t tmpfs none /usr/local/lib
+		"$1" & box=$!
+		trap 'kill $box; wait $box' EXIT
+		for i in $(seq 100); do "$1" healthcheck && break; sleep 0.1; done
+		"$0" -test.run '^TestSegment$' -test.v`, os.Args[0], binary)
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "AUTO_APT_PROXY=" + os.Getenv("AUTO_APT_PROXY"), inside + "=1", "MILLPOND_DATA_DIR=" + t.TempDir(), "MILLPOND_SWARM=false", "MILLPOND_CACHE_SIZE=1GB",
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestSegment/script") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// sh runs a script and returns what it prints.
+func sh(t *testing.T, script string, env ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "dash", "-euc", script)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", script, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func autoAptProxy(t *testing.T) {
+	if got := sh(t, "sh ${AUTO_APT_PROXY:-$(command -v auto-apt-proxy)}", "AUTO_APT_PROXY_NO_CACHE=1", "TMPDIR="+t.TempDir()); got != "http://127.0.0.1:3142" {
+		t.Errorf("auto-apt-proxy found %q", got)
+	}
+}
+
+// mdns asks the segment for apt proxies, as squid-deb-proxy-client has Avahi
+// do it.
+func mdns(t *testing.T) {
+	segment, err := net.InterfaceByName("box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := &net.UDPAddr{IP: net.IPv4(224, 0, 0, 251), Port: 5353}
+	conn, err := net.ListenMulticastUDP("udp4", segment, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ask, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(10, 77, 0, 1)}, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ask.Close()
+	// One question: PTR, IN (RFC 6762, section 5).
+	question := "\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0a_apt_proxy\x04_tcp\x05local\x00\x00\x0c\x00\x01"
+	if _, err := ask.Write([]byte(question)); err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for b := make([]byte, 9000); ; {
+		n, err := conn.Read(b)
+		if err != nil {
+			t.Fatalf("nobody answered: %v", err)
+		}
+		answer := string(b[:n])
+		// A response with the service, port 3142 and the box's address in it.
+		if n > 12 && b[2]&0x80 != 0 && strings.Contains(answer, "_apt_proxy") {
+			for what, part := range map[string]string{"port": "\x0c\x46", "address": "\x0a\x4d\x00\x01"} {
+				if !strings.Contains(answer, part) {
+					t.Errorf("no %s in %q", what, answer)
+				}
+			}
+			return
+		}
+	}
+}
+
+func script(t *testing.T) {
+	const conf, probe, box = "/etc/apt/apt.conf.d/01millpond", "/usr/local/lib/millpond/apt-probe", "http://10.77.0.1:3142"
+	saved := filepath.Join(t.TempDir(), "setup.sh")
+	for _, how := range []string{
+		"curl -fsS " + box + "/setup.sh | dash", "wget -qO- " + box + "/setup.sh | dash",
+		"/usr/lib/apt/apt-helper download-file " + box + "/setup.sh " + saved + " >/dev/null && dash " + saved,
+	} {
+		if said := sh(t, how); !strings.Contains(said, "apt uses "+box) {
+			t.Errorf("%s: %s", how, said)
+		}
+	}
+	sh(t, "shellcheck "+saved+" "+probe)
+	// apt itself asks the probe and goes to the box, which says that the
+	// mirror cannot be reached.
+	lists := filepath.Join(t.TempDir(), "lists")
+	sh(t, "mkdir -p "+lists+"/partial; echo 'deb http://archive.invalid/debian stable main' >"+lists+".list")
+	update := "apt-get -o Dir::Etc::SourceList=" + lists + ".list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists=" + lists +
+		" -o Acquire::Retries=0 update 2>&1 || true"
+	if said := sh(t, update); !strings.Contains(said, "millpond: ") {
+		t.Errorf("apt did not come to the box:\n%s", said)
+	}
+	// Without curl and wget there is apt's own helper.
+	tools := t.TempDir()
+	sh(t, "for t in sh mktemp timeout rm; do ln -s $(command -v $t) "+tools+"; done")
+	if said := sh(t, probe, "PATH="+tools); said != box {
+		t.Errorf("the probe with apt-helper says %q", said)
+	}
+	// Elsewhere, the address is that of nobody: packets to it are lost.
+	sh(t, "ip address del 10.77.0.1/24 dev box; ip address add 10.77.0.2/24 dev box")
+	for _, path := range []string{os.Getenv("PATH"), tools} {
+		begun := time.Now()
+		if said := sh(t, probe, "PATH="+path); said != "DIRECT" {
+			t.Errorf("away from the box the probe says %q", said)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("it took %v to say so", took)
+		}
+	}
+	sh(t, "dash "+saved+" --remove")
+	for _, file := range []string{conf, probe, filepath.Dir(probe)} {
+		if _, err := os.Stat(file); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", file, err)
+		}
+	}
+}
