@@ -36,13 +36,13 @@ func (d *download) blame(resumed bool) {
 }
 
 // liar never asks t's provider again.
-func (d *download) liar(t *tally, why string) { d.convictOf(t, Lied, why) }
+func (d *download) liar(t *tally, why string) { d.convict(t, Lied, why) }
 
 // passedOn never asks t's provider again in this flight, and does not call it a
 // liar: it may have taken the wrong bytes from one and have found out since.
-func (d *download) passedOn(t *tally, why string) { d.convictOf(t, Failed, why) }
+func (d *download) passedOn(t *tally, why string) { d.convict(t, Failed, why) }
 
-func (d *download) convictOf(t *tally, fault Fault, why string) {
+func (d *download) convict(t *tally, fault Fault, why string) {
 	t.out, t.convicted, t.err = true, true, ErrWrongBytes
 	t.provider.Report(Outcome{Fault: fault, Why: why})
 }
@@ -97,38 +97,29 @@ func definite(err error) bool {
 }
 
 // telling picks which of two failures the client is told: a mirror's own
-// answer says more than a broken connection, a wrong file more than either.
+// answer says more than a broken connection, the later as much as the earlier.
 func telling(a, b error) error {
-	rank := func(err error) int {
-		var status *mirror.StatusError
-		switch {
-		case err == nil:
-			return 0
-		case errors.Is(err, errWrongSize), errors.Is(err, ErrWrongBytes):
-			return 3
-		case errors.As(err, &status):
-			return 2
-		}
-		return 1
+	var status *mirror.StatusError
+	if b == nil || errors.As(a, &status) && !errors.As(b, &status) {
+		return a
 	}
-	if rank(b) >= rank(a) {
-		return b
-	}
-	return a
+	return b
 }
 
 // verdict turns the failure of all providers into what the client is told.
 func (d *download) verdict(answer error) error {
-	wrong := errors.Is(answer, errWrongSize)
+	wrong := make(map[ledger.Origin]bool)
 	for _, t := range d.tally {
-		wrong = wrong || errors.Is(t.err, ErrWrongBytes)
+		if errors.Is(t.err, ErrWrongBytes) || errors.Is(t.err, errWrongSize) {
+			wrong[t.provider.Origin()] = true
+		}
 	}
 	switch {
-	case wrong && !d.entry.Release.IsZero():
+	case wrong[ledger.FromMirror] && !d.entry.Release.IsZero():
 		// The name is there with other bytes: the mirror was updated.
 		d.f.expire(d.entry.Suite)
 		return ErrMoved
-	case wrong:
+	case wrong[ledger.FromMirror], wrong[ledger.FromPeer] && (answer == nil || errors.Is(answer, errWrongSize)):
 		return ErrWrongBytes
 	case answer == nil:
 		return errNoProvider

@@ -139,7 +139,7 @@ func (d *download) settle() {
 			d.log.Debug("a verified file cannot be compared with what peers sent", "err", err)
 			return
 		}
-		d.convict(right)
+		d.judge(right)
 	})
 }
 
@@ -155,8 +155,8 @@ func disputed(claims []claim) bool {
 	return false
 }
 
-// convict reports everybody who made a claim that is not right.
-func (d *download) convict(right []digest.Digest) {
+// judge reports everybody who made a claim that is not right.
+func (d *download) judge(right []digest.Digest) {
 	for _, c := range d.claims {
 		if c.sum == right[c.piece] || c.tally.convicted {
 			continue

@@ -65,9 +65,9 @@ type ownStream struct {
 	headEnd int64
 
 	from    *Stream
-	tries   int
-	pending []byte // hashed, not given out; at most holdback and a chunk
-	whole   bool   // pending is verified
+	by      []Provider // of the streams so far
+	pending []byte     // hashed, not given out; at most holdback and a chunk
+	whole   bool       // pending is verified
 }
 
 // ownTries is how often a client's own stream is taken up again.
@@ -116,6 +116,9 @@ func (o *ownStream) fill() error {
 		want := o.fl.key.digest
 		if !want.IsZero() && o.hasher.Digest() != want {
 			o.fl.f.stats.wrong.Add(1)
+			if len(o.by) == 1 && o.fl.detour.at == 0 { // all of it was its
+				o.by[0].Report(Outcome{Fault: Lied, Why: "sent bytes that do not match the digest"})
+			}
 			return fmt.Errorf("%w (past the full disk)", ErrWrongBytes)
 		}
 		o.whole = true
@@ -150,12 +153,11 @@ func (o *ownStream) next(buf []byte) (int, error) {
 // resumable reports whether the rest may come from another stream. Without a
 // digest nothing would show that it belongs to the same file.
 func (o *ownStream) resumable() bool {
-	return o.tries < ownTries && o.ctx.Err() == nil && !o.fl.key.digest.IsZero()
+	return len(o.by) < ownTries && o.ctx.Err() == nil && !o.fl.key.digest.IsZero()
 }
 
 // connect opens the file at pos with the first provider that has it.
 func (o *ownStream) connect() error {
-	o.tries++
 	err := errNoProvider
 	for p := range o.fl.providers(o.ctx) {
 		var s *Stream
@@ -166,7 +168,7 @@ func (o *ownStream) connect() error {
 			s.Close()
 			continue
 		}
-		o.from, o.origin = s, p.Origin()
+		o.from, o.origin, o.by = s, p.Origin(), append(o.by, p)
 		return nil
 	}
 	return err

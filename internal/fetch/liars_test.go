@@ -10,6 +10,7 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 )
 
 // party is a box of a liar's test and what is to be said of it.
@@ -151,6 +152,19 @@ func TestSmallLieIsHealedUnseen(t *testing.T) {
 	}
 }
 
+// A liar's bytes do not make the box believe that the mirror was updated.
+func TestLieWhileTheMirrorIsAway(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, nil)
+	r.add(r.neighbours, "small", "liar", lies(0))
+	r.add(r.neighbours, "small", "short", func(b *box) { b.size = 5 })
+	r.mirror.Down()
+	var away *mirror.UnreachableError
+	if _, err := r.compare("small"); !errors.As(err, &away) {
+		t.Errorf("got %v, want that the mirror does not answer", err)
+	}
+}
+
 // A box that passes on a download it has not verified is no liar if what it
 // got was wrong.
 func TestHearsayIsNoLie(t *testing.T) {
@@ -193,5 +207,20 @@ func TestMirrorsLieWithPeers(t *testing.T) {
 	}
 	if got := r.origins("big"); got[ledger.FromStore] != int64(len(r.data("big"))) {
 		t.Errorf("by origin %v", got)
+	}
+}
+
+// Past a full disk, too.
+func TestLiarPastTheFullDisk(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, nil)
+	liar := r.add(r.neighbours, "large", "liar", lies(0))
+	r.disk.Full(true)
+	r.mirror.Inject("*", aptest.Status(404))
+	if n, err := r.compare("large"); !errors.Is(err, ErrWrongBytes) || n >= int64(len(r.data("large"))) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if !slices.Contains(liar.faults(), Lied) {
+		t.Errorf("faults %v", liar.faults())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"slices"
 	"time"
 
 	"millpond/internal/digest"
@@ -49,39 +50,59 @@ func (p *peerFile) String() string        { return "peer " + p.peer.String() }
 func (p *peerFile) Origin() ledger.Origin { return ledger.FromPeer }
 func (p *peerFile) Report(o Outcome)      { p.peer.Report(o) }
 
-// peers yields boxes that hold the file, boxes that are downloading it, boxes
-// of this site that ought to, and what the DHT finds in time, each box once.
-// Only what a signed Release lists is asked for, and only with its size:
-// otherwise a liar could fill the disk.
+// shared reports whether peers may be asked: for what a signed Release lists,
+// with its size, since otherwise a liar could fill the disk.
+func (fl *flight) shared() bool {
+	return fl.f.Peers != nil && fl.entry.Signed && fl.entry.Size >= 0
+}
+
+// connected lists connected boxes that hold the file, that are downloading it,
+// and that ought to, each box once.
+func (fl *flight) connected() []*peerFile {
+	if !fl.shared() {
+		return nil
+	}
+	swarm, d := fl.f.Peers, fl.key.digest
+	var all []*peerFile
+	for state, list := range []func(digest.Digest) []Peer{
+		whole: swarm.Neighbours, growing: swarm.Downloading, elder: swarm.Elders,
+	} {
+		for _, p := range list(d) {
+			if len(all) < maxPeers && !lists(all, p) {
+				all = append(all, fl.peerFile(p, peerState(state)))
+			}
+		}
+	}
+	return all
+}
+
+// peers yields the connected boxes, then what the DHT finds in time.
 func (fl *flight) peers(ctx context.Context) iter.Seq[*peerFile] {
 	return func(yield func(*peerFile) bool) {
-		swarm, d := fl.f.Peers, fl.key.digest
-		if swarm == nil || !fl.entry.Signed || fl.entry.Size < 0 {
+		all := fl.connected()
+		for _, p := range all {
+			if !yield(p) {
+				return
+			}
+		}
+		if !fl.shared() {
 			return
 		}
-		seen := make(map[string]bool)
-		offer := func(p Peer, state peerState) bool {
-			if seen[p.String()] {
-				return true
-			}
-			seen[p.String()] = true
-			return len(seen) <= maxPeers && yield(&peerFile{peer: p, digest: d, state: state, waits: fl.f.waits})
-		}
-		for state, list := range []func(digest.Digest) []Peer{
-			whole: swarm.Neighbours, growing: swarm.Downloading, elder: swarm.Elders,
-		} {
-			for _, p := range list(d) {
-				if !offer(p, peerState(state)) {
-					return
-				}
-			}
-		}
 		for p := range fl.lookUp().peers(ctx) {
-			if !offer(p, whole) {
+			if !lists(all, p) && !yield(fl.peerFile(p, whole)) {
 				return
 			}
 		}
 	}
+}
+
+func (fl *flight) peerFile(p Peer, state peerState) *peerFile {
+	return &peerFile{peer: p, digest: fl.key.digest, state: state, waits: fl.f.waits}
+}
+
+// lists reports whether all has p.
+func lists(all []*peerFile, p Peer) bool {
+	return slices.ContainsFunc(all, func(o *peerFile) bool { return o.peer.String() == p.String() })
 }
 
 // Open implements Provider. That a box which only might have had the file

@@ -71,8 +71,7 @@ func (g *gathering) watch(ctx context.Context, s *pieceSource) {
 			return
 		}
 		if err == nil && size != g.part.Size() {
-			g.lose(ctx, s, fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, size, g.part.Size()))
-			return
+			err = errWrongSize // as the next request finds out
 		}
 		if s.learn(have, err) {
 			g.picker.poke()

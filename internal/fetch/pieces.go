@@ -47,7 +47,7 @@ type gathering struct {
 // whatever could not be had here.
 func (d *download) gather(ctx context.Context, part *store.Partial) error {
 	size := part.Size()
-	if d.f.Peers == nil || d.solo || size < 2*PieceSize {
+	if !d.shared() || d.solo || size < 2*PieceSize {
 		return nil
 	}
 	sources := d.pieceSources(ctx)
@@ -73,19 +73,15 @@ func hasPiece(part *store.Partial, i int) bool {
 // Nor is the mirror while another box of this site is to ask it. The DHT is
 // asked only where the site has nothing.
 func (d *download) pieceSources(ctx context.Context) []*pieceSource {
+	boxes := d.usable(d.connected())
+	near := slices.ContainsFunc(boxes, func(p *peerFile) bool { return p.state == elder || p.peer.Nearby() })
+	if !near {
+		boxes = d.usable(slices.Collect(d.peers(ctx)))
+	}
 	var all []*pieceSource
-	near := false
-	for p := range d.peers(ctx) {
-		t := d.tallyOf(p)
-		if t.out {
-			continue
-		}
-		near = near || p.state == elder || p.peer.Nearby()
+	for _, p := range boxes {
 		if p.state != elder {
-			all = append(all, &pieceSource{provider: p, peer: p, tally: t, sure: p.state == whole})
-		}
-		if near && len(all) >= maxSources {
-			break
+			all = append(all, &pieceSource{provider: p, peer: p, tally: d.tallyOf(p), sure: p.state == whole})
 		}
 	}
 	if near || len(all) == 0 {
@@ -98,6 +94,11 @@ func (d *download) pieceSources(ctx context.Context) []*pieceSource {
 		}
 	}
 	return all
+}
+
+// usable leaves out the boxes that are not asked any more.
+func (d *download) usable(all []*peerFile) []*peerFile {
+	return slices.DeleteFunc(all, func(p *peerFile) bool { return d.tallyOf(p).out })
 }
 
 // run works the sources until everything is there or none is left.

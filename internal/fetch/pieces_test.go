@@ -18,6 +18,7 @@ const mib = 1 << 20
 func TestNeighbourInsteadOfMirror(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
+	r.finds.Store(0)
 	for _, pkg := range []string{"small", "large", "big"} {
 		b := r.add(r.neighbours, pkg, "near "+pkg)
 		f := r.want(r.packageAt(pkg), r.data(pkg))
@@ -29,6 +30,9 @@ func TestNeighbourInsteadOfMirror(t *testing.T) {
 		}
 		if got := r.announcements(r.digest(pkg)); len(got) != 0 {
 			t.Errorf("%s: announced %v while a neighbour holds it whole", pkg, got)
+		}
+		if n := r.finds.Swap(0); n != 0 {
+			t.Errorf("%s: the DHT was asked although a neighbour has it", pkg)
 		}
 	}
 }

@@ -36,8 +36,6 @@ type rig struct {
 	disk    storetest.Disk
 	taken   atomic.Int64 // bytes metered from mirrors
 	files   map[string]aptest.File
-	db      *kv.DB
-	log     safeLog
 }
 
 // safeLog keeps what the Fetcher logs, for a failing test.

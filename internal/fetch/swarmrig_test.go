@@ -1,0 +1,106 @@
+package fetch
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"millpond/internal/aptest"
+	"millpond/internal/digest"
+)
+
+// swarmRig is a rig with boxes around it.
+type swarmRig struct {
+	*rig
+	*boxes
+	digests map[string]digest.Digest // of the packages
+}
+
+// patientWaits are long enough for a busy machine. Tests of silence have
+// shorter ones.
+var patientWaits = waits{
+	headStart: 15 * time.Millisecond, lookup: 2 * time.Second,
+	holder: 10 * time.Second, relay: 10 * time.Second, piece: 30 * time.Second,
+	again: 10 * time.Millisecond, patience: time.Second, acquaintance: 20 * time.Second,
+}
+
+// newSwarmRig has packages of the sizes named.
+func newSwarmRig(t testing.TB, sizes map[string]int) *swarmRig {
+	s := newBoxes()
+	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Peers = s }), s, make(map[string]digest.Digest)}
+	for name, file := range r.files {
+		r.digests[name] = digest.Of(file.Data)
+	}
+	r.waits = patientWaits
+	r.update()
+	return r
+}
+
+// data is the file of a package.
+func (r *swarmRig) data(name string) []byte { return r.files[name].Data }
+
+// digest is that of the file of a package.
+func (r *swarmRig) digest(name string) digest.Digest { return r.digests[name] }
+
+// add puts a box that has a package into a list of the swarm.
+func (r *swarmRig) add(list map[digest.Digest][]*box, pkg, name string, change ...func(*box)) *box {
+	b := &box{name: name, site: r.boxes, data: r.data(pkg)}
+	for _, c := range change {
+		c(b)
+	}
+	d := r.digest(pkg)
+	r.boxes.mu.Lock()
+	defer r.boxes.mu.Unlock()
+	list[d] = append(list[d], b)
+	return b
+}
+
+// quiet waits for what goes on after the clients have their bytes.
+func (r *swarmRig) quiet() { r.running.Wait() }
+
+// fromMirror is what the mirror has sent of a package.
+func (r *swarmRig) fromMirror(name string) int64 { return r.mirror.BytesSent("*/" + name + "_*") }
+
+// right reads a package until it comes whole, at most tries times; what breaks
+// off must be short.
+func (r *swarmRig) right(name string, tries int) {
+	r.t.Helper()
+	var err error
+	for range tries {
+		var n int64
+		if n, err = r.compare(name); err == nil {
+			return
+		}
+		if n >= int64(len(r.data(name))) {
+			r.t.Errorf("%s: %d bytes of %d with the error %v", name, n, len(r.data(name)), err)
+		}
+	}
+	r.t.Errorf("%s: %v", name, err)
+}
+
+// compare reads a package to its end and tells how much came.
+func (r *swarmRig) compare(name string) (n int64, err error) {
+	r.t.Helper()
+	f, err := r.get(r.t.Context(), r.packageAt(name), digest.Digest{})
+	if err != nil {
+		return 0, err
+	}
+	defer f.Body.Close()
+	same := true
+	buf := make([]byte, 128<<10)
+	for want := r.data(name); ; {
+		k, err := f.Body.Read(buf)
+		same = same && k <= len(want) && bytes.Equal(buf[:k], want[:k])
+		want = want[min(k, len(want)):]
+		switch n += int64(k); {
+		case err == io.EOF && (!same || len(want) > 0):
+			r.t.Errorf("%s: a complete wrong file", name)
+			return n, nil
+		case err == io.EOF:
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+	}
+}
