@@ -51,7 +51,6 @@ type Config struct {
 	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"what admin actions on the dashboard ask for; without one they are off"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
 
-	policy   *mirror.Policy
 	swarmKey []byte            // content of SwarmKeyFile; nil without
 	given    map[string]string // variables as they were set
 }

@@ -59,7 +59,7 @@ func TestHasher(t *testing.T) {
 	if h.Digest() != Of([]byte("abX")) {
 		t.Error("the original moved with its clone")
 	}
-	if c.Digest() != c.Digest() {
+	if again := c.Digest(); again.String() != abc {
 		t.Error("Digest changed the state")
 	}
 }
