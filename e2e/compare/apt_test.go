@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"millpond/e2e/box"
 	"millpond/e2e/machine"
 	"millpond/internal/aptest"
 )
@@ -49,23 +50,35 @@ func BenchmarkApt(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ways := []string{"direct", "millpond cold", "millpond warm", "apt-cacher-ng cold", "apt-cacher-ng warm"}
+	const direct, cold, warm, beside = "direct", " cold", " warm", "millpond beside a full box"
+	ways := []string{direct, "millpond" + cold, "millpond" + warm, beside, "apt-cacher-ng" + cold, "apt-cacher-ng" + warm}
 	taken := make(map[string][]times)
 	note := func(way, proxy string) { taken[way] = append(taken[way], run(b, m, proxy)) }
 	for b.Loop() {
 		run(b, m, "DIRECT") // not counted: what is before the mirror warms up
 		for range rounds {
-			note(ways[0], "DIRECT")
-			for i, s := range []subject{startMillpond(b, "MILLPOND_ALLOW_UPSTREAMS="+m.Host()), startACNG(b)} {
-				note(ways[1+2*i], s.url)
-				note(ways[2+2*i], s.url)
-			}
+			note(direct, "DIRECT")
+			allow := "MILLPOND_ALLOW_UPSTREAMS=" + m.Host()
+			full := box.Start(b, allow)
+			note("millpond"+cold, full.URL)
+			note("millpond"+warm, full.URL)
+			second := box.Start(b, allow, "MILLPOND_BOOTSTRAP="+full.URL)
+			second.Until("the box knows what the full one holds", func() bool {
+				p := second.Peers()
+				return len(p) == 1 && p[0].Held >= 50
+			})
+			note(beside, second.URL)
+			second.Stop()
+			full.Stop()
+			acng := startACNG(b)
+			note("apt-cacher-ng"+cold, acng.url)
+			note("apt-cacher-ng"+warm, acng.url)
 		}
 	}
 	var table strings.Builder
-	fmt.Fprintf(&table, "seconds, median of %d (all), load %s\n%-20s %-26s %s\n", rounds, load(b), "", "update", "download")
+	fmt.Fprintf(&table, "seconds, median of %d (all), load %s\n%-27s %-26s %s\n", rounds, load(b), "", "update", "download")
 	for _, way := range ways {
-		fmt.Fprintf(&table, "%-20s %-26s %s\n", way,
+		fmt.Fprintf(&table, "%-27s %-26s %s\n", way,
 			seconds(taken[way], func(t times) time.Duration { return t.update }),
 			seconds(taken[way], func(t times) time.Duration { return t.download }))
 	}

@@ -56,7 +56,7 @@ func (s *swarm) fetch(b *box.Box, m *aptest.Mirror, f aptest.File) time.Duration
 // TestFourSeeders has a box take one file from a box whose line is 100 Mbit/s
 // wide, and then another of the same size from four of those.
 func TestFourSeeders(t *testing.T) {
-	const size = 60e6
+	const size = 200e6 // 48 pieces: twelve for each of the four
 	w := box.NewNetwork(t, 71)
 	s := newSwarm(t, nil)
 	s.mirror = aptest.NewMirror(t, aptest.MirrorOptions{Listen: w.IP + ":0"})

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/ledger"
 )
 
 // Anticipate begins to fetch e for a client that has asked for it behind other
@@ -26,5 +28,32 @@ func (f *Fetcher) Anticipate(e catalog.Entry) {
 		if err == nil {
 			fl.leave()
 		}
+	}
+}
+
+// maxUnread bounds how many files are remembered that came before anybody read
+// them. A client's pipeline has ten.
+const maxUnread = 1024
+
+// landedUnread remembers where a file came from that no client has read yet.
+func (f *Fetcher) landedUnread(d digest.Digest, from ledger.Origin) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.unread) >= maxUnread {
+		clear(f.unread) // these count as the store's
+	}
+	f.unread[d] = from
+}
+
+// claim credits a held file that was fetched ahead to where it came from, for
+// the first client that gets it. As the store's it would flatter.
+func (f *Fetcher) claim(file *File) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from, ok := f.unread[file.Digest]
+	if body, held := file.Body.(StoredBody); ok && held {
+		delete(f.unread, file.Digest)
+		body.origin = from
+		file.Body = body
 	}
 }

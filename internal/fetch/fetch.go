@@ -81,6 +81,7 @@ type Fetcher struct {
 	flights  map[flightKey]*flight
 	checks   map[string]*check
 	learning map[digest.Digest]bool
+	unread   map[digest.Digest]ledger.Origin // see claim
 }
 
 // New returns a Fetcher. Close must be called.
@@ -92,6 +93,7 @@ func New(o Options) *Fetcher {
 		flights:  make(map[flightKey]*flight),
 		checks:   make(map[string]*check),
 		learning: make(map[digest.Digest]bool),
+		unread:   make(map[digest.Digest]ledger.Origin),
 		waits:    defaultWaits(),
 		buffers:  make(chan struct{}, maxBuffers),
 		hashing:  make(chan struct{}, 1),
@@ -128,10 +130,13 @@ type Body interface {
 }
 
 // StoredBody is the Body of a held blob.
-type StoredBody struct{ *store.Blob }
+type StoredBody struct {
+	*store.Blob
+	origin ledger.Origin // the store, but see Fetcher.claim
+}
 
 // Origin implements Body.
-func (StoredBody) Origin() ledger.Origin { return ledger.FromStore }
+func (b StoredBody) Origin() ledger.Origin { return b.origin }
 
 // File returns the blob's own file, which the kernel can send without copying.
 func (b StoredBody) File() *os.File { return b.Blob.File }
@@ -159,6 +164,7 @@ func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
 	for range 3 {
 		file, err := f.stored(e.Digest)
 		if err == nil {
+			f.claim(file)
 			if e.Index {
 				f.learnStored(e)
 			}
@@ -186,5 +192,5 @@ func (f *Fetcher) stored(d digest.Digest) (*File, error) {
 		return nil, err
 	}
 	info := blob.Info()
-	return &File{Digest: d, Size: info.Size, Modified: info.Modified, Body: StoredBody{blob}}, nil
+	return &File{Digest: d, Size: info.Size, Modified: info.Modified, Body: StoredBody{blob, ledger.FromStore}}, nil
 }

@@ -84,9 +84,10 @@ func (f *Fetcher) newFlight(key flightKey, e catalog.Entry) *flight {
 	}
 }
 
-// newBody returns a reader for a client that was counted in.
-func (fl *flight) newBody(ctx context.Context) *body {
-	b := &body{fl: fl, ctx: ctx}
+// newBody returns a reader for a client that was counted in, or, aside, for
+// somebody who is none.
+func (fl *flight) newBody(ctx context.Context, aside bool) *body {
+	b := &body{fl: fl, ctx: ctx, aside: aside}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.bodies[b] = struct{}{}
@@ -143,7 +144,14 @@ func (fl *flight) run(ctx context.Context) {
 	fl.f.mu.Lock()
 	delete(fl.f.flights, fl.key)
 	fl.f.mu.Unlock()
+	if from, unread := fl.finish(err); unread {
+		fl.f.landedUnread(fl.key.digest, from)
+	}
+}
 
+// finish tells everybody how the flight ended. It reports whether it brought
+// content that no client reads, or is about to, and where that came from.
+func (fl *flight) finish(err error) (from ledger.Origin, unread bool) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if fl.idle != nil {
@@ -153,7 +161,7 @@ func (fl *flight) run(ctx context.Context) {
 		fl.part.Close() // keeps an unfinished one for a resume; nothing to do after Commit
 	}
 	if fl.detour != nil {
-		return // bodies carry on by themselves
+		return 0, false // bodies carry on by themselves
 	}
 	if errors.Is(err, context.Canceled) {
 		if err = errAgain; fl.f.lifetime.Err() != nil {
@@ -162,6 +170,16 @@ func (fl *flight) run(ctx context.Context) {
 	}
 	fl.ended, fl.err = true, err
 	fl.broadcast()
+	clients := fl.readers
+	for b := range fl.bodies {
+		if b.aside {
+			clients--
+		}
+	}
+	if err != nil || clients > 0 || fl.credited > 0 || len(fl.spans) == 0 || fl.key.digest.IsZero() {
+		return 0, false
+	}
+	return fl.spans[0].origin, true
 }
 
 // broadcast wakes all who wait. fl.mu is held.
@@ -283,7 +301,7 @@ func (fl *flight) landed(info store.Info) {
 // open waits until bytes can be read, or the flight's end, and returns a file
 // that reads it. The caller was counted in by join.
 func (fl *flight) open(ctx context.Context) (*File, error) {
-	b := fl.newBody(ctx)
+	b := fl.newBody(ctx, false)
 	if err := b.await(); err != nil {
 		b.Close()
 		return nil, err

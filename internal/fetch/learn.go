@@ -16,8 +16,7 @@ func (f *Fetcher) learnFlight(fl *flight) {
 	fl.enter()
 	f.running.Go(func() {
 		defer done()
-		b := fl.newBody(f.lifetime)
-		b.aside = true
+		b := fl.newBody(f.lifetime, true)
 		defer b.Close()
 		f.learn(fl.entry, b)
 	})

@@ -34,8 +34,7 @@ func (f *Fetcher) Lend(ctx context.Context, d digest.Digest, start bool) (*File,
 	if err != nil {
 		return nil, err
 	}
-	b := fl.newBody(ctx)
-	b.aside = true
+	b := fl.newBody(ctx, true)
 	// The download that was joined may be a new one, begun after another had
 	// brought the file.
 	if file, err := f.stored(d); err == nil {

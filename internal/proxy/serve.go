@@ -121,7 +121,8 @@ func cacheControl(e catalog.Entry) string {
 
 // isHit reports whether nothing had to be fetched for this client.
 func isHit(file *fetch.File) bool {
-	return held(file.Body) != nil || !file.Release.IsZero() && file.Body.Origin() == ledger.FromStore
+	known := held(file.Body) != nil || !file.Release.IsZero()
+	return known && file.Body.Origin() == ledger.FromStore
 }
 
 // held returns the open file of a body that is a held blob, nil for others.
