@@ -66,7 +66,8 @@ func (f *Fetcher) acquaint(ctx context.Context, d digest.Digest) (size int64, ok
 	defer cancel()
 	for {
 		changed := f.Catalog.Changed()
-		if size, ok = f.Catalog.Shared(d); ok || !f.busyLearning() {
+		busy := f.busyLearning() // before the look: what it brings is seen by then
+		if size, ok = f.Catalog.Shared(d); ok || !busy {
 			return size, ok
 		}
 		select {

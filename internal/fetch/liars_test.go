@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
@@ -169,15 +170,16 @@ func TestLieWhileTheMirrorIsAway(t *testing.T) {
 // got was wrong.
 func TestHearsayIsNoLie(t *testing.T) {
 	t.Parallel()
-	r := newSwarmRig(t, map[string]int{"stream": 9 * mib, "piece": 11 * mib, "whole": 3 * mib})
-	r.mirror.Inject("*/piece_*", aptest.Slow(4*mib))
+	r := newSwarmRig(t, map[string]int{"stream": 9 * mib, "piece": 9 * mib, "whole": 3 * mib})
+	r.mirror.Inject("*/piece_*", aptest.Slow(2*mib))
+	r.waits.relay = 2 * time.Second
 	half := func(b *box) { b.wrong = []int{0}; b.grow(int64(len(b.data)) / 2); b.limit = int64(len(b.data)) / 2 }
 	elder := r.add(r.elders, "stream", "elder", half)
 	relay := r.add(r.downloading, "piece", "relay", func(b *box) {
-		b.wrong, b.far, b.rate = []int{0, 1}, true, 12*mib
+		b.wrong, b.far = []int{0, 1}, true
 		b.grow(int64(len(b.data)) - 1)
 	})
-	r.add(r.far, "piece", "honest", distant(nil))
+	r.add(r.far, "piece", "honest", func(b *box) { b.far, b.rate = true, 2*mib })
 	// Who sends it all, though, has had the chance to verify it.
 	liar := r.add(r.elders, "whole", "liar", lies(0))
 	for _, pkg := range []string{"stream", "piece", "whole"} {
