@@ -66,7 +66,8 @@ type Options struct {
 // Fetcher is safe for concurrent use.
 type Fetcher struct {
 	Options
-	stats counters
+	stats   counters
+	lookups lookups
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
 	lifetime context.Context

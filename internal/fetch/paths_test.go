@@ -25,6 +25,7 @@ func TestColdPathWaitsOneHeadStart(t *testing.T) {
 	for _, pkg := range []string{"small", "big"} {
 		asked := make(chan time.Time, 10)
 		r.mirror.OnRequest(func(aptest.Request) { asked <- time.Now() })
+		r.lookups.smoothed.Store(0) // nothing is known of the DHT yet
 		begun := time.Now()
 		r.right(pkg, 1)
 		r.mirror.OnRequest(nil)

@@ -4,7 +4,8 @@ import "time"
 
 // waits are how long boxes wait for each other. Tests shorten them.
 type waits struct {
-	// headStart is how long the DHT may look before the mirror is asked too.
+	// headStart is how long the DHT may look at most before the mirror is asked
+	// too; usually it is twice the time that answers take.
 	// In a swarm of up to twenty boxes every record is at hand, and found in
 	// under a millisecond; past this a cold download would be noticeably
 	// slower for having looked for peers.
