@@ -176,11 +176,16 @@ func (b *bootstrap) join(ctx context.Context, t target) error {
 	if t.id == b.host.ID() {
 		return nil
 	}
-	if n, ok := b.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
-		// libp2p would not dial again for 5 s and more; firstRetry is less.
-		n.Backoff().Clear(t.id)
+	return dialNow(ctx, b.host, peer.AddrInfo{ID: t.id, Addrs: t.addrs})
+}
+
+// dialNow connects to a box that may have failed a moment ago: libp2p by itself
+// would not dial it again for 5 s and more.
+func dialNow(ctx context.Context, h host.Host, info peer.AddrInfo) error {
+	if n, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		n.Backoff().Clear(info.ID)
 	}
-	return b.host.Connect(ctx, peer.AddrInfo{ID: t.id, Addrs: t.addrs})
+	return h.Connect(ctx, info)
 }
 
 // identify finds out who answers at addrs: it dials for an ID that nobody has

@@ -28,6 +28,11 @@ const (
 	countEvery = 10 * time.Minute
 )
 
+// lookAgain is when a box that joined looks for others again, one after the
+// other. Those that join through the same box at the same time do not hear of
+// each other at first, and the DHT itself looks every 10 min.
+var lookAgain = [...]time.Duration{3 * time.Second, 15 * time.Second, time.Minute}
+
 // dhtPrefix sets the DHT of one swarm apart from every other.
 func dhtPrefix(tag string) protocol.ID { return protocol.ID("/millpond/" + tag) }
 
@@ -60,6 +65,29 @@ func newDHT(h host.Host, o Options, tag string) (*dht.IpfsDHT, error) {
 		return nil, fmt.Errorf("starting the DHT: %w", err)
 	}
 	return d, nil
+}
+
+// meet looks for boxes in the DHT after the first one connected, and again each
+// time that all had gone.
+func (s *Swarm) meet(ctx context.Context) error {
+	waits := lookAgain[:]
+	for {
+		changed := s.boxes.changed()
+		var look <-chan time.Time
+		if s.boxes.count() == 0 {
+			waits = lookAgain[:]
+		} else if len(waits) > 0 {
+			changed, look = nil, time.After(waits[0])
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-look:
+			waits = waits[1:]
+			s.dht.RefreshRoutingTable()
+		}
+	}
 }
 
 // multihashOf is d's name in the DHT: the digest that a Packages file gives

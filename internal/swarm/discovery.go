@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,6 +21,12 @@ const mdnsRetry = time.Minute
 // maxFound bounds the boxes of the segment that wait to be dialled; more are
 // dropped, since each is announced again.
 const maxFound = 64
+
+// A box of the segment is dialled foundTries times, after up to 1 s, 2 s, 4 s.
+const (
+	foundTries = 4
+	foundRetry = 500 * time.Millisecond
+)
 
 // segmentName is the DNS-SD service of a swarm, so that swarms on one segment
 // do not meet: at most 15 characters (RFC 6763, section 7.2).
@@ -79,15 +86,38 @@ func (s *Swarm) discover(ctx context.Context) error {
 			restart()
 		case info := <-found:
 			dialling.Go(func() error {
-				ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-				defer cancel()
-				if err := s.host.Connect(ctx, info); err != nil {
+				if err := s.dialFound(ctx, info); err != nil {
 					s.log.Debug("a box of the network segment cannot be reached", "peer", info.ID, "err", err)
 				}
 				return nil
 			})
 		}
 	}
+}
+
+// dialFound tries more than once. Two boxes that find each other at the same
+// instant dial from and to the ports that they listen on, and get one
+// connection with a caller at both ends (TCP's simultaneous open), which comes
+// to nothing; chance keeps them apart the next time. mDNS tells of a box again
+// only after minutes.
+func (s *Swarm) dialFound(ctx context.Context, info peer.AddrInfo) error {
+	var err error
+	for try := range foundTries {
+		if try > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(rand.N(foundRetry << try)):
+			}
+		}
+		dialling, cancel := context.WithTimeout(ctx, joinTimeout)
+		err = dialNow(dialling, s.host, info)
+		cancel()
+		if err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // segment takes what mDNS finds, each from a goroutine of its own.

@@ -27,6 +27,7 @@ const (
 	fullEvery = time.Minute
 	// othersVariable is the number of other boxes.
 	othersVariable = "MILLPOND_SWARM_TEST_OTHERS"
+	dirVariable    = "MILLPOND_SWARM_TEST_DIR"
 )
 
 // BenchmarkMemory measures a box of 200,000 blobs, as a process of its own
@@ -38,7 +39,7 @@ func BenchmarkMemory(b *testing.B) {
 	for _, others := range []int{1, 7} {
 		b.Run(fmt.Sprintf("others=%d", others), func(b *testing.B) {
 			for b.Loop() {
-				for line := range strings.Lines(play(b, "full", othersVariable+"="+strconv.Itoa(others))) {
+				for line := range strings.Lines(play(b, "full", othersVariable+"="+strconv.Itoa(others), dirVariable+"="+b.TempDir())) {
 					var value float64
 					var unit string
 					if _, err := fmt.Sscan(line, &value, &unit); err != nil {
@@ -73,9 +74,9 @@ func (s fullShelf) Watch(ctx context.Context) iter.Seq[Holding] {
 	}
 }
 
-// startFull runs box number n, with its records in Badger under dir.
-func startFull(dir string, n int, listed *atomic.Bool, change func(*Options)) (*box, error) {
-	dir, err := os.MkdirTemp(dir, "box")
+// startFull runs box number n, with its records in Badger.
+func startFull(n int, listed *atomic.Bool, change func(*Options)) (*box, error) {
+	dir, err := os.MkdirTemp(os.Getenv(dirVariable), "box")
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +120,6 @@ func fullBox() error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "millpond")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
 	far, orders, answers, err := cable("others")
 	if err != nil {
 		return err
@@ -143,7 +139,7 @@ func fullBox() error {
 		}
 	}()
 	listed := &atomic.Bool{}
-	b, err := startFull(dir, 0, listed, func(o *Options) {
+	b, err := startFull(0, listed, func(o *Options) {
 		o.Listen = []string{"/ip4/10.77.0.1/tcp/0"}
 		o.Bootstrap = []string{strings.TrimSpace(contact)}
 	})
@@ -268,16 +264,11 @@ func otherBoxes() error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "millpond")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
 	listed := &atomic.Bool{}
 	listed.Store(true)
 	var first string
 	for i := range n {
-		b, err := startFull(dir, i+1, listed, func(o *Options) {
+		b, err := startFull(i+1, listed, func(o *Options) {
 			o.Listen = []string{"/ip4/10.77.0.2/tcp/0"}
 			if first != "" {
 				o.Bootstrap = []string{first}

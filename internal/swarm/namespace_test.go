@@ -192,14 +192,14 @@ func segmentNear() error {
 		}
 		others = append(others, open)
 	}
-	if err := wait("the far box", func() bool { return b.Status().Neighbours == 1 }); err != nil {
+	if err := wait("the far box", func() bool { p := b.Peers(); return len(p) == 1 && p[0].Local }); err != nil {
 		return fmt.Errorf("%w\n%s", err, b.log.buf.String())
 	}
-	if p := b.Peers()[0]; !p.Local || !strings.HasPrefix(p.Addr, "/ip4/10.77.0.2/") {
+	if p := b.Peers()[0]; !strings.HasPrefix(p.Addr, "/ip4/10.77.0.2/") {
 		return fmt.Errorf("the far box is %+v", p)
 	}
 	for _, other := range others {
-		if n := other.Status().Neighbours; n != 0 || other.log.count("refused") != 0 || b.log.count("refused") != 0 {
+		if n := other.Status().Neighbours; n != 0 || other.log.count("refused") != 0 {
 			return errors.New("boxes of two swarms met by mDNS")
 		}
 	}
@@ -244,7 +244,10 @@ link set far up
 		return err
 	}
 	for range n {
-		if _, err := start(func(o *Options) { listen(o); o.Bootstrap = []string{hub.dialled()} }); err != nil {
+		if _, err := start(func(o *Options) {
+			listen(o)
+			o.Mode, o.Bootstrap = Client, []string{hub.dialled()} // not all with all
+		}); err != nil {
 			return err
 		}
 	}

@@ -161,6 +161,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 		{"counting records", s.records.run},
 		{"finding boxes by the bootstrap sources", s.bootstrap.run},
 		{"finding boxes on the network segment", s.discover},
+		{"looking for boxes in the DHT", s.meet},
 		{"announcing", func(ctx context.Context) error { return s.announcer.run(ctx, s.host, s.dht) }},
 	} {
 		group.Go(func() error {
