@@ -78,11 +78,13 @@ func TestLimitMemory(t *testing.T) {
 	defer debug.SetMemoryLimit(before)
 	t.Setenv("GOMEMLIMIT", "") // restores it afterwards
 	os.Unsetenv("GOMEMLIMIT")
-	limitMemory(slog.New(slog.DiscardHandler), fstest.MapFS{
-		"proc/self/cgroup":         {Data: []byte("0::/\n")},
-		"sys/fs/cgroup/memory.max": {Data: []byte("4000000000\n")},
-	})
-	if got := debug.SetMemoryLimit(-1); got != 3_600_000_000 {
-		t.Errorf("the limit is %d, want 90 %% of 4 GB", got)
+	for limit, want := range map[string]int64{"100000000": 90_000_000, "4000000000": memoryEnough, "max": memoryEnough} {
+		limitMemory(slog.New(slog.DiscardHandler), fstest.MapFS{
+			"proc/self/cgroup":         {Data: []byte("0::/\n")},
+			"sys/fs/cgroup/memory.max": {Data: []byte(limit + "\n")},
+		})
+		if got := debug.SetMemoryLimit(-1); got != want {
+			t.Errorf("in a container with %s: the soft limit is %d, want %d", limit, got, want)
+		}
 	}
 }
