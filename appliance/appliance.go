@@ -4,11 +4,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 
 	"millpond/internal/catalog"
@@ -116,7 +114,7 @@ func (a *Appliance) loadKeys() (*keyring.Keyring, error) {
 // openData opens what lives in the data directory.
 func (a *Appliance) openData(keys *keyring.Keyring) (err error) {
 	dir := a.config.DataDir
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := checkDataDir(dir); err != nil {
 		return err
 	}
 	if a.db, err = kv.Open(filepath.Join(dir, "db"), a.log.With("part", "kv")); err != nil {
@@ -140,15 +138,6 @@ func (a *Appliance) openData(keys *keyring.Keyring) (err error) {
 		Table: a.db.Table("catalog"), Keyring: keys, TrustHosts: a.config.TrustHosts, Log: a.log.With("part", "catalog"),
 	})
 	return err
-}
-
-// dataFault says whose fault it is that the data directory cannot be used.
-func dataFault(dir string, err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = fmt.Errorf("%w; name a directory that millpond may write to", err)
-	}
-	return fmt.Errorf("MILLPOND_DATA_DIR=%s: %w", dir, err)
 }
 
 // openNetwork opens floors 2 and 3: where bytes come from.

@@ -156,7 +156,7 @@ func TestDataDirectoryNotWritable(t *testing.T) {
 				return
 			}
 		}
-		wantFault(t, s.environ(dir, "MILLPOND_KEYRING_DIR="), "MILLPOND_DATA_DIR="+dir, "permission denied", "may write to")
+		wantFault(t, s.environ(dir, "MILLPOND_KEYRING_DIR="), "MILLPOND_DATA_DIR="+dir, "permission denied", "make that the owner", "may write to")
 	}()
 	<-done
 }

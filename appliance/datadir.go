@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// minRoom is what must be free on the disk for a start. The database writes
+// through memory maps: on a full disk it would not get an error but a signal,
+// in the middle of something. Its two logs take 16 MiB each between two
+// flushes; while the box runs, the store keeps more than that free.
+const minRoom = 32 << 20
+
+// networkFS are the file systems of file servers, by their numbers in
+// statfs(2). The lock that keeps a second box away, memory maps and the
+// meaning of fsync are the server's matter there, and a server that is away
+// stops the box in the middle of a write.
+var networkFS = map[int64]string{
+	0x6969:     "NFS",
+	0x517B:     "SMB",
+	0xFF534D42: "SMB", // cifs
+	0xFE534D42: "SMB", // smb2
+	0x5346414F: "AFS",
+	0x00C36400: "Ceph",
+	0x01021997: "9P",
+}
+
+// checkDataDir makes dir if need be and tells why a box cannot live there, as
+// far as the file system says so by itself.
+func checkDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return judgeDisk(&st)
+}
+
+func judgeDisk(st *syscall.Statfs_t) error {
+	// The number is 32 bits wide, whatever the field's type and sign.
+	if name, ok := networkFS[int64(uint32(st.Type))]; ok {
+		return fmt.Errorf("it is on a file server (%s), where a database is not safe; name a directory on a local disk", name)
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < minRoom {
+		return fmt.Errorf("%w: %d MiB are free on its disk and a start needs %d; make room, or name a directory on another disk",
+			syscall.ENOSPC, free>>20, minRoom>>20)
+	}
+	return nil
+}
+
+// dataFault says whose fault it is that the data directory cannot be used, and
+// what would help.
+func dataFault(dir string, err error) error {
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("%w; millpond runs as user %d: make that the owner (chown -R %[2]d:%d), or name a directory that it may write to",
+			err, os.Geteuid(), os.Getegid())
+	case errors.Is(err, syscall.ENOSPC): // says what to do, or is the store's
+	case errors.As(err, &path):
+		err = fmt.Errorf("%w; name a directory that millpond may write to", err)
+	}
+	return fmt.Errorf("MILLPOND_DATA_DIR=%s: %w", dir, err)
+}
