@@ -1,0 +1,59 @@
+{{/* The box's environment: what the chart decides, then the settings. */}}
+{{- define "millpond.env" -}}
+- name: MILLPOND_LISTEN
+  value: ":3142"
+{{- if include "millpond.ownDashboard" . }}
+- name: MILLPOND_DASHBOARD_LISTEN
+  value: ":3143"
+{{- end }}
+- name: MILLPOND_DATA_DIR
+  value: /var/lib/millpond
+{{- if .Values.cacheSize }}
+- name: MILLPOND_CACHE_SIZE
+  value: {{ .Values.cacheSize | quote }}
+{{- else if eq .Values.kind "StatefulSet" }}
+- name: MILLPOND_CACHE_SIZE
+  value: 90%
+{{- end }}
+{{- if include "millpond.adminSecret" . }}
+- name: MILLPOND_ADMIN_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "millpond.adminSecret" . }}
+      key: {{ .Values.adminToken.secretKey }}
+{{- end }}
+{{- include "millpond.swarmEnv" . }}
+{{- range $name, $value := .Values.settings }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "millpond.swarmEnv" }}
+- name: MILLPOND_SWARM
+  value: {{ .Values.swarm.enabled | quote }}
+{{- if .Values.swarm.enabled }}
+- name: MILLPOND_SWARM_LISTEN
+  value: /ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001
+- name: MILLPOND_SWARM_LOCAL
+  value: {{ .Values.swarm.local | quote }}
+- name: MILLPOND_BOOTSTRAP
+  value: {{ prepend .Values.swarm.bootstrap (printf "%s-peers.%s.svc" (include "millpond.fullname" .) .Release.Namespace) | join "," | quote }}
+{{- if .Values.swarm.key.enabled }}
+- name: MILLPOND_SWARM_KEY_FILE
+  value: /etc/millpond/{{ .Values.swarm.key.secretKey }}
+{{- end }}
+{{- with .Values.swarm.announce }}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+- name: NODE_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.hostIP
+- name: MILLPOND_ANNOUNCE_ADDRS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}

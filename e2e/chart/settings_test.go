@@ -1,0 +1,136 @@
+package chart
+
+import (
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	core "k8s.io/api/core/v1"
+)
+
+// config lists the box's settings, from the tags of its Config.
+func config(t *testing.T) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), "../../appliance/config.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok || spec.Name.Name != "Config" {
+			return true
+		}
+		for _, f := range spec.Type.(*ast.StructType).Fields.List {
+			if f.Tag == nil {
+				continue
+			}
+			tag, err := strconv.Unquote(f.Tag.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, "MILLPOND_"+reflect.StructTag(tag).Get("env"))
+		}
+		return false
+	})
+	if len(all) < 20 {
+		t.Fatalf("found only the settings %v", all)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Every setting of the box can be had through the chart, by a value of its own
+// or by `settings` but not by both, and the chart knows no others.
+func TestSettings(t *testing.T) {
+	want := config(t)
+	text := valueSets(t)["everything"]
+	all := render(t, text)
+	env := all.env(t) // which fails for one that is set twice
+	delete(env, "POD_IP")
+	delete(env, "NODE_IP")
+	if got := slices.Sorted(maps.Keys(env)); !slices.Equal(got, want) {
+		t.Errorf("testdata/values/everything.yaml sets %v,\nwhere the box has %v", got, want)
+	}
+
+	free := slices.Collect(maps.Keys(schemaOf(t)["properties"].(map[string]any)["settings"].(map[string]any)["properties"].(map[string]any)))
+	for name := range values(t, text)["settings"].(map[string]any) {
+		if !slices.Contains(free, name) {
+			t.Errorf("values.schema.json has no setting %s", name)
+		}
+	}
+	if got, want := len(free), len(values(t, text)["settings"].(map[string]any)); got != want {
+		t.Errorf("values.schema.json allows %d settings %v, of which everything.yaml has %d", got, free, want)
+	}
+}
+
+// The box takes whatever the chart gives it.
+func TestBoxTakesSettings(t *testing.T) {
+	eachSet(t, func(t *testing.T, all objects) {
+		if output, err := readSettings(t, all.environment(t)); err != nil {
+			t.Errorf("%v: %s", err, output)
+		}
+	})
+}
+
+// readSettings has the box read an environment, and fails if the box finds
+// fault with it.
+func readSettings(t *testing.T, env []string) (output string, err error) {
+	t.Helper()
+	binary := os.Getenv("MILLPOND_BINARY")
+	if binary == "" {
+		t.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-chart`")
+	}
+	// It reads its settings, then looks for a box, which there need not be:
+	// exit code 1. With faulty settings it is 2.
+	cmd := exec.Command(binary, "healthcheck")
+	cmd.Env = env
+	b, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		err = nil
+	}
+	return string(b), err
+}
+
+// environment is what the kubelet would give the box, with the swarm key where
+// this machine has it.
+func (all objects) environment(t *testing.T) []string {
+	t.Helper()
+	expand := strings.NewReplacer("$(POD_IP)", "10.1.2.3", "$(NODE_IP)", "192.0.2.7")
+	var env []string
+	for name, value := range all.env(t) {
+		if name == "MILLPOND_SWARM_KEY_FILE" {
+			value = all.keyFile(t)
+		}
+		env = append(env, name+"="+expand.Replace(value))
+	}
+	return env
+}
+
+// keyFile writes the swarm key to a file, one of this test's if the Secret is
+// not the chart's.
+func (all objects) keyFile(t *testing.T) string {
+	t.Helper()
+	key := []byte("/key/swarm/psk/1.0.0/\n/base16/\n" + strings.Repeat("0f", 32) + "\n")
+	for name, s := range of[*core.Secret](all) {
+		if strings.HasSuffix(name, "-swarm-key") {
+			key = s.Data["swarm.key"]
+		}
+	}
+	file := filepath.Join(t.TempDir(), "swarm.key")
+	if err := os.WriteFile(file, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
