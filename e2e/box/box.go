@@ -78,6 +78,7 @@ func (b *Box) Run() {
 	b.cmd = exec.Command(args[0], args[1:]...)
 	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = b.env, b.out, b.out
 	if err := b.cmd.Start(); err != nil {
+		b.cmd = nil // there is nothing to stop
 		b.tb.Fatal(err)
 	}
 	deadline := time.Now().Add(30 * time.Second)
