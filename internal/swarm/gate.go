@@ -59,7 +59,7 @@ func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 // connection is known to be of this swarm.
 func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, conn network.ConnMultiaddrs) bool {
 	if c, ok := conn.(*handshake); ok {
-		c.done.Store(true)
+		c.known.Store(true)
 	}
 	why := g.objection(id)
 	if why == "" && g.scores.bannedAt(conn.RemoteMultiaddr()) {

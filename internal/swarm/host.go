@@ -52,8 +52,8 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, refus
 		libp2p.ConnectionManager(conns),
 		libp2p.DisableMetrics(), // they would go to a registry of the process
 		libp2p.Transport(refusals.tcp),
-		libp2p.Security(tls.ID, tls.New),
-		libp2p.Security(noise.ID, noise.New),
+		libp2p.Security(tls.ID, witnessed(tls.New)),
+		libp2p.Security(noise.ID, witnessed(noise.New)),
 	}
 	if key != nil {
 		options = append(options, libp2p.PrivateNetwork(key))

@@ -203,6 +203,9 @@ func segmentNear() error {
 			return errors.New("boxes of two swarms met by mDNS")
 		}
 	}
+	if b.log.count("refused a box") > 0 {
+		return fmt.Errorf("boxes of one swarm that dialled each other at once:\n%s", b.log.buf.String())
+	}
 	orders.Close()
 	return far.Wait()
 }

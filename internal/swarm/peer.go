@@ -26,6 +26,9 @@ func (s *Swarm) peer(id peer.ID) *Peer { return &Peer{swarm: s, id: id} }
 // String is the short form of the peer ID, for logs.
 func (p *Peer) String() string { return p.id.ShortString() }
 
+// ID is the peer ID.
+func (p *Peer) ID() string { return p.id.String() }
+
 // RTT is the smoothed round trip; 0 when it is not known.
 func (p *Peer) RTT() time.Duration { return p.swarm.rtts.of(p.id) }
 

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -117,15 +121,39 @@ func (u *watchedUpgrader) UpgradeGatedMaListener(t transport.Transport, l transp
 
 func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, conn manet.Conn, dir network.Direction, id peer.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
 	c := &handshake{Conn: conn}
-	upgraded, err := u.Upgrader.Upgrade(ctx, t, c, dir, id, scope)
-	var other sec.ErrPeerIDMismatch
+	upgraded, err := u.Upgrader.Upgrade(context.WithValue(ctx, handshakeKey{}, c), t, c, dir, id, scope)
 	// A wrong key often looks like a handshake that stalls. A dial that was
 	// called off says nothing.
 	calledOff := errors.Is(ctx.Err(), context.Canceled)
-	if err != nil && !calledOff && c.strange() && !errors.As(err, &other) {
+	if err != nil && !calledOff && c.strange() {
 		u.refusals.stranger(conn.RemoteMultiaddr())
 	}
 	return upgraded, err
+}
+
+// handshakeKey is where the context of an outbound Upgrade has its *handshake.
+type handshakeKey struct{}
+
+// witness is told when both ends of an outbound connection have agreed on how
+// to secure it. What fails after that is no fault of the swarm key: the box is
+// another one than was called, or it called too (see dialFound).
+type witness struct{ sec.SecureTransport }
+
+func (w witness) SecureOutbound(ctx context.Context, conn net.Conn, id peer.ID) (sec.SecureConn, error) {
+	if c, ok := ctx.Value(handshakeKey{}).(*handshake); ok {
+		c.known.Store(true)
+	}
+	return w.SecureTransport.SecureOutbound(ctx, conn, id)
+}
+
+type newSecurity[T sec.SecureTransport] func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (T, error)
+
+// witnessed is the constructor of a security transport with a witness.
+func witnessed[T sec.SecureTransport](of newSecurity[T]) newSecurity[witness] {
+	return func(id protocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (witness, error) {
+		t, err := of(id, key, muxers)
+		return witness{t}, err
+	}
 }
 
 type watchedListener struct {
@@ -141,11 +169,11 @@ func (l *watchedListener) Accept() (manet.Conn, network.ConnManagementScope, err
 	return &handshake{Conn: conn, inbound: l.refusals}, scope, nil
 }
 
-// handshake is a connection that knows whether its handshake went through.
+// handshake is a connection that knows whether the other end is a stranger.
 type handshake struct {
 	manet.Conn
-	inbound *refusals // gets a line at Close if it did not; nil on outbound ones
-	done    atomic.Bool
+	inbound *refusals   // gets a line at Close if so; nil on outbound ones
+	known   atomic.Bool // it speaks as this swarm does
 	read    atomic.Bool // something came: a mere probe of the port is no box
 	closed  atomic.Bool
 }
@@ -165,4 +193,4 @@ func (h *handshake) Close() error {
 	return h.Conn.Close()
 }
 
-func (h *handshake) strange() bool { return h.read.Load() && !h.done.Load() }
+func (h *handshake) strange() bool { return h.read.Load() && !h.known.Load() }

@@ -15,7 +15,7 @@ import (
 )
 
 // TestRelayed connects two boxes by a relay, which limits what goes over it:
-// neither blobs nor inventories may, and the refusal comes at once.
+// neither blobs, inventories nor links may, and the refusal comes at once.
 func TestRelayed(t *testing.T) {
 	t.Parallel()
 	middle, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay())
@@ -62,5 +62,8 @@ func TestRelayed(t *testing.T) {
 	}
 	if n := taker.inventories.held(giver.self()); n != 0 {
 		t.Errorf("%d entries came over the relay", n)
+	}
+	if g := taker.Graph(); len(g.Silent) != 1 || len(g.Links) != 1 || g.Links[0].Path != "relayed" {
+		t.Errorf("links over a relay: %v", g)
 	}
 }

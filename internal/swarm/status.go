@@ -35,18 +35,29 @@ func (s *Swarm) Peers() []PeerInfo {
 			RTT:   s.rtts.of(id),
 			Held:  s.inventories.held(id),
 			Since: s.boxes.connectedSince(id),
+			Agent: s.agent(id),
 		}
 		if s.direct(id) == nil {
 			info.Path = "relayed"
-		}
-		if agent, err := s.host.Peerstore().Get(id, "AgentVersion"); err == nil {
-			info.Agent, _ = agent.(string)
 		}
 		s.scores.describe(&info, id)
 		s.transfers.describe(&info, id)
 		list = append(list, info)
 	}
 	return list
+}
+
+// maxAgent is in bytes; ours are half as long.
+const maxAgent = 64
+
+// agent is the program that id says it runs; empty if it does not say.
+func (s *Swarm) agent(id peer.ID) string {
+	said, err := s.host.Peerstore().Get(id, "AgentVersion")
+	if err != nil {
+		return ""
+	}
+	agent, _ := said.(string)
+	return strings.ToValidUTF8(agent[:min(len(agent), maxAgent)], "")
 }
 
 // Identity is /api/v1/peer: who this box is and where it can be dialled.

@@ -84,6 +84,7 @@ type Swarm struct {
 	inventories *inventories
 	scores      *scores
 	transfers   *transfers
+	links       *links
 
 	close   sync.Once
 	closing chan struct{}
@@ -130,6 +131,7 @@ func New(o Options) (*Swarm, error) {
 	s.reach = &reach{}
 	s.inventories = newInventories(s)
 	s.transfers = newTransfers(s)
+	s.links = newLinks(s)
 	return s, nil
 }
 
@@ -155,6 +157,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 	}{
 		{"serving blobs", s.transfers.run},
 		{"exchanging inventories", s.inventories.run},
+		{"telling links", s.links.run},
 		{"following connections", s.follow},
 		{"measuring round trips", s.rtts.run},
 		{"watching reachability", func(ctx context.Context) error { return s.reach.run(ctx, s.host) }},

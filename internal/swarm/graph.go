@@ -1,0 +1,162 @@
+package swarm
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Bounds of a Graph.
+const (
+	maxNodes      = 512
+	maxGraphLinks = 4096
+)
+
+// Graph is /api/v1/swarm/graph: who is connected with whom, as far as this box
+// and those that it is connected with know.
+type Graph struct {
+	Nodes  []Node    `json:"nodes"`         // never null, this box among them
+	Links  []Link    `json:"links"`         // never null, each once
+	Asked  time.Time `json:"asked"`         // when the oldest answer in it was given
+	Silent []string  `json:"silent"`        // connected boxes that told nothing; never null
+	Cut    bool      `json:"cut,omitempty"` // there were more nodes or links than are allowed
+}
+
+// Node is a box.
+type Node struct {
+	ID        string `json:"id"`
+	Self      bool   `json:"self"`
+	Connected bool   `json:"connected"` // with this box
+	Agent     string `json:"agent"`     // "" unless connected
+	// Nearby: of this box's site, by its own measure if connected, else by the
+	// word of a box of the site.
+	Nearby bool `json:"nearby"`
+}
+
+// Link is a connection of two boxes, A before B in the order of the IDs.
+type Link struct {
+	A    string  `json:"a"`
+	B    string  `json:"b"`
+	Path string  `json:"path"`   // "direct" or "relayed"
+	RTT  float64 `json:"rtt_ms"` // round trip; 0 if not known
+}
+
+// Graph asks the connected boxes with whom they are connected, unless they
+// said so within 15 s, and waits 2 s at most. Boxes tell of their own
+// connections alone, up to 256 each, and what two that both told disagree on
+// is left out. A Graph has up to 512 nodes and 4096 links: first those of this
+// box, then those among the connected boxes.
+func (s *Swarm) Graph() Graph {
+	own := s.links.own()
+	return draw(s.self(), own, s.links.gather(own), s.agent)
+}
+
+// draw makes the graph of own, the links of self, and of what their other ends
+// answered.
+func draw(self peer.ID, own []link, answers map[peer.ID]reply, agent func(peer.ID) string) Graph {
+	g := &drawing{
+		self:  self,
+		nodes: map[peer.ID]*Node{self: {ID: self.String(), Self: true}},
+		links: make(map[[2]peer.ID]link),
+	}
+	for _, l := range own {
+		g.link(self, l)
+		if n := g.nodes[l.id]; n != nil {
+			n.Connected, n.Nearby, n.Agent = true, l.nearby, agent(l.id)
+		}
+	}
+	g.tell(own, answers, true)
+	g.tell(own, answers, false)
+	return g.graph(own, answers)
+}
+
+// drawing is a Graph in the making.
+type drawing struct {
+	self  peer.ID
+	nodes map[peer.ID]*Node
+	links map[[2]peer.ID]link // by both ends; the link's own is of no account
+	cut   bool
+}
+
+// link adds what a says of its link l, if there is room.
+func (g *drawing) link(a peer.ID, l link) {
+	ends := [2]peer.ID{min(a, l.id), max(a, l.id)}
+	if before, ok := g.links[ends]; ok {
+		l.relayed = l.relayed && before.relayed
+		l.rtt = cmp.Or(before.rtt, l.rtt)
+		g.links[ends] = l
+		return
+	}
+	if len(g.links) >= maxGraphLinks || g.nodes[l.id] == nil && len(g.nodes) >= maxNodes {
+		g.cut = true
+		return
+	}
+	if g.nodes[l.id] == nil {
+		g.nodes[l.id] = &Node{ID: l.id.String()}
+	}
+	g.links[ends] = l
+}
+
+// tell adds what the answers say of links among the connected boxes, or of all
+// others. The boxes take turns until there is no more room, so that one that
+// names many leaves some for the rest. Of its own links this box knows itself.
+func (g *drawing) tell(own []link, answers map[peer.ID]reply, among bool) {
+	for i := range maxLinks {
+		for _, teller := range own {
+			told := answers[teller.id].links
+			if g.cut {
+				return
+			}
+			if i >= len(told) {
+				continue
+			}
+			l := told[i]
+			n := g.nodes[l.id]
+			connected := n != nil && n.Connected
+			if l.id == g.self || connected != among || denies(answers[l.id], teller.id) {
+				continue
+			}
+			g.link(teller.id, l)
+			if n := g.nodes[l.id]; n != nil && !connected && teller.nearby && l.nearby {
+				n.Nearby = true
+			}
+		}
+	}
+}
+
+// denies reports whether a box that told all its links did not tell of one with
+// id.
+func denies(a reply, id peer.ID) bool {
+	return a.told && len(a.links) < maxLinks && !linked(a.links, id)
+}
+
+// graph is the finished drawing.
+func (g *drawing) graph(own []link, answers map[peer.ID]reply) Graph {
+	done := Graph{Nodes: []Node{}, Links: []Link{}, Silent: []string{}, Asked: time.Now().UTC(), Cut: g.cut}
+	for _, n := range g.nodes {
+		done.Nodes = append(done.Nodes, *n)
+	}
+	for ends, l := range g.links {
+		a, b := g.nodes[ends[0]].ID, g.nodes[ends[1]].ID
+		path := "direct"
+		if l.relayed {
+			path = "relayed"
+		}
+		done.Links = append(done.Links, Link{min(a, b), max(a, b), path, float64(l.rtt.Microseconds()) / 1000})
+	}
+	for _, o := range own {
+		a := answers[o.id]
+		switch n := g.nodes[o.id]; {
+		case n != nil && !a.told:
+			done.Silent = append(done.Silent, n.ID)
+		case a.told && a.at.Before(done.Asked):
+			done.Asked = a.at.UTC()
+		}
+	}
+	slices.SortFunc(done.Nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(done.Links, func(a, b Link) int { return cmp.Or(cmp.Compare(a.A, b.A), cmp.Compare(a.B, b.B)) })
+	slices.Sort(done.Silent)
+	return done
+}

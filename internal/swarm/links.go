@@ -1,0 +1,276 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// linksProtocol has a box tell with which others it is connected. Whoever opens
+// a stream is sent one link after the other, in ascending order of the other
+// ends' peer IDs, and then the stream's end:
+//
+//	flags   1 byte
+//	rtt     round trip in microseconds as a varint, 0 if not known
+//	length  of the peer ID, as a varint
+//	id      the peer ID
+//
+// A box has no way to speak of a link that it is not an end of.
+const linksProtocol protocol.ID = "/millpond/links/1"
+
+const (
+	relayedFlag = 1
+	nearbyFlag  = 2
+
+	maxLinks  = 256 // told and accepted
+	maxID     = 64  // bytes; an ed25519 key's takes 38
+	maxRTT    = time.Minute
+	maxAnswer = maxLinks * (1 + 4 + 1 + maxID)
+)
+
+// Boxes are asked when somebody looks, and not again within linksFor.
+const (
+	linksFor     = 15 * time.Second
+	linksTimeout = 2 * time.Second // for all of them together
+	maxAsked     = 128             // all at once, so that none waits for one that stalls
+
+	// linksEvery is how soon a box is told again: soon enough for one that was
+	// started anew. Writing takes no longer, so that each box is told once at a
+	// time.
+	linksEvery = 2 * time.Second
+	maxTold    = 1024 // boxes, within linksEvery
+)
+
+var errLinks = errors.New("malformed links")
+
+// link is a connection of a box with the box id, as the former sees it.
+type link struct {
+	id      peer.ID
+	relayed bool
+	nearby  bool          // of its site
+	rtt     time.Duration // 0: not known
+}
+
+func appendLinks(b []byte, links []link) []byte {
+	for _, l := range links {
+		flags := byte(0)
+		if l.relayed {
+			flags |= relayedFlag
+		}
+		if l.nearby {
+			flags |= nearbyFlag
+		}
+		b = binary.AppendUvarint(append(b, flags), uint64(min(l.rtt, maxRTT).Microseconds()))
+		b = append(binary.AppendUvarint(b, uint64(len(l.id))), l.id...)
+	}
+	return b
+}
+
+// readLinks reads what the box teller told to its end.
+func readLinks(r io.Reader, teller peer.ID) ([]link, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxAnswer {
+		return nil, fmt.Errorf("%w: more than %d bytes", errLinks, maxAnswer)
+	}
+	var links []link
+	for p := (parser{rest: b}); len(p.rest) > 0; {
+		flags := p.rest[0]
+		p.rest = p.rest[1:]
+		rtt, length := p.uvarint(), p.uvarint()
+		switch {
+		case p.bad || flags > relayedFlag|nearbyFlag || rtt > uint64(maxRTT.Microseconds()) || length > uint64(len(p.rest)):
+			return nil, fmt.Errorf("%w: numbers", errLinks)
+		case len(links) == maxLinks:
+			return nil, fmt.Errorf("%w: more than %d", errLinks, maxLinks)
+		case length > maxID:
+			return nil, fmt.Errorf("%w: a peer ID of %d bytes", errLinks, length)
+		}
+		id, err := peer.IDFromBytes(p.rest[:length])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errLinks, err)
+		}
+		p.rest = p.rest[length:]
+		if id == teller || len(links) > 0 && id <= links[len(links)-1].id {
+			return nil, fmt.Errorf("%w: peer IDs out of order, or the teller's own", errLinks)
+		}
+		links = append(links, link{id, flags&relayedFlag != 0, flags&nearbyFlag != 0, time.Duration(rtt) * time.Microsecond})
+	}
+	return links, nil
+}
+
+// linked reports whether links, which are in order, have id as an end.
+func linked(links []link, id peer.ID) bool {
+	_, ok := slices.BinarySearchFunc(links, id, func(l link, id peer.ID) int { return cmp.Compare(l.id, id) })
+	return ok
+}
+
+// links are those that the connected boxes told.
+type links struct {
+	swarm *Swarm
+	turn  chan struct{} // holds one token while somebody asks
+
+	mu      sync.Mutex // guards the fields below
+	answers map[peer.ID]reply
+	told    map[peer.ID]time.Time // when a box was last told ours
+}
+
+// reply is what a box said when it was asked, or that it said nothing.
+type reply struct {
+	at    time.Time
+	told  bool
+	links []link
+}
+
+func newLinks(s *Swarm) *links {
+	return &links{swarm: s, turn: make(chan struct{}, 1), answers: make(map[peer.ID]reply), told: make(map[peer.ID]time.Time)}
+}
+
+// run tells until ctx ends. Part of Run's group.
+func (l *links) run(ctx context.Context) error {
+	l.swarm.host.SetStreamHandler(linksProtocol, l.tell)
+	defer l.swarm.host.RemoveStreamHandler(linksProtocol)
+	<-ctx.Done()
+	return nil
+}
+
+// own are this box's links, in order.
+func (l *links) own() []link {
+	ids := l.swarm.boxes.ids()
+	own := make([]link, len(ids))
+	for i, id := range ids {
+		own[i] = link{id, l.swarm.direct(id) == nil, l.swarm.local(id), l.swarm.rtts.of(id)}
+	}
+	return own
+}
+
+// tell answers a stream.
+func (l *links) tell(st network.Stream) {
+	id := st.Conn().RemotePeer()
+	if l.swarm.scores.banned(id) || !l.due(id, time.Now()) {
+		st.Reset()
+		return
+	}
+	own := l.own()
+	st.SetDeadline(time.Now().Add(linksEvery))
+	if _, err := st.Write(appendLinks(nil, own[:min(len(own), maxLinks)])); err != nil {
+		st.Reset()
+		return
+	}
+	st.Close()
+}
+
+// due reports whether id may be told again.
+func (l *links) due(id peer.ID, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.told[id]) < linksEvery {
+		return false
+	}
+	if len(l.told) >= maxTold {
+		for id, at := range l.told {
+			if now.Sub(at) >= linksEvery {
+				delete(l.told, id)
+			}
+		}
+	}
+	if len(l.told) >= maxTold {
+		return false
+	}
+	l.told[id] = now
+	return true
+}
+
+// gather returns what the boxes said within linksFor. It asks those that did
+// not, and waits for them linksTimeout at most; whoever comes meanwhile waits
+// for the same answers.
+func (l *links) gather(own []link) map[peer.ID]reply {
+	ctx, cancel := context.WithTimeout(context.Background(), linksTimeout)
+	defer cancel()
+	select {
+	case l.turn <- struct{}{}:
+		l.refresh(ctx, l.willing(own))
+		<-l.turn
+	case <-ctx.Done():
+	}
+	said := make(map[peer.ID]reply)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range own {
+		if a := l.answers[o.id]; a.told && time.Since(a.at) < linksFor+linksTimeout {
+			said[o.id] = a
+		}
+	}
+	return said
+}
+
+// willing are the boxes to ask: those of an older version do not speak the
+// protocol, and relays are for signalling.
+func (l *links) willing(own []link) []peer.ID {
+	var ids []peer.ID
+	for _, o := range own {
+		speaks, err := l.swarm.host.Peerstore().SupportsProtocols(o.id, linksProtocol)
+		if err == nil && len(speaks) > 0 && !o.relayed && !l.swarm.scores.banned(o.id) && !l.swarm.rtts.silent(o.id) && len(ids) < maxAsked {
+			ids = append(ids, o.id)
+		}
+	}
+	return ids
+}
+
+// refresh asks those of ids whose answers are old and forgets all other boxes'.
+func (l *links) refresh(ctx context.Context, ids []peer.ID) {
+	var due []peer.ID
+	l.mu.Lock()
+	maps.DeleteFunc(l.answers, func(id peer.ID, _ reply) bool { return !slices.Contains(ids, id) })
+	for _, id := range ids {
+		if time.Since(l.answers[id].at) >= linksFor {
+			due = append(due, id)
+		}
+	}
+	l.mu.Unlock()
+	var asking sync.WaitGroup
+	for _, id := range due {
+		asking.Go(func() {
+			got, err := l.ask(ctx, id)
+			switch {
+			case errors.Is(err, errLinks):
+				l.swarm.peer(id).Fault(Failed, err.Error())
+			case err != nil:
+				l.swarm.log.Debug("a box did not tell its links", "peer", id, "err", err)
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.answers[id] = reply{time.Now(), err == nil, got}
+		})
+	}
+	asking.Wait()
+}
+
+// ask has one box tell its links.
+func (l *links) ask(ctx context.Context, id peer.ID) ([]link, error) {
+	st, err := l.swarm.host.NewStream(network.WithNoDial(ctx, "links"), id, linksProtocol)
+	if err != nil {
+		return nil, fmt.Errorf("opening a stream: %w", err)
+	}
+	defer st.Reset()
+	if deadline, ok := ctx.Deadline(); ok {
+		st.SetDeadline(deadline)
+	}
+	if err := st.CloseWrite(); err != nil { // asks: the protocol's name goes out with it
+		return nil, err
+	}
+	return readLinks(st, id)
+}
