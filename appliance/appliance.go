@@ -146,7 +146,7 @@ func (a *Appliance) openNetwork() (err error) {
 		return err
 	}
 	a.mirror = mirror.New(mirror.Options{
-		Policy: a.policy, Offline: a.config.Offline, Meter: a.ledger.Taken,
+		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken,
 		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
 	})
 	a.opened(a.mirror.Close)
@@ -168,6 +168,12 @@ func (a *Appliance) openNetwork() (err error) {
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
 	return nil
+}
+
+// taken counts what a mirror sent.
+func (a *Appliance) taken(f mirror.File, n int64) {
+	l := catalog.Location{Host: f.Host, Path: f.Path}
+	a.ledger.Taken(ledger.File{Host: l.Host, Package: l.Package()}, n)
 }
 
 // openFaces opens floor 4, and the ports.

@@ -47,8 +47,9 @@ func (h *holdings) Watch(ctx context.Context) iter.Seq[swarm.Holding] {
 func (h *holdings) watchOnce(ctx context.Context, yield func(swarm.Holding) bool) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	changed := h.catalog.Changed()
 	go func() {
-		h.settled(ctx)
+		settled(ctx, h.catalog, changed)
 		cancel()
 	}()
 	for e := range h.store.Watch(ctx) {
@@ -65,16 +66,15 @@ func (h *holdings) watchOnce(ctx context.Context, yield func(swarm.Holding) bool
 }
 
 // settled returns when the catalog has changed and then been quiet, or ctx has
-// ended.
-func (h *holdings) settled(ctx context.Context) {
-	changed := h.catalog.Changed()
+// ended. changed is c.Changed as it was when the caller looked.
+func settled(ctx context.Context, c *catalog.Catalog, changed <-chan struct{}) {
 	select {
 	case <-changed:
 	case <-ctx.Done():
 		return
 	}
 	for {
-		changed = h.catalog.Changed()
+		changed = c.Changed()
 		select {
 		case <-changed:
 		case <-time.After(settle):

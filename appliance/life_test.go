@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/ledger"
 )
 
 // A box that starts again on its directory serves all it had, at once and
@@ -368,7 +369,7 @@ func TestLastBytesAreCounted(t *testing.T) {
 	environ := s.environ(t.TempDir())
 	b := start(t, environ)
 	b.opened(func() error { // closed first, as a download that ends now
-		b.ledger.Taken(s.mirror.Addr(), 100)
+		b.ledger.Taken(ledger.File{Host: s.mirror.Addr()}, 100)
 		return nil
 	})
 	if err := b.stop(); err != nil {

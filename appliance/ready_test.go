@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"millpond/internal/aptest"
+	"millpond/internal/ledger"
 )
 
 func TestClientLine(t *testing.T) {
@@ -51,7 +52,7 @@ func TestFaults(t *testing.T) {
 	if err := b.stop(); err != nil {
 		t.Fatal(err)
 	}
-	b.ledger.Request(b.Addr().(*net.TCPAddr).AddrPort().Addr(), "deb.example.org")
+	b.ledger.Request(b.Addr().(*net.TCPAddr).AddrPort().Addr(), ledger.File{Host: "deb.example.org"})
 	if err := b.ledger.Flush(); err == nil || !has("ledger") {
 		t.Errorf("faults after Flush said %v: %v", err, b.faults())
 	}

@@ -103,9 +103,12 @@ func (r rows) listed(d digest.Digest, fn func(listing) bool) error {
 }
 
 // all calls fn for each row of a table until fn returns false.
-func (r rows) all(id tableID, fn func(row) bool) error {
+func (r rows) all(id tableID, fn func(row) bool) error { return r.from(id, nil, fn) }
+
+// from is all from the key start on; nil is before all.
+func (r rows) from(id tableID, start []byte, fn func(row) bool) error {
 	prefix := tableKey(keyPath, id)
-	return r.kv.Scan(prefix, nil, func(key, value []byte) bool {
+	return r.kv.Scan(prefix, start, func(key, value []byte) bool {
 		f := row{path: string(key[len(prefix):])}
 		n := copy(f.digest[:], value)
 		f.size, _ = parseSize(value[n:])

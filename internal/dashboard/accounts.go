@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -50,36 +51,45 @@ func page[T any](all []T, w window) Page[T] {
 	return Page[T]{Total: len(all), Offset: from, Items: append([]T{}, all[from:min(from+w.limit, len(all))]...)}
 }
 
-// Account is what was counted for one client, archive host or peer.
+// Account is what was counted for one client, archive host or package.
 type Account struct {
-	Name  string    `json:"name"` // address, host, peer ID; "others" for all that found no place of their own
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	Name     string    `json:"name"`     // address, host, package; "others" for all that found no place of their own
+	Hostname string    `json:"hostname"` // of a client; "" if it is not known (yet)
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
 	Counts
+}
+
+func accountOf(a ledger.Account) Account {
+	return Account{Name: a.Name, First: a.First, Last: a.Last, Counts: countsOf(a.Counts)}
 }
 
 // orders are the ways to sort accounts.
 var orders = map[string]func(a, b *ledger.Account) int{
 	"name":     func(a, b *ledger.Account) int { return cmp.Compare(a.Name, b.Name) },
+	"saved":    func(a, b *ledger.Account) int { return cmp.Compare(b.Saved(), a.Saved()) },
 	"bytes":    func(a, b *ledger.Account) int { return cmp.Compare(b.Delivered(), a.Delivered()) },
 	"requests": func(a, b *ledger.Account) int { return cmp.Compare(b.Requests, a.Requests) },
 	"last":     func(a, b *ledger.Account) int { return b.Last.Compare(a.Last) },
 }
 
 func (d *Dashboard) clients(w http.ResponseWriter, r *http.Request) {
-	d.accounts(w, r, d.Ledger.Clients)
+	d.accounts(w, r, "bytes", d.Ledger.Clients)
 }
 
-func (d *Dashboard) hosts(w http.ResponseWriter, r *http.Request) { d.accounts(w, r, d.Ledger.Hosts) }
+func (d *Dashboard) hosts(w http.ResponseWriter, r *http.Request) {
+	d.accounts(w, r, "bytes", d.Ledger.Hosts)
+}
 
-// accounts answers with the accounts whose names contain q. The ledger bounds
-// how many there are (20,000), so that all can be looked at and sorted.
-func (d *Dashboard) accounts(w http.ResponseWriter, r *http.Request, all func(after string) iter.Seq2[ledger.Account, error]) {
+// accounts answers with the accounts whose names, or hostnames as far as they
+// are known, contain q. The ledger bounds how many there are (20,000), so that
+// all can be looked at and sorted.
+func (d *Dashboard) accounts(w http.ResponseWriter, r *http.Request, usual string, all func(after string) iter.Seq2[ledger.Account, error]) {
 	query := r.URL.Query()
 	win, err := windowOf(query)
-	order := orders[cmp.Or(query.Get("sort"), "bytes")]
+	order := orders[cmp.Or(query.Get("sort"), usual)]
 	if err == nil && order == nil {
-		err = fmt.Errorf("sort is bytes, requests, last or name")
+		err = errors.New("sort is saved, bytes, requests, last or name")
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -92,7 +102,7 @@ func (d *Dashboard) accounts(w http.ResponseWriter, r *http.Request, all func(af
 			d.fail(w, err)
 			return
 		}
-		if strings.Contains(a.Name, part) {
+		if strings.Contains(strings.ToLower(a.Name), part) || strings.Contains(d.names.cached(a.Name), part) {
 			found = append(found, &a)
 		}
 	}
@@ -100,7 +110,9 @@ func (d *Dashboard) accounts(w http.ResponseWriter, r *http.Request, all func(af
 	cut := page(found, win)
 	answer := Page[Account]{Total: cut.Total, Offset: cut.Offset, Items: []Account{}}
 	for _, a := range cut.Items {
-		answer.Items = append(answer.Items, Account{a.Name, a.First, a.Last, countsOf(a.Counts)})
+		item := accountOf(*a)
+		item.Hostname = d.names.of(a.Name)
+		answer.Items = append(answer.Items, item)
 	}
 	d.json(w, http.StatusOK, answer)
 }

@@ -62,10 +62,12 @@ type (
 func (d *Dashboard) operations() []operation {
 	span := []param{query("from", "first bucket's time", instant), query("to", "time after the last bucket", instant)}
 	step := oneOf("minute", "hour", "day")
-	accounts := append([]param{
-		query("q", "part of the name", text),
-		query("sort", "bytes unless told", oneOf("bytes", "requests", "last", "name")),
-	}, windowed...)
+	accounts := func(usual string) []param {
+		return append([]param{
+			query("q", "part of the name, or of a client's hostname", text),
+			query("sort", usual+" unless told", oneOf("saved", "bytes", "requests", "last", "name")),
+		}, windowed...)
+	}
 	return []operation{
 		{path: "summary", does: "All figures since the ledger began", gives: Summary{}, handler: d.summary},
 		{path: "periods", does: "The ledger's figures of today, 7 and 30 days, and ever", gives: Periods{}, handler: d.periods,
@@ -74,12 +76,16 @@ func (d *Dashboard) operations() []operation {
 			params: append([]param{query("step", "length of a bucket; needed", step)}, span...)},
 		{path: "ledger.csv", does: "The ledger's figures over time, to calculate with", as: "text/csv", handler: d.ledgerCSV,
 			params: append([]param{query("step", "length of a row, day unless told", step)}, span...)},
-		{path: "clients", does: "Who asked the box", gives: Page[Account]{}, handler: d.clients, params: accounts},
-		{path: "hosts", does: "What archive hosts were asked for", gives: Page[Account]{}, handler: d.hosts, params: accounts},
+		{path: "clients", does: "Who asked the box", gives: Page[Account]{}, handler: d.clients, params: accounts("bytes")},
+		{path: "hosts", does: "What archive hosts were asked for", gives: Page[Account]{}, handler: d.hosts, params: accounts("bytes")},
+		{path: "packages", does: "What packages were asked for", gives: Page[Account]{}, handler: d.packages, params: accounts("saved")},
+		{path: "packages/{name}", does: "A package: who asked for it, and what is held of it", gives: Package{}, handler: d.packageOf,
+			params: []param{inPath("name", "of a binary package, or of a source")}},
 		{path: "suites", does: "Suites that clients use, and how fresh each is", gives: Page[Suite]{}, handler: d.suites, params: windowed},
 		{path: "slice", does: "How much is held of what", gives: Slice{}, handler: d.slice},
 		{path: "blobs", does: "Files that are held", gives: Found{}, handler: d.blobs, params: []param{
-			query("q", "part of the file's name or digest", text), query("after", "digest to go on after: next of the last answer", text), windowed[1]}},
+			query("q", "beginning or part of the file's name, or at least six digits of the beginning of its digest", text),
+			query("after", "where to go on: next of the last answer", text), windowed[1]}},
 		{path: "transfers", does: "Downloads under way", gives: TransferList{}, handler: d.transfers},
 		{path: "events", does: "What went wrong or was refused; as text/event-stream, a Tick every second", gives: EventList{},
 			handler: d.eventList, params: windowed[1:]},
@@ -87,6 +93,7 @@ func (d *Dashboard) operations() []operation {
 		{path: "peer", does: "Who this box is among others", gives: swarm.Identity{}, handler: d.peer},
 		{path: "peers", does: "Connected boxes", gives: PeerList{}, handler: d.peers},
 		{path: "swarm", does: "This box's part in the swarm", gives: SwarmStatus{}, handler: d.swarmStatus},
+		{path: "swarm/graph", does: "Who is connected with whom, as the connected boxes tell when asked", gives: swarm.Graph{}, handler: d.swarmGraph},
 		{path: "openapi.json", does: "This document", gives: map[string]any{}, handler: d.openAPI},
 
 		{method: "PUT", path: "blobs/{digest}/pin", does: "Keep a file from eviction", admin: true, handler: d.pin(true), params: onDigest},

@@ -121,7 +121,7 @@ func TestOpenAPI(t *testing.T) {
 			continue
 		}
 		checked++
-		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, path+"?step=day")); err != nil {
+		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.ReplaceAll(path, "{name}", "bash")+"?step=day")); err != nil {
 			t.Errorf("GET %s: %v", path, err)
 		}
 	}
@@ -174,7 +174,7 @@ func TestBounds(t *testing.T) {
 	for _, path := range []string{
 		"series", "series?step=year", "series?step=day&from=yesterday", "series?step=minute&from=2020-01-01T00:00:00Z",
 		"clients?limit=0", "clients?limit=201", "clients?offset=-1", "clients?sort=colour", "suites?limit=x", "events?limit=1000",
-		"periods?day=2020-01-01T00:00:00Z", "blobs?after=xyz",
+		"periods?day=2020-01-01T00:00:00Z", "blobs?after=xyz", "blobs?after=%25", "packages?sort=colour", "packages?limit=201",
 	} {
 		if w := r.do(t, http.MethodGet, "/api/v1/"+path, "", ""); w.Code != http.StatusBadRequest || w.Body.Len() < 10 {
 			t.Errorf("%s: %d: %s", path, w.Code, w.Body)
@@ -192,13 +192,17 @@ func TestBlobs(t *testing.T) {
 	if len(got.Items) != 1 || got.Items[0].Digest != r.deb.String() || !got.Items[0].Signed || got.Next != "" || got.Scanned != 2 {
 		t.Errorf("by name: %+v", got)
 	}
+	from := []Source{{"mirror", "deb.example.org"}, {"peer", "you"}}
+	if b := got.Items[0]; b.Name != "bash_5.2-1_amd64.deb" || !slices.Equal(b.From, from) {
+		t.Errorf("a blob: %+v", b)
+	}
 	if got := get[Found](t, r, "/api/v1/blobs?q="+r.loose.String()[:12]); len(got.Items) != 1 || got.Items[0].URL != "" {
 		t.Errorf("by digest: %+v", got)
 	}
 	first := get[Found](t, r, "/api/v1/blobs?limit=1")
 	second := get[Found](t, r, "/api/v1/blobs?limit=1&after="+first.Next)
 	third := get[Found](t, r, "/api/v1/blobs?limit=1&after="+second.Next)
-	if len(first.Items) != 1 || len(second.Items) != 1 || first.Items[0].Digest >= second.Items[0].Digest || len(third.Items) != 0 || third.Next != "" {
+	if len(first.Items) != 1 || len(second.Items) != 1 || first.Items[0].Name == "" || second.Items[0].Name != "" || len(third.Items) != 0 || third.Next != "" {
 		t.Errorf("page by page: %+v, %+v, %+v", first, second, third)
 	}
 }
@@ -305,7 +309,7 @@ func TestStream(t *testing.T) {
 			t.Fatalf("line %q, want %q", lines.Text(), want)
 		}
 	}
-	r.ledger.Taken("deb.example.org", 1000)
+	r.ledger.Taken(ledger.File{Host: "deb.example.org"}, 1000)
 	for range 2 { // the name, the data
 		if !lines.Scan() {
 			t.Fatal(lines.Err())
@@ -426,7 +430,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	paths := []string{"/", "/setup.sh", "/metrics", "/healthz", "/readyz"}
 	for _, o := range r.operations() {
 		if !o.admin {
-			paths = append(paths, apiRoot+o.path)
+			paths = append(paths, apiRoot+strings.ReplaceAll(o.path, "{name}", "bash"))
 		}
 	}
 	for _, path := range paths {

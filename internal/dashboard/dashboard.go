@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"iter"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
@@ -63,11 +65,17 @@ type Ledger interface {
 	Series(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
 	Clients(after string) iter.Seq2[ledger.Account, error]
 	Hosts(after string) iter.Seq2[ledger.Account, error]
+	Packages(after string) iter.Seq2[ledger.Account, error]
+	Package(name string) (ledger.Account, []ledger.Asker, error)
 }
 
 // Store has the blobs; *store.Store.
 type Store interface {
 	All() iter.Seq2[store.Info, error]
+	From(d digest.Digest) iter.Seq2[store.Info, error]
+	Names(prefix, after string) iter.Seq2[store.Named, error]
+	Named(prefix, after string) iter.Seq2[store.Info, error]
+	Stat(d digest.Digest) (store.Info, error)
 	Pin(d digest.Digest, on bool) error
 	Remove(d digest.Digest) error
 	Verify(ctx context.Context, d digest.Digest) error
@@ -89,23 +97,34 @@ type Dashboard struct {
 	description []byte        // of the API
 	streams     chan struct{} // a place for each open page
 	survey      survey
+	names       *hostnames
 
 	ended   chan struct{} // closed when streams are to end
 	endOnce sync.Once
 }
 
 // New returns a Dashboard with a metrics registry of its own. Run must be
-// called for GET /api/v1/slice.
+// called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
 		Options: o, metrics: promhttp.HandlerFor(newRegistry(o), promhttp.HandlerOpts{}), assets: mustLoadAssets(),
 		streams: make(chan struct{}, maxStreams), survey: survey{wanted: make(chan struct{}, 1)}, ended: make(chan struct{}),
+		names: newHostnames(net.DefaultResolver),
 	}
 	var err error
 	if d.description, err = describe(o.Version, d.operations()); err != nil {
 		panic(err) // the table of operations is part of the program
 	}
 	return d
+}
+
+// Run does the work that goes on after a request for it, until ctx ends; it
+// then returns nil.
+func (d *Dashboard) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.surveys(ctx) })
+	g.Go(func() error { return d.names.run(ctx) })
+	return g.Wait()
 }
 
 // Handler serves the whole of it.

@@ -40,6 +40,13 @@ func (n *neighbour) Peers() []swarm.PeerInfo {
 func (n *neighbour) Status() swarm.Status {
 	return swarm.Status{Identity: n.Identity(), Mode: swarm.Server}
 }
+func (n *neighbour) Graph() swarm.Graph {
+	return swarm.Graph{
+		Nodes: []swarm.Node{{ID: "me", Self: true}, {ID: "you", Connected: true, Nearby: true}, {ID: "they"}},
+		Links: []swarm.Link{{A: "me", B: "you", Path: "direct", RTT: 1.5}, {A: "they", B: "you", Path: "relayed"}},
+		Asked: since, Silent: []string{},
+	}
+}
 func (n *neighbour) Ban(id string, _ time.Duration) error { n.banned = id; return nil }
 func (n *neighbour) SetUploadRate(rate int64)             { n.rate = rate }
 
@@ -53,7 +60,7 @@ type rig struct {
 	loose  digest.Digest // held, and listed nowhere
 }
 
-func newRig(t *testing.T, change func(*Options)) *rig {
+func newRig(t testing.TB, change func(*Options)) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := kv.Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler))
@@ -75,7 +82,10 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 			t.Error(err)
 		}
 	})
-	r.deb, r.loose = r.put(t, "a package"), r.put(t, "something else")
+	r.deb = r.put(t, "a package", store.About{
+		Name: "bash_5.2-1_amd64.deb", From: []store.Source{{Name: "deb.example.org"}, {Peer: true, Name: "you"}},
+	})
+	r.loose = r.put(t, "something else", store.About{})
 	l, err := catalog.ParseLocation("http", "deb.example.org", "/debian/pool/main/b/bash/bash_5.2-1_amd64.deb")
 	if err != nil {
 		t.Fatal(err)
@@ -100,27 +110,32 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	if change != nil {
 		change(&o)
 	}
-	client := netip.MustParseAddr("10.1.2.3")
-	r.ledger.Request(client, "deb.example.org")
-	r.ledger.Delivered(client, "deb.example.org", ledger.FromStore, 700)
-	r.ledger.Delivered(client, "deb.example.org", ledger.FromMirror, 300)
-	r.ledger.Taken("deb.example.org", 400)
-	r.ledger.Request(netip.MustParseAddr("10.1.2.4"), "deb.example.org")
+	client, bash := netip.MustParseAddr("10.1.2.3"), ledger.File{Host: "deb.example.org", Package: "bash"}
+	r.ledger.Request(client, bash)
+	r.ledger.Delivered(client, bash, ledger.FromStore, 700)
+	r.ledger.Delivered(client, bash, ledger.FromMirror, 300)
+	r.ledger.Taken(bash, 300)
+	r.ledger.Taken(ledger.File{Host: "deb.example.org"}, 100)
+	r.ledger.Request(netip.MustParseAddr("10.1.2.4"), ledger.File{Host: "deb.example.org"})
 	r.Dashboard = New(o)
+	r.names.resolver = site
 	return r
 }
 
-func (r *rig) put(t *testing.T, content string) digest.Digest {
+func (r *rig) put(t testing.TB, content string, about store.About) digest.Digest {
 	t.Helper()
 	d := digest.Of([]byte(content))
 	if err := r.store.Put(d, int64(len(content)), strings.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.store.Annotate(d, about); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
 // do sends a request, with the admin token if there is one.
-func (r *rig) do(t *testing.T, method, path, token, body string) *httptest.ResponseRecorder {
+func (r *rig) do(t testing.TB, method, path, token, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), method, path, bytes.NewBufferString(body))
 	req.Host = "box.example.org:3142"

@@ -57,9 +57,9 @@ type survey struct {
 	last Slice // guarded by mu
 }
 
-// Run does the work that goes on after a request for it, until ctx ends; it
-// then returns nil.
-func (d *Dashboard) Run(ctx context.Context) error {
+// surveys counts what is held when that is wanted, until ctx ends, then returns
+// nil.
+func (d *Dashboard) surveys(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():

@@ -12,6 +12,7 @@ type Swarm interface {
 	Identity() swarm.Identity
 	Peers() []swarm.PeerInfo
 	Status() swarm.Status
+	Graph() swarm.Graph
 	Ban(id string, d time.Duration) error
 	SetUploadRate(bytesPerSecond int64)
 }
@@ -86,4 +87,13 @@ func (d *Dashboard) swarmStatus(w http.ResponseWriter, _ *http.Request) {
 		Neighbours: s.Neighbours, Routing: s.Routing, Records: s.Records, Announced: s.Announced,
 		ToAnnounce: s.ToAnnounce, LastAnnounce: s.LastAnnounce, Banned: s.Banned,
 	})
+}
+
+// swarmGraph tells who is connected with whom. It may take 2 s: boxes are asked.
+func (d *Dashboard) swarmGraph(w http.ResponseWriter, _ *http.Request) {
+	g := swarm.Graph{Nodes: []swarm.Node{}, Links: []swarm.Link{}, Asked: time.Now().UTC(), Silent: []string{}}
+	if d.Swarm != nil {
+		g = d.Swarm.Graph()
+	}
+	d.json(w, http.StatusOK, g)
 }

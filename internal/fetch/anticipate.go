@@ -32,8 +32,8 @@ func (f *Fetcher) Anticipate(e catalog.Entry) {
 }
 
 // maxUnread bounds how many files are remembered that came before anybody read
-// them. A client's pipeline has ten.
-const maxUnread = 1024
+// them. A client's pipeline has ten, a large update wave some thousands.
+const maxUnread = 16 << 10
 
 // landedUnread remembers where a file came from that no client has read yet.
 func (f *Fetcher) landedUnread(d digest.Digest, from ledger.Origin) {

@@ -115,6 +115,7 @@ type box struct {
 var _ Peer = (*box)(nil)
 
 func (b *box) String() string { return b.name }
+func (b *box) ID() string     { return b.name }
 func (b *box) Nearby() bool   { return !b.far }
 
 func (b *box) Report(o Outcome) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"millpond/internal/catalog"
@@ -128,7 +129,7 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 		return err
 	}
 	resumed := part.Resumed()
-	info, err := part.Commit(d.when())
+	info, err := part.Commit(d.about())
 	if errors.Is(err, store.ErrMismatch) {
 		d.blame(resumed)
 		return err
@@ -145,14 +146,23 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	return nil
 }
 
-// when is the modification time to keep the file under.
-func (fl *flight) when() time.Time {
+// about is what to keep beside the file.
+func (fl *flight) about() store.About {
+	name := fl.f.fileName(fl.entry.Location, fl.key.digest)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	if fl.modified.IsZero() {
-		return time.Now()
+	return store.About{Modified: fl.modified, Name: name, From: fl.from}
+}
+
+// fileName is the name of the file at l, which has digest d. A by-hash name
+// says nothing that d does not: there the catalog has a better one.
+func (f *Fetcher) fileName(l catalog.Location, d digest.Digest) string {
+	if strings.Contains(l.Path, "/by-hash/") {
+		if e, ok := f.Catalog.Describe(d); ok {
+			return e.Location.Name()
+		}
 	}
-	return fl.modified
+	return l.Name()
 }
 
 // providers yields all places to ask, in the order of the sources. A file
@@ -160,7 +170,7 @@ func (fl *flight) when() time.Time {
 func (fl *flight) providers(ctx context.Context) iter.Seq[Provider] {
 	return func(yield func(Provider) bool) {
 		if fl.key.digest.IsZero() {
-			yield(upstreamFile{client: fl.f.Mirror, url: fl.key.url})
+			yield(upstreamFile{client: fl.f.Mirror, Location: fl.entry.Location})
 			return
 		}
 		for p := range fl.peers(ctx) {

@@ -81,7 +81,7 @@ type Fetcher struct {
 	mu       sync.Mutex // guards the maps
 	flights  map[flightKey]*flight
 	checks   map[string]*check
-	learning map[digest.Digest]bool
+	learning map[digest.Digest]chan struct{} // closed when it is over
 	unread   map[digest.Digest]ledger.Origin // see claim
 }
 
@@ -93,7 +93,7 @@ func New(o Options) *Fetcher {
 		lifetime: ctx, end: cancel,
 		flights:  make(map[flightKey]*flight),
 		checks:   make(map[string]*check),
-		learning: make(map[digest.Digest]bool),
+		learning: make(map[digest.Digest]chan struct{}),
 		unread:   make(map[digest.Digest]ledger.Origin),
 		waits:    defaultWaits(),
 		buffers:  make(chan struct{}, maxBuffers),

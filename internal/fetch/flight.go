@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,8 +60,9 @@ type flight struct {
 	epoch    int // how often the download began anew after wrong bytes
 	size     int64
 	modified time.Time
-	spans    spans // whose bytes the file is made of
-	credited int64 // bytes below this were read by some client before
+	spans    spans          // whose bytes the file is made of
+	from     []store.Source // the same by name, without those of an earlier attempt
+	credited int64          // bytes below this were read by some client before
 	ended    bool
 	err      error
 	info     store.Info // once ended well
@@ -229,7 +231,7 @@ func (fl *flight) begin(part *store.Partial) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.part = part
-	fl.spans = nil
+	fl.spans, fl.from = nil, nil
 	if size := part.Size(); size >= 0 {
 		end := int64(0)
 		for _, hole := range part.Missing() {
@@ -256,7 +258,7 @@ func (fl *flight) restart() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.epoch++
-	fl.part, fl.spans, fl.credited = nil, nil, 0
+	fl.part, fl.spans, fl.from, fl.credited = nil, nil, nil, 0
 	fl.size = fl.entry.Size
 	fl.broadcast()
 }
@@ -274,11 +276,15 @@ func (fl *flight) answered(size int64, modified time.Time) {
 	fl.broadcast()
 }
 
-// grew records that bytes came in.
-func (fl *flight) grew(off, end int64, origin ledger.Origin) {
+// grew records that bytes came in from p.
+func (fl *flight) grew(off, end int64, p Provider) {
+	source := p.Source()
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.spans.add(span{off, end, origin})
+	fl.spans.add(span{off, end, p.Origin()})
+	if !slices.Contains(fl.from, source) {
+		fl.from = append(fl.from, source)
+	}
 	fl.broadcast()
 }
 

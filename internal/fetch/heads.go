@@ -76,26 +76,34 @@ func (b headBody) Origin() ledger.Origin { return b.origin }
 // head serves InRelease, Release or Release.gpg: checked with the mirror once
 // per TTL, and the last good one if the mirror is away.
 func (f *Fetcher) head(ctx context.Context, e catalog.Entry) (*File, error) {
-	s, err := recall[suite](f, suiteKey(e.Suite))
+	s, c, err := f.checked(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	var c *check
-	if v := s.form(e.Location.Name()); !f.holds(*v) || time.Since(v.Checked) >= f.TTL {
-		c = f.check(e)
-		select {
-		case <-c.done:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-		if c.err != nil {
-			return nil, c.err
-		}
-		if s, err = recall[suite](f, suiteKey(e.Suite)); err != nil {
-			return nil, err
-		}
-	}
 	return f.serveHead(e, s, c)
+}
+
+// checked returns what is kept of e's suite, no older than the TTL, and the
+// check that this took, if any.
+func (f *Fetcher) checked(ctx context.Context, e catalog.Entry) (suite, *check, error) {
+	s, err := recall[suite](f, suiteKey(e.Suite))
+	if err != nil {
+		return s, nil, err
+	}
+	if v := s.form(e.Location.Name()); f.holds(*v) && time.Since(v.Checked) < f.TTL {
+		return s, nil, nil
+	}
+	c := f.check(e)
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		return s, nil, context.Cause(ctx)
+	}
+	if c.err != nil {
+		return s, nil, c.err
+	}
+	s, err = recall[suite](f, suiteKey(e.Suite))
+	return s, c, err
 }
 
 // holds reports whether v can be served: its bytes, or the mirror's refusal.
@@ -263,7 +271,7 @@ func (f *Fetcher) refreshRelease(ctx context.Context, dir catalog.Location, s *s
 			return err
 		}
 		if sig != nil {
-			if err := f.keepHead(sv.Digest, sig, c); err != nil {
+			if err := f.keepHead(dir.Join("Release.gpg"), sv.Digest, sig, c); err != nil {
 				return err
 			}
 		}
@@ -320,11 +328,11 @@ func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new v
 	if _, err := f.Catalog.Check(dir, r); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
-	body := r.InRelease
+	name, body := "InRelease", r.InRelease
 	if body == nil {
-		body = r.Release
+		name, body = "Release", r.Release
 	}
-	if err := f.keepHead(new.Digest, body, c); err != nil {
+	if err := f.keepHead(dir.Join(name), new.Digest, body, c); err != nil {
 		return err
 	}
 	g, err := f.Catalog.LearnRelease(dir, r)
@@ -339,7 +347,7 @@ func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new v
 // keepHead stores a head and keeps it from eviction: it is what is served
 // while the mirror is away. Without room those who wait for c get it all the
 // same, and the next client's request fetches it again.
-func (f *Fetcher) keepHead(d digest.Digest, body []byte, c *check) error {
+func (f *Fetcher) keepHead(l catalog.Location, d digest.Digest, body []byte, c *check) error {
 	c.fetched[d] = body
 	err := f.Store.Put(d, int64(len(body)), bytes.NewReader(body))
 	if errors.Is(err, store.ErrNoSpace) {
@@ -349,7 +357,8 @@ func (f *Fetcher) keepHead(d digest.Digest, body []byte, c *check) error {
 	if err != nil {
 		return fmt.Errorf("keeping a Release file: %w", err)
 	}
-	return f.Store.Pin(d, true)
+	about := store.About{Name: l.Name(), From: []store.Source{{Name: l.Host}}}
+	return errors.Join(f.Store.Annotate(d, about), f.Store.Pin(d, true))
 }
 
 // release lets go of a head that another has replaced. Clients in the middle

@@ -27,7 +27,7 @@ func (f *Fetcher) learnFlight(fl *flight) {
 func (f *Fetcher) learnStored(e catalog.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.learning[e.Digest] || f.lifetime.Err() != nil {
+	if f.learning[e.Digest] != nil || f.lifetime.Err() != nil {
 		return
 	}
 	done := f.beginLearning(e)
@@ -44,13 +44,15 @@ func (f *Fetcher) learnStored(e catalog.Entry) {
 
 // beginLearning notes that an index is being read, until done. f.mu is held.
 func (f *Fetcher) beginLearning(e catalog.Entry) (done func()) {
-	f.learning[e.Digest] = true
+	over := make(chan struct{})
+	f.learning[e.Digest] = over
 	told := f.Catalog.Learning(e)
 	return func() {
 		told()
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.learning, e.Digest)
+		close(over)
 	}
 }
 

@@ -162,7 +162,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		return fmt.Errorf("opening a file: %w", err)
 	}
 	fl.begin(part)
-	p := upstreamFile{client: f.Mirror, url: l.String(), validator: resp.ETag}
+	p := upstreamFile{client: f.Mirror, Location: l, validator: resp.ETag}
 	s := &Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
 	_, err = fl.receive(part, s, store.Range{End: resp.Size}, p)
 	for tries := 0; err != nil && ctx.Err() == nil && p.validator != "" && tries < maxFailures; tries++ {
@@ -178,7 +178,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		part.Discard()
 		return err
 	}
-	info, err := part.Commit(fl.when())
+	info, err := part.Commit(fl.about())
 	if err != nil {
 		return fmt.Errorf("keeping a downloaded file: %w", err)
 	}

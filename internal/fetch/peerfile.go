@@ -12,6 +12,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/store"
 )
 
 // leastRead is what a box that holds a file must send in waits.holder, or
@@ -48,6 +49,7 @@ var _ Provider = (*peerFile)(nil)
 
 func (p *peerFile) String() string        { return "peer " + p.peer.String() }
 func (p *peerFile) Origin() ledger.Origin { return ledger.FromPeer }
+func (p *peerFile) Source() store.Source  { return store.Source{Peer: true, Name: p.peer.ID()} }
 func (p *peerFile) Report(o Outcome)      { p.peer.Report(o) }
 
 // shared reports whether peers may be asked: for what a signed Release lists,

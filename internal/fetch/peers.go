@@ -31,7 +31,8 @@ type Peers interface {
 
 // Peer is another box. What it says is not trusted.
 type Peer interface {
-	String() string
+	String() string // for logs
+	ID() string
 	// Nearby tells that the box is of this site.
 	Nearby() bool
 	// Open asks for n bytes of d from off on, to the end for 0. With fetch the

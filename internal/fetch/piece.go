@@ -113,7 +113,7 @@ func (g *gathering) piece(ctx context.Context, s *pieceSource, i int) error {
 	}
 	s.provider.Report(Outcome{Bytes: int64(len(buf)), Took: time.Since(begun)})
 	if g.accept(ctx, s, i, digest.Of(buf)) {
-		g.keep(buf, off, s.provider.Origin())
+		g.keep(buf, off, s.provider)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (g *gathering) receivePiece(ctx context.Context, s *pieceSource, buf []byte
 }
 
 // keep writes a piece that was accepted.
-func (g *gathering) keep(buf []byte, off int64, origin ledger.Origin) {
+func (g *gathering) keep(buf []byte, off int64, p Provider) {
 	if _, err := g.part.WriteAt(buf, off); err != nil {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -153,7 +153,7 @@ func (g *gathering) keep(buf []byte, off int64, origin ledger.Origin) {
 		g.stop()
 		return
 	}
-	g.grew(off, off+int64(len(buf)), origin)
+	g.grew(off, off+int64(len(buf)), p)
 	g.announce(true) // there is something to be had here now
 	if g.picker.finished() {
 		g.stop()

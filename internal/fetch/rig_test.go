@@ -111,7 +111,7 @@ func (r *rig) client(stall time.Duration) *mirror.Client {
 	policy, err := mirror.ParsePolicy([]string{"127.0.0.0/8"})
 	must(r.t, err)
 	c := mirror.New(mirror.Options{
-		Policy: policy, Meter: func(_ string, n int64) { r.taken.Add(n) }, StallTimeout: stall, DownFor: time.Millisecond,
+		Policy: policy, Meter: func(_ mirror.File, n int64) { r.taken.Add(n) }, StallTimeout: stall, DownFor: time.Millisecond,
 	})
 	r.t.Cleanup(func() { c.Close() })
 	return c

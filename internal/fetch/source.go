@@ -8,6 +8,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
+	"millpond/internal/store"
 )
 
 // Source knows who can give a blob: the mirrors, or the peers.
@@ -23,6 +24,8 @@ type Provider interface {
 	String() string
 	// Origin says under which heading its bytes are counted.
 	Origin() ledger.Origin
+	// Source names the provider for good, beside the file.
+	Source() store.Source
 	// Open asks for the bytes from off on, n of them or, for 0, to the end.
 	// Errors are those of package mirror or wrap them.
 	Open(ctx context.Context, off, n int64) (*Stream, error)

@@ -99,7 +99,7 @@ func (fl *flight) receive(part *store.Partial, s *Stream, hole store.Range, p Pr
 				return got, err
 			}
 			got += int64(n)
-			fl.grew(off, off+int64(n), p.Origin())
+			fl.grew(off, off+int64(n), p)
 		}
 		switch {
 		case errors.Is(err, io.EOF) && hole.End < 0:

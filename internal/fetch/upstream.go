@@ -7,6 +7,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/store"
 )
 
 // Upstream is the mirror as a Source: it offers every location that the
@@ -22,7 +23,7 @@ var _ Source = Upstream{}
 func (u Upstream) Find(_ context.Context, e catalog.Entry) iter.Seq[Provider] {
 	return func(yield func(Provider) bool) {
 		for _, l := range u.Catalog.Mirrors(e) {
-			if !yield(upstreamFile{client: u.Mirror, url: l.String()}) {
+			if !yield(upstreamFile{client: u.Mirror, Location: l}) {
 				return
 			}
 		}
@@ -31,22 +32,22 @@ func (u Upstream) Find(_ context.Context, e catalog.Entry) iter.Seq[Provider] {
 
 // upstreamFile is a file at one mirror.
 type upstreamFile struct {
+	catalog.Location
 	client *mirror.Client
-	url    string
 	// validator, a strong ETag, guards a resumed download of a file without
 	// a digest against a file replaced meanwhile.
 	validator string
 }
 
-func (p upstreamFile) String() string        { return p.url }
 func (p upstreamFile) Origin() ledger.Origin { return ledger.FromMirror }
+func (p upstreamFile) Source() store.Source  { return store.Source{Name: p.Host} }
 
 // Report implements Provider. Mirrors are chosen by the administrator and are
 // not scored; the log tells of their faults.
 func (p upstreamFile) Report(Outcome) {}
 
 func (p upstreamFile) Open(ctx context.Context, off, n int64) (*Stream, error) {
-	r := mirror.Request{URL: p.url, Offset: off, Length: n}
+	r := mirror.Request{URL: p.String(), Offset: off, Length: n}
 	if off > 0 || n > 0 {
 		r.IfRange = p.validator
 	}

@@ -28,7 +28,8 @@ func child(dir string) {
 	l, err := Open(db.Table("ledger"))
 	for i := 1; err == nil; i++ {
 		fmt.Println("counting", i)
-		l.Delivered(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), host, FromStore, 1)
+		// Of each package four clients, all of whom are remembered.
+		l.Delivered(netip.AddrFrom4([4]byte{10, 0, 0, byte(i % 200)}), File{host, fmt.Sprint("package", i%50)}, FromStore, 1)
 		if i%10 == 0 {
 			if err = l.Flush(); err == nil {
 				fmt.Println("flushed", i)
@@ -86,6 +87,9 @@ func TestKill(t *testing.T) {
 		}
 		before = got.DeliveredStore
 		checkSums(t, l)
+		if asked := askedBytes(t, l); asked != got.DeliveredStore {
+			t.Errorf("round %d: clients asked for %d bytes of packages, want %d", round, asked, got.DeliveredStore)
+		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 // Package ledger counts every body byte once: by where it came from, by the
-// client that got it, by the archive host it is about and by the peer it went
-// to or came from.
+// client that got it, by the archive host and the package it is about and by
+// the peer it went to or came from. Of each package it also remembers who asked
+// for it last.
 //
 // It stands on one table of package kv. Counting touches memory only; Run
 // writes what was counted since the last time, twice a second, in one
@@ -85,9 +86,9 @@ type Ledger struct {
 	full  chan struct{} // tells Run that pending has filled up
 
 	// saving is held while the table is written. Lock order: saving, mu.
-	saving                sync.Mutex
-	clients, hosts, peers book      // guarded by saving
-	trimmed               time.Time // guarded by saving
+	saving                          sync.Mutex
+	clients, hosts, peers, packages book      // guarded by saving
+	trimmed                         time.Time // guarded by saving
 
 	mu      sync.Mutex
 	totals  row      // guarded by mu; pending included
@@ -95,19 +96,30 @@ type Ledger struct {
 	err     error    // guarded by mu; of the last Flush
 }
 
+// File is what is counted about. Package is "" for a file of none, such as an
+// index.
+type File struct {
+	Host    string // of the archive, upstream
+	Package string // binary package, or source package of a source file
+}
+
 // Open reads the ledger that t holds, or begins one. It reads every row, which
-// are some 30,000 at most, so that a row it cannot make sense of is an error
+// are some 50,000 at most, so that a row it cannot make sense of is an error
 // here and not while counting; the error names the row.
 func Open(t *kv.Table) (*Ledger, error) {
 	l := &Ledger{
-		table:   t,
-		full:    make(chan struct{}, 1),
-		clients: book{kind: 'c', limit: maxClients},
-		hosts:   book{kind: 'o', limit: maxHosts},
-		peers:   book{kind: 'p', limit: maxPeers},
-		pending: newPending(),
+		table:    t,
+		full:     make(chan struct{}, 1),
+		clients:  book{kind: 'c', limit: maxClients},
+		hosts:    book{kind: 'o', limit: maxHosts},
+		peers:    book{kind: 'p', limit: maxPeers},
+		packages: book{kind: 'k', limit: maxPackages},
+		pending:  newPending(),
 	}
 	if err := l.check(); err != nil {
+		return nil, fmt.Errorf("opening ledger: %w", err)
+	}
+	if err := l.beginPackages(); err != nil {
 		return nil, fmt.Errorf("opening ledger: %w", err)
 	}
 	totals, err := l.read(totalsKey)
@@ -127,12 +139,16 @@ func Open(t *kv.Table) (*Ledger, error) {
 // check reads all rows and counts those of each book.
 func (l *Ledger) check() error {
 	var fault error
-	err := l.scan(nil, nil, func(key []byte, _ row) bool {
+	err := l.table.Scan(nil, nil, func(key, value []byte) bool {
 		if !validKey(key) {
 			fault = rowError(key, errors.New("not a key of this version of millpond"))
 			return false
 		}
-		for _, b := range []*book{&l.clients, &l.hosts, &l.peers} {
+		if _, err := decode(value); err != nil {
+			fault = rowError(key, err)
+			return false
+		}
+		for _, b := range []*book{&l.clients, &l.hosts, &l.peers, &l.packages} {
 			if key[0] == b.kind {
 				b.rows++
 			}
@@ -140,6 +156,27 @@ func (l *Ledger) check() error {
 		return true
 	})
 	return errors.Join(err, fault)
+}
+
+// beginPackages gives a ledger that was kept before there were accounts of
+// packages one account of them, of all that was counted by host until then.
+func (l *Ledger) beginPackages() error {
+	if l.packages.rows > 0 || l.hosts.rows == 0 {
+		return nil
+	}
+	var before row
+	err := l.scan([]byte{l.hosts.kind}, nil, func(_ []byte, r row) bool {
+		before.merge(r)
+		return true
+	})
+	if err == nil {
+		err = l.table.Put(l.packages.key(NoPackage), before.encode())
+	}
+	if err != nil {
+		return fmt.Errorf("beginning the accounts of packages: %w", err)
+	}
+	l.packages.rows = 1
+	return nil
 }
 
 // Run writes what was counted until ctx ends, and a last time then. A write
@@ -175,15 +212,14 @@ func (l *Ledger) Totals() (Counts, time.Time) {
 	return l.totals.Counts, time.Unix(l.totals.first, 0)
 }
 
-// Request counts one request answered for client about host, the upstream
-// archive host.
-func (l *Ledger) Request(client netip.Addr, host string) {
-	l.deliver(time.Now(), client, host, Counts{Requests: 1})
+// Request counts one request of client for f that was answered.
+func (l *Ledger) Request(client netip.Addr, f File) {
+	l.deliver(time.Now(), client, f, Counts{Requests: 1})
 }
 
-// Delivered credits n body bytes written to client. It panics if from is none
-// of the constants.
-func (l *Ledger) Delivered(client netip.Addr, host string, from Origin, n int64) {
+// Delivered credits n body bytes of f written to client. It panics if from is
+// none of the constants.
+func (l *Ledger) Delivered(client netip.Addr, f File, from Origin, n int64) {
 	if n <= 0 {
 		return
 	}
@@ -198,13 +234,13 @@ func (l *Ledger) Delivered(client netip.Addr, host string, from Origin, n int64)
 	default:
 		panic("ledger: " + from.String())
 	}
-	l.deliver(time.Now(), client, host, c)
+	l.deliver(time.Now(), client, f, c)
 }
 
-// Taken counts n body bytes read from a mirror, whatever became of them.
-func (l *Ledger) Taken(host string, n int64) {
+// Taken counts n body bytes read from a mirror for f, whatever became of them.
+func (l *Ledger) Taken(f File, n int64) {
 	if n > 0 {
-		l.take(time.Now(), host, Counts{MirrorTaken: n})
+		l.take(time.Now(), f, Counts{MirrorTaken: n})
 	}
 }
 
@@ -233,18 +269,26 @@ func (l *Ledger) Tunnelled(client netip.Addr, n int64) {
 // The four ways to count: each adds the same counts to the totals, to a
 // minute, and to one account of every kind that it is about.
 
-func (l *Ledger) deliver(now time.Time, client netip.Addr, host string, c Counts) {
+func (l *Ledger) deliver(now time.Time, client netip.Addr, f File, c Counts) {
+	client = account(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sec := l.count(now, c)
-	l.pending.clients.entry(account(client), sec).add(c)
-	l.pending.hosts.entry(host, sec).add(c)
+	l.pending.clients.entry(client, sec).add(c)
+	l.pending.hosts.entry(f.Host, sec).add(c)
+	p := l.pending.packages.entry(f.account(), sec)
+	p.add(c)
+	if f.Package != "" && client.IsValid() {
+		p.asked.note(asker{client, sec, c.Requests, c.Delivered()})
+	}
 }
 
-func (l *Ledger) take(now time.Time, host string, c Counts) {
+func (l *Ledger) take(now time.Time, f File, c Counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending.hosts.entry(host, l.count(now, c)).add(c)
+	sec := l.count(now, c)
+	l.pending.hosts.entry(f.Host, sec).add(c)
+	l.pending.packages.entry(f.account(), sec).add(c)
 }
 
 func (l *Ledger) peer(now time.Time, peer string, c Counts) {
@@ -257,6 +301,14 @@ func (l *Ledger) tunnel(now time.Time, client netip.Addr, c Counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending.clients.entry(account(client), l.count(now, c)).add(c)
+}
+
+// account is the name of the account of packages that f belongs to.
+func (f File) account() string {
+	if f.Package == "" {
+		return NoPackage
+	}
+	return f.Package
 }
 
 // count adds c to the totals and to the minute of now, and returns now in Unix

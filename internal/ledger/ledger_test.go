@@ -85,23 +85,25 @@ func series(tb testing.TB, l *Ledger, step Step) []Point {
 
 const host = "archive.example.org"
 
+var file = File{Host: host, Package: "bash"}
+
 var client = netip.MustParseAddr("192.0.2.7")
 
 func TestCounts(t *testing.T) {
 	t.Parallel()
 	l, table := testLedger(t)
 	count := func(l *Ledger) {
-		l.Request(client, host)
-		l.Delivered(client, host, FromStore, 1)
-		l.Delivered(client, host, FromPeer, 20)
-		l.Delivered(client, host, FromMirror, 300)
-		l.Taken(host, 4000)
+		l.Request(client, file)
+		l.Delivered(client, file, FromStore, 1)
+		l.Delivered(client, file, FromPeer, 20)
+		l.Delivered(client, file, FromMirror, 300)
+		l.Taken(file, 4000)
 		l.PeerTaken("peer", 50000)
 		l.PeerGiven("peer", 600000)
 		l.Tunnelled(client, 7000000)
 		for _, n := range []int64{0, -5} { // no-ops
-			l.Delivered(client, host, FromStore, n)
-			l.Taken(host, n)
+			l.Delivered(client, file, FromStore, n)
+			l.Taken(file, n)
 			l.PeerTaken("nobody", n)
 			l.PeerGiven("nobody", n)
 			l.Tunnelled(client, n)
@@ -129,6 +131,7 @@ func TestCounts(t *testing.T) {
 		}{
 			{"client", client.String(), l.Clients(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, Tunnelled: 7000000 * n}},
 			{"host", host, l.Hosts(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n}},
+			{"package", "bash", l.Packages(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n}},
 			{"peer", "peer", l.Peers(""), Counts{PeerTaken: 50000 * n, PeerGiven: 600000 * n}},
 		}
 		for _, a := range accounts {
@@ -161,19 +164,19 @@ func TestOrigin(t *testing.T) {
 		if recover() == nil {
 			t.Error("Delivered took an unknown origin")
 		}
-		l.Request(client, host) // must not hang
+		l.Request(client, file) // must not hang
 	}()
-	l.Delivered(client, host, 3, 1)
+	l.Delivered(client, file, 3, 1)
 }
 
 func TestAccountNames(t *testing.T) {
 	t.Parallel()
 	l, _ := testLedger(t)
 	for _, a := range []string{"192.0.2.7", "::ffff:192.0.2.7", "fe80::1%eth0", "fe80::1", "2001:db8::9"} {
-		l.Request(netip.MustParseAddr(a), host)
+		l.Request(netip.MustParseAddr(a), file)
 	}
-	l.Request(netip.Addr{}, "")
-	l.Request(netip.Addr{}, strings.Repeat("x", maxName+1))
+	l.Request(netip.Addr{}, File{})
+	l.Request(netip.Addr{}, File{strings.Repeat("x", maxName+1), strings.Repeat("x", maxPackage+1)})
 	type named struct {
 		name string
 		n    int64
@@ -197,6 +200,10 @@ func TestAccountNames(t *testing.T) {
 	wantHosts := []named{{host, 5}, {Others, 2}}
 	if got := names(l.Hosts("")); !slices.Equal(got, wantHosts) {
 		t.Errorf("hosts = %v, want %v", got, wantHosts)
+	}
+	wantPackages := []named{{NoPackage, 1}, {"bash", 5}, {Others, 1}}
+	if got := names(l.Packages("")); !slices.Equal(got, wantPackages) {
+		t.Errorf("packages = %v, want %v", got, wantPackages)
 	}
 }
 
@@ -242,7 +249,7 @@ func TestSeries(t *testing.T) {
 		return day.Add(d)
 	}
 	for i, clock := range []string{"23h58m59s", "23h59m", "23h59m59.9s", "24h", "24h0m59s"} {
-		l.take(at(clock), host, Counts{MirrorTaken: 1 << i})
+		l.take(at(clock), file, Counts{MirrorTaken: 1 << i})
 		if i%2 == 0 {
 			flush(t, l)
 		}
@@ -292,7 +299,7 @@ func TestTrim(t *testing.T) {
 	l, _ := testLedger(t)
 	now := time.Now()
 	for _, age := range []time.Duration{0, 24 * time.Hour, 26 * time.Hour, 31 * 24 * time.Hour, 33 * 24 * time.Hour, 3650 * 24 * time.Hour} {
-		l.take(now.Add(-age), host, Counts{MirrorTaken: 1})
+		l.take(now.Add(-age), file, Counts{MirrorTaken: 1})
 	}
 	flush(t, l)
 	for step, want := range []int64{Minute: 2, Hour: 4, Day: 6} {
@@ -305,7 +312,7 @@ func TestTrim(t *testing.T) {
 		}
 	}
 	// At most once a minute.
-	l.take(now.Add(-26*time.Hour), host, Counts{MirrorTaken: 1})
+	l.take(now.Add(-26*time.Hour), file, Counts{MirrorTaken: 1})
 	flush(t, l)
 	if got := series(t, l, Minute); len(got) != 3 {
 		t.Errorf("trimmed again at once: %d minutes, want 3", len(got))
@@ -326,9 +333,9 @@ func TestConcurrent(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for i := range n {
-				l.Request(client, host)
-				l.Delivered(client, host, Origin(i%3), 1)
-				l.Taken(host, 1)
+				l.Request(client, file)
+				l.Delivered(client, file, Origin(i%3), 1)
+				l.Taken(file, 1)
 				l.PeerGiven("peer", 1)
 				if i%500 == 0 {
 					if err := l.Flush(); err != nil {

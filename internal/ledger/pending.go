@@ -6,15 +6,18 @@ import "net/netip"
 // for long. The limits also keep a flush, with what it folds, well within one
 // kv transaction (a test fills them all).
 const (
-	pendingClients = 2048
-	pendingHosts   = 512
-	pendingPeers   = 512
-	pendingMinutes = 1440
+	pendingClients  = 1024
+	pendingHosts    = 256
+	pendingPeers    = 256
+	pendingPackages = 512
+	pendingMinutes  = 1440
 )
 
-// maxName is the longest name of an account in bytes: that of a DNS name, RFC
-// 1035 section 2.3.4.
-const maxName = 255
+// The longest names of accounts in bytes.
+const (
+	maxName    = 255 // a DNS name, RFC 1035 section 2.3.4
+	maxPackage = 128 // the longest in Debian have some 80
+)
 
 // pending is what the table does not have yet. It is guarded by Ledger.mu.
 type pending struct {
@@ -22,17 +25,19 @@ type pending struct {
 	latest  int64             // the minute last counted in
 	current *Counts           // minutes[latest]
 
-	clients accounts[netip.Addr]
-	hosts   accounts[string]
-	peers   accounts[string]
+	clients  accounts[netip.Addr]
+	hosts    accounts[string]
+	peers    accounts[string]
+	packages accounts[string]
 }
 
 func newPending() *pending {
 	return &pending{
-		minutes: make(map[int64]*Counts),
-		clients: newAccounts[netip.Addr](pendingClients),
-		hosts:   newAccounts[string](pendingHosts),
-		peers:   newAccounts[string](pendingPeers),
+		minutes:  make(map[int64]*Counts),
+		clients:  newAccounts[netip.Addr](pendingClients),
+		hosts:    newAccounts[string](pendingHosts),
+		peers:    newAccounts[string](pendingPeers),
+		packages: newAccounts[string](pendingPackages),
 	}
 }
 
@@ -60,7 +65,7 @@ func (p *pending) minute(sec int64) *Counts {
 
 // fillingUp tells that names will be folded soon unless they are written.
 func (p *pending) fillingUp() bool {
-	return p.clients.halfFull() || p.hosts.halfFull() || p.peers.halfFull()
+	return p.clients.halfFull() || p.hosts.halfFull() || p.peers.halfFull() || p.packages.halfFull()
 }
 
 // merge adds what o has, as when a flush of o has failed.
@@ -71,6 +76,7 @@ func (p *pending) merge(o *pending) {
 	p.clients.merge(o.clients)
 	p.hosts.merge(o.hosts)
 	p.peers.merge(o.peers)
+	p.packages.merge(o.packages)
 }
 
 // accounts holds up to limit rows and one more, that of the zero key, for all
@@ -108,13 +114,13 @@ func (a accounts[K]) merge(o accounts[K]) {
 	}
 }
 
-// named returns the rows by the names that accounts have in the table. It
-// leaves a as it is, to be counted again if the flush fails.
-func (a accounts[K]) named(name func(K) string) map[string]row {
+// named returns the rows by the names that accounts have in the table, of
+// longest bytes at most. It leaves a as it is, to be counted again if the flush fails.
+func (a accounts[K]) named(longest int, name func(K) string) map[string]row {
 	rows := make(map[string]row, len(a.rows))
 	for k, r := range a.rows {
 		n := name(k)
-		if n == "" || len(n) > maxName {
+		if n == "" || len(n) > longest {
 			n = Others
 		}
 		sum := rows[n]

@@ -22,11 +22,11 @@ func (l *Ledger) read(key []byte) (row, error) {
 	return r, nil
 }
 
-// scan calls fn for the rows that kv's Scan finds.
+// scan calls fn for the rows that kv's Scan finds, without who asked.
 func (l *Ledger) scan(prefix, from []byte, fn func(key []byte, r row) bool) error {
 	var fault error
 	err := l.table.Scan(prefix, from, func(key, value []byte) bool {
-		r, err := decode(value)
+		r, _, err := decodeFigures(value)
 		if err != nil {
 			fault = rowError(key, err)
 			return false
@@ -69,9 +69,9 @@ func (l *Ledger) Series(step Step, from, to time.Time) ([]Point, error) {
 	return points, nil
 }
 
-// Account is what was counted for one client, host or peer.
+// Account is what was counted for one client, host, peer or package.
 type Account struct {
-	Name        string    // client address, host name, peer ID or Others
+	Name        string    // client address, host name, peer ID, package name or Others
 	First, Last time.Time // when something was counted for it
 	Counts
 }
@@ -93,6 +93,32 @@ func (l *Ledger) Hosts(after string) iter.Seq2[Account, error] {
 // given to them.
 func (l *Ledger) Peers(after string) iter.Seq2[Account, error] {
 	return l.accounts(&l.peers, after)
+}
+
+// Packages is like Clients, for packages. They hold what was requested,
+// delivered and taken from mirrors; NoPackage what was so for none.
+func (l *Ledger) Packages(after string) iter.Seq2[Account, error] {
+	return l.accounts(&l.packages, after)
+}
+
+// Package returns a package's account and the clients that asked for it last,
+// 16 at most, the latest first. The error wraps fs.ErrNotExist if nothing was
+// counted for it.
+func (l *Ledger) Package(name string) (Account, []Asker, error) {
+	if err := l.Flush(); err != nil {
+		return Account{}, nil, err
+	}
+	r, err := l.read(l.packages.key(name))
+	if err != nil {
+		return Account{}, nil, fmt.Errorf("reading ledger: package %.100q: %w", name, err)
+	}
+	return r.account(name), r.asked.latest(), nil
+}
+
+func (r row) account(name string) Account {
+	return Account{
+		Name: name, First: time.Unix(r.first, 0).UTC(), Last: time.Unix(r.last, 0).UTC(), Counts: r.Counts,
+	}
 }
 
 // accountPage is how many accounts are read at a time: no transaction stays
@@ -130,11 +156,7 @@ func (l *Ledger) page(b *book, after string) ([]Account, error) {
 		from = nil
 	}
 	err := l.scan([]byte{b.kind}, from, func(key []byte, r row) bool {
-		page = append(page, Account{
-			Name:  string(key[1:]),
-			First: time.Unix(r.first, 0).UTC(), Last: time.Unix(r.last, 0).UTC(),
-			Counts: r.Counts,
-		})
+		page = append(page, r.account(string(key[1:])))
 		return len(page) < accountPage
 	})
 	return page, err

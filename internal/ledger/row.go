@@ -9,12 +9,13 @@ import (
 )
 
 // A row of the table is a version byte and ten unsigned varints: when first
-// and last something was counted, in Unix seconds, and the counts. Its key is
+// and last something was counted, in Unix seconds, and the counts. In a row of
+// version 2, who asked follows. Its key is
 //
-//	t                 the totals; first is when the ledger began
-//	m, h, d + time    a minute, hour or UTC day by its start, in Unix seconds
-//	                  as 8 bytes, big-endian, so that byte order is time order
-//	c, o, p + name    the account of a client, a host, a peer
+//	t                    the totals; first is when the ledger began
+//	m, h, d + time       a minute, hour or UTC day by its start, in Unix seconds
+//	                     as 8 bytes, big-endian, so that byte order is time order
+//	c, o, p, k + name    the account of a client, a host, a peer, a package
 //
 // A row that does not decode is an error that names it, never skipped: figures
 // that silently lack a part could flatter. Badger's checksums guard against
@@ -22,9 +23,13 @@ import (
 type row struct {
 	first, last int64
 	Counts
+	asked askers // of a package
 }
 
-const rowVersion = 1
+const (
+	rowVersion   = 1
+	askedVersion = 2 // of a row with askers
+)
 
 var totalsKey = []byte("t")
 
@@ -38,7 +43,7 @@ func validKey(key []byte) bool {
 		return len(key) == 1
 	case 'm', 'h', 'd':
 		return len(key) == 9
-	case 'c', 'o', 'p':
+	case 'c', 'o', 'p', 'k':
 		return len(key) > 1
 	}
 	return false
@@ -55,33 +60,49 @@ func (r *row) fields() [10]*int64 {
 func (r row) encode() []byte {
 	b := make([]byte, 1, 32)
 	b[0] = rowVersion
+	if len(r.asked) > 0 {
+		b[0] = askedVersion
+	}
 	for _, f := range r.fields() {
 		b = binary.AppendUvarint(b, uint64(*f))
 	}
-	return b
+	return r.asked.append(b)
 }
 
+// decode reads a row, with who asked.
 func decode(b []byte) (row, error) {
-	if len(b) == 0 {
-		return row{}, errors.New("empty row")
+	r, rest, err := decodeFigures(b)
+	if err == nil {
+		r.asked, err = decodeAskers(rest)
 	}
-	if b[0] != rowVersion {
-		return row{}, fmt.Errorf("row of version %d, not %d: run the version of millpond that wrote it", b[0], rowVersion)
+	if err != nil {
+		return row{}, err
+	}
+	return r, nil
+}
+
+// decodeFigures reads a row up to who asked, which is in rest.
+func decodeFigures(b []byte) (r row, rest []byte, err error) {
+	if len(b) == 0 {
+		return row{}, nil, errors.New("empty row")
+	}
+	version := b[0]
+	if version != rowVersion && version != askedVersion {
+		return row{}, nil, fmt.Errorf("row of version %d, not %d or %d: run the version of millpond that wrote it", version, rowVersion, askedVersion)
 	}
 	b = b[1:]
-	var r row
 	for i, f := range r.fields() {
 		v, n := binary.Uvarint(b)
 		if n <= 0 || v > math.MaxInt64 {
-			return row{}, fmt.Errorf("damaged row: field %d is cut short or out of range", i)
+			return row{}, nil, fmt.Errorf("damaged row: field %d is cut short or out of range", i)
 		}
 		*f = int64(v)
 		b = b[n:]
 	}
-	if len(b) > 0 {
-		return row{}, fmt.Errorf("damaged row: %d bytes too many", len(b))
+	if version == rowVersion && len(b) > 0 {
+		return row{}, nil, fmt.Errorf("damaged row: %d bytes too many", len(b))
 	}
-	return r, nil
+	return r, b, nil
 }
 
 func rowError(key []byte, err error) error {
@@ -103,6 +124,7 @@ func (r *row) merge(o row) {
 	}
 	r.last = max(r.last, o.last)
 	r.add(o.Counts)
+	r.asked.merge(o.asked)
 }
 
 // unix returns t in Unix seconds; a clock before 1970 counts as 1970, since

@@ -3,7 +3,10 @@ package ledger
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +21,10 @@ func TestDamagedRow(t *testing.T) {
 		value []byte
 	}{
 		{"empty value", "t", nil},
-		{"version", "t", append([]byte{2}, good[1:]...)},
+		{"version", "t", append([]byte{3}, good[1:]...)},
+		{"asker cut short", "kbash", row{asked: askers{{client: client}}}.encode()[:14]},
+		{"asker without an address", "kbash", append([]byte{askedVersion}, append(bytes.Clone(good[1:]), 3, 1, 2, 3, 0, 0, 0)...)},
+		{"too many askers", "kbash", row{asked: slices.Repeat(askers{{client: client}}, maxAskers+1)}.encode()},
 		{"cut short", "o" + host, good[:len(good)-1]},
 		{"too long", "o" + host, append(bytes.Clone(good), 0)},
 		{"out of range", "c192.0.2.7", append([]byte{rowVersion}, binary.AppendUvarint(nil, 1<<63)...)},
@@ -52,7 +58,7 @@ func TestDamagedLater(t *testing.T) {
 	if err := table.Put([]byte("o"+host), []byte("bad")); err != nil {
 		t.Fatal(err)
 	}
-	l.Taken(host, 5)
+	l.Taken(file, 5)
 	for _, err := range []error{l.Flush(), l.Err()} {
 		if err == nil || !strings.Contains(err.Error(), host) {
 			t.Errorf("error = %v, want one that names %s", err, host)
@@ -61,7 +67,7 @@ func TestDamagedLater(t *testing.T) {
 	if err := table.Delete([]byte("o" + host)); err != nil {
 		t.Fatal(err)
 	}
-	l.Taken(host, 5)
+	l.Taken(file, 5)
 	flush(t, l)
 	if got := collect(t, l.Hosts("")); len(got) != 1 || got[0].MirrorTaken != 10 {
 		t.Errorf("hosts = %+v, want 10 taken", got)
@@ -72,12 +78,13 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(row{}.encode())
 	f.Add(row{first: 1700000000, last: 1800000000, Counts: Counts{1, 2, 3, 4, 5, 6, 7, math.MaxInt64}}.encode())
+	f.Add(row{asked: askers{{client: client, last: 1, requests: 2, bytes: 3}}}.encode())
 	f.Add([]byte{rowVersion, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // a zero of two bytes
 	f.Add(append([]byte{rowVersion}, bytes.Repeat([]byte{0xff}, 30)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decode(b)
 		if err != nil {
-			if r != (row{}) {
+			if !reflect.DeepEqual(r, row{}) {
 				t.Errorf("a row %+v and the error %v", r, err)
 			}
 			return
@@ -88,7 +95,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		again, err := decode(r.encode())
-		if err != nil || again != r {
+		if err != nil || !reflect.DeepEqual(again, r) {
 			t.Errorf("%+v comes back as %+v, %v", r, again, err)
 		}
 		if len(r.encode()) > len(b) {
@@ -99,36 +106,68 @@ func FuzzDecode(f *testing.F) {
 
 func BenchmarkDelivered(b *testing.B) {
 	l, _ := testLedger(b)
+	// A package that many have asked for costs the most.
+	for i := range maxAskers {
+		l.Request(addr(i), file)
+	}
 	run := func(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				l.Delivered(client, host, FromStore, 32<<10)
+				l.Delivered(client, file, FromStore, 32<<10)
 			}
 		})
 	}
 	b.Run("contended", func(b *testing.B) { b.SetParallelism(16); run(b) })
 	b.Run("alone", func(b *testing.B) {
 		for b.Loop() {
-			l.Delivered(client, host, FromStore, 32<<10)
+			l.Delivered(client, file, FromStore, 32<<10)
 		}
 	})
 }
 
-// A usual flush: 50 clients, 5 hosts, 10 peers over a full ledger.
+// A usual flush: 50 clients that share 25 packages, 5 hosts, 10 peers, over a
+// full ledger.
 func BenchmarkFlush(b *testing.B) {
 	l, _ := testLedger(b)
+	name := func(i int) string { return fmt.Sprint("package", i) }
 	for i := range maxClients - 1 {
-		l.deliver(time.Now(), addr(i), host, Counts{Requests: 1})
-		if i%1000 == 0 {
+		l.deliver(time.Now(), addr(i), File{host, name(i)}, Counts{Requests: 1})
+		if i%500 == 0 {
 			flush(b, l)
 		}
 	}
 	for b.Loop() {
 		for i := range 50 {
-			l.Delivered(addr(i), host, FromStore, 1)
-			l.Taken(string(rune('a'+i%5))+host, 1)
+			l.Delivered(addr(i), File{host, name(i % 25)}, FromStore, 1)
+			l.Taken(File{string(rune('a'+i%5)) + host, name(i % 25)}, 1)
 			l.PeerGiven(string(rune('a'+i%10)), 1)
 		}
 		flush(b, l)
+	}
+}
+
+// The largest list: 20,000 packages that 16 clients have asked for.
+func BenchmarkPackages(b *testing.B) {
+	l, _ := testLedger(b)
+	for i := range maxPackages {
+		for j := range maxAskers {
+			l.deliver(time.Now(), addr(j), File{host, fmt.Sprint("package", i)}, Counts{Requests: 1})
+		}
+		if i%500 == 0 {
+			flush(b, l)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for _, err := range l.Packages("") {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n < maxPackages*9/10 {
+			b.Fatalf("%d packages", n)
+		}
 	}
 }

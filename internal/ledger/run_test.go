@@ -26,14 +26,14 @@ func TestRun(t *testing.T) {
 			return got.MirrorTaken
 		}
 		for i := range int64(5) {
-			l.Taken(host, 1)
+			l.Taken(file, 1)
 			time.Sleep(time.Second)
 			synctest.Wait()
 			if got := onDisk(); got != i+1 {
 				t.Errorf("a second after count %d the table has %d", i+1, got)
 			}
 		}
-		l.Taken(host, 1)
+		l.Taken(file, 1)
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v", err)
@@ -72,14 +72,14 @@ func TestFlushFails(t *testing.T) {
 	dir := t.TempDir()
 	db, table := openTable(t, dir)
 	l := openLedger(t, table)
-	l.Taken(host, 1)
+	l.Taken(file, 1)
 	flush(t, l)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for i := range int64(3) {
-		l.Taken(host, 1)
-		l.Request(client, host)
+		l.Taken(file, 1)
+		l.Request(client, file)
 		if err := l.Flush(); !errors.Is(err, fs.ErrClosed) || !errors.Is(l.Err(), fs.ErrClosed) {
 			t.Errorf("Flush = %v, Err = %v, want fs.ErrClosed", err, l.Err())
 		}

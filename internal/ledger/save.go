@@ -17,12 +17,18 @@ import (
 // those whose accounts were folded because there were too many.
 const Others = "others"
 
+// NoPackage is the account, among those of packages, of what is about none:
+// indices and Releases, files that no index lists, and all that was counted
+// before there were accounts of packages. No package can have this name.
+const NoPackage = "(no package)"
+
 // The largest number of accounts of each kind, Others included. Each takes
-// about 100 bytes on disk.
+// about 100 bytes on disk, that of a package up to 600 more for who asked.
 const (
-	maxClients = 20_000
-	maxHosts   = 4096
-	maxPeers   = 4096
+	maxClients  = 20_000
+	maxHosts    = 4096
+	maxPeers    = 4096
+	maxPackages = 20_000
 )
 
 // book is all accounts of a kind.
@@ -84,9 +90,10 @@ func (l *Ledger) save(p *pending, totals row) error {
 		rows map[string]row
 		size int
 	}{
-		{book: &l.clients, rows: p.clients.named(clientName)},
-		{book: &l.hosts, rows: p.hosts.named(same)},
-		{book: &l.peers, rows: p.peers.named(same)},
+		{book: &l.clients, rows: p.clients.named(maxName, clientName)},
+		{book: &l.hosts, rows: p.hosts.named(maxName, same)},
+		{book: &l.peers, rows: p.peers.named(maxName, same)},
+		{book: &l.packages, rows: p.packages.named(maxPackage, same)},
 	}
 	for i := range books {
 		var err error

@@ -17,7 +17,7 @@ import (
 func checkSums(tb testing.TB, l *Ledger) {
 	tb.Helper()
 	totals, _ := l.Totals()
-	var clients, hosts, peers, days Counts
+	var clients, hosts, peers, packages, days Counts
 	sum := func(to *Counts, seq iter.Seq2[Account, error]) {
 		for _, a := range collect(tb, seq) {
 			to.add(a.Counts)
@@ -26,6 +26,7 @@ func checkSums(tb testing.TB, l *Ledger) {
 	sum(&clients, l.Clients(""))
 	sum(&hosts, l.Hosts(""))
 	sum(&peers, l.Peers(""))
+	sum(&packages, l.Packages(""))
 	for _, p := range series(tb, l, Day) {
 		days.add(p.Counts)
 	}
@@ -38,6 +39,9 @@ func checkSums(tb testing.TB, l *Ledger) {
 	want.Tunnelled, want.PeerTaken, want.PeerGiven = 0, 0, 0
 	if hosts != want {
 		tb.Errorf("sum over hosts = %+v, want %+v", hosts, want)
+	}
+	if packages != want {
+		tb.Errorf("sum over packages = %+v, want %+v", packages, want)
 	}
 	want = Counts{PeerTaken: totals.PeerTaken, PeerGiven: totals.PeerGiven}
 	if peers != want {
@@ -92,7 +96,7 @@ func TestSumsAlwaysEqual(t *testing.T) {
 				t.Errorf("totals after reopening = %+v, want %+v", got, want)
 			}
 			checkSums(t, l)
-			for _, b := range []*book{&l.clients, &l.hosts, &l.peers} {
+			for _, b := range []*book{&l.clients, &l.hosts, &l.peers, &l.packages} {
 				if b.rows > b.limit || b.rows < b.limit/2 {
 					t.Errorf("%d accounts of kind %c, limit %d", b.rows, b.kind, b.limit)
 				}
@@ -104,35 +108,37 @@ func TestSumsAlwaysEqual(t *testing.T) {
 // smallLedger has limits that a short test passes.
 func smallLedger(tb testing.TB, table *kv.Table) *Ledger {
 	l := openLedger(tb, table)
-	l.clients.limit, l.hosts.limit, l.peers.limit = 60, 40, 40
-	l.pending.clients.limit, l.pending.hosts.limit, l.pending.peers.limit = 15, 10, 10
+	l.clients.limit, l.hosts.limit, l.peers.limit, l.packages.limit = 60, 40, 40, 50
+	l.pending.clients.limit, l.pending.hosts.limit, l.pending.peers.limit, l.pending.packages.limit = 15, 10, 10, 12
 	return l
 }
 
 func randomCount(r *rand.Rand, l *Ledger, now time.Time) (c Counts) {
 	addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(200))})
-	host := fmt.Sprintf("h%d.example.org", r.IntN(100))
+	file := File{fmt.Sprintf("h%d.example.org", r.IntN(100)), fmt.Sprintf("lib%d", r.IntN(100))}
 	peer := fmt.Sprint("peer", r.IntN(100))
 	switch r.IntN(10) { // for the account of others, in several ways
 	case 0:
-		addr, host, peer = netip.Addr{}, "", ""
+		addr, file, peer = netip.Addr{}, File{}, ""
 	case 1:
-		host, peer = strings.Repeat("x", 300), strings.Repeat("y", 300)
+		file, peer = File{strings.Repeat("x", 300), strings.Repeat("z", 300)}, strings.Repeat("y", 300)
+	case 2:
+		file.Package = ""
 	}
 	n := r.Int64N(1 << 40)
 	switch r.IntN(7) {
 	case 0:
 		c.Requests = 1
-		l.deliver(now, addr, host, c)
+		l.deliver(now, addr, file, c)
 	case 1:
 		c.DeliveredStore = n
-		l.deliver(now, addr, host, c)
+		l.deliver(now, addr, file, c)
 	case 2:
 		c.DeliveredMirror = n
-		l.deliver(now, addr, host, c)
+		l.deliver(now, addr, file, c)
 	case 3:
 		c.MirrorTaken = n
-		l.take(now, host, c)
+		l.take(now, file, c)
 	case 4:
 		c.PeerTaken = n
 		l.peer(now, peer, c)
@@ -180,8 +186,19 @@ func TestFold(t *testing.T) {
 // full, of new accounts with the longest names, and as many have to go.
 func TestLargestFlush(t *testing.T) {
 	t.Parallel()
-	l, _ := testLedger(t)
+	l, table := testLedger(t)
 	l.clients.limit, l.hosts.limit, l.peers.limit = pendingClients+100, pendingHosts+100, pendingPeers+100
+	// The twentieth part of all packages is more than what is pending.
+	batch := table.Batch()
+	for i := range maxPackages {
+		if err := batch.Put(fmt.Appendf([]byte("k"), "%0*d", maxPackage, i), row{first: 1, last: 1}.encode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := batch.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	l.packages.rows = maxPackages
 	big := int64(1) << 49 // what folding sums up must not overflow
 	full := Counts{big, big / 4, big / 4, big / 4, big, big, big, big}
 	for round := range 2 {
@@ -192,12 +209,18 @@ func TestLargestFlush(t *testing.T) {
 		}
 		for i := range 2 * pendingClients {
 			addr := netip.AddrFrom16([16]byte{0x20, 0x01, byte(round + 1), byte(i >> 8), byte(i), 0xff, 7: 0xff, 9: 0xff, 11: 0xff, 13: 0xff, 15: 0xff})
-			l.deliver(start.Add(time.Duration(i)*time.Minute), addr, name(i), Counts{})
+			l.deliver(start.Add(time.Duration(i)*time.Minute), addr, File{name(i), name(i)[:maxPackage]}, Counts{})
 			l.peer(start, name(i), Counts{})
 		}
-		for _, rows := range []map[string]*row{l.pending.hosts.rows, l.pending.peers.rows} {
+		for _, rows := range []map[string]*row{l.pending.hosts.rows, l.pending.peers.rows, l.pending.packages.rows} {
 			for _, r := range rows {
 				r.Counts = full
+			}
+		}
+		for _, r := range l.pending.packages.rows {
+			for i := range maxAskers {
+				addr := netip.AddrFrom16([16]byte{0x20, 0x01, byte(round + 1), byte(i), 15: 0xff})
+				r.asked.note(asker{addr, start.Unix() + 1<<40, big, big})
 			}
 		}
 		for _, r := range l.pending.clients.rows {
@@ -217,13 +240,14 @@ func TestPendingIsBounded(t *testing.T) {
 	l, _ := testLedger(t)
 	for i := range 5000 {
 		now := time.Unix(int64(i)*60, 0)
-		l.deliver(now, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), fmt.Sprint(i), Counts{Requests: 1})
+		l.deliver(now, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), File{fmt.Sprint(i), fmt.Sprint(i)}, Counts{Requests: 1})
 		l.peer(now, fmt.Sprint(i), Counts{PeerGiven: 1})
 	}
 	p := l.pending
 	if len(p.minutes) > pendingMinutes || len(p.clients.rows) > pendingClients+1 ||
-		len(p.hosts.rows) > pendingHosts+1 || len(p.peers.rows) > pendingPeers+1 {
-		t.Errorf("pending: %d minutes, %d clients, %d hosts, %d peers", len(p.minutes), len(p.clients.rows), len(p.hosts.rows), len(p.peers.rows))
+		len(p.hosts.rows) > pendingHosts+1 || len(p.peers.rows) > pendingPeers+1 || len(p.packages.rows) > pendingPackages+1 {
+		t.Errorf("pending: %d minutes, %d clients, %d hosts, %d peers, %d packages",
+			len(p.minutes), len(p.clients.rows), len(p.hosts.rows), len(p.peers.rows), len(p.packages.rows))
 	}
 	checkSums(t, l)
 }

@@ -25,14 +25,14 @@ type body struct {
 	meter  func(n int64)
 }
 
-// guard wraps the body of an answer to a request under ctx, sent by host.
-func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, host string, from io.ReadCloser) *body {
+// guard wraps the body of an answer to a request for f under ctx.
+func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, from io.ReadCloser) *body {
 	b := &body{
 		from: from, ctx: ctx, cancel: cancel, stall: c.stallTimeout,
-		meter: func(n int64) { c.meter(host, n) },
+		meter: func(n int64) { c.meter(f, n) },
 	}
 	b.timer = time.AfterFunc(b.stall, func() {
-		cancel(fmt.Errorf("%w: nothing came from %s for %v", ErrStalled, host, b.stall))
+		cancel(fmt.Errorf("%w: nothing came from %s for %v", ErrStalled, f.Host, b.stall))
 	})
 	b.timer.Stop()
 	return b

@@ -63,11 +63,10 @@ const (
 type Options struct {
 	Policy  *Policy // nil allows public addresses at ports 80 and 443
 	Offline bool
-	// Meter, if not nil, is called with each number of body bytes read, and the
-	// host that sent them: lower case, with a port only if it is not the
-	// scheme's own. What the kernel had received of a body that was closed early
-	// is not seen here.
-	Meter func(host string, n int64)
+	// Meter, if not nil, is called with each number of body bytes read, and what
+	// they are about. What the kernel had received of a body that was closed
+	// early is not seen here.
+	Meter func(f File, n int64)
 	Log   *slog.Logger // nil logs nothing
 
 	UserAgent string // "millpond" if empty
@@ -82,11 +81,17 @@ type Options struct {
 	DownFor        time.Duration // how long an unreachable host is not tried again
 }
 
+// File is what body bytes are about.
+type File struct {
+	Host string // that sent them: lower case, with a port only if it is not the scheme's own
+	Path string // that was asked for, decoded; redirects do not change it
+}
+
 // Client sends requests to mirrors. Its methods may be called concurrently.
 type Client struct {
 	policy         *Policy
 	offline        bool
-	meter          func(host string, n int64)
+	meter          func(f File, n int64)
 	log            *slog.Logger
 	headers        http.Header // of every request
 	connectTimeout time.Duration
@@ -114,7 +119,7 @@ func New(o Options) *Client {
 		c.policy = new(Policy)
 	}
 	if c.meter == nil {
-		c.meter = func(string, int64) {}
+		c.meter = func(File, int64) {}
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -180,19 +180,20 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// meter counts bytes by host.
+// meter counts bytes by host, and by the path asked for.
 type meter struct {
 	mu    sync.Mutex
 	bytes map[string]int64
 }
 
-func (m *meter) add(host string, n int64) {
+func (m *meter) add(f File, n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.bytes == nil {
 		m.bytes = make(map[string]int64)
 	}
-	m.bytes[host] += n
+	m.bytes[f.Host] += n
+	m.bytes[f.Path] += n
 }
 
 func TestMeter(t *testing.T) {
@@ -225,7 +226,8 @@ func TestMeter(t *testing.T) {
 		t.Errorf("answered by %s, want %s", resp.URL, other.URL)
 	}
 	here, there := strings.TrimPrefix(srv.URL, "http://"), strings.TrimPrefix(other.URL, "http://")
-	if m.bytes[here] != 300 || m.bytes[there] != 1000 || len(m.bytes) != 2 {
+	// Both for the file that was asked for.
+	if m.bytes[here] != 300 || m.bytes[there] != 1000 || m.bytes["/away"] != 1300 || len(m.bytes) != 3 {
 		t.Errorf("metered %v, want 300 of %s and 1000 of %s", m.bytes, here, there)
 	}
 	var status *StatusError

@@ -38,7 +38,8 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, explain(req.Context(), hostport, err)
 	}
 	c.down.clear(hostport)
-	b := c.guard(ctx, cancel, meterName(req.URL.Scheme, host, port), resp.Body)
+	f := File{Host: meterName(req.URL.Scheme, host, port), Path: asked(req).URL.Path}
+	b := c.guard(ctx, cancel, f, resp.Body)
 	resp.Body = b
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
@@ -47,6 +48,14 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 	}
 	return resp, nil
+}
+
+// asked returns the request that led to req by redirects.
+func asked(req *http.Request) *http.Request {
+	for req.Response != nil {
+		req = req.Response.Request
+	}
+	return req
 }
 
 // destinationOf returns where a request goes. The host is canonical, so that

@@ -164,19 +164,21 @@ type fakeLedger struct {
 	mu        sync.Mutex
 	requests  map[string]int // by client and host
 	delivered map[ledger.Origin]int64
+	packages  map[string]int64 // delivered
 	tunnelled int64
 }
 
-func (l *fakeLedger) Request(client netip.Addr, host string) {
+func (l *fakeLedger) Request(client netip.Addr, f ledger.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.requests[client.String()+" "+host]++
+	l.requests[client.String()+" "+f.Host]++
 }
 
-func (l *fakeLedger) Delivered(client netip.Addr, host string, from ledger.Origin, n int64) {
+func (l *fakeLedger) Delivered(client netip.Addr, f ledger.File, from ledger.Origin, n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delivered[from] += n
+	l.packages[f.Package] += n
 }
 
 func (l *fakeLedger) Tunnelled(_ netip.Addr, n int64) {
@@ -224,7 +226,7 @@ func newBox(change func(*Options)) *box {
 	b := &box{
 		catalog: &fakeCatalog{entries: make(map[string]catalog.Entry)},
 		files:   make(fakeFetcher),
-		ledger:  &fakeLedger{requests: make(map[string]int), delivered: make(map[ledger.Origin]int64)},
+		ledger:  &fakeLedger{requests: make(map[string]int), delivered: make(map[ledger.Origin]int64), packages: make(map[string]int64)},
 		logged:  new(safeBuffer),
 	}
 	o := Options{

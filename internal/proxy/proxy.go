@@ -45,8 +45,8 @@ type Fetcher interface {
 
 // Ledger counts; *ledger.Ledger.
 type Ledger interface {
-	Request(client netip.Addr, host string)
-	Delivered(client netip.Addr, host string, from ledger.Origin, n int64)
+	Request(client netip.Addr, f ledger.File)
+	Delivered(client netip.Addr, f ledger.File, from ledger.Origin, n int64)
 	Tunnelled(client netip.Addr, n int64)
 }
 

@@ -35,9 +35,10 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	file, err := get(r.Context(), e)
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
+	about := ledger.File{Host: l.Host, Package: l.Package()}
 	var status *mirror.StatusError
 	if err == nil || errors.As(err, &status) {
-		p.Ledger.Request(client, l.Host)
+		p.Ledger.Request(client, about)
 	}
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		// Before the bytes, so that whoever has read them finds the pin set.
 		p.pins.set(r.Context(), client, file.Suite, file.Release)
 	}
-	w.credit = func(n int64) { p.Ledger.Delivered(client, l.Host, file.Body.Origin(), n) }
+	w.credit = func(n int64) { p.Ledger.Delivered(client, about, file.Body.Origin(), n) }
 	p.describe(w.Header(), e, file)
 	if held(file.Body) != nil {
 		p.serving.Add(1)

@@ -273,6 +273,9 @@ func TestOrigins(t *testing.T) {
 	if got := b.ledger.requests["127.0.0.1 deb.example.org"]; got != 1 {
 		t.Errorf("%d requests, want 1: %v", got, b.ledger.requests)
 	}
+	if got := b.ledger.packages["hello"]; got != 250_000 {
+		t.Errorf("%d bytes of hello, want 250000: %v", got, b.ledger.packages)
+	}
 }
 
 // A request follows the generation that its client was last served.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func BenchmarkWrite(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		if _, err := p.Commit(time.Time{}); err != nil {
+		if _, err := p.Commit(About{}); err != nil {
 			b.Fatal(err)
 		}
 		s.Remove(d)
@@ -82,4 +83,54 @@ func BenchmarkReopen(b *testing.B) {
 	if got := s.Usage().Blobs; got != blobs {
 		b.Fatalf("got %d blobs", got)
 	}
+}
+
+// BenchmarkNames walks over the index of 200,000 names, and over the blobs of
+// one package.
+func BenchmarkNames(b *testing.B) {
+	const blobs = 200_000
+	s := newBox(b, 1<<40)
+	var rows []change
+	for i := range blobs {
+		d := digest.Of([]byte{byte(i), byte(i >> 8), byte(i >> 16)})
+		about := About{Name: fmt.Sprintf("package%d_1.2.3-%d_amd64.deb", i/20, i%20), From: []Source{{Name: "archive.example.org"}}}
+		r := about.row(1000, time.Unix(1e9, int64(i)))
+		rows = append(rows, change{d, nil, &r})
+	}
+	s.meta.Lock()
+	err := s.apply(rows...)
+	s.meta.Unlock()
+	if err != nil {
+		b.Fatal(err)
+	}
+	count := func(b *testing.B, prefix string, want int) {
+		for b.Loop() {
+			n := 0
+			for _, err := range s.Names(prefix, "") {
+				if err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+			if n != want {
+				b.Fatalf("%d names, want %d", n, want)
+			}
+		}
+	}
+	b.Run("all", func(b *testing.B) { count(b, "", blobs) })
+	b.Run("prefix", func(b *testing.B) { count(b, "package777_", 20) })
+	b.Run("blobs", func(b *testing.B) {
+		for b.Loop() {
+			n := 0
+			for i, err := range s.Named("package777_", "") {
+				if err != nil || i.Name == "" {
+					b.Fatal(i, err)
+				}
+				n++
+			}
+			if n != 20 {
+				b.Fatalf("%d blobs, want 20", n)
+			}
+		}
+	})
 }

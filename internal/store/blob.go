@@ -19,6 +19,8 @@ type Info struct {
 	Modified time.Time // Last-Modified of the source, or when it was stored; whole seconds
 	Used     time.Time // last Open, or when it was stored
 	Pinned   bool
+	Name     string   // of the file, the last part of its path; "" if it is not known
+	From     []Source // where its bytes came from, as far as that is known; at most 8
 }
 
 // Blob is an open, verified blob. It embeds its file, so that http.ServeContent
@@ -138,7 +140,7 @@ func (s *Store) Put(d digest.Digest, size int64, r io.Reader) error {
 	if n != size {
 		return fmt.Errorf("blob %s: %w: its size is not %d bytes", d, ErrMismatch, size)
 	}
-	_, err = p.Commit(time.Time{})
+	_, err = p.Commit(About{})
 	return err
 }
 
@@ -236,9 +238,12 @@ func (s *Store) Pin(d digest.Digest, on bool) error {
 
 // All yields every blob held, in digest order. Blobs that come or go meanwhile
 // may be left out or not. An error is the last thing it yields.
-func (s *Store) All() iter.Seq2[Info, error] {
+func (s *Store) All() iter.Seq2[Info, error] { return s.From(digest.Digest{}) }
+
+// From is All from digest d on.
+func (s *Store) From(d digest.Digest) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
-		var from []byte
+		from := blobKey(d)
 		for {
 			page, next, err := s.page(from)
 			if err != nil {

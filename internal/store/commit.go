@@ -11,11 +11,11 @@ import (
 
 // Commit makes a blob of p, which must have all of its bytes: if some are
 // missing, or cannot be read back, that is an error and p stays open. Else p
-// ends: with ErrMismatch or ErrNoSpace nothing is kept of it. modified is the
-// source's Last-Modified; zero stands for now. When Commit returns nil, the
-// blob survives a power cut. If the blob has come in by another way meanwhile,
-// that one is kept.
-func (p *Partial) Commit(modified time.Time) (Info, error) {
+// ends: with ErrMismatch or ErrNoSpace nothing is kept of it. When Commit
+// returns nil, the blob survives a power cut. If the blob has come in by
+// another way meanwhile, that one is kept. A name that no file can have, and
+// sources beyond the eighth, are not kept.
+func (p *Partial) Commit(about About) (Info, error) {
 	p.life.Lock()
 	defer p.life.Unlock()
 	if p.ended {
@@ -37,7 +37,7 @@ func (p *Partial) Commit(modified time.Time) (Info, error) {
 	if r, err := p.s.row(sum); err == nil {
 		return r.info(sum), p.discard()
 	}
-	r, err := p.admit(modified)
+	r, err := p.admit(about)
 	if err != nil {
 		// After a failed sync nobody knows what of it is on the disk.
 		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, noSpace(err)), p.discard())
@@ -61,7 +61,7 @@ func (p *Partial) complete() error {
 }
 
 // admit makes the verified file a blob. Caller holds life.
-func (p *Partial) admit(modified time.Time) (row, error) {
+func (p *Partial) admit(about About) (row, error) {
 	s, path := p.s, p.s.blobPath(p.digest)
 	if err := s.fault("sync"); err != nil {
 		return row{}, err
@@ -82,15 +82,24 @@ func (p *Partial) admit(modified time.Time) (row, error) {
 	// While p is on the books; later it could be the map of another Partial.
 	// If it stays, the sweep at start has it.
 	os.Remove(p.path + mapSuffix)
-	now := time.Now()
-	if modified.IsZero() {
-		modified = now
-	}
-	r, err := s.list(p, row{size: p.size, modified: modified.Unix(), used: now.UnixNano()})
+	r, err := s.list(p, about.row(p.size, time.Now()))
 	if err != nil {
 		return row{}, err
 	}
 	return r, p.file.Close()
+}
+
+// row returns the row of a blob of size bytes that comes in now.
+func (a About) row(size int64, now time.Time) row {
+	if a.Modified.IsZero() {
+		a.Modified = now
+	}
+	r := row{size: size, modified: a.Modified.Unix(), used: now.UnixNano(), name: fileName(a.Name)}
+	for _, f := range a.From[:min(len(a.From), maxSources)] {
+		f.Name = f.Name[:min(len(f.Name), maxName)]
+		r.from = append(r.from, f)
+	}
+	return r
 }
 
 // list enters the file of p, which has its final name, into the table, and

@@ -50,6 +50,7 @@ func crashChild(dir string, large digest.Digest) {
 		seed, n := rnd.IntN(1<<24), rnd.IntN(200_000)
 		data, d := content(seed, n)
 		fatal(s.Put(d, int64(n), bytes.NewReader(data)))
+		fatal(s.Annotate(d, About{Name: fmt.Sprintf("package%d_1_all.deb", seed%100)}))
 		fmt.Println("stored", d)
 		if seed%4 == 0 {
 			fmt.Println("removing", d)
@@ -96,6 +97,9 @@ func TestKill(t *testing.T) {
 		if err != nil || digest.Of(data) != d {
 			t.Errorf("a blob that was stored: %d bytes, %v", len(data), err)
 		}
+		if i, err := b.Stat(d); err != nil || i.Name == "" {
+			t.Errorf("a blob that was given a name: %+v, %v", i, err)
+		}
 	}
 	t.Logf("%d blobs stored, %d bytes of the partial written", len(stored), written)
 	b.check()
@@ -113,7 +117,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := p.Commit(time.Time{}); err != nil {
+	if _, err := p.Commit(About{}); err != nil {
 		t.Error(err)
 	}
 	b.check()

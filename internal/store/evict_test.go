@@ -160,7 +160,7 @@ func TestSweepIdle(t *testing.T) {
 	if _, err := p.WriteAt(data, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Commit(now); err != nil {
+	if _, err := p.Commit(About{Modified: now}); err != nil {
 		t.Error(err)
 	}
 	b.check()
@@ -224,7 +224,7 @@ func TestDiskFull(t *testing.T) {
 			}
 			_, err = p.WriteAt(data[blockSize:], blockSize)
 			if err == nil {
-				_, err = p.Commit(time.Time{})
+				_, err = p.Commit(About{})
 			}
 			if !errors.Is(err, ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("got %v, want ErrNoSpace and ENOSPC", err)

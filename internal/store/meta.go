@@ -12,13 +12,14 @@ import (
 	"millpond/internal/kv"
 )
 
-// The table has three kinds of keys:
+// The table has four kinds of keys:
 //
 //	'b' digest            → row
 //	'u' last use, digest  → nothing: the order of eviction, without the pinned
+//	'n' name, 0, digest   → nothing: the order of file names
 //	's'                   → digest that the scrub has verified last
 //
-// Row and index change in one transaction and so never disagree.
+// Row and indices change in one transaction and so never disagree.
 var scrubKey = []byte{'s'}
 
 // row is what the table holds of a blob.
@@ -27,6 +28,9 @@ type row struct {
 	modified int64 // Unix time in seconds, all that HTTP can say
 	used     int64 // Unix time in nanoseconds
 	pinned   bool
+	name     string // of the file; "" if it is not known
+	from     []Source
+	old      bool // written before rows had names, and not in the index of them
 }
 
 func blobKey(d digest.Digest) []byte { return append([]byte{'b'}, d[:]...) }
@@ -40,29 +44,76 @@ func parseUseKey(k []byte) (digest.Digest, int64) {
 	return digest.Digest(k[9:]), int64(binary.BigEndian.Uint64(k[1:]))
 }
 
+// rowSize is that of a row in bytes up to its name.
 const rowSize = 8 + 8 + 8 + 1
 
 func (r row) encode() []byte {
-	b := make([]byte, 0, rowSize)
+	b := make([]byte, 0, rowSize+1+len(r.name)+1)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.size))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.modified))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.used))
-	if r.pinned {
-		return append(b, 1)
+	b = append(b, flag(r.pinned))
+	b = appendText(b, r.name)
+	b = append(b, byte(len(r.from)))
+	for _, f := range r.from {
+		b = appendText(append(b, flag(f.Peer)), f.Name)
 	}
-	return append(b, 0)
+	return b
 }
 
-func decodeRow(b []byte) (row, error) {
-	if len(b) != rowSize {
-		return row{}, fmt.Errorf("blob row of %d bytes, want %d", len(b), rowSize)
+func flag(on bool) byte {
+	if on {
+		return 1
 	}
-	return row{
+	return 0
+}
+
+// appendText appends s, of at most 255 bytes, and its length.
+func appendText(b []byte, s string) []byte { return append(append(b, byte(len(s))), s...) }
+
+func decodeRow(b []byte) (row, error) {
+	if len(b) < rowSize {
+		return row{}, fmt.Errorf("blob row of %d bytes, want %d at least", len(b), rowSize)
+	}
+	r := row{
 		size:     int64(binary.BigEndian.Uint64(b)),
 		modified: int64(binary.BigEndian.Uint64(b[8:])),
 		used:     int64(binary.BigEndian.Uint64(b[16:])),
 		pinned:   b[24] != 0,
-	}, nil
+	}
+	if b = b[rowSize:]; len(b) == 0 {
+		r.old = true
+		return r, nil
+	}
+	var ok bool
+	if r.name, b, ok = cutText(b); !ok || len(b) == 0 {
+		return row{}, errors.New("blob row is cut short in the name")
+	}
+	n := b[0]
+	b = b[1:]
+	for range n {
+		var f Source
+		if len(b) > 0 {
+			f.Peer, b = b[0] != 0, b[1:]
+		}
+		if f.Name, b, ok = cutText(b); !ok {
+			return row{}, errors.New("blob row is cut short in its sources")
+		}
+		r.from = append(r.from, f)
+	}
+	if len(b) > 0 {
+		return row{}, fmt.Errorf("blob row has %d bytes too many", len(b))
+	}
+	return r, nil
+}
+
+// cutText takes what appendText appended off the front of b.
+func cutText(b []byte) (s string, rest []byte, ok bool) {
+	if len(b) == 0 || len(b) < 1+int(b[0]) {
+		return "", nil, false
+	}
+	end := 1 + int(b[0])
+	return string(b[1:end]), b[end:], true
 }
 
 func (r row) info(d digest.Digest) Info {
@@ -72,6 +123,8 @@ func (r row) info(d digest.Digest) Info {
 		Modified: time.Unix(r.modified, 0).UTC(),
 		Used:     time.Unix(0, r.used),
 		Pinned:   r.pinned,
+		Name:     r.name,
+		From:     r.from,
 	}
 }
 
@@ -124,8 +177,18 @@ func (s *Store) applyOne(tx *kv.Tx, c change) error {
 			return err
 		}
 	}
+	if c.old != nil && (c.new == nil || c.new.name != c.old.name) {
+		if err := tx.Delete(nameKey(c.old.name, c.d)); err != nil {
+			return err
+		}
+	}
 	if c.new == nil {
 		return tx.Delete(blobKey(c.d))
+	}
+	if c.old == nil || c.new.name != c.old.name {
+		if err := tx.Put(nameKey(c.new.name, c.d), nil); err != nil {
+			return err
+		}
 	}
 	if !c.new.pinned {
 		key := useKey(c.new.used, c.d)

@@ -82,7 +82,7 @@ func TestModel(t *testing.T) {
 			var p *Partial
 			if p, err = b.Partial(d, int64(n)); err == nil {
 				p.WriteAt(data, 0)
-				_, err = p.Commit(time.Time{})
+				_, err = p.Commit(About{})
 			}
 			if want = !held && m.put(d, n); held && errors.Is(err, fs.ErrExist) {
 				err, want = nil, true

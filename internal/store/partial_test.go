@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"testing"
-	"time"
 
 	"millpond/internal/digest"
 )
@@ -28,7 +27,7 @@ func (b *box) finish(p *Partial, data []byte) {
 			b.t.Fatal(err)
 		}
 	}
-	if _, err := p.Commit(time.Time{}); err != nil {
+	if _, err := p.Commit(About{}); err != nil {
 		b.t.Error(err)
 	}
 	b.check()
@@ -108,7 +107,7 @@ func TestResumeWrongBytes(t *testing.T) {
 	if _, err := p.WriteAt(data, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Commit(time.Time{}); !errors.Is(err, ErrMismatch) || !p.Resumed() {
+	if _, err := p.Commit(About{}); !errors.Is(err, ErrMismatch) || !p.Resumed() {
 		t.Errorf("Commit: got %v, resumed %t; want ErrMismatch, true", err, p.Resumed())
 	}
 	b.check()

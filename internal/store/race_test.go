@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"millpond/internal/digest"
 )
@@ -56,7 +55,7 @@ func TestConcurrentWriters(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, err := p.Commit(time.Time{}); err != nil {
+	if _, err := p.Commit(About{}); err != nil {
 		t.Error(err)
 	}
 	b.check()
@@ -105,7 +104,7 @@ func TestHashingCatchesUp(t *testing.T) {
 	if _, n := p.Hasher(); n < catchUp || n > catchUp+2*hashChunk {
 		t.Errorf("hashed %d bytes, want about %d", n, catchUp)
 	}
-	if _, err := p.Commit(time.Time{}); err != nil {
+	if _, err := p.Commit(About{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -179,7 +178,7 @@ func (b *box) download(data []byte, d digest.Digest) {
 	case 1:
 		err = p.Close()
 	default:
-		_, err = p.Commit(time.Time{})
+		_, err = p.Commit(About{})
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.t.Error(err)

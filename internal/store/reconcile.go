@@ -36,7 +36,7 @@ func (s *Store) reconcileDir(b byte) error {
 	if err != nil {
 		return err
 	}
-	var changes []change
+	var changes, unindexed []change
 	for _, e := range entries {
 		d, err := digest.Parse(e.Name())
 		if err != nil || d[0] != b || d.String() != e.Name() {
@@ -59,6 +59,8 @@ func (s *Store) reconcileDir(b byte) error {
 			at := info.ModTime()
 			r = row{size: info.Size(), modified: at.Unix(), used: at.UnixNano()}
 			changes = append(changes, change{d, nil, &r})
+		case r.old:
+			unindexed = append(unindexed, change{d, nil, &r})
 		}
 		delete(rows, d)
 		s.count.add(r, 1)
@@ -69,7 +71,7 @@ func (s *Store) reconcileDir(b byte) error {
 	for d, r := range rows {
 		changes = append(changes, change{d, &r, nil})
 	}
-	return s.apply(changes...)
+	return s.apply(append(changes, unindexed...)...)
 }
 
 func (s *Store) rowsOf(b byte) (map[digest.Digest]row, error) {

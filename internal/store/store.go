@@ -11,7 +11,8 @@
 // ones, but none that is pinned or open. Memory does not grow with the number
 // of blobs. After kill -9 at any instant, Open finds every blob whose Commit
 // had returned, and no torn one. The table of blobs is only a view of the
-// directory: lost, it is built again.
+// directory: lost, it is built again, without pins, and without the names and
+// sources that blobs came with. Blobs can be listed by digest and by name.
 package store
 
 import (
@@ -45,7 +46,7 @@ var (
 // Options says where a Store lives and how large it may grow.
 type Options struct {
 	Dir   string       // blobs/ and partial/ live here; made if missing
-	Table *kv.Table    // the Store's alone: sizes, last use, pins
+	Table *kv.Table    // the Store's alone: sizes, last use, pins, names
 	Quota Quota        // must not be zero
 	Log   *slog.Logger // nil: none
 

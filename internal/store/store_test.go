@@ -145,7 +145,7 @@ func (b *box) check() {
 	b.checkIndex()
 }
 
-// checkIndex compares the index of last uses with the rows.
+// checkIndex compares the indices of last uses and of names with the rows.
 func (b *box) checkIndex() {
 	b.t.Helper()
 	want := make(map[string]bool)
@@ -158,15 +158,19 @@ func (b *box) checkIndex() {
 			if !r.pinned {
 				want[string(useKey(r.used, d))] = true
 			}
+			want[string(nameKey(r.name, d))] = true
 		}
 	}
-	err := b.table.Scan([]byte{'u'}, nil, func(k, _ []byte) bool {
-		if !want[string(k)] {
-			b.t.Errorf("index: key %x without a row", k)
-		}
-		delete(want, string(k))
-		return true
-	})
+	var err error
+	for _, kind := range "un" {
+		err = errors.Join(err, b.table.Scan([]byte{byte(kind)}, nil, func(k, _ []byte) bool {
+			if !want[string(k)] {
+				b.t.Errorf("index: key %x without a row", k)
+			}
+			delete(want, string(k))
+			return true
+		}))
+	}
 	if err != nil || len(want) > 0 {
 		b.t.Errorf("index: %d rows are not in it, error %v", len(want), err)
 	}

@@ -32,6 +32,7 @@ func Conformance(t *testing.T, open func(testing.TB) *store.Store) {
 		"put refuses":      putRefuses,
 		"remove":           remove,
 		"pin":              pin,
+		"names":            names,
 		"out of order":     outOfOrder,
 		"wrong bytes":      wrongBytes,
 		"resume":           resume,
@@ -199,7 +200,7 @@ func outOfOrder(t *testing.T, s *store.Store) {
 	if got := p.Missing(); len(got) != 1 || got[0] != (store.Range{Off: 0, End: 500_000}) {
 		t.Errorf("Missing: got %v", got)
 	}
-	if _, err := p.Commit(time.Time{}); err == nil {
+	if _, err := p.Commit(store.About{}); err == nil {
 		t.Error("Commit of an incomplete blob: got no error")
 	}
 	if _, err := p.WriteAt(b[:2], 1<<20-1); err == nil {
@@ -207,7 +208,7 @@ func outOfOrder(t *testing.T, s *store.Store) {
 	}
 	write(t, p, b, 0, 500_000)
 	modified := time.Unix(1e9, 0).UTC()
-	if i, err := p.Commit(modified); err != nil || i.Digest != d || i.Size != 1<<20 || !i.Modified.Equal(modified) {
+	if i, err := p.Commit(store.About{Modified: modified}); err != nil || i.Digest != d || i.Size != 1<<20 || !i.Modified.Equal(modified) {
 		t.Errorf("Commit: got %+v, %v", i, err)
 	}
 	wantBlob(t, s, d, b)
@@ -225,7 +226,7 @@ func wrongBytes(t *testing.T, s *store.Store) {
 	must(t, err)
 	b[100_000]++
 	write(t, p, b, 0, len(b))
-	_, err = p.Commit(time.Time{})
+	_, err = p.Commit(store.About{})
 	wantErr(t, "Commit", err, store.ErrMismatch)
 	wantUsage(t, s, 0, 0, 0)
 	p, err = s.Partial(d, 200_000)
@@ -251,7 +252,7 @@ func resume(t *testing.T, s *store.Store) {
 	for _, r := range p.Missing() {
 		write(t, p, b, int(r.Off), int(r.End))
 	}
-	_, err = p.Commit(time.Time{})
+	_, err = p.Commit(store.About{})
 	must(t, err)
 	wantBlob(t, s, d, b)
 	wantUsage(t, s, 1, 300_000, 0)
@@ -275,7 +276,7 @@ func unknownSize(t *testing.T, s *store.Store) {
 		t.Error("SetSize to another size: got no error")
 	}
 	write(t, p, b, 40_000, 100_000)
-	_, err = p.Commit(time.Time{})
+	_, err = p.Commit(store.About{})
 	must(t, err)
 	wantBlob(t, s, d, b)
 }
@@ -286,7 +287,7 @@ func unnamed(t *testing.T, s *store.Store) {
 		p, err := s.Create(-1)
 		must(t, err)
 		write(t, p, b, 0, len(b))
-		if i, err := p.Commit(time.Time{}); err != nil || i.Digest != d || i.Size != 100_000 {
+		if i, err := p.Commit(store.About{}); err != nil || i.Digest != d || i.Size != 100_000 {
 			t.Errorf("Commit: got %+v, %v", i, err)
 		}
 		wantBlob(t, s, d, b)
@@ -306,7 +307,7 @@ func oneWriter(t *testing.T, s *store.Store) {
 	wantErr(t, "second Partial", err, store.ErrBusy)
 	must(t, s.Put(d, 100_000, bytes.NewReader(b))) // does not need it
 	write(t, p, b, 0, len(b))
-	_, err = p.Commit(time.Time{})
+	_, err = p.Commit(store.About{})
 	must(t, err)
 	wantUsage(t, s, 1, 100_000, 0)
 }
@@ -324,7 +325,7 @@ func firstBytesStay(t *testing.T, s *store.Store) {
 	copy(bad[50_000:60_000], b[50_000:])
 	copy(bad[70_000:], b[70_000:])
 	write(t, p, bad, 40_000, 100_000)
-	_, err = p.Commit(time.Time{})
+	_, err = p.Commit(store.About{})
 	must(t, err)
 	wantBlob(t, s, d, b)
 }
@@ -348,7 +349,7 @@ func readersGoOn(t *testing.T, s *store.Store) {
 	}
 	wantErr(t, "ReadAt beyond what is there", err, store.ErrAbsent)
 	write(t, p, b, 500, len(b))
-	_, err = p.Commit(time.Time{})
+	_, err = p.Commit(store.About{})
 	must(t, err)
 	late := p.Reader()
 	defer late.Close()
