@@ -17,6 +17,7 @@ import (
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/proxy"
+	"millpond/internal/slice"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
@@ -37,6 +38,7 @@ type Appliance struct {
 	mirror    *mirror.Client
 	swarm     *swarm.Swarm // nil if it is switched off
 	fetch     *fetch.Fetcher
+	slice     *slice.Slice
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
@@ -167,6 +169,9 @@ func (a *Appliance) openNetwork() (err error) {
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
+	a.slice = slice.New(slice.Options{
+		Catalog: a.catalog, Store: a.store, Fetch: a.fetch, Offline: a.config.Offline, Log: a.log.With("part", "slice"),
+	})
 	return nil
 }
 

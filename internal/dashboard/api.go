@@ -86,6 +86,7 @@ func (d *Dashboard) operations() []operation {
 		{path: "blobs", does: "Files that are held", gives: Found{}, handler: d.blobs, params: []param{
 			query("q", "beginning or part of the file's name, or at least six digits of the beginning of its digest", text),
 			query("after", "where to go on: next of the last answer", text), windowed[1]}},
+		{path: "prefetch", does: "How the fetching of update waves goes", gives: Prefetch{}, handler: d.prefetchState},
 		{path: "transfers", does: "Downloads under way", gives: TransferList{}, handler: d.transfers},
 		{path: "events", does: "What went wrong or was refused; as text/event-stream, a Tick every second", gives: EventList{},
 			handler: d.eventList, params: windowed[1:]},
@@ -100,6 +101,8 @@ func (d *Dashboard) operations() []operation {
 		{method: "DELETE", path: "blobs/{digest}/pin", does: "Let eviction have a file again", admin: true, handler: d.pin(false), params: onDigest},
 		{method: "POST", path: "blobs/{digest}/verify", does: "Hash a file anew; a damaged one is removed", admin: true, handler: d.onBlob(d.verify), params: onDigest},
 		{method: "DELETE", path: "blobs/{digest}", does: "Remove a file", admin: true, handler: d.onBlob(d.remove), params: onDigest},
+		{method: "POST", path: "prefetch", does: "Fetch the newer versions of what clients have had, ahead", admin: true, handler: d.prefetch,
+			takes: PrefetchRequest{}, gives: Prefetch{}},
 		{method: "PUT", path: "peers/{id}/ban", does: "Keep a box out for a day", admin: true, handler: d.ban, params: []param{inPath("id", "its peer ID")}},
 		{method: "PUT", path: "swarm/upload-rate", does: "Change the upload rate until the box is started again", admin: true, handler: d.uploadRate, takes: UploadRate{}},
 	}

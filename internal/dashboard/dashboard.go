@@ -48,6 +48,7 @@ type Options struct {
 	// Describe says what a blob is; catalog's.
 	Describe  func(digest.Digest) (catalog.Entry, bool)
 	Transfers func() []Transfer // downloads under way, the oldest first
+	Prefetch  Prefetcher
 	Events    *Events
 	Settings  []Setting // without secrets
 	Swarm     Swarm     // nil for a box in no swarm

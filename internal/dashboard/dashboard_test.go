@@ -44,6 +44,7 @@ func options(faults ...Fault) Options {
 		Checked:   func(catalog.Location) (time.Time, string) { return time.Time{}, "" },
 		Describe:  func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false },
 		Transfers: func() []Transfer { return nil },
+		Prefetch:  new(ahead),
 		Events:    new(Events),
 		Ready:     func() []Fault { return faults },
 		Log:       slog.New(slog.DiscardHandler),

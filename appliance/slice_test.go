@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"millpond/internal/aptest"
+	"millpond/internal/dashboard"
+	"millpond/internal/digest"
+)
+
+const adminToken = "correct-horse-battery-staple"
+
+// wave is a site whose archive moves on.
+type wave struct {
+	*site
+	archive *aptest.Archive
+	debs    map[string]aptest.File // by name, the newest version
+}
+
+// newWave is a site with three packages of this size.
+func newWave(t *testing.T, size int) *wave {
+	s := newSite(t, aptest.MirrorOptions{})
+	w := &wave{site: s, archive: aptest.NewArchive(aptest.NewKey("archive"), aptest.Suite{NoPDiffs: true}), debs: make(map[string]aptest.File)}
+	w.publish("1.0-1", size)
+	return w
+}
+
+// publish moves the archive to another version of its packages.
+func (w *wave) publish(version string, size int) {
+	for _, name := range []string{"alpha", "beta", "gamma"} {
+		w.archive.Remove(name)
+		w.debs[name] = w.archive.Add(aptest.Package{Name: name, Version: version, Size: size})
+	}
+	w.now = w.archive.Publish(time.Now())
+	w.mirror.Publish("/debian", w.now)
+}
+
+// box runs a box that asks for heads each time.
+func (w *wave) box(t *testing.T, more ...string) *box {
+	return start(t, w.environ(t.TempDir(), append([]string{"MILLPOND_INDEX_TTL=0s", "MILLPOND_ADMIN_TOKEN=" + adminToken}, more...)...))
+}
+
+// install gets the newest version of packages, as apt does.
+func (w *wave) install(t *testing.T, c *client, names ...string) {
+	t.Helper()
+	c.update(t, w.site, w.mirror.URL("/debian"))
+	for _, name := range names {
+		c.want(t, w.mirror.URL("/debian/"+w.debs[name].Path), w.debs[name].Data)
+	}
+}
+
+// askPrefetch begins a prefetch and returns the answer.
+func askPrefetch(t *testing.T, b *box, body string) (code int, answer []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/api/v1/prefetch", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	resp, err := newClient(t, "").Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err = io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, answer
+}
+
+// prefetch runs one to its end.
+func prefetch(t *testing.T, b *box, body string) dashboard.Prefetch {
+	t.Helper()
+	if code, answer := askPrefetch(t, b, body); code != http.StatusOK {
+		t.Fatalf("prefetch %s: %d: %s", body, code, answer)
+	}
+	c := newClient(t, "")
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		var p dashboard.Prefetch
+		_, answer := c.get(t, http.MethodGet, b.url+"/api/v1/prefetch")
+		if err := json.Unmarshal(answer, &p); err != nil {
+			t.Fatalf("%v: %s", err, answer)
+		}
+		if !p.Running {
+			return p
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still running: %+v", p)
+		}
+		time.Sleep(5 * time.Millisecond) // polling over HTTP
+	}
+}
+
+// A new generation: what clients have installed is there before they ask, and
+// nothing else; it costs the mirror's bytes when it is taken, and saves them
+// when it is served.
+func TestPrefetch(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{false, true} {
+		t.Run(fmt.Sprint("all ", all), func(t *testing.T) {
+			t.Parallel()
+			w := newWave(t, 600_000)
+			b := w.box(t)
+			c := newClient(t, b.url)
+			clients := func() int64 { return c.got }
+			mirror := func() int64 { return w.mirror.BytesSent("*") }
+			w.install(t, c, "alpha", "beta")
+			before := figures(t, b, clients, mirror)
+
+			w.publish("1.0-2", 600_000)
+			suite := w.mirror.URL("/debian/dists/stable")
+			body := fmt.Sprintf(`{"suite": %q}`, suite)
+			if all {
+				body, suite = "{}", ""
+			}
+			p := prefetch(t, b, body)
+			index := w.now.File("dists/stable/main/binary-amd64/Packages.xz")
+			bytes := int64(len(index) + len(w.debs["alpha"].Data) + len(w.debs["beta"].Data))
+			want := dashboard.Prefetch{
+				Suite: suite, Started: p.Started, Ended: p.Ended, Files: 3, Bytes: bytes, FilesDone: 3, BytesDone: bytes,
+			}
+			if p != want || p.Started.IsZero() || p.Ended.Before(p.Started) {
+				t.Errorf("prefetch: %+v, want %+v", p, want)
+			}
+			if n := w.mirror.Requests("*gamma*"); n != 0 {
+				t.Errorf("a package that nobody has was asked for %d times", n)
+			}
+			fetched := figures(t, b, clients, mirror)
+			taken := fetched.MirrorBytes - before.MirrorBytes
+			if taken != bytes+int64(len(w.now.File("dists/stable/InRelease"))) || fetched.SavedBytes != before.SavedBytes-taken {
+				t.Errorf("%d bytes taken for %d; saved went from %d to %d", taken, bytes, before.SavedBytes, fetched.SavedBytes)
+			}
+
+			again := prefetch(t, b, body)
+			if again.Files != 0 || again.Error != "" {
+				t.Errorf("prefetch of what is held: %+v", again)
+			}
+
+			w.mirror.Down()
+			got := c.got
+			w.install(t, c, "alpha", "beta")
+			served := figures(t, b, clients, mirror)
+			if n := served.SavedBytes - fetched.SavedBytes; n != c.got-got || n < bytes {
+				t.Errorf("serving %d bytes without the mirror saved %d", c.got-got, n)
+			}
+			if down := prefetch(t, b, body); !strings.Contains(down.Error, w.mirror.Addr()) {
+				t.Errorf("prefetch with the mirror away: %+v", down)
+			}
+		})
+	}
+}
+
+// Nothing is evicted for a prefetch: what was used last goes first, and what
+// does not fit is left.
+func TestPrefetchWithoutRoom(t *testing.T) {
+	t.Parallel()
+	w := newWave(t, 600_000)
+	b := w.box(t, "MILLPOND_CACHE_SIZE=2MB")
+	c := newClient(t, b.url)
+	w.install(t, c, "beta", "alpha")
+	before := w.debs
+	w.debs = make(map[string]aptest.File)
+	w.publish("1.0-2", 600_000)
+	p := prefetch(t, b, "{}")
+	if p.NoRoom != 1 || p.FilesDone != 2 || p.FilesFailed != 0 || p.Error != "" {
+		t.Errorf("prefetch: %+v", p)
+	}
+	for _, tt := range []struct {
+		file aptest.File
+		held bool
+	}{
+		{before["alpha"], true}, {before["beta"], true}, {w.debs["alpha"], true}, {w.debs["beta"], false},
+	} {
+		if _, err := b.store.Stat(digest.Of(tt.file.Data)); (err == nil) != tt.held {
+			t.Errorf("%s: held %v, want %v", tt.file.Path, err == nil, tt.held)
+		}
+	}
+}
+
+// A box that stops in the middle of a prefetch does not wait for it, and the
+// next one goes on where it was.
+func TestStopDuringPrefetch(t *testing.T) {
+	t.Parallel()
+	const size = 3 << 20
+	w := newWave(t, size)
+	dir := "MILLPOND_DATA_DIR=" + t.TempDir()
+	b := w.box(t, dir)
+	w.install(t, newClient(t, b.url), "alpha")
+	w.publish("1.0-2", size)
+	stall := w.mirror.Inject("*alpha_1.0-2*", aptest.Stall(2<<20))
+	if code, answer := askPrefetch(t, b, "{}"); code != http.StatusOK {
+		t.Fatalf("%d: %s", code, answer)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		all := b.transfers()
+		if len(all) == 1 && all[0].Have == 2<<20 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("transfers: %+v", all)
+		}
+		time.Sleep(5 * time.Millisecond) // the download gives no signal
+	}
+	if code, answer := askPrefetch(t, b, "{}"); code != http.StatusConflict || !bytes.Contains(answer, []byte("running")) {
+		t.Errorf("a second one: %d: %s", code, answer)
+	}
+	begun := time.Now()
+	if err := b.stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if took := time.Since(begun); took > grace/2 {
+		t.Errorf("stopping took %v", took)
+	}
+	stall.Release()
+
+	sent := w.mirror.BytesSent("*alpha_1.0-2*")
+	b = w.box(t, dir)
+	if p := prefetch(t, b, "{}"); p.FilesDone != 1 || p.Error != "" {
+		t.Errorf("the next prefetch: %+v", p)
+	}
+	if more := w.mirror.BytesSent("*alpha_1.0-2*") - sent; more > int64(len(w.debs["alpha"].Data))-2<<20+128<<10 {
+		t.Errorf("it took %d bytes for what was missing of %d", more, len(w.debs["alpha"].Data))
+	}
+}
+
+func TestPrefetchRefused(t *testing.T) {
+	t.Parallel()
+	w := newWave(t, 1000)
+	online, offline := w.box(t), w.box(t, "MILLPOND_OFFLINE=true")
+	w.install(t, newClient(t, online.url), "alpha")
+	for _, tt := range []struct {
+		box        *box
+		body, says string
+		code       int
+	}{
+		{online, `{"suite": "http://deb.example.org/debian/dists/bookworm"}`, w.mirror.URL("/debian/dists/stable"), http.StatusNotFound},
+		{offline, `{}`, "MILLPOND_OFFLINE", http.StatusConflict},
+	} {
+		if code, answer := askPrefetch(t, tt.box, tt.body); code != tt.code || !bytes.Contains(answer, []byte(tt.says)) {
+			t.Errorf("%s: %d, want %d with %q: %s", tt.body, code, tt.code, tt.says, answer)
+		}
+	}
+}

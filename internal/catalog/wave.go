@@ -1,0 +1,156 @@
+package catalog
+
+import (
+	"iter"
+	"maps"
+	"slices"
+
+	"millpond/internal/digest"
+)
+
+// Packages yields the packages that the current generation of the suite in
+// that directory lists, as far as its Packages indices were learned, ready to
+// be fetched. Packages of two indices come twice. It holds a page of rows in
+// memory and no transaction between pages; an error is the last thing it
+// yields.
+func (c *Catalog) Packages(suite Location) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		s := c.state.Load()
+		st := s.suites[suite]
+		if st == nil {
+			return
+		}
+		g := st.current()
+		seen := make(map[string]bool) // stems: other compressions list the same
+		for _, l := range g.learned {
+			if l.table.kind != kindPackages || seen[l.stem] {
+				continue
+			}
+			seen[l.stem] = true
+			for f, err := range c.rows.pages(l.table.id) {
+				e := Entry{Location: place{st, g, l.path}.locate(kindPackages, f.path), Kind: Content, Digest: f.digest, Size: f.size}
+				if err == nil {
+					e.Signed, err = c.signed(s, s.shown[l.table.id].signed, f.digest)
+				}
+				if !yield(e, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// rowPage bounds the rows that pages holds in memory.
+const rowPage = 256
+
+// pages yields the rows of a table, reading some at a time.
+func (r rows) pages(id tableID) iter.Seq2[row, error] {
+	return func(yield func(row, error) bool) {
+		page := make([]row, 0, rowPage)
+		for from := []byte(nil); ; {
+			page = page[:0]
+			err := r.from(id, from, func(f row) bool {
+				page = append(page, f)
+				return len(page) < rowPage
+			})
+			if err != nil {
+				yield(row{}, err)
+				return
+			}
+			for _, f := range page {
+				if !yield(f, nil) {
+					return
+				}
+			}
+			if len(page) < rowPage {
+				return
+			}
+			from = append(pathKey(id, page[len(page)-1].path), 0) // the least key after it
+		}
+	}
+}
+
+// Successors returns the files that the current Release of the suite in that
+// directory lists in place of those of earlier generations that were used
+// here: Packages indices that were learned, and whatever is held. What is held
+// of the current one already, and learned, is left out. Each content comes
+// once.
+func (c *Catalog) Successors(suite Location, held func(digest.Digest) bool) ([]Entry, error) {
+	s := c.state.Load()
+	st := s.suites[suite]
+	if st == nil {
+		return nil, nil
+	}
+	used, err := c.used(s, st, held)
+	if err != nil {
+		return nil, err
+	}
+	var all []Entry
+	seen := make(map[digest.Digest]bool)
+	g := st.current()
+	for _, rel := range slices.Sorted(maps.Keys(used)) {
+		f, index, ok, err := c.inRelease(s, g, rel)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || !index && held(f.digest) || seen[f.digest] {
+			continue
+		}
+		seen[f.digest] = true
+		e := Entry{
+			Location: suite.Join(rel), Kind: Content, Digest: f.digest, Size: f.size,
+			Suite: suite, Index: index, Release: g.ID,
+		}
+		if e.Signed, err = c.signed(s, g.Signed, f.digest); err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// used returns the paths, relative to the suite, of files of its earlier
+// generations that clients have used. Of an index that was learned and is not
+// held any more, one compression is enough.
+func (c *Catalog) used(s *state, st *suite, held func(digest.Digest) bool) (map[string]bool, error) {
+	paths, stems := make(map[string]bool), make(map[string]bool)
+	for _, g := range st.gens[1:] {
+		err := c.rows.all(g.Table, func(f row) bool {
+			if held(f.digest) {
+				_, stem := indexKind(f.path)
+				paths[f.path], stems[stem] = true, true
+			}
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for _, g := range st.gens[1:] {
+		for _, l := range g.learned {
+			if l.table.kind == kindPackages && !stems[l.stem] {
+				paths[l.path], stems[l.stem] = true, true
+			}
+		}
+	}
+	return paths, nil
+}
+
+// Listers returns the suites that list d, in any generation kept.
+func (c *Catalog) Listers(d digest.Digest) ([]Location, error) {
+	s := c.state.Load()
+	var found []Location
+	seen := 0
+	err := c.rows.listed(d, func(l listing) bool {
+		seen++
+		if sh := s.shown[l.table]; sh != nil {
+			for _, p := range sh.places {
+				if !slices.Contains(found, p.suite.dir) {
+					found = append(found, p.suite.dir)
+				}
+			}
+		}
+		return seen < maxPlaces
+	})
+	return found, err
+}

@@ -1,0 +1,68 @@
+package dashboard
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"millpond/internal/mirror"
+	"millpond/internal/slice"
+)
+
+// ahead is a Prefetcher that answers what it is told to.
+type ahead struct {
+	state slice.State
+	err   error
+	asked string
+}
+
+func (a *ahead) State() slice.State { return a.state }
+
+func (a *ahead) Start(suite string) (slice.State, error) {
+	a.asked = suite
+	return a.state, a.err
+}
+
+func TestPrefetch(t *testing.T) {
+	t.Parallel()
+	p := &ahead{state: slice.State{Started: since, Running: true, Suite: "http://deb.example.org/debian/dists/trixie", Files: 3, FilesDone: 1, NoRoom: 2}}
+	r := newRig(t, func(o *Options) { o.Prefetch = p })
+	const path = "/api/v1/prefetch"
+	const one = `{"suite": "http://deb.example.org/debian/dists/trixie"}`
+	tests := []struct {
+		name, body string
+		err        error
+		code       int
+		asked      string
+		says       string
+	}{
+		{"one suite", one, nil, http.StatusOK, p.state.Suite, `"running": true`},
+		{"all suites", `{}`, nil, http.StatusOK, "", `"files_done": 1`},
+		{"no body", ``, nil, http.StatusBadRequest, "", "{}"},
+		{"a list", `[1]`, nil, http.StatusBadRequest, "", "suite"},
+		{"unknown suite", one, fmt.Errorf("%w: known are: http://a", slice.ErrUnknownSuite), http.StatusNotFound, p.state.Suite, "http://a"},
+		{"running", one, slice.ErrRunning, http.StatusConflict, p.state.Suite, "running"},
+		{"offline", one, mirror.ErrOffline, http.StatusConflict, p.state.Suite, "MILLPOND_OFFLINE"},
+	}
+	for _, tt := range tests {
+		p.err, p.asked = tt.err, ""
+		w := r.do(t, http.MethodPost, path, token, tt.body)
+		if w.Code != tt.code || p.asked != tt.asked || !strings.Contains(w.Body.String(), tt.says) {
+			t.Errorf("%s: %d, asked for %q: %s", tt.name, w.Code, p.asked, w.Body)
+		}
+	}
+	p.asked = "nothing"
+	if w := r.do(t, http.MethodPost, path, "", one); w.Code != http.StatusUnauthorized || p.asked != "nothing" {
+		t.Errorf("without the token: %d, asked for %q", w.Code, p.asked)
+	}
+	if w := r.do(t, http.MethodGet, path, "", ""); strings.Contains(w.Body.String(), "ended") {
+		t.Errorf("a running one has ended: %s", w.Body)
+	}
+	p.state.Running, p.state.Ended = false, since.Add(time.Minute)
+	want := Prefetch{Suite: p.state.Suite, Started: since.UTC(), Ended: since.UTC().Add(time.Minute), Files: 3, FilesDone: 1, NoRoom: 2}
+	if got := get[Prefetch](t, r, path); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

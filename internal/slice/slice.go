@@ -1,0 +1,259 @@
+// Package slice follows the suites that clients use and fetches update waves
+// ahead: when a suite has a new Release, every client of the site is about to
+// ask for the new versions of what it has installed.
+//
+// A prefetch makes the heads of the suites current, fetches the indices in
+// place of those that clients used before, and looks through the packages that
+// these list. A package is wanted if it is not held and an older version of it
+// is: some client has that one. The ones used last come first, two at a time,
+// from other boxes before the mirror like any file, and only while there is
+// room: nothing is evicted for what nobody has asked for.
+//
+// It stands on catalog (what is listed) and store (what is held); fetch, which
+// moves the bytes and has them counted, is joined by the appliance. Memory is
+// bounded by maxPlan, not by the archive or the store.
+package slice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/mirror"
+	"millpond/internal/store"
+)
+
+var (
+	// ErrRunning says that one prefetch at a time is enough.
+	ErrRunning = errors.New("a prefetch is running already")
+	// ErrUnknownSuite says that no client has used the suite.
+	ErrUnknownSuite = errors.New("no client has used this suite")
+)
+
+// Options joins a Slice with what it stands on. All but Offline are required.
+type Options struct {
+	Catalog Catalog
+	Store   Store
+	Fetch   Fetcher
+	Offline bool // nothing can be asked of mirrors
+	Log     *slog.Logger
+}
+
+// Catalog knows what suites list; *catalog.Catalog.
+type Catalog interface {
+	Suites() []catalog.SuiteInfo
+	Packages(suite catalog.Location) iter.Seq2[catalog.Entry, error]
+	Successors(suite catalog.Location, held func(digest.Digest) bool) ([]catalog.Entry, error)
+	Listers(d digest.Digest) ([]catalog.Location, error)
+}
+
+// Store knows what is held; *store.Store.
+type Store interface {
+	Stat(d digest.Digest) (store.Info, error)
+	Names(prefix, after string) iter.Seq2[store.Named, error]
+	Usage() store.Usage
+	DiskFree() (share float64, err error)
+}
+
+// Fetcher moves bytes; *fetch.Fetcher.
+type Fetcher interface {
+	// Refresh makes the catalog know the mirror's present generation of a suite.
+	Refresh(ctx context.Context, suite catalog.Location) error
+	// Keep has the store hold e and, of an index, the catalog learn it.
+	// store.ErrNoSpace says that it cannot be kept.
+	Keep(ctx context.Context, e catalog.Entry) error
+}
+
+// State is what the running prefetch has done so far, or what the last one
+// did. It is zero before the first. Files and bytes are those of indices and
+// packages, not of heads.
+type State struct {
+	Running        bool
+	Suite          string    // URL of the only one, "" for all
+	Started, Ended time.Time // Ended is zero while it runs
+
+	Files, Bytes         int64 // wanted, as far as is known
+	FilesDone, BytesDone int64 // held by now
+	FilesFailed          int64
+	NoRoom               int64  // files left out so that nothing is evicted
+	Error                string // what kept it from doing all
+}
+
+// Slice runs one prefetch at a time. Its methods may be called by several
+// goroutines.
+type Slice struct {
+	Options
+	wanted chan []catalog.Location // the suites of the one that is to run
+
+	mu    sync.Mutex
+	state State // guarded by mu
+}
+
+// New returns a Slice. Nothing is fetched before Run.
+func New(o Options) *Slice { return &Slice{Options: o, wanted: make(chan []catalog.Location, 1)} }
+
+// State returns what the running or last prefetch did.
+func (s *Slice) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Start begins a prefetch of the suite with that URL, or of all that clients
+// have used for "", and returns without waiting for it. The error is
+// ErrRunning, mirror.ErrOffline, or ErrUnknownSuite with those that are known.
+func (s *Slice) Start(suite string) (State, error) {
+	if s.Offline {
+		return State{}, mirror.ErrOffline
+	}
+	dirs, err := s.named(suite)
+	if err != nil {
+		return State{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Running {
+		return State{}, ErrRunning
+	}
+	s.state = State{Running: true, Suite: suite, Started: time.Now()}
+	s.wanted <- dirs // has room: Run took the last ones before they ended
+	return s.state, nil
+}
+
+// maxTold bounds the suites that an error names.
+const maxTold = 20
+
+// named returns the directory of a suite, or all for "".
+func (s *Slice) named(suite string) ([]catalog.Location, error) {
+	var all []catalog.Location
+	var urls []string
+	for _, info := range s.Catalog.Suites() {
+		url := info.Location.String()
+		if url == suite {
+			return []catalog.Location{info.Location}, nil
+		}
+		all, urls = append(all, info.Location), append(urls, url)
+	}
+	if suite == "" {
+		return all, nil
+	}
+	known := "none so far"
+	if n := len(urls); n > maxTold {
+		known = strings.Join(urls[:maxTold], ", ") + fmt.Sprintf(" and %d more", n-maxTold)
+	} else if n > 0 {
+		known = strings.Join(urls, ", ")
+	}
+	return nil, fmt.Errorf("%w: %.300q; known are: %s", ErrUnknownSuite, suite, known)
+}
+
+// Run does what Start begins, until ctx ends; then it returns nil. What a
+// prefetch had not fetched by then waits for the next.
+func (s *Slice) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case dirs := <-s.wanted:
+			fault := s.prefetch(ctx, dirs)
+			s.tell(s.end(fault))
+		}
+	}
+}
+
+// prefetch fetches the update wave of suites and returns what kept it from
+// doing all.
+func (s *Slice) prefetch(ctx context.Context, dirs []catalog.Location) string {
+	var faults faults
+	var current []catalog.Location
+	for _, dir := range dirs {
+		if err := s.follow(ctx, dir); err != nil {
+			faults.add(fmt.Errorf("%s: %w", dir, err))
+			continue
+		}
+		current = append(current, dir)
+	}
+	plan := newPlan(s.Catalog.Suites())
+	for _, dir := range current {
+		if err := s.survey(ctx, plan, dir); err != nil {
+			faults.add(fmt.Errorf("%s: %w", dir, err))
+		}
+	}
+	faults.add(s.fetch(ctx, plan.best()))
+	if ctx.Err() != nil {
+		return "the box is shutting down"
+	}
+	return faults.String()
+}
+
+// follow makes the catalog know the present generation of a suite and what
+// its indices list.
+func (s *Slice) follow(ctx context.Context, dir catalog.Location) error {
+	if err := s.Fetch.Refresh(ctx, dir); err != nil {
+		return err
+	}
+	indices, err := s.Catalog.Successors(dir, s.held)
+	if err != nil {
+		return err
+	}
+	return s.fetch(ctx, indices)
+}
+
+// held reports whether the store has d.
+func (s *Slice) held(d digest.Digest) bool {
+	_, err := s.Store.Stat(d)
+	return err == nil
+}
+
+// end notes how the prefetch ended.
+func (s *Slice) end(fault string) State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Running, s.state.Ended, s.state.Error = false, time.Now(), fault
+	return s.state
+}
+
+// tell logs what a prefetch did.
+func (s *Slice) tell(t State) {
+	level := slog.LevelInfo
+	if t.Error != "" || t.FilesFailed > 0 {
+		level = slog.LevelWarn
+	}
+	suite := t.Suite
+	if suite == "" {
+		suite = "all"
+	}
+	s.Log.Log(context.Background(), level, "a prefetch has ended", "suite", suite, "files", t.FilesDone, "bytes", t.BytesDone,
+		"wanted", t.Files, "failed", t.FilesFailed, "no_room", t.NoRoom, "duration", t.Ended.Sub(t.Started), "err", t.Error)
+}
+
+// faults are what went wrong with suites. A few are enough to tell.
+type faults struct {
+	told []string
+	more int
+}
+
+func (f *faults) add(err error) {
+	switch {
+	case err == nil:
+	case len(f.told) < 3:
+		f.told = append(f.told, err.Error())
+	default:
+		f.more++
+	}
+}
+
+// String is "" if there are none.
+func (f *faults) String() string {
+	all := strings.Join(f.told, "; ")
+	if f.more > 0 {
+		all += fmt.Sprintf("; and %d more", f.more)
+	}
+	return all
+}
