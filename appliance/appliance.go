@@ -162,7 +162,7 @@ func (a *Appliance) openNetwork() (err error) {
 		// finds. It asks for nothing before Run.
 		lent := &holdings{store: a.store, catalog: a.catalog}
 		if err := a.openSwarm(lent); err != nil {
-			return fmt.Errorf("swarm: %w", err)
+			return err
 		}
 		o.Peers = peers{a.swarm}
 		defer func() { lent.fetch = a.fetch }()

@@ -91,6 +91,7 @@ func TestStartFaults(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{})
 	running := start(t, s.environ(t.TempDir()))
 	used := running.config.DataDir
+	_, port, _ := net.SplitHostPort(running.Addr().String())
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -104,6 +105,8 @@ func TestStartFaults(t *testing.T) {
 			[]string{"MILLPOND_LISTEN=" + running.Addr().String(), "address already in use", "free port"}},
 		{"dashboard's port taken", []string{"MILLPOND_DASHBOARD_LISTEN=" + running.Addr().String()},
 			[]string{"MILLPOND_DASHBOARD_LISTEN=" + running.Addr().String(), "address already in use", "free port"}},
+		{"swarm port taken", []string{"MILLPOND_SWARM_LISTEN=/ip4/127.0.0.1/tcp/" + port},
+			[]string{"MILLPOND_SWARM_LISTEN: ", "/tcp/" + port + ": ", "address already in use", "free one"}},
 		{"no address of this machine", []string{"MILLPOND_LISTEN=192.0.2.1:3142"},
 			[]string{"MILLPOND_LISTEN=192.0.2.1:3142", "cannot assign", "address of this machine"}},
 		{"data directory in use", []string{"MILLPOND_DATA_DIR=" + used},

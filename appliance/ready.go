@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"os"
 	"slices"
 
 	"millpond/internal/dashboard"
@@ -42,11 +41,12 @@ func (a *Appliance) ClientLine() string {
 	if err != nil {
 		return err.Error() // a TCP listener's address always splits
 	}
+	line := `On each client: echo 'Acquire::http::Proxy "http://%s";' | sudo tee /etc/apt/apt.conf.d/01millpond`
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
-		if host, err = os.Hostname(); err != nil {
-			host = "BOX"
-		}
+		// The host's name is of no use in a container, and may be of none to
+		// clients elsewhere.
+		host = "BOX"
+		line += ", where BOX is this machine's name or address"
 	}
-	return fmt.Sprintf(`On each client: echo 'Acquire::http::Proxy "http://%s";' | sudo tee /etc/apt/apt.conf.d/01millpond`,
-		net.JoinHostPort(host, port))
+	return fmt.Sprintf(line, net.JoinHostPort(host, port))
 }

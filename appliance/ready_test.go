@@ -19,7 +19,7 @@ func TestClientLine(t *testing.T) {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	line := (&Appliance{clients: l}).ClientLine()
-	if strings.Contains(line, "[::]") || strings.Contains(line, "0.0.0.0") || !strings.Contains(line, ":"+port+`";`) {
+	if strings.Contains(line, "[::]") || strings.Contains(line, "0.0.0.0") || !strings.Contains(line, "http://BOX:"+port+`";`) {
 		t.Errorf("the line for clients of an unspecified address: %s", line)
 	}
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"millpond/internal/swarm"
 )
@@ -27,8 +30,11 @@ func (a *Appliance) openSwarm(lent *holdings) (err error) {
 		Busy:    func() bool { return a.proxy.Busy() }, // which is made later
 		Version: version, Log: a.log.With("part", "swarm"),
 	})
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("MILLPOND_SWARM_LISTEN: %w; stop what uses that port, or name a free one", err)
+	case err != nil:
+		return fmt.Errorf("swarm: %w", err)
 	}
 	a.opened(a.swarm.Close)
 	return nil
