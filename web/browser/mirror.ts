@@ -1,4 +1,5 @@
-// A small unsigned archive over HTTP, with a file that comes slowly.
+// A small unsigned archive over HTTP, with a file that comes slowly and newer
+// versions when they are wanted.
 import { createHash } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,6 +11,8 @@ export interface Mirror {
   /** names are the packages' paths beneath the archive. */
   names: string[]
   slow: string
+  /** publish lists a newer version of the first n packages. */
+  publish(n: number): void
   /** speed is the slow file's, in bytes per second. */
   speed: number
   close(): Promise<void>
@@ -17,40 +20,57 @@ export interface Mirror {
 
 const slowSize = 40_000_000
 
-export async function startMirror(packages = 20): Promise<Mirror> {
-  const files = new Map<string, Buffer>()
-  const entry = (name: string, body: Buffer) => {
-    const path = `pool/main/${name[0]}/${name}/${name}_1.0-1_amd64.deb`
-    files.set(path, body)
-    return `Package: ${name}\nVersion: 1.0-1\nArchitecture: amd64\nFilename: ${path}\nSize: ${body.length}\nSHA256: ${sha256(body)}\n`
-  }
-  const entries: string[] = []
-  for (let i = 0; i < packages; i++) entries.push(entry(`tool-${i}`, Buffer.alloc(200_000 + 150_000 * (i % 7), `tool ${i} `)))
-  const names = [...files.keys()]
-  entries.push(entry('slow', Buffer.alloc(slowSize, 'slow')))
-  const slow = 'pool/main/s/slow/slow_1.0-1_amd64.deb'
-  const index = Buffer.from(entries.join('\n'))
-  files.set('dists/stable/main/binary-amd64/Packages', index)
-  const release =
-    `Origin: Example\nSuite: stable\nCodename: stable\nDate: ${new Date().toUTCString().replace('GMT', 'UTC')}\nArchitectures: amd64\nComponents: main\n` +
-    `SHA256:\n ${sha256(index)} ${index.length} main/binary-amd64/Packages\n`
-  files.set('dists/stable/Release', Buffer.from(release))
+// What people have, the largest first; g++ for its plus signs.
+const packages = [
+  'linux-image-amd64', 'firefox-esr', 'libreoffice-core', 'g++', 'thunderbird', 'vim', 'openjdk-21-jre-headless', 'git', 'libc6', 'python3',
+  'openssl', 'systemd', 'curl', 'perl-base', 'bash', 'sudo', 'tzdata', 'rsync', 'less', 'jq',
+]
 
-  const mirror = { host: '', names, slow, speed: 4e6 } as Mirror
+export async function startMirror(): Promise<Mirror> {
+  const files = new Map<string, Buffer>()
+  const path = (name: string, version: string) => `pool/main/${name[0]}/${name}/${name}_${version}_amd64.deb`
+  const entry = (name: string, version: string, body: Buffer) => {
+    files.set(path(name, version), body)
+    return `Package: ${name}\nVersion: ${version}\nArchitecture: amd64\nFilename: ${path(name, version)}\nSize: ${body.length}\nSHA256: ${sha256(body)}\n`
+  }
+  let changed = ''
+  const publish = (newer: number) => {
+    changed = new Date(Date.UTC(2026, 0, 1 + newer)).toUTCString()
+    const entries = packages.map((name, i) => {
+      const version = i < newer ? '1.0-2' : '1.0-1'
+      return entry(name, version, Buffer.alloc(Math.round(6e6 / (i + 4)), `${name} ${version} `))
+    })
+    entries.push(entry('texlive-full', '1.0-1', Buffer.alloc(slowSize, 'slow')))
+    const index = Buffer.from(entries.join('\n'))
+    files.set('dists/stable/main/binary-amd64/Packages', index)
+    const date = new Date().toUTCString().replace('GMT', 'UTC')
+    files.set(
+      'dists/stable/Release',
+      Buffer.from(
+        `Origin: Example\nSuite: stable\nCodename: stable\nDate: ${date}\nArchitectures: amd64\nComponents: main\n` +
+          `SHA256:\n ${sha256(index)} ${index.length} main/binary-amd64/Packages\n`,
+      ),
+    )
+  }
+  publish(0)
+  const names = packages.map((name) => path(name, '1.0-1'))
+  const slow = path('texlive-full', '1.0-1')
+
+  const mirror = { host: '', names, slow, speed: 4e6, publish } as Mirror
   const server: Server = createServer((req, res) => {
-    const path = decodeURIComponent((req.url ?? '').replace(/^\/debian\//, ''))
-    const body = files.get(path)
+    const wanted = decodeURIComponent((req.url ?? '').replace(/^\/debian\//, ''))
+    const body = files.get(wanted)
     if (!body) {
       res.writeHead(404).end()
       return
     }
-    res.setHeader('Last-Modified', 'Thu, 01 Jan 2026 00:00:00 GMT')
+    res.setHeader('Last-Modified', wanted.endsWith('Release') ? changed : 'Thu, 01 Jan 2026 00:00:00 GMT')
     const range = /^bytes=(\d+)-(\d*)$/.exec(req.headers.range ?? '')
     const from = Number(range?.[1] ?? 0)
     const to = range?.[2] ? Number(range[2]) + 1 : body.length
     if (range) res.writeHead(206, { 'Content-Range': `bytes ${from}-${to - 1}/${body.length}`, 'Content-Length': to - from })
     else res.writeHead(200, { 'Content-Length': body.length })
-    if (path !== slow) {
+    if (wanted !== slow) {
       res.end(body.subarray(from, to))
       return
     }

@@ -1,5 +1,7 @@
 // The page in Debian's Chromium.
+import axe from 'axe-core'
 import { chromium, type Browser, type Page } from 'playwright-core'
+import { expect } from 'vitest'
 
 export const views = ['', 'slice', 'clients', 'swarm', 'transfers', 'events', 'settings', 'setup']
 
@@ -24,4 +26,26 @@ export async function open(browser: Browser, { width = 1280, height = 800, schem
   page.on('console', (m) => m.type() === 'error' && page.complaints.push(m.text()))
   page.on('pageerror', (e) => page.complaints.push(String(e)))
   return page
+}
+
+/** accessible checks at three widths that nothing overflows and that axe has no serious finding. */
+export async function accessible(page: Page) {
+  for (const width of [360, 1280, 3840]) {
+    await page.setViewportSize({ width, height: width === 360 ? 780 : 1080 })
+    await page.waitForTimeout(150)
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+    expect(over, `overflow at ${width} px`).toBeLessThanOrEqual(0)
+    // By the protocol, which the page's policy does not bind.
+    await page.evaluate(axe.source)
+    const { violations } = await page.evaluate(() => (window as unknown as { axe: typeof axe }).axe.run())
+    const serious = violations.filter((v) => v.impact === 'serious' || v.impact === 'critical')
+    expect(serious.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(' ')}`)).toEqual([])
+  }
+}
+
+/** giveToken gives the page the admin token, as an administrator would. */
+export async function giveToken(page: Page, url: string, word: string) {
+  await page.goto(url + '/#/settings')
+  await page.getByLabel('Admin token').fill(word)
+  await page.getByRole('button', { name: 'Use it' }).click()
 }

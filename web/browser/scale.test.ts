@@ -46,6 +46,11 @@ test('large lists stay quick', { timeout: 900_000 }, async () => {
   for (let i = 0; i < clients; i += 32) {
     await Promise.all(addresses.slice(i, i + 32).map((a) => box.fetch('dists/stable/Release', a)))
   }
+  // A package that many clients have asked for.
+  for (let i = 0; i < 1000; i += 32) {
+    await Promise.all(addresses.slice(i, Math.min(i + 32, 1000)).map((a) => box.fetch(mirror.names.find((n) => n.includes('/vim/'))!, a)))
+  }
+  for (const name of mirror.names) await box.fetch(name)
   const browser = await launch()
   const page = await open(browser)
   await page.addInitScript(() => {
@@ -73,6 +78,16 @@ test('large lists stay quick', { timeout: 900_000 }, async () => {
   const surveying = Date.now()
   await page.getByText(/^Counted (?!never)/).waitFor({ timeout: 120_000 })
   report['survey'] = Date.now() - surveying
+  await measure('sort packages', () => page.getByRole('button', { name: 'Last asked for' }).click())
+  await measure('open a package', async () => {
+    await page.getByRole('link', { name: 'vim' }).click()
+    await page.getByRole('heading', { level: 1, name: 'vim' }).waitFor()
+    await page.getByText('vim_1.0-1_amd64.deb').waitFor()
+  })
+  await measure('go back', async () => {
+    await page.goBack()
+    await page.getByRole('link', { name: 'vim' }).waitFor()
+  })
   await measure('find a file', async () => {
     await page.getByRole('searchbox').pressSequentially('abcdef', { delay: 60 })
     await page.getByText(/found$|holds no file/).first().waitFor({ timeout: 120_000 })
@@ -82,7 +97,7 @@ test('large lists stay quick', { timeout: 900_000 }, async () => {
     await page.getByRole('radio', { name: /30 days/ }).check()
   })
   const answers: Record<string, number> = {}
-  for (const path of ['clients?sort=last&offset=5000', 'suites', 'slice', 'blobs?q=abcdef', 'series?step=day']) {
+  for (const path of ['clients?sort=last&offset=5000', 'suites', 'slice', 'packages?sort=saved', 'packages/vim', 'blobs?q=abcdef', 'series?step=day']) {
     const t = performance.now()
     await (await fetch(`${box.url}/api/v1/${path}`)).text()
     answers[path] = Math.round(performance.now() - t)

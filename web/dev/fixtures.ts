@@ -24,7 +24,7 @@ const suites = [
 const clients = Array.from({ length: 37 }, (_, i) => {
   const scale = 9e9 / (1 + i * i * 0.2)
   return {
-    name: i % 7 === 3 ? `fd00:1::${(i * 91).toString(16)}` : `10.1.2.${10 + i * 3}`, first: before(9e6), last: before(i * i * 100), requests: 900 - i * 20,
+    hostname: i % 3 ? '' : `desk-${i}.office.example.org`, name: i % 7 === 3 ? `fd00:1::${(i * 91).toString(16)}` : `10.1.2.${10 + i * 3}`, first: before(9e6), last: before(i * i * 100), requests: 900 - i * 20,
     client_bytes: scale, client_bytes_from_store: scale * (0.9 - i * 0.015), client_bytes_from_peers: scale * 0.06,
     client_bytes_from_mirror: scale * (0.04 + i * 0.015), saved_bytes: scale, mirror_bytes: 0, peer_bytes_in: 0, peer_bytes_out: 0, tunnel_bytes: i % 5 ? 0 : 3.1e7,
   }
@@ -57,16 +57,48 @@ const slice = {
 }
 
 const blobs = ['6.12.9-1', '6.12.6-1'].map((v, i) => ({
-  digest: (i ? '4c' : '9f').repeat(32), size: 98.4e6, url: `http://deb.example.org/debian/pool/main/l/linux/linux-image-amd64_${v}_amd64.deb`,
+  digest: (i ? '4c' : '9f').repeat(32), name: `linux-image-amd64_${v}_amd64.deb`, size: 98.4e6,
+  url: `http://deb.example.org/debian/pool/main/l/linux/linux-image-amd64_${v}_amd64.deb`,
+  from: i ? [{ origin: 'mirror', name: 'deb.example.org' }] : [{ origin: 'peer', name: peers[0]!.id }, { origin: 'mirror', name: 'deb.example.org' }],
   suite: 'trixie', signed: true, pinned: i === 0, modified: before(2e6), used: before(4000 * (i + 1)),
 }))
+
+const named = ['linux-image-amd64', 'firefox-esr', 'libreoffice-core', 'chromium', 'linux-headers-amd64', 'thunderbird', 'llvm-19', 'openjdk-21-jre-headless', 'gcc-14', 'libc6', 'g++', 'vim', 'bash', 'curl']
+const packages = named.map((name, i) => ({ ...clients[i]!, name, hostname: '', saved_bytes: clients[i]!.client_bytes - clients[i]!.client_bytes_from_mirror }))
+
+/** asked is one of the packages, with what is held of it and who asked. */
+export function asked(name: string) {
+  const p = packages.find((p) => p.name === name)
+  return p && { ...p, versions: blobs, clients: clients.slice(0, 8).map((c) => ({ name: c.name, hostname: c.hostname, last: c.last, requests: 2, bytes: 196.8e6 })) }
+}
+
+const prefetch = {
+  running: false, suite: '', started: before(4000), ended: before(3900), files: 42, bytes: 1.4e9, files_done: 41, bytes_done: 1.38e9, files_failed: 1, no_room: 0, error: '',
+}
+
+const self = { id: swarm.id, self: true, connected: true, agent: 'millpond/1.0', nearby: false }
+const nodes = [self, ...peers.map((p) => ({ id: p.id, self: false, connected: true, agent: p.agent, nearby: p.nearby })),
+  { id: '12D3KooWExampleExampleExampleExampleExampleFarF6x7', self: false, connected: false, agent: '', nearby: false }]
+const graph = {
+  nodes, asked: before(4), silent: [peers[4]!.id],
+  links: [
+    ...peers.map((p) => ({ a: self.id, b: p.id, path: p.path, rtt_ms: p.rtt_ms })),
+    ...[[1, 2], [1, 3], [2, 3], [3, 4], [1, 5], [4, 6], [3, 6]].map(([a, b]) => ({ a: nodes[a!]!.id, b: nodes[b!]!.id, path: b === 5 ? 'relayed' : 'direct', rtt_ms: 3 * a! })),
+  ],
+}
+
+/** meshed is a swarm of n boxes, most of them connected. */
+export function meshed(n: number) {
+  const nodes = Array.from({ length: n }, (_, i) => ({ id: `12D3KooWExample${(i * 7919 + 1e9).toString(36)}`, self: i === 0, connected: i % 9 !== 8, agent: '', nearby: i > 0 && i < n / 3 }))
+  const links = nodes.flatMap((a, i) => nodes.slice(i + 1).filter((_, j) => (i * 31 + j * 17) % 10 < 4 || i === 0).map((b, j) => ({ a: a.id, b: b.id, path: (i + j) % 11 === 3 ? 'relayed' : 'direct', rtt_ms: 1 + ((i * j) % 50) })))
+  return { nodes, links, asked: before(4), silent: [] }
+}
 
 const events = [
   { id: 3, time: before(600), level: 'info', message: 'a request was not served', cause: '10.9.0.4 is a private address', setting: 'MILLPOND_ALLOW_UPSTREAMS=10.9.0.4', client: '10.1.2.40', url: 'http://10.9.0.4/debian/dists/stable/InRelease', times: 12 },
   { id: 2, time: before(4100), level: 'warn', message: 'a mirror does not answer and is left alone for a while', cause: 'connection timed out', setting: '', client: '', url: 'mirror.example.net', times: 3 },
   { id: 1, time: before(9100), level: 'error', message: 'wrong bytes from a source, fetching elsewhere', cause: '', setting: '', client: '', url: 'http://mirror.example.net/ubuntu/pool/main/b/bash/bash_5.2_amd64.deb', times: 1 },
 ]
-
 
 export const fixtures = {
   transfers(t: number): Transfer[] {
@@ -82,6 +114,9 @@ export const fixtures = {
   static: {
     suites: page(suites),
     clients: page(clients),
+    packages: page(packages),
+    prefetch,
+    'swarm/graph': graph,
     settings,
     swarm,
     peers: { peers },

@@ -3,9 +3,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Plugin } from 'vite'
 import type { Counts, Point, Summary, Tick } from '../src/api.ts'
-import { fixtures } from './fixtures.ts'
+import { asked, fixtures, meshed } from './fixtures.ts'
 
 const started = Date.now()
+
+// BOXES=50 npm run dev draws a swarm of so many.
+const boxes = Number(process.env.BOXES ?? 0)
 
 function counts(scale: number): Counts {
   const c = {
@@ -74,7 +77,10 @@ function answer(path: string, q: URLSearchParams): unknown {
       return { day: counts(14.2e9), week: counts(128e9), month: counts(512e9), ever: counts(ever) }
     case 'series':
       return series(q)
+    case 'swarm/graph':
+      return boxes ? meshed(boxes) : fixtures.static[path]
     default:
+      if (path.startsWith('packages/')) return asked(decodeURIComponent(path.slice('packages/'.length)))
       return fixtures.static[path]
   }
 }

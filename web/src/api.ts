@@ -83,6 +83,8 @@ export interface Suite {
 
 export interface Account extends Counts {
   name: string
+  /** hostname is a client's, by its address; '' if not known. */
+  hostname: string
   first: string
   last: string
 }
@@ -137,15 +139,52 @@ export interface Slice {
   holdings: Holding[]
 }
 
+/** Source is who sent a file that is held: a mirror's host or a peer's ID. */
+export interface Source {
+  origin: 'mirror' | 'peer'
+  name: string
+}
+
 export interface Blob {
   digest: string
+  name: string
   size: number
+  from: Source[]
   url: string
   suite: string
   signed: boolean
   pinned: boolean
   modified: string
   used: string
+}
+
+export interface PackageClient {
+  name: string
+  hostname: string
+  last: string
+  requests: number
+  bytes: number
+}
+
+export interface Package extends Account {
+  clients: PackageClient[]
+  versions: Blob[]
+}
+
+export interface Prefetch {
+  running: boolean
+  /** suite is the URL of the only one; '' for all. */
+  suite: string
+  started: string
+  ended?: string
+  files: number
+  bytes: number
+  files_done: number
+  bytes_done: number
+  files_failed: number
+  /** no_room is how many files were left out so that nothing is evicted. */
+  no_room: number
+  error: string
 }
 
 export interface Found {
@@ -186,6 +225,33 @@ export interface Peer {
   connected_since: string
 }
 
+export interface Graph {
+  nodes: GraphNode[]
+  links: GraphLink[]
+  /** asked is when the oldest answer in it was given. */
+  asked: string
+  /** silent are connected boxes that did not tell their links. */
+  silent: string[]
+  /** cut tells that there were more than were listed. */
+  cut?: boolean
+}
+
+export interface GraphNode {
+  id: string
+  self: boolean
+  /** connected is with this box; others are known by their word. */
+  connected: boolean
+  agent: string
+  nearby: boolean
+}
+
+export interface GraphLink {
+  a: string
+  b: string
+  path: 'direct' | 'relayed'
+  rtt_ms: number
+}
+
 /** Refusal is an answer other than 2xx, with the box's own words. */
 export class Refusal extends Error {
   readonly status: number
@@ -219,6 +285,11 @@ export const admin = {
   get known() {
     return token !== ''
   },
+}
+
+/** part makes a part of a path; a plus sign, as in g++, stands for itself there. */
+export function part(name: string): string {
+  return encodeURIComponent(name).replaceAll('%2B', '+')
 }
 
 /** change asks for an admin action. */

@@ -1,10 +1,11 @@
 import { useEffect, useRef } from 'preact/hooks'
 import { useLive, type Live } from './live.ts'
-import { useView, views, type View } from './route.ts'
+import { useRoute, views, type Route, type View } from './route.ts'
 import { choose, useTheme, type Theme } from './theme.ts'
 import { Clients } from './views/clients.tsx'
 import { Events } from './views/events.tsx'
 import { Overview } from './views/overview.tsx'
+import { PackageView } from './views/package.tsx'
 import { Settings } from './views/settings.tsx'
 import { Setup } from './views/setup.tsx'
 import { SliceView } from './views/slice.tsx'
@@ -13,18 +14,19 @@ import { Transfers } from './views/transfers.tsx'
 
 export function App() {
   const live = useLive()
-  const view = useView()
+  const route = useRoute()
+  const { view, item } = route
   const main = useRef<HTMLElement>(null)
   const name = views.find((v) => v.id === view)!.name
-  const before = useRef(view)
+  const before = useRef(route)
   useEffect(() => {
     // The beginning is what auto-apt-proxy looks for; people read the rest.
-    document.title = `${name} · millpond`
-    if (before.current === view) return
-    before.current = view
+    document.title = `${item ? item + ' · ' : ''}${name} · millpond`
+    if (before.current === route) return
+    before.current = route
     scrollTo(0, 0)
     main.current?.focus({ preventScroll: true })
-  }, [view, name])
+  }, [route, item, name])
   return (
     <>
       <a class="skip" href="#main" onClick={(e) => (e.preventDefault(), main.current?.focus())}>
@@ -32,19 +34,19 @@ export function App() {
       </a>
       <Header view={view} live={live} />
       <main id="main" ref={main} tabIndex={-1} class={view === '' ? 'overview' : 'view'}>
-        <Content view={view} live={live} />
+        <Content route={route} live={live} />
       </main>
       <Footer live={live} />
     </>
   )
 }
 
-function Content({ view, live }: { view: View; live: Live }) {
-  switch (view) {
+function Content({ route, live }: { route: Route; live: Live }) {
+  switch (route.view) {
     case '':
       return <Overview live={live} />
     case 'slice':
-      return <SliceView live={live} />
+      return route.item ? <PackageView key={route.item} name={route.item} /> : <SliceView live={live} />
     case 'clients':
       return <Clients />
     case 'swarm':

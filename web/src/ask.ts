@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import { get } from './api.ts'
+import { admin, get, type Settings } from './api.ts'
 
 export interface Answer<T> {
   /** data stays while it is asked for anew, also when that fails. */
@@ -30,6 +30,13 @@ export function useAsk<T>(path: string, seconds?: number): Answer<T> {
     return () => clearInterval(timer)
   }, [seconds])
   return { data: state.data, error: state.error, again: () => setTurn((n) => n + 1) }
+}
+
+/** useAdmin tells whether admin actions are off in this box, wait for the token,
+ * or have been given one; undefined until the box has said. */
+export function useAdmin(): 'off' | 'asked' | 'given' | undefined {
+  const settings = useAsk<Settings>('settings').data
+  return settings && (!settings.admin ? 'off' : admin.known ? 'given' : 'asked')
 }
 
 /** useNow is the time, again every so many seconds. */

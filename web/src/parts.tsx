@@ -1,8 +1,8 @@
 // Small parts that several views are made of.
 import type { ComponentChildren } from 'preact'
 import { useId, useState } from 'preact/hooks'
-import type { Origin } from './api.ts'
-import { amount, bytes, share } from './units.ts'
+import type { Counts, Origin } from './api.ts'
+import { amount, share } from './units.ts'
 
 export function Amount({ of }: { of: number }) {
   const a = amount(of)
@@ -62,13 +62,15 @@ export function Reveal({ label, title, children }: { label: string; title: strin
 
 const names: Record<Origin, string> = { store: 'store', peer: 'peers', mirror: 'mirror' }
 
-/** Bar shows where the bytes of something came from. */
-export function OriginBar({ store, peers, mirror }: { store: number; peers: number; mirror: number }) {
-  const whole = store + peers + mirror
+/** OriginBar shows where the bytes of something came from, and how many there
+ * are beside the most of its list. */
+export function OriginBar({ of, most }: { of: Counts; most?: number }) {
+  const whole = of.client_bytes_from_store + of.client_bytes_from_peers + of.client_bytes_from_mirror
+  const length = Math.max(whole, most ?? 0)
   const parts: [Origin, number][] = [
-    ['store', store],
-    ['peer', peers],
-    ['mirror', mirror],
+    ['store', of.client_bytes_from_store],
+    ['peer', of.client_bytes_from_peers],
+    ['mirror', of.client_bytes_from_mirror],
   ]
   const label = parts.map(([o, n]) => `${share(n, whole) || '0 %'} ${names[o]}`).join(', ')
   let x = 0
@@ -78,10 +80,22 @@ export function OriginBar({ store, peers, mirror }: { store: number; peers: numb
       {whole > 0 &&
         parts.map(([origin, n]) => {
           const at = x
-          x += (100 * n) / whole
-          return <rect key={origin} class={origin} x={at} width={(100 * n) / whole} height="1" />
+          x += (100 * n) / length
+          return <rect key={origin} class={origin} x={at} width={(100 * n) / length} height="1" />
         })}
     </svg>
+  )
+}
+
+/** OriginKey explains the colours of OriginBar, with the shares of one. */
+export function OriginKey({ of }: { of?: Counts }) {
+  const part = (n: number) => of && ' ' + (share(n, of.client_bytes) || '0 %')
+  return (
+    <ul class="key" aria-label="Colours">
+      <li class="store">from the store{part(of?.client_bytes_from_store ?? 0)}</li>
+      <li class="peer">from peers{part(of?.client_bytes_from_peers ?? 0)}</li>
+      <li class="mirror">from the mirror{part(of?.client_bytes_from_mirror ?? 0)}</li>
+    </ul>
   )
 }
 
@@ -162,6 +176,7 @@ export function Table<T>({ label, columns, rows, name, sort, onSort }: TableProp
 
 export function Pager({ offset, limit, total, onTurn }: { offset: number; limit: number; total: number; onTurn(offset: number): void }) {
   if (total === 0) return null
+  if (offset === 0 && total <= limit) return <p class="pager">{total === 1 ? '1 in all' : `${total} in all`}</p>
   return (
     <nav class="pager" aria-label="Pages">
       <button type="button" disabled={offset === 0} onClick={() => onTurn(Math.max(0, offset - limit))}>
@@ -216,4 +231,14 @@ export function Code({ text, label }: { text: string; label: string }) {
   )
 }
 
-export const Size = ({ of }: { of: number }) => <>{of < 0 ? 'unknown' : bytes(of)}</>
+/** ClientName is a client's name with its address, or the address alone. */
+export function ClientName({ of }: { of: { name: string; hostname: string } }) {
+  return of.hostname ? (
+    <>
+      <span>{of.hostname}</span>
+      <small>{of.name}</small>
+    </>
+  ) : (
+    <>{of.name}</>
+  )
+}

@@ -80,6 +80,14 @@ export function ago(time: string | null | undefined, now: number): string {
   return seconds < 5 ? 'just now' : span(seconds) + ' ago'
 }
 
+/** milliseconds is a round trip; '' for one that is not known. */
+export function milliseconds(rtt: number): string {
+  return rtt <= 0 ? '' : (rtt < 10 ? rtt.toFixed(1) : Math.round(rtt)) + space + 'ms'
+}
+
+/** short is the end of a peer ID, by which people tell boxes apart. */
+export const short = (id: string) => '…' + id.slice(-8)
+
 const pad = (n: number) => String(n).padStart(2, '0')
 
 /** moment writes a time in the reader's zone: 2026-03-01 14:05. */

@@ -11,8 +11,8 @@ export function Settings() {
         What this box runs with. All of it comes from environment variables; change one where the box is started and restart it.
       </Heading>
       <Trouble error={ask.error} />
-      {ask.data && <Table label="Settings" columns={columns} rows={ask.data.settings} name={(s) => s.name} />}
       {ask.data && <Token on={ask.data.admin} />}
+      {ask.data && <Table label="Settings" columns={columns} rows={ask.data.settings} name={(s) => s.name} />}
     </>
   )
 }
@@ -48,7 +48,7 @@ function Token({ on }: { on: boolean }) {
       <section class="way" aria-labelledby="admin">
         <h2 id="admin">Admin actions are off</h2>
         <p>
-          Pinning, evicting, verifying and banning need a token. Start the box with <code>MILLPOND_ADMIN_TOKEN</code> set to a long
+          Prefetching, pinning, evicting, verifying and banning need a token. Start the box with <code>MILLPOND_ADMIN_TOKEN</code> set to a long
           random word to have them.
         </p>
       </section>
@@ -66,7 +66,7 @@ function Token({ on }: { on: boolean }) {
       <p>
         {known
           ? 'This page has a token, until it is closed or loaded anew. Actions stand beside what they act on.'
-          : 'Give the admin token to pin, evict and verify files and to ban peers. It stays in this page and is forgotten when it is closed.'}
+          : 'Give the admin token to prefetch, to pin, evict and verify files and to ban peers. It stays in this page and is forgotten when it is closed.'}
       </p>
       <form class="tools" onSubmit={submit}>
         <label class="search">

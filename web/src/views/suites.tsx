@@ -10,6 +10,16 @@ const words: Record<Suite['state'], string> = {
   unchecked: 'not checked',
 }
 
+/** SuiteState is how fresh a suite is, in a word. */
+export function SuiteState({ suite: s }: { suite: Suite }) {
+  return (
+    <span class={'freshness ' + s.state} title={s.reason}>
+      <i aria-hidden="true" />
+      {words[s.state]}
+    </span>
+  )
+}
+
 /** shown is how many suites the first screen has room for. */
 const shown = 8
 
@@ -31,7 +41,7 @@ export function SuiteList() {
       )}
       <ul>
         {page?.items.map((s) => (
-          <li key={s.url} class={s.state}>
+          <li key={s.url}>
             <SuiteRow suite={s} now={now} />
           </li>
         ))}
@@ -50,10 +60,7 @@ function SuiteRow({ suite: s, now }: { suite: Suite; now: number }) {
     <>
       <div class="title">
         <b>{s.name}</b>
-        <span class="badge" title={s.reason}>
-          <i aria-hidden="true" />
-          {words[s.state]}
-        </span>
+        <SuiteState suite={s} />
       </div>
       <div class="detail">
         <span class="host">{s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}</span>

@@ -2,7 +2,8 @@ import { useState } from 'preact/hooks'
 import { admin, change, type Peer, type Swarm } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Empty, Heading, Table, Trouble, type Column } from '../parts.tsx'
-import { ago, bytes, count } from '../units.ts'
+import { ago, bytes, count, milliseconds, short } from '../units.ts'
+import { SwarmGraph } from './graph.tsx'
 
 export function SwarmView() {
   const status = useAsk<Swarm>('swarm', 5)
@@ -32,8 +33,11 @@ export function SwarmView() {
               </Empty>
             ) : (
               <>
-                <Graph self={status.data?.id ?? ''} peers={all} />
-                <Peers peers={all} again={peers.again} />
+                <SwarmGraph />
+                <section class="part" aria-labelledby="peers">
+                  <h2 id="peers">Connected to this box</h2>
+                  <Peers peers={all} again={peers.again} />
+                </section>
               </>
             ))}
           {admin.known && <UploadRate />}
@@ -42,8 +46,6 @@ export function SwarmView() {
     </>
   )
 }
-
-const short = (id: string) => '…' + id.slice(-8)
 
 function Facts({ swarm: s }: { swarm: Swarm }) {
   const now = useNow(10)
@@ -80,44 +82,6 @@ function Facts({ swarm: s }: { swarm: Swarm }) {
   )
 }
 
-/** drawn is how many peers the drawing has room for; the table has all. */
-const drawn = 24
-
-/** Graph draws this box and its peers, the nearer the shorter the round trip. */
-function Graph({ self, peers }: { self: string; peers: Peer[] }) {
-  const shown = [...peers].sort((a, b) => b.taken_bytes + b.given_bytes - a.taken_bytes - a.given_bytes).slice(0, drawn)
-  const [cx, cy] = [350, 165]
-  const spots = shown.map((p, i) => {
-    const angle = (2 * Math.PI * i) / shown.length - Math.PI / 2
-    const r = 0.55 + 0.45 * Math.min(1, Math.log10(1 + p.rtt_ms) / 2.5)
-    return { p, x: cx + Math.cos(angle) * 250 * r, y: cy + Math.sin(angle) * 125 * r }
-  })
-  return (
-    <svg class="graph" viewBox="0 -20 700 370" role="img" aria-label={`This box and ${peers.length} connected boxes. The table below has the same.`}>
-      {spots.map(({ p, x, y }) => (
-        <line key={p.id} class={p.path} x1={cx} y1={cy} x2={x} y2={y} stroke-width={1 + Math.min(6, Math.log10(1 + (p.taken_bytes + p.given_bytes) / 1e6))} />
-      ))}
-      {spots.map(({ p, x, y }) => (
-        <g key={p.id}>
-          <circle cx={x} cy={y} r="7" />
-          <text x={x} y={y > cy ? y + 22 : y - 27} text-anchor="middle">
-            {short(p.id)}
-          </text>
-          <text class="small" x={x} y={y > cy ? y + 37 : y - 13} text-anchor="middle">
-            {p.rtt_ms > 0 ? `${p.rtt_ms < 10 ? p.rtt_ms.toFixed(1) : Math.round(p.rtt_ms)} ms` : ''}
-          </text>
-        </g>
-      ))}
-      <g class="self">
-        <circle cx={cx} cy={cy} r="10" />
-        <text x={cx} y={cy - 18} text-anchor="middle">
-          {self && 'this box'}
-        </text>
-      </g>
-    </svg>
-  )
-}
-
 function Peers({ peers, again }: { peers: Peer[]; again(): void }) {
   const now = useNow(10)
   const columns: Column<Peer>[] = [
@@ -141,7 +105,7 @@ function Peers({ peers, again }: { peers: Peer[]; again(): void }) {
         </>
       ),
     },
-    { id: 'rtt', name: 'Round trip', number: true, cell: (p) => (p.rtt_ms > 0 ? `${p.rtt_ms.toFixed(1)} ms` : '–') },
+    { id: 'rtt', name: 'Round trip', number: true, cell: (p) => milliseconds(p.rtt_ms) || '–' },
     { id: 'taken', name: 'Taken', number: true, cell: (p) => bytes(p.taken_bytes) },
     { id: 'given', name: 'Given', number: true, cell: (p) => bytes(p.given_bytes) },
     { id: 'held', name: 'Files', number: true, cell: (p) => count(p.held) },

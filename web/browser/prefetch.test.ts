@@ -1,0 +1,74 @@
+// Prefetching from the page: off, without the token, with it.
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startBox, token, type Box } from './box.ts'
+import { startMirror, type Mirror } from './mirror.ts'
+import { giveToken, launch, open } from './page.ts'
+
+let mirror: Mirror
+let box: Box
+let browser: Browser
+
+/** newer is how many packages have a new version. */
+const newer = 5
+
+/** ttl is for how long a Release is not asked for again, in ms. */
+const ttl = 1000
+
+beforeAll(async () => {
+  mirror = await startMirror()
+  box = await startBox(mirror, { MILLPOND_ADMIN_TOKEN: token, MILLPOND_INDEX_TTL: `${ttl}ms` })
+  await box.update()
+  for (const name of mirror.names) await box.fetch(name)
+  browser = await launch()
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await box?.remove()
+  await mirror?.close()
+})
+
+test('without the token there is no button, with a wrong one a refusal', async () => {
+  const page = await open(browser)
+  await page.goto(box.url + '/#/slice')
+  await page.getByText('It is an admin action').waitFor()
+  expect(await page.getByRole('button', { name: /Prefetch/ }).count()).toBe(0)
+  await page.getByRole('link', { name: 'give the token' }).waitFor()
+  const refused = await fetch(box.url + '/api/v1/prefetch', { method: 'POST', body: '{}' })
+  expect(refused.status).toBe(401)
+  await giveToken(page, box.url, 'wrong')
+  await page.goto(box.url + '/#/slice')
+  await page.getByRole('button', { name: 'Prefetch all suites now' }).click()
+  await page.getByText("needs the box's admin token").waitFor()
+  await page.close()
+})
+
+test('where admin actions are off, the page says so', async () => {
+  const other = await startBox(mirror)
+  await other.update()
+  const page = await open(browser)
+  await page.goto(other.url + '/#/slice')
+  await page.getByText('those are off (MILLPOND_ADMIN_TOKEN)').waitFor()
+  expect(await page.getByRole('button', { name: /Prefetch/ }).count()).toBe(0)
+  await page.close()
+  await other.remove()
+})
+
+test('with the token newer versions come, and the page tells how it went', async () => {
+  const page = await open(browser)
+  await giveToken(page, box.url, token)
+  await page.goto(box.url + '/#/slice')
+  await page.getByRole('button', { name: 'Prefetch all suites now' }).click()
+  await page.getByText('There was nothing to fetch').waitFor({ timeout: 30_000 })
+
+  mirror.publish(newer)
+  await page.waitForTimeout(ttl + 200)
+  await page.getByRole('button', { name: 'Prefetch now' }).click()
+  await page.getByText(/Prefetch of stable, .*: Fetched \d+ files/).waitFor({ timeout: 60_000 })
+  await page.getByRole('searchbox').fill('1.0-2')
+  await page.getByText(`${newer} found`).waitFor()
+  await page.getByText('g++_1.0-2_amd64.deb').waitFor()
+  expect(page.complaints).toEqual([])
+  await page.close()
+})

@@ -1,0 +1,164 @@
+// Files that are held: the search among them, and what can be done with one.
+import { useEffect, useState } from 'preact/hooks'
+import { change, get, part, type Blob, type Found, type Source } from '../api.ts'
+import { useAdmin, useNow } from '../ask.ts'
+import { Empty, Table, Trouble, type Column } from '../parts.tsx'
+import { ago, bytes, count, short } from '../units.ts'
+
+/** wanted is how many hits a search collects before it waits to be told to go on. */
+const wanted = 50
+
+interface Hits {
+  items: Blob[]
+  next: string
+  scanned: number
+  busy: boolean
+  error?: Error
+}
+
+const nothing: Hits = { items: [], next: '', scanned: 0, busy: false }
+
+/** look goes through the store a stretch per request, until there are enough hits. */
+async function look(q: string, from: Hits, signal: AbortSignal, show: (h: Hits) => void) {
+  let hits: Hits = { ...from, busy: true }
+  const goal = from.items.length + wanted
+  try {
+    do {
+      const f = await get<Found>(`blobs?limit=${wanted}&q=${encodeURIComponent(q)}&after=${encodeURIComponent(hits.next)}`, signal)
+      hits = { items: [...hits.items, ...f.items], next: f.next, scanned: hits.scanned + f.scanned, busy: f.next !== '' }
+      show(hits)
+    } while (hits.next && hits.items.length < goal)
+    show({ ...hits, busy: false })
+  } catch (error) {
+    if (!signal.aborted) show({ ...hits, busy: false, error: error as Error })
+  }
+}
+
+/** FilesFound are the files held whose name or digest contains q. */
+export function FilesFound({ q }: { q: string }) {
+  const [hits, show] = useState(nothing)
+  const [turn, setTurn] = useState(0)
+  const search = (from: Hits) => {
+    const stop = new AbortController()
+    void look(q, from, stop.signal, show)
+    return () => stop.abort()
+  }
+  useEffect(() => {
+    show({ ...nothing, busy: true })
+    return search(nothing)
+  }, [q, turn])
+  return (
+    <section class="part" aria-labelledby="files">
+      <div class="head">
+        <h2 id="files">Files held</h2>
+        <span class="quiet small" aria-live="polite">
+          {hits.busy ? `${count(hits.scanned)} files looked at …` : hits.next ? `the first ${hits.items.length}` : `${hits.items.length} found`}
+        </span>
+      </div>
+      <Trouble error={hits.error} />
+      {!hits.busy && hits.items.length === 0 && !hits.error && (
+        <Empty title={`The box holds no file named “${q}”.`}>It will after a client has asked for one.</Empty>
+      )}
+      {hits.items.length > 0 && <BlobTable label="Files found" items={hits.items} link changed={() => setTurn((n) => n + 1)} />}
+      {!hits.busy && hits.next && (
+        <button type="button" onClick={() => search(hits)}>
+          Look further
+        </button>
+      )}
+    </section>
+  )
+}
+
+interface BlobTableProps {
+  label: string
+  items: Blob[]
+  /** link makes of each name a link to its package. */
+  link?: boolean
+  changed(): void
+}
+
+export function BlobTable({ label, items, link, changed }: BlobTableProps) {
+  const now = useNow(30)
+  const may = useAdmin() === 'given'
+  const columns: Column<Blob>[] = [
+    {
+      id: 'name',
+      name: 'File',
+      cell: (b) => (
+        <>
+          {link && packageOf(b.name) ? <a href={'#/slice/' + part(packageOf(b.name))}>{b.name}</a> : b.name || 'without a name'}
+          <small class="digest">{b.digest}</small>
+        </>
+      ),
+    },
+    {
+      id: 'suite',
+      name: 'Archive',
+      cell: (b) => (
+        <>
+          {b.url.replace(/^https?:\/\//, '').replace(/\/(pool|dists)\/.*/, '') || '–'}
+          <small>{[b.suite, b.url && (b.signed ? 'signed' : 'not signed')].filter(Boolean).join(', ')}</small>
+        </>
+      ),
+    },
+    { id: 'from', name: 'Taken from', cell: (b) => <Sources of={b.from} /> },
+    { id: 'size', name: 'Size', number: true, cell: (b) => bytes(b.size) },
+    { id: 'used', name: 'Last asked for', number: true, cell: (b) => ago(b.used, now) },
+    { id: 'pinned', name: 'Pinned', cell: (b) => (b.pinned ? 'yes' : '–') },
+  ]
+  if (may) columns[columns.length - 1] = { id: 'actions', name: 'Actions', cell: (b) => <BlobActions blob={b} changed={changed} /> }
+  return <Table label={label} columns={columns} rows={items} name={(b) => b.digest} />
+}
+
+/** packageOf is the package that a file is of, as archives name files; '' for others. */
+function packageOf(file: string): string {
+  return /^([^_]+)_.*\.u?deb$/.exec(file)?.[1] ?? ''
+}
+
+function Sources({ of }: { of: Source[] }) {
+  if (of.length === 0) return <>not known</>
+  return (
+    <>
+      {of.map((s) => (
+        <div key={s.origin + s.name}>
+          {s.origin === 'peer' ? 'peer ' : ''}
+          <span title={s.name}>{s.origin === 'peer' ? short(s.name) : s.name}</span>
+        </div>
+      ))}
+    </>
+  )
+}
+
+function BlobActions({ blob, changed }: { blob: Blob; changed(): void }) {
+  const [said, say] = useState('')
+  const act = (method: 'POST' | 'PUT' | 'DELETE', what: string, done: string) => async () => {
+    say('…')
+    try {
+      await change(method, `blobs/${blob.digest}${what}`)
+      say(done)
+      if (what !== '/verify') changed()
+    } catch (e) {
+      say((e as Error).message)
+    }
+  }
+  return (
+    <div class="actions">
+      {blob.pinned ? (
+        <button type="button" onClick={act('DELETE', '/pin', 'unpinned')}>
+          Unpin
+        </button>
+      ) : (
+        <button type="button" onClick={act('PUT', '/pin', 'pinned')}>
+          Pin
+        </button>
+      )}
+      <button type="button" onClick={act('POST', '/verify', 'verified: as the index says')}>
+        Verify
+      </button>
+      <button type="button" onClick={act('DELETE', '', 'evicted')}>
+        Evict
+      </button>
+      <span role="status">{said}</span>
+    </div>
+  )
+}
