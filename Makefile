@@ -1,6 +1,9 @@
 # The two commands that matter:
 #   make run    build the box and serve on port 3142, data in ./data
-#   make test   run every test
+#   make test   run every test that needs neither a container engine nor a cluster
+# and the two for those:
+#   make e2e          the image in a Docker engine of its own
+#   make e2e-cluster  the chart in a Kubernetes of its own
 
 SHELL      := /bin/bash
 GO         ?= go
@@ -11,7 +14,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build test unit e2e-apt e2e-swarm e2e-setup browser screenshots lint fuzz compare bench clean
+.PHONY: run build test unit e2e-apt e2e-swarm e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -19,7 +22,7 @@ run: build
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/millpond ./appliance
 
-test: lint unit web fuzz e2e-apt e2e-swarm
+test: lint unit web fuzz e2e-apt e2e-swarm e2e-setup e2e-chart browser
 
 # What runs in one process, with the race detector.
 unit:
@@ -51,12 +54,26 @@ e2e-setup: build
 e2e-swarm: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -timeout 15m ./swarm/...
 
+# The chart as Helm renders it, against the API's own types and the built box.
+e2e-chart: build
+	cd e2e/chart && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./...
+
+# The image, built and run by a Docker engine that the test starts (root).
+e2e:
+	cd e2e && $(GO) test -count=1 -timeout 30m ./container/...
+
+# The chart in a Kubernetes that the test builds and starts (root).
+e2e-cluster:
+	cd e2e && $(GO) test -count=1 -timeout 45m ./cluster/...
+
 lint:
 	@out=$$(gofmt -l appliance internal e2e); if [ -n "$$out" ]; then echo "not formatted: $$out"; exit 1; fi
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
-	cd e2e && $(GO) mod tidy -diff && $(GO) vet ./... && $(STATICCHECK) ./...
+	for m in e2e e2e/chart; do \
+		(cd $$m && $(GO) mod tidy -diff && $(GO) vet ./... && $(STATICCHECK) ./...) || exit; \
+	done
 
 # Each fuzz target for a moment, from its seeds.
 fuzz:

@@ -1,6 +1,6 @@
 // Package setup proves that clients find the box and are set up by its script:
 // on a network segment of its own, with Debian's auto-apt-proxy, apt and dash.
-// It needs root, for namespaces.
+// It needs root, for namespaces, and lists of packages (apt-get update).
 package setup
 
 import (
@@ -29,8 +29,11 @@ func TestSegment(t *testing.T) {
 	}
 	binary := os.Getenv("MILLPOND_BINARY")
 	if binary == "" {
-		t.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-apt`")
+		t.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-setup`")
 	}
+	unpacked := t.TempDir()
+	// Not installed: this machine's own apt would ask for proxies with it.
+	sh(t, `cd "$UNPACKED"; apt-get -q download auto-apt-proxy; dpkg-deb -x auto-apt-proxy_*.deb .`, "UNPACKED="+unpacked)
 	cmd := exec.CommandContext(t.Context(), "unshare", "--net", "--mount", "--propagation", "private", "sh", "-euc", `
 		ip link set lo up
 		ip link add box type veth peer name client
@@ -44,7 +47,7 @@ func TestSegment(t *testing.T) {
 		for i in $(seq 100); do "$1" healthcheck && break; sleep 0.1; done
 		"$0" -test.run '^TestSegment$' -test.v`, os.Args[0], binary)
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "AUTO_APT_PROXY=" + os.Getenv("AUTO_APT_PROXY"), inside + "=1", "MILLPOND_DATA_DIR=" + t.TempDir(), "MILLPOND_SWARM=false", "MILLPOND_CACHE_SIZE=1GB",
+		"PATH=" + os.Getenv("PATH"), "AUTO_APT_PROXY=" + unpacked + "/usr/bin/auto-apt-proxy", inside + "=1", "MILLPOND_DATA_DIR=" + t.TempDir(), "MILLPOND_SWARM=false", "MILLPOND_CACHE_SIZE=1GB",
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestSegment/script") {
@@ -67,7 +70,7 @@ func sh(t *testing.T, script string, env ...string) string {
 }
 
 func autoAptProxy(t *testing.T) {
-	if got := sh(t, "sh ${AUTO_APT_PROXY:-$(command -v auto-apt-proxy)}", "AUTO_APT_PROXY_NO_CACHE=1", "TMPDIR="+t.TempDir()); got != "http://127.0.0.1:3142" {
+	if got := sh(t, `sh "$AUTO_APT_PROXY"`, "AUTO_APT_PROXY_NO_CACHE=1", "TMPDIR="+t.TempDir()); got != "http://127.0.0.1:3142" {
 		t.Errorf("auto-apt-proxy found %q", got)
 	}
 }
