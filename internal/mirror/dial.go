@@ -47,6 +47,7 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 	if err != nil {
 		return nil, j.verdict(err)
 	}
+	giveUpUnanswered(conn)
 	return conn, nil
 }
 

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package mirror
+
+import "net"
+
+func giveUpUnanswered(net.Conn) {}
