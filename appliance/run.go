@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -57,7 +58,8 @@ func (s server) serve() error {
 	return nil
 }
 
-// drain takes no new requests and waits for the running ones.
+// drain takes no new requests and waits for the running ones, until clients have
+// what they were sent.
 func (a *Appliance) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
@@ -70,6 +72,11 @@ func (a *Appliance) drain(ctx context.Context) {
 	}
 	if err := a.proxy.Shutdown(ctx); err != nil {
 		a.log.Warn("tunnels are cut short", "err", err)
+	}
+	for _, s := range a.servers {
+		if err := sent(ctx, s.listener.Addr().(*net.TCPAddr).Port); err != nil {
+			a.log.Warn("slow clients may miss the end of their downloads", "addr", s.listener.Addr().String(), "err", err)
+		}
 	}
 }
 
