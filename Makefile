@@ -14,7 +14,7 @@ STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build test unit e2e-apt e2e-swarm e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint fuzz compare bench clean
+.PHONY: run build test packages unit e2e-apt e2e-swarm e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -22,7 +22,11 @@ run: build
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/millpond ./appliance
 
-test: lint unit web fuzz e2e-apt e2e-swarm e2e-setup e2e-chart browser
+test: packages lint unit web fuzz e2e-apt e2e-swarm e2e-setup e2e-chart browser
+
+# The Debian packages that the tests use, those that are missing (root).
+packages:
+	./.ci/packages
 
 # What runs in one process, with the race detector.
 unit:
@@ -59,11 +63,11 @@ e2e-chart: build
 	cd e2e/chart && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./...
 
 # The image, built and run by a Docker engine that the test starts (root).
-e2e:
+e2e: packages
 	cd e2e && $(GO) test -count=1 -timeout 30m ./container/...
 
 # The chart in a Kubernetes that the test builds and starts (root).
-e2e-cluster:
+e2e-cluster: packages
 	cd e2e && $(GO) test -count=1 -timeout 45m ./cluster/...
 
 lint:

@@ -1,0 +1,15 @@
+// Command coredns is CoreDNS with what the cluster test needs of it: names of
+// services and pods, and everything else from the machine's own resolver. The
+// module is of its own so that nothing of it reaches the modules beside it.
+package main
+
+import (
+	"github.com/coredns/coredns/coremain"
+
+	_ "github.com/coredns/coredns/plugin/cache"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/forward"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+)
+
+func main() { coremain.Run() }

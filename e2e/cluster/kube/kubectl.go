@@ -1,0 +1,93 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Kubectl runs kubectl as administrator and returns what it printed on standard
+// output. The error has what it printed on standard error.
+func (c *Cluster) Kubectl(ctx context.Context, args ...string) (string, error) {
+	return c.tool(ctx, "", c.binaries.Kubernetes, append([]string{"kubectl"}, args...)...)
+}
+
+// Apply makes the objects of manifests, in YAML or JSON.
+func (c *Cluster) Apply(ctx context.Context, manifests string) error {
+	_, err := c.tool(ctx, manifests, c.binaries.Kubernetes, "kubectl", "apply", "-f", "-")
+	return err
+}
+
+// Get decodes the JSON that `kubectl get` prints of objects.
+func (c *Cluster) Get(ctx context.Context, into any, args ...string) error {
+	out, err := c.Kubectl(ctx, append([]string{"get", "-o", "json"}, args...)...)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(out), into)
+}
+
+// Helm runs helm as administrator, as Kubectl runs kubectl.
+func (c *Cluster) Helm(ctx context.Context, args ...string) (string, error) {
+	return c.tool(ctx, "", c.binaries.Helm, args...)
+}
+
+func (c *Cluster) tool(ctx context.Context, input, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	home := filepath.Join(c.dir, "home")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "HOME="+home,
+		"XDG_CACHE_HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_DATA_HOME="+home)
+	var out, trouble bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &trouble
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, tail(trouble.Bytes()))
+	}
+	return out.String(), nil
+}
+
+// Logs is an error that has the end of each log of the cluster's parts, for
+// failures.
+func (c *Cluster) Logs() error {
+	var errs []error
+	for _, n := range c.nodes {
+		logs, err := filepath.Glob(filepath.Join(n.dir, "log", "*.log"))
+		errs = append(errs, err)
+		for _, name := range logs {
+			if b, err := os.ReadFile(name); err == nil {
+				errs = append(errs, fmt.Errorf("---- %s on %s\n%s", filepath.Base(name), n.name, tail(b)))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// poll asks again and again until it gets nil.
+func poll(ctx context.Context, limit time.Duration, what string, ask func() error) error {
+	deadline := time.Now().Add(limit)
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("waited up to %v until %s: %w", limit, what, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func contains(b []byte, s string) bool { return bytes.Contains(b, []byte(s)) }
+
+// tail is the end of what a program said, where the cause of a failure is.
+func tail(said []byte) []byte {
+	const enough = 4000
+	said = bytes.TrimSpace(said)
+	return said[max(0, len(said)-enough):]
+}

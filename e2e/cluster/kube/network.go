@@ -1,0 +1,135 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// The nodes' network: a bridge on this machine, which forwards what pods send
+// to the mirror, and has routes to the pods. iptables rather than nft, since a
+// Docker engine on the machine forbids all forwarding that its chains do not
+// accept.
+const (
+	bridge    = "mpcluster"
+	gateway   = "10.234.0.1"
+	controlIP = "10.234.0.11"
+	nodeNet   = "10.234.0.0/24"
+)
+
+var rules = [][]string{
+	{"nat", "POSTROUTING", "-s", nodeNet, "!", "-o", bridge, "-j", "MASQUERADE"},
+	{"nat", "POSTROUTING", "-s", podNet, "!", "-o", bridge, "-j", "MASQUERADE"},
+	{"filter", "FORWARD", "-i", bridge, "-j", "ACCEPT"},
+	{"filter", "FORWARD", "-o", bridge, "-j", "ACCEPT"},
+	// A path with a smaller packet size beyond this machine is not seen by
+	// pods, whose links have 1500 bytes.
+	{"mangle", "FORWARD", "-i", bridge, "!", "-o", bridge, "-p", "tcp", "--tcp-flags", "SYN,RST", "SYN", "-j", "TCPMSS", "--clamp-mss-to-pmtu"},
+}
+
+// connect makes the bridge and two nodes on it, after taking away what a killed
+// test left.
+func (c *Cluster) connect(ctx context.Context) error {
+	if err := disconnect(); err != nil {
+		return err
+	}
+	if err := all(
+		[]string{"ip", "link", "add", bridge, "type", "bridge"},
+		[]string{"ip", "address", "add", gateway + "/24", "dev", bridge},
+		[]string{"ip", "link", "set", bridge, "up"},
+	); err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if err := command("iptables", append([]string{"-w", "-t", r[0], "-I"}, r[1:]...)...); err != nil {
+			return err
+		}
+	}
+	// It stays on, as a Docker engine leaves it too: others may rely on it.
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+		return err
+	}
+	first := netip.MustParseAddr(controlIP)
+	for i, ip := 1, first; i <= 2; i, ip = i+1, ip.Next() {
+		n, err := newNode(ctx, c.dir, i, ip.String())
+		if err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, n)
+		if err := c.plug(n); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.nodes {
+		for _, other := range c.nodes {
+			if other == n {
+				continue
+			}
+			if err := n.run(ctx, "ip", "route", "add", other.pods, "via", other.ip); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// plug joins a node to the bridge.
+func (c *Cluster) plug(n *node) error {
+	link := bridge + strings.TrimPrefix(n.name, "node")
+	in := func(args ...string) []string { return append(n.enter(), args...) }
+	return all(
+		[]string{"ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(n.init.Process.Pid)},
+		[]string{"ip", "link", "set", link, "master", bridge, "up"},
+		in("ip", "link", "set", "lo", "up"),
+		in("ip", "address", "add", n.ip+"/24", "dev", "eth0"),
+		in("ip", "link", "set", "eth0", "up"),
+		in("ip", "route", "add", "default", "via", gateway),
+		in("sysctl", "-qw", "net.ipv4.ip_forward=1"),
+		[]string{"ip", "route", "add", n.pods, "via", n.ip},
+	)
+}
+
+// disconnect takes the network away; nothing of it needs to be there.
+func disconnect() error {
+	var errs []error
+	for _, r := range rules {
+		for command("iptables", append([]string{"-w", "-t", r[0], "-C"}, r[1:]...)...) == nil {
+			if err := command("iptables", append([]string{"-w", "-t", r[0], "-D"}, r[1:]...)...); err != nil {
+				return err
+			}
+		}
+	}
+	links, err := filepath.Glob("/sys/class/net/" + bridge + "*")
+	errs = append(errs, err)
+	for _, l := range links {
+		// A link whose other end goes with its node may go meanwhile.
+		if err := command("ip", "link", "del", filepath.Base(l)); err != nil {
+			if _, gone := os.Stat(l); gone == nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// all runs commands until one fails.
+func all(commands ...[]string) error {
+	for _, args := range commands {
+		if err := command(args[0], args[1:]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func command(program string, args ...string) error {
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
