@@ -2,13 +2,13 @@ package swarm
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -30,11 +30,11 @@ func TestSilentBoxIsGone(t *testing.T) {
 				if id == "lossy" {
 					return time.Millisecond, nil
 				}
-				return 0, errors.New("no answer")
+				return 0, context.DeadlineExceeded
 			}
 			answers[id] = a[1:]
 			if !a[0] {
-				return 0, errors.New("no answer")
+				return 0, context.DeadlineExceeded
 			}
 			return time.Millisecond, nil
 		}
@@ -58,6 +58,38 @@ func TestSilentBoxIsGone(t *testing.T) {
 		if at, ok := gone["lossy"]; ok {
 			t.Errorf("a box that missed single pings was given up after %s", at)
 		}
+	})
+}
+
+// TestRefusedPing: a ping whose stream the other box refuses does not keep that
+// box from being asked for files.
+func TestRefusedPing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRTTs(nil)
+		fails := true
+		r.ping = func(context.Context, peer.ID) (time.Duration, error) {
+			if fails {
+				fails = false
+				return 0, network.ErrReset
+			}
+			return time.Millisecond, nil
+		}
+		r.hangUp = func(id peer.ID) { t.Errorf("%s was hung up on", id) }
+		r.connected("box")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.run(ctx) }()
+		synctest.Wait()
+		if fails || r.silent("box") {
+			t.Errorf("pinged: %v, silent: %v", !fails, r.silent("box"))
+		}
+		time.Sleep(2 * pingEvery) // of the bubble's clock
+		if r.of("box") == 0 {
+			t.Error("it was not pinged again")
+		}
+		cancel()
+		<-done
 	})
 }
 
