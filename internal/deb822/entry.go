@@ -17,7 +17,8 @@ const (
 )
 
 // cleanPath returns the clean form of a relative path, nil if it is none that
-// an archive may list. A path that ends in a slash names no file.
+// an archive may list. A path that ends in a slash, or in the element ".", names
+// no file.
 func cleanPath(b []byte) []byte {
 	for bytes.HasPrefix(b, []byte("./")) {
 		b = bytes.TrimLeft(b[2:], "/")
@@ -44,16 +45,16 @@ func cleanPath(b []byte) []byte {
 	if !dotted {
 		return b
 	}
-	for element := range strings.SplitSeq(string(b), "/") {
-		if element == ".." {
+	var last string
+	for last = range strings.SplitSeq(string(b), "/") {
+		if last == ".." {
 			return nil
 		}
 	}
-	clean := path.Clean(string(b))
-	if clean == "." {
+	if last == "." {
 		return nil
 	}
-	return []byte(clean)
+	return []byte(path.Clean(string(b)))
 }
 
 // parseDigest reads 64 hexadecimal digits. It differs from digest.Parse in

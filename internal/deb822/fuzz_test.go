@@ -79,6 +79,7 @@ func FuzzSources(f *testing.F) {
 	f.Add([]byte("Package: a\nVersion: 1\nChecksums-Sha256:\n " + hexA + " 1 a.dsc\n " + hexB + " 2 a.tar.xz\nDirectory: pool/a\n"))
 	f.Add([]byte("Directory: .\nChecksums-Sha256: " + hexA + " 1 a.dsc\n\nDirectory: /\nChecksums-Sha256:\n " + hexA + " 1 a.dsc\n"))
 	f.Add([]byte("Directory: a b/../c\nChecksums-Sha256:\n " + hexA + " 1 ../a.dsc\n x y z\n"))
+	f.Add([]byte("Directory: a b\nChecksums-Sha256: " + hexA + " 1 .\n"))
 	fuzzFiles(f, Sources, func(w io.Writer, file File) {
 		dir, name := path.Split(file.Path)
 		if strings.ContainsAny(name, " \t") { // only a directory may have blanks
