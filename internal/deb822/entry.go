@@ -18,12 +18,12 @@ const (
 
 // cleanPath returns the clean form of a relative path, nil if it is none that
 // an archive may list. A path that ends in a slash, or in the element ".", names
-// no file.
+// no file, and one that begins with a blank could not be listed by itself.
 func cleanPath(b []byte) []byte {
 	for bytes.HasPrefix(b, []byte("./")) {
 		b = bytes.TrimLeft(b[2:], "/")
 	}
-	if len(b) == 0 || len(b) > maxPath || b[0] == '/' || b[len(b)-1] == '/' {
+	if len(b) == 0 || len(b) > maxPath || b[0] == '/' || b[0] == ' ' || b[len(b)-1] == '/' {
 		return nil
 	}
 	// Nearly all paths are clean already; only those with an empty or dotted

@@ -104,6 +104,7 @@ func FuzzPatch(f *testing.F) {
 	f.Add([]byte("3c\n folded\nFilename: a.deb\n.\n2c\nSHA256: " + hexA + "\n.\n"))
 	f.Add([]byte("s/.//\r\n1,2c\r\nFilename: ./a.deb\r\nSHA256: " + hexA + "\r\n.\r\n"))
 	f.Add([]byte("1a\nFilename: a"))
+	f.Add([]byte("1a\nFilename: ./ a\nSHA256: " + hexA + "\n.\n"))
 	fuzzFiles(f, Patch, func(w io.Writer, file File) {
 		fmt.Fprintln(w, "1a")
 		writeStanza(w, file)
