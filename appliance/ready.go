@@ -41,12 +41,13 @@ func (a *Appliance) ClientLine() string {
 	if err != nil {
 		return err.Error() // a TCP listener's address always splits
 	}
-	line := `On each client: echo 'Acquire::http::Proxy "http://%s";' | sudo tee /etc/apt/apt.conf.d/01millpond`
+	clients := "On each client"
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
 		// The host's name is of no use in a container, and may be of none to
 		// clients elsewhere.
 		host = "BOX"
-		line += ", where BOX is this machine's name or address"
+		clients += ", with this machine's name or address for BOX"
 	}
-	return fmt.Sprintf(line, net.JoinHostPort(host, port))
+	return fmt.Sprintf(`%s: echo 'Acquire::http::Proxy "http://%s";' | sudo tee /etc/apt/apt.conf.d/01millpond`,
+		clients, net.JoinHostPort(host, port))
 }

@@ -19,7 +19,8 @@ func TestClientLine(t *testing.T) {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	line := (&Appliance{clients: l}).ClientLine()
-	if strings.Contains(line, "[::]") || strings.Contains(line, "0.0.0.0") || !strings.Contains(line, "http://BOX:"+port+`";`) {
+	if strings.Contains(line, "[::]") || strings.Contains(line, "0.0.0.0") || !strings.Contains(line, "http://BOX:"+port+`";`) ||
+		!strings.HasSuffix(line, "/01millpond") { // what is copied from the colon on is the command
 		t.Errorf("the line for clients of an unspecified address: %s", line)
 	}
 }
