@@ -13,7 +13,7 @@
 FROM --platform=$BUILDPLATFORM node:20-bookworm AS web
 WORKDIR /src/web
 COPY web/package.json web/package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+RUN --mount=type=cache,target=/cache/npm npm ci --no-audit --no-fund --cache /cache/npm
 COPY web ./
 RUN npm run build
 
@@ -30,8 +30,8 @@ RUN mkdir /data
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=devel
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-	CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/cache/go \
+	GOCACHE=/cache/go CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
 	go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /millpond ./appliance
 
 # Trixie, since bookworm has no keys of Ubuntu's archive.

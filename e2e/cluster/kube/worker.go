@@ -26,7 +26,7 @@ func (c *Cluster) startNode(ctx context.Context, n *node) error {
 	if err := n.start("containerd", "containerd", "--config", config); err != nil {
 		return err
 	}
-	socket := fmt.Sprintf("/proc/%d/root/run/containerd/containerd.sock", n.init.Process.Pid)
+	socket := filepath.Join("/proc", fmt.Sprint(n.init.Process.Pid), "root", "run/containerd/containerd.sock")
 	if err := poll(ctx, 30*time.Second, "containerd of "+n.name+" listens", func() error {
 		_, err := os.Stat(socket)
 		return err
