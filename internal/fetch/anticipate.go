@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
-	"millpond/internal/digest"
 	"millpond/internal/ledger"
 )
 
@@ -35,25 +34,58 @@ func (f *Fetcher) Anticipate(e catalog.Entry) {
 // them. A client's pipeline has ten, a large update wave some thousands.
 const maxUnread = 16 << 10
 
-// landedUnread remembers where a file came from that no client has read yet.
-func (f *Fetcher) landedUnread(d digest.Digest, from ledger.Origin) {
+// land takes a flight that ended out of those under way. Of content that no
+// client reads, or is about to, it remembers where it came from.
+func (f *Fetcher) land(fl *flight, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.unread) >= maxUnread {
-		clear(f.unread) // these count as the store's
+	delete(f.flights, fl.key)
+	if err != nil || fl.key.digest.IsZero() {
+		return
 	}
-	f.unread[d] = from
+	if from, ok := fl.claim(); ok {
+		if len(f.unread) >= maxUnread {
+			clear(f.unread) // these count as the store's
+		}
+		f.unread[fl.key.digest] = from
+	}
 }
 
 // claim credits a held file that was fetched ahead to where it came from, for
-// the first client that gets it. As the store's it would flatter.
+// the first client that gets it. As the store's it would flatter. The flight
+// that brought it may be about to land.
 func (f *Fetcher) claim(file *File) {
+	body, held := file.Body.(StoredBody)
+	if !held {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from, ok := f.unread[file.Digest]
-	if body, held := file.Body.(StoredBody); ok && held {
-		delete(f.unread, file.Digest)
+	delete(f.unread, file.Digest)
+	if fl := f.flights[flightKey{digest: file.Digest}]; fl != nil && !ok {
+		from, ok = fl.claim()
+	}
+	if ok {
 		body.origin = from
 		file.Body = body
 	}
+}
+
+// claim returns where a file that is there came from and credits somebody with
+// it, unless a client reads it from the flight, or is about to.
+func (fl *flight) claim() (from ledger.Origin, ok bool) {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	clients := fl.readers
+	for b := range fl.bodies {
+		if b.aside {
+			clients--
+		}
+	}
+	if fl.detour != nil || clients > 0 || fl.credited > 0 || len(fl.spans) == 0 {
+		return 0, false
+	}
+	fl.credited = fl.spans[len(fl.spans)-1].end
+	return fl.spans[0].origin, true
 }

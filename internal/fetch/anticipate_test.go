@@ -2,9 +2,12 @@ package fetch
 
 import (
 	"io"
+	"slices"
 	"testing"
 
 	"millpond/internal/aptest"
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
 	"millpond/internal/ledger"
 )
 
@@ -39,5 +42,55 @@ func TestAnticipate(t *testing.T) {
 	r.Anticipate(r.Catalog.Resolve(t.Context(), r.at(inRelease), nil))
 	if n := r.mirror.Requests("*"); r.mirror.Requests("*/large*") != 1 {
 		t.Errorf("%d requests in all", n)
+	}
+}
+
+// landing reads a file when its download is over, but not yet told so to
+// everybody.
+type landing struct {
+	*boxes
+	read func(digest.Digest)
+}
+
+func (l landing) Announce(d digest.Digest, on bool) {
+	if !on {
+		l.read(d)
+	}
+}
+
+// A client that comes between the file's being held and the end of its
+// download is the one it was taken for, and the only one.
+func TestAnticipateLanding(t *testing.T) {
+	t.Parallel()
+	var r *rig
+	var e catalog.Entry
+	var origins []ledger.Origin
+	read := func() {
+		f, err := r.Get(t.Context(), e)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Body.Close()
+		if n, err := io.Copy(io.Discard, f.Body); n != int64(len(r.files["large"].Data)) || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		origins = append(origins, f.Body.Origin())
+	}
+	r = newRig(t, aptest.Suite{}, func(o *Options) {
+		o.Peers = landing{newBoxes(), func(d digest.Digest) {
+			if d == e.Digest {
+				read()
+				read()
+			}
+		}}
+	})
+	r.update()
+	e = r.Catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
+	r.Anticipate(e)
+	r.running.Wait()
+	read()
+	if want := []ledger.Origin{ledger.FromMirror, ledger.FromStore, ledger.FromStore}; !slices.Equal(origins, want) {
+		t.Errorf("the clients got it from %v, want %v", origins, want)
 	}
 }

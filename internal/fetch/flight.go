@@ -143,17 +143,12 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
 func (fl *flight) run(ctx context.Context) {
 	defer fl.stop()
 	err := fl.download(ctx)
-	fl.f.mu.Lock()
-	delete(fl.f.flights, fl.key)
-	fl.f.mu.Unlock()
-	if from, unread := fl.finish(err); unread {
-		fl.f.landedUnread(fl.key.digest, from)
-	}
+	fl.f.land(fl, err)
+	fl.finish(err)
 }
 
-// finish tells everybody how the flight ended. It reports whether it brought
-// content that no client reads, or is about to, and where that came from.
-func (fl *flight) finish(err error) (from ledger.Origin, unread bool) {
+// finish tells everybody how the flight ended.
+func (fl *flight) finish(err error) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if fl.idle != nil {
@@ -163,7 +158,7 @@ func (fl *flight) finish(err error) (from ledger.Origin, unread bool) {
 		fl.part.Close() // keeps an unfinished one for a resume; nothing to do after Commit
 	}
 	if fl.detour != nil {
-		return 0, false // bodies carry on by themselves
+		return // bodies carry on by themselves
 	}
 	if errors.Is(err, context.Canceled) {
 		if err = errAgain; fl.f.lifetime.Err() != nil {
@@ -172,16 +167,6 @@ func (fl *flight) finish(err error) (from ledger.Origin, unread bool) {
 	}
 	fl.ended, fl.err = true, err
 	fl.broadcast()
-	clients := fl.readers
-	for b := range fl.bodies {
-		if b.aside {
-			clients--
-		}
-	}
-	if err != nil || clients > 0 || fl.credited > 0 || len(fl.spans) == 0 || fl.key.digest.IsZero() {
-		return 0, false
-	}
-	return fl.spans[0].origin, true
 }
 
 // broadcast wakes all who wait. fl.mu is held.
