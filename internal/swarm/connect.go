@@ -134,6 +134,7 @@ func (s *Swarm) connected(id peer.ID) {
 	}
 	s.host.ConnManager().Protect(id, boxTag)
 	s.log.Debug("a box connected", "peer", id, "addr", s.address(id))
+	s.redials.connected(id)
 	s.rtts.connected(id)
 	s.inventories.connected(id)
 }
@@ -144,6 +145,7 @@ func (s *Swarm) disconnected(id peer.ID) {
 	}
 	s.host.ConnManager().Unprotect(id, boxTag)
 	s.log.Debug("a box disconnected", "peer", id)
+	s.redials.disconnected(s.host.Peerstore().PeerInfo(id))
 	s.rtts.disconnected(id)
 	s.inventories.disconnected(id)
 }

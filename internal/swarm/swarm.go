@@ -77,6 +77,7 @@ type Swarm struct {
 	rtts      *rtts
 	missing   *missing
 	bootstrap *bootstrap
+	redials   *redials
 	announcer *announcer
 	records   *records
 	reach     *reach
@@ -124,6 +125,7 @@ func New(o Options) (*Swarm, error) {
 		return nil, errors.Join(err, s.host.Close())
 	}
 	s.bootstrap.host, s.bootstrap.boxes = s.host, s.boxes
+	s.redials = newRedials(func(ctx context.Context, info peer.AddrInfo) error { return dialNow(ctx, s.host, info) }, o.Log)
 	s.rtts = newRTTs(s.host)
 	s.missing = newMissing()
 	s.announcer = newAnnouncer(o.Datastore, o.Holdings, o.Log)
@@ -163,6 +165,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 		{"watching reachability", func(ctx context.Context) error { return s.reach.run(ctx, s.host) }},
 		{"counting records", s.records.run},
 		{"finding boxes by the bootstrap sources", s.bootstrap.run},
+		{"dialling boxes that went", s.redials.run},
 		{"finding boxes on the network segment", s.discover},
 		{"looking for boxes in the DHT", s.meet},
 		{"announcing", func(ctx context.Context) error { return s.announcer.run(ctx, s.host, s.dht) }},

@@ -1,0 +1,125 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+)
+
+const (
+	// A box that went is dialled after about firstRedial, then after twice as
+	// long each time, up to lastRedial.
+	firstRedial = time.Second
+	lastRedial  = time.Minute
+	// lostFor is how long. Later it most likely has another address, or is no
+	// more; the bootstrap sources and the DHT are left.
+	lostFor = time.Hour
+)
+
+// redials brings back boxes that went. The sources lead to some boxes only, and
+// the DHT looks for the others when none is left or after minutes: without
+// this, two boxes that lost each other but not a third would stay apart.
+type redials struct {
+	dial func(context.Context, peer.AddrInfo) error
+	log  *slog.Logger
+	wake chan struct{}
+
+	mu   sync.Mutex // guards lost, and each stop
+	lost map[peer.ID]*lost
+}
+
+// lost is a box that went.
+type lost struct {
+	peer.AddrInfo
+	stop context.CancelFunc // nil: it is not dialled yet
+}
+
+func newRedials(dial func(context.Context, peer.AddrInfo) error, log *slog.Logger) *redials {
+	return &redials{dial: dial, log: log, wake: make(chan struct{}, 1), lost: make(map[peer.ID]*lost)}
+}
+
+// connected and disconnected come in order for each box and must not block.
+func (r *redials) connected(id peer.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(r.lost[id])
+}
+
+func (r *redials) disconnected(info peer.AddrInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost[info.ID] = &lost{AddrInfo: info}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// forget ends the dialling of l, which may be nil. r.mu is held.
+func (r *redials) forget(l *lost) {
+	if l == nil {
+		return
+	}
+	if l.stop != nil {
+		l.stop()
+	}
+	if r.lost[l.ID] == l {
+		delete(r.lost, l.ID)
+	}
+}
+
+// run dials what is lost until ctx ends.
+func (r *redials) run(ctx context.Context) error {
+	var dialling sync.WaitGroup
+	defer dialling.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		}
+		r.mu.Lock()
+		for _, l := range r.lost {
+			if l.stop != nil {
+				continue
+			}
+			ctx, stop := context.WithTimeout(ctx, lostFor)
+			l.stop = stop
+			dialling.Go(func() {
+				r.redial(ctx, l.AddrInfo)
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.forget(l)
+			})
+		}
+		r.mu.Unlock()
+	}
+}
+
+// redial tries until ctx ends, which it does when the box is connected, by whom
+// ever. Two boxes that dial each other at the same instant may both fail (see
+// dialFound), so no wait is like another.
+func (r *redials) redial(ctx context.Context, info peer.AddrInfo) {
+	for wait := firstRedial; ; wait = min(2*wait, lastRedial) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		dialling, cancel := context.WithTimeout(ctx, joinTimeout)
+		err := r.dial(dialling, info)
+		cancel()
+		switch {
+		case errors.Is(err, swarm.ErrGaterDisallowedConnection):
+			return // banned
+		case err != nil && ctx.Err() == nil:
+			r.log.Debug("a box that went cannot be reached", "peer", info.ID, "err", err)
+		}
+	}
+}

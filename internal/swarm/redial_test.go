@@ -1,0 +1,103 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+)
+
+// TestRedial has two boxes find each other again that no source leads to and
+// no third box knows.
+func TestRedial(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a := newBox(t, nil).run(t)
+	b, err := openBox(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen, _, _ := strings.Cut(b.dialled(), "/p2p/")
+	b.run(t)
+	if err := a.host.Connect(t.Context(), peer.AddrInfo{ID: b.self(), Addrs: b.host.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	since := func() time.Time { return a.boxes.connectedSince(b.self()) }
+	until(t, "connected", func() bool { return !since().IsZero() })
+	first := since()
+	if err := a.host.Network().ClosePeer(b.self()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "connected again", func() bool { return since().After(first) })
+
+	b.stop()
+	until(t, "alone", func() bool { return since().IsZero() })
+	again, err := openBox(dir, func(o *Options) { o.Listen = []string{listen} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.run(t)
+	until(t, "connected with the box that was started again", func() bool { return !since().IsZero() })
+}
+
+// TestRedialWaits looks at the times of the dials.
+func TestRedialWaits(t *testing.T) {
+	t.Parallel()
+	info := peer.AddrInfo{ID: "box"}
+	for _, tt := range []struct {
+		name        string
+		err         error
+		connected   time.Duration // after the loss; 0: never
+		least, most int           // dials
+		last        time.Duration // no dial is later
+	}{
+		{"away", errors.New("no route to host"), 0, 40, 90, lostFor},
+		{"connected", errors.New("no route to host"), 10 * time.Second, 2, 6, 10 * time.Second},
+		{"banned", fmt.Errorf("dialling: %w", swarm.ErrGaterDisallowedConnection), 0, 1, 1, 2 * firstRedial},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				var at []time.Duration
+				r := newRedials(func(context.Context, peer.AddrInfo) error {
+					at = append(at, time.Since(begun))
+					return tt.err
+				}, slog.New(slog.DiscardHandler))
+				ctx, cancel := context.WithCancel(t.Context())
+				ran := make(chan error)
+				go func() { ran <- r.run(ctx) }()
+				r.disconnected(info)
+				if tt.connected > 0 {
+					time.Sleep(tt.connected)
+					r.connected(info.ID)
+				}
+				time.Sleep(2 * lostFor)
+				cancel()
+				if err := <-ran; err != nil {
+					t.Error(err)
+				}
+				if len(at) < tt.least || len(at) > tt.most || at[0] > 3*firstRedial/2 {
+					t.Fatalf("%d dials, want %d to %d: %v", len(at), tt.least, tt.most, at)
+				}
+				if at[len(at)-1] > tt.last {
+					t.Errorf("the last dial was after %v", at[len(at)-1])
+				}
+				for i := 1; i < len(at); i++ {
+					if gap := at[i] - at[i-1]; gap < firstRedial || gap > 3*lastRedial/2 {
+						t.Errorf("%v between dials", gap)
+					}
+				}
+				if len(r.lost) != 0 {
+					t.Errorf("%d boxes are still looked for", len(r.lost))
+				}
+			})
+		})
+	}
+}
