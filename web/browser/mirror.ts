@@ -13,6 +13,8 @@ export interface Mirror {
   slow: string
   /** publish lists a newer version of the first n packages. */
   publish(n: number): void
+  /** hold keeps the newer version of a package back until what it returns is called. */
+  hold(name: string): () => void
   /** speed is the slow file's, in bytes per second. */
   speed: number
   close(): Promise<void>
@@ -56,9 +58,16 @@ export async function startMirror(): Promise<Mirror> {
   const names = packages.map((name) => path(name, '1.0-1'))
   const slow = path('texlive-full', '1.0-1')
 
-  const mirror = { host: '', names, slow, speed: 4e6, publish } as Mirror
-  const server: Server = createServer((req, res) => {
+  const held = new Map<string, Promise<void>>()
+  const hold = (name: string) => {
+    let release = () => {}
+    held.set(path(name, '1.0-2'), new Promise<void>((done) => (release = done)))
+    return release
+  }
+  const mirror = { host: '', names, slow, speed: 4e6, publish, hold } as Mirror
+  const server: Server = createServer(async (req, res) => {
     const wanted = decodeURIComponent((req.url ?? '').replace(/^\/debian\//, ''))
+    await held.get(wanted)
     const body = files.get(wanted)
     if (!body) {
       res.writeHead(404).end()

@@ -3,7 +3,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startBox, token, type Box } from './box.ts'
 import { startMirror, type Mirror } from './mirror.ts'
-import { giveToken, launch, open } from './page.ts'
+import { accessible, giveToken, launch, open } from './page.ts'
 
 let mirror: Mirror
 let box: Box
@@ -64,7 +64,15 @@ test('with the token newer versions come, and the page tells how it went', async
 
   mirror.publish(newer)
   await page.waitForTimeout(ttl + 200)
+  // The index is one of the files; the held package is missing.
+  const release = mirror.hold('firefox-esr')
   await page.getByRole('button', { name: 'Prefetch now' }).click()
+  await page.getByText(`Prefetching stable: ${newer} of ${newer + 1} files`).waitFor({ timeout: 60_000 })
+  const done = await page.getByRole('img', { name: 'Prefetched: ' }).getAttribute('aria-label')
+  expect(Number(/: ([\d.]+)/.exec(done!)![1])).toBeGreaterThan(50)
+  expect(await page.getByRole('button', { name: 'Prefetch now' }).isDisabled()).toBe(true)
+  await accessible(page)
+  release()
   await page.getByText(/Prefetch of stable, .*: Fetched \d+ files/).waitFor({ timeout: 60_000 })
   await page.getByRole('searchbox').fill('1.0-2')
   await page.getByText(`${newer} found`).waitFor()
