@@ -9,6 +9,7 @@ package box
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"millpond/e2e/poll"
 )
 
 // Box is a running millpond.
@@ -81,19 +84,19 @@ func (b *Box) Run() {
 		b.cmd = nil // there is nothing to stop
 		b.tb.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	err := poll.Until(b.tb.Context(), 30*time.Second, "the box is ready", func() error {
 		resp, err := http.Get(b.URL + "/readyz")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
+		if err != nil {
+			return err
 		}
-		if time.Now().After(deadline) {
-			b.tb.Fatalf("the box is not ready after 30 s (%v):\n%s", err, b.Log())
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return errors.New(resp.Status)
 		}
-		time.Sleep(20 * time.Millisecond) // polling another process
+		return nil
+	})
+	if err != nil {
+		b.tb.Fatalf("%v; its log:\n%s", err, b.Log())
 	}
 }
 
@@ -195,12 +198,8 @@ func (b *Box) Peers() []Peer {
 // Until polls the box until a condition of its holds, at most 30 s.
 func (b *Box) Until(what string, holds func() bool) {
 	b.tb.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !holds() {
-		if time.Now().After(deadline) {
-			b.tb.Fatalf("after 30 s still not: %s", what)
-		}
-		time.Sleep(20 * time.Millisecond) // polling another process
+	if err := poll.Until(b.tb.Context(), 30*time.Second, what, poll.That(holds)); err != nil {
+		b.tb.Fatal(err)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"millpond/e2e/cluster/kube"
 	"millpond/e2e/engine"
+	"millpond/e2e/poll"
 )
 
 const (
@@ -171,16 +172,8 @@ func (s *site) helm(t *testing.T, args ...string) string {
 // until polls until a condition of the cluster holds.
 func until(t *testing.T, limit time.Duration, what string, holds func() error) {
 	t.Helper()
-	deadline := time.Now().Add(limit)
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v still not: %s: %v", limit, what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
+	if err := poll.Until(t.Context(), limit, what, holds); err != nil {
+		t.Fatal(err)
 	}
 }
 

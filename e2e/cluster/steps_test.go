@@ -1,13 +1,14 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"millpond/e2e/poll"
 )
 
 // install installs the chart with what a site would set, and waits for the
@@ -136,7 +137,7 @@ func (s *site) replicaDies(t *testing.T) {
 				return nil
 			}
 		}
-		return errors.New("not yet")
+		return poll.ErrNotYet
 	})
 	after := s.settled(t, replicas)
 	t.Logf("%s was back after %v", victim.name, time.Since(began).Round(100*time.Millisecond))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"millpond/e2e/box"
+	"millpond/e2e/poll"
 	"millpond/internal/aptest"
 )
 
@@ -66,11 +67,9 @@ func BenchmarkMillion(b *testing.B) {
 			m.Get(fmt.Sprintf("%sdists/suite%02d/InRelease", base, s))
 			m.Get(fmt.Sprintf("%sdists/suite%02d/%s", base, s, index))
 		}
-		for m.Summary().KnownFiles < suites*each {
-			if time.Since(begun) > 3*time.Minute {
-				b.Fatalf("%d files are known after %v", m.Summary().KnownFiles, time.Since(begun))
-			}
-			time.Sleep(100 * time.Millisecond) // polling another process
+		known := func() bool { return m.Summary().KnownFiles == suites*each }
+		if err := poll.Until(b.Context(), 3*time.Minute, "all files are known", poll.That(known)); err != nil {
+			b.Fatal(err)
 		}
 		tell := func(when string) { fmt.Printf("%-34s %s\n", when, residentTree(b, m.PID())) }
 		tell(fmt.Sprintf("a million files learned in %.0f s", time.Since(begun).Seconds()))

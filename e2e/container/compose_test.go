@@ -125,7 +125,6 @@ func TestMonitoring(t *testing.T) {
 		// Rates need two scrapes.
 		for _, query := range panel.queries {
 			b.until(panel.title+" has samples for "+query, func() bool {
-				time.Sleep(500 * time.Millisecond)
 				return samples(t, "http://"+docker.IP+":"+port, query) > 0
 			})
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"millpond/e2e/box"
+	"millpond/e2e/poll"
 	"millpond/internal/aptest"
 )
 
@@ -135,14 +136,16 @@ func (b *instance) url() string {
 
 func (b *instance) awaitReady() {
 	b.t.Helper()
-	var last error
-	b.until("the box is ready", func() bool {
+	err := poll.Until(b.t.Context(), time.Minute, "the box is ready", func() error {
 		if must(b.t, "inspect", "-f", "{{.State.Running}}", b.id) != "true" {
 			b.t.Fatalf("the box ended:\n%s", b.logs())
 		}
-		_, last = get(http.DefaultClient, b.url()+"/readyz")
-		return last == nil
+		_, err := get(http.DefaultClient, b.url()+"/readyz")
+		return err
 	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // proxied gets a URL with the box as HTTP proxy.
@@ -231,10 +234,8 @@ func (b *instance) remove() {
 // until polls until a condition holds, at most a minute.
 func (b *instance) until(what string, holds func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("after a minute still not: %s", what)
-		}
+	if err := poll.Until(b.t.Context(), time.Minute, what, poll.That(holds)); err != nil {
+		b.t.Fatal(err)
 	}
 }
 

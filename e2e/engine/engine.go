@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"millpond/e2e/poll"
 )
 
 const (
@@ -67,7 +69,7 @@ func Start(ctx context.Context) (*Engine, error) {
 		return nil, err
 	}
 	for _, step := range []func() error{
-		func() error { return stopLeftover(dir) },
+		func() error { return stopLeftover(ctx, dir) },
 		connect,
 		func() error { return e.startDaemon(ctx, dir) },
 		func() error { return e.clear(ctx) },
@@ -143,7 +145,7 @@ func lock(name string) (*os.File, error) {
 
 // stopLeftover stops the daemon of a process that was killed, known by its
 // pid file and by the configuration on its command line.
-func stopLeftover(dir string) error {
+func stopLeftover(ctx context.Context, dir string) error {
 	b, err := os.ReadFile(pidFile)
 	if err != nil {
 		return nil
@@ -161,7 +163,7 @@ func stopLeftover(dir string) error {
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 			return err
 		}
-		err := poll(time.Minute, "the engine that was left behind ends", func() error {
+		err := poll.Until(ctx, time.Minute, "the engine that was left behind ends", func() error {
 			if runs() {
 				return fmt.Errorf("process %d is there", pid)
 			}
@@ -210,7 +212,7 @@ func (e *Engine) startDaemon(ctx context.Context, dir string) error {
 		e.daemon = nil
 		return fmt.Errorf("starting dockerd (install what .ci/packages names): %w", err)
 	}
-	err = poll(30*time.Second, "dockerd answers", func() error {
+	err = poll.Until(ctx, 30*time.Second, "dockerd answers", func() error {
 		_, err := e.Docker(ctx, "version")
 		return err
 	})
@@ -239,21 +241,6 @@ func (e *Engine) clear(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// poll asks another process again and again until it returns nil.
-func poll(limit time.Duration, what string, ask func() error) error {
-	deadline := time.Now().Add(limit)
-	for {
-		err := ask()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("waited %v until %s: %w", limit, what, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
 }
 
 // tail is the end of what a command said, where the cause of a failure is.

@@ -17,6 +17,7 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"millpond/e2e/poll"
 )
 
 const (
@@ -114,7 +117,7 @@ func (c *Cluster) startNodes(ctx context.Context) error {
 // load gives the nodes images: there is no registry to pull from.
 func (c *Cluster) load(ctx context.Context, images string) error {
 	for _, n := range c.nodes {
-		err := poll(ctx, 30*time.Second, "containerd of "+n.name+" answers", func() error {
+		err := poll.Until(ctx, 30*time.Second, "containerd of "+n.name+" answers", func() error {
 			return n.run(ctx, "ctr", "version")
 		})
 		if err != nil {
@@ -131,7 +134,7 @@ func (c *Cluster) load(ctx context.Context, images string) error {
 // comes with a controller's first round.
 func (c *Cluster) awaitNodes(ctx context.Context) error {
 	for _, n := range c.nodes {
-		err := poll(ctx, time.Minute, "node "+n.name+" registers", func() error {
+		err := poll.Until(ctx, time.Minute, "node "+n.name+" registers", func() error {
 			_, err := c.Kubectl(ctx, "get", "node", n.name)
 			return err
 		})
@@ -142,7 +145,7 @@ func (c *Cluster) awaitNodes(ctx context.Context) error {
 	if _, err := c.Kubectl(ctx, "wait", "--for=condition=Ready", "node", "--all", "--timeout=90s"); err != nil {
 		return err
 	}
-	return poll(ctx, time.Minute, "the default service account is there", func() error {
+	return poll.Until(ctx, time.Minute, "the default service account is there", func() error {
 		_, err := c.Kubectl(ctx, "get", "serviceaccount", "default")
 		return err
 	})
@@ -153,7 +156,7 @@ func (c *Cluster) leftovers() error {
 	var errs []error
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	errs = append(errs, err)
-	if contains(mounts, c.dir) {
+	if bytes.Contains(mounts, []byte(c.dir)) {
 		errs = append(errs, fmt.Errorf("a mount in %s is still there", c.dir))
 	}
 	for _, pattern := range []string{"/sys/class/net/" + bridge + "*", "/sys/fs/cgroup/*/" + cgroupPrefix + "*"} {
@@ -166,7 +169,7 @@ func (c *Cluster) leftovers() error {
 	cmdlines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	errs = append(errs, err)
 	for _, name := range cmdlines {
-		if b, err := os.ReadFile(name); err == nil && contains(b, c.dir) {
+		if b, err := os.ReadFile(name); err == nil && bytes.Contains(b, []byte(c.dir)) {
 			errs = append(errs, fmt.Errorf("process %s is still there: %q", filepath.Base(filepath.Dir(name)), b))
 		}
 	}

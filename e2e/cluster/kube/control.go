@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"millpond/e2e/poll"
 )
 
 // Kubeconfig is the file by which an administrator reaches the cluster.
@@ -48,7 +50,7 @@ func (c *Cluster) startControl(ctx context.Context) error {
 	if err := os.WriteFile(c.Kubeconfig(), fmt.Appendf(nil, kubeconfig, apiServer, ca, token), 0o600); err != nil {
 		return err
 	}
-	err = poll(ctx, 90*time.Second, "the API server is ready", func() error {
+	err = poll.Until(ctx, 90*time.Second, "the API server is ready", func() error {
 		_, err := c.Kubectl(ctx, "get", "--raw", "/readyz")
 		return err
 	})
@@ -83,7 +85,7 @@ func (c *Cluster) startDNS(ctx context.Context) error {
 	asked := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, n.ip+":53")
 	}}
-	return poll(ctx, time.Minute, "CoreDNS answers", func() error {
+	return poll.Until(ctx, time.Minute, "CoreDNS answers", func() error {
 		_, err := asked.LookupHost(ctx, "kubernetes.default.svc.cluster.local.")
 		return err
 	})

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // Kubectl runs kubectl as administrator and returns what it printed on standard
@@ -67,23 +66,6 @@ func (c *Cluster) Logs() error {
 	}
 	return errors.Join(errs...)
 }
-
-// poll asks again and again until it gets nil.
-func poll(ctx context.Context, limit time.Duration, what string, ask func() error) error {
-	deadline := time.Now().Add(limit)
-	for {
-		err := ask()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
-			return fmt.Errorf("waited up to %v until %s: %w", limit, what, err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
-
-func contains(b []byte, s string) bool { return bytes.Contains(b, []byte(s)) }
 
 // tail is the end of what a program said, where the cause of a failure is.
 func tail(said []byte) []byte {

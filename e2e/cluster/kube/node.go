@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"millpond/e2e/poll"
 )
 
 // cgroupPrefix begins the names of the nodes' control groups.
@@ -158,7 +160,7 @@ func (n *node) stop() error {
 // removeCgroups removes the node's control groups. The kernel needs a moment
 // after their last process has ended.
 func (n *node) removeCgroups(ctx context.Context) error {
-	return poll(ctx, 20*time.Second, "the control groups of "+n.name+" go", func() error {
+	return poll.Until(ctx, 20*time.Second, "the control groups of "+n.name+" go", func() error {
 		groups, err := filepath.Glob("/sys/fs/cgroup/*/" + n.cgroup)
 		errs := []error{err}
 		for _, g := range groups {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"millpond/e2e/poll"
 )
 
 // PauseImage must be among the images that a cluster is started with: it holds
@@ -27,7 +29,7 @@ func (c *Cluster) startNode(ctx context.Context, n *node) error {
 		return err
 	}
 	socket := filepath.Join("/proc", fmt.Sprint(n.init.Process.Pid), "root", "run/containerd/containerd.sock")
-	if err := poll(ctx, 30*time.Second, "containerd of "+n.name+" listens", func() error {
+	if err := poll.Until(ctx, 30*time.Second, "containerd of "+n.name+" listens", func() error {
 		_, err := os.Stat(socket)
 		return err
 	}); err != nil {
