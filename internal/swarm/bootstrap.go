@@ -23,8 +23,8 @@ const (
 	// While no box is connected all sources are tried again and again.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 10 * time.Second
-	// recheckEvery finds boxes that came later, and heals a swarm that fell
-	// apart.
+	// recheckEvery finds boxes that came later, and heals a swarm that was apart
+	// for longer than lostFor.
 	recheckEvery = 3 * time.Minute
 	roundTimeout = 20 * time.Second // for one source
 	joinTimeout  = 5 * time.Second  // for one address or box
