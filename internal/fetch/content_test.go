@@ -159,7 +159,8 @@ func TestPartialSurvivesRestart(t *testing.T) {
 	stall.Release()
 	before := r.taken.Load()
 	r.want(path, want)
-	if taken := r.taken.Load() - before; taken > int64(len(want))*3/4 {
+	// At least what the client had was there; the mirror may have sent no more.
+	if taken := r.taken.Load() - before; taken > int64(len(want)-large/4) {
 		t.Errorf("%d bytes of %d were taken again", taken, len(want))
 	}
 }
