@@ -44,6 +44,24 @@ test('without the token there is no button, with a wrong one a refusal', async (
   await page.close()
 })
 
+test('who leaves a list at once comes where he wants to be', async () => {
+  const page = await open(browser)
+  await page.goto(box.url + '/#/')
+  await page.getByText('Healthy').waitFor()
+  for (let i = 0; i < 5; i++) {
+    await page.evaluate(async () => {
+      location.hash = '#/slice'
+      await new Promise((done) => setTimeout(done, 100))
+      // What the list has to do in 200 ms is due, and its turn comes after this.
+      for (const begun = Date.now(); Date.now() - begun < 300; );
+      location.hash = '#/settings'
+    })
+    await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor({ timeout: 5000 })
+    expect(page.url()).toBe(box.url + '/#/settings')
+  }
+  await page.close()
+})
+
 test('where admin actions are off, the page says so', async () => {
   const other = await startBox(mirror)
   await other.update()

@@ -69,7 +69,11 @@ export function useListState(view: View, sort: string): [ListState, (change: Par
     const text = query.toString()
     // Replaced, not pushed: the way back is to the view before, not to each
     // letter. And not at each letter, since browsers limit how often.
-    const timer = setTimeout(() => history.replaceState(history.state, '', `#/${view}${text && '?' + text}`), 200)
+    const timer = setTimeout(() => {
+      // The address may be of the next view already, and this one not yet gone.
+      const now = parse(location.hash)
+      if (now.view === view && !now.item) history.replaceState(history.state, '', `#/${view}${text && '?' + text}`)
+    }, 200)
     return () => clearTimeout(timer)
   }, [view, sort, state])
   useEffect(() => {
