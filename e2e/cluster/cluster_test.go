@@ -113,15 +113,8 @@ func buildImages(ctx context.Context, archive string) (err error) {
 		}
 		tags = append(tags, tag)
 	}
-	pause := filepath.Join(filepath.Dir(archive), "pause")
-	if err := os.Mkdir(pause, 0o755); err != nil {
-		return err
-	}
-	dockerfile := "FROM " + debian + "\nENTRYPOINT [\"sleep\", \"infinity\"]\n"
-	if err := os.WriteFile(filepath.Join(pause, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
-		return err
-	}
-	if err := e.Build(ctx, pause, kube.PauseImage); err != nil {
+	pause := "FROM " + debian + "\nENTRYPOINT [\"sleep\", \"infinity\"]\n"
+	if err := e.Derive(ctx, kube.PauseImage, filepath.Dir(archive), pause); err != nil {
 		return err
 	}
 	return e.Save(ctx, archive, tags...)
