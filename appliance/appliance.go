@@ -16,8 +16,8 @@ import (
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/prefetch"
 	"millpond/internal/proxy"
-	"millpond/internal/slice"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
@@ -38,7 +38,7 @@ type Appliance struct {
 	mirror    *mirror.Client
 	swarm     *swarm.Swarm // nil if it is switched off
 	fetch     *fetch.Fetcher
-	slice     *slice.Slice
+	prefetch  *prefetch.Prefetcher
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
@@ -169,8 +169,8 @@ func (a *Appliance) openNetwork() (err error) {
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
-	a.slice = slice.New(slice.Options{
-		Catalog: a.catalog, Store: a.store, Fetch: a.fetch, Offline: a.config.Offline, Log: a.log.With("part", "slice"),
+	a.prefetch = prefetch.New(prefetch.Options{
+		Catalog: a.catalog, Store: a.store, Fetch: a.fetch, Offline: a.config.Offline, Log: a.log.With("part", "prefetch"),
 	})
 	return nil
 }

@@ -7,7 +7,7 @@ func (a *Appliance) dashboardOptions() dashboard.Options {
 	o := dashboard.Options{
 		Version: version, Totals: a.ledger.Totals, Usage: a.store.Usage, Catalog: a.catalog.Stats, Fetch: a.fetch.Stats,
 		Ledger: a.ledger, Store: a.store, Suites: a.catalog.Suites, Checked: a.fetch.Checked, Describe: a.catalog.Describe,
-		Transfers: a.transfers, Prefetch: a.slice, Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken,
+		Transfers: a.transfers, Prefetch: a.prefetch, Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken,
 		Ready: a.faults, Log: a.log.With("part", "dashboard"),
 	}
 	if a.swarm != nil {

@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"millpond/internal/mirror"
-	"millpond/internal/slice"
+	"millpond/internal/prefetch"
 )
 
-// Prefetcher fetches update waves ahead; *slice.Slice.
+// Prefetcher fetches update waves ahead; *prefetch.Prefetcher.
 type Prefetcher interface {
-	Start(suite string) (slice.State, error)
-	State() slice.State
+	Start(suite string) (prefetch.State, error)
+	State() prefetch.State
 }
 
 // PrefetchRequest is the body of POST /api/v1/prefetch.
@@ -43,7 +43,7 @@ func (d *Dashboard) prefetchState(w http.ResponseWriter, _ *http.Request) {
 	d.json(w, http.StatusOK, prefetchOf(d.Prefetch.State()))
 }
 
-func prefetchOf(s slice.State) Prefetch {
+func prefetchOf(s prefetch.State) Prefetch {
 	return Prefetch{
 		Running: s.Running, Suite: s.Suite, Started: s.Started.UTC(), Ended: s.Ended.UTC(),
 		Files: s.Files, Bytes: s.Bytes, FilesDone: s.FilesDone, BytesDone: s.BytesDone,
@@ -63,9 +63,9 @@ func (d *Dashboard) prefetch(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 		d.json(w, http.StatusOK, prefetchOf(s))
-	case errors.Is(err, slice.ErrUnknownSuite):
+	case errors.Is(err, prefetch.ErrUnknownSuite):
 		http.Error(w, "There is nothing to follow: "+err.Error(), http.StatusNotFound)
-	case errors.Is(err, slice.ErrRunning):
+	case errors.Is(err, prefetch.ErrRunning):
 		http.Error(w, "A prefetch is running; another one can begin when it has ended.", http.StatusConflict)
 	case errors.Is(err, mirror.ErrOffline):
 		http.Error(w, "Nothing is fetched ahead while the box is offline by setting (MILLPOND_OFFLINE).", http.StatusConflict)

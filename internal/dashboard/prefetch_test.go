@@ -8,26 +8,26 @@ import (
 	"time"
 
 	"millpond/internal/mirror"
-	"millpond/internal/slice"
+	"millpond/internal/prefetch"
 )
 
 // ahead is a Prefetcher that answers what it is told to.
 type ahead struct {
-	state slice.State
+	state prefetch.State
 	err   error
 	asked string
 }
 
-func (a *ahead) State() slice.State { return a.state }
+func (a *ahead) State() prefetch.State { return a.state }
 
-func (a *ahead) Start(suite string) (slice.State, error) {
+func (a *ahead) Start(suite string) (prefetch.State, error) {
 	a.asked = suite
 	return a.state, a.err
 }
 
 func TestPrefetch(t *testing.T) {
 	t.Parallel()
-	p := &ahead{state: slice.State{Started: since, Running: true, Suite: "http://deb.example.org/debian/dists/trixie", Files: 3, FilesDone: 1, NoRoom: 2}}
+	p := &ahead{state: prefetch.State{Started: since, Running: true, Suite: "http://deb.example.org/debian/dists/trixie", Files: 3, FilesDone: 1, NoRoom: 2}}
 	r := newRig(t, func(o *Options) { o.Prefetch = p })
 	const path = "/api/v1/prefetch"
 	const one = `{"suite": "http://deb.example.org/debian/dists/trixie"}`
@@ -42,8 +42,8 @@ func TestPrefetch(t *testing.T) {
 		{"all suites", `{}`, nil, http.StatusOK, "", `"files_done": 1`},
 		{"no body", ``, nil, http.StatusBadRequest, "", "{}"},
 		{"a list", `[1]`, nil, http.StatusBadRequest, "", "suite"},
-		{"unknown suite", one, fmt.Errorf("%w: known are: http://a", slice.ErrUnknownSuite), http.StatusNotFound, p.state.Suite, "http://a"},
-		{"running", one, slice.ErrRunning, http.StatusConflict, p.state.Suite, "running"},
+		{"unknown suite", one, fmt.Errorf("%w: known are: http://a", prefetch.ErrUnknownSuite), http.StatusNotFound, p.state.Suite, "http://a"},
+		{"running", one, prefetch.ErrRunning, http.StatusConflict, p.state.Suite, "running"},
 		{"offline", one, mirror.ErrOffline, http.StatusConflict, p.state.Suite, "MILLPOND_OFFLINE"},
 	}
 	for _, tt := range tests {

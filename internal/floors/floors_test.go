@@ -23,7 +23,7 @@ var floor = map[string]int{
 	"internal/proxy":     4,
 	"internal/dashboard": 4,
 	"internal/fetch":     3,
-	"internal/slice":     3,
+	"internal/prefetch":  3,
 	"internal/mirror":    2,
 	"internal/swarm":     2,
 	"internal/catalog":   1,

@@ -1,4 +1,4 @@
-package slice
+package prefetch
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 )
 
 // survey adds the packages of a suite that clients are about to want.
-func (s *Slice) survey(ctx context.Context, p *plan, dir catalog.Location) error {
+func (s *Prefetcher) survey(ctx context.Context, p *plan, dir catalog.Location) error {
 	line := p.lines[dir]
 	for e, err := range s.Catalog.Packages(dir) {
 		if err != nil {
@@ -37,7 +37,7 @@ func (s *Slice) survey(ctx context.Context, p *plan, dir catalog.Location) error
 // replaced reports whether deb is newer than all versions of its package that
 // are held for clients of line, and when one of those was used last. With none
 // held it is of no use to anybody; nor with a newer one, from another suite.
-func (s *Slice) replaced(p *plan, line string, deb debName) (used time.Time, ok bool, err error) {
+func (s *Prefetcher) replaced(p *plan, line string, deb debName) (used time.Time, ok bool, err error) {
 	for old, err := range s.Store.Names(deb.pkg+"_", "") {
 		if err != nil {
 			return time.Time{}, false, err
@@ -63,7 +63,7 @@ func (s *Slice) replaced(p *plan, line string, deb debName) (used time.Time, ok 
 
 // belongs reports whether clients of line have the package d: a suite of it
 // lists d, or none does any more.
-func (s *Slice) belongs(p *plan, line string, d digest.Digest) (bool, error) {
+func (s *Prefetcher) belongs(p *plan, line string, d digest.Digest) (bool, error) {
 	suites, err := s.Catalog.Listers(d)
 	for _, dir := range suites {
 		if p.lines[dir] == line {

@@ -77,7 +77,7 @@ func askPrefetch(t *testing.T, b *box, body string) (code int, answer []byte) {
 }
 
 // prefetch runs one to its end.
-func prefetch(t *testing.T, b *box, body string) dashboard.Prefetch {
+func runPrefetch(t *testing.T, b *box, body string) dashboard.Prefetch {
 	t.Helper()
 	if code, answer := askPrefetch(t, b, body); code != http.StatusOK {
 		t.Fatalf("prefetch %s: %d: %s", body, code, answer)
@@ -121,7 +121,7 @@ func TestPrefetch(t *testing.T) {
 			if all {
 				body, suite = "{}", ""
 			}
-			p := prefetch(t, b, body)
+			p := runPrefetch(t, b, body)
 			index := w.now.File("dists/stable/main/binary-amd64/Packages.xz")
 			bytes := int64(len(index) + len(w.debs["alpha"].Data) + len(w.debs["beta"].Data))
 			want := dashboard.Prefetch{
@@ -139,7 +139,7 @@ func TestPrefetch(t *testing.T) {
 				t.Errorf("%d bytes taken for %d; saved went from %d to %d", taken, bytes, before.SavedBytes, fetched.SavedBytes)
 			}
 
-			again := prefetch(t, b, body)
+			again := runPrefetch(t, b, body)
 			if again.Files != 0 || again.Error != "" {
 				t.Errorf("prefetch of what is held: %+v", again)
 			}
@@ -151,7 +151,7 @@ func TestPrefetch(t *testing.T) {
 			if n := served.SavedBytes - fetched.SavedBytes; n != c.got-got || n < bytes {
 				t.Errorf("serving %d bytes without the mirror saved %d", c.got-got, n)
 			}
-			if down := prefetch(t, b, body); !strings.Contains(down.Error, w.mirror.Addr()) {
+			if down := runPrefetch(t, b, body); !strings.Contains(down.Error, w.mirror.Addr()) {
 				t.Errorf("prefetch with the mirror away: %+v", down)
 			}
 		})
@@ -169,7 +169,7 @@ func TestPrefetchWithoutRoom(t *testing.T) {
 	before := w.debs
 	w.debs = make(map[string]aptest.File)
 	w.publish("1.0-2", 600_000)
-	p := prefetch(t, b, "{}")
+	p := runPrefetch(t, b, "{}")
 	if p.NoRoom != 1 || p.FilesDone != 2 || p.FilesFailed != 0 || p.Error != "" {
 		t.Errorf("prefetch: %+v", p)
 	}
@@ -223,7 +223,7 @@ func TestStopDuringPrefetch(t *testing.T) {
 
 	sent := w.mirror.BytesSent("*alpha_1.0-2*")
 	b = w.box(t, dir)
-	if p := prefetch(t, b, "{}"); p.FilesDone != 1 || p.Error != "" {
+	if p := runPrefetch(t, b, "{}"); p.FilesDone != 1 || p.Error != "" {
 		t.Errorf("the next prefetch: %+v", p)
 	}
 	if more := w.mirror.BytesSent("*alpha_1.0-2*") - sent; more > int64(len(w.debs["alpha"].Data))-2<<20+128<<10 {

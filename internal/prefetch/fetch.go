@@ -1,4 +1,4 @@
-package slice
+package prefetch
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type result struct {
 }
 
 // fetch has the store hold the files in order, as far as there is room.
-func (s *Slice) fetch(ctx context.Context, files []catalog.Entry) error {
+func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 	s.count(func(t *State) {
 		t.Files += int64(len(files))
 		for _, e := range files {
@@ -78,7 +78,7 @@ func (s *Slice) fetch(ctx context.Context, files []catalog.Entry) error {
 }
 
 // fits reports whether n more bytes can be stored without evicting any.
-func (s *Slice) fits(n int64) bool {
+func (s *Prefetcher) fits(n int64) bool {
 	if free, err := s.Store.DiskFree(); err != nil || free < minFree {
 		return false
 	}
@@ -87,7 +87,7 @@ func (s *Slice) fits(n int64) bool {
 }
 
 // note counts how a file's fetching ended.
-func (s *Slice) note(r result) {
+func (s *Prefetcher) note(r result) {
 	s.count(func(t *State) {
 		switch {
 		case r.err == nil:
@@ -103,7 +103,7 @@ func (s *Slice) note(r result) {
 }
 
 // count changes the figures of the running prefetch.
-func (s *Slice) count(change func(*State)) {
+func (s *Prefetcher) count(change func(*State)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.state)

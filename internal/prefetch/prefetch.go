@@ -1,6 +1,7 @@
-// Package slice follows the suites that clients use and fetches update waves
-// ahead: when a suite has a new Release, every client of the site is about to
-// ask for the new versions of what it has installed.
+// Package prefetch fetches the packages of an update before clients ask for
+// them: when a suite has a new Release, every client of the site is about to
+// request the new versions of what it has installed. It runs when it is told
+// to, through the API.
 //
 // A prefetch makes the heads of the suites current, fetches the indices in
 // place of those that clients used before, and looks through the packages that
@@ -12,7 +13,7 @@
 // It stands on catalog (what is listed) and store (what is held); fetch, which
 // moves the bytes and has them counted, is joined by the appliance. Memory is
 // bounded by maxPlan, not by the archive or the store.
-package slice
+package prefetch
 
 import (
 	"context"
@@ -37,7 +38,7 @@ var (
 	ErrUnknownSuite = errors.New("no client has used this suite")
 )
 
-// Options joins a Slice with what it stands on. All but Offline are required.
+// Options are a Prefetcher's dependencies. All but Offline are required.
 type Options struct {
 	Catalog Catalog
 	Store   Store
@@ -86,9 +87,9 @@ type State struct {
 	Error                string // what kept it from doing all
 }
 
-// Slice runs one prefetch at a time. Its methods may be called by several
+// Prefetcher runs one prefetch at a time. Its methods may be called by several
 // goroutines.
-type Slice struct {
+type Prefetcher struct {
 	Options
 	wanted chan []catalog.Location // the suites of the one that is to run
 
@@ -96,11 +97,13 @@ type Slice struct {
 	state State // guarded by mu
 }
 
-// New returns a Slice. Nothing is fetched before Run.
-func New(o Options) *Slice { return &Slice{Options: o, wanted: make(chan []catalog.Location, 1)} }
+// New returns a Prefetcher. Nothing is fetched before Run.
+func New(o Options) *Prefetcher {
+	return &Prefetcher{Options: o, wanted: make(chan []catalog.Location, 1)}
+}
 
 // State returns what the running or last prefetch did.
-func (s *Slice) State() State {
+func (s *Prefetcher) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
@@ -109,7 +112,7 @@ func (s *Slice) State() State {
 // Start begins a prefetch of the suite with that URL, or of all that clients
 // have used for "", and returns without waiting for it. The error is
 // ErrRunning, mirror.ErrOffline, or ErrUnknownSuite with those that are known.
-func (s *Slice) Start(suite string) (State, error) {
+func (s *Prefetcher) Start(suite string) (State, error) {
 	if s.Offline {
 		return State{}, mirror.ErrOffline
 	}
@@ -131,7 +134,7 @@ func (s *Slice) Start(suite string) (State, error) {
 const maxTold = 20
 
 // named returns the directory of a suite, or all for "".
-func (s *Slice) named(suite string) ([]catalog.Location, error) {
+func (s *Prefetcher) named(suite string) ([]catalog.Location, error) {
 	var all []catalog.Location
 	var urls []string
 	for _, info := range s.Catalog.Suites() {
@@ -155,7 +158,7 @@ func (s *Slice) named(suite string) ([]catalog.Location, error) {
 
 // Run does what Start begins, until ctx ends; then it returns nil. What a
 // prefetch had not fetched by then waits for the next.
-func (s *Slice) Run(ctx context.Context) error {
+func (s *Prefetcher) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -169,7 +172,7 @@ func (s *Slice) Run(ctx context.Context) error {
 
 // prefetch fetches the update wave of suites and returns what kept it from
 // doing all.
-func (s *Slice) prefetch(ctx context.Context, dirs []catalog.Location) string {
+func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) string {
 	var faults faults
 	var current []catalog.Location
 	for _, dir := range dirs {
@@ -194,7 +197,7 @@ func (s *Slice) prefetch(ctx context.Context, dirs []catalog.Location) string {
 
 // follow makes the catalog know the present generation of a suite and what
 // its indices list.
-func (s *Slice) follow(ctx context.Context, dir catalog.Location) error {
+func (s *Prefetcher) follow(ctx context.Context, dir catalog.Location) error {
 	if err := s.Fetch.Refresh(ctx, dir); err != nil {
 		return err
 	}
@@ -206,13 +209,13 @@ func (s *Slice) follow(ctx context.Context, dir catalog.Location) error {
 }
 
 // held reports whether the store has d.
-func (s *Slice) held(d digest.Digest) bool {
+func (s *Prefetcher) held(d digest.Digest) bool {
 	_, err := s.Store.Stat(d)
 	return err == nil
 }
 
 // end notes how the prefetch ended.
-func (s *Slice) end(fault string) State {
+func (s *Prefetcher) end(fault string) State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Running, s.state.Ended, s.state.Error = false, time.Now(), fault
@@ -220,7 +223,7 @@ func (s *Slice) end(fault string) State {
 }
 
 // tell logs what a prefetch did.
-func (s *Slice) tell(t State) {
+func (s *Prefetcher) tell(t State) {
 	level := slog.LevelInfo
 	if t.Error != "" || t.FilesFailed > 0 {
 		level = slog.LevelWarn

@@ -1,4 +1,4 @@
-package slice
+package prefetch
 
 import (
 	"bytes"
@@ -52,9 +52,9 @@ func BenchmarkSurvey(b *testing.B) {
 	}
 }
 
-// newBench is a Slice over a real catalog and a real store, which holds the
+// newBench is a Prefetcher over a real catalog and a real store, which holds the
 // versions 1 to 4, but of one package in a hundred 0 to 3.
-func newBench(b *testing.B) *Slice {
+func newBench(b *testing.B) *Prefetcher {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	dir := b.TempDir()
@@ -89,7 +89,7 @@ func newBench(b *testing.B) *Slice {
 }
 
 // benchSuite has the catalog learn a suite that lists a version of each package.
-func benchSuite(b *testing.B, s *Slice, name string, version int) catalog.Location {
+func benchSuite(b *testing.B, s *Prefetcher, name string, version int) catalog.Location {
 	b.Helper()
 	cat := s.Catalog.(*catalog.Catalog)
 	dir := catalog.Location{Scheme: "http", Host: "deb.example.org", Path: "/debian/dists/" + name}

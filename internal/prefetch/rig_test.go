@@ -1,4 +1,4 @@
-package slice
+package prefetch
 
 import (
 	"context"
@@ -21,9 +21,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rig is a Slice over a catalog, a store and a fetcher in memory.
+// rig is a Prefetcher over a catalog, a store and a fetcher in memory.
 type rig struct {
-	*Slice
+	*Prefetcher
 	suites  []catalog.SuiteInfo
 	listed  map[catalog.Location][]catalog.Entry // packages of the current generation
 	indices map[catalog.Location][]catalog.Entry // to be fetched
@@ -53,7 +53,7 @@ func newRig(t *testing.T) *rig {
 		refresh: func(catalog.Location) error { return nil },
 		keep:    func(context.Context, catalog.Entry) error { return nil },
 	}
-	r.Slice = New(Options{Catalog: r, Store: r, Fetch: r, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	r.Prefetcher = New(Options{Catalog: r, Store: r, Fetch: r, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	return r
 }
 
