@@ -53,6 +53,9 @@ func (h *holdings) watchOnce(ctx context.Context, yield func(swarm.Holding) bool
 		cancel()
 	}()
 	for e := range h.store.Watch(ctx) {
+		if e.Synced {
+			continue
+		}
 		if e.Held {
 			if _, ok := h.catalog.Shared(e.Digest); !ok {
 				continue

@@ -7,13 +7,15 @@ import (
 	"millpond/internal/digest"
 )
 
-// Event tells that a blob came or went, or, with Reset alone, that a watcher
-// was too slow: it must forget what it knew, and every blob held follows.
+// Event tells that a blob came or went. With Reset alone it says that the
+// watcher was too slow and that every blob held follows anew; with Synced
+// alone, that the listing is complete: a blob that it did not name is not held.
 type Event struct {
 	Digest digest.Digest
 	Size   int64
 	Held   bool
 	Reset  bool
+	Synced bool
 }
 
 // maxQueue bounds the events that wait for one watcher, about 100 KB.
@@ -52,8 +54,9 @@ func (s *Store) take(w *watcher) (events []Event, lost bool) {
 	return events, lost
 }
 
-// Watch yields first every blob held and then each change, until ctx ends or
-// the store is closed. A slow watcher never blocks the store and costs no more
+// Watch yields first every blob held, then an Event with Synced, then each
+// change, until ctx ends or the store is closed. Changes made during the listing
+// are among it. A slow watcher never blocks the store and costs no more
 // than a bounded queue: when that overflows, the watcher gets an Event with
 // Reset and every blob held anew. Otherwise it may see a change twice, but
 // misses none. The events of one blob come in order.
@@ -106,6 +109,9 @@ func (s *Store) watch(ctx context.Context, w *watcher, yield func(Event) bool) (
 			return lost
 		}
 		from = next
+	}
+	if !yield(Event{Synced: true}) {
+		return false
 	}
 	for !s.over(ctx) {
 		select {

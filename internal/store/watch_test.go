@@ -16,12 +16,14 @@ func TestWatchOverflow(t *testing.T) {
 	known := make(map[digest.Digest]bool)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	events, resets := 0, 0
+	events, resets, synced := 0, 0, 0
 	for e := range b.Watch(ctx) {
 		switch {
 		case e.Reset:
 			resets++
 			clear(known)
+		case e.Synced:
+			synced++
 		case e.Held:
 			known[e.Digest] = true
 		default:
@@ -42,7 +44,7 @@ func TestWatchOverflow(t *testing.T) {
 				}
 			}
 			b.mu.Unlock()
-		case resets == 1 && len(known) == 1:
+		case synced == 1: // of the second listing; the first broke off
 			cancel()
 		}
 	}
@@ -87,8 +89,10 @@ func TestCloseEndsWatch(t *testing.T) {
 	started, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for range b.Watch(context.Background()) {
-			close(started)
+		for e := range b.Watch(context.Background()) {
+			if e.Synced {
+				close(started)
+			}
 		}
 	}()
 	<-started

@@ -366,7 +366,7 @@ func watch(t *testing.T, s *store.Store) {
 	b, d := Bytes(1, 10)
 	must(t, s.Put(d, 10, bytes.NewReader(b)))
 	b2, d2 := Bytes(2, 20)
-	want := []store.Event{{Digest: d, Size: 10, Held: true}, {Digest: d2, Size: 20, Held: true}, {Digest: d, Size: 10}}
+	want := []store.Event{{Digest: d, Size: 10, Held: true}, {Synced: true}, {Digest: d2, Size: 20, Held: true}, {Digest: d, Size: 10}}
 	n := 0
 	for e := range s.Watch(t.Context()) {
 		if e != want[n] {
@@ -375,7 +375,7 @@ func watch(t *testing.T, s *store.Store) {
 		if n++; n == len(want) {
 			break
 		}
-		if n == 1 { // the listing is over: changes follow
+		if n == 2 { // the listing is complete: changes follow
 			must(t, s.Put(d2, 20, bytes.NewReader(b2)))
 			must(t, s.Remove(d))
 		}
