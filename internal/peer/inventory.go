@@ -1,0 +1,47 @@
+package peer
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"millpond/internal/digest"
+)
+
+// Inventory is what this box offers to its peers. Everything in it is listed
+// by a signed Release.
+type Inventory interface {
+	// Watch yields what is held, then each change, until ctx ends. A listing
+	// begins with an Event that says Reset and ends with one that says Synced.
+	// Another listing may follow at any time; until it is Synced, what was
+	// yielded before still counts, and then whatever it did not name is gone.
+	Watch(ctx context.Context) iter.Seq[Event]
+	// Open returns a held blob, or the readable side of a download in
+	// progress; fs.ErrNotExist for anything else. With fetch the box starts
+	// the download itself if it knows d, since the peer relies on it
+	// (rendezvous).
+	Open(ctx context.Context, d digest.Digest, fetch bool) (Upload, error)
+	// Manifest returns the digest of each piece of a held blob;
+	// fs.ErrNotExist for anything else.
+	Manifest(ctx context.Context, d digest.Digest) ([]digest.Digest, error)
+	// Pieces returns which pieces of a download in progress are there, and the
+	// whole file's size in bytes; fs.ErrNotExist if there is none.
+	Pieces(d digest.Digest) (size int64, have Bitfield, err error)
+}
+
+// Event is one change of an Inventory: a blob that came or went, or, without a
+// digest, the beginning (Reset) or the end (Synced) of a full listing.
+type Event struct {
+	Digest digest.Digest
+	Size   int64 // bytes
+	Held   bool  // false: no longer
+	Reset  bool
+	Synced bool
+}
+
+// Upload is a file on its way to a peer, read by one goroutine.
+type Upload interface {
+	io.ReadSeekCloser
+	// Size is in bytes; -1 while it is not known, and then Seek fails.
+	Size() int64
+}
