@@ -27,28 +27,28 @@ const prefix = "MILLPOND_"
 // Config is every setting. The tags are its documentation: `millpond help`
 // prints them and a test holds the README to them.
 type Config struct {
-	Listen          string         `env:"LISTEN" envDefault:":3142" takes:"host:port" help:"where clients, dashboard, API and metrics are served"`
-	DashboardListen string         `env:"DASHBOARD_LISTEN" takes:"host:port" help:"moves dashboard, API and metrics to a listener of their own"`
+	Listen          string         `env:"LISTEN" envDefault:":3142" takes:"host:port" help:"address that serves clients, dashboard, API and metrics"`
+	DashboardListen string         `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
 	DataDir         string         `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
-	CacheSize       store.Quota    `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; least recently used goes first"`
-	IndexTTL        time.Duration  `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served without asking the mirror"`
+	CacheSize       store.Quota    `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; the least recently used files are evicted first"`
+	IndexTTL        time.Duration  `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served before the mirror is asked again"`
 	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
 	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
 	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box; by default private and loopback addresses"`
-	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port or range, comma-separated" help:"destinations that are refused otherwise: private addresses, ports other than 80 and 443"`
+	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port or range, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443"`
 	Tunnels         bool           `env:"TUNNELS" envDefault:"true" takes:"true or false" help:"whether CONNECT may open tunnels to https archives; nothing in them can be cached"`
-	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"ask no mirror, serve what is held"`
-	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box takes from other boxes and gives to them"`
-	SwarmListen     []string       `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; add /ip4/0.0.0.0/udp/4001/quic-v1 in a swarm without key if you like"`
-	SwarmKeyFile    string         `env:"SWARM_KEY_FILE" takes:"file made by millpond swarm-key" help:"the key that all boxes of a private swarm have; without one the swarm is open"`
-	SwarmAllowPeers []string       `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all of the swarm"`
-	SwarmMode       swarm.Mode     `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"part in the DHT; client is for a box that no other can dial"`
+	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
+	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
+	SwarmListen     []string       `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
+	SwarmKeyFile    string         `env:"SWARM_KEY_FILE" takes:"file made by millpond swarm-key" help:"the key shared by all boxes of a private swarm; without one the swarm is open"`
+	SwarmAllowPeers []string       `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all boxes of the swarm"`
+	SwarmMode       swarm.Mode     `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"role in the DHT; client is for a box that no other can dial"`
 	SwarmLocal      bool           `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false" help:"whether boxes on the network segment find each other by mDNS"`
-	Bootstrap       []string       `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect with, beside those on the network segment"`
-	AnnounceAddrs   []string       `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to tell other boxes instead of the own ones, behind a port forwarding for instance"`
-	IdentityFile    string         `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, made at first start"`
-	UploadRate      uploadRate     `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"how fast the box gives to other boxes, all together; by default 4MB to boxes elsewhere and no limit within the site"`
-	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"what admin actions on the dashboard ask for; without one they are off"`
+	Bootstrap       []string       `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect to, in addition to those on the network segment"`
+	AnnounceAddrs   []string       `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to give to other boxes instead of its own, for example behind port forwarding"`
+	IdentityFile    string         `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, created at the first start"`
+	UploadRate      uploadRate     `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
+	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
 
 	swarmKey []byte            // content of SwarmKeyFile; nil without
@@ -56,14 +56,14 @@ type Config struct {
 }
 
 // parseConfig reads the settings from an environment. The error names every
-// fault at once: variable, value and what it takes. A variable that is empty
-// counts as not set: compose files and charts pass that for "default".
+// invalid setting at once: variable, value and what it takes. An empty variable
+// counts as not set, since compose files and charts pass it for "default".
 func parseConfig(environ []string) (Config, error) {
 	vars := env.ToMap(environ)
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
 	f := faults{vars: vars}
 	f.unknown()
-	delete(vars, prefix) // the parser would take it for a field of Quota
+	delete(vars, prefix) // the parser would read it as a field of Quota
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{
 		Prefix:      prefix,
@@ -83,8 +83,8 @@ func parseConfig(environ []string) (Config, error) {
 	return c, errors.Join(f.all...)
 }
 
-// parseList takes values with commas between them; blanks around one do not
-// matter, and neither do commas too many.
+// parseList reads comma-separated values. Blanks around a value and empty values
+// are ignored.
 func parseList(s string) []string {
 	var all []string
 	for value := range strings.SplitSeq(s, ",") {
@@ -95,7 +95,7 @@ func parseList(s string) []string {
 	return all
 }
 
-// parsePrefixes takes ranges and single addresses.
+// parsePrefixes reads ranges and single addresses.
 func parsePrefixes(s string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, value := range parseList(s) {
@@ -106,7 +106,7 @@ func parsePrefixes(s string) ([]netip.Prefix, error) {
 		all = append(all, p)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("no address in it would shut out everybody")
+		return nil, errors.New("an empty list would shut out everybody")
 	}
 	return all, nil
 }
@@ -128,7 +128,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// check finds the faults that need more than parsing.
+// check finds invalid settings beyond what parsing finds.
 func (c *Config) check(f *faults) {
 	f.add("LISTEN", checkListen(c.Listen))
 	if c.DashboardListen != "" {
@@ -153,7 +153,7 @@ func (c *Config) check(f *faults) {
 	c.checkSwarm(f)
 }
 
-// checkSwarm finds the faults of the swarm's settings.
+// checkSwarm is check for the swarm's settings.
 func (c *Config) checkSwarm(f *faults) {
 	for _, s := range []struct {
 		name   string
@@ -179,8 +179,8 @@ func (c *Config) checkSwarm(f *faults) {
 	}
 }
 
-// checkListen looks at the form of an address to listen on. Whether it can be
-// had shows when it is opened.
+// checkListen checks the form of an address to listen on. Whether it is free
+// shows when it is opened.
 func checkListen(addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -204,7 +204,7 @@ func checkDir(dir string) error {
 // setting is a row of the table of settings.
 type setting struct {
 	Name, Default, Takes, Help string
-	secret                     bool // its value is shown to nobody
+	secret                     bool // its value is never shown
 }
 
 // settings lists all settings in the order of Config.
