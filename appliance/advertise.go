@@ -24,8 +24,8 @@ func (a *Appliance) advertise(ctx context.Context) error {
 	}
 	s, err := zeroconf.Register(name, "_apt_proxy._tcp", "local.", addr.Port, []string{"txtvers=1"}, nil)
 	if err != nil {
-		// Clients that were told the box's name do without.
-		a.log.Warn("the box is not announced on the network segment", "err", fmt.Errorf("mDNS: %w", err))
+		// Clients that are configured with the box's name do not need it.
+		a.log.Warn("box not announced on the network segment", "err", fmt.Errorf("mDNS: %w", err))
 		<-ctx.Done()
 		return nil
 	}

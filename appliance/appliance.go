@@ -22,13 +22,14 @@ import (
 	"millpond/internal/swarm"
 )
 
-// Appliance is the box: every part, joined. New builds it from the ground up,
-// Run serves, and what New opened is closed in reverse order when Run returns.
+// Appliance is a box: all parts, connected. New builds it from the lowest floor
+// up, Run serves, and what New opened is closed in reverse order when Run
+// returns.
 type Appliance struct {
 	log    *slog.Logger
-	events *dashboard.Events // what log has of trouble and refusals
+	events *dashboard.Events // the warnings and errors among what log receives
 	config Config
-	via    string // names this box to itself, should a request come round to it again
+	via    string // identifies this box in Via headers, so that it detects request loops
 
 	db        *kv.DB
 	ledger    *ledger.Ledger
@@ -43,7 +44,7 @@ type Appliance struct {
 	dashboard *dashboard.Dashboard
 
 	clients net.Listener   // where clients are served
-	servers []server       // in the order in which they are to end
+	servers []server       // in shutdown order
 	closers []func() error // in the order of opening
 }
 
@@ -53,13 +54,13 @@ type server struct {
 	listener net.Listener
 }
 
-// New opens everything that a box needs, its ports included, so that what is
-// wrong with the surroundings is an error here and not a half-started box. The
-// error names the setting and the cure. Run must be called.
+// New opens everything that a box needs, including its ports, so that a faulty
+// environment is an error here instead of a box that is half started. The error
+// names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{events: new(dashboard.Events), config: c, via: "millpond-" + rand.Text()[:8]}
 	a.log = slog.New(a.events.Handler(log.Handler()))
-	for _, open := range []func() error{a.openMemory, a.openNetwork, a.openFaces} {
+	for _, open := range []func() error{a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())
 		}
@@ -67,10 +68,10 @@ func New(c Config, log *slog.Logger) (*Appliance, error) {
 	return a, nil
 }
 
-// opened notes how to close what was just opened.
+// opened registers closer for close.
 func (a *Appliance) opened(closer func() error) { a.closers = append(a.closers, closer) }
 
-// close undoes New, last things first.
+// close undoes New in reverse order.
 func (a *Appliance) close() error {
 	var errs []error
 	for len(a.closers) > 0 {
@@ -81,20 +82,20 @@ func (a *Appliance) close() error {
 	return errors.Join(errs...)
 }
 
-// openMemory opens floors 0 and 1: what the box knows and has.
-func (a *Appliance) openMemory() error {
+// openData opens floors 0 and 1: what the box knows and holds.
+func (a *Appliance) openData() error {
 	keys, err := a.loadKeys()
 	if err != nil {
 		return fmt.Errorf("MILLPOND_KEYRING_DIR: %w", err)
 	}
-	if err := a.openData(keys); err != nil {
+	if err := a.openDataDir(keys); err != nil {
 		return dataFault(a.config.DataDir, err)
 	}
 	return nil
 }
 
-// loadKeys reads the archive keys. A key file that cannot be read is told and
-// left out: it must not take the whole site's apt away.
+// loadKeys reads the archive keys. A key file that cannot be read is logged and
+// skipped: it must not stop apt for the whole site.
 func (a *Appliance) loadKeys() (*keyring.Keyring, error) {
 	dirs := a.config.KeyringDir
 	if len(dirs) == 0 {
@@ -105,7 +106,7 @@ func (a *Appliance) loadKeys() (*keyring.Keyring, error) {
 		return nil, err
 	}
 	for _, err := range bad {
-		a.log.Warn("an archive key is left out", "err", err)
+		a.log.Warn("archive key skipped", "err", err)
 	}
 	if keys.Len() == 0 {
 		a.log.Warn("no archive keys: nothing counts as signed (MILLPOND_KEYRING_DIR)", "dirs", dirs)
@@ -113,8 +114,8 @@ func (a *Appliance) loadKeys() (*keyring.Keyring, error) {
 	return keys, nil
 }
 
-// openData opens what lives in the data directory.
-func (a *Appliance) openData(keys *keyring.Keyring) (err error) {
+// openDataDir opens what is in the data directory.
+func (a *Appliance) openDataDir(keys *keyring.Keyring) (err error) {
 	dir := a.config.DataDir
 	if err := checkDataDir(dir); err != nil {
 		return err
@@ -126,8 +127,8 @@ func (a *Appliance) openData(keys *keyring.Keyring) (err error) {
 	if a.ledger, err = ledger.Open(a.db.Table("ledger")); err != nil {
 		return err
 	}
-	// Downloads take from mirrors until fetch is closed, after the ledger's Run
-	// has ended; without this the last bytes would be missing from the costs.
+	// Downloads receive bytes from mirrors until fetch is closed, which is after
+	// the ledger's Run has ended. Without this flush those bytes would not count.
 	a.opened(a.ledger.Flush)
 	a.store, err = store.Open(store.Options{
 		Dir: dir, Table: a.db.Table("store"), Quota: a.config.CacheSize, Log: a.log.With("part", "store"),
@@ -142,7 +143,7 @@ func (a *Appliance) openData(keys *keyring.Keyring) (err error) {
 	return err
 }
 
-// openNetwork opens floors 2 and 3: where bytes come from.
+// openNetwork opens floors 2 and 3: the sources of bytes.
 func (a *Appliance) openNetwork() (err error) {
 	if a.policy, err = mirror.ParsePolicy(a.config.AllowUpstreams); err != nil {
 		return err

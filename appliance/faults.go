@@ -11,13 +11,13 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// faults collects what is wrong with an environment.
+// faults collects the invalid settings of an environment.
 type faults struct {
 	vars map[string]string
 	all  []error
 }
 
-// add notes err, if it is one, as a fault of the setting of that name.
+// add records err, if it is not nil, for the setting of that name.
 func (f *faults) add(name string, err error) {
 	if err == nil {
 		return
@@ -27,7 +27,7 @@ func (f *faults) add(name string, err error) {
 	f.all = append(f.all, fmt.Errorf("%s=%q: takes %s: %w", full, f.vars[full], settings()[i].Takes, err))
 }
 
-// parsing notes the parser's errors.
+// parsing records the parser's errors.
 func (f *faults) parsing(err error) {
 	if err == nil {
 		return
@@ -48,8 +48,8 @@ func (f *faults) parsing(err error) {
 	}
 }
 
-// Kubernetes gives every pod variables about every Service of its namespace.
-// Those for a Service called millpond, or millpond-something, are no settings:
+// Kubernetes sets variables in every pod for every Service of its namespace.
+// Those for a Service called millpond, or millpond-something, are not settings:
 // MILLPOND_SERVICE_HOST, MILLPOND_PORT=tcp://10.0.0.1:3142,
 // MILLPOND_PORT_3142_TCP_ADDR.
 var (
@@ -58,8 +58,8 @@ var (
 	serviceValue = regexp.MustCompile(`^(tcp|udp|sctp)://`)
 )
 
-// unknown notes variables that look like settings and are none, most likely
-// misspelt.
+// unknown records variables that look like settings but are not, most likely
+// because they are misspelt.
 func (f *faults) unknown() {
 	var known []string
 	for _, s := range settings() {

@@ -8,12 +8,12 @@ import (
 
 // printHelp writes the commands and the table of settings.
 func printHelp(w io.Writer) {
-	fmt.Fprint(w, `millpond serves apt clients of a site from one store and takes each file from the mirror once.
+	fmt.Fprint(w, `millpond serves the apt clients of a site from one store and downloads each file from the mirror once.
 
 Commands:
   millpond               serve
-  millpond healthcheck   ask the box running here whether it is ready; exit 1 if not
-  millpond peers         list the boxes that the one running here is connected with
+  millpond healthcheck   ask the box on this machine whether it is ready; exit 1 if not
+  millpond peers         list the boxes that the box on this machine is connected to
   millpond swarm-key     make a key for a private swarm (MILLPOND_SWARM_KEY_FILE)
   millpond help          this text
   millpond version       the version

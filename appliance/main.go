@@ -1,10 +1,11 @@
-// Package main is millpond, the program: a box that serves apt clients of a
-// site from one store and fetches each file from the mirror once.
+// Package main is the program: a box that serves the apt clients of a site from
+// one store and downloads each file from the mirror once.
 //
 // It is the only package that reads the environment, handles signals and
 // decides how the process exits. `millpond` with no argument serves;
 // `millpond help` prints the commands and the settings. Exit codes: 0 for an
-// orderly end, 1 for a fault, 2 for a faulty command line or configuration.
+// orderly shutdown, 1 for a failure, 2 for an invalid command line or
+// configuration.
 package main
 
 import (
@@ -34,7 +35,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// run is the program with its surroundings as arguments.
+// run is the program with its environment as arguments.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
@@ -61,7 +62,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	c, err := parseConfig(environ)
 	if err != nil {
-		fmt.Fprintf(stderr, "millpond: the configuration is at fault:\n%v\n`millpond help` lists all settings.\n", err)
+		fmt.Fprintf(stderr, "millpond: invalid configuration:\n%v\n`millpond help` lists all settings.\n", err)
 		return exitUsage
 	}
 	switch command {

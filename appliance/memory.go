@@ -11,22 +11,21 @@ import (
 	"strings"
 )
 
-// memoryShare is how much of a container's memory the Go heap may take before
-// it is collected harder. The rest is for what Go does not count: stacks of
-// the kernel, mapped files that are being written.
+// memoryShare is the share of a container's memory that the Go heap may take
+// before garbage is collected more often. The rest is for what Go does not
+// count: kernel stacks and mapped files that are being written.
 const memoryShare = 0.9
 
-// memoryEnough is the heap past which the collector works harder in any case.
-// A box with a million known files and 200,000 blobs announced lives in half
-// of it; what goes beyond is garbage of an index being learned or of tables
-// being built, which Go would leave lying about as long as nobody objects.
-// Measured so: 257-274 MB resident instead of 346 (BenchmarkMemory in
-// internal/swarm). It is soft: a box that needs more gets more.
+// memoryEnough is the heap size above which garbage is collected more often on
+// any machine. A box with a million known files and 200,000 announced blobs
+// needs half of it; the rest is garbage from learning an index or building
+// tables, which Go would keep. Measured with it: 257-274 MB resident instead of
+// 346 (BenchmarkMemory in internal/swarm). A box that needs more gets more.
 const memoryEnough = 200 << 20
 
-// limitMemory holds the Go runtime to memoryEnough, or to what the container
-// has if that is less, unless GOMEMLIMIT says otherwise. Go itself looks at a
-// container's processors, not at its memory. root is the root directory.
+// limitMemory sets Go's soft memory limit to memoryEnough, or to the container's
+// limit if that is lower, unless GOMEMLIMIT is set. Go itself respects a
+// container's CPU limit but not its memory limit. root is the root directory.
 func limitMemory(log *slog.Logger, root fs.FS) {
 	if _, set := os.LookupEnv("GOMEMLIMIT"); set {
 		return
@@ -36,7 +35,7 @@ func limitMemory(log *slog.Logger, root fs.FS) {
 		soft = min(soft, int64(memoryShare*float64(limit)))
 	}
 	debug.SetMemoryLimit(soft)
-	log.Debug("memory has a soft limit", "bytes", soft)
+	log.Debug("soft memory limit set", "bytes", soft)
 }
 
 // cgroupMemory returns the tightest memory limit that control groups set on
@@ -64,9 +63,9 @@ func cgroupMemory(root fs.FS) (limit int64, ok bool) {
 	return limit, limit < 1<<62
 }
 
-// tightest returns the least limit of group and those above it, math.MaxInt64
-// if none has one. In a container the path may be that of the host, of which
-// only the root is visible, as the container's own group.
+// tightest returns the lowest limit of group and its parents, math.MaxInt64 if
+// there is none. In a container the path may be the host's, of which only the
+// root is visible, as the container's own group.
 func tightest(root fs.FS, mount, group, name string) int64 {
 	limit := int64(math.MaxInt64)
 	for group = path.Join("/", group); ; group = path.Dir(group) {

@@ -8,11 +8,11 @@ import (
 	"millpond/internal/dashboard"
 )
 
-// minFree is the share of the disk below which it counts as full. The store
-// leaves so much free, but no more than 1 GiB.
+// minFree is the share of the disk below which the disk counts as full. The
+// store leaves that much free, at most 1 GiB.
 const minFree = 0.01
 
-// faults is what keeps the box from serving well.
+// faults lists what keeps the box from serving well.
 func (a *Appliance) faults() []dashboard.Fault {
 	var all []dashboard.Fault
 	if free, err := a.store.DiskFree(); err != nil {
@@ -35,7 +35,7 @@ func (a *Appliance) faults() []dashboard.Fault {
 	return all
 }
 
-// ClientLine is what a newcomer needs: the line that points apt at this box.
+// ClientLine is the line that points apt at this box, for a newcomer.
 func (a *Appliance) ClientLine() string {
 	host, port, err := net.SplitHostPort(a.Addr().String())
 	if err != nil {
@@ -43,8 +43,8 @@ func (a *Appliance) ClientLine() string {
 	}
 	clients := "On each client"
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
-		// The host's name is of no use in a container, and may be of none to
-		// clients elsewhere.
+		// In a container the host name is useless, and clients elsewhere may not
+		// be able to resolve it.
 		host = "BOX"
 		clients += ", with this machine's name or address for BOX"
 	}

@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// grace is how long running downloads to clients get when the box stops.
-	// It is below the 30 s that supervisors commonly give before they kill.
+	// grace is how long downloads by clients may go on after the box was told to
+	// stop. It is below the 30 s after which supervisors commonly kill.
 	grace = 25 * time.Second
-	// syncEvery is how much metadata a power cut may cost. A killed process
-	// loses none; and blobs are safe by themselves.
+	// syncEvery bounds the metadata that a power cut can lose. A killed process
+	// loses none, and blobs are synced when they are committed.
 	syncEvery = time.Minute
 )
 
-// Run serves until ctx ends or a part fails, then lets running downloads to
-// clients finish within the grace period and closes everything. It returns nil
-// after an orderly end, even if downloads had to be cut. It is called once.
+// Run serves until ctx ends or a part fails, then lets clients finish their
+// downloads within the grace period and closes everything. It returns nil after
+// an orderly shutdown, even if downloads had to be cut off. It is called once.
 func (a *Appliance) Run(ctx context.Context) error {
-	// The parts outlive ctx: downloads that may finish need them.
+	// The parts outlive ctx: downloads need them until they are finished.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	parts, failed := errgroup.WithContext(background)
@@ -58,30 +58,30 @@ func (s server) serve() error {
 	return nil
 }
 
-// drain takes no new requests and waits for the running ones, until clients have
-// what they were sent.
+// drain accepts no new requests and waits until clients have received the
+// answers to those in progress.
 func (a *Appliance) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	a.log.Info("stopping; running downloads may finish", "within", grace)
+	a.log.Info("stopping, waiting for downloads to finish", "limit", grace)
 	for _, s := range a.servers {
 		if err := s.Shutdown(ctx); err != nil {
-			a.log.Warn("downloads are cut short", "addr", s.listener.Addr().String(), "err", err)
-			s.Close() // what it could say, Shutdown has said
+			a.log.Warn("downloads cut off", "addr", s.listener.Addr().String(), "err", err)
+			s.Close() // its error would repeat Shutdown's
 		}
 	}
 	if err := a.proxy.Shutdown(ctx); err != nil {
-		a.log.Warn("tunnels are cut short", "err", err)
+		a.log.Warn("tunnels cut off", "err", err)
 	}
 	for _, s := range a.servers {
 		if err := sent(ctx, s.listener.Addr().(*net.TCPAddr).Port); err != nil {
-			a.log.Warn("slow clients may miss the end of their downloads", "addr", s.listener.Addr().String(), "err", err)
+			a.log.Warn("slow clients may not receive the end of their downloads", "addr", s.listener.Addr().String(), "err", err)
 		}
 	}
 }
 
-// sync makes the database survive a power cut, again and again until ctx ends.
-// Closing the database does it a last time.
+// sync flushes the database to disk periodically until ctx ends. Closing the
+// database flushes it a last time.
 func (a *Appliance) sync(ctx context.Context) error {
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
@@ -92,8 +92,8 @@ func (a *Appliance) sync(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := a.db.Sync(); err != nil {
-			// Serving goes on; the next time may do.
-			a.log.Warn("the database is not safe from a power cut", "err", err)
+			// Serving continues; the next attempt may succeed.
+			a.log.Warn("database not flushed, a power cut would lose changes", "err", err)
 		}
 	}
 }
