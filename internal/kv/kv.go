@@ -59,7 +59,7 @@ func open(opt badger.Options, log *slog.Logger) (*DB, error) {
 	}
 	b, err := badger.Open(opt)
 	if err != nil {
-		lock.Close()
+		unlockDir(lock)
 		return nil, fmt.Errorf("opening database %s: %w", opt.Dir, err)
 	}
 	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock}, nil
@@ -111,7 +111,7 @@ func (db *DB) Close() error {
 	db.mu.Unlock()
 	db.users.Wait()
 	err := db.badger.Close()
-	if err := errors.Join(err, db.lock.Close()); err != nil {
+	if err := errors.Join(err, unlockDir(db.lock)); err != nil {
 		return fmt.Errorf("closing database %s: %w", db.dir, err)
 	}
 	return nil
@@ -161,7 +161,7 @@ func (db *DB) Run(ctx context.Context) error {
 		if err := db.reclaim(ctx); err != nil {
 			// Space not reclaimed now may be the next time: no reason to
 			// stop the box.
-			db.log.Warn("reclaiming database space", "error", err)
+			db.log.Warn("database space not reclaimed", "err", err)
 		}
 	}
 }

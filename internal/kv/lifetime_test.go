@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -43,6 +44,23 @@ func TestLocked(t *testing.T) {
 	if _, err := Open(file, slog.New(slog.DiscardHandler)); err == nil || errors.Is(err, ErrLocked) {
 		t.Errorf("Open of a file: %v, want another error than ErrLocked", err)
 	}
+}
+
+// Close gives the lock back although a child that is just being started has
+// the same file open.
+func TestUnlockedWhileForking(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openTest(t, dir)
+	child, err := syscall.Dup(int(db.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(child)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, dir)
 }
 
 func TestClosed(t *testing.T) {

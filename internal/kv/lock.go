@@ -11,8 +11,8 @@ import (
 var ErrLocked = errors.New("in use by another process")
 
 // lockDir makes dir if need be and takes the exclusive lock on it, the one
-// that Badger's own tools look at. Closing the file gives the lock back, and
-// so does the death of the process: no stale lock can be left behind.
+// that Badger's own tools look at. The death of the process gives the lock
+// back: no stale lock can be left behind.
 func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -30,4 +30,11 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w: stop that process, or use another data directory", dir, ErrLocked)
 	}
 	return nil, fmt.Errorf("locking %s: %w", dir, err)
+}
+
+// unlockDir gives back what lockDir took. Closing the file is not enough: a
+// child that another goroutine is starting has it open until it runs its
+// program.
+func unlockDir(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
