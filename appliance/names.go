@@ -32,7 +32,7 @@ func (a *Appliance) nameUnnamed(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		err := a.store.Annotate(d, store.About{Name: e.Location.Name()})
+		err := a.store.Annotate(d, store.Meta{Name: e.Location.Name()})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is not removed meanwhile
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/dashboard"
 	"millpond/internal/digest"
+	"millpond/internal/store"
 )
 
 // newClientAt is newClient from an address of this machine.
@@ -103,7 +104,7 @@ func TestNamesFromTheCatalog(t *testing.T) {
 	deb := s.debs[0]
 	known, unknown := digest.Of(deb.Data), digest.Of([]byte("?"))
 	for d, data := range map[digest.Digest][]byte{known: deb.Data, unknown: []byte("?")} {
-		if err := b.store.Put(d, int64(len(data)), bytes.NewReader(data)); err != nil {
+		if err := b.store.Put(d, int64(len(data)), bytes.NewReader(data), store.Meta{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -57,7 +57,12 @@ func (d *Dashboard) authorize(next http.Handler) http.Handler {
 }
 
 func (d *Dashboard) pin(on bool) http.HandlerFunc {
-	return d.onBlob(func(_ context.Context, b digest.Digest) error { return d.Store.Pin(b, on) })
+	return d.onBlob(func(_ context.Context, b digest.Digest) error {
+		if on {
+			return d.Store.Pin(b, store.ByAdmin)
+		}
+		return d.Store.Unpin(b, store.ByAdmin)
+	})
 }
 
 // onBlob does something to the blob that the path names.

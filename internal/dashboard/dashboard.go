@@ -77,7 +77,8 @@ type Store interface {
 	Names(prefix, after string) iter.Seq2[store.Named, error]
 	Named(prefix, after string) iter.Seq2[store.Info, error]
 	Stat(d digest.Digest) (store.Info, error)
-	Pin(d digest.Digest, on bool) error
+	Pin(d digest.Digest, owner string) error
+	Unpin(d digest.Digest, owner string) error
 	Remove(d digest.Digest) error
 	Verify(ctx context.Context, d digest.Digest) error
 }

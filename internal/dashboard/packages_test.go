@@ -72,11 +72,11 @@ func TestVersions(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	for _, name := range []string{"tool_1_all.deb", "tool_2_all.deb", "tool_2.dsc", "tool_list", "tool-doc_2_all.deb"} {
-		r.put(t, name, store.About{Name: name})
+		r.put(t, name, store.Meta{Name: name})
 	}
 	for i := range maxVersions + 10 {
 		name := fmt.Sprintf("many_%d_all.deb", i)
-		r.put(t, name, store.About{Name: name})
+		r.put(t, name, store.Meta{Name: name})
 	}
 	var held []string
 	got := get[Package](t, r, "/api/v1/packages/tool")
@@ -120,7 +120,7 @@ func TestSearch(t *testing.T) {
 	r := newRig(t, nil)
 	digests := make(map[string]string)
 	for _, name := range []string{"lib-a_1_all.deb", "lib-b_1_all.deb", "libx_1_all.deb", "python3-lib_1_all.deb", "zlib1g_1_all.deb", "Lib_1_all.deb"} {
-		digests[name] = r.put(t, name, store.About{Name: name}).String()
+		digests[name] = r.put(t, name, store.Meta{Name: name}).String()
 	}
 	find := func(q string, limit int) (all []string) {
 		next := ""
@@ -137,8 +137,8 @@ func TestSearch(t *testing.T) {
 		return nil
 	}
 	someDigest := digests["libx_1_all.deb"]
-	hex := r.put(t, "by-hash", store.About{})
-	if err := r.store.Annotate(hex, store.About{Name: hex.String()}); err != nil {
+	hex := r.put(t, "by-hash", store.Meta{})
+	if err := r.store.Annotate(hex, store.Meta{Name: hex.String()}); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -220,7 +220,7 @@ func filled(b *testing.B, n int) *store.Store {
 		}
 	})
 	for i, d := range all {
-		if err := s.Annotate(d, store.About{Name: fmt.Sprintf("package%d_1.2-%d_amd64.deb", i/20, i%20)}); err != nil {
+		if err := s.Annotate(d, store.Meta{Name: fmt.Sprintf("package%d_1.2-%d_amd64.deb", i/20, i%20)}); err != nil {
 			b.Fatal(err)
 		}
 	}

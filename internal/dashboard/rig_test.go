@@ -82,10 +82,10 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 			t.Error(err)
 		}
 	})
-	r.deb = r.put(t, "a package", store.About{
-		Name: "bash_5.2-1_amd64.deb", From: []store.Source{{Name: "deb.example.org"}, {Peer: true, Name: "you"}},
+	r.deb = r.put(t, "a package", store.Meta{
+		Name: "bash_5.2-1_amd64.deb", From: []store.Provenance{{Name: "deb.example.org"}, {Peer: true, Name: "you"}},
 	})
-	r.loose = r.put(t, "something else", store.About{})
+	r.loose = r.put(t, "something else", store.Meta{})
 	l, err := catalog.ParseLocation("http", "deb.example.org", "/debian/pool/main/b/bash/bash_5.2-1_amd64.deb")
 	if err != nil {
 		t.Fatal(err)
@@ -122,13 +122,10 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	return r
 }
 
-func (r *rig) put(t testing.TB, content string, about store.About) digest.Digest {
+func (r *rig) put(t testing.TB, content string, m store.Meta) digest.Digest {
 	t.Helper()
 	d := digest.Of([]byte(content))
-	if err := r.store.Put(d, int64(len(content)), strings.NewReader(content)); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.store.Annotate(d, about); err != nil {
+	if err := r.store.Put(d, int64(len(content)), strings.NewReader(content), m); err != nil {
 		t.Fatal(err)
 	}
 	return d

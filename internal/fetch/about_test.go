@@ -21,14 +21,14 @@ func TestKeptWithNameAndSources(t *testing.T) {
 	gz := r.archive.Publish(time.Now().Add(-time.Hour)).File(index + "Packages.gz")
 	readme := []byte("listed nowhere")
 	r.mirror.Put("/debian/README", readme, time.Now())
-	mirror := []store.Source{{Name: r.at("README").Host}}
+	mirror := []store.Provenance{{Name: r.at("README").Host}}
 	for _, tt := range []struct {
 		path, name string
 		data       []byte
-		from       []store.Source
+		from       []store.Provenance
 	}{
 		{r.packageAt("alone"), "alone_1.0_all.deb", r.data("alone"), mirror},
-		{r.packageAt("shared"), "shared_1.0_all.deb", r.data("shared"), []store.Source{{Peer: true, Name: "a"}, {Peer: true, Name: "b"}}},
+		{r.packageAt("shared"), "shared_1.0_all.deb", r.data("shared"), []store.Provenance{{Peer: true, Name: "a"}, {Peer: true, Name: "b"}}},
 		{r.packageAt("lied"), "lied_1.0_all.deb", r.data("lied"), mirror}, // nothing in it is the liar's
 		{index + "by-hash/SHA256/" + digest.Of(gz).String(), "Packages.gz", gz, mirror},
 		{"README", "README", readme, mirror},
@@ -36,7 +36,7 @@ func TestKeptWithNameAndSources(t *testing.T) {
 		r.want(tt.path, tt.data)
 		r.quiet()
 		info, err := r.Store.Stat(digest.Of(tt.data))
-		slices.SortFunc(info.From, func(a, b store.Source) int { return int(a.Name[0]) - int(b.Name[0]) })
+		slices.SortFunc(info.From, func(a, b store.Provenance) int { return int(a.Name[0]) - int(b.Name[0]) })
 		if err != nil || info.Name != tt.name || !slices.Equal(info.From, tt.from) {
 			t.Errorf("%s: name %q from %v, %v; want %q from %v", tt.path, info.Name, info.From, err, tt.name, tt.from)
 		}

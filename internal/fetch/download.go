@@ -147,11 +147,11 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 }
 
 // about is what to keep beside the file.
-func (fl *flight) about() store.About {
+func (fl *flight) about() store.Meta {
 	name := fl.f.fileName(fl.entry.Location, fl.key.digest)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	return store.About{Modified: fl.modified, Name: name, From: fl.from}
+	return store.Meta{Modified: fl.modified, Name: name, From: fl.from}
 }
 
 // fileName is the name of the file at l, which has digest d. A by-hash name

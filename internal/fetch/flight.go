@@ -60,9 +60,9 @@ type flight struct {
 	epoch    int // how often the download began anew after wrong bytes
 	size     int64
 	modified time.Time
-	spans    spans          // whose bytes the file is made of
-	from     []store.Source // the same by name, without those of an earlier attempt
-	credited int64          // bytes below this were read by some client before
+	spans    spans              // whose bytes the file is made of
+	from     []store.Provenance // the same by name, without those of an earlier attempt
+	credited int64              // bytes below this were read by some client before
 	ended    bool
 	err      error
 	info     store.Info // once ended well

@@ -277,7 +277,7 @@ func (f *Fetcher) refreshRelease(ctx context.Context, dir catalog.Location, s *s
 		}
 		err = f.adopt(dir, catalog.ReleaseFiles{Release: body, Signature: sig}, s.Release, v, c)
 		if err == nil {
-			f.release(s.Signature.Digest, sv.Digest)
+			f.release(dir, s.Signature.Digest, sv.Digest)
 			s.Release, s.Signature = v, sv
 			return nil
 		}
@@ -339,7 +339,7 @@ func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new v
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
-	f.release(old.Digest, new.Digest)
+	f.release(dir, old.Digest, new.Digest)
 	f.Log.Info("a suite has a new generation", "suite", dir.String(), "date", g.Date, "signed", g.Signed, "why", g.Why)
 	return nil
 }
@@ -349,7 +349,9 @@ func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new v
 // same, and the next client's request fetches it again.
 func (f *Fetcher) keepHead(l catalog.Location, d digest.Digest, body []byte, c *check) error {
 	c.fetched[d] = body
-	err := f.Store.Put(d, int64(len(body)), bytes.NewReader(body))
+	err := f.Store.Put(d, int64(len(body)), bytes.NewReader(body), store.Meta{
+		Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir()),
+	})
 	if errors.Is(err, store.ErrNoSpace) {
 		f.Log.Warn("no room for a Release file; it cannot be served while the mirror is away", "err", err)
 		return nil
@@ -357,17 +359,19 @@ func (f *Fetcher) keepHead(l catalog.Location, d digest.Digest, body []byte, c *
 	if err != nil {
 		return fmt.Errorf("keeping a Release file: %w", err)
 	}
-	about := store.About{Name: l.Name(), From: []store.Source{{Name: l.Host}}}
-	return errors.Join(f.Store.Annotate(d, about), f.Store.Pin(d, true))
+	return nil
 }
+
+// pinOwner is the owner of the pins of a suite's Release files.
+func pinOwner(suite catalog.Location) string { return "release " + suite.String() }
 
 // release lets go of a head that another has replaced. Clients in the middle
 // of an update may still ask for it; it is only evictable now, not gone.
-func (f *Fetcher) release(old, new digest.Digest) {
+func (f *Fetcher) release(suite catalog.Location, old, new digest.Digest) {
 	if old.IsZero() || old == new {
 		return
 	}
-	if err := f.Store.Pin(old, false); err != nil {
+	if err := f.Store.Unpin(old, pinOwner(suite)); err != nil {
 		f.Log.Debug("a replaced Release file was not held any more", "digest", old, "err", err)
 	}
 }

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
+	"millpond/internal/store"
 )
 
 const inRelease = "dists/stable/InRelease"
@@ -69,6 +72,26 @@ func TestHeadIsRevalidated(t *testing.T) {
 		if info, err := r.Store.Stat(head); err != nil || info.Pinned != pinned {
 			t.Errorf("head %s: pinned %v, want %v (%v)", head.Short(), info.Pinned, pinned, err)
 		}
+	}
+}
+
+// A suite that goes on releases its own pin of the Release file, not those of
+// an administrator and of another suite with the same bytes.
+func TestReplacedReleaseFileKeepsOtherPins(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{}, noTTL)
+	data, _, err := r.read(inRelease)
+	must(t, err)
+	others := []string{store.ByAdmin, pinOwner(catalog.Location{Scheme: "http", Host: "other.example.net", Path: "/dists/stable"})}
+	for _, owner := range others {
+		must(t, r.Store.Pin(digest.Of(data), owner))
+	}
+	r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
+	r.publish()
+	_, _, err = r.read(inRelease)
+	must(t, err)
+	if info, err := r.Store.Stat(digest.Of(data)); err != nil || !slices.Equal(info.Pins, others) {
+		t.Errorf("pins of the replaced file: %q, want %q (%v)", info.Pins, others, err)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestKeepLearns(t *testing.T) {
 		if held {
 			f, err := r.Mirror.Get(t.Context(), mirror.Request{URL: e.Location.String()})
 			must(t, err)
-			must(t, r.Store.Put(e.Digest, e.Size, f.Body))
+			must(t, r.Store.Put(e.Digest, e.Size, f.Body, store.Meta{}))
 			f.Body.Close()
 		}
 		before := r.Stats().Learned

@@ -47,10 +47,10 @@ type peerFile struct {
 
 var _ Provider = (*peerFile)(nil)
 
-func (p *peerFile) String() string        { return "peer " + p.peer.String() }
-func (p *peerFile) Origin() ledger.Origin { return ledger.FromPeer }
-func (p *peerFile) Source() store.Source  { return store.Source{Peer: true, Name: p.peer.ID()} }
-func (p *peerFile) Report(o Outcome)      { p.peer.Report(o) }
+func (p *peerFile) String() string           { return "peer " + p.peer.String() }
+func (p *peerFile) Origin() ledger.Origin    { return ledger.FromPeer }
+func (p *peerFile) Source() store.Provenance { return store.Provenance{Peer: true, Name: p.peer.ID()} }
+func (p *peerFile) Report(o Outcome)         { p.peer.Report(o) }
 
 // shared reports whether peers may be asked: for what a signed Release lists,
 // with its size, since otherwise a liar could fill the disk.

@@ -25,7 +25,7 @@ type Provider interface {
 	// Origin says under which heading its bytes are counted.
 	Origin() ledger.Origin
 	// Source names the provider for good, beside the file.
-	Source() store.Source
+	Source() store.Provenance
 	// Open asks for the bytes from off on, n of them or, for 0, to the end.
 	// Errors are those of package mirror or wrap them.
 	Open(ctx context.Context, off, n int64) (*Stream, error)

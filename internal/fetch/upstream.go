@@ -39,8 +39,8 @@ type upstreamFile struct {
 	validator string
 }
 
-func (p upstreamFile) Origin() ledger.Origin { return ledger.FromMirror }
-func (p upstreamFile) Source() store.Source  { return store.Source{Name: p.Host} }
+func (p upstreamFile) Origin() ledger.Origin    { return ledger.FromMirror }
+func (p upstreamFile) Source() store.Provenance { return store.Provenance{Name: p.Host} }
 
 // Report implements Provider. Mirrors are chosen by the administrator and are
 // not scored; the log tells of their faults.

@@ -81,7 +81,7 @@ func newBench(b *testing.B) *Prefetcher {
 	must(b, err)
 	b.Cleanup(func() { must(b, st.Close()) })
 	for d, name := range held {
-		must(b, st.Annotate(d, store.About{Name: name}))
+		must(b, st.Annotate(d, store.Meta{Name: name}))
 	}
 	cat, err := catalog.Open(catalog.Options{Table: db.Table("catalog"), Keyring: new(keyring.Keyring), TrustHosts: []string{"deb.example.org"}, Log: log})
 	must(b, err)

@@ -55,7 +55,7 @@ func BenchmarkWrite(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		if _, err := p.Commit(About{}); err != nil {
+		if _, err := p.Commit(Meta{}); err != nil {
 			b.Fatal(err)
 		}
 		s.Remove(d)
@@ -93,8 +93,8 @@ func BenchmarkNames(b *testing.B) {
 	var rows []change
 	for i := range blobs {
 		d := digest.Of([]byte{byte(i), byte(i >> 8), byte(i >> 16)})
-		about := About{Name: fmt.Sprintf("package%d_1.2.3-%d_amd64.deb", i/20, i%20), From: []Source{{Name: "archive.example.org"}}}
-		r := about.row(1000, time.Unix(1e9, int64(i)))
+		m := Meta{Name: fmt.Sprintf("package%d_1.2.3-%d_amd64.deb", i/20, i%20), From: []Provenance{{Name: "archive.example.org"}}}
+		r := m.row(1000, time.Unix(1e9, int64(i)))
 		rows = append(rows, change{d, nil, &r})
 	}
 	s.meta.Lock()

@@ -16,11 +16,12 @@ import (
 type Info struct {
 	Digest   digest.Digest
 	Size     int64
-	Modified time.Time // Last-Modified of the source, or when it was stored; whole seconds
-	Used     time.Time // last Open, or when it was stored
-	Pinned   bool
-	Name     string   // of the file, the last part of its path; "" if it is not known
-	From     []Source // where its bytes came from, as far as that is known; at most 8
+	Modified time.Time    // Last-Modified of the source, or when it was stored; whole seconds
+	Used     time.Time    // last Open, or when it was stored
+	Pinned   bool         // by anybody
+	Pins     []string     // who pinned it, sorted
+	Name     string       // of the file, the last part of its path; "" if it is not known
+	From     []Provenance // where its bytes came from, as far as that is known; at most 8
 }
 
 // Blob is an open, verified blob. It embeds its file, so that http.ServeContent
@@ -120,12 +121,13 @@ func (s *Store) freshen(i Info) Info {
 	return i
 }
 
-// Put stores the size bytes of r, modified now, and reads none of them if the
-// blob is held. More, fewer or other bytes give ErrMismatch; the quota or the
-// disk ErrNoSpace; an error of r comes back wrapped.
-func (s *Store) Put(d digest.Digest, size int64, r io.Reader) error {
-	if _, err := s.row(d); err == nil {
-		return nil
+// Put stores the size bytes of r, which are described by m. Of a blob that is
+// held it reads nothing, and adds m as Annotate does. The blob is visible with
+// m or not at all. More, fewer or other bytes give ErrMismatch; the quota or
+// the disk ErrNoSpace; an error of r comes back wrapped.
+func (s *Store) Put(d digest.Digest, size int64, r io.Reader, m Meta) error {
+	if err := s.Annotate(d, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	p, err := s.create(d, size)
 	if err != nil {
@@ -140,7 +142,7 @@ func (s *Store) Put(d digest.Digest, size int64, r io.Reader) error {
 	if n != size {
 		return fmt.Errorf("blob %s: %w: its size is not %d bytes", d, ErrMismatch, size)
 	}
-	_, err = p.Commit(About{})
+	_, err = p.Commit(m)
 	return err
 }
 
@@ -210,30 +212,9 @@ func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 func (c *counters) add(r row, sign int64) {
 	c.blobs += sign
 	c.bytes += sign * r.size
-	if r.pinned {
+	if r.pinned() {
 		c.pinned += sign * r.size
 	}
-}
-
-// Pin keeps a blob from eviction, or lets it go again. The error wraps
-// fs.ErrNotExist if it is not held.
-func (s *Store) Pin(d digest.Digest, on bool) error {
-	s.meta.Lock()
-	defer s.meta.Unlock()
-	old, err := s.row(d)
-	if err != nil || old.pinned == on {
-		return err
-	}
-	fresh := old
-	fresh.pinned = on
-	if err := s.apply(change{d, &old, &fresh}); err != nil {
-		return fmt.Errorf("pinning blob %s: %w", d, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.count.add(old, -1)
-	s.count.add(fresh, 1)
-	return nil
 }
 
 // All yields every blob held, in digest order. Blobs that come or go meanwhile

@@ -13,9 +13,8 @@ import (
 // missing, or cannot be read back, that is an error and p stays open. Else p
 // ends: with ErrMismatch or ErrNoSpace nothing is kept of it. When Commit
 // returns nil, the blob survives a power cut. If the blob has come in by
-// another way meanwhile, that one is kept. A name that no file can have, and
-// sources beyond the eighth, are not kept.
-func (p *Partial) Commit(about About) (Info, error) {
+// another way meanwhile, that one is kept, with what m adds to it (see Annotate).
+func (p *Partial) Commit(m Meta) (Info, error) {
 	p.life.Lock()
 	defer p.life.Unlock()
 	if p.ended {
@@ -34,10 +33,10 @@ func (p *Partial) Commit(about About) (Info, error) {
 	p.mu.Lock()
 	p.digest = sum
 	p.mu.Unlock()
-	if r, err := p.s.row(sum); err == nil {
-		return r.info(sum), p.discard()
+	if r, err := p.s.annotate(sum, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return r.info(sum), errors.Join(err, p.discard())
 	}
-	r, err := p.admit(about)
+	r, err := p.admit(m)
 	if err != nil {
 		// After a failed sync nobody knows what of it is on the disk.
 		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, noSpace(err)), p.discard())
@@ -61,7 +60,7 @@ func (p *Partial) complete() error {
 }
 
 // admit makes the verified file a blob. Caller holds life.
-func (p *Partial) admit(about About) (row, error) {
+func (p *Partial) admit(m Meta) (row, error) {
 	s, path := p.s, p.s.blobPath(p.digest)
 	if err := s.fault("sync"); err != nil {
 		return row{}, err
@@ -82,30 +81,17 @@ func (p *Partial) admit(about About) (row, error) {
 	// While p is on the books; later it could be the map of another Partial.
 	// If it stays, the sweep at start has it.
 	os.Remove(p.path + mapSuffix)
-	r, err := s.list(p, about.row(p.size, time.Now()))
+	r, err := s.list(p, m)
 	if err != nil {
 		return row{}, err
 	}
 	return r, p.file.Close()
 }
 
-// row returns the row of a blob of size bytes that comes in now.
-func (a About) row(size int64, now time.Time) row {
-	if a.Modified.IsZero() {
-		a.Modified = now
-	}
-	r := row{size: size, modified: a.Modified.Unix(), used: now.UnixNano(), name: fileName(a.Name)}
-	for _, f := range a.From[:min(len(a.From), maxSources)] {
-		f.Name = f.Name[:min(len(f.Name), maxName)]
-		r.from = append(r.from, f)
-	}
-	return r
-}
-
 // list enters the file of p, which has its final name, into the table, and
 // ends p: the room that it had reserved becomes the blob's. If another Partial
-// was a little faster, its row stands.
-func (s *Store) list(p *Partial, r row) (row, error) {
+// was a little faster, its row stands, with what m adds.
+func (s *Store) list(p *Partial, m Meta) (row, error) {
 	s.meta.Lock()
 	defer s.meta.Unlock()
 	// The row of that other may have gone again, and the file, whoever's it
@@ -114,11 +100,16 @@ func (s *Store) list(p *Partial, r row) (row, error) {
 		return row{}, err
 	}
 	if old, err := s.row(p.digest); err == nil {
+		fresh, err := s.merge(p.digest, old, m)
+		if err != nil {
+			return row{}, err
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p.leave()
-		return old, nil
+		return fresh, nil
 	}
+	r := m.row(p.size, time.Now())
 	if err := s.apply(change{p.digest, nil, &r}); err != nil {
 		os.Remove(s.blobPath(p.digest))
 		return row{}, err

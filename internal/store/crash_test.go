@@ -49,8 +49,8 @@ func crashChild(dir string, large digest.Digest) {
 	for {
 		seed, n := rnd.IntN(1<<24), rnd.IntN(200_000)
 		data, d := content(seed, n)
-		fatal(s.Put(d, int64(n), bytes.NewReader(data)))
-		fatal(s.Annotate(d, About{Name: fmt.Sprintf("package%d_1_all.deb", seed%100)}))
+		fatal(s.Put(d, int64(n), bytes.NewReader(data), Meta{}))
+		fatal(s.Annotate(d, Meta{Name: fmt.Sprintf("package%d_1_all.deb", seed%100)}))
 		fmt.Println("stored", d)
 		if seed%4 == 0 {
 			fmt.Println("removing", d)
@@ -117,7 +117,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := p.Commit(About{}); err != nil {
+	if _, err := p.Commit(Meta{}); err != nil {
 		t.Error(err)
 	}
 	b.check()

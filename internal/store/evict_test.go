@@ -17,7 +17,7 @@ func TestEvictLeastRecentlyUsed(t *testing.T) {
 	for i := range 5 {
 		d[i] = b.put(i, 1000)
 	}
-	if err := b.Pin(d[0], true); err != nil {
+	if err := b.Pin(d[0], ByAdmin); err != nil {
 		t.Fatal(err)
 	}
 	reading, err := b.Open(d[1])
@@ -63,14 +63,14 @@ func TestUnpinnedIsEvictable(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, 3000)
 	old := b.put(0, 1000)
-	if err := b.Pin(old, true); err != nil {
+	if err := b.Pin(old, ByAdmin); err != nil {
 		t.Fatal(err)
 	}
 	for i := 1; i < 10; i++ {
 		b.put(i, 1000)
 	}
 	b.wantHeld("pinned blob", old, true)
-	if err := b.Pin(old, false); err != nil {
+	if err := b.Unpin(old, ByAdmin); err != nil {
 		t.Fatal(err)
 	}
 	b.put(10, 1000)
@@ -83,7 +83,7 @@ func TestNoSpaceEvictsNothing(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, 5000)
 	kept, pinned := b.put(1, 2000), b.put(2, 2000)
-	if err := b.Pin(pinned, true); err != nil {
+	if err := b.Pin(pinned, ByAdmin); err != nil {
 		t.Fatal(err)
 	}
 	for _, size := range []int64{5001, 3001} {
@@ -160,7 +160,7 @@ func TestSweepIdle(t *testing.T) {
 	if _, err := p.WriteAt(data, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Commit(About{Modified: now}); err != nil {
+	if _, err := p.Commit(Meta{Modified: now}); err != nil {
 		t.Error(err)
 	}
 	b.check()
@@ -224,7 +224,7 @@ func TestDiskFull(t *testing.T) {
 			}
 			_, err = p.WriteAt(data[blockSize:], blockSize)
 			if err == nil {
-				_, err = p.Commit(About{})
+				_, err = p.Commit(Meta{})
 			}
 			if !errors.Is(err, ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("got %v, want ErrNoSpace and ENOSPC", err)

@@ -16,7 +16,7 @@ type model struct {
 	quota int
 	held  []digest.Digest
 	size  map[digest.Digest]int
-	pin   map[digest.Digest]bool
+	pins  map[digest.Digest][]string // owners, sorted
 	open  map[digest.Digest]*Blob
 }
 
@@ -29,7 +29,7 @@ func (m *model) bytes() (n int) {
 
 func (m *model) drop(d digest.Digest) {
 	m.held = slices.DeleteFunc(m.held, func(h digest.Digest) bool { return h == d })
-	delete(m.pin, d)
+	delete(m.pins, d)
 }
 
 func (m *model) touch(d digest.Digest) {
@@ -40,7 +40,7 @@ func (m *model) touch(d digest.Digest) {
 func (m *model) put(d digest.Digest, n int) bool {
 	unpinned := 0
 	for _, h := range m.held {
-		if !m.pin[h] {
+		if len(m.pins[h]) == 0 {
 			unpinned += m.size[h]
 		}
 	}
@@ -51,7 +51,7 @@ func (m *model) put(d digest.Digest, n int) bool {
 		if m.bytes()+n <= m.quota {
 			break
 		}
-		if !m.pin[h] && m.open[h] == nil {
+		if len(m.pins[h]) == 0 && m.open[h] == nil {
 			m.drop(h)
 		}
 	}
@@ -69,7 +69,7 @@ func TestModel(t *testing.T) {
 	t.Log("chance:", chance)
 	rnd := rand.New(rand.NewPCG(chance, 0))
 	b := newBox(t, 30_000)
-	m := model{30_000, nil, map[digest.Digest]int{}, map[digest.Digest]bool{}, map[digest.Digest]*Blob{}}
+	m := model{30_000, nil, map[digest.Digest]int{}, map[digest.Digest][]string{}, map[digest.Digest]*Blob{}}
 	for step := range 400 {
 		seed := rnd.IntN(40)
 		n := 200 * seed
@@ -82,7 +82,7 @@ func TestModel(t *testing.T) {
 			var p *Partial
 			if p, err = b.Partial(d, int64(n)); err == nil {
 				p.WriteAt(data, 0)
-				_, err = p.Commit(About{})
+				_, err = p.Commit(Meta{})
 			}
 			if want = !held && m.put(d, n); held && errors.Is(err, fs.ErrExist) {
 				err, want = nil, true
@@ -100,9 +100,13 @@ func TestModel(t *testing.T) {
 			err = b.Remove(d)
 			m.drop(d)
 		case op < 19:
-			on := rnd.IntN(4) == 0
-			if err = b.Pin(d, on); held {
-				m.pin[d] = on
+			owner := []string{ByAdmin, "a suite"}[rnd.IntN(2)]
+			set, change := b.Unpin, cutPin
+			if rnd.IntN(4) == 0 {
+				set, change = b.Pin, func(pins []string, owner string) ([]string, bool) { return addPin(pins, owner), true }
+			}
+			if err = set(d, owner); held {
+				m.pins[d], _ = change(m.pins[d], owner)
 			}
 		default:
 			for d, blob := range m.open {
@@ -130,8 +134,8 @@ func (m *model) compare(t *testing.T, b *box, step int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i.Size != int64(m.size[i.Digest]) || i.Pinned != m.pin[i.Digest] {
-			t.Fatalf("step %d: got %+v, want %d bytes, pinned %t", step, i, m.size[i.Digest], m.pin[i.Digest])
+		if i.Size != int64(m.size[i.Digest]) || !slices.Equal(i.Pins, m.pins[i.Digest]) || i.Pinned != (len(i.Pins) > 0) {
+			t.Fatalf("step %d: got %+v, want %d bytes, pinned by %q", step, i, m.size[i.Digest], m.pins[i.Digest])
 		}
 		got = append(got, i.Digest)
 	}

@@ -7,32 +7,13 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"millpond/internal/digest"
 )
 
-// About is what is told of a blob beside its bytes.
-type About struct {
-	Modified time.Time // the source's Last-Modified; zero stands for now
-	Name     string    // of the file, as in Info; "" if it has none
-	From     []Source
-}
-
-// Source is a place that some of a blob's bytes came from.
-type Source struct {
-	Peer bool   // another box; else a mirror
-	Name string // the peer's ID, or the mirror's host
-}
-
-const (
-	// maxName is the longest name kept, in bytes: that of a file on Linux.
-	maxName = 255
-	// maxSources bounds the sources kept of a blob. More is possible where
-	// many failed in the middle of a file.
-	maxSources = 8
-)
+// maxName is the longest name kept, in bytes: that of a file on Linux.
+const maxName = 255
 
 // fileName returns name if it can be one of a file, else "". No control
 // characters, so that a zero byte ends a name in the index and in a position.
@@ -153,28 +134,3 @@ func (s *Store) namePage(prefix string, from []byte) (page []Named, next []byte,
 
 // namesPage is how many names a listing holds in memory, some 100 KB.
 const namesPage = 4 * pageSize
-
-// Annotate adds what about says to what is not known of a blob yet: its name,
-// its sources. The error wraps fs.ErrNotExist if it is not held.
-func (s *Store) Annotate(d digest.Digest, about About) error {
-	s.meta.Lock()
-	defer s.meta.Unlock()
-	old, err := s.row(d)
-	if err != nil {
-		return err
-	}
-	fresh, told := old, about.row(old.size, time.Time{})
-	if old.name == "" {
-		fresh.name = told.name
-	}
-	if len(old.from) == 0 {
-		fresh.from = told.from
-	}
-	if fresh.name == old.name && len(fresh.from) == len(old.from) {
-		return nil
-	}
-	if err := s.apply(change{d, &old, &fresh}); err != nil {
-		return fmt.Errorf("annotating blob %s: %w", d, err)
-	}
-	return nil
-}

@@ -50,14 +50,14 @@ func TestUnnamedRows(t *testing.T) {
 		if i, err := b.Stat(first); err != nil || i.Size != 1000 || i.Name != "" || i.From != nil || i.Used.Unix() != 1795523603 {
 			t.Errorf("a blob: %+v (used %d), %v", i, i.Used.Unix(), err)
 		}
-		if i, err := b.Stat(pinned); err != nil || !i.Pinned {
+		if i, err := b.Stat(pinned); err != nil || !i.Pinned || !slices.Equal(i.Pins, []string{ByAdmin}) {
 			t.Errorf("the pinned blob: %+v, %v", i, err)
 		}
 	}
 	if got := b.names(t); !slices.Equal(got, []string{"", "", ""}) {
 		t.Errorf("names: %q, want three that are empty", got)
 	}
-	if err := b.Annotate(first, About{Name: "first"}); err != nil {
+	if err := b.Annotate(first, Meta{Name: "first"}); err != nil {
 		t.Error(err)
 	}
 	var without []digest.Digest
@@ -95,18 +95,18 @@ func TestAnnotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := slices.Repeat([]Source{{Name: strings.Repeat("x", maxName+1)}}, maxSources+1)
-	for _, about := range []About{
+	from := slices.Repeat([]Provenance{{Name: strings.Repeat("x", maxName+1)}}, maxFrom+1)
+	for _, m := range []Meta{
 		{Name: "no/file"}, {Name: "a\x00b"}, {Name: unnamed}, {Name: strings.Repeat("x", maxName+1)}, // no names of files
 		{Name: "first"}, {Name: "second"},
 		{From: from}, {Name: "third", From: from[:1]}, // known by then
 	} {
-		if err := b.Annotate(d, about); err != nil {
+		if err := b.Annotate(d, m); err != nil {
 			t.Error(err)
 		}
 	}
 	want := before
-	want.Name, want.From = "first", slices.Repeat([]Source{{Name: strings.Repeat("x", maxName)}}, maxSources)
+	want.Name, want.From = "first", slices.Repeat([]Provenance{{Name: strings.Repeat("x", maxName)}}, maxFrom)
 	b.restart()
 	if got, err := b.Stat(d); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
@@ -114,7 +114,7 @@ func TestAnnotate(t *testing.T) {
 	if err := b.Remove(d); err != nil {
 		t.Error(err)
 	}
-	if err := b.Annotate(d, About{Name: "first"}); !errors.Is(err, fs.ErrNotExist) {
+	if err := b.Annotate(d, Meta{Name: "first"}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a blob that is gone: %v, want fs.ErrNotExist", err)
 	}
 	b.check()
@@ -125,7 +125,7 @@ func TestNamesLost(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, 1<<30)
 	d := b.put(1, 1000)
-	if err := b.Annotate(d, About{Name: "first"}); err != nil {
+	if err := b.Annotate(d, Meta{Name: "first"}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := b.row(d)
@@ -146,7 +146,7 @@ func TestNamesLost(t *testing.T) {
 func TestNamesPages(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, 1<<30)
-	r := About{Name: "same"}.row(1, time.Now())
+	r := Meta{Name: "same"}.row(1, time.Now())
 	var all []change
 	for i := range 2*namesPage + 3 {
 		_, d := content(i, 1)
@@ -171,7 +171,7 @@ func TestNamesPages(t *testing.T) {
 func FuzzDecodeRow(f *testing.F) {
 	f.Add(make([]byte, rowSize))
 	f.Add(row{}.encode())
-	f.Add(row{size: 1, modified: 2, used: 3, pinned: true, name: "x", from: []Source{{true, "y"}, {false, ""}}}.encode())
+	f.Add(row{size: 1, modified: 2, used: 3, pins: []string{ByAdmin, "y"}, name: "x", from: []Provenance{{true, "y"}, {false, ""}}}.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodeRow(b)
 		if err != nil || r.old {

@@ -27,7 +27,7 @@ func (b *box) finish(p *Partial, data []byte) {
 			b.t.Fatal(err)
 		}
 	}
-	if _, err := p.Commit(About{}); err != nil {
+	if _, err := p.Commit(Meta{}); err != nil {
 		b.t.Error(err)
 	}
 	b.check()
@@ -107,7 +107,7 @@ func TestResumeWrongBytes(t *testing.T) {
 	if _, err := p.WriteAt(data, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Commit(About{}); !errors.Is(err, ErrMismatch) || !p.Resumed() {
+	if _, err := p.Commit(Meta{}); !errors.Is(err, ErrMismatch) || !p.Resumed() {
 		t.Errorf("Commit: got %v, resumed %t; want ErrMismatch, true", err, p.Resumed())
 	}
 	b.check()
@@ -126,7 +126,7 @@ func TestPutEndsIdle(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Put(d, 2*blockSize, bytes.NewReader(data)); err != nil {
+	if err := b.Put(d, 2*blockSize, bytes.NewReader(data), Meta{}); err != nil {
 		t.Fatal(err)
 	}
 	b.wantIdle("partial file of a held blob", d, false)

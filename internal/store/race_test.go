@@ -55,7 +55,7 @@ func TestConcurrentWriters(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, err := p.Commit(About{}); err != nil {
+	if _, err := p.Commit(Meta{}); err != nil {
 		t.Error(err)
 	}
 	b.check()
@@ -104,7 +104,7 @@ func TestHashingCatchesUp(t *testing.T) {
 	if _, n := p.Hasher(); n < catchUp || n > catchUp+2*hashChunk {
 		t.Errorf("hashed %d bytes, want about %d", n, catchUp)
 	}
-	if _, err := p.Commit(About{}); err != nil {
+	if _, err := p.Commit(Meta{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -125,7 +125,7 @@ func TestBusy(t *testing.T) {
 		wg.Go(func() {
 			for range 60 {
 				i := rand.IntN(blobs)
-				if err := b.Put(names[i], size, bytes.NewReader(all[i])); err != nil && !errors.Is(err, ErrNoSpace) && !errors.Is(err, fs.ErrNotExist) {
+				if err := b.Put(names[i], size, bytes.NewReader(all[i]), Meta{}); err != nil && !errors.Is(err, ErrNoSpace) && !errors.Is(err, fs.ErrNotExist) {
 					t.Error(err)
 				}
 				b.use(names[rand.IntN(blobs)])
@@ -137,7 +137,8 @@ func TestBusy(t *testing.T) {
 		for range 30 {
 			d := names[rand.IntN(blobs)]
 			b.Remove(d)
-			b.Pin(names[rand.IntN(4)], rand.IntN(2) == 0)
+			b.Pin(names[rand.IntN(4)], ByAdmin)
+			b.Unpin(names[rand.IntN(4)], ByAdmin)
 			if err := b.flush(); err != nil {
 				t.Error(err)
 			}
@@ -178,7 +179,7 @@ func (b *box) download(data []byte, d digest.Digest) {
 	case 1:
 		err = p.Close()
 	default:
-		_, err = p.Commit(About{})
+		_, err = p.Commit(Meta{})
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.t.Error(err)

@@ -25,11 +25,11 @@ var scrubKey = []byte{'s'}
 // row is what the table holds of a blob.
 type row struct {
 	size     int64
-	modified int64 // Unix time in seconds, all that HTTP can say
-	used     int64 // Unix time in nanoseconds
-	pinned   bool
-	name     string // of the file; "" if it is not known
-	from     []Source
+	modified int64    // Unix time in seconds, all that HTTP can say
+	used     int64    // Unix time in nanoseconds
+	pins     []string // owners, sorted
+	name     string   // of the file; "" if it is not known
+	from     []Provenance
 	old      bool // written before rows had names, and not in the index of them
 }
 
@@ -44,7 +44,11 @@ func parseUseKey(k []byte) (digest.Digest, int64) {
 	return digest.Digest(k[9:]), int64(binary.BigEndian.Uint64(k[1:]))
 }
 
-// rowSize is that of a row in bytes up to its name.
+func (r row) pinned() bool { return len(r.pins) > 0 }
+
+// rowSize is that of a row in bytes up to its name. The last byte says whether
+// an administrator pinned the blob; other owners follow at the end of the row,
+// where older rows have nothing.
 const rowSize = 8 + 8 + 8 + 1
 
 func (r row) encode() []byte {
@@ -52,11 +56,18 @@ func (r row) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.size))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.modified))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.used))
-	b = append(b, flag(r.pinned))
+	pins, byAdmin := cutPin(r.pins, ByAdmin)
+	b = append(b, flag(byAdmin))
 	b = appendText(b, r.name)
 	b = append(b, byte(len(r.from)))
 	for _, f := range r.from {
 		b = appendText(append(b, flag(f.Peer)), f.Name)
+	}
+	if len(pins) > 0 {
+		b = append(b, byte(len(pins)))
+		for _, owner := range pins {
+			b = appendText(b, owner)
+		}
 	}
 	return b
 }
@@ -79,7 +90,9 @@ func decodeRow(b []byte) (row, error) {
 		size:     int64(binary.BigEndian.Uint64(b)),
 		modified: int64(binary.BigEndian.Uint64(b[8:])),
 		used:     int64(binary.BigEndian.Uint64(b[16:])),
-		pinned:   b[24] != 0,
+	}
+	if b[24] != 0 {
+		r.pins = []string{ByAdmin}
 	}
 	if b = b[rowSize:]; len(b) == 0 {
 		r.old = true
@@ -89,22 +102,51 @@ func decodeRow(b []byte) (row, error) {
 	if r.name, b, ok = cutText(b); !ok || len(b) == 0 {
 		return row{}, errors.New("blob row is cut short in the name")
 	}
-	n := b[0]
-	b = b[1:]
-	for range n {
-		var f Source
-		if len(b) > 0 {
-			f.Peer, b = b[0] != 0, b[1:]
-		}
-		if f.Name, b, ok = cutText(b); !ok {
-			return row{}, errors.New("blob row is cut short in its sources")
-		}
-		r.from = append(r.from, f)
+	if r.from, b, ok = cutFrom(b); !ok {
+		return row{}, errors.New("blob row is cut short in its sources")
+	}
+	if r.pins, b, ok = cutPins(b, r.pins); !ok {
+		return row{}, errors.New("blob row is cut short in its pins")
 	}
 	if len(b) > 0 {
 		return row{}, fmt.Errorf("blob row has %d bytes too many", len(b))
 	}
 	return r, nil
+}
+
+// cutFrom takes the provenance off the front of b, which begins with the number
+// of places.
+func cutFrom(b []byte) (from []Provenance, rest []byte, ok bool) {
+	n := b[0]
+	b = b[1:]
+	for range n {
+		var f Provenance
+		if len(b) > 0 {
+			f.Peer, b = b[0] != 0, b[1:]
+		}
+		if f.Name, b, ok = cutText(b); !ok {
+			return nil, nil, false
+		}
+		from = append(from, f)
+	}
+	return from, b, true
+}
+
+// cutPins adds the owners at the front of b to pins.
+func cutPins(b []byte, pins []string) (all []string, rest []byte, ok bool) {
+	if len(b) == 0 {
+		return pins, b, true
+	}
+	n := b[0]
+	b = b[1:]
+	for range n {
+		var owner string
+		if owner, b, ok = cutText(b); !ok {
+			return nil, nil, false
+		}
+		pins = addPin(pins, owner)
+	}
+	return pins, b, true
 }
 
 // cutText takes what appendText appended off the front of b.
@@ -122,7 +164,8 @@ func (r row) info(d digest.Digest) Info {
 		Size:     r.size,
 		Modified: time.Unix(r.modified, 0).UTC(),
 		Used:     time.Unix(0, r.used),
-		Pinned:   r.pinned,
+		Pinned:   r.pinned(),
+		Pins:     r.pins,
 		Name:     r.name,
 		From:     r.from,
 	}
@@ -172,7 +215,7 @@ func (s *Store) apply(changes ...change) error {
 }
 
 func (s *Store) applyOne(tx *kv.Tx, c change) error {
-	if c.old != nil && !c.old.pinned {
+	if c.old != nil && !c.old.pinned() {
 		if err := tx.Delete(useKey(c.old.used, c.d)); err != nil {
 			return err
 		}
@@ -190,7 +233,7 @@ func (s *Store) applyOne(tx *kv.Tx, c change) error {
 			return err
 		}
 	}
-	if !c.new.pinned {
+	if !c.new.pinned() {
 		key := useKey(c.new.used, c.d)
 		if bytes.Compare(key, s.oldest) < 0 {
 			s.oldest = key

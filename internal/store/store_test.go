@@ -85,7 +85,7 @@ func content(seed, n int) ([]byte, digest.Digest) {
 func (b *box) put(seed, n int) digest.Digest {
 	b.t.Helper()
 	data, d := content(seed, n)
-	if err := b.Put(d, int64(n), bytes.NewReader(data)); err != nil {
+	if err := b.Put(d, int64(n), bytes.NewReader(data), Meta{}); err != nil {
 		b.t.Fatal(err)
 	}
 	return d
@@ -155,7 +155,7 @@ func (b *box) checkIndex() {
 			b.t.Fatal(err)
 		}
 		for d, r := range rows {
-			if !r.pinned {
+			if !r.pinned() {
 				want[string(useKey(r.used, d))] = true
 			}
 			want[string(nameKey(r.name, d))] = true
@@ -181,7 +181,7 @@ func TestReopen(t *testing.T) {
 	b := newBox(t, 1<<30)
 	d := b.put(1, 1000)
 	pinned := b.put(2, 2000)
-	if err := b.Pin(pinned, true); err != nil {
+	if err := b.Pin(pinned, ByAdmin); err != nil {
 		t.Fatal(err)
 	}
 	blob, err := b.Open(d)

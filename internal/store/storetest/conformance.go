@@ -32,6 +32,7 @@ func Conformance(t *testing.T, open func(testing.TB) *store.Store) {
 		"put refuses":      putRefuses,
 		"remove":           remove,
 		"pin":              pin,
+		"put with meta":    putMeta,
 		"names":            names,
 		"out of order":     outOfOrder,
 		"wrong bytes":      wrongBytes,
@@ -100,7 +101,8 @@ func notHeld(t *testing.T, s *store.Store) {
 	_, err = s.Stat(d)
 	wantErr(t, "Stat", err, fs.ErrNotExist)
 	wantErr(t, "Remove", s.Remove(d), fs.ErrNotExist)
-	wantErr(t, "Pin", s.Pin(d, true), fs.ErrNotExist)
+	wantErr(t, "Pin", s.Pin(d, store.ByAdmin), fs.ErrNotExist)
+	wantErr(t, "Unpin", s.Unpin(d, store.ByAdmin), fs.ErrNotExist)
 	wantErr(t, "Verify", s.Verify(context.Background(), d), fs.ErrNotExist)
 }
 
@@ -108,8 +110,8 @@ func putAndOpen(t *testing.T, s *store.Store) {
 	var total int64
 	for i, n := range []int{0, 1, 64 << 10, 64<<10 + 1, 3 << 20} {
 		b, d := Bytes(uint64(i), n)
-		must(t, s.Put(d, int64(n), bytes.NewReader(b)))
-		must(t, s.Put(d, int64(n), nil)) // held: not read
+		must(t, s.Put(d, int64(n), bytes.NewReader(b), store.Meta{}))
+		must(t, s.Put(d, int64(n), nil, store.Meta{})) // held: not read
 		wantBlob(t, s, d, b)
 		must(t, s.Verify(context.Background(), d))
 		total += int64(n)
@@ -144,7 +146,7 @@ func putRefuses(t *testing.T, s *store.Store) {
 		"read error":  {1000, io.MultiReader(bytes.NewReader(b[:10]), &broke{broken}), broken},
 		"too large":   {s.Usage().QuotaBytes + 1, bytes.NewReader(b), store.ErrNoSpace},
 	} {
-		wantErr(t, name, s.Put(d, tt.size, tt.r), tt.want)
+		wantErr(t, name, s.Put(d, tt.size, tt.r, store.Meta{}), tt.want)
 	}
 	_, err := s.Stat(d)
 	wantErr(t, "Stat", err, fs.ErrNotExist)
@@ -157,8 +159,8 @@ func (b *broke) Read([]byte) (int, error) { return 0, b.err }
 
 func remove(t *testing.T, s *store.Store) {
 	b, d := Bytes(1, 1000)
-	must(t, s.Put(d, 1000, bytes.NewReader(b)))
-	must(t, s.Pin(d, true))
+	must(t, s.Put(d, 1000, bytes.NewReader(b), store.Meta{}))
+	must(t, s.Pin(d, store.ByAdmin))
 	blob, err := s.Open(d)
 	must(t, err)
 	defer blob.Close()
@@ -169,19 +171,8 @@ func remove(t *testing.T, s *store.Store) {
 		t.Errorf("an open blob after Remove: got %d bytes, %v", len(got), err)
 	}
 	wantUsage(t, s, 0, 0, 0)
-	must(t, s.Put(d, 1000, bytes.NewReader(b)))
+	must(t, s.Put(d, 1000, bytes.NewReader(b), store.Meta{}))
 	wantBlob(t, s, d, b)
-}
-
-func pin(t *testing.T, s *store.Store) {
-	b, d := Bytes(1, 1000)
-	must(t, s.Put(d, 1000, bytes.NewReader(b)))
-	for _, on := range []bool{true, true, false, false} {
-		must(t, s.Pin(d, on))
-		if i, err := s.Stat(d); err != nil || i.Pinned != on {
-			t.Errorf("Pin(%t): got %+v, %v", on, i, err)
-		}
-	}
 }
 
 func outOfOrder(t *testing.T, s *store.Store) {
@@ -200,7 +191,7 @@ func outOfOrder(t *testing.T, s *store.Store) {
 	if got := p.Missing(); len(got) != 1 || got[0] != (store.Range{Off: 0, End: 500_000}) {
 		t.Errorf("Missing: got %v", got)
 	}
-	if _, err := p.Commit(store.About{}); err == nil {
+	if _, err := p.Commit(store.Meta{}); err == nil {
 		t.Error("Commit of an incomplete blob: got no error")
 	}
 	if _, err := p.WriteAt(b[:2], 1<<20-1); err == nil {
@@ -208,7 +199,7 @@ func outOfOrder(t *testing.T, s *store.Store) {
 	}
 	write(t, p, b, 0, 500_000)
 	modified := time.Unix(1e9, 0).UTC()
-	if i, err := p.Commit(store.About{Modified: modified}); err != nil || i.Digest != d || i.Size != 1<<20 || !i.Modified.Equal(modified) {
+	if i, err := p.Commit(store.Meta{Modified: modified}); err != nil || i.Digest != d || i.Size != 1<<20 || !i.Modified.Equal(modified) {
 		t.Errorf("Commit: got %+v, %v", i, err)
 	}
 	wantBlob(t, s, d, b)
@@ -226,7 +217,7 @@ func wrongBytes(t *testing.T, s *store.Store) {
 	must(t, err)
 	b[100_000]++
 	write(t, p, b, 0, len(b))
-	_, err = p.Commit(store.About{})
+	_, err = p.Commit(store.Meta{})
 	wantErr(t, "Commit", err, store.ErrMismatch)
 	wantUsage(t, s, 0, 0, 0)
 	p, err = s.Partial(d, 200_000)
@@ -252,7 +243,7 @@ func resume(t *testing.T, s *store.Store) {
 	for _, r := range p.Missing() {
 		write(t, p, b, int(r.Off), int(r.End))
 	}
-	_, err = p.Commit(store.About{})
+	_, err = p.Commit(store.Meta{})
 	must(t, err)
 	wantBlob(t, s, d, b)
 	wantUsage(t, s, 1, 300_000, 0)
@@ -276,7 +267,7 @@ func unknownSize(t *testing.T, s *store.Store) {
 		t.Error("SetSize to another size: got no error")
 	}
 	write(t, p, b, 40_000, 100_000)
-	_, err = p.Commit(store.About{})
+	_, err = p.Commit(store.Meta{})
 	must(t, err)
 	wantBlob(t, s, d, b)
 }
@@ -287,7 +278,7 @@ func unnamed(t *testing.T, s *store.Store) {
 		p, err := s.Create(-1)
 		must(t, err)
 		write(t, p, b, 0, len(b))
-		if i, err := p.Commit(store.About{}); err != nil || i.Digest != d || i.Size != 100_000 {
+		if i, err := p.Commit(store.Meta{}); err != nil || i.Digest != d || i.Size != 100_000 {
 			t.Errorf("Commit: got %+v, %v", i, err)
 		}
 		wantBlob(t, s, d, b)
@@ -305,9 +296,9 @@ func oneWriter(t *testing.T, s *store.Store) {
 	must(t, err)
 	_, err = s.Partial(d, 100_000)
 	wantErr(t, "second Partial", err, store.ErrBusy)
-	must(t, s.Put(d, 100_000, bytes.NewReader(b))) // does not need it
+	must(t, s.Put(d, 100_000, bytes.NewReader(b), store.Meta{})) // does not need it
 	write(t, p, b, 0, len(b))
-	_, err = p.Commit(store.About{})
+	_, err = p.Commit(store.Meta{})
 	must(t, err)
 	wantUsage(t, s, 1, 100_000, 0)
 }
@@ -325,7 +316,7 @@ func firstBytesStay(t *testing.T, s *store.Store) {
 	copy(bad[50_000:60_000], b[50_000:])
 	copy(bad[70_000:], b[70_000:])
 	write(t, p, bad, 40_000, 100_000)
-	_, err = p.Commit(store.About{})
+	_, err = p.Commit(store.Meta{})
 	must(t, err)
 	wantBlob(t, s, d, b)
 }
@@ -349,7 +340,7 @@ func readersGoOn(t *testing.T, s *store.Store) {
 	}
 	wantErr(t, "ReadAt beyond what is there", err, store.ErrAbsent)
 	write(t, p, b, 500, len(b))
-	_, err = p.Commit(store.About{})
+	_, err = p.Commit(store.Meta{})
 	must(t, err)
 	late := p.Reader()
 	defer late.Close()
@@ -364,7 +355,7 @@ func readersGoOn(t *testing.T, s *store.Store) {
 
 func watch(t *testing.T, s *store.Store) {
 	b, d := Bytes(1, 10)
-	must(t, s.Put(d, 10, bytes.NewReader(b)))
+	must(t, s.Put(d, 10, bytes.NewReader(b), store.Meta{}))
 	b2, d2 := Bytes(2, 20)
 	want := []store.Event{{Digest: d, Size: 10, Held: true}, {Synced: true}, {Digest: d2, Size: 20, Held: true}, {Digest: d, Size: 10}}
 	n := 0
@@ -376,7 +367,7 @@ func watch(t *testing.T, s *store.Store) {
 			break
 		}
 		if n == 2 { // the listing is complete: changes follow
-			must(t, s.Put(d2, 20, bytes.NewReader(b2)))
+			must(t, s.Put(d2, 20, bytes.NewReader(b2), store.Meta{}))
 			must(t, s.Remove(d))
 		}
 	}

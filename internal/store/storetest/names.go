@@ -10,22 +10,22 @@ import (
 )
 
 // put stores a blob under a name.
-func put(t *testing.T, s *store.Store, seed uint64, about store.About) digest.Digest {
+func put(t *testing.T, s *store.Store, seed uint64, m store.Meta) digest.Digest {
 	t.Helper()
 	b, d := Bytes(seed, 100)
 	p, err := s.Partial(d, 100)
 	must(t, err)
 	write(t, p, b, 0, len(b))
-	_, err = p.Commit(about)
+	_, err = p.Commit(m)
 	must(t, err)
 	return d
 }
 
 func names(t *testing.T, s *store.Store) {
-	from := []store.Source{{Name: "archive.example.org"}, {Peer: true, Name: "12D3"}}
+	from := []store.Provenance{{Name: "archive.example.org"}, {Peer: true, Name: "12D3"}}
 	var want []store.Named
 	for i, name := range []string{"a_1_all.deb", "a_1_all.deb", "a_2_all.deb", "ab_1_all.deb", "b_1_all.deb"} {
-		want = append(want, store.Named{Name: name, Digest: put(t, s, uint64(i), store.About{Name: name, From: from})})
+		want = append(want, store.Named{Name: name, Digest: put(t, s, uint64(i), store.Meta{Name: name, From: from})})
 	}
 	if bytes.Compare(want[0].Digest[:], want[1].Digest[:]) > 0 {
 		want[0], want[1] = want[1], want[0]

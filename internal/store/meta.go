@@ -1,0 +1,96 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"millpond/internal/digest"
+)
+
+// Meta describes a blob: everything but its bytes.
+type Meta struct {
+	Modified time.Time    // Last-Modified of the file; zero stands for now
+	Name     string       // of the file, as in Info; "" if it has none. One that no file can have is not kept
+	From     []Provenance // those beyond the eighth are not kept
+	Pin      string       // an owner that pins the blob from the start, as with Pin; "" for none
+}
+
+// Provenance is a place that some of a blob's bytes came from.
+type Provenance struct {
+	Peer bool   // another box; else a mirror
+	Name string // the peer's ID, or the mirror's host
+}
+
+// maxFrom bounds the places kept of a blob. More is possible where many failed
+// in the middle of a file.
+const maxFrom = 8
+
+// row returns the row of a blob of size bytes that comes in now.
+func (m Meta) row(size int64, now time.Time) row {
+	if m.Modified.IsZero() {
+		m.Modified = now
+	}
+	r := row{size: size, modified: m.Modified.Unix(), used: now.UnixNano(), name: fileName(m.Name)}
+	for _, f := range m.From[:min(len(m.From), maxFrom)] {
+		f.Name = f.Name[:min(len(f.Name), maxName)]
+		r.from = append(r.from, f)
+	}
+	if m.Pin != "" {
+		r.pins = []string{pinOwner(m.Pin)}
+	}
+	return r
+}
+
+// Annotate adds m to what is known of a blob: its name and its provenance if
+// it has none yet, and the pin. The error wraps fs.ErrNotExist if the blob is
+// not held; ErrTooManyPins says that nothing was added.
+func (s *Store) Annotate(d digest.Digest, m Meta) error {
+	_, err := s.annotate(d, m)
+	return err
+}
+
+func (s *Store) annotate(d digest.Digest, m Meta) (row, error) {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	old, err := s.row(d)
+	if err != nil {
+		return row{}, err
+	}
+	return s.merge(d, old, m)
+}
+
+// merge adds m to the row of d and returns the row as it is then. Caller holds
+// meta.
+func (s *Store) merge(d digest.Digest, old row, m Meta) (row, error) {
+	fresh, added := old, m.row(old.size, time.Time{})
+	if old.name == "" {
+		fresh.name = added.name
+	}
+	if len(old.from) == 0 {
+		fresh.from = added.from
+	}
+	for _, owner := range added.pins {
+		fresh.pins = addPin(old.pins, owner)
+	}
+	return s.replace(d, old, fresh)
+}
+
+// replace writes a blob's row anew, if it differs, and returns the one in
+// force. Caller holds meta.
+func (s *Store) replace(d digest.Digest, old, fresh row) (row, error) {
+	if len(fresh.pins) > maxPins {
+		return old, fmt.Errorf("blob %s: %w", d, ErrTooManyPins)
+	}
+	if fresh.name == old.name && slices.Equal(fresh.from, old.from) && slices.Equal(fresh.pins, old.pins) {
+		return old, nil
+	}
+	if err := s.apply(change{d, &old, &fresh}); err != nil {
+		return old, fmt.Errorf("describing blob %s: %w", d, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.add(old, -1)
+	s.count.add(fresh, 1)
+	return fresh, nil
+}
