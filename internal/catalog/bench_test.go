@@ -37,7 +37,7 @@ func learnBig(tb testing.TB, c *Catalog, suite string, packed []byte) {
 	const name = "main/binary-amd64/Packages.gz"
 	dir := at(tb, archiveURL+"/dists/"+suite)
 	rel := fmt.Appendf(nil, "Date: Sun, 01 Mar 2026 08:00:00 UTC\nSHA256:\n %s %d %s\n", digest.Of(packed), len(packed), name)
-	if _, err := c.LearnRelease(dir, ReleaseFiles{Release: rel}); err != nil {
+	if _, err := c.learnRelease(dir, ReleaseFiles{Release: rel}); err != nil {
 		tb.Fatal(err)
 	}
 	e := c.Resolve(tb.Context(), dir.Join(name), nil)
@@ -89,7 +89,7 @@ func BenchmarkResolve(b *testing.B) {
 		{"first", Content, locations(func(i int) string { return bigPath(0, i%each) })},
 		{"any", Content, locations(func(i int) string { return bigPath(i%suites, i%each) })},
 		{"miss", Unknown, locations(func(i int) string { return bigPath(suites, i%each) })},
-		{"head", Head, locations(func(i int) string { return "dists/suite01/InRelease" })},
+		{"Release file", ReleaseFile, locations(func(i int) string { return "dists/suite01/InRelease" })},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			i := 0

@@ -1,6 +1,6 @@
 // Package catalog knows what the files of archives are: which digest and size
-// a URL stands for, which files are heads that change, and what may be given
-// to other boxes.
+// a URL stands for, which files are Release files, which change, and what may
+// be given to other boxes.
 //
 // It learns from the Release file of each suite and from the indices
 // (Packages, Sources, pdiffs) that pass through the box. What one file lists is
@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/digest"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
@@ -67,25 +68,26 @@ type Catalog struct {
 
 	state atomic.Pointer[state]
 
-	mu    sync.Mutex // held by the one who makes the next state
+	// mu is held by the one who makes the next state. Rows are written before.
+	mu    sync.Mutex
 	drops drops
 
-	changed  signal // what is Shared
-	progress signal // a table was learned, or given up
-	busy     busy
+	changed  broadcast.Signal // what is Shared
+	progress broadcast.Signal // a table was learned, or given up
+	learning register
 }
 
 // Open reads what the table holds. Everything learned before is there at once;
 // rows that a killed process left unfinished are removed by Run.
 func Open(o Options) (*Catalog, error) {
 	c := &Catalog{
-		rows:    rows{o.Table},
+		rows:    rows{kv: o.Table, counts: new(sync.Mutex)},
 		keyring: o.Keyring,
 		trusted: make(map[string]bool),
 		log:     o.Log,
 		now:     time.Now, learnWait: LearnWait,
 		bounds: bounds{archives: maxArchives, suites: maxSuites, rows: maxRows},
-		drops:  drops{wake: make(chan struct{}, 1)},
+		drops:  drops{wake: broadcast.NewWake()},
 	}
 	for _, h := range o.TrustHosts {
 		c.trusted[strings.ToLower(h)] = true
@@ -145,7 +147,7 @@ func (c *Catalog) loadSuites(s *state) error {
 			if s.tables[r.Table] == nil {
 				continue // cannot be: both are written in one transaction
 			}
-			c.judge(dir, &r)
+			c.decideSigned(dir, &r)
 			st.gens = append(st.gens, &generation{record: r})
 			st.used.Store(max(st.used.Load(), r.Learned.Unix()))
 		}
@@ -218,9 +220,9 @@ func (c *Catalog) commit(next *state, changed ...Location) error {
 		c.discard(t.id)
 	}
 	if !old.shares(next) || !next.shares(old) {
-		c.changed.fire()
+		c.changed.Fire()
 	}
-	c.progress.fire()
+	c.progress.Fire()
 	return nil
 }
 
@@ -254,7 +256,7 @@ func (c *Catalog) Run(ctx context.Context) error {
 		case <-c.drops.wake:
 		case <-tick.C:
 			if err := c.expire(); err != nil {
-				c.log.Warn("superseded generations cannot be dropped", "error", err)
+				c.log.Warn("superseded generations not dropped", "err", err)
 			}
 		}
 	}
@@ -282,7 +284,7 @@ func (c *Catalog) expire() error {
 type drops struct {
 	mu   sync.Mutex
 	ids  []tableID // guarded by mu
-	wake chan struct{}
+	wake broadcast.Wake
 }
 
 // discard has Run delete the rows of a table that is not visible.
@@ -290,10 +292,7 @@ func (c *Catalog) discard(id tableID) {
 	c.drops.mu.Lock()
 	c.drops.ids = append(c.drops.ids, id)
 	c.drops.mu.Unlock()
-	select {
-	case c.drops.wake <- struct{}{}:
-	default:
-	}
+	c.drops.wake.Call()
 }
 
 // sweep deletes the rows of discarded tables.
@@ -305,7 +304,7 @@ func (c *Catalog) sweep(ctx context.Context) {
 	for _, id := range ids {
 		// What is not deleted now is found by the next Open.
 		if err := c.rows.drop(ctx, id); err != nil && ctx.Err() == nil {
-			c.log.Warn("rows of a dropped index cannot be deleted", "table", id, "error", err)
+			c.log.Warn("rows of a dropped index not deleted", "table", id, "err", err)
 		}
 	}
 }
@@ -324,4 +323,4 @@ func (c *Catalog) Stats() Stats {
 
 // Changed returns a channel that is closed at the next change of what is
 // Shared.
-func (c *Catalog) Changed() <-chan struct{} { return c.changed.wait() }
+func (c *Catalog) Changed() <-chan struct{} { return c.changed.Wait() }

@@ -90,8 +90,8 @@ func (c *Catalog) resolveURL(tb testing.TB, url string) Entry {
 	return c.Resolve(tb.Context(), at(tb, url), nil)
 }
 
-// heads returns the InRelease of a suite, or what stands for it.
-func heads(g *aptest.Generation, dir string) ReleaseFiles {
+// releaseFiles returns the InRelease of a suite, or what stands for it.
+func releaseFiles(g *aptest.Generation, dir string) ReleaseFiles {
 	files := g.Files()
 	if in := files[path.Join(dir, "InRelease")]; in != nil {
 		return ReleaseFiles{InRelease: in}
@@ -99,10 +99,19 @@ func heads(g *aptest.Generation, dir string) ReleaseFiles {
 	return ReleaseFiles{Release: files[path.Join(dir, "Release")], Signature: files[path.Join(dir, "Release.gpg")]}
 }
 
-// learnRelease learns the head of the suite in dir from a generation.
-func (c *Catalog) learnHead(tb testing.TB, base, dir string, g *aptest.Generation) Generation {
+// learnRelease checks and adopts a Release.
+func (c *Catalog) learnRelease(dir Location, files ReleaseFiles) (Generation, error) {
+	r, err := c.CheckRelease(dir, files)
+	if err != nil {
+		return Generation{}, err
+	}
+	return c.Adopt(r)
+}
+
+// learnSuite learns the Release of the suite in dir from a generation.
+func (c *Catalog) learnSuite(tb testing.TB, base, dir string, g *aptest.Generation) Generation {
 	tb.Helper()
-	gen, err := c.LearnRelease(at(tb, base).Join(dir), heads(g, dir))
+	gen, err := c.learnRelease(at(tb, base).Join(dir), releaseFiles(g, dir))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"path"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,24 +20,14 @@ const maxPlaces = 1024
 
 var errNoIndex = errors.New("not an index that the catalog reads")
 
-// Learning announces that e is about to be learned, so that Resolve waits for
-// it; done must be called, and may be more than once.
-func (c *Catalog) Learning(e Entry) (done func()) {
-	c.busy.enter(e.Suite)
-	return sync.OnceFunc(func() {
-		c.busy.leave(e.Suite)
-		c.progress.fire()
-	})
-}
-
 // LearnIndex reads the index e, compressed as it is, from r and commits its
 // rows when r has ended well and what came is e.Digest. It streams: r may be a
 // download in progress, and is not read after LearnIndex has returned. An
 // error of r, a wrong digest, a syntax error, or an index beyond all measure (2
 // GiB of text, a million files) leave nothing behind. e must be as Resolve
-// gave it, with Index set.
+// gave it, with Index set, and BeginLearning called for it if anybody is to
+// wait.
 func (c *Catalog) LearnIndex(ctx context.Context, e Entry, r io.Reader) error {
-	defer c.Learning(e)()
 	if err := c.learnIndex(ctx, e, r); err != nil {
 		return fmt.Errorf("learning the index %s: %w", e.Location, err)
 	}

@@ -38,7 +38,7 @@ const onePackage = "Package: a\nVersion: 1\nFilename: pool/a.deb\nSize: 3\nSHA25
 func (c *Catalog) learnText(tb testing.TB, name string, data []byte, r io.Reader) error {
 	tb.Helper()
 	dir := at(tb, archiveURL+"/dists/stable")
-	if _, err := c.LearnRelease(dir, lists(map[string][]byte{name: data})); err != nil {
+	if _, err := c.learnRelease(dir, lists(map[string][]byte{name: data})); err != nil {
 		tb.Fatal(err)
 	}
 	e := c.Resolve(tb.Context(), dir.Join(name), nil)
@@ -58,7 +58,7 @@ func TestLearnCompressions(t *testing.T) {
 			src := a.AddSource(aptest.Source{Name: "hello", Version: "2.10-3"})
 			g := a.Publish(day)
 			c := openCatalog(t, openDB(t, t.TempDir()), nil, "archive.example.org")
-			gen, err := c.LearnRelease(at(t, archiveURL+"/dists/stable"), ReleaseFiles{Release: g.File("dists/stable/Release")})
+			gen, err := c.learnRelease(at(t, archiveURL+"/dists/stable"), ReleaseFiles{Release: g.File("dists/stable/Release")})
 			if err != nil || !gen.Signed {
 				t.Fatal(gen, err)
 			}
@@ -143,7 +143,7 @@ func TestLearnNoIndex(t *testing.T) {
 	t.Parallel()
 	c := trusting(t)
 	data := []byte("not read")
-	if _, err := c.LearnRelease(at(t, archiveURL+"/dists/stable"), lists(map[string][]byte{"main/Contents-amd64.gz": data})); err != nil {
+	if _, err := c.learnRelease(at(t, archiveURL+"/dists/stable"), lists(map[string][]byte{"main/Contents-amd64.gz": data})); err != nil {
 		t.Fatal(err)
 	}
 	e := c.wantContent(t, archiveURL+"/dists/stable/main/Contents-amd64.gz", data, true)
@@ -205,10 +205,10 @@ func TestLearnTwoHosts(t *testing.T) {
 	deb := a.Add(aptest.Package{Name: "hello", Version: "1.0"})
 	g := a.Publish(day)
 	c := openCatalog(t, openDB(t, t.TempDir()), nil, "archive.example.org", "mirror.example.net")
-	c.learnHead(t, archiveURL, "dists/stable", g)
+	c.learnSuite(t, archiveURL, "dists/stable", g)
 	c.learnFile(t, archiveURL, "dists/stable/main/binary-amd64/Packages.xz", g)
 	before := countRows(t, c)
-	c.learnHead(t, mirrorURL, "dists/stable", g)
+	c.learnSuite(t, mirrorURL, "dists/stable", g)
 	e := c.wantContent(t, mirrorURL+"/"+deb.Path, deb.Data, true)
 	if after := countRows(t, c); after != before {
 		t.Errorf("the second mirror made %d rows of %d", after, before)
@@ -242,7 +242,7 @@ func TestLearnRestart(t *testing.T) {
 	func() {
 		db := openDB(t, dir)
 		c := openCatalog(t, db, nil, "archive.example.org")
-		c.learnHead(t, archiveURL, "dists/stable", g)
+		c.learnSuite(t, archiveURL, "dists/stable", g)
 		c.learnFile(t, archiveURL, "dists/stable/main/binary-amd64/Packages.xz", g)
 		// A killed process leaves rows of a table without a record.
 		w, err := c.rows.writer()

@@ -21,7 +21,7 @@ const maxMirrors = 8
 func (c *Catalog) Shared(d digest.Digest) (size int64, ok bool) {
 	size, ok, err := c.shared(c.state.Load(), d)
 	if err != nil {
-		c.log.Error("the catalog cannot be read", "digest", d, "error", err)
+		c.log.Error("catalog not readable", "digest", d, "err", err)
 		return -1, false
 	}
 	return size, ok
@@ -69,7 +69,7 @@ func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 		return true
 	})
 	if err != nil {
-		c.log.Error("the catalog cannot be read", "digest", d, "error", err)
+		c.log.Error("catalog not readable", "digest", d, "err", err)
 	}
 	return e, ok
 }
@@ -100,7 +100,7 @@ func (c *Catalog) names(d digest.Digest) []name {
 		return len(found) < maxNames
 	})
 	if err != nil {
-		c.log.Error("the catalog cannot be read", "digest", d, "error", err)
+		c.log.Error("catalog not readable", "digest", d, "err", err)
 	}
 	return found
 }

@@ -20,7 +20,7 @@ func TestResolveFlat(t *testing.T) {
 			deb := a.Add(aptest.Package{Name: "tool", Version: "1.0"})
 			g := a.Publish(day)
 			c := trusting(t)
-			c.learnHead(t, archiveURL, path.Clean(name), g)
+			c.learnSuite(t, archiveURL, path.Clean(name), g)
 			c.learnFile(t, archiveURL, path.Join(name, "Packages.gz"), g)
 			e := c.wantContent(t, archiveURL+"/"+deb.Path, deb.Data, true)
 			for l := range c.Names(e.Digest) {
@@ -42,7 +42,7 @@ func TestResolveFlatAbove(t *testing.T) {
 	host := "http://archive.example.org"
 	text := []byte(strings.ReplaceAll(onePackage, "pool/a.deb", "debian/pool/a.deb"))
 	dir := at(t, host+"/flat")
-	if _, err := c.LearnRelease(dir, lists(map[string][]byte{"Packages": text})); err != nil {
+	if _, err := c.learnRelease(dir, lists(map[string][]byte{"Packages": text})); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.LearnIndex(t.Context(), c.resolveURL(t, host+"/flat/Packages"), bytes.NewReader(text)); err != nil {
@@ -50,7 +50,7 @@ func TestResolveFlatAbove(t *testing.T) {
 	}
 	c.wantContent(t, host+"/debian/pool/a.deb", []byte("abc"), true)
 	c.wantContent(t, host+"/flat/debian/pool/a.deb", []byte("abc"), true)
-	if _, err := c.LearnRelease(at(t, suiteURL), lists(nil)); err != nil {
+	if _, err := c.learnRelease(at(t, suiteURL), lists(nil)); err != nil {
 		t.Fatal(err)
 	}
 	c.wantUnknown(t, host+"/debian/pool/a.deb")
@@ -66,10 +66,10 @@ func TestResolvePatches(t *testing.T) {
 	second := a.Publish(day.Add(6 * time.Hour))
 	c := newCatalog(t, key)
 	const dir = "dists/stable/main/binary-amd64/"
-	c.learnHead(t, archiveURL, "dists/stable", first)
+	c.learnSuite(t, archiveURL, "dists/stable", first)
 	c.learnFile(t, archiveURL, dir+"Packages.xz", first)
 
-	c.learnHead(t, archiveURL, "dists/stable", second)
+	c.learnSuite(t, archiveURL, "dists/stable", second)
 	var patch string
 	for _, p := range second.Paths() {
 		if path.Dir(p) == dir+"Packages.diff" && path.Base(p) != "Index" {
@@ -108,7 +108,7 @@ func TestResolvePatches(t *testing.T) {
 
 	// The next generation still has that patch, and has it learned.
 	third := a.Publish(day.Add(12 * time.Hour))
-	c.learnHead(t, archiveURL, "dists/stable", third)
+	c.learnSuite(t, archiveURL, "dists/stable", third)
 	if e := c.wantContent(t, archiveURL+"/"+patch, third.File(patch), true); e.Index {
 		t.Error("a known patch is wanted")
 	}

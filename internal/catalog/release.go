@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -43,26 +42,34 @@ type record struct {
 // suiteRecord is the value of a suite's row.
 type suiteRecord struct{ Generations []record }
 
-// ReleaseFiles are the bytes of a suite's head: InRelease alone, or Release
-// with Signature (nil if there is none).
+// ReleaseFiles are the bytes of a suite's Release files: InRelease alone, or
+// Release with Signature (nil if there is none).
 type ReleaseFiles struct{ InRelease, Release, Signature []byte }
 
-// Check parses and verifies the head of the suite in that directory without
+// CheckedRelease is a Release that CheckRelease accepted. Adopt takes it as it
+// is, so that each is parsed and verified once.
+type CheckedRelease struct {
+	// Generation is what the Release says of itself. Adopt returns what is
+	// known of it in all.
+	Generation Generation
+
+	dir      Location
+	record   record
+	files    []deb822.File
+	unsigned bool // came without a signature, which says nothing against an earlier one
+}
+
+// CheckRelease parses and verifies the Release of the suite in dir without
 // recording anything. A Release without a signature by a known key is no
 // error: the Generation is not Signed, and says why. An error means that it is
 // no Release at all, or that a known key's signature is over other bytes
 // (keyring.ErrBadSignature): keep the last good one.
-func (c *Catalog) Check(suite Location, r ReleaseFiles) (Generation, error) {
-	rec, _, err := c.check(suite, r)
-	return rec.Generation, err
-}
-
-func (c *Catalog) check(dir Location, r ReleaseFiles) (record, *deb822.Release, error) {
+func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, error) {
 	var rec record
 	text, signer, err := c.verify(r)
 	switch {
 	case text == nil, errors.Is(err, keyring.ErrBadSignature):
-		return record{}, nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
+		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
 	case err != nil:
 		rec.Fault = err.Error()
 	default:
@@ -70,7 +77,7 @@ func (c *Catalog) check(dir Location, r ReleaseFiles) (record, *deb822.Release, 
 	}
 	rel, err := deb822.ParseRelease(bytes.NewReader(text))
 	if err != nil {
-		return record{}, nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
+		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
 	}
 	rec.Generation = Generation{ID: digest.Of(r.Release), Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now()}
 	if r.InRelease != nil {
@@ -80,8 +87,11 @@ func (c *Catalog) check(dir Location, r ReleaseFiles) (record, *deb822.Release, 
 	}
 	rec.Origin, rec.Label, rec.Suite, rec.Codename = rel.Origin, rel.Label, rel.Suite, rel.Codename
 	rec.ByHash, rec.Weak = rel.ByHash, rel.Weak
-	c.judge(dir, &rec)
-	return rec, rel, nil
+	c.decideSigned(dir, &rec)
+	return &CheckedRelease{
+		Generation: rec.Generation, dir: dir, record: rec, files: rel.Files,
+		unsigned: r.InRelease == nil && r.Signature == nil,
+	}, nil
 }
 
 // verify returns the text of the Release, and an error if no key of the
@@ -104,8 +114,8 @@ func (c *Catalog) verify(r ReleaseFiles) (text []byte, s keyring.Signer, err err
 	return text, s, err
 }
 
-// judge decides whether a generation counts as signed.
-func (c *Catalog) judge(dir Location, r *record) {
+// decideSigned decides whether a generation counts as signed.
+func (c *Catalog) decideSigned(dir Location, r *record) {
 	r.Signed, r.Why = false, ""
 	switch {
 	case r.Weak:
@@ -115,115 +125,6 @@ func (c *Catalog) judge(dir Location, r *record) {
 	default:
 		r.Why = r.Fault
 	}
-}
-
-// LearnRelease checks r, as Check does, and makes it the current generation of
-// the suite in that directory. Learning the current or an earlier one again
-// writes no rows; a former judgement on its signature is renewed.
-func (c *Catalog) LearnRelease(suite Location, r ReleaseFiles) (Generation, error) {
-	rec, rel, err := c.check(suite, r)
-	if err != nil {
-		return Generation{}, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.now()
-	next := c.state.Load().clone()
-	st := next.suites[suite]
-	if st == nil {
-		st = newSuite(suite, now)
-		next.suites[suite] = st
-	}
-	st.used.Store(now.Unix())
-	g := st.find(rec.ID)
-	if g != nil {
-		rec.Learned, rec.Table = g.Learned, g.Table
-		if r.InRelease == nil && r.Signature == nil {
-			// A Release alone says nothing against the signature seen before.
-			rec.Signature, rec.Signer, rec.Fault = g.Signature, g.Signer, g.Fault
-			c.judge(suite, &rec)
-		}
-		if g == st.current() && g.same(rec) {
-			return g.Generation, nil
-		}
-		g.record = rec
-	} else if g, err = c.newGeneration(next, rec, rel.Files); err != nil {
-		return Generation{}, fmt.Errorf("learning the Release of %s: %w", suite, err)
-	}
-	st.supersede(g, now)
-	if err := c.commit(next, suite); err != nil {
-		return Generation{}, fmt.Errorf("learning the Release of %s: %w", suite, err)
-	}
-	return g.Generation, nil
-}
-
-// newGeneration writes what a Release lists.
-func (c *Catalog) newGeneration(s *state, rec record, files []deb822.File) (*generation, error) {
-	t, err := c.releaseTable(s, rec.ID, files)
-	if err != nil {
-		return nil, err
-	}
-	s.tables[t.id] = t
-	rec.Table = t.id
-	g := &generation{record: rec}
-	return g, c.adopt(s, g, files)
-}
-
-// same reports whether learning rec again would change nothing.
-func (g *generation) same(rec record) bool {
-	return g.Signature == rec.Signature && g.Signer == rec.Signer && g.Fault == rec.Fault
-}
-
-// releaseTable returns the table of what a Release lists, written now if
-// another suite has not the very same one.
-func (c *Catalog) releaseTable(s *state, id digest.Digest, files []deb822.File) (t *table, err error) {
-	if t := s.byContent[content{id, kindRelease}]; t != nil {
-		return t, nil
-	}
-	w, err := c.rows.writer()
-	if err != nil {
-		return nil, err
-	}
-	defer w.cancel()
-	for _, f := range files {
-		if err = w.put(row{f.Path, f.Digest, f.Size}); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		t, err = w.finish(kindRelease, id)
-	}
-	if err != nil {
-		c.discard(w.id)
-	}
-	return t, err
-}
-
-// adopt lets a new generation have the indices that were learned before, in
-// another generation or another archive.
-func (c *Catalog) adopt(s *state, g *generation, files []deb822.File) error {
-	for _, f := range files {
-		k, _ := indexKind(f.Path)
-		t := s.byContent[content{f.Digest, k}]
-		if k == noIndex || t == nil {
-			continue
-		}
-		g.add(f.Path, t)
-		dir := path.Dir(f.Path)
-		if k != kindDiffIndex || !isPatchDir(dir) {
-			continue
-		}
-		err := c.rows.all(t.id, func(p row) bool {
-			if t := s.byContent[content{p.digest, kindPatch}]; t != nil {
-				g.add(path.Join(dir, p.path), t)
-			}
-			return true
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Generation returns a kept generation of the suite in that directory, the

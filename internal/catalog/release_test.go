@@ -13,7 +13,7 @@ import (
 	"millpond/internal/keyring"
 )
 
-func TestCheck(t *testing.T) {
+func TestCheckRelease(t *testing.T) {
 	t.Parallel()
 	key := aptest.NewKey("archive")
 	a := aptest.NewArchive(key, aptest.Suite{ValidFor: 24 * time.Hour})
@@ -22,16 +22,23 @@ func TestCheck(t *testing.T) {
 	c := newCatalog(t, key)
 	dir := at(t, suiteURL)
 
-	gen, err := c.Check(dir, ReleaseFiles{InRelease: in})
+	check := func(r ReleaseFiles) (Generation, error) {
+		checked, err := c.CheckRelease(dir, r)
+		if err != nil {
+			return Generation{}, err
+		}
+		return checked.Generation, nil
+	}
+	gen, err := check(ReleaseFiles{InRelease: in})
 	if err != nil || !gen.Signed || gen.Why != "" || gen.ID != digest.Of(in) || !gen.Signature.IsZero() || !gen.Date.Equal(day) ||
 		!gen.ValidUntil.Equal(day.Add(24*time.Hour)) || gen.Files == 0 {
 		t.Errorf("InRelease: %+v, %v", gen, err)
 	}
-	gen, err = c.Check(dir, ReleaseFiles{Release: rel, Signature: sig})
+	gen, err = check(ReleaseFiles{Release: rel, Signature: sig})
 	if err != nil || !gen.Signed || gen.ID != digest.Of(rel) || gen.Signature != digest.Of(sig) {
 		t.Errorf("Release with signature: %+v, %v", gen, err)
 	}
-	gen, err = c.Check(dir, ReleaseFiles{Release: rel})
+	gen, err = check(ReleaseFiles{Release: rel})
 	if err != nil || gen.Signed || gen.Why == "" {
 		t.Errorf("Release alone: %+v, %v", gen, err)
 	}
@@ -41,15 +48,15 @@ func TestCheck(t *testing.T) {
 		"portal as Release":   {Release: []byte("<html>sign in</html>")},
 		"empty InRelease":     {InRelease: []byte{}},
 	} {
-		if gen, err := c.Check(dir, r); err == nil {
+		if gen, err := check(r); err == nil {
 			t.Errorf("%s: %+v", name, gen)
 		}
 	}
 	changed := bytes.Replace(in, []byte("Label: Test"), []byte("Label: Tost"), 1)
-	if _, err := c.Check(dir, ReleaseFiles{InRelease: changed}); !errors.Is(err, keyring.ErrBadSignature) {
+	if _, err := check(ReleaseFiles{InRelease: changed}); !errors.Is(err, keyring.ErrBadSignature) {
 		t.Errorf("changed text: %v", err)
 	}
-	if _, err := c.LearnRelease(dir, ReleaseFiles{InRelease: changed}); !errors.Is(err, keyring.ErrBadSignature) {
+	if _, err := c.learnRelease(dir, ReleaseFiles{InRelease: changed}); !errors.Is(err, keyring.ErrBadSignature) {
 		t.Errorf("learning changed text: %v", err)
 	}
 	if s := c.Stats(); s != (Stats{}) {
@@ -68,7 +75,7 @@ func TestLearnReleaseAgain(t *testing.T) {
 
 	learn := func(r ReleaseFiles, signed bool) Generation {
 		t.Helper()
-		gen, err := c.LearnRelease(dir, r)
+		gen, err := c.learnRelease(dir, r)
 		if err != nil || gen.Signed != signed {
 			t.Fatalf("%+v, %v; want signed %v", gen, err, signed)
 		}
@@ -100,13 +107,13 @@ func TestLearnReleaseNewKey(t *testing.T) {
 	a := aptest.NewArchive(key, aptest.Suite{Compressions: []string{"xz"}})
 	g := a.Publish(day)
 	c := newCatalog(t)
-	if gen := c.learnHead(t, archiveURL, "dists/stable", g); gen.Signed {
+	if gen := c.learnSuite(t, archiveURL, "dists/stable", g); gen.Signed {
 		t.Errorf("without a key: %+v", gen)
 	}
 	c.keyring = ring(t, key)
 	c = reopen(t, c)
 	changed := c.Changed()
-	if gen := c.learnHead(t, archiveURL, "dists/stable", g); !gen.Signed || gen.Why != "" {
+	if gen := c.learnSuite(t, archiveURL, "dists/stable", g); !gen.Signed || gen.Why != "" {
 		t.Errorf("with the key: %+v", gen)
 	}
 	<-changed
@@ -137,7 +144,7 @@ func TestGenerations(t *testing.T) {
 		a.Remove("hello")
 		deb := a.Add(aptest.Package{Name: "hello", Version: fmt.Sprint(i)})
 		g := a.Publish(now)
-		gen := c.learnHead(t, archiveURL, "dists/stable", g)
+		gen := c.learnSuite(t, archiveURL, "dists/stable", g)
 		c.learnFile(t, archiveURL, index, g)
 		all = append(all, published{g, gen.ID, deb})
 		now = now.Add(10 * time.Minute)
@@ -227,14 +234,14 @@ func TestGenerationsUncovered(t *testing.T) {
 	now := day
 	c.now = func() time.Time { return now }
 	first := a.Publish(now)
-	c.learnHead(t, archiveURL, "dists/stable", first)
+	c.learnSuite(t, archiveURL, "dists/stable", first)
 	c.learnFile(t, archiveURL, index, first)
 	var last *aptest.Generation
 	for range 5 {
 		now = now.Add(2 * keepEarlier)
 		a.Add(aptest.Package{Name: "new", Version: fmt.Sprint(now.Unix())})
 		last = a.Publish(now)
-		c.learnHead(t, archiveURL, "dists/stable", last)
+		c.learnSuite(t, archiveURL, "dists/stable", last)
 		if err := c.expire(); err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +265,7 @@ func TestBounds(t *testing.T) {
 	c.now = func() time.Time { now = now.Add(time.Second); return now }
 	learn := func(base, suite string) {
 		t.Helper()
-		if _, err := c.LearnRelease(at(t, base+"/dists/"+suite), lists(map[string][]byte{suite: []byte(base)})); err != nil {
+		if _, err := c.learnRelease(at(t, base+"/dists/"+suite), lists(map[string][]byte{suite: []byte(base)})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -305,8 +312,8 @@ func TestSuites(t *testing.T) {
 	a.Add(aptest.Package{Name: "hello", Version: "1.0", Arch: "amd64"})
 	g := a.Publish(day)
 	c := trusting(t)
-	c.learnHead(t, mirrorURL, "dists/stable", g)
-	gen := c.learnHead(t, archiveURL, "dists/stable", g)
+	c.learnSuite(t, mirrorURL, "dists/stable", g)
+	gen := c.learnSuite(t, archiveURL, "dists/stable", g)
 	const index = "main/binary-amd64/Packages.xz"
 	c.learnFile(t, archiveURL, "dists/stable/"+index, g)
 	all := c.Suites()

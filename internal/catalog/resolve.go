@@ -17,9 +17,9 @@ const (
 	// Unknown is neither of the others: cached by name, revalidated, never
 	// given to other boxes.
 	Unknown Kind = iota
-	// Head is InRelease, Release or Release.gpg of a suite: it changes, and
+	// ReleaseFile is InRelease, Release or Release.gpg of a suite: it changes, and
 	// has no digest.
-	Head
+	ReleaseFile
 	// Content has a known digest.
 	Content
 )
@@ -31,9 +31,9 @@ type Entry struct {
 	Digest   digest.Digest // of Content
 	Size     int64         // of Content, in bytes; -1 if not known (by-hash of an unknown Release, some pdiffs)
 	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host: peers may give and get it
-	Suite    Location      // of a Head, and of files that a Release lists: the directory of that Release
+	Suite    Location      // of a Release file, and of files that a Release lists: the directory of that Release
 	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex)
-	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Head: the client's pin
+	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Release file: the client's pin
 }
 
 // pinFunc gives the generation of a suite that the asking client was last
@@ -51,10 +51,10 @@ func (c *Catalog) Resolve(ctx context.Context, l Location, pin func(suite Locati
 	}
 	var timeout <-chan time.Time
 	for {
-		if !c.busy.with(l) {
+		if !c.learning.mayList(l) {
 			return c.resolve(l, pin)
 		}
-		progress := c.progress.wait()
+		progress := c.progress.Wait()
 		e := c.resolve(l, pin)
 		if e.Kind != Unknown {
 			return e
@@ -80,7 +80,7 @@ func (c *Catalog) resolve(l Location, pin pinFunc) Entry {
 		e, err := c.lookUp(s, l, pin)
 		if err != nil {
 			// The box still serves the file, like any that no index lists.
-			c.log.Error("the catalog cannot be read", "url", l.String(), "error", err)
+			c.log.Error("catalog not readable", "url", l.String(), "err", err)
 			return Entry{Location: l, Size: -1}
 		}
 		// The rows of a state that is no longer the latest may be gone.
@@ -101,7 +101,7 @@ func (c *Catalog) lookUp(s *state, l Location, pin pinFunc) (Entry, error) {
 	switch l.Name() {
 	case "InRelease", "Release", "Release.gpg":
 		dir := l.Dir()
-		return Entry{Location: l, Kind: Head, Size: -1, Suite: dir, Release: pin(dir)}, nil
+		return Entry{Location: l, Kind: ReleaseFile, Size: -1, Suite: dir, Release: pin(dir)}, nil
 	}
 	return c.pooled(s, l, pin)
 }

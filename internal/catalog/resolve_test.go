@@ -33,11 +33,11 @@ func TestResolveHeads(t *testing.T) {
 	for range 2 { // before and after it was learned
 		for _, name := range []string{"InRelease", "Release", "Release.gpg"} {
 			e := c.Resolve(t.Context(), at(t, suiteURL+"/"+name), pin)
-			if e.Kind != Head || e.Suite.String() != suiteURL || e.Release != pinned {
+			if e.Kind != ReleaseFile || e.Suite.String() != suiteURL || e.Release != pinned {
 				t.Errorf("%s: %+v", name, e)
 			}
 		}
-		c.learnHead(t, archiveURL, "dists/stable", g)
+		c.learnSuite(t, archiveURL, "dists/stable", g)
 	}
 	// A file of that name beneath, which Debian's Release lists, is content.
 	const beneath = "dists/stable/main/binary-amd64/Release"
@@ -60,7 +60,7 @@ func TestResolveEverything(t *testing.T) {
 	g := a.Publish(day)
 	c := newCatalog(t, key)
 	const dir = "dists/stable/updates"
-	gen := c.learnHead(t, archiveURL, dir, g)
+	gen := c.learnSuite(t, archiveURL, dir, g)
 	for _, p := range g.Paths() {
 		if k, _ := indexKind(p); k != noIndex && path.Ext(p) == ".xz" && strings.HasPrefix(p, dir+"/") {
 			// Empty indices of the same kind are one table.
@@ -71,7 +71,7 @@ func TestResolveEverything(t *testing.T) {
 	}
 	for p, data := range g.Files() {
 		if strings.HasPrefix(p, "dists/") && !strings.HasPrefix(p, dir+"/") || path.Dir(p) == dir {
-			continue // the other name of the suite, and heads
+			continue // the other name of the suite, and Release files
 		}
 		e := c.wantContent(t, archiveURL+"/"+p, data, true)
 		if e.Index {
@@ -100,7 +100,7 @@ func TestResolveByHash(t *testing.T) {
 	if e.Kind != Content || e.Digest != digest.Of(data) || e.Size != -1 || e.Signed || e.Index {
 		t.Errorf("before its Release: %+v", e)
 	}
-	gen := c.learnHead(t, archiveURL, "dists/stable", g)
+	gen := c.learnSuite(t, archiveURL, "dists/stable", g)
 	e = c.wantContent(t, byHash, data, true)
 	if !e.Index || e.Release != gen.ID || e.Suite.String() != suiteURL {
 		t.Errorf("after its Release: %+v", e)
@@ -155,7 +155,7 @@ func TestResolveUnshared(t *testing.T) {
 			a.Add(aptest.Package{Name: "hello", Version: "1.0"})
 			g := a.Publish(day)
 			c := newCatalog(t, key)
-			gen := c.learnHead(t, archiveURL, "dists/stable", g)
+			gen := c.learnSuite(t, archiveURL, "dists/stable", g)
 			if gen.Signed || !strings.Contains(gen.Why, tc.why) {
 				t.Errorf("%+v, want unsigned because of %q", gen, tc.why)
 			}
@@ -184,12 +184,12 @@ func TestResolveSignedElsewhere(t *testing.T) {
 	other := a.Publish(day.Add(time.Hour))
 	c := trusting(t)
 	const index = "dists/stable/main/binary-amd64/Packages.xz"
-	c.learnHead(t, mirrorURL, "dists/stable", g)
+	c.learnSuite(t, mirrorURL, "dists/stable", g)
 	c.learnFile(t, mirrorURL, index, g)
 	c.wantContent(t, mirrorURL+"/"+deb.Path, deb.Data, false)
 
 	changed := c.Changed()
-	c.learnHead(t, archiveURL, "dists/stable", other)
+	c.learnSuite(t, archiveURL, "dists/stable", other)
 	c.learnFile(t, archiveURL, index, other)
 	select {
 	case <-changed:
@@ -212,9 +212,9 @@ func TestResolveWaits(t *testing.T) {
 	const index = "dists/stable/main/binary-amd64/Packages.gz"
 	c := trusting(t)
 	c.learnWait = time.Hour
-	c.learnHead(t, archiveURL, "dists/stable", g)
+	c.learnSuite(t, archiveURL, "dists/stable", g)
 	e := c.resolveURL(t, archiveURL+"/"+index)
-	done := c.Learning(e)
+	done := c.BeginLearning(e)
 
 	// What is known, what is of another archive, and whoever gives up do not
 	// wait.
@@ -257,7 +257,7 @@ func TestResolveWaits(t *testing.T) {
 	if e := <-missing; e.Kind != Unknown {
 		t.Errorf("%+v", e)
 	}
-	if c.busy.total.Load() != 0 || len(c.busy.in) != 0 {
+	if r := &c.learning; r.indices.Load() != 0 || len(r.suites)+len(r.digests)+r.all.n != 0 {
 		t.Error("something is still said to be learned")
 	}
 }
@@ -267,7 +267,7 @@ func TestResolveWaitEnds(t *testing.T) {
 	c := trusting(t)
 	c.learnWait = time.Millisecond
 	dir := at(t, suiteURL)
-	defer c.Learning(Entry{Suite: dir})()
+	defer c.BeginLearning(Entry{Kind: Content, Suite: dir})()
 	c.wantUnknown(t, archiveURL+"/pool/none.deb")
 }
 
@@ -302,7 +302,7 @@ func TestResolveConcurrently(t *testing.T) {
 	for i := range 5 {
 		a.Add(aptest.Package{Name: "more", Version: string(rune('1' + i))})
 		g := a.Publish(day.Add(time.Duration(i) * time.Hour))
-		c.learnHead(t, archiveURL, "dists/stable", g)
+		c.learnSuite(t, archiveURL, "dists/stable", g)
 		c.learnFile(t, archiveURL, index, g)
 		c.sweep(t.Context())
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"millpond/internal/digest"
 	"millpond/internal/kv"
@@ -28,7 +29,10 @@ type tableID uint32
 const idSize = 4
 
 // rows is the part of the catalog on disk: what each table lists.
-type rows struct{ kv *kv.Table }
+type rows struct {
+	kv     *kv.Table
+	counts *sync.Mutex // held by newID
+}
 
 // row is one listed file. Size is -1 if the list does not tell.
 type row struct {
@@ -139,6 +143,8 @@ func (r rows) ids() ([]tableID, error) {
 // newID returns an id that no table ever had, so that rows left over from
 // another table can never appear in this one.
 func (r rows) newID() (tableID, error) {
+	r.counts.Lock()
+	defer r.counts.Unlock()
 	next := uint32(1)
 	value, err := r.kv.Get([]byte{keyNext})
 	switch {

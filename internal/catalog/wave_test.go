@@ -43,7 +43,7 @@ func TestPackages(t *testing.T) {
 	}
 	a.Add(aptest.Package{Name: "hello", Version: "1.0", Arch: "amd64"})
 	first := a.Publish(day)
-	c.learnHead(t, archiveURL, "dists/stable", first)
+	c.learnSuite(t, archiveURL, "dists/stable", first)
 	if got := packages(t, c, suite); got != nil {
 		t.Errorf("before an index was learned: %v", got)
 	}
@@ -55,7 +55,7 @@ func TestPackages(t *testing.T) {
 	a.Remove("hello")
 	a.Add(aptest.Package{Name: "hello", Version: "1.1", Arch: "amd64"})
 	second := a.Publish(day.AddDate(0, 0, 1))
-	c.learnHead(t, archiveURL, "dists/stable", second)
+	c.learnSuite(t, archiveURL, "dists/stable", second)
 	if got := packages(t, c, suite); got != nil {
 		t.Errorf("the new generation before its index was learned: %v", got)
 	}
@@ -74,7 +74,7 @@ func TestPackagesByPage(t *testing.T) {
 		for i := range n {
 			fmt.Fprintf(&text, "Package: p%d\nFilename: pool/p%d_1_all.deb\nSize: 3\nSHA256: %s\n\n", i, i, digest.Of(fmt.Append(nil, i)))
 		}
-		if _, err := c.LearnRelease(at(t, suiteURL), lists(map[string][]byte{"main/binary-amd64/Packages": text.Bytes()})); err != nil {
+		if _, err := c.learnRelease(at(t, suiteURL), lists(map[string][]byte{"main/binary-amd64/Packages": text.Bytes()})); err != nil {
 			t.Fatal(err)
 		}
 		e := c.resolveURL(t, suiteURL+"/main/binary-amd64/Packages")
@@ -127,11 +127,11 @@ func TestSuccessors(t *testing.T) {
 		}
 		hold(first, tt.held)
 		hold(second, tt.fresh)
-		c.learnHead(t, archiveURL, "dists/stable", first)
+		c.learnSuite(t, archiveURL, "dists/stable", first)
 		for _, name := range tt.learn {
 			c.learnFile(t, archiveURL, "dists/stable/"+name, first)
 		}
-		c.learnHead(t, archiveURL, "dists/stable", second)
+		c.learnSuite(t, archiveURL, "dists/stable", second)
 		for _, name := range tt.known {
 			c.learnFile(t, archiveURL, "dists/stable/"+name, second)
 		}
@@ -158,7 +158,7 @@ func TestListers(t *testing.T) {
 	c := trusting(t)
 	text := []byte(onePackage)
 	for _, url := range []string{archiveURL + "/dists/stable", archiveURL + "/dists/testing"} {
-		if _, err := c.LearnRelease(at(t, url), lists(map[string][]byte{"main/binary-amd64/Packages": text})); err != nil {
+		if _, err := c.learnRelease(at(t, url), lists(map[string][]byte{"main/binary-amd64/Packages": text})); err != nil {
 			t.Fatal(err)
 		}
 	}

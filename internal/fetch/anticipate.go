@@ -14,7 +14,7 @@ import (
 // until the download is abandoned.
 func (f *Fetcher) Anticipate(e catalog.Entry) {
 	switch e.Kind {
-	case catalog.Head:
+	case catalog.ReleaseFile:
 		s, err := recall[suite](f, suiteKey(e.Suite))
 		if v := s.form(e.Location.Name()); err == nil && (!f.holds(*v) || time.Since(v.Checked) >= f.TTL) {
 			f.check(e)

@@ -78,11 +78,10 @@ type Fetcher struct {
 	buffers chan struct{} // a place for each piece in memory
 	hashing chan struct{} // a place for the one manifest being made
 
-	mu       sync.Mutex // guards the maps
-	flights  map[flightKey]*flight
-	checks   map[string]*check
-	learning map[digest.Digest]chan struct{} // closed when it is over
-	unread   map[digest.Digest]ledger.Origin // see claim
+	mu      sync.Mutex // guards the maps
+	flights map[flightKey]*flight
+	checks  map[string]*check
+	unread  map[digest.Digest]ledger.Origin // see claim
 }
 
 // New returns a Fetcher. Close must be called.
@@ -91,13 +90,12 @@ func New(o Options) *Fetcher {
 	return &Fetcher{
 		Options:  o,
 		lifetime: ctx, end: cancel,
-		flights:  make(map[flightKey]*flight),
-		checks:   make(map[string]*check),
-		learning: make(map[digest.Digest]chan struct{}),
-		unread:   make(map[digest.Digest]ledger.Origin),
-		waits:    defaultWaits(),
-		buffers:  make(chan struct{}, maxBuffers),
-		hashing:  make(chan struct{}, 1),
+		flights: make(map[flightKey]*flight),
+		checks:  make(map[string]*check),
+		unread:  make(map[digest.Digest]ledger.Origin),
+		waits:   defaultWaits(),
+		buffers: make(chan struct{}, maxBuffers),
+		hashing: make(chan struct{}, 1),
 	}
 }
 
@@ -149,7 +147,7 @@ func (b StoredBody) File() *os.File { return b.Blob.File }
 // only, never a download that others share.
 func (f *Fetcher) Get(ctx context.Context, e catalog.Entry) (*File, error) {
 	switch e.Kind {
-	case catalog.Head:
+	case catalog.ReleaseFile:
 		return f.head(ctx, e)
 	case catalog.Content:
 		return f.content(ctx, e)

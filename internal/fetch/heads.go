@@ -185,7 +185,9 @@ func (f *Fetcher) check(e catalog.Entry) *check {
 		return c
 	}
 	f.checks[key] = c
+	end := f.Catalog.BeginLearning(e)
 	f.running.Go(func() {
+		defer end()
 		ctx, cancel := context.WithTimeout(f.lifetime, headTimeout)
 		defer cancel()
 		c.stale, c.err = f.revalidate(ctx, e, c)
@@ -325,7 +327,8 @@ func (f *Fetcher) pull(ctx context.Context, l catalog.Location, v version) ([]by
 // a known key's signature over other bytes, is refused: the last good one
 // stays in force.
 func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new version, c *check) error {
-	if _, err := f.Catalog.Check(dir, r); err != nil {
+	checked, err := f.Catalog.CheckRelease(dir, r)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
 	name, body := "InRelease", r.InRelease
@@ -335,7 +338,7 @@ func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new v
 	if err := f.keepHead(dir.Join(name), new.Digest, body, c); err != nil {
 		return err
 	}
-	g, err := f.Catalog.LearnRelease(dir, r)
+	g, err := f.Catalog.Adopt(checked)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}

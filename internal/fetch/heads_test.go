@@ -174,7 +174,7 @@ func TestReleasePair(t *testing.T) {
 	defer f.Body.Close()
 	sig, err := io.ReadAll(f.Body)
 	must(t, err)
-	if _, err := r.Catalog.Check(r.at(inRelease).Dir(), releaseFiles(release, sig)); err != nil {
+	if _, err := r.Catalog.CheckRelease(r.at(inRelease).Dir(), releaseFiles(release, sig)); err != nil {
 		t.Errorf("the first client's Release and Release.gpg do not fit: %v", err)
 	}
 }

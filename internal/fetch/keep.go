@@ -24,7 +24,7 @@ func (f *Fetcher) Refresh(ctx context.Context, dir catalog.Location) error {
 	if s.InRelease.Digest.IsZero() && !s.Release.Digest.IsZero() {
 		name = "Release"
 	}
-	e := catalog.Entry{Location: dir.Join(name), Kind: catalog.Head, Size: -1, Suite: dir}
+	e := catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}
 	s, c, err := f.checked(ctx, e)
 	switch {
 	case err != nil:
@@ -87,9 +87,7 @@ func (fl *flight) wait(ctx context.Context) error {
 
 // learned waits until the catalog has read the index d, if it is reading it.
 func (f *Fetcher) learned(ctx context.Context, d digest.Digest) error {
-	f.mu.Lock()
-	over := f.learning[d]
-	f.mu.Unlock()
+	over := f.Catalog.Learning(d)
 	if over == nil {
 		return nil
 	}

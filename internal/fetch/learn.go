@@ -12,7 +12,7 @@ import (
 // one more reader of the flight. Resolve waits for it from now on, so that
 // the packages a client asks for next are known. f.mu is held.
 func (f *Fetcher) learnFlight(fl *flight) {
-	done := f.beginLearning(fl.entry)
+	done := f.Catalog.BeginLearning(fl.entry)
 	fl.enter()
 	f.running.Go(func() {
 		defer done()
@@ -27,10 +27,10 @@ func (f *Fetcher) learnFlight(fl *flight) {
 func (f *Fetcher) learnStored(e catalog.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.learning[e.Digest] != nil || f.lifetime.Err() != nil {
+	if f.Catalog.Learning(e.Digest) != nil || f.lifetime.Err() != nil {
 		return
 	}
-	done := f.beginLearning(e)
+	done := f.Catalog.BeginLearning(e)
 	f.running.Go(func() {
 		defer done()
 		file, err := f.stored(e.Digest)
@@ -40,20 +40,6 @@ func (f *Fetcher) learnStored(e catalog.Entry) {
 		defer file.Body.Close()
 		f.learn(e, file.Body)
 	})
-}
-
-// beginLearning notes that an index is being read, until done. f.mu is held.
-func (f *Fetcher) beginLearning(e catalog.Entry) (done func()) {
-	over := make(chan struct{})
-	f.learning[e.Digest] = over
-	told := f.Catalog.Learning(e)
-	return func() {
-		told()
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.learning, e.Digest)
-		close(over)
-	}
 }
 
 // learn hands an index to the catalog.

@@ -66,24 +66,17 @@ func (f *Fetcher) acquaint(ctx context.Context, d digest.Digest) (size int64, ok
 	defer cancel()
 	for {
 		changed := f.Catalog.Changed()
-		busy := f.busyLearning() // before the look: what it brings is seen by then
-		if size, ok = f.Catalog.Shared(d); ok || !busy {
+		idle := f.Catalog.Idle() // before the look: what it brings is seen by then
+		if size, ok = f.Catalog.Shared(d); ok || idle == nil {
 			return size, ok
 		}
 		select {
 		case <-changed:
-		case <-time.After(20 * time.Millisecond): // a check may end with nothing new
+		case <-idle: // a check may end with nothing new
 		case <-ctx.Done():
 			return 0, false
 		}
 	}
-}
-
-// busyLearning reports whether a head is being checked or an index read.
-func (f *Fetcher) busyLearning() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.checks) > 0 || len(f.learning) > 0
 }
 
 // Pieces tells which pieces of a download under way are there, for peers: bit

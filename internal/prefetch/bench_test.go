@@ -100,7 +100,9 @@ func benchSuite(b *testing.B, s *Prefetcher, name string, version int) catalog.L
 	}
 	const index = "main/binary-amd64/Packages"
 	release := fmt.Appendf(nil, "Codename: %s\nDate: Sat, 11 Jul 2026 10:16:37 UTC\nSHA256:\n %s %d %s\n", name, digest.Of(text.Bytes()), text.Len(), index)
-	_, err := cat.LearnRelease(dir, catalog.ReleaseFiles{Release: release})
+	checked, err := cat.CheckRelease(dir, catalog.ReleaseFiles{Release: release})
+	must(b, err)
+	_, err = cat.Adopt(checked)
 	must(b, err)
 	must(b, cat.LearnIndex(b.Context(), cat.Resolve(b.Context(), dir.Join(index), nil), &text))
 	return dir

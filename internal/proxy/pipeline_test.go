@@ -159,7 +159,7 @@ func TestAnticipatePinned(t *testing.T) {
 	b.serve(t)
 	suite := mustLocation(t, archiveURL+"dists/stable/InRelease").Dir()
 	release := digest.Of([]byte("release"))
-	b.catalog.entries[headURL] = catalog.Entry{Kind: catalog.Head, Size: -1, Suite: suite}
+	b.catalog.entries[headURL] = catalog.Entry{Kind: catalog.ReleaseFile, Size: -1, Suite: suite}
 	b.catalog.entries[numbered(1)] = catalog.Entry{Kind: catalog.Content, Size: 1, Suite: suite}
 	b.files[headURL] = func(ctx context.Context) (*fetch.File, error) {
 		file, err := gives([]byte("release"), ledger.FromMirror)(ctx)

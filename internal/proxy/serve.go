@@ -44,7 +44,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		return err
 	}
 	defer file.Body.Close()
-	if e.Kind == catalog.Head && !file.Release.IsZero() && r.Method == http.MethodGet {
+	if e.Kind == catalog.ReleaseFile && !file.Release.IsZero() && r.Method == http.MethodGet {
 		// Before the bytes, so that whoever has read them finds the pin set.
 		p.pins.set(r.Context(), client, file.Suite, file.Release)
 	}
@@ -104,7 +104,7 @@ func contentType(e catalog.Entry) string {
 	case ".deb", ".udeb", ".ddeb":
 		return "application/vnd.debian.binary-package"
 	}
-	if e.Kind == catalog.Head {
+	if e.Kind == catalog.ReleaseFile {
 		return "text/plain; charset=utf-8"
 	}
 	return "application/octet-stream"

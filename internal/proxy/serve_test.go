@@ -217,7 +217,7 @@ func TestHeader(t *testing.T) {
 	suite := mustLocation(t, archiveURL+"dists/stable")
 	indexURL := archiveURL + "dists/stable/main/binary-amd64/Packages.xz"
 	hashURL := archiveURL + "dists/stable/main/binary-amd64/by-hash/SHA256/" + strings.Repeat("0", 64)
-	b.catalog.entries[headURL] = catalog.Entry{Kind: catalog.Head, Suite: suite}
+	b.catalog.entries[headURL] = catalog.Entry{Kind: catalog.ReleaseFile, Suite: suite}
 	b.catalog.entries[indexURL] = catalog.Entry{Kind: catalog.Content, Suite: suite}
 	b.catalog.entries[hashURL] = catalog.Entry{Kind: catalog.Content, Suite: suite}
 	b.catalog.entries[debURL] = catalog.Entry{Kind: catalog.Content}
@@ -284,7 +284,7 @@ func TestPinned(t *testing.T) {
 	b := newBox(nil).serve(t)
 	suite := mustLocation(t, archiveURL+"dists/stable")
 	release := digest.Of([]byte("release"))
-	b.catalog.entries[headURL] = catalog.Entry{Kind: catalog.Head, Suite: suite}
+	b.catalog.entries[headURL] = catalog.Entry{Kind: catalog.ReleaseFile, Suite: suite}
 	b.catalog.entries[debURL] = catalog.Entry{Kind: catalog.Content, Suite: suite}
 	b.files[debURL] = holds(t, []byte("x"))
 	b.files[headURL] = func(ctx context.Context) (*fetch.File, error) {

@@ -1,0 +1,159 @@
+package catalog
+
+import (
+	"fmt"
+	"path"
+
+	"millpond/internal/deb822"
+)
+
+// Adopt makes r the current generation of its suite. Adopting the current or
+// an earlier one again writes no rows; what was known of its signature is
+// renewed. Of Releases of one suite that are adopted at the same time, the one
+// whose Adopt returns last is current.
+func (c *Catalog) Adopt(r *CheckedRelease) (Generation, error) {
+	g, err := c.adopt(r)
+	if err != nil {
+		return Generation{}, fmt.Errorf("learning the Release of %s: %w", r.dir, err)
+	}
+	return g, nil
+}
+
+func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) {
+	var written *table // what r lists, if it was not known
+	for {
+		if written == nil && c.state.Load().byContent[r.content()] == nil {
+			var err error
+			if written, err = c.writeRelease(r); err != nil {
+				return Generation{}, err
+			}
+		}
+		g, done, err := c.publishRelease(r, written)
+		if done || err != nil {
+			return g, err
+		}
+		// The table that was known is gone by now.
+	}
+}
+
+// content names the table of what r lists. Suites with the very same Release
+// share it.
+func (r *CheckedRelease) content() content { return content{r.record.ID, kindRelease} }
+
+// writeRelease writes the rows of what a Release lists. It may take a while and
+// is done without a lock.
+func (c *Catalog) writeRelease(r *CheckedRelease) (t *table, err error) {
+	w, err := c.rows.writer()
+	if err != nil {
+		return nil, err
+	}
+	defer w.cancel()
+	for _, f := range r.files {
+		if err = w.put(row{f.Path, f.Digest, f.Size}); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		t, err = w.finish(kindRelease, r.record.ID)
+	}
+	if err != nil {
+		c.discard(w.id)
+	}
+	return t, err
+}
+
+// publishRelease makes r the current generation. Its table is the visible one
+// of that content or else written, if that is not nil; without either it is not
+// done. A written table that is not needed is discarded.
+func (c *Catalog) publishRelease(r *CheckedRelease, written *table) (g Generation, done bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.state.Load().clone()
+	t := next.byContent[r.content()]
+	switch {
+	case t == nil && written == nil:
+		return Generation{}, false, nil
+	case t == nil:
+		t = written
+	case written != nil:
+		c.discard(written.id)
+		written = nil
+	}
+	gen, changed, err := c.enter(next, r, t)
+	if err == nil && changed {
+		err = c.commit(next, r.dir)
+	}
+	if err != nil {
+		if written != nil {
+			c.discard(written.id)
+		}
+		return Generation{}, false, err
+	}
+	return gen.Generation, true, nil
+}
+
+// enter makes r, which lists what t does, the current generation of its suite
+// in s. changed says whether it was not so before.
+func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, changed bool, err error) {
+	now := c.now()
+	st := s.suites[r.dir]
+	if st == nil {
+		st = newSuite(r.dir, now)
+		s.suites[r.dir] = st
+	}
+	st.used.Store(now.Unix())
+	rec := r.record
+	if g = st.find(rec.ID); g == nil {
+		s.tables[t.id] = t
+		rec.Table = t.id
+		g = &generation{record: rec}
+		if err := c.inherit(s, g, r.files); err != nil {
+			return nil, false, err
+		}
+		st.supersede(g, now)
+		return g, true, nil
+	}
+	rec.Learned, rec.Table = g.Learned, g.Table
+	if r.unsigned {
+		rec.Signature, rec.Signer, rec.Fault = g.Signature, g.Signer, g.Fault
+		c.decideSigned(r.dir, &rec)
+	}
+	if g == st.current() && g.same(rec) {
+		return g, false, nil
+	}
+	g.record = rec
+	st.supersede(g, now)
+	return g, true, nil
+}
+
+// same reports whether learning rec again would change nothing.
+func (g *generation) same(rec record) bool {
+	return g.Signature == rec.Signature && g.Signer == rec.Signer && g.Fault == rec.Fault
+}
+
+// inherit gives a new generation the indices that were learned before, in
+// another generation or another archive.
+func (c *Catalog) inherit(s *state, g *generation, files []deb822.File) error {
+	for _, f := range files {
+		k, _ := indexKind(f.Path)
+		t := s.byContent[content{f.Digest, k}]
+		if k == noIndex || t == nil {
+			continue
+		}
+		g.add(f.Path, t)
+		dir := path.Dir(f.Path)
+		if k != kindDiffIndex || !isPatchDir(dir) {
+			continue
+		}
+		err := c.rows.all(t.id, func(p row) bool {
+			if t := s.byContent[content{p.digest, kindPatch}]; t != nil {
+				g.add(path.Join(dir, p.path), t)
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package catalog
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"millpond/internal/digest"
+)
+
+// register is the one list of what is being learned: indices that are being
+// read, from the moment on when their download begins, and Release files that
+// are being checked.
+type register struct {
+	indices atomic.Int32 // how many; most look-ups need no more than this
+
+	mu      sync.Mutex // guards all below
+	all     ongoing
+	suites  map[Location]int // indices, by the directory of their suite
+	digests map[digest.Digest]*ongoing
+}
+
+// ongoing is some work that others may wait for. The zero value is none.
+type ongoing struct {
+	n    int           // how often it was begun and not ended
+	over chan struct{} // closed when n is 0 again; nil while it is
+}
+
+func (o *ongoing) begin() {
+	if o.n++; o.over == nil {
+		o.over = make(chan struct{})
+	}
+}
+
+func (o *ongoing) end() (over bool) {
+	if o.n--; o.n > 0 {
+		return false
+	}
+	close(o.over)
+	o.over = nil
+	return true
+}
+
+// BeginLearning notes that e is about to be learned: an index, for which
+// Resolve waits from now on, or a Release file that is being checked with its
+// mirror, for which it does not. end must be called, after LearnIndex or Adopt;
+// only its first call counts.
+func (c *Catalog) BeginLearning(e Entry) (end func()) {
+	c.learning.begin(e)
+	return sync.OnceFunc(func() {
+		c.learning.end(e)
+		c.progress.Fire()
+	})
+}
+
+// Learning returns a channel that is closed when the index d is no longer
+// being learned, well or not. It is nil if d is not being learned.
+func (c *Catalog) Learning(d digest.Digest) <-chan struct{} {
+	r := &c.learning
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.digests[d]; o != nil {
+		return o.over
+	}
+	return nil
+}
+
+// Idle returns a channel that is closed when nothing is being learned any
+// more. It is nil if nothing is.
+func (c *Catalog) Idle() <-chan struct{} {
+	r := &c.learning
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all.over
+}
+
+func (r *register) begin(e Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all.begin()
+	if e.Kind == ReleaseFile {
+		return
+	}
+	if r.suites == nil {
+		r.suites, r.digests = make(map[Location]int), make(map[digest.Digest]*ongoing)
+	}
+	r.indices.Add(1)
+	r.suites[e.Suite]++
+	o := r.digests[e.Digest]
+	if o == nil {
+		o = new(ongoing)
+		r.digests[e.Digest] = o
+	}
+	o.begin()
+}
+
+func (r *register) end(e Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.all.end() // last: who waits for it finds nothing else either
+	if e.Kind == ReleaseFile {
+		return
+	}
+	if r.digests[e.Digest].end() {
+		delete(r.digests, e.Digest)
+	}
+	if r.suites[e.Suite]--; r.suites[e.Suite] == 0 {
+		delete(r.suites, e.Suite)
+	}
+	r.indices.Add(-1)
+}
+
+// mayList reports whether an index is being learned that may list l: one of l's
+// archive or, where a flat one's files may be above it, of l's host.
+func (r *register) mayList(l Location) bool {
+	if r.indices.Load() == 0 {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for dir := range r.suites {
+		base, flat := archiveBase(dir)
+		if _, ok := l.beneath(base); ok || flat && l.Scheme == dir.Scheme && l.Host == dir.Host {
+			return true
+		}
+	}
+	return false
+}
