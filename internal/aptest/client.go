@@ -89,6 +89,16 @@ func (c *Client) Apt(ctx context.Context, args ...string) (string, error) {
 	return c.Run(ctx, "apt-get", append([]string{"-q", "-y"}, args...)...)
 }
 
+// MustApt is Apt within the test's own time; an error ends the test.
+func (c *Client) MustApt(args ...string) string {
+	c.tb.Helper()
+	out, err := c.Apt(c.tb.Context(), args...)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return out
+}
+
 // Run runs a program that reads apt's configuration, apt-cache or apt-get say,
 // as Apt does.
 func (c *Client) Run(ctx context.Context, program string, args ...string) (string, error) {
