@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
+	"millpond/e2e/internal/box"
 	"millpond/internal/aptest"
 )
 
@@ -44,7 +44,7 @@ func TestMirrorSwitchesGenerationBetweenAnyTwoRequests(t *testing.T) {
 				}
 				if err == nil {
 					succeeded++
-					mustApt(t, c, "install", "--download-only", "pkg00", "pkg01")
+					c.MustApt("install", "--download-only", "pkg00", "pkg01")
 				} else if byHash {
 					t.Errorf("update failed although the mirror offers by-hash: %v", err)
 				} else if !strings.Contains(out, "generation") {

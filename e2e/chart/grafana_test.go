@@ -9,7 +9,7 @@ import (
 
 	core "k8s.io/api/core/v1"
 
-	"millpond/e2e/box"
+	"millpond/e2e/internal/box"
 )
 
 // grafana is the part of a dashboard that these tests look at.

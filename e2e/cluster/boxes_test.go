@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
+	"millpond/e2e/internal/box"
+	"millpond/e2e/internal/poll"
 )
 
 // replica is a pod of the chart's, asked at its own address, which this machine
@@ -58,7 +59,7 @@ func (s *site) replicas(t *testing.T, namespace string) []replica {
 func (s *site) settled(t *testing.T, n int) []replica {
 	t.Helper()
 	var all []replica
-	until(t, 2*time.Minute, fmt.Sprintf("%d replicas, all ready and connected", n), func() error {
+	poll.Must(t, 2*time.Minute, fmt.Sprintf("%d replicas, all ready and connected", n), func() error {
 		all = s.replicas(t, namespace)
 		if len(all) != n {
 			return fmt.Errorf("there are %d", len(all))
@@ -132,7 +133,7 @@ func sums(t *testing.T, all []replica) (client, mirror, peers int64) {
 func (s *site) workingSet(t *testing.T, namespace string, pods int) map[string]int64 {
 	t.Helper()
 	all := map[string]int64{}
-	until(t, 30*time.Second, "the kubelets have counted the pods' memory", func() error {
+	poll.Must(t, 30*time.Second, "the kubelets have counted the pods' memory", func() error {
 		for _, node := range s.Nodes() {
 			var stats struct {
 				Pods []struct {

@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/cluster/kube"
-	"millpond/e2e/engine"
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/engine"
+	"millpond/e2e/internal/kube"
 )
 
 const (
@@ -160,14 +159,6 @@ func (s *site) helm(t *testing.T, args ...string) string {
 		t.Fatal(err, out)
 	}
 	return out
-}
-
-// until polls until a condition of the cluster holds.
-func until(t *testing.T, limit time.Duration, what string, holds func() error) {
-	t.Helper()
-	if err := poll.Until(t.Context(), limit, what, holds); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // dump logs what helps to find the cause of a failure.

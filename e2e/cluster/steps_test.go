@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/poll"
 )
 
 // install installs the chart with what a site would set, and waits for the
@@ -131,7 +131,7 @@ func (s *site) replicaDies(t *testing.T) {
 	}
 	began := time.Now()
 	s.kubectl(t, "delete", "pod", victim.name, "-n", namespace, "--grace-period=0", "--force")
-	until(t, time.Minute, "the pod is another", func() error {
+	poll.Must(t, time.Minute, "the pod is another", func() error {
 		for _, r := range s.replicas(t, namespace) {
 			if r.name == victim.name && r.uid != victim.uid {
 				return nil
@@ -163,7 +163,7 @@ func (s *site) upgradeUnderLoad(t *testing.T) {
 		said, err = s.atOnce(t.Context(), names, load)
 		loaded <- err
 	}()
-	until(t, time.Minute, "each client has downloaded once", func() error {
+	poll.Must(t, time.Minute, "each client has downloaded once", func() error {
 		_, err := s.atOnce(t.Context(), names, "test -s /tmp/rounds")
 		return err
 	})
@@ -244,7 +244,7 @@ func (s *site) uninstall(t *testing.T, before map[string]bool) {
 	for i := range 4 {
 		want[fmt.Sprintf("persistentvolumeclaim/data-%s-%d", release, i)] = true
 	}
-	until(t, time.Minute, "only claims and the key are left", func() error {
+	poll.Must(t, time.Minute, "only claims and the key are left", func() error {
 		got := s.objects(t, namespace)
 		if maps.Equal(got, want) {
 			return nil

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
-	"millpond/e2e/machine"
+	"millpond/e2e/internal/box"
+	"millpond/e2e/internal/machine"
 	"millpond/internal/aptest"
 )
 

@@ -24,7 +24,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
+	"millpond/e2e/internal/box"
 )
 
 // rounds is how often each figure is taken; the median counts.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/engine"
+	"millpond/e2e/internal/engine"
 )
 
 // root is the checkout, seen from this package's directory.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/machine"
+	"millpond/e2e/internal/machine"
 )
 
 // TestFirstPackage is what the README promises: one line, and apt of a client

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/box"
+	"millpond/e2e/internal/poll"
 	"millpond/internal/aptest"
 )
 
@@ -136,16 +136,13 @@ func (b *instance) url() string {
 
 func (b *instance) awaitReady() {
 	b.t.Helper()
-	err := poll.Until(b.t.Context(), time.Minute, "the box is ready", func() error {
+	poll.Must(b.t, time.Minute, "the box is ready", func() error {
 		if must(b.t, "inspect", "-f", "{{.State.Running}}", b.id) != "true" {
 			b.t.Fatalf("the box ended:\n%s", b.logs())
 		}
 		_, err := get(http.DefaultClient, b.url()+"/readyz")
 		return err
 	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
 }
 
 // proxied gets a URL with the box as HTTP proxy.
@@ -234,9 +231,7 @@ func (b *instance) remove() {
 // until polls until a condition holds, at most a minute.
 func (b *instance) until(what string, holds func() bool) {
 	b.t.Helper()
-	if err := poll.Until(b.t.Context(), time.Minute, what, poll.That(holds)); err != nil {
-		b.t.Fatal(err)
-	}
+	poll.Must(b.t, time.Minute, what, poll.That(holds))
 }
 
 // volume makes a volume that is removed at the end of the test.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
+	"millpond/e2e/internal/box"
 )
 
 // graph is GET /api/v1/swarm/graph.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
+	"millpond/e2e/internal/box"
 	"millpond/internal/aptest"
 )
 
@@ -37,9 +37,7 @@ func (s *swarm) connected() {
 
 func (s *swarm) update(b *box.Box) {
 	s.t.Helper()
-	if out, err := s.client(b).Apt(s.t.Context(), "update", "--error-on=any"); err != nil {
-		s.t.Fatalf("%v\n%s", err, out)
-	}
+	s.client(b).MustApt("update", "--error-on=any")
 }
 
 // fetch gets a file through a box and checks it.

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/box"
+	"millpond/e2e/internal/box"
 	"millpond/internal/aptest"
 )
 
@@ -262,9 +262,7 @@ func TestFlashCrowd(t *testing.T) {
 	// A line of 160 Mbit/s for each download: the mirror is what is scarce.
 	s.mirror.Inject("*/pool/*", aptest.Slow(20e6))
 	update := func(b *box.Box) {
-		if _, err := s.client(b).Apt(t.Context(), "update", "--error-on=any"); err != nil {
-			t.Fatal(err)
-		}
+		s.client(b).MustApt("update", "--error-on=any")
 	}
 
 	alone := newSwarm(t, nil)
@@ -309,9 +307,7 @@ func TestMirrorGone(t *testing.T) {
 	if err := install(t.Context(), s.client(s.boxes[0]), names(packages)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.client(s.boxes[1]).Apt(t.Context(), "update"); err != nil {
-		t.Fatal(err)
-	}
+	s.client(s.boxes[1]).MustApt("update")
 	s.inventory(s.boxes[0], 70)
 	s.mirror.Down()
 	if err := install(t.Context(), s.client(s.boxes[1]), names(packages)); err != nil {
@@ -331,9 +327,7 @@ func TestSeederKilled(t *testing.T) {
 	}
 	s.add(1)
 	s.inventory(s.boxes[0], 1)
-	if _, err := s.client(s.boxes[1]).Apt(t.Context(), "update"); err != nil {
-		t.Fatal(err)
-	}
+	s.client(s.boxes[1]).MustApt("update")
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)

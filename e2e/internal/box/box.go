@@ -24,7 +24,7 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/poll"
 )
 
 // Box is a running millpond.
@@ -198,9 +198,7 @@ func (b *Box) Peers() []Peer {
 // Until polls the box until a condition of its holds, at most 30 s.
 func (b *Box) Until(what string, holds func() bool) {
 	b.tb.Helper()
-	if err := poll.Until(b.tb.Context(), 30*time.Second, what, poll.That(holds)); err != nil {
-		b.tb.Fatal(err)
-	}
+	poll.Must(b.tb, 30*time.Second, what, poll.That(holds))
 }
 
 // Command runs a subcommand of the program with the box's environment.

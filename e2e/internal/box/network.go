@@ -2,9 +2,10 @@ package box
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
+
+	"millpond/e2e/internal/system"
 )
 
 // Network is a network of this test's own: a bridge in a namespace of its own
@@ -69,7 +70,7 @@ func ip(tb testing.TB, args ...string) { tb.Helper(); run(tb, "ip", args...) }
 
 func run(tb testing.TB, program string, args ...string) {
 	tb.Helper()
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
-		tb.Fatalf("%s %s: %v: %s", program, strings.Join(args, " "), err, out)
+	if err := system.Run(program, args...); err != nil {
+		tb.Fatal(err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"millpond/e2e/machine"
+	"millpond/e2e/internal/machine"
+	"millpond/e2e/internal/system"
 )
 
 const (
@@ -77,7 +78,7 @@ func (e *Engine) makeDebian(ctx context.Context, tag string, args []string) erro
 	load.Stdin = tar
 	id, err := e.Run(load)
 	if made := bootstrap.Wait(); made != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(bootstrap.Args, " "), made, tail(trouble.String()))
+		return fmt.Errorf("%s: %w: %s", strings.Join(bootstrap.Args, " "), made, system.Tail(trouble.String()))
 	}
 	if err != nil {
 		return err
@@ -91,7 +92,7 @@ func (e *Engine) makeDebian(ctx context.Context, tag string, args []string) erro
 // about fetching, as far as it matters to a container: proxies and checks of
 // dates.
 func aptOptions(ctx context.Context) ([]string, error) {
-	all, err := output(ctx, "apt-config", "dump", "--no-empty", "--format", `%F "%v"%n`)
+	all, err := system.Output(ctx, "apt-config", "dump", "--no-empty", "--format", `%F "%v"%n`)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (e *Engine) makeGit(ctx context.Context) error {
 }
 
 func (e *Engine) makeGo(ctx context.Context) error {
-	settings, err := output(ctx, "go", "env", "GOROOT", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE")
+	settings, err := system.Output(ctx, "go", "env", "GOROOT", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE")
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func (e *Engine) makeGo(ctx context.Context) error {
 }
 
 func (e *Engine) makeNode(ctx context.Context) error {
-	registry, err := output(ctx, "npm", "config", "get", "registry")
+	registry, err := system.Output(ctx, "npm", "config", "get", "registry")
 	if err != nil {
 		return err
 	}
@@ -156,13 +157,4 @@ func (e *Engine) Derive(ctx context.Context, tag, dir, dockerfile string) error 
 	cmd.Stdin = strings.NewReader(dockerfile)
 	_, err := e.Run(cmd)
 	return err
-}
-
-// output runs a command of the machine and returns what it printed.
-func output(ctx context.Context, program string, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, program, args...).Output()
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", program, strings.Join(args, " "), err)
-	}
-	return strings.TrimSuffix(string(out), "\n"), nil
 }

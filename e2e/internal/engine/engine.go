@@ -25,7 +25,8 @@ import (
 	"syscall"
 	"time"
 
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/poll"
+	"millpond/e2e/internal/system"
 )
 
 const (
@@ -65,7 +66,7 @@ func Start(ctx context.Context) (*Engine, error) {
 		}
 	}
 	e := &Engine{IP: inside, Host: outside, log: filepath.Join(dir, "dockerd.log")}
-	if e.lock, err = lock(filepath.Join(dir, "lock")); err != nil {
+	if e.lock, err = system.Lock(filepath.Join(dir, "lock")); err != nil {
 		return nil, err
 	}
 	for _, step := range []func() error{
@@ -110,12 +111,7 @@ func (e *Engine) Command(ctx context.Context, name string, args ...string) *exec
 
 // Run runs a command of Command as Docker does.
 func (e *Engine) Run(cmd *exec.Cmd) (string, error) {
-	var out, trouble bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &trouble
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, tail(trouble.String()))
-	}
-	return strings.TrimSuffix(out.String(), "\n"), nil
+	return system.Capture(cmd)
 }
 
 // Build builds the Dockerfile of a directory under a tag; options are those of
@@ -129,18 +125,6 @@ func (e *Engine) Build(ctx context.Context, dir, tag string, options ...string) 
 func (e *Engine) Save(ctx context.Context, file string, images ...string) error {
 	_, err := e.Docker(ctx, append([]string{"save", "-o", file}, images...)...)
 	return err
-}
-
-// lock waits until no other process has the file locked.
-func lock(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %s: %w", name, err), f.Close())
-	}
-	return f, nil
 }
 
 // stopLeftover stops the daemon of a process that was killed, known by its
@@ -218,7 +202,7 @@ func (e *Engine) startDaemon(ctx context.Context, dir string) error {
 	})
 	if err != nil {
 		said, _ := os.ReadFile(e.log)
-		return fmt.Errorf("%w; its log ends with\n%s", err, tail(string(said)))
+		return fmt.Errorf("%w; its log ends with\n%s", err, system.Tail(string(said)))
 	}
 	return nil
 }
@@ -241,11 +225,4 @@ func (e *Engine) clear(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// tail is the end of what a command said, where the cause of a failure is.
-func tail(said string) string {
-	const enough = 4000
-	said = strings.TrimSpace(said)
-	return said[max(0, len(said)-enough):]
 }

@@ -2,15 +2,13 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"strings"
+
+	"millpond/e2e/internal/system"
 )
 
 // The engine's network: a namespace that a link joins to this machine, which
-// forwards what the containers send. iptables is what dockerd on the machine
-// would use, whose rules may forbid all forwarding that comes after them.
+// forwards what the containers send.
 const (
 	name    = "millpond-engine" // of the namespace
 	link    = "mpengine"        // the machine's end
@@ -19,7 +17,7 @@ const (
 	subnet  = "10.232.0.0/24"
 )
 
-var rules = [][]string{
+var rules = system.Rules{
 	{"nat", "POSTROUTING", "-s", subnet, "!", "-d", subnet, "-j", "MASQUERADE"},
 	{"filter", "FORWARD", "-i", link, "-j", "ACCEPT"},
 	{"filter", "FORWARD", "-o", link, "-j", "ACCEPT"},
@@ -43,41 +41,21 @@ func connect() error {
 		{"-n", name, "link", "set", "lo", "up"},
 		{"-n", name, "route", "add", "default", "via", outside},
 	} {
-		if err := command("ip", args...); err != nil {
+		if err := system.Run("ip", args...); err != nil {
 			return err
 		}
 	}
-	for _, r := range rules {
-		if err := command("iptables", append([]string{"-w", "-t", r[0], "-I"}, r[1:]...)...); err != nil {
-			return err
-		}
-	}
-	// It stays on, as dockerd leaves it too: another engine may rely on it.
-	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
+	return rules.Insert()
 }
 
 // disconnect takes the network down; nothing of it needs to be there.
 func disconnect() error {
-	var errs []error
-	for _, r := range rules {
-		for command("iptables", append([]string{"-w", "-t", r[0], "-C"}, r[1:]...)...) == nil {
-			if err := command("iptables", append([]string{"-w", "-t", r[0], "-D"}, r[1:]...)...); err != nil {
-				return err
-			}
-		}
-	}
+	errs := []error{rules.Delete()}
 	if _, err := os.Stat("/sys/class/net/" + link); err == nil {
-		errs = append(errs, command("ip", "link", "del", link))
+		errs = append(errs, system.Run("ip", "link", "del", link))
 	}
 	if _, err := os.Stat("/run/netns/" + name); err == nil {
-		errs = append(errs, command("ip", "netns", "del", name))
+		errs = append(errs, system.Run("ip", "netns", "del", name))
 	}
 	return errors.Join(errs...)
-}
-
-func command(program string, args ...string) error {
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, out)
-	}
-	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"millpond/e2e/internal/system"
 )
 
 // Binaries are the programs built from Go modules.
@@ -63,8 +65,8 @@ func buildOne(ctx context.Context, module, program, ldflags string, log func(for
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w "+ldflags, "-o", name+"new", program)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building %s in %s: %w: %s", program, dir, err, tail(out))
+	if err := system.Finish(cmd); err != nil {
+		return "", fmt.Errorf("building %s in %s: %w", program, dir, err)
 	}
 	log("built %s of %s in %v", program, module, time.Since(started).Round(time.Second))
 	// One of each is kept: they have up to 150 MB.

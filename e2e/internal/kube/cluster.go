@@ -5,9 +5,8 @@
 // node, and nothing of it meets a Kubernetes, a containerd or a Docker engine
 // that this machine may have.
 //
-// Kubernetes and CoreDNS are built from their Go modules in the directories
-// beside this one and kept in the user's cache directory, below
-// millpond/cluster; etcd, containerd, runc and the CNI plugins are Debian's
+// Kubernetes and CoreDNS are built from the Go modules in e2e/cluster and kept in
+// the user's cache directory, below millpond/cluster; etcd, containerd, runc and the CNI plugins are Debian's
 // (packages etcd-server, containerd, runc, containernetworking-plugins,
 // iptables, iproute2; .ci/packages installs them). It needs root.
 //
@@ -23,10 +22,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/poll"
+	"millpond/e2e/internal/system"
 )
 
 const (
@@ -95,14 +94,7 @@ func lock() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
-	}
-	return f, nil
+	return system.Lock(filepath.Join(dir, "lock"))
 }
 
 func (c *Cluster) startNodes(ctx context.Context) error {

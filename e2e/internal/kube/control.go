@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/poll"
 )
 
 // Kubeconfig is the file by which an administrator reaches the cluster.

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"millpond/e2e/internal/system"
 )
 
 // Kubectl runs kubectl as administrator and returns what it printed on standard
@@ -43,12 +44,8 @@ func (c *Cluster) tool(ctx context.Context, input, program string, args ...strin
 	home := filepath.Join(c.dir, "home")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "HOME="+home,
 		"XDG_CACHE_HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_DATA_HOME="+home)
-	var out, trouble bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &trouble
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, tail(trouble.Bytes()))
-	}
-	return out.String(), nil
+	cmd.Stdin = strings.NewReader(input)
+	return system.Capture(cmd)
 }
 
 // Logs is an error that has the end of each log of the cluster's parts, for
@@ -60,16 +57,9 @@ func (c *Cluster) Logs() error {
 		errs = append(errs, err)
 		for _, name := range logs {
 			if b, err := os.ReadFile(name); err == nil {
-				errs = append(errs, fmt.Errorf("---- %s on %s\n%s", filepath.Base(name), n.name, tail(b)))
+				errs = append(errs, fmt.Errorf("---- %s on %s\n%s", filepath.Base(name), n.name, system.Tail(string(b))))
 			}
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// tail is the end of what a program said, where the cause of a failure is.
-func tail(said []byte) []byte {
-	const enough = 4000
-	said = bytes.TrimSpace(said)
-	return said[max(0, len(said)-enough):]
 }

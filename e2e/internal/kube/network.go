@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"millpond/e2e/internal/system"
 )
 
 // The nodes' network: a bridge on this machine, which forwards what pods send
-// to the mirror, and has routes to the pods. iptables rather than nft, since a
-// Docker engine on the machine forbids all forwarding that its chains do not
-// accept.
+// to the mirror, and has routes to the pods.
 const (
 	bridge    = "mpcluster"
 	gateway   = "10.234.0.1"
@@ -22,7 +21,7 @@ const (
 	nodeNet   = "10.234.0.0/24"
 )
 
-var rules = [][]string{
+var rules = system.Rules{
 	{"nat", "POSTROUTING", "-s", nodeNet, "!", "-o", bridge, "-j", "MASQUERADE"},
 	{"nat", "POSTROUTING", "-s", podNet, "!", "-o", bridge, "-j", "MASQUERADE"},
 	{"filter", "FORWARD", "-i", bridge, "-j", "ACCEPT"},
@@ -38,20 +37,14 @@ func (c *Cluster) connect(ctx context.Context) error {
 	if err := disconnect(); err != nil {
 		return err
 	}
-	if err := all(
+	if err := system.RunAll(
 		[]string{"ip", "link", "add", bridge, "type", "bridge"},
 		[]string{"ip", "address", "add", gateway + "/24", "dev", bridge},
 		[]string{"ip", "link", "set", bridge, "up"},
 	); err != nil {
 		return err
 	}
-	for _, r := range rules {
-		if err := command("iptables", append([]string{"-w", "-t", r[0], "-I"}, r[1:]...)...); err != nil {
-			return err
-		}
-	}
-	// It stays on, as a Docker engine leaves it too: others may rely on it.
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+	if err := rules.Insert(); err != nil {
 		return err
 	}
 	first := netip.MustParseAddr(controlIP)
@@ -82,7 +75,7 @@ func (c *Cluster) connect(ctx context.Context) error {
 func (c *Cluster) plug(n *node) error {
 	link := bridge + strings.TrimPrefix(n.name, "node")
 	in := func(args ...string) []string { return append(n.enter(), args...) }
-	return all(
+	return system.RunAll(
 		[]string{"ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(n.init.Process.Pid)},
 		[]string{"ip", "link", "set", link, "master", bridge, "up"},
 		in("ip", "link", "set", "lo", "up"),
@@ -96,40 +89,16 @@ func (c *Cluster) plug(n *node) error {
 
 // disconnect takes the network away; nothing of it needs to be there.
 func disconnect() error {
-	var errs []error
-	for _, r := range rules {
-		for command("iptables", append([]string{"-w", "-t", r[0], "-C"}, r[1:]...)...) == nil {
-			if err := command("iptables", append([]string{"-w", "-t", r[0], "-D"}, r[1:]...)...); err != nil {
-				return err
-			}
-		}
-	}
+	errs := []error{rules.Delete()}
 	links, err := filepath.Glob("/sys/class/net/" + bridge + "*")
 	errs = append(errs, err)
 	for _, l := range links {
 		// A link whose other end goes with its node may go meanwhile.
-		if err := command("ip", "link", "del", filepath.Base(l)); err != nil {
+		if err := system.Run("ip", "link", "del", filepath.Base(l)); err != nil {
 			if _, gone := os.Stat(l); gone == nil {
 				errs = append(errs, err)
 			}
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// all runs commands until one fails.
-func all(commands ...[]string) error {
-	for _, args := range commands {
-		if err := command(args[0], args[1:]...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func command(program string, args ...string) error {
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, out)
-	}
-	return nil
 }

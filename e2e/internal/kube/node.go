@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/poll"
+	"millpond/e2e/internal/system"
 )
 
 // cgroupPrefix begins the names of the nodes' control groups.
@@ -108,8 +108,8 @@ func (n *node) enter() []string {
 // run runs a command in the node.
 func (n *node) run(ctx context.Context, args ...string) error {
 	args = append(n.enter(), args...)
-	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: on %s: %w: %s", strings.Join(args[len(n.enter()):], " "), n.name, err, tail(out))
+	if err := system.Finish(exec.CommandContext(ctx, args[0], args[1:]...)); err != nil {
+		return fmt.Errorf("on %s: %w", n.name, err)
 	}
 	return nil
 }

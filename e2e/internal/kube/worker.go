@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"millpond/e2e/poll"
+	"millpond/e2e/internal/poll"
 )
 
 // PauseImage must be among the images that a cluster is started with: it holds

@@ -6,11 +6,13 @@ package machine
 import (
 	"bufio"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // defaultKeyring is where Debian keeps the keys of its archive.
@@ -42,6 +44,24 @@ func Configured() (Mirror, error) {
 		return Mirror{}, fmt.Errorf("this machine's apt sources name no http mirror: %w", os.ErrNotExist)
 	}
 	return Mirror{URI: string(m[1]), Suite: string(m[2]), Keyring: defaultKeyring}, nil
+}
+
+// Answering returns the mirror of Configured if it sends its Release file.
+func Answering() (Mirror, error) {
+	m, err := Configured()
+	if err != nil {
+		return m, err
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Head(m.URI + "/dists/" + m.Suite + "/InRelease")
+	if err != nil {
+		return m, fmt.Errorf("this machine's apt mirror: %w", err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return m, fmt.Errorf("this machine's apt mirror: %s", resp.Status)
+	}
+	return m, nil
 }
 
 // readSources reads the first http source of a deb822-style file; its URI is

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"testing"
 	"time"
 )
 
@@ -34,6 +35,14 @@ func Until(ctx context.Context, limit time.Duration, what string, ask func() err
 		case <-ctx.Done():
 			return fmt.Errorf("waiting until %s: %w; last: %w", what, context.Cause(ctx), err)
 		}
+	}
+}
+
+// Must is Until in a test, which fails when the limit is over.
+func Must(tb testing.TB, limit time.Duration, what string, ask func() error) {
+	tb.Helper()
+	if err := Until(tb.Context(), limit, what, ask); err != nil {
+		tb.Fatal(err)
 	}
 }
 
