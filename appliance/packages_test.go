@@ -98,6 +98,9 @@ func TestPackageOfTwoClients(t *testing.T) {
 
 // A blob that has no name gets the one by which the catalog knows it.
 func TestNamesFromTheCatalog(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 5 s")
+	}
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{}, 5000)
 	b := start(t, s.environ(t.TempDir()))

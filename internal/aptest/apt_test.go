@@ -101,6 +101,9 @@ func TestRealAptUpdateAndInstall(t *testing.T) {
 }
 
 func TestRealAptInstalls(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs apt")
+	}
 	t.Parallel()
 	a := NewArchive(NewKey("archive"))
 	sample(a, "")
@@ -122,6 +125,9 @@ func TestRealAptInstalls(t *testing.T) {
 }
 
 func TestRealAptSource(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs apt")
+	}
 	t.Parallel()
 	for _, suite := range []Suite{{}, {Flat: true}} {
 		key := NewKey("archive")

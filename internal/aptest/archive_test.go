@@ -22,6 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var day = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func TestDpkgReadsPackages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs dpkg")
+	}
 	t.Parallel()
 	for _, compression := range []string{"gz", "xz", "zst", "none", ""} {
 		for _, size := range []int{0, 1, 300_001} {

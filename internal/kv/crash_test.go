@@ -45,6 +45,9 @@ func crashValue(i int) []byte {
 // A process killed in the middle of writes loses no acknowledged one, and the
 // database opens again, however often.
 func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	for round, writes := range []int{1, 100, 1000, 3000} {

@@ -29,6 +29,9 @@ func queryKeys(ctx context.Context, store ds.Datastore, prefix string) ([]string
 }
 
 func TestDatastoreConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 10 s")
+	}
 	t.Parallel()
 	db := openTest(t, t.TempDir())
 	// Rows of others must not show up.

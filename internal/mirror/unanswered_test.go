@@ -21,6 +21,9 @@ const insideNamespace = "MIRROR_TEST_INSIDE"
 // keeps for the next request: nothing is answered on it, not even that it is
 // unknown. It needs root, for a network namespace, and nftables.
 func TestDeadPooledConnection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits 5 s")
+	}
 	if os.Getenv(insideNamespace) != "" {
 		if err := askOverDead(t); err != nil {
 			t.Error(err)

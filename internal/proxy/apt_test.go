@@ -36,6 +36,9 @@ func (b *box) publish(t *testing.T, base string, g *aptest.Generation) {
 // The machine's apt takes what the box sends, in every form of request, and
 // resumes what it has a part of.
 func TestRealApt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs apt")
+	}
 	t.Parallel()
 	key := aptest.NewKey("archive")
 	a := aptest.NewArchive(key)

@@ -79,6 +79,9 @@ func crashContent(off, n int64) []byte {
 // TestKill kills a busy process at random instants. Whatever it had said to be
 // stored must be there, and whole.
 func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
 	t.Parallel()
 	dir, large := t.TempDir(), digest.Of(crashContent(0, crashSize))
 	stored := make(map[digest.Digest]bool)
