@@ -119,8 +119,8 @@ func (b *Box) Stop() {
 
 // Kill ends the box at once, as a power switch would.
 func (b *Box) Kill() {
-	b.cmd.Process.Kill()
-	b.cmd.Wait()
+	_ = b.cmd.Process.Kill() // it may have ended
+	_ = b.cmd.Wait()         // reports the kill
 	b.cmd = nil
 }
 
