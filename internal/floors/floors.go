@@ -1,4 +1,6 @@
-// Package floors holds the test that keeps the house in order: which package
-// stands on which floor, who may import whom, that every package says what it
-// is, and that no file outgrows a reader. It has no other content.
+// Package floors holds the tests of what no compiler or linter checks in this
+// tree: which package stands on which floor and may import which other, that
+// every package has a comment that says what it is, that files stay short, and
+// that the documents' links and the tests they name exist. It has no other
+// content.
 package floors
