@@ -227,11 +227,11 @@ func TestOffline(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{}, 1000)
 	b := start(t, s.environ(t.TempDir(), "MILLPOND_OFFLINE=true"))
-	resp, body := newClient(t, b.url).get(t, http.MethodGet, s.mirror.URL("/debian/dists/stable/InRelease"))
+	resp, body := newClient(t, b.url).get(t, http.MethodGet, s.Mirror.URL("/debian/dists/stable/InRelease"))
 	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(resp.Status, "MILLPOND_OFFLINE") {
 		t.Errorf("%s: %s; want 503 and the setting's name", resp.Status, body)
 	}
-	if n := s.mirror.Requests("*"); n != 0 {
+	if n := s.Mirror.Requests("*"); n != 0 {
 		t.Errorf("the mirror got %d requests", n)
 	}
 	resp, body = newClient(t, "").get(t, http.MethodGet, b.url+"/readyz")

@@ -30,21 +30,21 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{}, 10_000, 600_000)
 	environ := s.environ(t.TempDir())
-	base := s.mirror.URL("/debian")
+	base := s.Mirror.URL("/debian")
 	b := start(t, environ)
 	c := newClient(t, b.url)
 	c.update(t, s, base)
 	for _, deb := range s.debs {
 		c.want(t, base+"/"+deb.Path, deb.Data)
 	}
-	before := figures(t, b, func() int64 { return c.got }, func() int64 { return s.mirror.BytesSent("*") })
+	before := figures(t, b, func() int64 { return c.got }, func() int64 { return s.Mirror.BytesSent("*") })
 	c.CloseIdleConnections()
 	if err := b.stop(); err != nil {
 		t.Fatal(err)
 	}
 
-	sent := s.mirror.BytesSent("*")
-	s.mirror.Down()
+	sent := s.Mirror.BytesSent("*")
+	s.Mirror.Down()
 	b = start(t, environ)
 	again := newClient(t, b.url)
 	for _, deb := range s.debs {
@@ -140,11 +140,11 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{}, 2_000_000)
 	p := spawn(t, s.environ(t.TempDir()))
-	base := s.mirror.URL("/debian")
+	base := s.Mirror.URL("/debian")
 	c := newClient(t, p.url)
 	c.update(t, s, base)
 	deb := s.debs[0]
-	stall := s.mirror.Inject("*.deb", aptest.Stall(1_000_000))
+	stall := s.Mirror.Inject("*.deb", aptest.Stall(1_000_000))
 	d := begin(t, c, base+"/"+deb.Path)
 	d.reaches(t, 500_000)
 
@@ -179,10 +179,10 @@ func TestRunDrains(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, 2_000_000)
 	dir := t.TempDir()
 	b := start(t, s.environ(dir))
-	base := s.mirror.URL("/debian")
+	base := s.Mirror.URL("/debian")
 	c := newClient(t, b.url)
 	c.update(t, s, base)
-	stall := s.mirror.Inject("*.deb", aptest.Stall(1_000_000))
+	stall := s.Mirror.Inject("*.deb", aptest.Stall(1_000_000))
 	d := begin(t, c, base+"/"+s.debs[0].Path)
 	d.reaches(t, 500_000)
 	stopped := make(chan error, 1)
@@ -198,7 +198,7 @@ func TestRunDrains(t *testing.T) {
 		t.Errorf("Run: %v; the download: %d of %d bytes, %v", err, len(d.body), len(s.debs[0].Data), d.err)
 	}
 	again := start(t, s.environ(dir))
-	figures(t, again, func() int64 { return c.got + int64(len(d.body)) }, func() int64 { return s.mirror.BytesSent("*") })
+	figures(t, again, func() int64 { return c.got + int64(len(d.body)) }, func() int64 { return s.Mirror.BytesSent("*") })
 }
 
 // kill -9 in the middle of downloads costs unfinished files and at most a
@@ -209,7 +209,7 @@ func TestKill(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, sizes...)
 	dir := t.TempDir()
 	p := spawn(t, s.environ(dir))
-	base := s.mirror.URL("/debian")
+	base := s.Mirror.URL("/debian")
 	c := newClient(t, p.url)
 	c.update(t, s, base)
 	var held []aptest.File // what clients have whole before the kill
@@ -217,7 +217,7 @@ func TestKill(t *testing.T) {
 		c.want(t, base+"/"+deb.Path, deb.Data)
 		held = append(held, deb)
 	}
-	s.mirror.Inject("*.deb", aptest.Stall(1_500_000))
+	s.Mirror.Inject("*.deb", aptest.Stall(1_500_000))
 	var running []*download
 	for _, deb := range s.debs[3:5] {
 		d := begin(t, c, base+"/"+deb.Path)
@@ -237,9 +237,9 @@ func TestKill(t *testing.T) {
 	if bytes.Equal(last.body, s.debs[5].Data) && last.err == nil {
 		held = append(held, s.debs[5])
 	}
-	sent := s.mirror.BytesSent("*")
-	s.mirror.ClearFaults()
-	s.mirror.Down()
+	sent := s.Mirror.BytesSent("*")
+	s.Mirror.ClearFaults()
+	s.Mirror.Down()
 
 	b := start(t, s.environ(dir))
 	sum := summary(t, b.url)
@@ -260,7 +260,7 @@ func TestKill(t *testing.T) {
 	again.update(t, s, base)
 
 	// With the mirror back, what was cut is completed from where it was.
-	if err := s.mirror.Up(); err != nil {
+	if err := s.Mirror.Up(); err != nil {
 		t.Fatal(err)
 	}
 	for _, deb := range s.debs {
@@ -296,7 +296,7 @@ func TestStopUnderLoad(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, 20_000, 500_000, 900_000)
 	dir := t.TempDir()
 	b := start(t, s.environ(dir))
-	base := s.mirror.URL("/debian")
+	base := s.Mirror.URL("/debian")
 	setup := newClient(t, b.url)
 	setup.update(t, s, base)
 	var received atomic.Int64
@@ -336,7 +336,7 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 	clients.Wait()
 	again := start(t, s.environ(dir))
-	figures(t, again, func() int64 { return setup.got + received.Load() }, func() int64 { return s.mirror.BytesSent("*") })
+	figures(t, again, func() int64 { return setup.got + received.Load() }, func() int64 { return s.Mirror.BytesSent("*") })
 }
 
 // A box whose context has ended before it runs closes what New opened.
@@ -369,7 +369,7 @@ func TestLastBytesAreCounted(t *testing.T) {
 	environ := s.environ(t.TempDir())
 	b := start(t, environ)
 	b.opened(func() error { // closed first, as a download that ends now
-		b.ledger.Taken(ledger.File{Host: s.mirror.Addr()}, 100)
+		b.ledger.Taken(ledger.File{Host: s.Mirror.Addr()}, 100)
 		return nil
 	})
 	if err := b.stop(); err != nil {

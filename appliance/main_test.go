@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"millpond/internal/aptest"
+	"millpond/internal/boxtest"
 	"millpond/internal/dashboard"
 )
 
@@ -57,34 +58,27 @@ func trustTestMirrors(file string) {
 
 // site is an archive on a mirror, and what a box needs to serve it.
 type site struct {
-	mirror *aptest.Mirror
-	now    *aptest.Generation
-	keys   string // directory with the archive's key
-	debs   []aptest.File
+	*boxtest.Archive
+	now  *aptest.Generation
+	debs []aptest.File
 }
 
 // newSite publishes an archive of packages with debs of about these sizes.
 func newSite(t *testing.T, o aptest.MirrorOptions, sizes ...int) *site {
 	t.Helper()
-	key := aptest.NewKey("archive")
-	a := aptest.NewArchive(key)
-	s := &site{mirror: aptest.NewMirror(t, o), keys: t.TempDir()}
+	s := &site{Archive: boxtest.NewArchive(t, o)}
 	for i, size := range sizes {
-		s.debs = append(s.debs, a.Add(aptest.Package{Name: fmt.Sprintf("package%d", i), Version: "1.0-1", Size: size}))
+		s.debs = append(s.debs, s.AddPackage(fmt.Sprintf("package%d", i), size))
 	}
-	if err := os.WriteFile(filepath.Join(s.keys, "archive.gpg"), key.Public(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.now = a.Publish(time.Now())
-	s.mirror.Publish("/debian", s.now)
+	s.now = s.Release(time.Now())
 	return s
 }
 
 // environ is what a box at a free port needs to serve the site from dir.
 func (s *site) environ(dir string, more ...string) []string {
 	return append([]string{
-		"MILLPOND_LISTEN=127.0.0.1:0", "MILLPOND_DATA_DIR=" + dir, "MILLPOND_KEYRING_DIR=" + s.keys,
-		"MILLPOND_ALLOW_UPSTREAMS=" + s.mirror.Addr(), "MILLPOND_CACHE_SIZE=1GB", "MILLPOND_INDEX_TTL=1h",
+		"MILLPOND_LISTEN=127.0.0.1:0", "MILLPOND_DATA_DIR=" + dir, "MILLPOND_KEYRING_DIR=" + s.Keys,
+		"MILLPOND_ALLOW_UPSTREAMS=" + s.Mirror.Addr(), "MILLPOND_CACHE_SIZE=1GB", "MILLPOND_INDEX_TTL=1h",
 		"MILLPOND_SWARM_LISTEN=/ip4/127.0.0.1/tcp/0", "MILLPOND_SWARM_LOCAL=false",
 	}, more...)
 }

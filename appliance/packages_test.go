@@ -44,12 +44,12 @@ func TestPackageOfTwoClients(t *testing.T) {
 	deb, size := s.debs[0], int64(len(s.debs[0].Data))
 	first, second := newClientAt(t, b.url, "127.0.0.1"), newClientAt(t, b.url, "127.0.0.2")
 	for _, c := range []*client{first, second} {
-		c.update(t, s, s.mirror.URL("/debian"))
-		c.want(t, s.mirror.URL("/debian/"+deb.Path), deb.Data)
+		c.update(t, s, s.Mirror.URL("/debian"))
+		c.want(t, s.Mirror.URL("/debian/"+deb.Path), deb.Data)
 	}
-	first.want(t, s.mirror.URL("/debian/"+s.debs[1].Path), s.debs[1].Data)
+	first.want(t, s.Mirror.URL("/debian/"+s.debs[1].Path), s.debs[1].Data)
 	for range 2 {
-		figures(t, b, func() int64 { return first.got + second.got }, func() int64 { return s.mirror.BytesSent("*") })
+		figures(t, b, func() int64 { return first.got + second.got }, func() int64 { return s.Mirror.BytesSent("*") })
 		p := api[dashboard.Package](t, b, "packages/package0")
 		if p.Name != "package0" || p.Requests != 2 || p.ClientBytes != 2*size || p.MirrorBytes != size || p.SavedBytes != size {
 			t.Errorf("account: %+v, want 2 requests and %d bytes saved", p.Account, size)
@@ -64,7 +64,7 @@ func TestPackageOfTwoClients(t *testing.T) {
 		if slices.Sort(clients); !slices.Equal(clients, []string{"127.0.0.1", "127.0.0.2"}) {
 			t.Errorf("clients: %v", clients)
 		}
-		from := []dashboard.Source{{Origin: "mirror", Name: s.mirror.Addr()}}
+		from := []dashboard.Source{{Origin: "mirror", Name: s.Mirror.Addr()}}
 		if len(p.Versions) != 1 || p.Versions[0].Digest != digest.Of(deb.Data).String() || !slices.Equal(p.Versions[0].From, from) {
 			t.Errorf("versions: %+v, want one from %v", p.Versions, from)
 		}
@@ -111,7 +111,7 @@ func TestNamesFromTheCatalog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	newClient(t, b.url).update(t, s, s.mirror.URL("/debian"))
+	newClient(t, b.url).update(t, s, s.Mirror.URL("/debian"))
 	deadline := time.Now().Add(settle + 15*time.Second)
 	for {
 		info, err := b.store.Stat(known)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/boxtest"
 	"millpond/internal/dashboard"
 	"millpond/internal/digest"
 )
@@ -20,14 +21,13 @@ const adminToken = "correct-horse-battery-staple"
 // wave is a site whose archive moves on.
 type wave struct {
 	*site
-	archive *aptest.Archive
-	debs    map[string]aptest.File // by name, the newest version
+	debs map[string]aptest.File // by name, the newest version
 }
 
 // newWave is a site with three packages of this size.
 func newWave(t *testing.T, size int) *wave {
-	s := newSite(t, aptest.MirrorOptions{})
-	w := &wave{site: s, archive: aptest.NewArchive(aptest.NewKey("archive"), aptest.Suite{NoPDiffs: true}), debs: make(map[string]aptest.File)}
+	s := &site{Archive: boxtest.NewArchive(t, aptest.MirrorOptions{}, aptest.Suite{NoPDiffs: true})}
+	w := &wave{site: s, debs: make(map[string]aptest.File)}
 	w.publish("1.0-1", size)
 	return w
 }
@@ -35,11 +35,10 @@ func newWave(t *testing.T, size int) *wave {
 // publish moves the archive to another version of its packages.
 func (w *wave) publish(version string, size int) {
 	for _, name := range []string{"alpha", "beta", "gamma"} {
-		w.archive.Remove(name)
-		w.debs[name] = w.archive.Add(aptest.Package{Name: name, Version: version, Size: size})
+		w.Remove(name)
+		w.debs[name] = w.Add(aptest.Package{Name: name, Version: version, Size: size})
 	}
-	w.now = w.archive.Publish(time.Now())
-	w.mirror.Publish("/debian", w.now)
+	w.now = w.Release(time.Now())
 }
 
 // box runs a box that asks for heads each time.
@@ -50,9 +49,9 @@ func (w *wave) box(t *testing.T, more ...string) *box {
 // install gets the newest version of packages, as apt does.
 func (w *wave) install(t *testing.T, c *client, names ...string) {
 	t.Helper()
-	c.update(t, w.site, w.mirror.URL("/debian"))
+	c.update(t, w.site, w.Mirror.URL("/debian"))
 	for _, name := range names {
-		c.want(t, w.mirror.URL("/debian/"+w.debs[name].Path), w.debs[name].Data)
+		c.want(t, w.Mirror.URL("/debian/"+w.debs[name].Path), w.debs[name].Data)
 	}
 }
 
@@ -111,12 +110,12 @@ func TestPrefetch(t *testing.T) {
 			b := w.box(t)
 			c := newClient(t, b.url)
 			clients := func() int64 { return c.got }
-			mirror := func() int64 { return w.mirror.BytesSent("*") }
+			mirror := func() int64 { return w.Mirror.BytesSent("*") }
 			w.install(t, c, "alpha", "beta")
 			before := figures(t, b, clients, mirror)
 
 			w.publish("1.0-2", 600_000)
-			suite := w.mirror.URL("/debian/dists/stable")
+			suite := w.Mirror.URL("/debian/dists/stable")
 			body := fmt.Sprintf(`{"suite": %q}`, suite)
 			if all {
 				body, suite = "{}", ""
@@ -130,7 +129,7 @@ func TestPrefetch(t *testing.T) {
 			if p != want || p.Started.IsZero() || p.Ended.Before(p.Started) {
 				t.Errorf("prefetch: %+v, want %+v", p, want)
 			}
-			if n := w.mirror.Requests("*gamma*"); n != 0 {
+			if n := w.Mirror.Requests("*gamma*"); n != 0 {
 				t.Errorf("a package that nobody has was asked for %d times", n)
 			}
 			fetched := figures(t, b, clients, mirror)
@@ -144,14 +143,14 @@ func TestPrefetch(t *testing.T) {
 				t.Errorf("prefetch of what is held: %+v", again)
 			}
 
-			w.mirror.Down()
+			w.Mirror.Down()
 			got := c.got
 			w.install(t, c, "alpha", "beta")
 			served := figures(t, b, clients, mirror)
 			if n := served.SavedBytes - fetched.SavedBytes; n != c.got-got || n < bytes {
 				t.Errorf("serving %d bytes without the mirror saved %d", c.got-got, n)
 			}
-			if down := runPrefetch(t, b, body); !strings.Contains(down.Error, w.mirror.Addr()) {
+			if down := runPrefetch(t, b, body); !strings.Contains(down.Error, w.Mirror.Addr()) {
 				t.Errorf("prefetch with the mirror away: %+v", down)
 			}
 		})
@@ -195,7 +194,7 @@ func TestStopDuringPrefetch(t *testing.T) {
 	b := w.box(t, dir)
 	w.install(t, newClient(t, b.url), "alpha")
 	w.publish("1.0-2", size)
-	stall := w.mirror.Inject("*alpha_1.0-2*", aptest.Stall(2<<20))
+	stall := w.Mirror.Inject("*alpha_1.0-2*", aptest.Stall(2<<20))
 	if code, answer := askPrefetch(t, b, "{}"); code != http.StatusOK {
 		t.Fatalf("%d: %s", code, answer)
 	}
@@ -221,12 +220,12 @@ func TestStopDuringPrefetch(t *testing.T) {
 	}
 	stall.Release()
 
-	sent := w.mirror.BytesSent("*alpha_1.0-2*")
+	sent := w.Mirror.BytesSent("*alpha_1.0-2*")
 	b = w.box(t, dir)
 	if p := runPrefetch(t, b, "{}"); p.FilesDone != 1 || p.Error != "" {
 		t.Errorf("the next prefetch: %+v", p)
 	}
-	if more := w.mirror.BytesSent("*alpha_1.0-2*") - sent; more > int64(len(w.debs["alpha"].Data))-2<<20+128<<10 {
+	if more := w.Mirror.BytesSent("*alpha_1.0-2*") - sent; more > int64(len(w.debs["alpha"].Data))-2<<20+128<<10 {
 		t.Errorf("it took %d bytes for what was missing of %d", more, len(w.debs["alpha"].Data))
 	}
 }
@@ -241,7 +240,7 @@ func TestPrefetchRefused(t *testing.T) {
 		body, says string
 		code       int
 	}{
-		{online, `{"suite": "http://deb.example.org/debian/dists/bookworm"}`, w.mirror.URL("/debian/dists/stable"), http.StatusNotFound},
+		{online, `{"suite": "http://deb.example.org/debian/dists/bookworm"}`, w.Mirror.URL("/debian/dists/stable"), http.StatusNotFound},
 		{offline, `{}`, "MILLPOND_OFFLINE", http.StatusConflict},
 	} {
 		if code, answer := askPrefetch(t, tt.box, tt.body); code != tt.code || !bytes.Contains(answer, []byte(tt.says)) {

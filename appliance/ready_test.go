@@ -41,12 +41,12 @@ func TestFaults(t *testing.T) {
 		}
 		return false
 	}
-	if has("mirror "+s.mirror.Addr()) || has("ledger") {
+	if has("mirror "+s.Mirror.Addr()) || has("ledger") {
 		t.Errorf("faults of a sound box: %v", b.faults())
 	}
-	s.mirror.Down()
-	newClient(t, b.url).get(t, http.MethodGet, s.mirror.URL("/debian/dists/stable/InRelease"))
-	if !has("mirror " + s.mirror.Addr()) {
+	s.Mirror.Down()
+	newClient(t, b.url).get(t, http.MethodGet, s.Mirror.URL("/debian/dists/stable/InRelease"))
+	if !has("mirror " + s.Mirror.Addr()) {
 		t.Errorf("faults with a mirror away: %v", b.faults())
 	}
 	// A ledger that cannot write says so, and the box goes on.

@@ -49,13 +49,13 @@ func TestRequestForms(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := tt.site
-			s.mirror.ResetLog()
+			s.Mirror.ResetLog()
 			b := start(t, s.environ(t.TempDir()))
 			proxy := ""
 			if tt.proxy {
 				proxy = b.url
 			}
-			base := strings.Replace(tt.base, "BOX", b.url, 1) + s.mirror.Addr() + "/debian"
+			base := strings.Replace(tt.base, "BOX", b.url, 1) + s.Mirror.Addr() + "/debian"
 			first, second := newClient(t, proxy), newClient(t, proxy)
 			for _, c := range []*client{first, second} {
 				c.update(t, s, base)
@@ -63,7 +63,7 @@ func TestRequestForms(t *testing.T) {
 					c.want(t, base+"/"+deb.Path, deb.Data)
 				}
 			}
-			sum := figures(t, b, func() int64 { return first.got + second.got }, func() int64 { return s.mirror.BytesSent("*") })
+			sum := figures(t, b, func() int64 { return first.got + second.got }, func() int64 { return s.Mirror.BytesSent("*") })
 			if first.got != second.got || sum.MirrorBytes != first.got || sum.SavedBytes != second.got {
 				t.Errorf("clients got %d and %d; mirror_bytes %d and saved_bytes %d, want those", first.got, second.got, sum.MirrorBytes, sum.SavedBytes)
 			}
@@ -74,7 +74,7 @@ func TestRequestForms(t *testing.T) {
 			if want := int64(2 * (2 + len(s.debs))); sum.Requests != want {
 				t.Errorf("requests %d, want %d", sum.Requests, want)
 			}
-			if n := s.mirror.Requests("*.deb"); n != len(s.debs) {
+			if n := s.Mirror.Requests("*.deb"); n != len(s.debs) {
 				t.Errorf("the mirror was asked for debs %d times, want %d", n, len(s.debs))
 			}
 		})
@@ -87,7 +87,7 @@ func TestConditionsAndRanges(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, 600_000)
 	b := start(t, s.environ(t.TempDir()))
 	c := newClient(t, b.url)
-	base := s.mirror.URL("/debian")
+	base := s.Mirror.URL("/debian")
 	c.update(t, s, base)
 	deb := s.debs[0]
 	url, size := base+"/"+deb.Path, len(deb.Data)
@@ -134,7 +134,7 @@ func TestConditionsAndRanges(t *testing.T) {
 	if resp, body := c.get(t, http.MethodGet, release, "If-Modified-Since", resp.Header.Get("Last-Modified")); resp.StatusCode != 304 || len(body) > 0 {
 		t.Errorf("InRelease that the client has: %s with %d bytes, want 304", resp.Status, len(body))
 	}
-	figures(t, b, func() int64 { return c.got }, func() int64 { return s.mirror.BytesSent("*") })
+	figures(t, b, func() int64 { return c.got }, func() int64 { return s.Mirror.BytesSent("*") })
 }
 
 // HEAD of a file that the box does not hold tells its size without a download.
@@ -143,8 +143,8 @@ func TestHeadOfAbsentFile(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, 600_000)
 	b := start(t, s.environ(t.TempDir()))
 	c := newClient(t, b.url)
-	c.update(t, s, s.mirror.URL("/debian"))
-	resp, _ := c.get(t, http.MethodHead, s.mirror.URL("/debian/"+s.debs[0].Path))
+	c.update(t, s, s.Mirror.URL("/debian"))
+	resp, _ := c.get(t, http.MethodHead, s.Mirror.URL("/debian/"+s.debs[0].Path))
 	if resp.StatusCode != 200 || resp.ContentLength != int64(len(s.debs[0].Data)) {
 		t.Errorf("HEAD: %s, length %d, want 200 and %d", resp.Status, resp.ContentLength, len(s.debs[0].Data))
 	}
@@ -157,13 +157,13 @@ func TestPipeline(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, 1000, 300_000, 2000, 700_000, 3000, 4000, 5000, 6000, 7000)
 	b := start(t, s.environ(t.TempDir()))
 	c := newClient(t, b.url)
-	c.update(t, s, s.mirror.URL("/debian"))
+	c.update(t, s, s.Mirror.URL("/debian"))
 	for _, warm := range []bool{false, true} {
 		conn := dial(t, b)
 		var requests strings.Builder
 		var want [][]byte // nil for the missing file
 		ask := func(path string, data []byte) {
-			fmt.Fprintf(&requests, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", s.mirror.URL("/debian/"+path), s.mirror.Addr())
+			fmt.Fprintf(&requests, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", s.Mirror.URL("/debian/"+path), s.Mirror.Addr())
 			want = append(want, data)
 		}
 		for i, deb := range s.debs {
@@ -197,16 +197,16 @@ func TestPipeline(t *testing.T) {
 		}
 		conn.Close()
 	}
-	figures(t, b, func() int64 { return c.got }, func() int64 { return s.mirror.BytesSent("*") })
+	figures(t, b, func() int64 { return c.got }, func() int64 { return s.Mirror.BytesSent("*") })
 }
 
 func TestHTTP10(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{}, 300_000)
 	b := start(t, s.environ(t.TempDir()))
-	newClient(t, b.url).update(t, s, s.mirror.URL("/debian"))
+	newClient(t, b.url).update(t, s, s.Mirror.URL("/debian"))
 	deb := s.debs[0]
-	for _, target := range []string{s.mirror.URL("/debian/" + deb.Path), "/" + s.mirror.Addr() + "/debian/" + deb.Path} {
+	for _, target := range []string{s.Mirror.URL("/debian/" + deb.Path), "/" + s.Mirror.Addr() + "/debian/" + deb.Path} {
 		conn := dial(t, b)
 		fmt.Fprintf(conn, "GET %s HTTP/1.0\r\n\r\n", target)
 		all, err := io.ReadAll(conn)
@@ -229,14 +229,14 @@ func TestTwoBoxes(t *testing.T) {
 	front := start(t, s.environ(t.TempDir()))
 	back := start(t, s.environ(t.TempDir(), "MILLPOND_ALLOW_UPSTREAMS="+front.Addr().String()))
 	a, b := newClient(t, back.url), newClient(t, back.url)
-	base := front.url + "/" + s.mirror.Addr() + "/debian"
+	base := front.url + "/" + s.Mirror.Addr() + "/debian"
 	for _, c := range []*client{a, b} {
 		c.update(t, s, base)
 		for _, deb := range s.debs {
 			c.want(t, base+"/"+deb.Path, deb.Data)
 		}
 	}
-	f := figures(t, front, func() int64 { return a.got }, func() int64 { return s.mirror.BytesSent("*") })
+	f := figures(t, front, func() int64 { return a.got }, func() int64 { return s.Mirror.BytesSent("*") })
 	figures(t, back, func() int64 { return a.got + b.got }, func() int64 { return f.ClientBytes })
 }
 
@@ -264,10 +264,10 @@ func TestDashboardListener(t *testing.T) {
 	}{
 		{people + "/", 200}, {people + "/api/v1/summary", 200}, {people + "/metrics", 200},
 		{people + "/healthz", 200}, {people + "/readyz", 200},
-		{people + "/" + s.mirror.Addr() + "/debian/dists/stable/InRelease", 404},
+		{people + "/" + s.Mirror.Addr() + "/debian/dists/stable/InRelease", 404},
 		{b.url + "/", 404}, {b.url + "/api/v1/summary", 404}, {b.url + "/metrics", 404},
 		{b.url + "/healthz", 200}, {b.url + "/readyz", 200},
-		{b.url + "/" + s.mirror.Addr() + "/debian/dists/stable/InRelease", 200},
+		{b.url + "/" + s.Mirror.Addr() + "/debian/dists/stable/InRelease", 200},
 	} {
 		if resp, body := c.get(t, http.MethodGet, tt.url); resp.StatusCode != tt.code {
 			t.Errorf("GET %s: %s, want %d: %s", tt.url, resp.Status, tt.code, body)

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"millpond/internal/boxtest"
 	"millpond/internal/digest"
-	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/store"
 )
@@ -206,19 +205,7 @@ func filled(b *testing.B, n int) *store.Store {
 		}
 		all = append(all, d)
 	}
-	db, err := kv.Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := store.Open(store.Options{Dir: dir, Table: db.Table("store"), Quota: store.Quota{Bytes: 1e9}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := errors.Join(s.Close(), db.Close()); err != nil {
-			b.Error(err)
-		}
-	})
+	s := boxtest.New(b, boxtest.Options{Dir: dir, Quota: 1e9, Log: slog.New(slog.DiscardHandler)}).Store
 	for i, d := range all {
 		if err := s.Annotate(d, store.Meta{Name: fmt.Sprintf("package%d_1.2-%d_amd64.deb", i/20, i%20)}); err != nil {
 			b.Fatal(err)

@@ -2,20 +2,18 @@ package dashboard
 
 import (
 	"bytes"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"millpond/internal/boxtest"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
-	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
@@ -62,26 +60,8 @@ type rig struct {
 
 func newRig(t testing.TB, change func(*Options)) *rig {
 	t.Helper()
-	dir := t.TempDir()
-	db, err := kv.Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{swarm: new(neighbour)}
-	if r.ledger, err = ledger.Open(db.Table("ledger")); err != nil {
-		t.Fatal(err)
-	}
-	if r.store, err = store.Open(store.Options{Dir: dir, Table: db.Table("store"), Quota: store.Quota{Bytes: 1e9}}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.store.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	box := boxtest.New(t, boxtest.Options{Quota: 1e9})
+	r := &rig{swarm: new(neighbour), ledger: box.Ledger, store: box.Store}
 	r.deb = r.put(t, "a package", store.Meta{
 		Name: "bash_5.2-1_amd64.deb", From: []store.Provenance{{Name: "deb.example.org"}, {Peer: true, Name: "you"}},
 	})
