@@ -47,11 +47,18 @@ unit:
 e2e-apt: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./apt/...
 
-# The dashboard's logic, and that web/dist is what its source makes.
+# The dashboard's logic, that its types are the API's, and that web/dist is what
+# its source makes.
 .PHONY: web
 web:
-	cd web && npm ci --no-audit --no-fund && npm run lint --if-present && npm test && npm run build
+	$(GO) test -run '^TestGenerated$$' ./internal/dashboard
+	cd web && npm ci --no-audit --no-fund && npm test && npm run build
 	git diff --exit-code -- web/dist
+
+# The OpenAPI document and the page's types, from internal/api.
+.PHONY: api
+api:
+	$(GO) test -run '^TestGenerated$$' ./internal/dashboard -update
 
 # The dashboard in Debian's Chromium against the built box (needs chromium).
 browser: build

@@ -1,43 +1,69 @@
 package main
 
-import "millpond/internal/dashboard"
+import (
+	"millpond/internal/api"
+	"millpond/internal/dashboard"
+	"millpond/internal/swarm"
+)
 
 // dashboardOptions joins the dashboard with what it shows.
 func (a *Appliance) dashboardOptions() dashboard.Options {
 	o := dashboard.Options{
-		Version: version, Totals: a.ledger.Totals, Usage: a.store.Usage, Catalog: a.catalog.Stats, Fetch: a.fetch.Stats,
-		Ledger: a.ledger, Store: a.store, Suites: a.catalog.Suites, Checked: a.fetch.Checked, Describe: a.catalog.Describe,
-		Transfers: a.transfers, Prefetch: a.prefetch, Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken,
+		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Fetch: a.fetch, Prefetch: a.prefetch,
+		Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken,
 		Ready: a.faults, Log: a.log.With("part", "dashboard"),
 	}
 	if a.swarm != nil {
-		o.Swarm = a.swarm
+		o.Swarm = swarmView{a.swarm}
 	}
 	return o
 }
 
-// transfers are the downloads under way in the dashboard's words.
-func (a *Appliance) transfers() []dashboard.Transfer {
-	var all []dashboard.Transfer
-	for _, t := range a.fetch.Transfers() {
-		row := dashboard.Transfer{
-			URL: t.Location.String(), Size: t.Size, Started: t.Started.UTC(), Clients: t.Clients, Spans: []dashboard.Span{},
-		}
-		if !t.Digest.IsZero() {
-			row.Digest = t.Digest.String()
-		}
-		for _, p := range t.Parts {
-			row.Have += p.End - p.Off
-			row.Spans = append(row.Spans, dashboard.Span{From: p.Off, To: p.End, Origin: p.Origin.String()})
-		}
-		all = append(all, row)
+// swarmView is the swarm in the API's types.
+type swarmView struct{ *swarm.Swarm }
+
+var _ dashboard.Swarm = swarmView{}
+
+func (v swarmView) Identity() api.Identity {
+	i := v.Swarm.Identity()
+	return api.Identity{ID: i.ID, Addrs: append([]string{}, i.Addrs...)}
+}
+
+func (v swarmView) Peers() (all []api.Peer) {
+	for _, p := range v.Swarm.Peers() {
+		all = append(all, api.Peer{
+			ID: p.ID, Addr: p.Addr, Agent: p.Agent, Path: p.Path, Nearby: p.Local,
+			RTT: float64(p.RTT.Microseconds()) / 1000, Taken: p.Taken, Given: p.Given, Held: p.Held,
+			Score: p.Score, BannedUntil: p.BannedUntil, LastFault: p.LastFault, Since: p.Since,
+		})
 	}
 	return all
 }
 
+func (v swarmView) Status() api.Swarm {
+	s := v.Swarm.Status()
+	return api.Swarm{
+		Enabled: true, ID: s.ID, Addrs: s.Addrs, Private: s.Private, Mode: string(s.Mode), Reachability: s.Reachability,
+		Neighbours: s.Neighbours, Routing: s.Routing, Records: s.Records, Announced: s.Announced,
+		ToAnnounce: s.ToAnnounce, LastAnnounce: s.LastAnnounce, Banned: s.Banned,
+	}
+}
+
+func (v swarmView) Graph() api.Graph {
+	g := v.Swarm.Graph()
+	out := api.Graph{Nodes: []api.GraphNode{}, Links: []api.GraphLink{}, Asked: g.Asked, Silent: append([]string{}, g.Silent...), Cut: g.Cut}
+	for _, n := range g.Nodes {
+		out.Nodes = append(out.Nodes, api.GraphNode{ID: n.ID, Self: n.Self, Connected: n.Connected, Agent: n.Agent, Nearby: n.Nearby})
+	}
+	for _, l := range g.Links {
+		out.Links = append(out.Links, api.GraphLink{A: l.A, B: l.B, Path: l.Path, RTT: l.RTT})
+	}
+	return out
+}
+
 // shown is the table of settings as they are in force, without secrets.
-func (c *Config) shown() []dashboard.Setting {
-	var all []dashboard.Setting
+func (c *Config) shown() []api.Setting {
+	var all []api.Setting
 	for _, s := range settings() {
 		value, set := c.given[s.Name]
 		if !set {
@@ -46,7 +72,7 @@ func (c *Config) shown() []dashboard.Setting {
 		if set && s.secret {
 			value = "hidden"
 		}
-		all = append(all, dashboard.Setting{Name: s.Name, Value: value, Default: s.Default, Takes: s.Takes, Help: s.Help, Set: set})
+		all = append(all, api.Setting{Name: s.Name, Value: value, Default: s.Default, Takes: s.Takes, Help: s.Help, Set: set})
 	}
 	return all
 }

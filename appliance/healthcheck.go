@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"millpond/internal/dashboard"
+	"millpond/internal/api"
 )
 
 const (
@@ -32,7 +32,7 @@ func healthcheck(ctx context.Context, c Config) error {
 		return err
 	}
 	defer resp.Body.Close()
-	var ready dashboard.Readiness
+	var ready api.Readiness
 	err = json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&ready)
 	switch {
 	case err != nil || ready.Status == "":
@@ -65,7 +65,7 @@ func askBox(ctx context.Context, addr, path string) (*http.Response, error) {
 }
 
 // fatal words the faults that keep a box from serving, in one line.
-func fatal(faults []dashboard.Fault) string {
+func fatal(faults []api.Fault) string {
 	var all []string
 	for _, f := range faults {
 		if f.Fatal {

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/dashboard"
 )
 
@@ -23,7 +24,7 @@ func printPeers(ctx context.Context, c Config, w io.Writer) error {
 		return err
 	}
 	defer resp.Body.Close()
-	var all struct{ Peers []dashboard.Peer }
+	var all api.PeerList
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&all); err != nil {
 		return fmt.Errorf("what answers at %s is no millpond: %w", addr, err)
 	}

@@ -19,9 +19,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"millpond/internal/api"
 	"millpond/internal/aptest"
 	"millpond/internal/boxtest"
-	"millpond/internal/dashboard"
 )
 
 // asProgram makes the test binary be millpond itself, for tests that need a
@@ -187,7 +187,7 @@ func (c *client) update(t *testing.T, s *site, base string) {
 }
 
 // summary reads a box's figures.
-func summary(t *testing.T, url string) (s dashboard.Summary) {
+func summary(t *testing.T, url string) (s api.Summary) {
 	t.Helper()
 	c := newClient(t, "")
 	_, body := c.get(t, http.MethodGet, url+"/api/v1/summary")
@@ -200,7 +200,7 @@ func summary(t *testing.T, url string) (s dashboard.Summary) {
 
 // figures waits until the box and the mirror have booked what the clients have
 // already received, which both do just after sending, and compares.
-func figures(t *testing.T, b *box, clientBytes, mirrorBytes func() int64) dashboard.Summary {
+func figures(t *testing.T, b *box, clientBytes, mirrorBytes func() int64) api.Summary {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for {

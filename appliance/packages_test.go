@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/aptest"
-	"millpond/internal/dashboard"
 	"millpond/internal/digest"
 	"millpond/internal/store"
 )
@@ -22,8 +22,8 @@ func newClientAt(t *testing.T, proxy, addr string) *client {
 	return c
 }
 
-// api reads an answer of the box's API.
-func api[T any](t *testing.T, b *box, path string) (v T) {
+// ask reads an answer of the box's API.
+func ask[T any](t *testing.T, b *box, path string) (v T) {
 	t.Helper()
 	c := newClient(t, "")
 	defer c.CloseIdleConnections()
@@ -50,7 +50,7 @@ func TestPackageOfTwoClients(t *testing.T) {
 	first.want(t, s.Mirror.URL("/debian/"+s.debs[1].Path), s.debs[1].Data)
 	for range 2 {
 		figures(t, b, func() int64 { return first.got + second.got }, func() int64 { return s.Mirror.BytesSent("*") })
-		p := api[dashboard.Package](t, b, "packages/package0")
+		p := ask[api.Package](t, b, "packages/package0")
 		if p.Name != "package0" || p.Requests != 2 || p.ClientBytes != 2*size || p.MirrorBytes != size || p.SavedBytes != size {
 			t.Errorf("account: %+v, want 2 requests and %d bytes saved", p.Account, size)
 		}
@@ -64,12 +64,12 @@ func TestPackageOfTwoClients(t *testing.T) {
 		if slices.Sort(clients); !slices.Equal(clients, []string{"127.0.0.1", "127.0.0.2"}) {
 			t.Errorf("clients: %v", clients)
 		}
-		from := []dashboard.Source{{Origin: "mirror", Name: s.Mirror.Addr()}}
+		from := []api.Source{{Origin: "mirror", Name: s.Mirror.Addr()}}
 		if len(p.Versions) != 1 || p.Versions[0].Digest != digest.Of(deb.Data).String() || !slices.Equal(p.Versions[0].From, from) {
 			t.Errorf("versions: %+v, want one from %v", p.Versions, from)
 		}
 		// Indices are no packages, and by package nothing is missing.
-		list := api[dashboard.Page[dashboard.Account]](t, b, "packages")
+		list := ask[api.Page[api.Account]](t, b, "packages")
 		if list.Total != 2 || list.Items[0].Name != "package0" || list.Items[1].SavedBytes != 0 {
 			t.Errorf("packages: %+v", list)
 		}
@@ -84,7 +84,7 @@ func TestPackageOfTwoClients(t *testing.T) {
 			t.Errorf("by package %d delivered and %d saved, in all %d and %d", all, saved, totals.Delivered(), totals.Saved())
 		}
 		for name, where := range map[string]string{"InRelease": "InRel", "Packages.xz": "Packages"} {
-			found := api[dashboard.Found](t, b, "blobs?q="+where)
+			found := ask[api.Found](t, b, "blobs?q="+where)
 			if len(found.Items) != 1 || found.Items[0].Name != name || !slices.Equal(found.Items[0].From, from) {
 				t.Errorf("blobs named %s: %+v", where, found)
 			}

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/aptest"
 	"millpond/internal/boxtest"
-	"millpond/internal/dashboard"
 	"millpond/internal/digest"
 )
 
@@ -76,14 +76,14 @@ func askPrefetch(t *testing.T, b *box, body string) (code int, answer []byte) {
 }
 
 // prefetch runs one to its end.
-func runPrefetch(t *testing.T, b *box, body string) dashboard.Prefetch {
+func runPrefetch(t *testing.T, b *box, body string) api.Prefetch {
 	t.Helper()
 	if code, answer := askPrefetch(t, b, body); code != http.StatusOK {
 		t.Fatalf("prefetch %s: %d: %s", body, code, answer)
 	}
 	c := newClient(t, "")
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		var p dashboard.Prefetch
+		var p api.Prefetch
 		_, answer := c.get(t, http.MethodGet, b.url+"/api/v1/prefetch")
 		if err := json.Unmarshal(answer, &p); err != nil {
 			t.Fatalf("%v: %s", err, answer)
@@ -123,7 +123,7 @@ func TestPrefetch(t *testing.T) {
 			p := runPrefetch(t, b, body)
 			index := w.now.File("dists/stable/main/binary-amd64/Packages.xz")
 			bytes := int64(len(index) + len(w.debs["alpha"].Data) + len(w.debs["beta"].Data))
-			want := dashboard.Prefetch{
+			want := api.Prefetch{
 				Suite: suite, Started: p.Started, Ended: p.Ended, Files: 3, Bytes: bytes, FilesDone: 3, BytesDone: bytes,
 			}
 			if p != want || p.Started.IsZero() || p.Ended.Before(p.Started) {
@@ -199,7 +199,7 @@ func TestStopDuringPrefetch(t *testing.T) {
 		t.Fatalf("%d: %s", code, answer)
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		all := b.transfers()
+		all := ask[api.TransferList](t, b, "transfers").Transfers
 		if len(all) == 1 && all[0].Have == 2<<20 {
 			break
 		}

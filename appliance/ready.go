@@ -5,7 +5,7 @@ import (
 	"net"
 	"slices"
 
-	"millpond/internal/dashboard"
+	"millpond/internal/api"
 )
 
 // minFree is the share of the disk below which the disk counts as full. The
@@ -13,24 +13,24 @@ import (
 const minFree = 0.01
 
 // faults lists what keeps the box from serving well.
-func (a *Appliance) faults() []dashboard.Fault {
-	var all []dashboard.Fault
+func (a *Appliance) faults() []api.Fault {
+	var all []api.Fault
 	if free, err := a.store.DiskFree(); err != nil {
-		all = append(all, dashboard.Fault{What: "store", Why: err.Error(), Fatal: true})
+		all = append(all, api.Fault{What: "store", Why: err.Error(), Fatal: true})
 	} else if free < minFree {
-		all = append(all, dashboard.Fault{What: "disk", Why: fmt.Sprintf(
+		all = append(all, api.Fault{What: "disk", Why: fmt.Sprintf(
 			"%.1f %% of the disk is free (MILLPOND_DATA_DIR); when it is full, new files pass through unkept", 100*free)})
 	}
 	if err := a.ledger.Err(); err != nil {
-		all = append(all, dashboard.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
+		all = append(all, api.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
 	}
 	if a.config.Offline {
-		all = append(all, dashboard.Fault{What: "mirrors", Why: "the box is offline by setting (MILLPOND_OFFLINE); only what is held is served"})
+		all = append(all, api.Fault{What: "mirrors", Why: "the box is offline by setting (MILLPOND_OFFLINE); only what is held is served"})
 	}
 	away := a.mirror.Away()
 	slices.Sort(away)
 	for _, host := range away {
-		all = append(all, dashboard.Fault{What: "mirror " + host, Why: "does not answer; what is held of it is served"})
+		all = append(all, api.Fault{What: "mirror " + host, Why: "does not answer; what is held of it is served"})
 	}
 	return all
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"millpond/internal/api"
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
 )
@@ -34,14 +35,6 @@ func check(doc map[string]any, s map[string]any, v any) error {
 	if ref, ok := s["$ref"].(string); ok {
 		name := strings.TrimPrefix(ref, "#/components/schemas/")
 		return check(doc, doc["components"].(map[string]any)["schemas"].(map[string]any)[name].(map[string]any), v)
-	}
-	if either, ok := s["oneOf"].([]any); ok {
-		for _, one := range either {
-			if check(doc, one.(map[string]any), v) == nil {
-				return nil
-			}
-		}
-		return fmt.Errorf("%v is none of %v", v, either)
 	}
 	got := map[string]bool{}
 	switch v := v.(type) {
@@ -80,8 +73,15 @@ func check(doc map[string]any, s map[string]any, v any) error {
 			}
 		}
 	}
-	if want := s["type"].(string); !got[want] {
-		return fmt.Errorf("%v is no %s", v, want)
+	wanted, several := s["type"].([]any) // ["string", "null"]
+	if !several {
+		wanted = []any{s["type"]}
+	}
+	if !slices.ContainsFunc(wanted, func(want any) bool { return got[want.(string)] }) {
+		return fmt.Errorf("%v is no %v", v, wanted)
+	}
+	if enum, ok := s["enum"].([]any); ok && !slices.Contains(enum, v) {
+		return fmt.Errorf("%v is none of %v", v, enum)
 	}
 	return nil
 }
@@ -138,27 +138,81 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
+// Every operation has a name of its own and says what its errors look like, and
+// nothing in the document is elsewhere.
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	text := r.do(t, http.MethodGet, "/api/v1/openapi.json", "", "").Body.String()
+	if strings.Contains(text, "://") || strings.Contains(text, "$schema") || !strings.Contains(text, `"openapi": "3.1`) {
+		t.Errorf("document:\n%s", text)
+	}
+	ids := map[any]bool{}
+	for path, item := range decode[map[string]any](t, []byte(text))["paths"].(map[string]any) {
+		for method, o := range item.(map[string]any) {
+			op := o.(map[string]any)
+			id, _ := op["operationId"].(string)
+			failure, _ := json.Marshal(op["responses"].(map[string]any)["default"])
+			if id == "" || ids[id] || op["summary"] == nil || !strings.Contains(string(failure), `"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}`) {
+				t.Errorf("%s %s: %v", method, path, op)
+			}
+			if admin := op["security"] != nil; admin != (method != "get") {
+				t.Errorf("%s %s: needs the token: %v", method, path, admin)
+			}
+			ids[id] = true
+		}
+	}
+}
+
+// An error is a problem document (RFC 9457) that says what is wrong.
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for _, tt := range []struct {
+		method, path, token, body string
+		status                    int
+		says                      string
+	}{
+		{"GET", "clients?limit=201", "", "", 400, "query.limit: expected number <= 200"},
+		{"GET", "series", "", "", 400, "query.step: required query parameter is missing"},
+		{"GET", "series?step=hour&from=2020-01-01T00:00:00Z", "", "", 400, "take a longer step"},
+		{"GET", "packages/zsh", "", "", 404, "none is held"},
+		{"DELETE", "blobs/abc", token, "", 400, "path.digest"},
+		{"DELETE", "blobs/" + r.deb.String(), "", "", 401, "MILLPOND_ADMIN_TOKEN"},
+		{"PUT", "swarm/upload-rate", token, `{"bytes_per_second": -1}`, 400, "body.bytes_per_second: expected number >= 0"},
+		{"PUT", "swarm/upload-rate", token, `{"bytes_per_second": 1, "bits": 2}`, 400, "body.bits: unexpected property"},
+		{"PUT", "swarm/upload-rate", token, strings.Repeat(" ", maxRateBody), 413, "too large"},
+	} {
+		w := r.do(t, tt.method, "/api/v1/"+tt.path, tt.token, tt.body)
+		p := decode[api.Problem](t, w.Body.Bytes())
+		if w.Code != tt.status || p.Status != tt.status || p.Title != http.StatusText(tt.status) || !strings.Contains(p.Detail, tt.says) ||
+			w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %d %v: %+v", tt.method, tt.path, w.Code, w.Header(), p)
+		}
+	}
+}
+
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	want := Counts{Requests: 2, SavedBytes: 600, ClientBytes: 1000, FromStore: 700, FromMirror: 300, MirrorBytes: 400}
-	if got := get[Periods](t, r, "/api/v1/periods"); got.Week != want || got.Month != want || got.Ever != want {
+	want := api.Counts{Requests: 2, SavedBytes: 600, ClientBytes: 1000, FromStore: 700, FromMirror: 300, MirrorBytes: 400}
+	if got := get[api.Periods](t, r, "/api/v1/periods"); got.Week != want || got.Month != want || got.Ever != want {
 		t.Errorf("periods: %+v", got)
 	}
 	for _, step := range []string{"minute", "hour", "day"} {
-		got := get[Series](t, r, "/api/v1/series?step="+step)
+		got := get[api.Series](t, r, "/api/v1/series?step="+step)
 		if len(got.Points) != 1 || got.Points[0].Counts != want || got.Step != step {
 			t.Errorf("series by %s: %+v", step, got)
 		}
 	}
-	clients := get[Page[Account]](t, r, "/api/v1/clients?sort=name&limit=1&offset=1")
+	clients := get[api.Page[api.Account]](t, r, "/api/v1/clients?sort=name&limit=1&offset=1")
 	if clients.Total != 2 || len(clients.Items) != 1 || clients.Items[0].Name != "10.1.2.4" {
 		t.Errorf("second client: %+v", clients)
 	}
-	if got := get[Page[Account]](t, r, "/api/v1/clients?q=2.3"); got.Total != 1 || got.Items[0].SavedBytes != 1000 {
+	if got := get[api.Page[api.Account]](t, r, "/api/v1/clients?q=2.3"); got.Total != 1 || got.Items[0].SavedBytes != 1000 {
 		t.Errorf("found client: %+v", got)
 	}
-	if got := get[Page[Account]](t, r, "/api/v1/hosts"); got.Total != 1 || got.Items[0].MirrorBytes != 400 {
+	if got := get[api.Page[api.Account]](t, r, "/api/v1/hosts"); got.Total != 1 || got.Items[0].MirrorBytes != 400 {
 		t.Errorf("hosts: %+v", got)
 	}
 	csv := r.do(t, http.MethodGet, "/api/v1/ledger.csv", "", "").Body.String()
@@ -180,7 +234,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%s: %d: %s", path, w.Code, w.Body)
 		}
 	}
-	if got := get[Page[Account]](t, r, "/api/v1/clients?offset=1000000"); got.Total != 2 || len(got.Items) != 0 {
+	if got := get[api.Page[api.Account]](t, r, "/api/v1/clients?offset=1000000"); got.Total != 2 || len(got.Items) != 0 {
 		t.Errorf("past the end: %+v", got)
 	}
 }
@@ -188,20 +242,20 @@ func TestBounds(t *testing.T) {
 func TestBlobs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	got := get[Found](t, r, "/api/v1/blobs?q=BASH")
+	got := get[api.Found](t, r, "/api/v1/blobs?q=BASH")
 	if len(got.Items) != 1 || got.Items[0].Digest != r.deb.String() || !got.Items[0].Signed || got.Next != "" || got.Scanned != 2 {
 		t.Errorf("by name: %+v", got)
 	}
-	from := []Source{{"mirror", "deb.example.org"}, {"peer", "you"}}
+	from := []api.Source{{Origin: "mirror", Name: "deb.example.org"}, {Origin: "peer", Name: "you"}}
 	if b := got.Items[0]; b.Name != "bash_5.2-1_amd64.deb" || !slices.Equal(b.From, from) {
 		t.Errorf("a blob: %+v", b)
 	}
-	if got := get[Found](t, r, "/api/v1/blobs?q="+r.loose.String()[:12]); len(got.Items) != 1 || got.Items[0].URL != "" {
+	if got := get[api.Found](t, r, "/api/v1/blobs?q="+r.loose.String()[:12]); len(got.Items) != 1 || got.Items[0].URL != "" {
 		t.Errorf("by digest: %+v", got)
 	}
-	first := get[Found](t, r, "/api/v1/blobs?limit=1")
-	second := get[Found](t, r, "/api/v1/blobs?limit=1&after="+first.Next)
-	third := get[Found](t, r, "/api/v1/blobs?limit=1&after="+second.Next)
+	first := get[api.Found](t, r, "/api/v1/blobs?limit=1")
+	second := get[api.Found](t, r, "/api/v1/blobs?limit=1&after="+first.Next)
+	third := get[api.Found](t, r, "/api/v1/blobs?limit=1&after="+second.Next)
 	if len(first.Items) != 1 || len(second.Items) != 1 || first.Items[0].Name == "" || second.Items[0].Name != "" || len(third.Items) != 0 || third.Next != "" {
 		t.Errorf("page by page: %+v, %+v, %+v", first, second, third)
 	}
@@ -210,18 +264,18 @@ func TestBlobs(t *testing.T) {
 func TestSlice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	if got := get[Slice](t, r, "/api/v1/slice"); !got.Running || got.Holdings == nil {
+	if got := get[api.Slice](t, r, "/api/v1/slice"); !got.Running || got.Holdings == nil {
 		t.Errorf("at first: %+v", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- r.Run(ctx) }()
-	for get[Slice](t, r, "/api/v1/slice").Running {
+	for get[api.Slice](t, r, "/api/v1/slice").Running {
 		time.Sleep(time.Millisecond) // polling another goroutine over its own face
 	}
-	got := get[Slice](t, r, "/api/v1/slice")
-	want := group{"deb.example.org/debian", "", "main", "amd64"}
-	if len(got.Holdings) != 2 || got.Holdings[0].group != (group{}) || got.Holdings[1].group != want || got.Holdings[1].Files != 1 || got.Holdings[1].Bytes != 9 {
+	got := get[api.Slice](t, r, "/api/v1/slice")
+	want := api.Group{Archive: "deb.example.org/debian", Component: "main", Architecture: "amd64"}
+	if len(got.Holdings) != 2 || got.Holdings[0].Group != (api.Group{}) || got.Holdings[1].Group != want || got.Holdings[1].Files != 1 || got.Holdings[1].Bytes != 9 {
 		t.Errorf("counted: %+v", got)
 	}
 	cancel()
@@ -237,16 +291,16 @@ func TestGroupOf(t *testing.T) {
 	}
 	tests := []struct {
 		file, suite string
-		want        group
+		want        api.Group
 	}{
-		{"/debian/pool/main/b/bash/bash_5_arm64.deb", "", group{"h.example/debian", "", "main", "arm64"}},
-		{"/debian/pool/non-free/x/x_1.dsc", "", group{"h.example/debian", "", "non-free", "source"}},
-		{"/flat/x_1_all.deb", "", group{"h.example/flat", "", "", "all"}},
-		{"/x_1_all.udeb", "", group{"h.example", "", "", "all"}},
-		{"/debian/dists/sid/main/binary-amd64/Packages.xz", "/debian/dists/sid", group{"h.example/debian", "sid", "main", "index"}},
-		{"/flat/Packages", "/flat", group{"h.example/flat", "flat", "", "index"}},
+		{"/debian/pool/main/b/bash/bash_5_arm64.deb", "", api.Group{Archive: "h.example/debian", Suite: "", Component: "main", Architecture: "arm64"}},
+		{"/debian/pool/non-free/x/x_1.dsc", "", api.Group{Archive: "h.example/debian", Suite: "", Component: "non-free", Architecture: "source"}},
+		{"/flat/x_1_all.deb", "", api.Group{Archive: "h.example/flat", Suite: "", Component: "", Architecture: "all"}},
+		{"/x_1_all.udeb", "", api.Group{Archive: "h.example", Suite: "", Component: "", Architecture: "all"}},
+		{"/debian/dists/sid/main/binary-amd64/Packages.xz", "/debian/dists/sid", api.Group{Archive: "h.example/debian", Suite: "sid", Component: "main", Architecture: "index"}},
+		{"/flat/Packages", "/flat", api.Group{Archive: "h.example/flat", Suite: "flat", Component: "", Architecture: "index"}},
 		{"/s/dists/bookworm-security/updates/main/i18n/Translation-en.xz", "/s/dists/bookworm-security/updates",
-			group{"h.example/s", "bookworm-security/updates", "main", "index"}},
+			api.Group{Archive: "h.example/s", Suite: "bookworm-security/updates", Component: "main", Architecture: "index"}},
 	}
 	for _, tt := range tests {
 		e := catalog.Entry{Location: at(tt.file)}
@@ -315,7 +369,7 @@ func TestStream(t *testing.T) {
 			t.Fatal(lines.Err())
 		}
 	}
-	tick := decode[Tick](t, []byte(strings.TrimPrefix(lines.Text(), "data: ")))
+	tick := decode[api.Tick](t, []byte(strings.TrimPrefix(lines.Text(), "data: ")))
 	if tick.Summary.MirrorBytes != 1400 || tick.Status != "degraded" || len(tick.Faults) != 1 || len(tick.Transfers) != 1 {
 		t.Errorf("second tick: %+v", tick)
 	}
@@ -428,9 +482,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	paths := []string{"/", "/setup.sh", "/metrics", "/healthz", "/readyz"}
-	for _, o := range r.operations() {
-		if !o.admin {
-			paths = append(paths, apiRoot+strings.ReplaceAll(o.path, "{name}", "bash"))
+	for path, item := range get[map[string]any](t, r, "/api/v1/openapi.json")["paths"].(map[string]any) {
+		if item.(map[string]any)["get"] != nil {
+			paths = append(paths, strings.ReplaceAll(path, "{name}", "bash"))
 		}
 	}
 	for _, path := range paths {

@@ -1,44 +1,18 @@
 package dashboard
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"io/fs"
-	"net/http"
 	"strings"
 	"time"
 
+	"millpond/internal/api"
+	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/store"
 )
-
-// Blob is a file that is held.
-type Blob struct {
-	Digest   string    `json:"digest"`
-	Name     string    `json:"name"` // of the file; "" if it is not known
-	Size     int64     `json:"size"`
-	From     []Source  `json:"from"`  // where its bytes came from, as far as that is known; never null, at most 8
-	URL      string    `json:"url"`   // one place that it is listed at; "" if none is known
-	Suite    string    `json:"suite"` // that lists it
-	Signed   bool      `json:"signed"`
-	Pinned   bool      `json:"pinned"`
-	Modified time.Time `json:"modified"`
-	Used     time.Time `json:"used"` // last asked for
-}
-
-// Source is a place that bytes of a file came from.
-type Source struct {
-	Origin string `json:"origin"` // "mirror" or "peer"
-	Name   string `json:"name"`   // host or peer ID
-}
-
-// Found is what GET /api/v1/blobs returns: matches among a stretch of the
-// names, and where to go on.
-type Found struct {
-	Items   []Blob `json:"items"`   // never null
-	Next    string `json:"next"`    // give it as after=; "" at the end
-	Scanned int    `json:"scanned"` // names that were looked at
-}
 
 const (
 	// scanFor bounds one request that has to look at every name.
@@ -53,7 +27,7 @@ const (
 // those, all names for ones that contain q.
 type search struct {
 	*Dashboard
-	answer Found
+	answer api.Found
 	q      string
 	limit  int
 	over   func() bool // the request has taken long enough
@@ -82,26 +56,26 @@ func parseCursor(s string) (stage byte, after string, err error) {
 	return b[0], string(b[1:]), nil
 }
 
-// blobs answers with the files whose name begins with q, then those whose name
+// blobQuery asks for files by name or digest.
+type blobQuery struct {
+	Q     string `query:"q" doc:"beginning or part of the file's name, or at least six digits of the beginning of its digest"`
+	After string `query:"after" doc:"where to go on: next of the last answer"`
+	Limit
+}
+
+// findBlobs returns the files whose name begins with q, then those whose name
 // contains it, each in the order of names.
-func (d *Dashboard) blobs(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	win, err := windowOf(query)
-	var stage byte
-	var after string
-	if err == nil {
-		stage, after, err = parseCursor(query.Get("after"))
-	}
+func (d *Dashboard) findBlobs(ctx context.Context, q *blobQuery) (api.Found, error) {
+	stage, after, err := parseCursor(q.After)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return api.Found{}, wrong("%v", err)
 	}
 	begun := time.Now()
-	s := &search{Dashboard: d, answer: Found{Items: []Blob{}}, q: query.Get("q"), limit: win.limit, over: func() bool {
-		return time.Since(begun) > scanFor || r.Context().Err() != nil
+	s := &search{Dashboard: d, answer: api.Found{Items: []api.Blob{}}, q: q.Q, limit: q.Limit.Limit, over: func() bool {
+		return time.Since(begun) > scanFor || ctx.Err() != nil
 	}}
 	if stage == beginning {
-		if query.Get("after") == "" {
+		if q.After == "" {
 			err = s.byDigest()
 		}
 		if err == nil {
@@ -120,11 +94,7 @@ func (d *Dashboard) blobs(w http.ResponseWriter, r *http.Request) {
 			return strings.Contains(strings.ToLower(name), part) && !strings.HasPrefix(name, s.q)
 		})
 	}
-	if err != nil {
-		d.fail(w, err)
-		return
-	}
-	d.json(w, http.StatusOK, s.answer)
+	return s.answer, err
 }
 
 // begins reports whether q is the beginning of b's digest.
@@ -141,7 +111,7 @@ func (s *search) byDigest() error {
 	if err != nil {
 		return nil // no digits
 	}
-	for info, err := range s.Store.From(least) {
+	for info, err := range s.store.From(least) {
 		if err != nil {
 			return err
 		}
@@ -156,13 +126,13 @@ func (s *search) byDigest() error {
 // byName finds blobs whose names begin with prefix and match, from the one
 // after after, until there are enough or the time is up.
 func (s *search) byName(stage byte, prefix, after string, match func(name string) bool) error {
-	for n, err := range s.Store.Names(prefix, after) {
+	for n, err := range s.store.Names(prefix, after) {
 		if err != nil {
 			return err
 		}
 		s.answer.Scanned++
 		if match(n.Name) && !s.begins(n.Digest) {
-			info, err := s.Store.Stat(n.Digest)
+			info, err := s.store.Stat(n.Digest)
 			switch {
 			case err == nil:
 				s.answer.Items = append(s.answer.Items, s.blob(info))
@@ -179,20 +149,25 @@ func (s *search) byName(stage byte, prefix, after string, match func(name string
 	return nil
 }
 
-func (d *Dashboard) blob(info store.Info) Blob {
-	b := Blob{
-		Digest: info.Digest.String(), Name: info.Name, Size: info.Size, From: []Source{}, Pinned: info.Pinned,
-		Modified: info.Modified.UTC(), Used: info.Used.UTC(),
+func (d *Dashboard) blob(info store.Info) api.Blob {
+	b := api.Blob{
+		Digest: info.Digest.String(), Name: info.Name, Size: info.Size, From: []api.Source{}, Pinned: info.Pinned,
+		Modified: info.Modified.UTC(), Used: info.Used.UTC(), Package: packageOf(info.Name),
 	}
 	for _, f := range info.From {
-		source := Source{Origin: "mirror", Name: f.Name}
+		source := api.Source{Origin: "mirror", Name: f.Name}
 		if f.Peer {
 			source.Origin = "peer"
 		}
 		b.From = append(b.From, source)
 	}
-	if e, ok := d.Describe(info.Digest); ok {
+	if e, ok := d.catalog.Describe(info.Digest); ok {
 		b.URL, b.Suite, b.Signed = e.Location.String(), suiteName(e.Suite), e.Signed
 	}
 	return b
+}
+
+// packageOf is the package that a file of this name is of, "" for none.
+func packageOf(name string) string {
+	return catalog.Location{Path: "/" + name}.Package()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"millpond/internal/api"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
@@ -23,31 +24,57 @@ import (
 
 var since = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("CET", 3600))
 
+// figures are a Ledger of totals alone.
+type figures struct{ Ledger }
+
+func (figures) Totals() (ledger.Counts, time.Time) {
+	return ledger.Counts{
+		Requests: 11, DeliveredStore: 2_000_000, DeliveredPeer: 300_000, DeliveredMirror: 40_000,
+		MirrorTaken: 50_000, PeerTaken: 310_000, PeerGiven: 7_000, Tunnelled: 800,
+	}, since
+}
+
+// usage is a Store that is counted alone.
+type usage struct{ Store }
+
+func (usage) Usage() store.Usage {
+	return store.Usage{Blobs: 13, Bytes: 1_400_000, Partial: 15, QuotaBytes: 16_000_000}
+}
+
+// known is a Catalog.
+type known struct {
+	suites   []catalog.SuiteInfo
+	describe func(digest.Digest) (catalog.Entry, bool)
+}
+
+func (k known) Stats() catalog.Stats {
+	return catalog.Stats{Archives: 17, Suites: 18, Tables: 19, Rows: 63_000}
+}
+func (k known) Suites() []catalog.SuiteInfo                    { return k.suites }
+func (k known) Describe(d digest.Digest) (catalog.Entry, bool) { return k.describe(d) }
+
+// downloads is a Fetch.
+type downloads struct {
+	transfers []fetch.Transfer
+	checked   time.Time
+	stale     string
+}
+
+func (f downloads) Stats() fetch.Stats {
+	return fetch.Stats{Flights: 21, Joined: 22, Resumed: 23, Wrong: 24, Diverted: 25, Stale: 26, Learned: 27, LearnFaults: 28, Running: 29}
+}
+func (f downloads) Transfers() []fetch.Transfer                  { return f.transfers }
+func (f downloads) Checked(catalog.Location) (time.Time, string) { return f.checked, f.stale }
+
 // options are snapshots in which every figure is another.
-func options(faults ...Fault) Options {
+func options(faults ...api.Fault) Options {
 	return Options{
-		Version: "1.2.3",
-		Totals: func() (ledger.Counts, time.Time) {
-			return ledger.Counts{
-				Requests: 11, DeliveredStore: 2_000_000, DeliveredPeer: 300_000, DeliveredMirror: 40_000,
-				MirrorTaken: 50_000, PeerTaken: 310_000, PeerGiven: 7_000, Tunnelled: 800,
-			}, since
-		},
-		Usage: func() store.Usage {
-			return store.Usage{Blobs: 13, Bytes: 1_400_000, Partial: 15, QuotaBytes: 16_000_000}
-		},
-		Catalog: func() catalog.Stats { return catalog.Stats{Archives: 17, Suites: 18, Tables: 19, Rows: 63_000} },
-		Fetch: func() fetch.Stats {
-			return fetch.Stats{Flights: 21, Joined: 22, Resumed: 23, Wrong: 24, Diverted: 25, Stale: 26, Learned: 27, LearnFaults: 28, Running: 29}
-		},
-		Suites:    func() []catalog.SuiteInfo { return nil },
-		Checked:   func(catalog.Location) (time.Time, string) { return time.Time{}, "" },
-		Describe:  func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false },
-		Transfers: func() []Transfer { return nil },
-		Prefetch:  new(ahead),
-		Events:    new(Events),
-		Ready:     func() []Fault { return faults },
-		Log:       slog.New(slog.DiscardHandler),
+		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{},
+		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
+		Prefetch: new(ahead),
+		Events:   new(Events),
+		Ready:    func() []api.Fault { return faults },
+		Log:      slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -90,21 +117,21 @@ func TestSummary(t *testing.T) {
 
 func TestReadyz(t *testing.T) {
 	t.Parallel()
-	soft, hard := Fault{What: "disk", Why: "is full"}, Fault{What: "store", Why: "is gone", Fatal: true}
+	soft, hard := api.Fault{What: "disk", Why: "is full"}, api.Fault{What: "store", Why: "is gone", Fatal: true}
 	tests := []struct {
 		name   string
-		faults []Fault
+		faults []api.Fault
 		code   int
 		status string
 	}{
 		{"sound", nil, 200, "ok"},
-		{"degraded", []Fault{soft}, 200, "degraded"},
-		{"unavailable", []Fault{hard}, 503, "unavailable"},
-		{"both", []Fault{soft, hard, soft}, 503, "unavailable"},
+		{"degraded", []api.Fault{soft}, 200, "degraded"},
+		{"unavailable", []api.Fault{hard}, 503, "unavailable"},
+		{"both", []api.Fault{soft, hard, soft}, 503, "unavailable"},
 	}
 	for _, tt := range tests {
 		w := ask(options(tt.faults...), http.MethodGet, "/readyz", "box")
-		var got Readiness
+		var got api.Readiness
 		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +202,7 @@ func TestServer(t *testing.T) {
 
 func TestMetricsLint(t *testing.T) {
 	t.Parallel()
-	problems, err := testutil.GatherAndLint(newRegistry(options()))
+	problems, err := testutil.GatherAndLint(newRegistry(New(options())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +214,7 @@ func TestMetricsLint(t *testing.T) {
 // Metrics say what the summary says.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	o := options(Fault{What: "disk"}, Fault{What: "store"})
+	o := options(api.Fault{What: "disk"}, api.Fault{What: "store"})
 	want := map[string]float64{
 		"millpond_requests_total": 11, "millpond_mirror_bytes_total": 50_000, "millpond_peer_bytes_in_total": 310_000,
 		"millpond_peer_bytes_out_total": 7_000, "millpond_tunnel_bytes_total": 800, "millpond_saved_bytes": 2_290_000,
@@ -198,7 +225,7 @@ func TestMetrics(t *testing.T) {
 		"millpond_stale_served_total": 26, "millpond_indices_learned_total": 27, "millpond_indices_unread_total": 28,
 	}
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(newCollector(o))
+	r.MustRegister(newCollector(New(o)))
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -4,26 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"time"
-)
 
-// Event is a row of GET /api/v1/events: something that went wrong or was
-// refused. The same one again is counted in the row it has.
-type Event struct {
-	ID      int64     `json:"id"` // a later one is greater
-	Time    time.Time `json:"time"`
-	Level   string    `json:"level"` // "info" for a refusal, "warn" or "error"
-	Message string    `json:"message"`
-	Cause   string    `json:"cause"`
-	Setting string    `json:"setting"` // what would change it: MILLPOND_TUNNELS=true
-	Client  string    `json:"client"`  // the last one
-	URL     string    `json:"url"`     // the last one
-	Times   int64     `json:"times"`
-}
+	"millpond/internal/api"
+)
 
 // maxEvents is how many different events are kept, and maxText how much of
 // each of their texts: some parts of them are a client's choice.
@@ -32,13 +18,13 @@ const (
 	maxText   = 500
 )
 
-// Events keeps what the box logs at Warn or above, and refusals, for the
-// dashboard. It is for the life of the process: the log is the archive. All
-// methods may be called by several goroutines.
+// Events keeps what the box logs at Warn or above, and refusals, until the
+// process ends: the log is the archive. An event that comes again is counted in
+// the row that it has. All methods may be called by several goroutines.
 type Events struct {
 	mu   sync.Mutex
-	last int64   // guarded by mu
-	rows []Event // guarded by mu, the latest last
+	last int64       // guarded by mu
+	rows []api.Event // guarded by mu, the latest last
 }
 
 // Handler returns a handler for slog that keeps events and passes all that
@@ -53,20 +39,20 @@ func (e *Events) Last() int64 {
 }
 
 // Latest returns up to n events, the latest first.
-func (e *Events) Latest(n int) []Event {
+func (e *Events) Latest(n int) []api.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	rows := append([]Event{}, e.rows[max(0, len(e.rows)-n):]...)
+	rows := append([]api.Event{}, e.rows[max(0, len(e.rows)-n):]...)
 	slices.Reverse(rows)
 	return rows
 }
 
-func (e *Events) add(v Event) {
+func (e *Events) add(v api.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.last++
 	v.ID, v.Times = e.last, 1
-	if i := slices.IndexFunc(e.rows, v.same); i >= 0 {
+	if i := slices.IndexFunc(e.rows, func(o api.Event) bool { return same(v, o) }); i >= 0 {
 		v.Times = e.rows[i].Times + 1
 		e.rows = slices.Delete(e.rows, i, i+1)
 	}
@@ -76,7 +62,7 @@ func (e *Events) add(v Event) {
 	e.rows = append(e.rows, v)
 }
 
-func (v Event) same(o Event) bool {
+func same(v, o api.Event) bool {
 	return v.Message == o.Message && v.Cause == o.Cause && v.Setting == o.Setting && v.Level == o.Level
 }
 
@@ -96,12 +82,12 @@ func (r *recorder) Enabled(ctx context.Context, l slog.Level) bool {
 
 // Handle implements slog.Handler.
 func (r *recorder) Handle(ctx context.Context, record slog.Record) error {
-	v := Event{Time: record.Time.UTC(), Message: short(record.Message), Level: "info"}
+	v := api.Event{Time: record.Time.UTC(), Message: short(record.Message), Level: "info"}
 	for _, a := range r.attrs {
-		v.set(a)
+		set(&v, a)
 	}
 	record.Attrs(func(a slog.Attr) bool {
-		v.set(a)
+		set(&v, a)
 		return true
 	})
 	if v.Setting != "" {
@@ -124,7 +110,7 @@ func (r *recorder) Handle(ctx context.Context, record slog.Record) error {
 }
 
 // set takes the attributes that the box's parts use in common.
-func (v *Event) set(a slog.Attr) {
+func set(v *api.Event, a slog.Attr) {
 	field := map[string]*string{
 		"err": &v.Cause, "setting": &v.Setting, "client": &v.Client, "url": &v.URL, "suite": &v.URL, "host": &v.URL,
 	}[a.Key]
@@ -150,17 +136,6 @@ func (r *recorder) WithGroup(name string) slog.Handler {
 	return &recorder{r.events, r.next.WithGroup(name), r.attrs}
 }
 
-// eventList answers with the latest events, or with the stream of ticks to
-// whoever asks for that.
-func (d *Dashboard) eventList(w http.ResponseWriter, r *http.Request) {
-	if wantsStream(r) {
-		d.stream(w, r)
-		return
-	}
-	win, err := windowOf(r.URL.Query())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	d.json(w, http.StatusOK, EventList{d.Events.Latest(win.limit)})
+func (d *Dashboard) listEvents(_ context.Context, q *Limit) (api.EventList, error) {
+	return api.EventList{Events: d.events.Latest(q.Limit)}, nil
 }

@@ -4,20 +4,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"millpond/internal/api"
 	"millpond/internal/fetch"
 )
 
 // newRegistry has the box's figures and those of the process.
-func newRegistry(o Options) *prometheus.Registry {
+func newRegistry(d *Dashboard) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(o))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(d))
 	return r
 }
 
 // collector turns the snapshots into metrics at each scrape, so that a metric
 // and the page never differ.
 type collector struct {
-	o       Options
+	d       *Dashboard
 	metrics []metric
 }
 
@@ -30,13 +31,13 @@ type metric struct {
 
 // reading is one moment's snapshots.
 type reading struct {
-	Summary
+	api.Summary
 	fetch  fetch.Stats
 	faults int
 }
 
-func newCollector(o Options) *collector {
-	c := &collector{o: o}
+func newCollector(d *Dashboard) *collector {
+	c := &collector{d: d}
 	c.addTraffic()
 	c.addHoldings()
 	c.addDownloads()
@@ -102,7 +103,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	r := &reading{Summary: c.o.snapshot(), fetch: c.o.Fetch(), faults: len(c.o.Ready())}
+	r := &reading{Summary: c.d.snapshot(), fetch: c.d.fetch.Stats(), faults: len(c.d.ready())}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(r)))
 	}

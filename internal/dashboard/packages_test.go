@@ -1,8 +1,10 @@
 package dashboard
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/boxtest"
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
@@ -26,7 +29,7 @@ func TestPackages(t *testing.T) {
 	r.ledger.Delivered(netip.MustParseAddr("10.1.2.5"), about, ledger.FromStore, 5000)
 	r.ledger.Taken(about, 4900)
 	names := func(path string) (all []string) {
-		got := get[Page[Account]](t, r, path)
+		got := get[api.Page[api.Account]](t, r, path)
 		for _, a := range got.Items {
 			all = append(all, a.Name)
 		}
@@ -45,8 +48,8 @@ func TestPackages(t *testing.T) {
 			t.Errorf("%s: %v, want %v", path, got, want)
 		}
 	}
-	got := get[Package](t, r, "/api/v1/packages/bash")
-	want := Counts{Requests: 1, SavedBytes: 700, ClientBytes: 1000, FromStore: 700, FromMirror: 300, MirrorBytes: 300}
+	got := get[api.Package](t, r, "/api/v1/packages/bash")
+	want := api.Counts{Requests: 1, SavedBytes: 700, ClientBytes: 1000, FromStore: 700, FromMirror: 300, MirrorBytes: 300}
 	if got.Name != "bash" || got.Counts != want || got.Last.IsZero() || len(got.Clients) != 1 || len(got.Versions) != 1 {
 		t.Fatalf("bash: %+v", got)
 	}
@@ -57,7 +60,7 @@ func TestPackages(t *testing.T) {
 		t.Errorf("what is held: %+v", v)
 	}
 	for _, name := range []string{"g++", "g%2B%2B"} {
-		if got := get[Package](t, r, "/api/v1/packages/"+name); got.Name != "g++" || got.Versions == nil || len(got.Clients) != 1 {
+		if got := get[api.Package](t, r, "/api/v1/packages/"+name); got.Name != "g++" || got.Versions == nil || len(got.Clients) != 1 {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -78,36 +81,59 @@ func TestVersions(t *testing.T) {
 		r.put(t, name, store.Meta{Name: name})
 	}
 	var held []string
-	got := get[Package](t, r, "/api/v1/packages/tool")
+	got := get[api.Package](t, r, "/api/v1/packages/tool")
 	for _, b := range got.Versions {
 		held = append(held, b.Name)
 	}
 	if want := []string{"tool_1_all.deb", "tool_2.dsc", "tool_2_all.deb"}; !slices.Equal(held, want) || got.Clients == nil {
 		t.Errorf("held: %v, want %v", held, want)
 	}
-	if n := len(get[Package](t, r, "/api/v1/packages/many").Versions); n != maxVersions {
+	if n := len(get[api.Package](t, r, "/api/v1/packages/many").Versions); n != maxVersions {
 		t.Errorf("%d files, want %d", n, maxVersions)
 	}
+}
+
+// site is a resolver that knows one machine.
+var site desk
+
+type desk struct{}
+
+func (desk) LookupAddr(_ context.Context, addr string) ([]string, error) {
+	if addr == "10.1.2.3" {
+		return []string{"Desk.example.org."}, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}
+}
+
+func (desk) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return []netip.Addr{netip.MustParseAddr("10.1.2.3")}, nil
 }
 
 // Hostnames come with the next answer, and can be searched for then.
 func TestClientsByHostname(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	if got := get[Page[Account]](t, r, "/api/v1/clients?q=DESK"); got.Total != 0 {
+	if got := get[api.Page[api.Account]](t, r, "/api/v1/clients?q=DESK"); got.Total != 0 {
 		t.Errorf("a name that is not known yet: %+v", got)
 	}
-	if got := get[Page[Account]](t, r, "/api/v1/clients"); got.Total != 2 || got.Items[0].Hostname != "" {
+	if got := get[api.Page[api.Account]](t, r, "/api/v1/clients"); got.Total != 2 || got.Items[0].Hostname != "" {
 		t.Errorf("at first: %+v", got)
 	}
-	for len(r.names.wanted) > 0 {
-		r.names.find(t.Context(), <-r.names.wanted)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.names.Run(ctx) }()
+	for r.names.Known("10.1.2.3") == "" {
+		time.Sleep(time.Millisecond) // polling another goroutine
 	}
-	got := get[Page[Account]](t, r, "/api/v1/clients?q=DESK")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	got := get[api.Page[api.Account]](t, r, "/api/v1/clients?q=DESK")
 	if got.Total != 1 || got.Items[0].Name != "10.1.2.3" || got.Items[0].Hostname != "desk.example.org" {
 		t.Errorf("by hostname: %+v", got)
 	}
-	if got := get[Package](t, r, "/api/v1/packages/bash"); got.Clients[0].Hostname != "desk.example.org" {
+	if got := get[api.Package](t, r, "/api/v1/packages/bash"); got.Clients[0].Hostname != "desk.example.org" {
 		t.Errorf("who asked: %+v", got.Clients)
 	}
 }
@@ -124,7 +150,7 @@ func TestSearch(t *testing.T) {
 	find := func(q string, limit int) (all []string) {
 		next := ""
 		for range 20 {
-			got := get[Found](t, r, fmt.Sprintf("/api/v1/blobs?q=%s&limit=%d&after=%s", url.QueryEscape(q), limit, next))
+			got := get[api.Found](t, r, fmt.Sprintf("/api/v1/blobs?q=%s&limit=%d&after=%s", url.QueryEscape(q), limit, next))
 			for _, b := range got.Items {
 				all = append(all, b.Name)
 			}

@@ -97,5 +97,5 @@ func (d *Dashboard) file(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.Write(body) // a client that left is nobody's error
+	w.Write(body) // a client that disconnected is no error
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/mirror"
 	"millpond/internal/prefetch"
 )
@@ -40,8 +41,8 @@ func TestPrefetch(t *testing.T) {
 	}{
 		{"one suite", one, nil, http.StatusOK, p.state.Suite, `"running": true`},
 		{"all suites", `{}`, nil, http.StatusOK, "", `"files_done": 1`},
-		{"no body", ``, nil, http.StatusBadRequest, "", "{}"},
-		{"a list", `[1]`, nil, http.StatusBadRequest, "", "suite"},
+		{"no body", ``, nil, http.StatusBadRequest, "", "body is required"},
+		{"a list", `[1]`, nil, http.StatusBadRequest, "", "body: expected object"},
 		{"unknown suite", one, fmt.Errorf("%w: known are: http://a", prefetch.ErrUnknownSuite), http.StatusNotFound, p.state.Suite, "http://a"},
 		{"running", one, prefetch.ErrRunning, http.StatusConflict, p.state.Suite, "running"},
 		{"offline", one, mirror.ErrOffline, http.StatusConflict, p.state.Suite, "MILLPOND_OFFLINE"},
@@ -61,8 +62,8 @@ func TestPrefetch(t *testing.T) {
 		t.Errorf("a running one has ended: %s", w.Body)
 	}
 	p.state.Running, p.state.Ended = false, since.Add(time.Minute)
-	want := Prefetch{Suite: p.state.Suite, Started: since.UTC(), Ended: since.UTC().Add(time.Minute), Files: 3, FilesDone: 1, NoRoom: 2}
-	if got := get[Prefetch](t, r, path); got != want {
+	want := api.Prefetch{Suite: p.state.Suite, Started: since.UTC(), Ended: since.UTC().Add(time.Minute), Files: 3, FilesDone: 1, NoRoom: 2}
+	if got := get[api.Prefetch](t, r, path); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -11,12 +11,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"millpond/internal/api"
 	"millpond/internal/boxtest"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/fetch"
+	"millpond/internal/hostnames"
 	"millpond/internal/ledger"
 	"millpond/internal/store"
-	"millpond/internal/swarm"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,19 +31,19 @@ type neighbour struct {
 	rate   int64
 }
 
-func (n *neighbour) Identity() swarm.Identity {
-	return swarm.Identity{ID: "me", Addrs: []string{"/ip4/10.0.0.1/tcp/4001/p2p/me"}}
+func (n *neighbour) Identity() api.Identity {
+	return api.Identity{ID: "me", Addrs: []string{"/ip4/10.0.0.1/tcp/4001/p2p/me"}}
 }
-func (n *neighbour) Peers() []swarm.PeerInfo {
-	return []swarm.PeerInfo{{ID: "you", Addr: "/ip4/10.0.0.2/tcp/4001", Path: "direct", RTT: 1500 * time.Microsecond, Since: since}}
+func (n *neighbour) Peers() []api.Peer {
+	return []api.Peer{{ID: "you", Addr: "/ip4/10.0.0.2/tcp/4001", Path: "direct", RTT: 1.5, Since: since}}
 }
-func (n *neighbour) Status() swarm.Status {
-	return swarm.Status{Identity: n.Identity(), Mode: swarm.Server}
+func (n *neighbour) Status() api.Swarm {
+	return api.Swarm{Enabled: true, ID: "me", Mode: "server"}
 }
-func (n *neighbour) Graph() swarm.Graph {
-	return swarm.Graph{
-		Nodes: []swarm.Node{{ID: "me", Self: true}, {ID: "you", Connected: true, Nearby: true}, {ID: "they"}},
-		Links: []swarm.Link{{A: "me", B: "you", Path: "direct", RTT: 1.5}, {A: "they", B: "you", Path: "relayed"}},
+func (n *neighbour) Graph() api.Graph {
+	return api.Graph{
+		Nodes: []api.GraphNode{{ID: "me", Self: true}, {ID: "you", Connected: true, Nearby: true}, {ID: "they"}},
+		Links: []api.GraphLink{{A: "me", B: "you", Path: "direct", RTT: 1.5}, {A: "they", B: "you", Path: "relayed"}},
 		Asked: since, Silent: []string{},
 	}
 }
@@ -71,21 +73,21 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	suite := catalog.Location{Scheme: "http", Host: "deb.example.org", Path: "/debian/dists/trixie"}
-	o := options(Fault{What: "disk", Why: "is full"})
-	o.Ledger, o.Store, o.Swarm, o.Totals, o.Usage, o.AdminToken = r.ledger, r.store, r.swarm, r.ledger.Totals, r.store.Usage, token
-	o.Settings = []Setting{{Name: "MILLPOND_ADMIN_TOKEN", Value: "hidden", Set: true}}
-	o.Describe = func(d digest.Digest) (catalog.Entry, bool) {
-		return catalog.Entry{Location: l, Kind: catalog.Content, Digest: d, Signed: true}, d == r.deb
-	}
-	o.Suites = func() []catalog.SuiteInfo {
-		return []catalog.SuiteInfo{{
+	o := options(api.Fault{What: "disk", Why: "is full"})
+	o.Ledger, o.Store, o.Swarm, o.AdminToken = r.ledger, r.store, r.swarm, token
+	o.Settings = []api.Setting{{Name: "MILLPOND_ADMIN_TOKEN", Value: "hidden", Set: true}}
+	o.Catalog = known{
+		suites: []catalog.SuiteInfo{{
 			Location: suite, Codename: "trixie", Current: catalog.Generation{Signed: true, Date: since},
 			Indices: []catalog.IndexInfo{{Path: "main/binary-amd64/Packages", Rows: 3}},
-		}}
+		}},
+		describe: func(d digest.Digest) (catalog.Entry, bool) {
+			return catalog.Entry{Location: l, Kind: catalog.Content, Digest: d, Signed: true}, d == r.deb
+		},
 	}
-	o.Checked = func(catalog.Location) (time.Time, string) { return since, "the mirror does not answer" }
-	o.Transfers = func() []Transfer {
-		return []Transfer{{URL: l.String(), Size: 10, Have: 4, Clients: 1, Spans: []Span{{0, 4, "mirror"}}}}
+	o.Fetch = downloads{
+		checked: since, stale: "the mirror does not answer",
+		transfers: []fetch.Transfer{{Location: l, Size: 10, Clients: 1, Parts: []fetch.Part{{Off: 0, End: 4, Origin: ledger.FromMirror}}}},
 	}
 	if change != nil {
 		change(&o)
@@ -98,7 +100,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	r.ledger.Taken(ledger.File{Host: "deb.example.org"}, 100)
 	r.ledger.Request(netip.MustParseAddr("10.1.2.4"), ledger.File{Host: "deb.example.org"})
 	r.Dashboard = New(o)
-	r.names.resolver = site
+	r.names = hostnames.New(site)
 	return r
 }
 

@@ -11,8 +11,8 @@ import (
 //go:embed setup.sh
 var setupScript string
 
-// setup is the script that points a client's apt at the box by the name at
-// which the script was asked for.
+// setup serves the script that points a client's apt at the box, by the name in
+// the request.
 func (d *Dashboard) setup(w http.ResponseWriter, r *http.Request) {
 	box := d.box(r)
 	if !plainHost.MatchString(box) {
@@ -24,16 +24,16 @@ func (d *Dashboard) setup(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/x-shellscript; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	w.Write([]byte(strings.ReplaceAll(setupScript, "@BOX@", box))) // a client that left is nobody's error
+	w.Write([]byte(strings.ReplaceAll(setupScript, "@BOX@", box))) // a client that disconnected is no error
 }
 
 // plainHost is a host name or an address, with or without a port. None of its
 // characters means anything to a shell or to apt's configuration.
 var plainHost = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?$`)
 
-// box is where apt reaches the box: the name by which its reader does.
+// box is where apt reaches the box: by the name that the request used.
 func (d *Dashboard) box(r *http.Request) string {
-	if d.ClientPort == "" {
+	if d.clientPort == "" {
 		if _, _, err := net.SplitHostPort(r.Host); err == nil {
 			return r.Host
 		}
@@ -43,5 +43,5 @@ func (d *Dashboard) box(r *http.Request) string {
 	if err != nil { // without a port
 		host = strings.Trim(r.Host, "[]")
 	}
-	return net.JoinHostPort(host, d.ClientPort)
+	return net.JoinHostPort(host, d.clientPort)
 }

@@ -3,42 +3,15 @@ package dashboard
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/catalog"
 )
-
-// Slice is what GET /api/v1/slice returns: the part of the archives that is
-// held, as it was when last counted. A file that several archives list counts
-// for one of them.
-type Slice struct {
-	Surveyed time.Time `json:"surveyed"` // zero before the first survey
-	Running  bool      `json:"running"`  // it is being counted anew; ask again
-	Holdings []Holding `json:"holdings"` // never null, largest first
-}
-
-// Holding is how much is held of one architecture of one component. Suites
-// share packages, so that Suite stands at indices only. Other names are empty
-// where they are not known.
-type Holding struct {
-	group
-	Files  int64     `json:"files"`
-	Bytes  int64     `json:"bytes"`
-	Newest time.Time `json:"newest"` // by when the mirror last changed the file
-	Oldest time.Time `json:"oldest"`
-}
-
-type group struct {
-	Archive      string `json:"archive"`
-	Suite        string `json:"suite"`
-	Component    string `json:"component"`
-	Architecture string `json:"architecture"` // "source" for sources, "index" for indices
-}
 
 const (
 	// maxHoldings bounds the rows of a survey; what finds no place in them is
@@ -54,7 +27,7 @@ type survey struct {
 	wanted chan struct{} // tells Run to count
 
 	mu   sync.Mutex
-	last Slice // guarded by mu
+	last api.Slice // guarded by mu
 }
 
 // surveys counts what is held when that is wanted, until ctx ends, then returns
@@ -68,7 +41,7 @@ func (d *Dashboard) surveys(ctx context.Context) error {
 		}
 		s, err := d.count(ctx)
 		if err != nil && ctx.Err() == nil {
-			d.Log.Error("what is held could not be counted", "err", err)
+			d.log.Error("count of held files failed", "err", err)
 		}
 		d.survey.mu.Lock()
 		if d.survey.last.Running = false; err == nil {
@@ -78,8 +51,10 @@ func (d *Dashboard) surveys(ctx context.Context) error {
 	}
 }
 
-func (d *Dashboard) slice(w http.ResponseWriter, _ *http.Request) {
+// getSlice returns the last count, and has a new one made if that is old.
+func (d *Dashboard) getSlice(context.Context, *none) (api.Slice, error) {
 	d.survey.mu.Lock()
+	defer d.survey.mu.Unlock()
 	if !d.survey.last.Running && time.Since(d.survey.last.Surveyed) > surveyAfter {
 		select {
 		case d.survey.wanted <- struct{}{}:
@@ -88,44 +63,43 @@ func (d *Dashboard) slice(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	answer := d.survey.last
-	d.survey.mu.Unlock()
-	answer.Holdings = append([]Holding{}, answer.Holdings...)
-	d.json(w, http.StatusOK, answer)
+	answer.Holdings = append([]api.Holding{}, answer.Holdings...)
+	return answer, nil
 }
 
 // count looks at every blob.
-func (d *Dashboard) count(ctx context.Context) (Slice, error) {
-	all := make(map[group]*Holding)
-	for info, err := range d.Store.All() {
+func (d *Dashboard) count(ctx context.Context) (api.Slice, error) {
+	all := make(map[api.Group]*api.Holding)
+	for info, err := range d.store.All() {
 		if err = cmp.Or(err, ctx.Err()); err != nil {
-			return Slice{}, err
+			return api.Slice{}, err
 		}
-		var g group
-		if e, ok := d.Describe(info.Digest); ok {
+		var g api.Group
+		if e, ok := d.catalog.Describe(info.Digest); ok {
 			g = groupOf(e)
 		}
 		if all[g] == nil && len(all) >= maxHoldings {
-			g = group{}
+			g = api.Group{}
 		}
 		h := all[g]
 		if h == nil {
-			h = &Holding{group: g, Newest: info.Modified.UTC(), Oldest: info.Modified.UTC()}
+			h = &api.Holding{Group: g, Newest: info.Modified.UTC(), Oldest: info.Modified.UTC()}
 			all[g] = h
 		}
-		h.add(info.Size, info.Modified.UTC())
+		addTo(h, info.Size, info.Modified.UTC())
 	}
-	s := Slice{Surveyed: time.Now().UTC()}
+	s := api.Slice{Surveyed: time.Now().UTC()}
 	for _, h := range all {
 		s.Holdings = append(s.Holdings, *h)
 	}
-	slices.SortFunc(s.Holdings, func(a, b Holding) int {
+	slices.SortFunc(s.Holdings, func(a, b api.Holding) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Archive, b.Archive), cmp.Compare(a.Suite, b.Suite),
 			cmp.Compare(a.Component, b.Component), cmp.Compare(a.Architecture, b.Architecture))
 	})
 	return s, nil
 }
 
-func (h *Holding) add(size int64, modified time.Time) {
+func addTo(h *api.Holding, size int64, modified time.Time) {
 	h.Files++
 	h.Bytes += size
 	if modified.After(h.Newest) {
@@ -139,19 +113,19 @@ func (h *Holding) add(size int64, modified time.Time) {
 // groupOf reads archive, component and architecture off the path, as Debian
 // lays files out: pool/COMPONENT/…/NAME_VERSION_ARCH.deb, which all suites
 // share, and dists/SUITE/COMPONENT/….
-func groupOf(e catalog.Entry) group {
+func groupOf(e catalog.Entry) api.Group {
 	if e.Suite == (catalog.Location{}) {
 		archive, rest, pooled := strings.Cut(e.Location.Path, "/pool/")
 		if !pooled {
 			archive = path.Dir(archive)
 		}
-		g := group{Archive: e.Location.Host + strings.TrimRight(archive, "/")}
+		g := api.Group{Archive: e.Location.Host + strings.TrimRight(archive, "/")}
 		g.Component, _, _ = strings.Cut(rest, "/")
 		g.Architecture = architectureOf(e.Location.Name(), "source")
 		return g
 	}
 	archive, _, _ := strings.Cut(e.Suite.Path+"/", "/dists/")
-	g := group{Archive: e.Location.Host + strings.TrimRight(archive, "/"), Suite: suiteName(e.Suite)}
+	g := api.Group{Archive: e.Location.Host + strings.TrimRight(archive, "/"), Suite: suiteName(e.Suite)}
 	if rest, ok := strings.CutPrefix(e.Location.Path, e.Suite.Path+"/"); ok {
 		if component, _, ok := strings.Cut(rest, "/"); ok {
 			g.Component = component

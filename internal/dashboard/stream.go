@@ -1,41 +1,19 @@
 package dashboard
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"millpond/internal/api"
+	"millpond/internal/fetch"
 )
-
-// Tick is what the stream of GET /api/v1/events sends every second, as the
-// data of an event named tick.
-type Tick struct {
-	Time      time.Time  `json:"time"`
-	Status    string     `json:"status"` // as in Readiness
-	Faults    []Fault    `json:"faults"` // never null
-	Summary   Summary    `json:"summary"`
-	Transfers []Transfer `json:"transfers"`  // never null
-	LastEvent int64      `json:"last_event"` // ID of the latest Event
-}
-
-// Transfer is a download under way.
-type Transfer struct {
-	Digest  string    `json:"digest"` // "" of a file without one
-	URL     string    `json:"url"`
-	Size    int64     `json:"size"` // -1 if not known
-	Have    int64     `json:"have"` // bytes that are there
-	Started time.Time `json:"started"`
-	Clients int       `json:"clients"` // that wait for it
-	Spans   []Span    `json:"spans"`   // never null
-}
-
-// Span is bytes of one origin.
-type Span struct {
-	From   int64  `json:"from"`
-	To     int64  `json:"to"`     // exclusive
-	Origin string `json:"origin"` // "store", "peer" or "mirror"
-}
 
 const (
 	// tickEvery is how often an open page is told what is new.
@@ -49,24 +27,30 @@ const (
 	streamStall = 30 * time.Second
 )
 
-func wantsStream(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-}
-
-// stream sends ticks until its reader leaves or the box stops. A browser
-// comes back by itself.
-func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
+// streamOr streams ticks to a client that accepts an event stream; others get
+// next.
+func (d *Dashboard) streamOr(s *service, ctx huma.Context, next func(huma.Context)) {
+	if !strings.Contains(ctx.Header("Accept"), "text/event-stream") {
+		next(ctx)
+		return
+	}
 	select {
 	case d.streams <- struct{}{}:
 		defer func() { <-d.streams }()
 	default:
-		w.Header().Set("Retry-After", "10")
-		http.Error(w, fmt.Sprintf("%d pages are open already; close one", maxStreams), http.StatusServiceUnavailable)
+		ctx.SetHeader("Retry-After", "10")
+		huma.WriteErr(s, ctx, http.StatusServiceUnavailable, fmt.Sprintf("%d pages are open already; close one", maxStreams))
 		return
 	}
+	r, w := humachi.Unwrap(ctx)
+	d.stream(w, r)
+}
+
+// stream sends ticks until the client disconnects or the box stops. A browser
+// comes back by itself.
+func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // a reverse proxy in front must not hold ticks back
 	control := http.NewResponseController(w)
 	tick := time.NewTicker(tickEvery)
@@ -74,7 +58,7 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 	for {
 		b, err := json.Marshal(d.tick())
 		if err != nil {
-			d.Log.Error("a tick could not be encoded", "err", err)
+			d.log.Error("tick not encoded", "err", err)
 			return
 		}
 		control.SetWriteDeadline(time.Now().Add(streamStall)) // a recorder in a test has none
@@ -99,20 +83,38 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 // RegisterOnShutdown.
 func (d *Dashboard) EndStreams() { d.endOnce.Do(func() { close(d.ended) }) }
 
-func (d *Dashboard) tick() Tick {
+func (d *Dashboard) tick() api.Tick {
 	ready := d.readiness()
-	return Tick{
+	return api.Tick{
 		Time: time.Now().UTC(), Status: ready.Status, Faults: ready.Faults, Summary: d.snapshot(),
-		Transfers: d.running(), LastEvent: d.Events.Last(),
+		Transfers: d.transfers(), LastEvent: d.events.Last(),
 	}
 }
 
-// running returns the downloads under way, as many as a tick has room for.
-func (d *Dashboard) running() []Transfer {
-	all := d.Transfers()
-	return append([]Transfer{}, all[:min(len(all), maxTransfers)]...)
+func (d *Dashboard) listTransfers(context.Context, *none) (api.TransferList, error) {
+	return api.TransferList{Transfers: d.transfers()}, nil
 }
 
-func (d *Dashboard) transfers(w http.ResponseWriter, _ *http.Request) {
-	d.json(w, http.StatusOK, TransferList{d.running()})
+// transfers are the downloads under way, as many as a tick has room for.
+func (d *Dashboard) transfers() []api.Transfer {
+	rows := []api.Transfer{}
+	all := d.fetch.Transfers()
+	for _, t := range all[:min(len(all), maxTransfers)] {
+		rows = append(rows, transferOf(t))
+	}
+	return rows
+}
+
+func transferOf(t fetch.Transfer) api.Transfer {
+	row := api.Transfer{
+		URL: t.Location.String(), Size: t.Size, Started: t.Started.UTC(), Clients: t.Clients, Spans: []api.Span{},
+	}
+	if !t.Digest.IsZero() {
+		row.Digest = t.Digest.String()
+	}
+	for _, p := range t.Parts {
+		row.Have += p.End - p.Off
+		row.Spans = append(row.Spans, api.Span{From: p.Off, To: p.End, Origin: p.Origin.String()})
+	}
+	return row
 }

@@ -1,67 +1,40 @@
 package dashboard
 
 import (
+	"context"
 	"fmt"
-	"net/http"
 	"path"
 	"strings"
 	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/catalog"
 )
-
-// Suite is a row of GET /api/v1/suites: a suite that clients use.
-type Suite struct {
-	URL         string     `json:"url"`  // of its directory
-	Name        string     `json:"name"` // as in sources.list
-	Origin      string     `json:"origin"`
-	Codename    string     `json:"codename"`
-	State       string     `json:"state"`  // "fresh", "stale", "expired" or "unchecked"
-	Reason      string     `json:"reason"` // for the state
-	Signed      bool       `json:"signed"`
-	UnsignedWhy string     `json:"unsigned_why"`
-	Date        time.Time  `json:"date"`        // of the Release
-	ValidUntil  *time.Time `json:"valid_until"` // null: no end
-	Checked     *time.Time `json:"checked"`     // with the mirror, last; null if not known
-	Learned     time.Time  `json:"learned"`     // when this generation was first seen
-	Indices     []Index    `json:"indices"`     // never null
-}
-
-// Index is a list of files that the box has read.
-type Index struct {
-	Path  string `json:"path"` // relative to the suite's directory
-	Files int64  `json:"files"`
-}
 
 // maxIndices bounds the indices in a row; a suite with all architectures,
 // translations and pdiffs has more.
 const maxIndices = 100
 
-func (d *Dashboard) suites(w http.ResponseWriter, r *http.Request) {
-	win, err := windowOf(r.URL.Query())
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	cut := page(d.Suites(), win)
-	answer := Page[Suite]{Total: cut.Total, Offset: cut.Offset, Items: []Suite{}}
+func (d *Dashboard) listSuites(_ context.Context, q *Window) (api.Page[api.Suite], error) {
+	cut := page(d.catalog.Suites(), *q)
+	answer := api.Page[api.Suite]{Total: cut.Total, Offset: cut.Offset, Items: []api.Suite{}}
 	for _, s := range cut.Items {
-		checked, stale := d.Checked(s.Location)
+		checked, stale := d.fetch.Checked(s.Location)
 		answer.Items = append(answer.Items, suiteOf(s, checked, stale, time.Now()))
 	}
-	d.json(w, http.StatusOK, answer)
+	return answer, nil
 }
 
-// suiteOf judges a suite that was last confirmed at checked and could not be
-// since, for the reason stale.
-func suiteOf(s catalog.SuiteInfo, checked time.Time, stale string, now time.Time) Suite {
+// suiteOf describes a suite that was last confirmed with the mirror at checked;
+// stale is why it could not be since, "" if it could.
+func suiteOf(s catalog.SuiteInfo, checked time.Time, stale string, now time.Time) api.Suite {
 	g := s.Current
-	row := Suite{
+	row := api.Suite{
 		URL: s.Location.String(), Name: suiteName(s.Location), Origin: s.Origin, Codename: s.Codename,
-		Signed: g.Signed, UnsignedWhy: g.Why, Date: g.Date.UTC(), Learned: g.Learned.UTC(), Indices: []Index{},
+		Signed: g.Signed, UnsignedWhy: g.Why, Date: g.Date.UTC(), Learned: g.Learned.UTC(), Indices: []api.Index{},
 	}
 	for _, i := range s.Indices[:min(len(s.Indices), maxIndices)] {
-		row.Indices = append(row.Indices, Index{i.Path, i.Rows})
+		row.Indices = append(row.Indices, api.Index{Path: i.Path, Files: i.Rows})
 	}
 	if !g.ValidUntil.IsZero() {
 		until := g.ValidUntil.UTC()

@@ -1,99 +1,51 @@
 package dashboard
 
 import (
+	"context"
 	"net/http"
 	"time"
 
-	"millpond/internal/swarm"
+	"millpond/internal/api"
 )
 
-// Swarm is what the dashboard shows of the other boxes; *swarm.Swarm.
+// Swarm is what the dashboard shows of the other boxes, and what an
+// administrator may change.
 type Swarm interface {
-	Identity() swarm.Identity
-	Peers() []swarm.PeerInfo
-	Status() swarm.Status
-	Graph() swarm.Graph
+	Identity() api.Identity
+	Peers() []api.Peer
+	Status() api.Swarm
+	// Graph may take 2 s: the connected boxes are asked.
+	Graph() api.Graph
 	Ban(id string, d time.Duration) error
-	SetUploadRate(bytesPerSecond int64)
+	SetUploadRate(bytesPerSecond int64) // 0: no limit
 }
 
-// Peer is a row of GET /api/v1/peers: another box.
-type Peer struct {
-	ID          string    `json:"id"`
-	Addr        string    `json:"addr"`
-	Agent       string    `json:"agent"`
-	Path        string    `json:"path"`   // "direct" or "relayed"
-	Nearby      bool      `json:"nearby"` // of this site
-	RTT         float64   `json:"rtt_ms"` // round trip; 0 if not known
-	Taken       int64     `json:"taken_bytes"`
-	Given       int64     `json:"given_bytes"`
-	Held        int64     `json:"held"` // blobs that it lists
-	Score       float64   `json:"score"`
-	BannedUntil time.Time `json:"banned_until,omitzero"`
-	LastFault   string    `json:"last_fault,omitempty"`
-	Since       time.Time `json:"connected_since"`
-}
-
-// SwarmStatus is what GET /api/v1/swarm returns: this box among the others.
-type SwarmStatus struct {
-	Enabled      bool      `json:"enabled"`
-	ID           string    `json:"id,omitempty"`
-	Addrs        []string  `json:"addrs,omitempty"`
-	Private      bool      `json:"private"` // has a swarm key
-	Mode         string    `json:"mode,omitempty"`
-	Reachability string    `json:"reachability,omitempty"`
-	Neighbours   int       `json:"neighbours"`
-	Routing      int       `json:"routing_table"`
-	Records      int64     `json:"records"` // provider records kept, for others and itself
-	Announced    int64     `json:"announced"`
-	ToAnnounce   int64     `json:"to_announce"`
-	LastAnnounce time.Time `json:"last_announce,omitzero"`
-	Banned       int       `json:"banned"`
-}
-
-// peer tells other boxes who this one is, for bootstrapping by its address.
-func (d *Dashboard) peer(w http.ResponseWriter, r *http.Request) {
-	if d.Swarm == nil {
-		http.Error(w, "This box is in no swarm (MILLPOND_SWARM=false).", http.StatusNotFound)
-		return
+// getIdentity is how other boxes find this one by its HTTP address.
+func (d *Dashboard) getIdentity(context.Context, *none) (api.Identity, error) {
+	if d.swarm == nil {
+		return api.Identity{}, problem(http.StatusNotFound, "This box is in no swarm (MILLPOND_SWARM=false).")
 	}
-	d.json(w, http.StatusOK, d.Swarm.Identity())
+	return d.swarm.Identity(), nil
 }
 
-// peers lists the connected boxes.
-func (d *Dashboard) peers(w http.ResponseWriter, _ *http.Request) {
-	list := []Peer{}
-	if d.Swarm != nil {
-		for _, p := range d.Swarm.Peers() {
-			list = append(list, Peer{
-				ID: p.ID, Addr: p.Addr, Agent: p.Agent, Path: p.Path, Nearby: p.Local,
-				RTT: float64(p.RTT.Microseconds()) / 1000, Taken: p.Taken, Given: p.Given, Held: p.Held,
-				Score: p.Score, BannedUntil: p.BannedUntil, LastFault: p.LastFault, Since: p.Since,
-			})
-		}
+func (d *Dashboard) listPeers(context.Context, *none) (api.PeerList, error) {
+	list := []api.Peer{}
+	if d.swarm != nil {
+		list = append(list, d.swarm.Peers()...)
 	}
-	d.json(w, http.StatusOK, PeerList{list})
+	return api.PeerList{Peers: list}, nil
 }
 
-// swarmStatus tells this box's own part in the swarm.
-func (d *Dashboard) swarmStatus(w http.ResponseWriter, _ *http.Request) {
-	if d.Swarm == nil {
-		d.json(w, http.StatusOK, SwarmStatus{})
-		return
+func (d *Dashboard) getSwarm(context.Context, *none) (api.Swarm, error) {
+	if d.swarm == nil {
+		return api.Swarm{}, nil
 	}
-	s := d.Swarm.Status()
-	d.json(w, http.StatusOK, SwarmStatus{
-		Enabled: true, ID: s.ID, Addrs: s.Addrs, Private: s.Private, Mode: string(s.Mode), Reachability: s.Reachability,
-		Neighbours: s.Neighbours, Routing: s.Routing, Records: s.Records, Announced: s.Announced,
-		ToAnnounce: s.ToAnnounce, LastAnnounce: s.LastAnnounce, Banned: s.Banned,
-	})
+	return d.swarm.Status(), nil
 }
 
-// swarmGraph tells who is connected with whom. It may take 2 s: boxes are asked.
-func (d *Dashboard) swarmGraph(w http.ResponseWriter, _ *http.Request) {
-	g := swarm.Graph{Nodes: []swarm.Node{}, Links: []swarm.Link{}, Asked: time.Now().UTC(), Silent: []string{}}
-	if d.Swarm != nil {
-		g = d.Swarm.Graph()
+func (d *Dashboard) getGraph(context.Context, *none) (api.Graph, error) {
+	if d.swarm == nil {
+		return api.Graph{Nodes: []api.GraphNode{}, Links: []api.GraphLink{}, Asked: time.Now().UTC(), Silent: []string{}}, nil
 	}
-	d.json(w, http.StatusOK, g)
+	return d.swarm.Graph(), nil
 }

@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"millpond/internal/swarm"
+	"millpond/internal/api"
 )
 
 func TestSwarmGraph(t *testing.T) {
 	t.Parallel()
-	got := get[swarm.Graph](t, newRig(t, nil), "/api/v1/swarm/graph")
-	if len(got.Nodes) != 3 || len(got.Links) != 2 || got.Links[0] != (swarm.Link{A: "me", B: "you", Path: "direct", RTT: 1.5}) {
+	got := get[api.Graph](t, newRig(t, nil), "/api/v1/swarm/graph")
+	if len(got.Nodes) != 3 || len(got.Links) != 2 || got.Links[0] != (api.GraphLink{A: "me", B: "you", Path: "direct", RTT: 1.5}) {
 		t.Errorf("%+v", got)
 	}
 	alone := newRig(t, func(o *Options) { o.Swarm = nil })

@@ -36,6 +36,8 @@ var floor = map[string]int{
 	"internal/kv":        0,
 	"internal/peer":      0,
 	"internal/broadcast": 0,
+	"internal/api":       0,
+	"internal/hostnames": 0,
 }
 
 // floorOf returns the floor of package p. A package nested in another one, as

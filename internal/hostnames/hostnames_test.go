@@ -1,4 +1,4 @@
-package dashboard
+package hostnames
 
 import (
 	"context"
@@ -10,16 +10,20 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // zone is a resolver that knows some addresses and names.
 type zone struct {
-	claims map[string][]string // by address
-	back   map[string]string   // by name
+	reverse map[string][]string // by address
+	back    map[string]string   // by name
 }
 
 var site = zone{
-	claims: map[string][]string{
+	reverse: map[string][]string{
 		"10.1.2.3": {"Desk.example.org."},
 		"10.1.2.4": {"bank.example.org."}, // whose address is another
 		"10.1.2.5": {"nowhere.example.org.", "alias.example.org."},
@@ -32,10 +36,10 @@ func (z zone) LookupAddr(ctx context.Context, addr string) ([]string, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	if z.claims[addr] == nil {
+	if z.reverse[addr] == nil {
 		return nil, &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}
 	}
-	return z.claims[addr], nil
+	return z.reverse[addr], nil
 }
 
 func (z zone) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
@@ -45,14 +49,14 @@ func (z zone) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, erro
 	return []netip.Addr{netip.MustParseAddr(z.back[host])}, nil
 }
 
-func TestHostnames(t *testing.T) {
+func TestNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		zone := zone{maps.Clone(site.claims), site.back}
-		h := newHostnames(zone)
+		zone := zone{maps.Clone(site.reverse), site.back}
+		h := New(zone)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- h.run(ctx) }()
+		go func() { done <- h.Run(ctx) }()
 		for addr, want := range map[string]string{
 			"10.1.2.3": "desk.example.org",
 			"10.1.2.4": "", // a name that does not lead back
@@ -60,30 +64,30 @@ func TestHostnames(t *testing.T) {
 			"10.1.2.6": "",
 			"others":   "",
 		} {
-			if got := h.of(addr); got != "" {
+			if got := h.Of(addr); got != "" {
 				t.Errorf("%s has the name %q at once", addr, got)
 			}
 			synctest.Wait()
-			if got := h.of(addr); got != want || h.cached(addr) != want {
+			if got := h.Of(addr); got != want || h.Known(addr) != want {
 				t.Errorf("%s has the name %q, want %q", addr, got, want)
 			}
 		}
 		// A name is kept until there is a newer one.
-		delete(zone.claims, "10.1.2.3")
-		time.Sleep(hostnameFor + time.Second)
-		if got := h.of("10.1.2.3"); got != "desk.example.org" {
+		delete(zone.reverse, "10.1.2.3")
+		time.Sleep(nameFor + time.Second)
+		if got := h.Of("10.1.2.3"); got != "desk.example.org" {
 			t.Errorf("an old name is forgotten before it is looked up: %q", got)
 		}
 		synctest.Wait()
-		if got := h.of("10.1.2.3"); got != "" {
+		if got := h.Of("10.1.2.3"); got != "" {
 			t.Errorf("a name that was withdrawn: %q", got)
 		}
 		// Where nobody answers, it is asked again sooner, and no other waits.
-		h.of("10.9.9.9")
-		h.of("10.1.2.3")
+		h.Of("10.9.9.9")
+		h.Of("10.1.2.3")
 		time.Sleep(lookupLimit)
 		synctest.Wait()
-		if n := h.known["10.9.9.9"]; time.Until(n.until) > noHostnameFor {
+		if n := h.known["10.9.9.9"]; time.Until(n.until) > noNameFor {
 			t.Errorf("after no answer it is asked again in %v", time.Until(n.until))
 		}
 		cancel()
@@ -94,20 +98,20 @@ func TestHostnames(t *testing.T) {
 }
 
 // More addresses than are remembered, and more than are looked up at once.
-func TestHostnamesAreBounded(t *testing.T) {
+func TestNamesAreBounded(t *testing.T) {
 	t.Parallel()
-	h := newHostnames(site)
-	for i := range 3 * maxPage {
-		h.of(fmt.Sprintf("10.2.%d.%d", i/250, i%250))
+	h := New(site)
+	for i := range 3 * maxWanted {
+		h.Of(fmt.Sprintf("10.2.%d.%d", i/250, i%250))
 	}
-	if len(h.wanted) != maxPage || len(h.known) != maxPage {
-		t.Errorf("%d addresses wait and %d are noted, want %d", len(h.wanted), len(h.known), maxPage)
+	if len(h.wanted) != maxWanted || len(h.known) != maxWanted {
+		t.Errorf("%d addresses wait and %d are noted, want %d", len(h.wanted), len(h.known), maxWanted)
 	}
-	for i := range maxHostnames + 100 {
+	for i := range maxNames + 100 {
 		h.find(t.Context(), fmt.Sprintf("10.3.%d.%d", i/250, i%250))
 	}
-	if len(h.known) != maxHostnames || h.cached("10.1.2.3") != "" {
-		t.Errorf("%d names are remembered, want %d", len(h.known), maxHostnames)
+	if len(h.known) != maxNames || h.Known("10.1.2.3") != "" {
+		t.Errorf("%d names are remembered, want %d", len(h.known), maxNames)
 	}
 	if _, err := h.lookUp(t.Context(), "10.1.2.6"); !errors.As(err, new(*net.DNSError)) {
 		t.Errorf("an address without a name: %v", err)

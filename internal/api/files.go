@@ -1,0 +1,125 @@
+package api
+
+import "time"
+
+// Suite is a suite that clients use.
+type Suite struct {
+	URL         string     `json:"url" doc:"of its directory"`
+	Name        string     `json:"name" doc:"as in sources.list"`
+	Origin      string     `json:"origin"`
+	Codename    string     `json:"codename"`
+	State       string     `json:"state" enum:"fresh,stale,expired,unchecked"`
+	Reason      string     `json:"reason" doc:"for the state"`
+	Signed      bool       `json:"signed"`
+	UnsignedWhy string     `json:"unsigned_why"`
+	Date        time.Time  `json:"date" doc:"of the Release file"`
+	ValidUntil  *time.Time `json:"valid_until" doc:"null: no end"`
+	Checked     *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`
+	Learned     time.Time  `json:"learned" doc:"when this generation was first seen"`
+	Indices     []Index    `json:"indices" doc:"that the box has read; at most 100"`
+}
+
+// Index is a list of files that the box has read.
+type Index struct {
+	Path  string `json:"path" doc:"relative to the suite's directory"`
+	Files int64  `json:"files"`
+}
+
+// Slice is what GET /api/v1/slice returns: the part of the archives that is
+// held, as it was when last counted. A file that several archives list counts
+// for one of them.
+type Slice struct {
+	Surveyed time.Time `json:"surveyed" doc:"year 1 before the first count"`
+	Running  bool      `json:"running" doc:"a new count is running; ask again"`
+	Holdings []Holding `json:"holdings" doc:"the largest first"`
+}
+
+// Holding is how much is held of one architecture of one component.
+type Holding struct {
+	Group
+	Files  int64     `json:"files"`
+	Bytes  int64     `json:"bytes"`
+	Newest time.Time `json:"newest" doc:"by when the mirror last changed the file"`
+	Oldest time.Time `json:"oldest"`
+}
+
+// Group is a part of an archive. Names that are not known are empty.
+type Group struct {
+	Archive      string `json:"archive"`
+	Suite        string `json:"suite" doc:"of indices only: suites share packages"`
+	Component    string `json:"component"`
+	Architecture string `json:"architecture" doc:"source for sources, index for indices"`
+}
+
+// Blob is a file that is held.
+type Blob struct {
+	Digest   string    `json:"digest"`
+	Name     string    `json:"name" doc:"of the file; empty if it is not known"`
+	Package  string    `json:"package" doc:"that the file is of, by its name; empty if it is of none"`
+	Size     int64     `json:"size"`
+	From     []Source  `json:"from" doc:"where its bytes came from, as far as that is known; at most 8"`
+	URL      string    `json:"url" doc:"one place that lists it; empty if none is known"`
+	Suite    string    `json:"suite" doc:"that lists it"`
+	Signed   bool      `json:"signed"`
+	Pinned   bool      `json:"pinned"`
+	Modified time.Time `json:"modified"`
+	Used     time.Time `json:"used" doc:"last requested"`
+}
+
+// Source is a mirror or peer that bytes of a file came from.
+type Source struct {
+	Origin string `json:"origin" enum:"mirror,peer"`
+	Name   string `json:"name" doc:"host or peer ID"`
+}
+
+// Found is what GET /api/v1/blobs returns: matches among a stretch of the
+// names, and where to go on.
+type Found struct {
+	Items   []Blob `json:"items"`
+	Next    string `json:"next" doc:"value of after for the next stretch; empty at the end"`
+	Scanned int    `json:"scanned" doc:"names that were looked at"`
+}
+
+// Transfer is a download under way.
+type Transfer struct {
+	Digest  string    `json:"digest" doc:"empty of a file without one"`
+	URL     string    `json:"url"`
+	Size    int64     `json:"size" doc:"-1 if not known"`
+	Have    int64     `json:"have" doc:"bytes that are there"`
+	Started time.Time `json:"started"`
+	Clients int       `json:"clients" doc:"that wait for it"`
+	Spans   []Span    `json:"spans"`
+}
+
+// Span is bytes of one origin.
+type Span struct {
+	From   int64  `json:"from"`
+	To     int64  `json:"to" doc:"exclusive"`
+	Origin string `json:"origin" enum:"store,peer,mirror"`
+}
+
+// TransferList is what GET /api/v1/transfers returns.
+type TransferList struct {
+	Transfers []Transfer `json:"transfers" doc:"the oldest first"`
+}
+
+// PrefetchRequest is the body of POST /api/v1/prefetch.
+type PrefetchRequest struct {
+	Suite string `json:"suite,omitempty" doc:"URL of its directory, as in suites; empty for all"`
+}
+
+// Prefetch is what the running prefetch has done so far, or what the last one
+// did. It has zero values before the first.
+type Prefetch struct {
+	Running     bool      `json:"running"`
+	Suite       string    `json:"suite" doc:"URL of the only one; empty for all"`
+	Started     time.Time `json:"started"`
+	Ended       time.Time `json:"ended,omitzero"`
+	Files       int64     `json:"files" doc:"indices and packages wanted, as far as is known"`
+	Bytes       int64     `json:"bytes"`
+	FilesDone   int64     `json:"files_done"`
+	BytesDone   int64     `json:"bytes_done"`
+	FilesFailed int64     `json:"files_failed"`
+	NoRoom      int64     `json:"no_room" doc:"files left out so that nothing is evicted"`
+	Error       string    `json:"error" doc:"what kept it from doing all"`
+}

@@ -1,0 +1,133 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+
+	"millpond/internal/api"
+	"millpond/internal/digest"
+)
+
+// Bounds of request bodies, some times what the longest sensible one takes.
+const (
+	maxRateBody     = 1 << 10
+	maxPrefetchBody = 8 << 10
+)
+
+// serveAPI adds the whole API to a router.
+func (d *Dashboard) serveAPI(r chi.Router) {
+	s := newService(r, d)
+	d.serveFigures(s)
+	d.serveFiles(s)
+	d.serveState(s)
+	d.servePeer(s)
+	d.serveSwarm(s)
+	d.serveActions(s)
+	d.serveDocument(s)
+}
+
+func (d *Dashboard) serveFigures(s *service) {
+	read(s, "getSummary", "summary", "All figures since the ledger began", d.getSummary)
+	read(s, "getPeriods", "periods", "The ledger's figures of today, 7 and 30 days, and ever", d.getPeriods)
+	read(s, "getSeries", "series", "The ledger's figures over time", d.getSeries)
+	huma.Register(s, huma.Operation{
+		Method: http.MethodGet, OperationID: "getLedgerCSV", Path: apiRoot + "ledger.csv",
+		Summary: "The ledger's figures over time, to calculate with",
+		Responses: map[string]*huma.Response{"200": {
+			Description: "OK", Content: map[string]*huma.MediaType{"text/csv": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		}},
+	}, func(_ context.Context, q *csvQuery) (*csvAnswer, error) {
+		a, err := d.getLedgerCSV(q)
+		if err != nil {
+			return nil, s.problem(err)
+		}
+		return a, nil
+	})
+	read(s, "listClients", "clients", "Clients that made requests", d.listClients)
+	read(s, "listHosts", "hosts", "Archive hosts that clients requested files of", d.listHosts)
+	read(s, "listPackages", "packages", "Packages that clients requested", d.listPackages)
+	read(s, "getPackage", "packages/{name}", "A package: the clients that requested it, and what is held of it", d.getPackage)
+}
+
+func (d *Dashboard) serveFiles(s *service) {
+	read(s, "listSuites", "suites", "Suites that clients use, and how fresh each is", d.listSuites)
+	read(s, "getSlice", "slice", "How much is held of each part of the archives", d.getSlice)
+	read(s, "findBlobs", "blobs", "Files that are held", d.findBlobs)
+	read(s, "getPrefetch", "prefetch", "Progress of the prefetch", d.getPrefetch)
+	read(s, "listTransfers", "transfers", "Downloads under way", d.listTransfers)
+}
+
+func (d *Dashboard) serveState(s *service) {
+	schemas := s.OpenAPI().Components.Schemas
+	tick := schemas.Schema(reflect.TypeFor[api.Tick](), true, "Tick")
+	events := schemas.Schema(reflect.TypeFor[api.EventList](), true, "EventList")
+	respond(s, huma.Operation{
+		Method: http.MethodGet, OperationID: "listEvents", Path: apiRoot + "events",
+		Summary: "What went wrong or was refused; as text/event-stream, a Tick every second",
+		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			"application/json": {Schema: events}, "text/event-stream": {Schema: tick},
+		}}},
+		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) { d.streamOr(s, ctx, next) }},
+	}, d.listEvents)
+	read(s, "getSettings", "settings", "Settings in force", d.getSettings)
+}
+
+// servePeer is apart: other boxes come for it to the clients' listener.
+func (d *Dashboard) servePeer(s *service) {
+	read(s, "getIdentity", "peer", "Peer ID and addresses of this box", d.getIdentity)
+}
+
+func (d *Dashboard) serveSwarm(s *service) {
+	read(s, "listPeers", "peers", "Connected boxes", d.listPeers)
+	read(s, "getSwarm", "swarm", "This box's part in the swarm", d.getSwarm)
+	read(s, "getGraph", "swarm/graph", "Which boxes are connected to which, as the connected ones say when asked", d.getGraph)
+}
+
+// onDigest names a blob.
+type onDigest struct {
+	Digest digest.Digest `path:"digest" doc:"SHA-256 of the file, in hexadecimal"`
+}
+
+func (d *Dashboard) serveActions(s *service) {
+	blob := func(method, id, path, summary string, change func(context.Context, digest.Digest) error) {
+		o := huma.Operation{Method: method, OperationID: id, Path: "blobs/{digest}" + path, Summary: summary}
+		act(s, o, func(ctx context.Context, in *onDigest) error { return blobProblem(change(ctx, in.Digest)) })
+	}
+	blob(http.MethodPut, "pinBlob", "/pin", "Pin a file: exempt it from eviction", d.pin)
+	blob(http.MethodDelete, "unpinBlob", "/pin", "Unpin a file", d.unpin)
+	blob(http.MethodPost, "verifyBlob", "/verify", "Hash a file again; a damaged one is removed", d.verify)
+	blob(http.MethodDelete, "removeBlob", "", "Remove a file", d.remove)
+	respond(s, s.forAdmin(huma.Operation{
+		Method: http.MethodPost, OperationID: "startPrefetch", Path: "prefetch", MaxBodyBytes: maxPrefetchBody,
+		Summary: "Fetch the newer versions of what clients use, before they ask", Middlewares: huma.Middlewares{bodyIsJSON},
+	}), d.startPrefetch)
+	act(s, huma.Operation{Method: http.MethodPut, OperationID: "banPeer", Path: "peers/{id}/ban", Summary: "Ban a peer for a day"}, d.ban)
+	act(s, huma.Operation{
+		Method: http.MethodPut, OperationID: "setUploadRate", Path: "swarm/upload-rate", MaxBodyBytes: maxRateBody,
+		Summary: "Change the upload rate until the box restarts", Middlewares: huma.Middlewares{bodyIsJSON},
+	}, d.setUploadRate)
+}
+
+// serveDocument adds the OpenAPI document of all operations, itself among them.
+func (d *Dashboard) serveDocument(s *service) {
+	var document json.RawMessage
+	respond(s, huma.Operation{
+		Method: http.MethodGet, OperationID: "getOpenAPI", Path: apiRoot + "openapi.json", Summary: "This document",
+		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}},
+		}}},
+		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+			ctx.SetHeader("Cache-Control", "no-cache")
+			next(ctx)
+		}},
+	}, func(context.Context, *none) (json.RawMessage, error) { return document, nil })
+	var err error
+	if document, err = json.Marshal(s.OpenAPI()); err != nil {
+		panic(err) // the operations are part of the program
+	}
+}

@@ -1,0 +1,103 @@
+package dashboard
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"reflect"
+	"strconv"
+	"time"
+
+	"millpond/internal/api"
+	"millpond/internal/ledger"
+)
+
+// Range is a span of time.
+type Range struct {
+	From time.Time `query:"from" doc:"first bucket's time"`
+	To   time.Time `query:"to" doc:"time after the last bucket"`
+}
+
+// seriesQuery asks for figures over time.
+type seriesQuery struct {
+	Step string `query:"step" required:"true" enum:"minute,hour,day" doc:"length of a bucket"`
+	Range
+}
+
+// csvQuery asks for them as a table.
+type csvQuery struct {
+	Step string `query:"step" default:"day" enum:"minute,hour,day" doc:"length of a row"`
+	Range
+}
+
+// steps are the lengths of buckets, and over how long they can be asked for:
+// about as long as the ledger keeps them, so that no answer has more than some
+// 4,000.
+var steps = map[string]struct {
+	step ledger.Step
+	most time.Duration
+}{
+	"minute": {ledger.Minute, 26 * time.Hour},
+	"hour":   {ledger.Hour, 33 * 24 * time.Hour},
+	"day":    {ledger.Day, 4000 * 24 * time.Hour},
+}
+
+func (d *Dashboard) getSeries(_ context.Context, q *seriesQuery) (api.Series, error) {
+	points, err := d.points(q.Step, q.Range)
+	answer := api.Series{Step: q.Step, Points: make([]api.Point, len(points))}
+	for i, p := range points {
+		answer.Points[i] = api.Point{Start: p.Start, Counts: countsOf(p.Counts)}
+	}
+	return answer, err
+}
+
+// points reads the buckets of a span of time: by default the longest one that
+// may be asked for, until now.
+func (d *Dashboard) points(step string, r Range) ([]ledger.Point, error) {
+	s := steps[step]
+	if r.To.IsZero() {
+		r.To = time.Now().Add(time.Minute)
+	}
+	if r.From.IsZero() {
+		r.From = r.To.Add(-s.most)
+	}
+	if r.To.Sub(r.From) > s.most {
+		return nil, wrong("from and to are %s apart at most with step %s; take a longer step", s.most, step)
+	}
+	return d.ledger.Series(s.step, r.From, r.To)
+}
+
+// csvAnswer is a file to save.
+type csvAnswer struct {
+	ContentType string `header:"Content-Type" hidden:"true"`
+	Disposition string `header:"Content-Disposition"`
+	Body        []byte
+}
+
+func (d *Dashboard) getLedgerCSV(q *csvQuery) (*csvAnswer, error) {
+	points, err := d.points(q.Step, q.Range)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	out := csv.NewWriter(&b)
+	out.Write(append([]string{"start"}, countNames()...))
+	for _, p := range points {
+		row := []string{p.Start.Format(time.RFC3339)}
+		counts := reflect.ValueOf(countsOf(p.Counts))
+		for i := range counts.NumField() {
+			row = append(row, strconv.FormatInt(counts.Field(i).Int(), 10))
+		}
+		out.Write(row)
+	}
+	out.Flush()
+	return &csvAnswer{"text/csv; charset=utf-8; header=present", `attachment; filename="millpond-ledger.csv"`, b.Bytes()}, out.Error()
+}
+
+// countNames are the JSON names of the fields of api.Counts.
+func countNames() (names []string) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[api.Counts]()) {
+		names = append(names, f.Tag.Get("json"))
+	}
+	return names
+}
