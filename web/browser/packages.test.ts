@@ -1,7 +1,7 @@
 // Packages: what they saved, what is held of them, who asked.
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Account, Package, Page } from '../src/api.ts'
+import type { Package, PageAccount } from '../src/api.ts'
 import { startBox, type Box } from './box.ts'
 import { startMirror, type Mirror } from './mirror.ts'
 import { launch, open } from './page.ts'
@@ -31,10 +31,10 @@ test('packages are sorted, turned and searched, and the address keeps that', asy
   await page.goto(box.url + '/#/slice')
   const rows = page.getByRole('region', { name: 'Packages' }).locator('tbody th')
   await rows.first().waitFor()
-  const saved = await ask<Page<Account>>('packages?sort=saved&limit=20')
+  const saved = await ask<PageAccount>('packages?sort=saved&limit=20')
   expect(await rows.allInnerTexts()).toEqual(saved.items.map((a) => a.name))
   await page.getByRole('button', { name: 'Package', exact: true }).click()
-  const named = await ask<Page<Account>>('packages?sort=name&limit=20')
+  const named = await ask<PageAccount>('packages?sort=name&limit=20')
   await expect.poll(() => rows.allInnerTexts()).toEqual(named.items.map((a) => a.name))
   await page.getByRole('searchbox').fill('lib')
   await expect.poll(() => rows.allInnerTexts()).toEqual(['libc6', 'libreoffice-core'])
@@ -84,7 +84,7 @@ test('clients have the names of their addresses, and are found by them', async (
   let hostname = ''
   await expect
     .poll(async () => {
-      const { items } = await ask<Page<Account>>('clients?sort=name')
+      const { items } = await ask<PageAccount>('clients?sort=name')
       const named = items.find((a) => a.hostname)
       ;[client, hostname] = [named?.name ?? '', named?.hostname ?? '']
       return hostname

@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks'
-import type { Account, Page } from '../api.ts'
+import type { Account, PageAccount } from '../api.ts'
 import { useAsk, useNow, useSettled } from '../ask.ts'
 import { ClientName, Empty, Heading, OriginBar, OriginKey, Pager, Search, Table, Trouble, type Column } from '../parts.tsx'
 import { useListState, type ListState } from '../route.ts'
@@ -32,7 +32,7 @@ interface FoundProps {
 }
 
 function Found({ list, onChange }: FoundProps) {
-  const ask = useAsk<Page<Account>>(`clients?limit=${limit}&offset=${list.offset}&sort=${list.sort}&q=${encodeURIComponent(list.q)}`, 10)
+  const ask = useAsk<PageAccount>(`clients?limit=${limit}&offset=${list.offset}&sort=${list.sort}&q=${encodeURIComponent(list.q)}`, 10)
   const now = useNow(10)
   const page = ask.data
   return (

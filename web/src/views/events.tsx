@@ -1,5 +1,5 @@
 import { useEffect } from 'preact/hooks'
-import type { BoxEvent } from '../api.ts'
+import type { Event as BoxEvent, EventList } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import { capital } from '../health.ts'
 import type { Live } from '../live.ts'
@@ -7,7 +7,7 @@ import { Empty, Heading, Trouble } from '../parts.tsx'
 import { count, moment } from '../units.ts'
 
 export function Events({ live }: { live: Live }) {
-  const ask = useAsk<{ events: BoxEvent[] }>('events?limit=200')
+  const ask = useAsk<EventList>('events?limit=200')
   const last = live.tick?.last_event
   useEffect(() => ask.again(), [last])
   const faults = live.tick?.faults ?? []

@@ -1,4 +1,4 @@
-import { part, type Account, type Page } from '../api.ts'
+import { part, type Account, type PageAccount } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Empty, OriginBar, OriginKey, Pager, Table, Trouble, type Column } from '../parts.tsx'
 import type { ListState } from '../route.ts'
@@ -14,7 +14,7 @@ interface PackagesProps {
 
 /** Packages are those that clients asked for, the one that saved most first. */
 export function Packages({ list, onChange }: PackagesProps) {
-  const ask = useAsk<Page<Account>>(`packages?limit=${limit}&offset=${list.offset}&sort=${list.sort}&q=${encodeURIComponent(list.q)}`, 10)
+  const ask = useAsk<PageAccount>(`packages?limit=${limit}&offset=${list.offset}&sort=${list.sort}&q=${encodeURIComponent(list.q)}`, 10)
   const now = useNow(10)
   const page = ask.data
   return (

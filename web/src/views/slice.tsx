@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { Holding, Page, Slice, Suite } from '../api.ts'
+import type { Holding, Slice, Suite, PageSuite } from '../api.ts'
 import { useAdmin, useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
 import { Empty, Heading, Meter, Search, Table, Trouble, type Column } from '../parts.tsx'
@@ -102,7 +102,7 @@ const holdingColumns: Column<Holding>[] = [
 ]
 
 function Suites() {
-  const ask = useAsk<Page<Suite>>('suites?limit=200', 30)
+  const ask = useAsk<PageSuite>('suites?limit=200', 30)
   const prefetch = usePrefetch()
   const may = useAdmin()
   const now = useNow(10)

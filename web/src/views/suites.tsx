@@ -1,4 +1,4 @@
-import type { Page, Suite } from '../api.ts'
+import type { Suite, PageSuite } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Trouble } from '../parts.tsx'
 import { ago, moment } from '../units.ts'
@@ -24,7 +24,7 @@ export function SuiteState({ suite: s }: { suite: Suite }) {
 const shown = 8
 
 export function SuiteList() {
-  const ask = useAsk<Page<Suite>>('suites?limit=' + shown, 15)
+  const ask = useAsk<PageSuite>('suites?limit=' + shown, 15)
   const now = useNow(5)
   const page = ask.data
   return (
