@@ -1,51 +1,19 @@
 // Files that are held: the search among them, and what can be done with one.
-import { useEffect, useState } from 'preact/hooks'
-import { change, get, part, type Blob, type Found, type Source } from '../api.ts'
+import { useEffect, useMemo, useState } from 'preact/hooks'
+import { change, part, type Blob, type Source } from '../api.ts'
 import { useAdmin, useNow } from '../ask.ts'
 import { Empty, Table, Trouble, type Column } from '../parts.tsx'
+import { newSearch, nothing } from '../search.ts'
 import { ago, bytes, count, short } from '../units.ts'
-
-/** wanted is how many hits a search collects before it waits to be told to go on. */
-const wanted = 50
-
-interface Hits {
-  items: Blob[]
-  next: string
-  scanned: number
-  busy: boolean
-  error?: Error
-}
-
-const nothing: Hits = { items: [], next: '', scanned: 0, busy: false }
-
-/** look goes through the store a stretch per request, until there are enough hits. */
-async function look(q: string, from: Hits, signal: AbortSignal, show: (h: Hits) => void) {
-  let hits: Hits = { ...from, busy: true }
-  const goal = from.items.length + wanted
-  try {
-    do {
-      const f = await get<Found>(`blobs?limit=${wanted}&q=${encodeURIComponent(q)}&after=${encodeURIComponent(hits.next)}`, signal)
-      hits = { items: [...hits.items, ...f.items], next: f.next, scanned: hits.scanned + f.scanned, busy: f.next !== '' }
-      show(hits)
-    } while (hits.next && hits.items.length < goal)
-    show({ ...hits, busy: false })
-  } catch (error) {
-    if (!signal.aborted) show({ ...hits, busy: false, error: error as Error })
-  }
-}
 
 /** FilesFound are the files held whose name or digest contains q. */
 export function FilesFound({ q }: { q: string }) {
   const [hits, show] = useState(nothing)
   const [turn, setTurn] = useState(0)
-  const search = (from: Hits) => {
-    const stop = new AbortController()
-    void look(q, from, stop.signal, show)
-    return () => stop.abort()
-  }
+  const search = useMemo(() => newSearch(show), [])
   useEffect(() => {
-    show({ ...nothing, busy: true })
-    return search(nothing)
+    search.begin(q)
+    return search.stop
   }, [q, turn])
   return (
     <section class="part" aria-labelledby="files">
@@ -61,7 +29,7 @@ export function FilesFound({ q }: { q: string }) {
       )}
       {hits.items.length > 0 && <BlobTable label="Files found" items={hits.items} link changed={() => setTurn((n) => n + 1)} />}
       {!hits.busy && hits.next && (
-        <button type="button" onClick={() => search(hits)}>
+        <button type="button" onClick={search.further}>
           Look further
         </button>
       )}
@@ -86,7 +54,7 @@ export function BlobTable({ label, items, link, changed }: BlobTableProps) {
       name: 'File',
       cell: (b) => (
         <>
-          {link && packageOf(b.name) ? <a href={'#/slice/' + part(packageOf(b.name))}>{b.name}</a> : b.name || 'without a name'}
+          {link && b.package ? <a href={'#/slice/' + part(b.package)}>{b.name}</a> : b.name || 'without a name'}
           <small class="digest">{b.digest}</small>
         </>
       ),
@@ -108,11 +76,6 @@ export function BlobTable({ label, items, link, changed }: BlobTableProps) {
   ]
   if (may) columns[columns.length - 1] = { id: 'actions', name: 'Actions', cell: (b) => <BlobActions blob={b} changed={changed} /> }
   return <Table label={label} columns={columns} rows={items} name={(b) => b.digest} />
-}
-
-/** packageOf is the package that a file is of, as archives name files; '' for others. */
-function packageOf(file: string): string {
-  return /^([^_]+)_.*\.u?deb$/.exec(file)?.[1] ?? ''
 }
 
 function Sources({ of }: { of: Source[] }) {
