@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startBox, token, type Box } from './box.ts'
-import { startMirror, type Mirror } from './mirror.ts'
+import { type Box, startBox, token } from './box.ts'
+import { type Mirror, startMirror } from './mirror.ts'
 import { accessible, giveToken, launch, open, views } from './page.ts'
 
 let mirror: Mirror
@@ -40,11 +40,21 @@ describe.each(['light', 'dark'] as const)('in %s', (scheme) => {
 })
 
 test('the first screen answers without scrolling', async () => {
-  for (const [width, height] of [[1280, 800], [1920, 1080], [3840, 2160]] as const) {
+  for (const [width, height] of [
+    [1280, 800],
+    [1920, 1080],
+    [3840, 2160],
+  ] as const) {
     const page = await open(browser, { width, height })
     await page.goto(box.url)
     await page.getByText('Healthy').waitFor()
-    for (const what of [page.locator('.large'), page.locator('.health .word'), page.locator('.now'), page.locator('.suites li').first(), page.locator('.chart')]) {
+    for (const what of [
+      page.locator('.large'),
+      page.locator('.health .word'),
+      page.locator('.now'),
+      page.locator('.suites li').first(),
+      page.locator('.chart'),
+    ]) {
       const at = await what.boundingBox()
       expect(at!.y + at!.height, `at ${width}×${height}`).toBeLessThanOrEqual(height)
     }
@@ -235,7 +245,9 @@ test('the first load is small, and an open page costs the box little', async () 
   const after = Date.now()
   await page.waitForTimeout(10_000)
   const rest = (ticks(box.pid()) - closed) / 100 / ((Date.now() - after) / 1000)
-  console.log(`first load ${(bytes / 1000).toFixed(1)} kB, an open page ${(100 * (open20 - rest)).toFixed(2)} % of a core (the box by itself ${(100 * rest).toFixed(2)} %)`)
+  console.log(
+    `first load ${(bytes / 1000).toFixed(1)} kB, an open page ${(100 * (open20 - rest)).toFixed(2)} % of a core (the box by itself ${(100 * rest).toFixed(2)} %)`,
+  )
   expect(bytes).toBeLessThan(150_000)
   expect(open20 - rest).toBeLessThan(0.01)
   await page.close()

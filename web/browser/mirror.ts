@@ -24,8 +24,26 @@ const slowSize = 40_000_000
 
 // What people have, the largest first; g++ for its plus signs.
 const packages = [
-  'linux-image-amd64', 'firefox-esr', 'libreoffice-core', 'g++', 'thunderbird', 'vim', 'openjdk-21-jre-headless', 'git', 'libc6', 'python3',
-  'openssl', 'systemd', 'curl', 'perl-base', 'bash', 'sudo', 'tzdata', 'rsync', 'less', 'jq',
+  'linux-image-amd64',
+  'firefox-esr',
+  'libreoffice-core',
+  'g++',
+  'thunderbird',
+  'vim',
+  'openjdk-21-jre-headless',
+  'git',
+  'libc6',
+  'python3',
+  'openssl',
+  'systemd',
+  'curl',
+  'perl-base',
+  'bash',
+  'sudo',
+  'tzdata',
+  'rsync',
+  'less',
+  'jq',
 ]
 
 export async function startMirror(): Promise<Mirror> {

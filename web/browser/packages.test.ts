@@ -2,8 +2,8 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Package, PageAccount } from '../src/api.ts'
-import { startBox, type Box } from './box.ts'
-import { startMirror, type Mirror } from './mirror.ts'
+import { type Box, startBox } from './box.ts'
+import { type Mirror, startMirror } from './mirror.ts'
 import { launch, open } from './page.ts'
 
 let mirror: Mirror
@@ -83,12 +83,15 @@ test('clients have the names of their addresses, and are found by them', async (
   let client = ''
   let hostname = ''
   await expect
-    .poll(async () => {
-      const { items } = await ask<PageAccount>('clients?sort=name')
-      const named = items.find((a) => a.hostname)
-      ;[client, hostname] = [named?.name ?? '', named?.hostname ?? '']
-      return hostname
-    }, { timeout: 20_000 })
+    .poll(
+      async () => {
+        const { items } = await ask<PageAccount>('clients?sort=name')
+        const named = items.find((a) => a.hostname)
+        ;[client, hostname] = [named?.name ?? '', named?.hostname ?? '']
+        return hostname
+      },
+      { timeout: 20_000 },
+    )
     .not.toBe('')
   const page = await open(browser)
   await page.goto(`${box.url}/#/clients?q=${encodeURIComponent(hostname)}`)

@@ -1,6 +1,6 @@
 // The page in Debian's Chromium.
 import axe from 'axe-core'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
 import { expect } from 'vitest'
 
 export const views = ['', 'slice', 'clients', 'swarm', 'transfers', 'events', 'settings', 'setup']

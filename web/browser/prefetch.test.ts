@@ -1,8 +1,8 @@
 // Prefetching from the page: off, without the token, with it.
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startBox, token, type Box } from './box.ts'
-import { startMirror, type Mirror } from './mirror.ts'
+import { type Box, startBox, token } from './box.ts'
+import { type Mirror, startMirror } from './mirror.ts'
 import { accessible, giveToken, launch, open } from './page.ts'
 
 let mirror: Mirror

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { expect, test } from 'vitest'
-import { startBox, type Box } from './box.ts'
+import { type Box, startBox } from './box.ts'
 import { startMirror } from './mirror.ts'
 import { launch, open } from './page.ts'
 
@@ -72,7 +72,10 @@ async function interact(browser: Browser, box: Box): Promise<Record<string, numb
   })
   await measure('find a file', async () => {
     await page.getByRole('searchbox').pressSequentially('abcdef', { delay: 60 })
-    await page.getByText(/found$|holds no file/).first().waitFor({ timeout: 120_000 })
+    await page
+      .getByText(/found$|holds no file/)
+      .first()
+      .waitFor({ timeout: 120_000 })
   })
   await measure('choose a period', async () => {
     await page.getByRole('link', { name: 'Overview' }).click()
@@ -109,7 +112,15 @@ test('large lists stay quick', { timeout: 900_000 }, async () => {
     report = Object.fromEntries(Object.entries(next).map(([name, ms]) => [name, Math.min(ms, report[name]!)]))
   }
   const answers: Record<string, number> = {}
-  for (const path of ['clients?sort=last&offset=5000', 'suites', 'slice', 'packages?sort=saved', 'packages/vim', 'blobs?q=abcdef', 'series?step=day']) {
+  for (const path of [
+    'clients?sort=last&offset=5000',
+    'suites',
+    'slice',
+    'packages?sort=saved',
+    'packages/vim',
+    'blobs?q=abcdef',
+    'series?step=day',
+  ]) {
     const t = performance.now()
     await (await fetch(`${box.url}/api/v1/${path}`)).text()
     answers[path] = Math.round(performance.now() - t)

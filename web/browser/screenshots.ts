@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { Peer } from '../src/api.ts'
-import { startBox, token, type Box } from './box.ts'
+import { type Box, startBox, token } from './box.ts'
 import { startMirror } from './mirror.ts'
 import { launch, open, views } from './page.ts'
 
@@ -32,7 +32,10 @@ test('screenshots', { timeout: 400_000 }, async () => {
     mirror.speed = 1e6
     const slow = box.fetch(mirror.slow).catch(() => 0)
     for (const scheme of ['light', 'dark'] as const) {
-      for (const [width, height] of [[1280, 800], [360, 780]] as const) {
+      for (const [width, height] of [
+        [1280, 800],
+        [360, 780],
+      ] as const) {
         const page = await open(browser, { width, height, scheme })
         for (const view of [...views, 'slice/firefox-esr']) {
           await page.goto(`${box.url}/#/${view}`)
@@ -42,7 +45,10 @@ test('screenshots', { timeout: 400_000 }, async () => {
             await page.mouse.move(0, 0)
             await page.waitForTimeout(500)
           }
-          await page.screenshot({ path: `${out}${view.split('/')[1] ? 'package' : view || 'overview'}-${scheme}-${width}.png`, fullPage: width < 400 })
+          await page.screenshot({
+            path: `${out}${view.split('/')[1] ? 'package' : view || 'overview'}-${scheme}-${width}.png`,
+            fullPage: width < 400,
+          })
         }
         await page.close()
       }

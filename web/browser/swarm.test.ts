@@ -2,8 +2,8 @@
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Graph } from '../src/api.ts'
-import { startBox, token, type Box } from './box.ts'
-import { startMirror, type Mirror } from './mirror.ts'
+import { type Box, startBox, token } from './box.ts'
+import { type Mirror, startMirror } from './mirror.ts'
 import { accessible, launch, open } from './page.ts'
 
 let mirror: Mirror
@@ -44,7 +44,10 @@ describe.each(['light', 'dark'] as const)('in %s', (scheme) => {
     await page.locator('.graph .node').nth(2).waitFor()
     await accessible(page)
     await page.setViewportSize({ width: 360, height: 780 })
-    const letters = await page.locator('.graph .node text').first().evaluate((t) => (t as SVGTextElement).getBoundingClientRect().height)
+    const letters = await page
+      .locator('.graph .node text')
+      .first()
+      .evaluate((t) => (t as SVGTextElement).getBoundingClientRect().height)
     expect(letters, 'height of a label at 360 px').toBeGreaterThan(11)
     expect(page.complaints).toEqual([])
     await page.close()

@@ -7,9 +7,20 @@ const page = <T>(items: T[]) => ({ total: items.length, offset: 0, items })
 
 function suite(host: string, name: string, state: string, more: object = {}) {
   return {
-    url: `http://${host}/dists/${name}`, name, origin: 'Example', codename: name, state, reason: '', signed: true, unsigned_why: '',
-    date: before(20_000), valid_until: null, checked: before(44), learned: before(20_000),
-    indices: [{ path: 'main/binary-amd64/Packages.xz', files: 63_440 }], ...more,
+    url: `http://${host}/dists/${name}`,
+    name,
+    origin: 'Example',
+    codename: name,
+    state,
+    reason: '',
+    signed: true,
+    unsigned_why: '',
+    date: before(20_000),
+    valid_until: null,
+    checked: before(44),
+    learned: before(20_000),
+    indices: [{ path: 'main/binary-amd64/Packages.xz', files: 63_440 }],
+    ...more,
   }
 }
 
@@ -24,80 +35,239 @@ const suites = [
 const clients = Array.from({ length: 37 }, (_, i) => {
   const scale = 9e9 / (1 + i * i * 0.2)
   return {
-    hostname: i % 3 ? '' : `desk-${i}.office.example.org`, name: i % 7 === 3 ? `fd00:1::${(i * 91).toString(16)}` : `10.1.2.${10 + i * 3}`, first: before(9e6), last: before(i * i * 100), requests: 900 - i * 20,
-    client_bytes: scale, client_bytes_from_store: scale * (0.9 - i * 0.015), client_bytes_from_peers: scale * 0.06,
-    client_bytes_from_mirror: scale * (0.04 + i * 0.015), saved_bytes: scale, mirror_bytes: 0, peer_bytes_in: 0, peer_bytes_out: 0, tunnel_bytes: i % 5 ? 0 : 3.1e7,
+    hostname: i % 3 ? '' : `desk-${i}.office.example.org`,
+    name: i % 7 === 3 ? `fd00:1::${(i * 91).toString(16)}` : `10.1.2.${10 + i * 3}`,
+    first: before(9e6),
+    last: before(i * i * 100),
+    requests: 900 - i * 20,
+    client_bytes: scale,
+    client_bytes_from_store: scale * (0.9 - i * 0.015),
+    client_bytes_from_peers: scale * 0.06,
+    client_bytes_from_mirror: scale * (0.04 + i * 0.015),
+    saved_bytes: scale,
+    mirror_bytes: 0,
+    peer_bytes_in: 0,
+    peer_bytes_out: 0,
+    tunnel_bytes: i % 5 ? 0 : 3.1e7,
   }
 })
 
 const settings = {
-  admin: true, client_port: '3142',
+  admin: true,
+  client_port: '3142',
   settings: [
-    { name: 'MILLPOND_LISTEN', value: ':3142', default: ':3142', takes: 'host:port', help: 'where clients, dashboard, API and metrics are served', set: false },
-    { name: 'MILLPOND_CACHE_SIZE', value: '500GB', default: '50%', takes: 'bytes with unit (200GB, 1.5TiB) or percent of the disk', help: 'how much the box keeps; least recently used goes first', set: true },
+    {
+      name: 'MILLPOND_LISTEN',
+      value: ':3142',
+      default: ':3142',
+      takes: 'host:port',
+      help: 'where clients, dashboard, API and metrics are served',
+      set: false,
+    },
+    {
+      name: 'MILLPOND_CACHE_SIZE',
+      value: '500GB',
+      default: '50%',
+      takes: 'bytes with unit (200GB, 1.5TiB) or percent of the disk',
+      help: 'how much the box keeps; least recently used goes first',
+      set: true,
+    },
     { name: 'MILLPOND_ADMIN_TOKEN', value: 'hidden', default: '', takes: 'word', help: 'what admin actions ask for', set: true },
   ],
 }
 
-const swarm = { enabled: true,
-  id: '12D3KooWExampleExampleExampleExampleExampleSelfAAAA', addrs: [], private: true, mode: 'server', reachability: 'private', neighbours: 5,
-  routing_table: 5, records: 132_220, announced: 48_200, to_announce: 48_211, last_announce: before(300), banned: 0,
+const swarm = {
+  enabled: true,
+  id: '12D3KooWExampleExampleExampleExampleExampleSelfAAAA',
+  addrs: [],
+  private: true,
+  mode: 'server',
+  reachability: 'private',
+  neighbours: 5,
+  routing_table: 5,
+  records: 132_220,
+  announced: 48_200,
+  to_announce: 48_211,
+  last_announce: before(300),
+  banned: 0,
 }
 
 const peers = [0.4, 0.9, 3, 24, 130].map((rtt_ms, i) => ({
-  id: `12D3KooWExampleExampleExampleExampleExamplePeer${'ABCDE'[i]}${i}x7`, addr: `/ip4/10.1.${i}.4/tcp/4001`, agent: 'millpond/1.0', path: i === 4 ? 'relayed' : 'direct',
-  nearby: i < 3, rtt_ms, taken_bytes: 4e10 / (i + 1), given_bytes: 6e10 / (5 - i), held: 30_000 + i * 4000, score: 1 - i * 0.1, banned_until: '', last_fault: i === 3 ? 'stalled once' : '', connected_since: before(80_000 / (i + 1)),
+  id: `12D3KooWExampleExampleExampleExampleExamplePeer${'ABCDE'[i]}${i}x7`,
+  addr: `/ip4/10.1.${i}.4/tcp/4001`,
+  agent: 'millpond/1.0',
+  path: i === 4 ? 'relayed' : 'direct',
+  nearby: i < 3,
+  rtt_ms,
+  taken_bytes: 4e10 / (i + 1),
+  given_bytes: 6e10 / (5 - i),
+  held: 30_000 + i * 4000,
+  score: 1 - i * 0.1,
+  banned_until: '',
+  last_fault: i === 3 ? 'stalled once' : '',
+  connected_since: before(80_000 / (i + 1)),
 }))
 
 const slice = {
-  surveyed: before(120), running: false,
-  holdings: ['trixie', 'trixie-updates', 'trixie-security'].flatMap((s, i) => ['amd64', 'arm64', 'all'].map((a, j) => ({
-    archive: 'deb.example.org/debian', suite: s, component: 'main', architecture: a, files: 9000 / (i + 1) / (j + 1), bytes: 9e10 / (i + 1) / (j + 1), newest: before(4000), oldest: before(8e6),
-  }))),
+  surveyed: before(120),
+  running: false,
+  holdings: ['trixie', 'trixie-updates', 'trixie-security'].flatMap((s, i) =>
+    ['amd64', 'arm64', 'all'].map((a, j) => ({
+      archive: 'deb.example.org/debian',
+      suite: s,
+      component: 'main',
+      architecture: a,
+      files: 9000 / (i + 1) / (j + 1),
+      bytes: 9e10 / (i + 1) / (j + 1),
+      newest: before(4000),
+      oldest: before(8e6),
+    })),
+  ),
 }
 
 const blobs = ['6.12.9-1', '6.12.6-1'].map((v, i) => ({
-  digest: (i ? '4c' : '9f').repeat(32), name: `linux-image-amd64_${v}_amd64.deb`, size: 98.4e6,
+  digest: (i ? '4c' : '9f').repeat(32),
+  name: `linux-image-amd64_${v}_amd64.deb`,
+  size: 98.4e6,
   url: `http://deb.example.org/debian/pool/main/l/linux/linux-image-amd64_${v}_amd64.deb`,
-  from: i ? [{ origin: 'mirror', name: 'deb.example.org' }] : [{ origin: 'peer', name: peers[0]!.id }, { origin: 'mirror', name: 'deb.example.org' }],
-  suite: 'trixie', signed: true, pinned: i === 0, modified: before(2e6), used: before(4000 * (i + 1)),
+  from: i
+    ? [{ origin: 'mirror', name: 'deb.example.org' }]
+    : [
+        { origin: 'peer', name: peers[0]!.id },
+        { origin: 'mirror', name: 'deb.example.org' },
+      ],
+  suite: 'trixie',
+  signed: true,
+  pinned: i === 0,
+  modified: before(2e6),
+  used: before(4000 * (i + 1)),
 }))
 
-const named = ['linux-image-amd64', 'firefox-esr', 'libreoffice-core', 'chromium', 'linux-headers-amd64', 'thunderbird', 'llvm-19', 'openjdk-21-jre-headless', 'gcc-14', 'libc6', 'g++', 'vim', 'bash', 'curl']
-const packages = named.map((name, i) => ({ ...clients[i]!, name, hostname: '', saved_bytes: clients[i]!.client_bytes - clients[i]!.client_bytes_from_mirror }))
+const named = [
+  'linux-image-amd64',
+  'firefox-esr',
+  'libreoffice-core',
+  'chromium',
+  'linux-headers-amd64',
+  'thunderbird',
+  'llvm-19',
+  'openjdk-21-jre-headless',
+  'gcc-14',
+  'libc6',
+  'g++',
+  'vim',
+  'bash',
+  'curl',
+]
+const packages = named.map((name, i) => ({
+  ...clients[i]!,
+  name,
+  hostname: '',
+  saved_bytes: clients[i]!.client_bytes - clients[i]!.client_bytes_from_mirror,
+}))
 
 /** asked is one of the packages, with what is held of it and who asked. */
 export function asked(name: string) {
   const p = packages.find((p) => p.name === name)
-  return p && { ...p, versions: blobs, clients: clients.slice(0, 8).map((c) => ({ name: c.name, hostname: c.hostname, last: c.last, requests: 2, bytes: 196.8e6 })) }
+  return (
+    p && {
+      ...p,
+      versions: blobs,
+      clients: clients.slice(0, 8).map((c) => ({ name: c.name, hostname: c.hostname, last: c.last, requests: 2, bytes: 196.8e6 })),
+    }
+  )
 }
 
 const prefetch = {
-  running: false, suite: '', started: before(4000), ended: before(3900), files: 42, bytes: 1.4e9, files_done: 41, bytes_done: 1.38e9, files_failed: 1, no_room: 0, error: '',
+  running: false,
+  suite: '',
+  started: before(4000),
+  ended: before(3900),
+  files: 42,
+  bytes: 1.4e9,
+  files_done: 41,
+  bytes_done: 1.38e9,
+  files_failed: 1,
+  no_room: 0,
+  error: '',
 }
 
 const self = { id: swarm.id, self: true, connected: true, agent: 'millpond/1.0', nearby: false }
-const nodes = [self, ...peers.map((p) => ({ id: p.id, self: false, connected: true, agent: p.agent, nearby: p.nearby })),
-  { id: '12D3KooWExampleExampleExampleExampleExampleFarF6x7', self: false, connected: false, agent: '', nearby: false }]
+const nodes = [
+  self,
+  ...peers.map((p) => ({ id: p.id, self: false, connected: true, agent: p.agent, nearby: p.nearby })),
+  { id: '12D3KooWExampleExampleExampleExampleExampleFarF6x7', self: false, connected: false, agent: '', nearby: false },
+]
 const graph = {
-  nodes, asked: before(4), silent: [peers[4]!.id],
+  nodes,
+  asked: before(4),
+  silent: [peers[4]!.id],
   links: [
     ...peers.map((p) => ({ a: self.id, b: p.id, path: p.path, rtt_ms: p.rtt_ms })),
-    ...[[1, 2], [1, 3], [2, 3], [3, 4], [1, 5], [4, 6], [3, 6]].map(([a, b]) => ({ a: nodes[a!]!.id, b: nodes[b!]!.id, path: b === 5 ? 'relayed' : 'direct', rtt_ms: 3 * a! })),
+    ...[
+      [1, 2],
+      [1, 3],
+      [2, 3],
+      [3, 4],
+      [1, 5],
+      [4, 6],
+      [3, 6],
+    ].map(([a, b]) => ({ a: nodes[a!]!.id, b: nodes[b!]!.id, path: b === 5 ? 'relayed' : 'direct', rtt_ms: 3 * a! })),
   ],
 }
 
 /** meshed is a swarm of n boxes, most of them connected. */
 export function meshed(n: number) {
-  const nodes = Array.from({ length: n }, (_, i) => ({ id: `12D3KooWExample${(i * 7919 + 1e9).toString(36)}`, self: i === 0, connected: i % 9 !== 8, agent: '', nearby: i > 0 && i < n / 3 }))
-  const links = nodes.flatMap((a, i) => nodes.slice(i + 1).filter((_, j) => (i * 31 + j * 17) % 10 < 4 || i === 0).map((b, j) => ({ a: a.id, b: b.id, path: (i + j) % 11 === 3 ? 'relayed' : 'direct', rtt_ms: 1 + ((i * j) % 50) })))
+  const nodes = Array.from({ length: n }, (_, i) => ({
+    id: `12D3KooWExample${(i * 7919 + 1e9).toString(36)}`,
+    self: i === 0,
+    connected: i % 9 !== 8,
+    agent: '',
+    nearby: i > 0 && i < n / 3,
+  }))
+  const links = nodes.flatMap((a, i) =>
+    nodes
+      .slice(i + 1)
+      .filter((_, j) => (i * 31 + j * 17) % 10 < 4 || i === 0)
+      .map((b, j) => ({ a: a.id, b: b.id, path: (i + j) % 11 === 3 ? 'relayed' : 'direct', rtt_ms: 1 + ((i * j) % 50) })),
+  )
   return { nodes, links, asked: before(4), silent: [] }
 }
 
 const events = [
-  { id: 3, time: before(600), level: 'info', message: 'a request was not served', cause: '10.9.0.4 is a private address', setting: 'MILLPOND_ALLOW_UPSTREAMS=10.9.0.4', client: '10.1.2.40', url: 'http://10.9.0.4/debian/dists/stable/InRelease', times: 12 },
-  { id: 2, time: before(4100), level: 'warn', message: 'a mirror does not answer and is left alone for a while', cause: 'connection timed out', setting: '', client: '', url: 'mirror.example.net', times: 3 },
-  { id: 1, time: before(9100), level: 'error', message: 'wrong bytes from a source, fetching elsewhere', cause: '', setting: '', client: '', url: 'http://mirror.example.net/ubuntu/pool/main/b/bash/bash_5.2_amd64.deb', times: 1 },
+  {
+    id: 3,
+    time: before(600),
+    level: 'info',
+    message: 'a request was not served',
+    cause: '10.9.0.4 is a private address',
+    setting: 'MILLPOND_ALLOW_UPSTREAMS=10.9.0.4',
+    client: '10.1.2.40',
+    url: 'http://10.9.0.4/debian/dists/stable/InRelease',
+    times: 12,
+  },
+  {
+    id: 2,
+    time: before(4100),
+    level: 'warn',
+    message: 'a mirror does not answer and is left alone for a while',
+    cause: 'connection timed out',
+    setting: '',
+    client: '',
+    url: 'mirror.example.net',
+    times: 3,
+  },
+  {
+    id: 1,
+    time: before(9100),
+    level: 'error',
+    message: 'wrong bytes from a source, fetching elsewhere',
+    cause: '',
+    setting: '',
+    client: '',
+    url: 'http://mirror.example.net/ubuntu/pool/main/b/bash/bash_5.2_amd64.deb',
+    times: 1,
+  },
 ]
 
 export const fixtures = {
@@ -105,9 +275,16 @@ export const fixtures = {
     const have = ((t / 1000) % 40) / 40
     return [
       {
-        digest: '9f'.repeat(32), url: 'http://deb.example.org/debian/pool/main/l/linux/linux-image-6.12.9-amd64_6.12.9-1_amd64.deb',
-        size: 98.4e6, have: 98.4e6 * have, started: before(12), clients: 3,
-        spans: [{ from: 0, to: 30e6, origin: 'peer' }, { from: 30e6, to: 98.4e6 * Math.max(0.31, have), origin: 'mirror' }],
+        digest: '9f'.repeat(32),
+        url: 'http://deb.example.org/debian/pool/main/l/linux/linux-image-6.12.9-amd64_6.12.9-1_amd64.deb',
+        size: 98.4e6,
+        have: 98.4e6 * have,
+        started: before(12),
+        clients: 3,
+        spans: [
+          { from: 0, to: 30e6, origin: 'peer' },
+          { from: 30e6, to: 98.4e6 * Math.max(0.31, have), origin: 'mirror' },
+        ],
       },
     ]
   },

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'preact/hooks'
-import { useLive, type Live } from './live.ts'
-import { useRoute, views, type Route, type View } from './route.ts'
-import { choose, useTheme, type Theme } from './theme.ts'
+import { type Live, useLive } from './live.ts'
+import { type Route, useRoute, type View, views } from './route.ts'
+import { choose, type Theme, useTheme } from './theme.ts'
 import { Clients } from './views/clients.tsx'
 import { Events } from './views/events.tsx'
 import { Overview } from './views/overview.tsx'
@@ -29,7 +29,14 @@ export function App() {
   }, [route, item, name])
   return (
     <>
-      <a class="skip" href="#main" onClick={(e) => (e.preventDefault(), main.current?.focus())}>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(e) => {
+          e.preventDefault()
+          main.current?.focus()
+        }}
+      >
         To the content
       </a>
       <Header view={view} live={live} />
@@ -76,11 +83,7 @@ function Header({ view, live }: { view: View; live: Live }) {
         <ul>
           {views.map((v) => (
             <li key={v.id}>
-              <a
-                href={'#/' + v.id}
-                ref={v.id === view ? current : null}
-                aria-current={v.id === view ? 'page' : undefined}
-              >
+              <a href={'#/' + v.id} ref={v.id === view ? current : null} aria-current={v.id === view ? 'page' : undefined}>
                 {v.name}
                 {v.id === 'transfers' && transfers > 0 && <span class="badge">{transfers}</span>}
               </a>

@@ -142,7 +142,11 @@ export function Chart({ data, label, at, onAt }: ChartProps) {
   useEffect(() => {
     const el = box.current!
     const c = colours(el)
-    const u = new uPlot(options(c, el.clientWidth, el.clientHeight, (i) => tell.current(i)), stacked(data), el)
+    const u = new uPlot(
+      options(c, el.clientWidth, el.clientHeight, (i) => tell.current(i)),
+      stacked(data),
+      el,
+    )
     plot.current = u
     const watch = new ResizeObserver(() => u.setSize({ width: el.clientWidth, height: el.clientHeight }))
     watch.observe(el)

@@ -41,7 +41,10 @@ test('health in a word', () => {
   const of = (more: Partial<Tick>) => health(advance(start, tick(0, 0, more)))
   expect(of({}).word).toBe('Healthy')
   expect(of({ status: 'degraded', faults: [fault(false), fault(false)] })).toMatchObject({ word: 'Degraded', reason: 'Disk: is full', more: 1 })
-  expect(of({ status: 'unavailable', faults: [fault(false), { ...fault(true), what: 'store' }] })).toMatchObject({ word: 'Down', reason: 'Store: is full' })
+  expect(of({ status: 'unavailable', faults: [fault(false), { ...fault(true), what: 'store' }] })).toMatchObject({
+    word: 'Down',
+    reason: 'Store: is full',
+  })
   expect(health({ ...start, connected: true }).word).toBe('Asking')
   expect(health(start).word).toBe('Unreachable')
 })

@@ -4,14 +4,27 @@ import { result } from './prefetch.ts'
 
 const of = (more: Partial<Prefetch>) =>
   result({
-    running: false, suite: '', started: '2026-03-01T12:00:00Z', ended: '2026-03-01T12:00:40Z',
-    files: 0, bytes: 0, files_done: 0, bytes_done: 0, files_failed: 0, no_room: 0, error: '', ...more,
+    running: false,
+    suite: '',
+    started: '2026-03-01T12:00:00Z',
+    ended: '2026-03-01T12:00:40Z',
+    files: 0,
+    bytes: 0,
+    files_done: 0,
+    bytes_done: 0,
+    files_failed: 0,
+    no_room: 0,
+    error: '',
+    ...more,
   }).replaceAll('\u00a0', ' ')
 
 test.each([
   [{}, 'There was nothing to fetch: the newest of what clients had is here.'],
   [{ files: 1, files_done: 1, bytes_done: 2e6 }, 'Fetched 1 file, 2.00 MB, in 40 s.'],
-  [{ files: 3, files_done: 2, bytes_done: 2e6, files_failed: 1 }, 'Fetched 2 files, 2.00 MB, in 40 s. 1 file could not be had; the next prefetch tries again.'],
+  [
+    { files: 3, files_done: 2, bytes_done: 2e6, files_failed: 1 },
+    'Fetched 2 files, 2.00 MB, in 40 s. 1 file could not be had; the next prefetch tries again.',
+  ],
   [{ files: 3, no_room: 3 }, 'Nothing was fetched. 3 files found no room (MILLPOND_CACHE_SIZE): nothing is evicted for what nobody asked for.'],
   [{ error: 'the mirror does not answer' }, 'Nothing was fetched. It did not do all: the mirror does not answer.'],
 ])('%j', (more, want) => {

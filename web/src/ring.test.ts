@@ -3,24 +3,33 @@ import type { GraphNode } from './api.ts'
 import { drawn, linksOf, ring } from './ring.ts'
 
 const boxes = (n: number, near = Math.ceil(n / 2)): GraphNode[] =>
-  Array.from({ length: n }, (_, i) => ({ id: `12D3KooW${(i * 7919 + 1e7).toString(36)}`, self: i === 0, connected: true, agent: '', nearby: i < near && i > 0 }))
+  Array.from({ length: n }, (_, i) => ({
+    id: `12D3KooW${(i * 7919 + 1e7).toString(36)}`,
+    self: i === 0,
+    connected: true,
+    agent: '',
+    nearby: i < near && i > 0,
+  }))
 
-test.each([320, 480, 700, 1100, 1500].flatMap((w) => [1, 2, 3, 7, 14, 15, 20, 21, 35, drawn].map((n) => [n, w] as const)))('%d boxes at %d px lie apart and within', (n, width) => {
-  for (const near of [1, 2, Math.ceil(n / 2), n]) {
-    const r = ring(boxes(n, near), width)
-    expect(r.spots.length).toBe(n)
-    r.spots.forEach((a, i) => {
-      expect(a.x - r.label.width / 2).toBeGreaterThanOrEqual(0)
-      expect(a.x + r.label.width / 2).toBeLessThanOrEqual(width)
-      expect(a.y - r.label.height / 2).toBeGreaterThanOrEqual(0)
-      expect(a.y + r.label.height / 2).toBeLessThanOrEqual(r.height)
-      for (const b of r.spots.slice(i + 1)) {
-        const apart = Math.abs(a.x - b.x) >= r.label.width || Math.abs(a.y - b.y) >= r.label.height
-        expect(apart, `${n} boxes, ${near} near: ${a.label} and ${b.label}`).toBe(true)
-      }
-    })
-  }
-})
+test.each([320, 480, 700, 1100, 1500].flatMap((w) => [1, 2, 3, 7, 14, 15, 20, 21, 35, drawn].map((n) => [n, w] as const)))(
+  '%d boxes at %d px lie apart and within',
+  (n, width) => {
+    for (const near of [1, 2, Math.ceil(n / 2), n]) {
+      const r = ring(boxes(n, near), width)
+      expect(r.spots.length).toBe(n)
+      r.spots.forEach((a, i) => {
+        expect(a.x - r.label.width / 2).toBeGreaterThanOrEqual(0)
+        expect(a.x + r.label.width / 2).toBeLessThanOrEqual(width)
+        expect(a.y - r.label.height / 2).toBeGreaterThanOrEqual(0)
+        expect(a.y + r.label.height / 2).toBeLessThanOrEqual(r.height)
+        for (const b of r.spots.slice(i + 1)) {
+          const apart = Math.abs(a.x - b.x) >= r.label.width || Math.abs(a.y - b.y) >= r.label.height
+          expect(apart, `${n} boxes, ${near} near: ${a.label} and ${b.label}`).toBe(true)
+        }
+      })
+    }
+  },
+)
 
 test('places depend on who there is, not on the order of the answer', () => {
   const all = boxes(9)
@@ -37,7 +46,15 @@ test('this box stands at the top', () => {
 })
 
 test('links are told from each end', () => {
-  const graph = { nodes: [], asked: '', silent: [], links: [{ a: 'x', b: 'y', path: 'direct' as const, rtt_ms: 9 }, { a: 'z', b: 'x', path: 'relayed' as const, rtt_ms: 3 }] }
+  const graph = {
+    nodes: [],
+    asked: '',
+    silent: [],
+    links: [
+      { a: 'x', b: 'y', path: 'direct' as const, rtt_ms: 9 },
+      { a: 'z', b: 'x', path: 'relayed' as const, rtt_ms: 3 },
+    ],
+  }
   expect(linksOf(graph, 'x').map((l) => l.other)).toEqual(['z', 'y'])
   expect(linksOf(graph, 'y')).toEqual([{ other: 'x', path: 'direct', rtt_ms: 9 }])
 })

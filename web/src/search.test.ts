@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import type { Blob, Found } from './api.ts'
-import { newSearch, nothing, type Hits } from './search.ts'
+import { type Hits, newSearch, nothing } from './search.ts'
 
 afterEach(() => vi.unstubAllGlobals())
 
@@ -31,7 +31,10 @@ test('an older search does not overwrite a newer one', async () => {
   let shown = nothing
   const search = newSearch((h) => (shown = h))
   search.begin('bash')
-  await asked[0]!.answer(Array.from({ length: 50 }, (_, i) => `bash${i}`), 'more')
+  await asked[0]!.answer(
+    Array.from({ length: 50 }, (_, i) => `bash${i}`),
+    'more',
+  )
   expect(shown).toMatchObject({ busy: false, next: 'more', scanned: 50 })
   search.further()
   search.begin('zsh')
@@ -50,7 +53,10 @@ test('it goes on where it stopped, and shows nothing once it is stopped', async 
   search.begin('lib')
   await asked[0]!.answer(['liba'], 'b')
   expect(asked[1]).toMatchObject({ q: 'lib', after: 'b' })
-  await asked[1]!.answer(Array.from({ length: 50 }, (_, i) => `lib${i}`), 'c')
+  await asked[1]!.answer(
+    Array.from({ length: 50 }, (_, i) => `lib${i}`),
+    'c',
+  )
   expect(asked.length).toBe(2)
   search.further()
   expect(shown.busy).toBe(true)

@@ -1,5 +1,5 @@
 // The search among the files that are held, a stretch of names per request.
-import { get, type Blob, type Found } from './api.ts'
+import { type Blob, type Found, get } from './api.ts'
 
 /** wanted is how many hits a search collects before it waits to be told to go on. */
 const wanted = 50
@@ -33,7 +33,9 @@ export function newSearch(show: (h: Hits) => void): Search {
     running = new AbortController()
     const { signal } = running
     void look(q, hits, signal, (h) => {
-      if (!signal.aborted) show((hits = h))
+      if (signal.aborted) return
+      hits = h
+      show(h)
     })
   }
   return {

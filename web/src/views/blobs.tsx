@@ -1,8 +1,8 @@
 // Files that are held: the search among them, and what can be done with one.
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import { change, part, type Blob, type Source } from '../api.ts'
+import { type Blob, change, part, type Source } from '../api.ts'
 import { useAdmin, useNow } from '../ask.ts'
-import { Empty, Table, Trouble, type Column } from '../parts.tsx'
+import { type Column, Empty, Table, Trouble } from '../parts.tsx'
 import { newSearch, nothing } from '../search.ts'
 import { ago, bytes, count, short } from '../units.ts'
 

@@ -1,8 +1,8 @@
 import { useMemo } from 'preact/hooks'
 import type { Account, PageAccount } from '../api.ts'
 import { useAsk, useNow, useSettled } from '../ask.ts'
-import { ClientName, Empty, Heading, OriginBar, OriginKey, Pager, Search, Table, Trouble, type Column } from '../parts.tsx'
-import { useListState, type ListState } from '../route.ts'
+import { ClientName, type Column, Empty, Heading, OriginBar, OriginKey, Pager, Search, Table, Trouble } from '../parts.tsx'
+import { type ListState, useListState } from '../route.ts'
 import { ago, bytes, count, share } from '../units.ts'
 
 const limit = 50
@@ -50,7 +50,14 @@ function Found({ list, onChange }: FoundProps) {
         page && (
           <>
             <OriginKey />
-            <Table label="Clients" columns={columns(page.items, now)} rows={page.items} name={(a) => a.name} sort={list.sort} onSort={(sort) => onChange({ sort })} />
+            <Table
+              label="Clients"
+              columns={columns(page.items, now)}
+              rows={page.items}
+              name={(a) => a.name}
+              sort={list.sort}
+              onSort={(sort) => onChange({ sort })}
+            />
           </>
         )
       )}

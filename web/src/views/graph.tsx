@@ -3,7 +3,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { Graph, GraphLink, GraphNode } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import { Trouble } from '../parts.tsx'
-import { drawn, linksOf, ring, type Ring, type Spot } from '../ring.ts'
+import { drawn, linksOf, type Ring, ring, type Spot } from '../ring.ts'
 import { count, milliseconds, short } from '../units.ts'
 
 export function SwarmGraph() {
@@ -69,9 +69,18 @@ function describe(graph: Graph, n: GraphNode, label: string): string {
   const direct = links.filter((l) => l.path === 'direct').length
   const nearest = links.find((l) => l.rtt_ms > 0)
   return [
-    n.self ? (label === ownLabel ? 'This box' : `This box, ${label}`) : `Box ${label}${n.nearby ? ', of this site' : ''}${n.connected ? '' : ', not connected to this box'}`,
+    n.self
+      ? label === ownLabel
+        ? 'This box'
+        : `This box, ${label}`
+      : `Box ${label}${n.nearby ? ', of this site' : ''}${n.connected ? '' : ', not connected to this box'}`,
     `: ${links.length === 1 ? '1 link' : links.length + ' links'}, ${direct} direct and ${links.length - direct} relayed`,
-    nearest ? `; nearest ${name(graph.nodes.find((m) => m.id === nearest.other), nearest.other)}, ${milliseconds(nearest.rtt_ms)}` : '',
+    nearest
+      ? `; nearest ${name(
+          graph.nodes.find((m) => m.id === nearest.other),
+          nearest.other,
+        )}, ${milliseconds(nearest.rtt_ms)}`
+      : '',
     graph.silent.includes(n.id) ? '. It did not tell its links to others' : '',
     '.',
   ].join('')
@@ -128,9 +137,20 @@ function Picture({ graph, layout, chosen, choose }: PictureProps) {
         <Line key={l.a + l.b} link={l} a={at.get(l.a)!} b={at.get(l.b)!} own={ofSelf(l)} on={l.a === chosen || l.b === chosen} />
       ))}
       {layout.spots.length <= 12 &&
-        links.filter((l) => (chosen ? l.a === chosen || l.b === chosen : ofSelf(l))).map((l) => <Trip key={l.a + l.b} link={l} a={at.get(l.a)!} b={at.get(l.b)!} />)}
+        links
+          .filter((l) => (chosen ? l.a === chosen || l.b === chosen : ofSelf(l)))
+          .map((l) => <Trip key={l.a + l.b} link={l} a={at.get(l.a)!} b={at.get(l.b)!} />)}
       {layout.spots.map((s) => (
-        <Node key={s.node.id} spot={s} size={layout.label} silent={graph.silent.includes(s.node.id)} entry={s.node.id === entry} on={s.node.id === chosen} graph={graph} choose={choose} />
+        <Node
+          key={s.node.id}
+          spot={s}
+          size={layout.label}
+          silent={graph.silent.includes(s.node.id)}
+          entry={s.node.id === entry}
+          on={s.node.id === chosen}
+          graph={graph}
+          choose={choose}
+        />
       ))}
     </svg>
   )

@@ -4,7 +4,7 @@ import { useAsk } from '../ask.ts'
 import { health } from '../health.ts'
 import { kept, type Live, type Rates } from '../live.ts'
 import { Amount, Reveal, Trouble } from '../parts.tsx'
-import { buckets, current, midnight, periods, plan, type Bucket, type Period, type Plan } from '../series.ts'
+import { type Bucket, buckets, current, midnight, type Period, type Plan, periods, plan } from '../series.ts'
 import { bytes, day, moment, rate, share } from '../units.ts'
 import { SuiteList } from './suites.tsx'
 
@@ -64,18 +64,18 @@ function Definition() {
       <p class="formula">saved = sent to clients − taken from mirrors</p>
       <ul>
         <li>
-          <b>Sent to clients</b> are the body bytes that apt got from this box, whether they came from its store, from
-          other boxes or straight from a mirror.
+          <b>Sent to clients</b> are the body bytes that apt got from this box, whether they came from its store, from other boxes or straight from a
+          mirror.
         </li>
         <li>
-          <b>Taken from mirrors</b> are all body bytes that any mirror sent to this box, for whatever reason: also for files
-          fetched ahead, given up, or fetched twice.
+          <b>Taken from mirrors</b> are all body bytes that any mirror sent to this box, for whatever reason: also for files fetched ahead, given up,
+          or fetched twice.
         </li>
         <li>Bytes in tunnels (https that the box cannot read) are on neither side.</li>
       </ul>
       <p>
-        Each byte is counted once, in the ledger, when it is written. The figure is negative while the box has taken more
-        than it gave. 1 GB is 10⁹ bytes.
+        Each byte is counted once, in the ledger, when it is written. The figure is negative while the box has taken more than it gave. 1 GB is 10⁹
+        bytes.
       </p>
     </Reveal>
   )
@@ -147,8 +147,7 @@ function Now({ rates }: { rates: Rates[] }) {
 /** Spark draws the last minute: to clients as an area, from mirrors as a line. */
 function Spark({ rates }: { rates: Rates[] }) {
   const top = Math.max(1000, ...rates.map((r) => Math.max(r.clients, r.mirror)))
-  const line = (read: (r: Rates) => number) =>
-    rates.map((r, i) => `${kept - rates.length + i},${(30 - (29 * read(r)) / top).toFixed(2)}`).join(' ')
+  const line = (read: (r: Rates) => number) => rates.map((r, i) => `${kept - rates.length + i},${(30 - (29 * read(r)) / top).toFixed(2)}`).join(' ')
   const first = kept - rates.length
   return (
     <svg class="spark" viewBox={`0 0 ${kept - 1} 30`} preserveAspectRatio="none" aria-hidden="true">
@@ -188,7 +187,12 @@ function History({ period, since, unused }: { period: Period; since: string | un
       <Readout data={data} at={at} plan={p} />
       <div class="frame">
         {Chart ? (
-          <Chart data={data} at={at} onAt={setAt} label="Bytes sent to clients over time, by where they came from. Left and right arrow keys read off single bars." />
+          <Chart
+            data={data}
+            at={at}
+            onAt={setAt}
+            label="Bytes sent to clients over time, by where they came from. Left and right arrow keys read off single bars."
+          />
         ) : (
           <div class="chart" />
         )}
@@ -216,10 +220,26 @@ function Readout({ data, at, plan }: { data: Bucket[]; at: number | null; plan: 
     <div class="readout" aria-live="polite">
       <p>{title}</p>
       <dl>
-        {item('Store', 'store', sum((x) => x.client_bytes_from_store))}
-        {item('Peers', 'peer', sum((x) => x.client_bytes_from_peers))}
-        {item('Mirror', 'mirror', sum((x) => x.client_bytes_from_mirror))}
-        {item('Saved', 'saved', sum((x) => x.saved_bytes))}
+        {item(
+          'Store',
+          'store',
+          sum((x) => x.client_bytes_from_store),
+        )}
+        {item(
+          'Peers',
+          'peer',
+          sum((x) => x.client_bytes_from_peers),
+        )}
+        {item(
+          'Mirror',
+          'mirror',
+          sum((x) => x.client_bytes_from_mirror),
+        )}
+        {item(
+          'Saved',
+          'saved',
+          sum((x) => x.saved_bytes),
+        )}
       </dl>
     </div>
   )

@@ -1,6 +1,6 @@
-import { Refusal, part, type Package, type PackageClient } from '../api.ts'
+import { type Package, type PackageClient, part, Refusal } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
-import { ClientName, Empty, OriginBar, OriginKey, Table, Trouble, type Column } from '../parts.tsx'
+import { ClientName, type Column, Empty, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
 import { ago, bytes, count, moment, share } from '../units.ts'
 import { BlobTable } from './blobs.tsx'
 
@@ -19,7 +19,8 @@ export function PackageView({ name }: { name: string }) {
       </div>
       {unknown && !p ? (
         <Empty title={ask.error!.message}>
-          A package stands here once a client has asked for it. <a href={'#/slice?q=' + encodeURIComponent(name)}>Search for it among the files held</a>
+          A package stands here once a client has asked for it.{' '}
+          <a href={'#/slice?q=' + encodeURIComponent(name)}>Search for it among the files held</a>
         </Empty>
       ) : (
         <Trouble error={ask.error} />
@@ -30,14 +31,18 @@ export function PackageView({ name }: { name: string }) {
           <section class="part" aria-labelledby="versions">
             <h2 id="versions">Held</h2>
             {p.versions.length === 0 ? (
-              <Empty title="The box holds no file of this package now.">What it held made room for others. It is fetched again when a client asks for it.</Empty>
+              <Empty title="The box holds no file of this package now.">
+                What it held made room for others. It is fetched again when a client asks for it.
+              </Empty>
             ) : (
               <BlobTable label="Files held of this package" items={p.versions} changed={ask.again} />
             )}
           </section>
           <section class="part" aria-labelledby="askers">
             <h2 id="askers">Who asked for it</h2>
-            {p.clients.length > 0 && p.clients.reduce((n, c) => n + c.requests, 0) < p.requests && <p class="quiet small">The {p.clients.length} that asked last; more did before.</p>}
+            {p.clients.length > 0 && p.clients.reduce((n, c) => n + c.requests, 0) < p.requests && (
+              <p class="quiet small">The {p.clients.length} that asked last; more did before.</p>
+            )}
             <Clients of={p.clients} />
           </section>
         </>
@@ -55,7 +60,9 @@ function Facts({ of: p }: { of: Package }) {
           <dt>Saved from the mirrors</dt>
           <dd>
             {bytes(p.saved_bytes)}
-            <small>{share(p.saved_bytes, p.client_bytes) && `${share(p.saved_bytes, p.client_bytes)} of ${bytes(p.client_bytes)} that clients got`}</small>
+            <small>
+              {share(p.saved_bytes, p.client_bytes) && `${share(p.saved_bytes, p.client_bytes)} of ${bytes(p.client_bytes)} that clients got`}
+            </small>
           </dd>
         </div>
         <div>

@@ -1,6 +1,6 @@
-import { part, type Account, type PageAccount } from '../api.ts'
+import { type Account, type PageAccount, part } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
-import { Empty, OriginBar, OriginKey, Pager, Table, Trouble, type Column } from '../parts.tsx'
+import { type Column, Empty, OriginBar, OriginKey, Pager, Table, Trouble } from '../parts.tsx'
 import type { ListState } from '../route.ts'
 import { ago, bytes, count } from '../units.ts'
 
@@ -25,14 +25,22 @@ export function Packages({ list, onChange }: PackagesProps) {
           <Empty title={`No client asked for a package named “${list.q}”.`}>Search by a part of the name, such as lib or linux-image.</Empty>
         ) : (
           <Empty title="No package yet.">
-            Packages stand here, the one that saved most first, once a client has installed one through this box. <a href="#/setup">Set up a client</a>
+            Packages stand here, the one that saved most first, once a client has installed one through this box.{' '}
+            <a href="#/setup">Set up a client</a>
           </Empty>
         )
       ) : (
         page && (
           <>
             <OriginKey />
-            <Table label="Packages" columns={columns(page.items, now)} rows={page.items} name={(a) => a.name} sort={list.sort} onSort={(sort) => onChange({ sort })} />
+            <Table
+              label="Packages"
+              columns={columns(page.items, now)}
+              rows={page.items}
+              name={(a) => a.name}
+              sort={list.sort}
+              onSort={(sort) => onChange({ sort })}
+            />
           </>
         )
       )}

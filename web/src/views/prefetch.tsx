@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { change, type Prefetch, type Suite } from '../api.ts'
-import { useAdmin, useAsk, useNow, type Answer } from '../ask.ts'
+import { type Answer, useAdmin, useAsk, useNow } from '../ask.ts'
 import { Meter } from '../parts.tsx'
 import { files, result } from '../prefetch.ts'
 import { ago, bytes, count } from '../units.ts'
@@ -25,8 +25,7 @@ export function PrefetchPanel({ ask, suites }: PrefetchProps) {
   return (
     <div class="prefetch">
       <p class="quiet small">
-        Prefetching takes the newer versions of packages that clients had through this box before the first of them asks, as far as
-        there is room.{' '}
+        Prefetching takes the newer versions of packages that clients had through this box before the first of them asks, as far as there is room.{' '}
         {may === 'off' && 'It is an admin action, and those are off (MILLPOND_ADMIN_TOKEN).'}
         {may === 'asked' && (
           <>
@@ -89,7 +88,9 @@ function Progress({ of: p, suites }: { of: Prefetch; suites: Suite[] }) {
     <div>
       <p>
         <b role="status">Prefetching {suite}:</b>{' '}
-        {p.files === 0 ? 'reading what the indices list …' : `${count(p.files_done)} of ${files(p.files)}, ${bytes(p.bytes_done)} of ${bytes(p.bytes)}`}
+        {p.files === 0
+          ? 'reading what the indices list …'
+          : `${count(p.files_done)} of ${files(p.files)}, ${bytes(p.bytes_done)} of ${bytes(p.bytes)}`}
       </p>
       <Meter value={p.bytes_done} of={p.bytes} label="Prefetched" />
     </div>

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
-import { admin, type Setting, type Settings as Answer } from '../api.ts'
+import { type Settings as Answer, admin, type Setting } from '../api.ts'
 import { useAsk } from '../ask.ts'
-import { Heading, Table, Trouble, type Column } from '../parts.tsx'
+import { type Column, Heading, Table, Trouble } from '../parts.tsx'
 
 export function Settings() {
   const ask = useAsk<Answer>('settings')

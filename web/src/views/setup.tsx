@@ -66,14 +66,12 @@ export function Setup() {
   return (
     <>
       <Heading title="Set up a client">
-        One line on each machine. apt asks a probe before each run: away from this network, or with the box down, it goes to the
-        mirrors directly.
+        One line on each machine. apt asks a probe before each run: away from this network, or with the box down, it goes to the mirrors directly.
       </Heading>
       <section class="way" aria-label="In one line">
         <Code label="Set up" text={`curl -fsS http://${at}/setup.sh | sudo sh`} />
         <p>
-          It writes two small files and can be run again at any time. <a href="/setup.sh">Read the script</a> first if you like. To
-          undo it:
+          It writes two small files and can be run again at any time. <a href="/setup.sh">Read the script</a> first if you like. To undo it:
         </p>
         <Code label="Undo" text={`curl -fsS http://${at}/setup.sh | sudo sh -s -- --remove`} />
       </section>

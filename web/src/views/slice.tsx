@@ -1,8 +1,8 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { Holding, Slice, Suite, PageSuite } from '../api.ts'
+import type { Holding, PageSuite, Slice, Suite } from '../api.ts'
 import { useAdmin, useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
-import { Empty, Heading, Meter, Search, Table, Trouble, type Column } from '../parts.tsx'
+import { type Column, Empty, Heading, Meter, Search, Table, Trouble } from '../parts.tsx'
 import { useListState } from '../route.ts'
 import { ago, bytes, count, day, moment, share } from '../units.ts'
 import { FilesFound } from './blobs.tsx'
@@ -76,7 +76,11 @@ function Holdings() {
     <section class="part" aria-labelledby="holdings">
       <h2 id="holdings">By archive, component and architecture</h2>
       <p class="quiet small">
-        {running ? 'Counting what is held …' : ask.data ? `Counted ${ago(ask.data.surveyed, now) || 'never'}. Suites share packages, so that a suite stands only beside its indices.` : '\u00a0'}
+        {running
+          ? 'Counting what is held …'
+          : ask.data
+            ? `Counted ${ago(ask.data.surveyed, now) || 'never'}. Suites share packages, so that a suite stands only beside its indices.`
+            : '\u00a0'}
       </p>
       <Trouble error={ask.error} />
       {ask.data && !running && rows.length === 0 ? (

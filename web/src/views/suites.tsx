@@ -1,4 +1,4 @@
-import type { Suite, PageSuite } from '../api.ts'
+import type { PageSuite, Suite } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Trouble } from '../parts.tsx'
 import { ago, moment } from '../units.ts'
@@ -35,8 +35,7 @@ export function SuiteList() {
       <Trouble error={page ? undefined : ask.error} />
       {page?.total === 0 && (
         <p class="quiet">
-          None yet. A suite appears here when a client has run <code>apt-get update</code> through this box.{' '}
-          <a href="#/setup">Set up a client</a>
+          None yet. A suite appears here when a client has run <code>apt-get update</code> through this box. <a href="#/setup">Set up a client</a>
         </p>
       )}
       <ul>

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { admin, change, type Peer, type Swarm } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
-import { Empty, Heading, Table, Trouble, type Column } from '../parts.tsx'
+import { type Column, Empty, Heading, Table, Trouble } from '../parts.tsx'
 import { ago, bytes, count, milliseconds, short } from '../units.ts'
 import { SwarmGraph } from './graph.tsx'
 
@@ -13,13 +13,12 @@ export function SwarmView() {
   return (
     <>
       <Heading title="Swarm">
-        Other boxes that give this one files and get files from it. Only what a signed index lists passes between boxes, and every
-        file is verified.
+        Other boxes that give this one files and get files from it. Only what a signed index lists passes between boxes, and every file is verified.
       </Heading>
       {none ? (
         <Empty title="This box is in no swarm.">
-          It was switched off. With <code>MILLPOND_SWARM=true</code> boxes on one network find each other, and each takes from the others
-          what they hold.
+          It was switched off. With <code>MILLPOND_SWARM=true</code> boxes on one network find each other, and each takes from the others what they
+          hold.
         </Empty>
       ) : (
         <>
