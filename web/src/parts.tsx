@@ -91,7 +91,7 @@ export function OriginBar({ of, most }: { of: Counts; most?: number }) {
 export function OriginKey({ of }: { of?: Counts }) {
   const part = (n: number) => of && ' ' + (share(n, of.client_bytes) || '0 %')
   return (
-    <ul class="key" aria-label="Colours">
+    <ul class="legend" aria-label="Colours">
       <li class="store">from the store{part(of?.client_bytes_from_store ?? 0)}</li>
       <li class="peer">from peers{part(of?.client_bytes_from_peers ?? 0)}</li>
       <li class="mirror">from the mirror{part(of?.client_bytes_from_mirror ?? 0)}</li>
@@ -220,7 +220,7 @@ export function Code({ text, label }: { text: string; label: string }) {
     setTimeout(() => set(false), 2000)
   }
   return (
-    <div class="code">
+    <div class="snippet">
       <pre tabIndex={0} role="region" aria-label={label}>
         <code>{text}</code>
       </pre>

@@ -16,10 +16,10 @@ export function FilesFound({ q }: { q: string }) {
     return search.stop
   }, [q, turn])
   return (
-    <section class="part" aria-labelledby="files">
+    <section class="section" aria-labelledby="files">
       <div class="head">
         <h2 id="files">Files held</h2>
-        <span class="quiet small" aria-live="polite">
+        <span class="quiet text-small" aria-live="polite">
           {hits.busy ? `${count(hits.scanned)} files looked at …` : hits.next ? `the first ${hits.items.length}` : `${hits.items.length} found`}
         </span>
       </div>

@@ -36,7 +36,7 @@ function Found({ list, onChange }: FoundProps) {
   const now = useNow(10)
   const page = ask.data
   return (
-    <div class="part">
+    <div class="section">
       <Trouble error={ask.error} />
       {page && page.total === 0 ? (
         list.q ? (

@@ -10,7 +10,7 @@ export function SwarmGraph() {
   const ask = useAsk<Graph>('swarm/graph', 15)
   const graph = ask.data
   return (
-    <section class="part" aria-labelledby="graph">
+    <section class="section" aria-labelledby="graph">
       <h2 id="graph">Who is connected to whom</h2>
       <Trouble error={ask.error} />
       {!graph ? (
@@ -55,7 +55,7 @@ function Drawing({ graph }: { graph: Graph }) {
   return (
     <div class="graph" ref={box}>
       {layout && <Picture graph={graph} layout={layout} chosen={node?.id ?? ''} choose={choose} />}
-      <p class="said small" aria-live="polite">
+      <p class="said text-small" aria-live="polite">
         {node ? describe(graph, node, node.self ? ownLabel : short(node.id)) : 'Choose a box to see its links alone; the arrow keys go around.'}
       </p>
       <Key />
@@ -126,9 +126,9 @@ function Picture({ graph, layout, chosen, choose }: PictureProps) {
     >
       {layout.site && (
         <g aria-hidden="true">
-          <path class="site edge" d={layout.site} />
-          <path class="site" d={layout.site} />
-          <text class="small" x={top!.x} y={top!.y - 20}>
+          <path class="site-outline edge" d={layout.site} />
+          <path class="site-outline" d={layout.site} />
+          <text class="caption" x={top!.x} y={top!.y - 20}>
             this site
           </text>
         </g>
@@ -163,7 +163,7 @@ interface LineProps {
 }
 
 function Line({ link, a, b, own, on }: LineProps & { own: boolean; on: boolean }) {
-  return <line class={[link.path, own && 'own', on && 'on'].filter(Boolean).join(' ')} x1={a.x} y1={a.y} x2={b.x} y2={b.y} />
+  return <line class={[link.path, own && 'own', on && 'related'].filter(Boolean).join(' ')} x1={a.x} y1={a.y} x2={b.x} y2={b.y} />
 }
 
 /** Trip is the round trip of a link, written on it away from this box, where
@@ -171,7 +171,7 @@ function Line({ link, a, b, own, on }: LineProps & { own: boolean; on: boolean }
 function Trip({ link, a, b }: LineProps) {
   const at = a.node.self ? 0.62 : b.node.self ? 0.38 : 0.5
   return (
-    <text class="small trip" x={a.x + (b.x - a.x) * at} y={a.y + (b.y - a.y) * at + 4} aria-hidden="true">
+    <text class="caption trip" x={a.x + (b.x - a.x) * at} y={a.y + (b.y - a.y) * at + 4} aria-hidden="true">
       {milliseconds(link.rtt_ms)}
     </text>
   )
@@ -191,7 +191,7 @@ function Node({ spot: { node: n, label, x, y }, size, silent, entry, on, graph, 
   const text = n.self && label.length > 4 ? ownLabel : label
   return (
     <g
-      class={['node', n.self ? 'self' : n.connected ? 'connected' : 'heard', on && 'on'].filter(Boolean).join(' ')}
+      class={['node', n.self ? 'self' : n.connected ? 'connected' : 'heard', on && 'related'].filter(Boolean).join(' ')}
       data-id={n.id}
       role="button"
       tabindex={entry ? 0 : -1}
@@ -215,7 +215,7 @@ function Node({ spot: { node: n, label, x, y }, size, silent, entry, on, graph, 
 
 function Key() {
   return (
-    <ul class="key graph-key" aria-label="What is drawn how">
+    <ul class="legend graph-legend" aria-label="What is drawn how">
       <li>
         <svg viewBox="0 0 24 12" aria-hidden="true" class="self">
           <rect x="1" y="1" width="22" height="10" rx="2" />
@@ -262,7 +262,7 @@ function InWords({ graph }: { graph: Graph }) {
   const [open, setOpen] = useState(false)
   const links = open ? graph.links.slice(0, listed) : []
   return (
-    <details class="small" onToggle={(e) => setOpen(e.currentTarget.open)}>
+    <details class="text-small" onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary>
         {graph.links.length === 1 ? 'The link' : `The ${count(graph.links.length)} links`} as a list
         {graph.cut && ', not all there are'}

@@ -12,7 +12,7 @@ export function PackageView({ name }: { name: string }) {
   return (
     <>
       <div class="heading">
-        <p class="small">
+        <p class="text-small">
           <a href="#/slice">All packages</a>
         </p>
         <h1 class="wrap">{name}</h1>
@@ -28,7 +28,7 @@ export function PackageView({ name }: { name: string }) {
       {p && (
         <>
           <Facts of={p} />
-          <section class="part" aria-labelledby="versions">
+          <section class="section" aria-labelledby="versions">
             <h2 id="versions">Held</h2>
             {p.versions.length === 0 ? (
               <Empty title="The box holds no file of this package now.">
@@ -38,10 +38,10 @@ export function PackageView({ name }: { name: string }) {
               <BlobTable label="Files held of this package" items={p.versions} changed={ask.again} />
             )}
           </section>
-          <section class="part" aria-labelledby="askers">
+          <section class="section" aria-labelledby="askers">
             <h2 id="askers">Who asked for it</h2>
             {p.clients.length > 0 && p.clients.reduce((n, c) => n + c.requests, 0) < p.requests && (
-              <p class="quiet small">The {p.clients.length} that asked last; more did before.</p>
+              <p class="quiet text-small">The {p.clients.length} that asked last; more did before.</p>
             )}
             <Clients of={p.clients} />
           </section>

@@ -24,7 +24,7 @@ export function PrefetchPanel({ ask, suites }: PrefetchProps) {
   const may = useAdmin()
   return (
     <div class="prefetch">
-      <p class="quiet small">
+      <p class="quiet text-small">
         Prefetching takes the newer versions of packages that clients had through this box before the first of them asks, as far as there is room.{' '}
         {may === 'off' && 'It is an admin action, and those are off (MILLPOND_ADMIN_TOKEN).'}
         {may === 'asked' && (

@@ -52,7 +52,7 @@ function Find() {
   const files = useMemo(() => q.length >= 2 && <FilesFound q={q} />, [q])
   return (
     <>
-      <section class="part" aria-labelledby="packages">
+      <section class="section" aria-labelledby="packages">
         <h2 id="packages">{q ? 'Packages found' : 'Packages by what they saved'}</h2>
         <div class="tools">
           <Search label="Part of a package’s name, or of a file’s name or digest" value={list.q} onInput={(text) => change({ q: text })} />
@@ -73,9 +73,9 @@ function Holdings() {
   const now = useNow(30)
   const rows = ask.data?.holdings ?? []
   return (
-    <section class="part" aria-labelledby="holdings">
+    <section class="section" aria-labelledby="holdings">
       <h2 id="holdings">By archive, component and architecture</h2>
-      <p class="quiet small">
+      <p class="quiet text-small">
         {running
           ? 'Counting what is held …'
           : ask.data
@@ -145,7 +145,7 @@ function Suites() {
     })
   }
   return (
-    <section class="part" aria-labelledby="suites">
+    <section class="section" aria-labelledby="suites">
       <h2 id="suites">Suites that clients use</h2>
       <PrefetchPanel ask={prefetch} suites={ask.data.items} />
       <Table label="Suites" columns={columns} rows={ask.data.items} name={(s) => s.url} />

@@ -33,7 +33,7 @@ export function SwarmView() {
             ) : (
               <>
                 <SwarmGraph />
-                <section class="part" aria-labelledby="peers">
+                <section class="section" aria-labelledby="peers">
                   <h2 id="peers">Connected to this box</h2>
                   <Peers peers={all} again={peers.again} />
                 </section>

@@ -23,7 +23,7 @@ export function Transfers({ live }: { live: Live }) {
           </li>
         ))}
       </ul>
-      <ul class="key" aria-label="Colours">
+      <ul class="legend" aria-label="Colours">
         <li class="store">held from before</li>
         <li class="peer">from peers</li>
         <li class="mirror">from the mirror</li>
