@@ -13,7 +13,7 @@ import (
 	ds "github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/namespace"
 	"github.com/ipfs/go-datastore/query"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 )
 
 // banTimes are how long the first, second, … ban lasts.
@@ -40,7 +40,7 @@ type ban struct {
 	By      string `json:",omitempty"` // of a place: the identity that lied last
 }
 
-func banKey(id peer.ID) ds.Key { return ds.NewKey("peer").ChildString(id.String()) }
+func banKey(id p2p.ID) ds.Key { return ds.NewKey("peer").ChildString(id.String()) }
 
 func placeKey(p netip.Prefix) ds.Key {
 	return ds.NewKey("place").ChildString(strings.ReplaceAll(p.String(), "/", "+"))
@@ -88,7 +88,7 @@ func (r ban) next(now time.Time) ban {
 
 // lied bans id, and its place, which may be none, if it is the second identity
 // that lied there.
-func (b *bans) lied(id peer.ID, at netip.Prefix) {
+func (b *bans) lied(id p2p.ID, at netip.Prefix) {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -111,7 +111,7 @@ func (b *bans) lied(id peer.ID, at netip.Prefix) {
 }
 
 // set bans id for d, or lifts its ban and forgets its strikes.
-func (b *bans) set(id peer.ID, d time.Duration) {
+func (b *bans) set(id p2p.ID, d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if d <= 0 {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	dhtrecords "github.com/libp2p/go-libp2p-kad-dht/records"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 	"millpond/internal/kv"
@@ -62,7 +62,7 @@ func BenchmarkFind(b *testing.B) {
 			b.Fatal(err)
 		}
 		for j := range perBox {
-			if err := store.AddProvider(b.Context(), multihashOf(nth(i, j)), peer.AddrInfo{ID: x.self()}); err != nil {
+			if err := store.AddProvider(b.Context(), multihashOf(nth(i, j)), p2p.AddrInfo{ID: x.self()}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -76,9 +76,9 @@ func BenchmarkFind(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			// The first provider is what a fetch waits for.
 			ctx, cancel := context.WithCancel(b.Context())
-			found := make(chan peer.ID)
+			found := make(chan p2p.ID)
 			of := 1 + i%(boxesN-1)
-			go asker.find(ctx, nth(of, i%perBox), func(peer.ID) bool { return false }, found)
+			go asker.find(ctx, nth(of, i%perBox), func(p2p.ID) bool { return false }, found)
 			if id, ok := <-found; !ok || id != boxes[of].self() {
 				b.Fatalf("look-up %d found nothing", i)
 			}

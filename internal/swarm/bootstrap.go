@@ -11,7 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
@@ -34,7 +34,7 @@ const (
 
 // target is something to dial.
 type target struct {
-	id    peer.ID // "": not known
+	id    p2p.ID // "": not known
 	addrs []ma.Multiaddr
 }
 
@@ -47,9 +47,9 @@ type bootstrap struct {
 	host     host.Host
 	boxes    *boxes
 
-	mu     sync.Mutex         // guards the fields below
-	ids    map[string]peer.ID // who answered at an address that came without ID
-	failed map[string]bool    // sources that were logged as failing
+	mu     sync.Mutex        // guards the fields below
+	ids    map[string]p2p.ID // who answered at an address that came without ID
+	failed map[string]bool   // sources that were logged as failing
 }
 
 func newBootstrap(entries []string, log *slog.Logger) (*bootstrap, error) {
@@ -57,7 +57,7 @@ func newBootstrap(entries []string, log *slog.Logger) (*bootstrap, error) {
 		log:      log,
 		resolver: systemResolver,
 		client:   &http.Client{Timeout: joinTimeout, Transport: &http.Transport{DisableKeepAlives: true}},
-		ids:      make(map[string]peer.ID),
+		ids:      make(map[string]p2p.ID),
 		failed:   make(map[string]bool),
 	}
 	var faults []error
@@ -176,12 +176,12 @@ func (b *bootstrap) join(ctx context.Context, t target) error {
 	if t.id == b.host.ID() {
 		return nil
 	}
-	return dialNow(ctx, b.host, peer.AddrInfo{ID: t.id, Addrs: t.addrs})
+	return dialNow(ctx, b.host, p2p.AddrInfo{ID: t.id, Addrs: t.addrs})
 }
 
 // dialNow connects to a box that may have failed a moment ago: libp2p by itself
 // would not dial it again for 5 s and more.
-func dialNow(ctx context.Context, h host.Host, info peer.AddrInfo) error {
+func dialNow(ctx context.Context, h host.Host, info p2p.AddrInfo) error {
 	if n, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		n.Backoff().Clear(info.ID)
 	}
@@ -191,7 +191,7 @@ func dialNow(ctx context.Context, h host.Host, info peer.AddrInfo) error {
 // identify finds out who answers at addrs: it dials for an ID that nobody has
 // and takes the real one from the refusal. The answer is remembered; when the
 // box there changes, the dial for the old one fails and tells the new one.
-func (b *bootstrap) identify(ctx context.Context, addrs []ma.Multiaddr) (peer.ID, error) {
+func (b *bootstrap) identify(ctx context.Context, addrs []ma.Multiaddr) (p2p.ID, error) {
 	place := addrs[0].String() // a target without ID has one
 	b.mu.Lock()
 	id, known := b.ids[place]
@@ -211,12 +211,12 @@ func (b *bootstrap) identify(ctx context.Context, addrs []ma.Multiaddr) (peer.ID
 	return id, nil
 }
 
-func (b *bootstrap) whoIs(ctx context.Context, addrs []ma.Multiaddr) (peer.ID, error) {
+func (b *bootstrap) whoIs(ctx context.Context, addrs []ma.Multiaddr) (p2p.ID, error) {
 	_, public, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
 		return "", err
 	}
-	nobody, err := peer.IDFromPublicKey(public)
+	nobody, err := p2p.IDFromPublicKey(public)
 	if err != nil {
 		return "", err
 	}
@@ -224,7 +224,7 @@ func (b *bootstrap) whoIs(ctx context.Context, addrs []ma.Multiaddr) (peer.ID, e
 		b.host.Peerstore().ClearAddrs(nobody)
 		b.host.Peerstore().RemovePeer(nobody)
 	}()
-	err = b.host.Connect(ctx, peer.AddrInfo{ID: nobody, Addrs: addrs})
+	err = b.host.Connect(ctx, p2p.AddrInfo{ID: nobody, Addrs: addrs})
 	var other sec.ErrPeerIDMismatch
 	if errors.As(err, &other) {
 		return other.Actual, nil

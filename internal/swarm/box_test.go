@@ -17,7 +17,7 @@ import (
 
 	ds "github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 )
@@ -205,10 +205,10 @@ func until(t testing.TB, what string, ok func() bool) {
 }
 
 // findAll is what the DHT yields for d, neighbours included.
-func (b *box) findAll(ctx context.Context, d digest.Digest) map[peer.ID]bool {
-	found := make(chan peer.ID)
-	go b.find(ctx, d, func(peer.ID) bool { return false }, found)
-	ids := make(map[peer.ID]bool)
+func (b *box) findAll(ctx context.Context, d digest.Digest) map[p2p.ID]bool {
+	found := make(chan p2p.ID)
+	go b.find(ctx, d, func(p2p.ID) bool { return false }, found)
+	ids := make(map[p2p.ID]bool)
 	for id := range found {
 		ids[id] = true
 	}

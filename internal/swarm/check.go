@@ -3,7 +3,7 @@ package swarm
 import (
 	"log/slog"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -18,7 +18,7 @@ func CheckAddr(s string) error {
 
 // CheckPeer looks at a peer ID.
 func CheckPeer(s string) error {
-	_, err := peer.Decode(s)
+	_, err := p2p.Decode(s)
 	return err
 }
 

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 )
@@ -58,7 +58,7 @@ func headerTimeout(rtt time.Duration, fetch bool) time.Duration {
 // ask sends a request and returns what answers with 200 or 206. done must be
 // called when its body is no longer read; it resets the stream unless the body
 // was read to its end.
-func (t *transfers) ask(ctx context.Context, id peer.ID, path string, d digest.Digest, header http.Header, timer *watchdog) (*http.Response, error) {
+func (t *transfers) ask(ctx context.Context, id p2p.ID, path string, d digest.Digest, header http.Header, timer *watchdog) (*http.Response, error) {
 	r := (&http.Request{
 		Method: http.MethodGet,
 		URL:    &url.URL{Scheme: "http", Host: id.String(), Path: path + d.String()},
@@ -88,7 +88,7 @@ func (t *transfers) ask(ctx context.Context, id peer.ID, path string, d digest.D
 }
 
 // open asks id for bytes of d.
-func (t *transfers) open(ctx context.Context, id peer.ID, d digest.Digest, r Request) (*Answer, error) {
+func (t *transfers) open(ctx context.Context, id p2p.ID, d digest.Digest, r Request) (*Answer, error) {
 	header := make(http.Header)
 	if r.Off > 0 || r.N > 0 {
 		header.Set("Range", byteRange(r))
@@ -200,7 +200,7 @@ type watchdog struct {
 	timer  *time.Timer
 }
 
-func (t *transfers) watch(id peer.ID, cancel context.CancelCauseFunc) *watchdog {
+func (t *transfers) watch(id p2p.ID, cancel context.CancelCauseFunc) *watchdog {
 	return &watchdog{cancel: cancel, doubt: func() { t.swarm.rtts.doubt(id) }}
 }
 
@@ -214,7 +214,7 @@ func (w *watchdog) start(limit time.Duration, why error) {
 func (w *watchdog) stop() { w.timer.Stop() }
 
 // small asks for an answer that is read at once.
-func small[T any](ctx context.Context, t *transfers, id peer.ID, path string, d digest.Digest, read func(io.Reader) (T, error)) (T, error) {
+func small[T any](ctx context.Context, t *transfers, id p2p.ID, path string, d digest.Digest, read func(io.Reader) (T, error)) (T, error) {
 	var none T
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

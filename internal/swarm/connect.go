@@ -11,7 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 )
 
@@ -24,19 +24,19 @@ type boxes struct {
 	host atomic.Pointer[host.Host] // set by follow
 
 	mu     sync.Mutex // guards since and alone
-	since  map[peer.ID]time.Time
+	since  map[p2p.ID]time.Time
 	change chan struct{} // closed and replaced at each change
 }
 
 func newBoxes() *boxes {
-	return &boxes{since: make(map[peer.ID]time.Time), change: make(chan struct{})}
+	return &boxes{since: make(map[p2p.ID]time.Time), change: make(chan struct{})}
 }
 
 // ids lists the connected boxes in the order of their IDs.
-func (b *boxes) ids() []peer.ID {
+func (b *boxes) ids() []p2p.ID {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ids := make([]peer.ID, 0, len(b.since))
+	ids := make([]p2p.ID, 0, len(b.since))
 	for id := range b.since {
 		ids = append(ids, id)
 	}
@@ -51,7 +51,7 @@ func (b *boxes) count() int {
 }
 
 // connectedSince is zero for a peer that is no connected box.
-func (b *boxes) connectedSince(id peer.ID) time.Time {
+func (b *boxes) connectedSince(id p2p.ID) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.since[id]
@@ -65,7 +65,7 @@ func (b *boxes) changed() <-chan struct{} {
 }
 
 // set returns false if nothing changed.
-func (b *boxes) set(id peer.ID, connected bool) bool {
+func (b *boxes) set(id p2p.ID, connected bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, had := b.since[id]; had == connected {
@@ -118,7 +118,7 @@ func (s *Swarm) follow(ctx context.Context) error {
 }
 
 // judge takes id in if it is a connected box, and out otherwise.
-func (s *Swarm) judge(id peer.ID) {
+func (s *Swarm) judge(id p2p.ID) {
 	here := s.host.Network().Connectedness(id)
 	known, err := s.host.Peerstore().SupportsProtocols(id, blobProtocol)
 	if err == nil && len(known) > 0 && (here == network.Connected || here == network.Limited) {
@@ -128,7 +128,7 @@ func (s *Swarm) judge(id peer.ID) {
 	}
 }
 
-func (s *Swarm) connected(id peer.ID) {
+func (s *Swarm) connected(id p2p.ID) {
 	if !s.boxes.set(id, true) {
 		return
 	}
@@ -139,7 +139,7 @@ func (s *Swarm) connected(id peer.ID) {
 	s.inventories.connected(id)
 }
 
-func (s *Swarm) disconnected(id peer.ID) {
+func (s *Swarm) disconnected(id p2p.ID) {
 	if !s.boxes.set(id, false) {
 		return
 	}
@@ -151,7 +151,7 @@ func (s *Swarm) disconnected(id peer.ID) {
 }
 
 // direct returns a connection to id that is not relayed, or nil.
-func (s *Swarm) direct(id peer.ID) network.Conn {
+func (s *Swarm) direct(id p2p.ID) network.Conn {
 	for _, c := range s.host.Network().ConnsToPeer(id) {
 		if !c.Stat().Limited && !c.IsClosed() {
 			return c
@@ -161,7 +161,7 @@ func (s *Swarm) direct(id peer.ID) network.Conn {
 }
 
 // address is where id is connected; empty if it is not.
-func (s *Swarm) address(id peer.ID) string {
+func (s *Swarm) address(id p2p.ID) string {
 	if c := s.direct(id); c != nil {
 		return c.RemoteMultiaddr().String()
 	}

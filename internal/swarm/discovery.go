@@ -10,7 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 )
@@ -100,7 +100,7 @@ func (s *Swarm) discover(ctx context.Context) error {
 // connection with a caller at both ends (TCP's simultaneous open), which comes
 // to nothing; chance keeps them apart the next time. mDNS tells of a box again
 // only after minutes.
-func (s *Swarm) dialFound(ctx context.Context, info peer.AddrInfo) error {
+func (s *Swarm) dialFound(ctx context.Context, info p2p.AddrInfo) error {
 	var err error
 	for try := range foundTries {
 		if try > 0 {
@@ -121,9 +121,9 @@ func (s *Swarm) dialFound(ctx context.Context, info peer.AddrInfo) error {
 }
 
 // segment takes what mDNS finds, each from a goroutine of its own.
-type segment chan peer.AddrInfo
+type segment chan p2p.AddrInfo
 
-func (f segment) HandlePeerFound(info peer.AddrInfo) {
+func (f segment) HandlePeerFound(info p2p.AddrInfo) {
 	select {
 	case f <- info:
 	default:

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 )
@@ -34,8 +34,8 @@ const (
 func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[*Peer] {
 	return func(yield func(*Peer) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		found := make(chan peer.ID)
-		skip := func(id peer.ID) bool {
+		found := make(chan p2p.ID)
+		skip := func(id p2p.ID) bool {
 			return s.missing.has(id, d) || s.scores.banned(id) || s.inventories.neighbour(id, d)
 		}
 		go s.find(ctx, d, skip, found)
@@ -54,11 +54,11 @@ func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[*Peer] {
 
 // find sends the providers of d that it can connect to, but those to skip. It
 // closes found when all of its goroutines are done.
-func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(peer.ID) bool, found chan<- peer.ID) {
+func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(p2p.ID) bool, found chan<- p2p.ID) {
 	var dials sync.WaitGroup
 	defer close(found)
 	defer dials.Wait()
-	offer := func(id peer.ID) {
+	offer := func(id p2p.ID) {
 		select {
 		case found <- id:
 		case <-ctx.Done():
@@ -86,7 +86,7 @@ func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(peer.ID) bo
 
 // reachProvider connects directly: files do not go over relays. From a relayed
 // connection it waits for the hole that libp2p punches.
-func (s *Swarm) reachProvider(ctx context.Context, info peer.AddrInfo) error {
+func (s *Swarm) reachProvider(ctx context.Context, info p2p.AddrInfo) error {
 	for _, c := range s.host.Network().ConnsToPeer(info.ID) {
 		if c.Stat().Limited && time.Since(c.Stat().Opened) > relayedFor {
 			c.Close() // and try anew
@@ -119,7 +119,7 @@ type missing struct {
 }
 
 type missingKey struct {
-	id peer.ID
+	id p2p.ID
 	d  digest.Digest
 }
 
@@ -128,7 +128,7 @@ func newMissing() *missing {
 }
 
 // add is called when id answered 404 for d.
-func (m *missing) add(id peer.ID, d digest.Digest) {
+func (m *missing) add(id p2p.ID, d digest.Digest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.seen) >= maxMissing {
@@ -145,13 +145,13 @@ func (m *missing) add(id peer.ID, d digest.Digest) {
 }
 
 // remove is called when id has d after all.
-func (m *missing) remove(id peer.ID, d digest.Digest) {
+func (m *missing) remove(id p2p.ID, d digest.Digest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.seen, missingKey{id, d})
 }
 
-func (m *missing) has(id peer.ID, d digest.Digest) bool {
+func (m *missing) has(id p2p.ID, d digest.Digest) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at, ok := m.seen[missingKey{id, d}]

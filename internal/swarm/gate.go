@@ -7,14 +7,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
 // gate decides by peer ID who may connect, both ways, and refuses addresses
 // that are banned.
 type gate struct {
-	allowed  map[peer.ID]bool // nil: everybody
+	allowed  map[p2p.ID]bool // nil: everybody
 	scores   *scores
 	refusals *refusals
 }
@@ -25,13 +25,13 @@ func newGate(allow []string, scores *scores, refusals *refusals) (*gate, error) 
 	g := &gate{scores: scores, refusals: refusals}
 	var faults []error
 	for _, text := range allow {
-		id, err := peer.Decode(text)
+		id, err := p2p.Decode(text)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("allowed peer %q is not a peer ID: %w", text, err))
 			continue
 		}
 		if g.allowed == nil {
-			g.allowed = make(map[peer.ID]bool)
+			g.allowed = make(map[p2p.ID]bool)
 		}
 		g.allowed[id] = true
 	}
@@ -39,7 +39,7 @@ func newGate(allow []string, scores *scores, refusals *refusals) (*gate, error) 
 }
 
 // objection tells why id may not connect; empty if it may.
-func (g *gate) objection(id peer.ID) string {
+func (g *gate) objection(id p2p.ID) string {
 	switch {
 	case g.scores.banned(id):
 		return "the box is banned"
@@ -49,15 +49,15 @@ func (g *gate) objection(id peer.ID) string {
 	return ""
 }
 
-func (g *gate) InterceptPeerDial(id peer.ID) bool { return g.objection(id) == "" }
+func (g *gate) InterceptPeerDial(id p2p.ID) bool { return g.objection(id) == "" }
 
-func (g *gate) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
+func (g *gate) InterceptAddrDial(p2p.ID, ma.Multiaddr) bool { return true }
 
 func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured is where the peer's ID is first certain, and where a
 // connection is known to be of this swarm.
-func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, conn network.ConnMultiaddrs) bool {
+func (g *gate) InterceptSecured(_ network.Direction, id p2p.ID, conn network.ConnMultiaddrs) bool {
 	if c, ok := conn.(*handshake); ok {
 		c.known.Store(true)
 	}

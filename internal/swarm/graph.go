@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Bounds of a Graph.
@@ -55,11 +55,11 @@ func (s *Swarm) Graph() Graph {
 
 // draw makes the graph of own, the links of self, and of what their other ends
 // answered.
-func draw(self peer.ID, own []link, answers map[peer.ID]reply, agent func(peer.ID) string) Graph {
+func draw(self p2p.ID, own []link, answers map[p2p.ID]reply, agent func(p2p.ID) string) Graph {
 	g := &drawing{
 		self:  self,
-		nodes: map[peer.ID]*Node{self: {ID: self.String(), Self: true}},
-		links: make(map[[2]peer.ID]link),
+		nodes: map[p2p.ID]*Node{self: {ID: self.String(), Self: true}},
+		links: make(map[[2]p2p.ID]link),
 	}
 	for _, l := range own {
 		g.link(self, l)
@@ -74,15 +74,15 @@ func draw(self peer.ID, own []link, answers map[peer.ID]reply, agent func(peer.I
 
 // drawing is a Graph in the making.
 type drawing struct {
-	self  peer.ID
-	nodes map[peer.ID]*Node
-	links map[[2]peer.ID]link // by both ends; the link's own is of no account
+	self  p2p.ID
+	nodes map[p2p.ID]*Node
+	links map[[2]p2p.ID]link // by both ends; the link's own is of no account
 	cut   bool
 }
 
 // link adds what a says of its link l, if there is room.
-func (g *drawing) link(a peer.ID, l link) {
-	ends := [2]peer.ID{min(a, l.id), max(a, l.id)}
+func (g *drawing) link(a p2p.ID, l link) {
+	ends := [2]p2p.ID{min(a, l.id), max(a, l.id)}
 	if before, ok := g.links[ends]; ok {
 		l.relayed = l.relayed && before.relayed
 		l.rtt = cmp.Or(before.rtt, l.rtt)
@@ -102,7 +102,7 @@ func (g *drawing) link(a peer.ID, l link) {
 // tell adds what the answers say of links among the connected boxes, or of all
 // others. The boxes take turns until there is no more room, so that one that
 // names many leaves some for the rest. Of its own links this box knows itself.
-func (g *drawing) tell(own []link, answers map[peer.ID]reply, among bool) {
+func (g *drawing) tell(own []link, answers map[p2p.ID]reply, among bool) {
 	for i := range maxLinks {
 		for _, teller := range own {
 			told := answers[teller.id].links
@@ -128,12 +128,12 @@ func (g *drawing) tell(own []link, answers map[peer.ID]reply, among bool) {
 
 // denies reports whether a box that told all its links did not tell of one with
 // id.
-func denies(a reply, id peer.ID) bool {
+func denies(a reply, id p2p.ID) bool {
 	return a.told && len(a.links) < maxLinks && !linked(a.links, id)
 }
 
 // graph is the finished drawing.
-func (g *drawing) graph(own []link, answers map[peer.ID]reply) Graph {
+func (g *drawing) graph(own []link, answers map[p2p.ID]reply) Graph {
 	done := Graph{Nodes: []Node{}, Links: []Link{}, Silent: []string{}, Asked: time.Now().UTC(), Cut: g.cut}
 	for _, n := range g.nodes {
 		done.Nodes = append(done.Nodes, *n)

@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 )
 
 // newIDs makes peer IDs in ascending order.
-func newIDs(tb testing.TB, n int) []peer.ID {
+func newIDs(tb testing.TB, n int) []p2p.ID {
 	tb.Helper()
-	ids := make([]peer.ID, n)
+	ids := make([]p2p.ID, n)
 	for i := range ids {
 		var err error
 		if ids[i], err = test.RandPeerID(); err != nil {
@@ -27,7 +27,7 @@ func newIDs(tb testing.TB, n int) []peer.ID {
 }
 
 // linksTo are direct links with all of ids.
-func linksTo(ids ...peer.ID) []link {
+func linksTo(ids ...p2p.ID) []link {
 	links := make([]link, len(ids))
 	for i, id := range ids {
 		links[i] = link{id: id}
@@ -35,12 +35,12 @@ func linksTo(ids ...peer.ID) []link {
 	return links
 }
 
-func noAgent(peer.ID) string { return "" }
+func noAgent(p2p.ID) string { return "" }
 
 func said(links []link) reply { return reply{time.Now(), true, links} }
 
 // has reports whether g has the link.
-func (g Graph) has(x, y peer.ID) bool {
+func (g Graph) has(x, y p2p.ID) bool {
 	a, b := min(x.String(), y.String()), max(x.String(), y.String())
 	return slices.ContainsFunc(g.Links, func(l Link) bool { return l.A == a && l.B == b })
 }
@@ -51,16 +51,16 @@ func TestDraw(t *testing.T) {
 	self, near, far, mute, one, two := ids[0], ids[1], ids[2], ids[3], ids[4], ids[5]
 	own := []link{{near, false, true, time.Millisecond}, {far, false, false, 30 * time.Millisecond}, {mute, true, false, 0}}
 	longAgo := time.Now().Add(-10 * time.Second)
-	g := draw(self, own, map[peer.ID]reply{
+	g := draw(self, own, map[p2p.ID]reply{
 		// A box does not know better than this one what its links are.
 		near: said([]link{{self, true, true, time.Hour}, {far, true, false, 0}, {mute, true, false, 0}, {one, false, true, 7 * time.Millisecond}}),
 		far:  {longAgo, true, []link{{self, false, false, 0}, {near, false, false, 1500 * time.Microsecond}, {two, true, true, 0}}},
-	}, func(id peer.ID) string { return "agent " + id.String() })
+	}, func(id p2p.ID) string { return "agent " + id.String() })
 	if want := len(ids); len(g.Nodes) != want || g.Cut {
 		t.Errorf("%d nodes, want %d: %+v", len(g.Nodes), want, g)
 	}
 	for _, n := range g.Nodes {
-		id, err := peer.Decode(n.ID)
+		id, err := p2p.Decode(n.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestDraw(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		a, b peer.ID
+		a, b p2p.ID
 		path string
 		rtt  float64
 	}{
@@ -112,7 +112,7 @@ func TestDrawDisagreement(t *testing.T) {
 	ids := newIDs(t, 4+maxLinks)
 	self, liar, honest, full := ids[0], ids[1], ids[2], ids[3]
 	own := linksTo(liar, honest, full)
-	g := draw(self, own, map[peer.ID]reply{
+	g := draw(self, own, map[p2p.ID]reply{
 		liar:   said(linksTo(honest, full)),
 		honest: said(linksTo(self)),
 		full:   said(linksTo(ids[4:]...)), // may have had more to tell
@@ -133,7 +133,7 @@ func TestDrawBounds(t *testing.T) {
 	ids := newIDs(t, 2+boastful)
 	self, modest, friend := ids[0], ids[len(ids)-1], newIDs(t, 1)[0]
 	own := linksTo(ids[1:]...)
-	answers := map[peer.ID]reply{modest: said(linksTo(friend))}
+	answers := map[p2p.ID]reply{modest: said(linksTo(friend))}
 	for _, id := range ids[1 : len(ids)-1] {
 		answers[id] = said(linksTo(newIDs(t, maxLinks)...))
 	}
@@ -151,7 +151,7 @@ func TestDrawBounds(t *testing.T) {
 	}
 	// All of 128 connected with all: 8256 links with this box's own.
 	ids = newIDs(t, 1+maxAsked)
-	own, answers = linksTo(ids[1:]...), make(map[peer.ID]reply)
+	own, answers = linksTo(ids[1:]...), make(map[p2p.ID]reply)
 	for i, id := range ids {
 		answers[id] = said(linksTo(slices.Concat(ids[:i], ids[i+1:])...))
 	}
@@ -175,7 +175,7 @@ func TestDrawBounds(t *testing.T) {
 // BenchmarkDraw is of the worst that 128 boxes can tell.
 func BenchmarkDraw(b *testing.B) {
 	ids := newIDs(b, 1+maxAsked)
-	answers := make(map[peer.ID]reply)
+	answers := make(map[p2p.ID]reply)
 	for _, id := range ids[1:] {
 		answers[id] = said(linksTo(newIDs(b, maxLinks)...))
 	}
@@ -188,7 +188,7 @@ func BenchmarkDraw(b *testing.B) {
 func BenchmarkGraph(b *testing.B) {
 	const others = 49
 	middle, ends := hub(b, others)
-	ids := []peer.ID{middle.self()}
+	ids := []p2p.ID{middle.self()}
 	for _, e := range ends {
 		ids = append(ids, e.self())
 	}

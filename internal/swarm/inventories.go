@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"millpond/internal/digest"
@@ -52,13 +52,13 @@ type inventories struct {
 	links   chan struct{} // holds one token while wanted has changed
 
 	mu     sync.Mutex // guards the fields below
-	wanted map[peer.ID]struct{}
-	boxes  map[peer.ID]*inventory
+	wanted map[p2p.ID]struct{}
+	boxes  map[p2p.ID]*inventory
 	doubts map[doubt]time.Time
 }
 
 type doubt struct {
-	id     peer.ID
+	id     p2p.ID
 	prefix uint64
 }
 
@@ -67,8 +67,8 @@ func newInventories(s *Swarm) *inventories {
 		swarm:   s,
 		journal: newJournal(),
 		links:   make(chan struct{}, 1),
-		wanted:  make(map[peer.ID]struct{}),
-		boxes:   make(map[peer.ID]*inventory),
+		wanted:  make(map[p2p.ID]struct{}),
+		boxes:   make(map[p2p.ID]*inventory),
 		doubts:  make(map[doubt]time.Time),
 	}
 	memory := s.options.Memory
@@ -86,7 +86,7 @@ func (v *inventories) run(ctx context.Context) error {
 	parts.Go(func() { v.journal.run(ctx, v.swarm.options.Holdings) })
 	v.swarm.host.SetStreamHandler(inventoryProtocol, func(st network.Stream) { v.listen(ctx, st) })
 	defer v.swarm.host.RemoveStreamHandler(inventoryProtocol)
-	telling := make(map[peer.ID]context.CancelFunc)
+	telling := make(map[p2p.ID]context.CancelFunc)
 	for {
 		v.mu.Lock()
 		for id, stop := range telling {
@@ -115,10 +115,10 @@ func (v *inventories) run(ctx context.Context) error {
 }
 
 // connected and disconnected come in order for each box and must not block.
-func (v *inventories) connected(id peer.ID)    { v.want(id, true) }
-func (v *inventories) disconnected(id peer.ID) { v.want(id, false) }
+func (v *inventories) connected(id p2p.ID)    { v.want(id, true) }
+func (v *inventories) disconnected(id p2p.ID) { v.want(id, false) }
 
-func (v *inventories) want(id peer.ID, on bool) {
+func (v *inventories) want(id p2p.ID, on bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if on {
@@ -133,7 +133,7 @@ func (v *inventories) want(id peer.ID, on bool) {
 }
 
 // telling keeps a stream to id until ctx ends.
-func (v *inventories) telling(ctx context.Context, id peer.ID) {
+func (v *inventories) telling(ctx context.Context, id p2p.ID) {
 	for backoff := leastBackoff; ; backoff = min(2*backoff, mostBackoff) {
 		begun := time.Now()
 		err := v.tell(ctx, id)
@@ -153,7 +153,7 @@ func (v *inventories) telling(ctx context.Context, id peer.ID) {
 }
 
 // tell writes to one stream until it breaks.
-func (v *inventories) tell(ctx context.Context, id peer.ID) error {
+func (v *inventories) tell(ctx context.Context, id p2p.ID) error {
 	opening, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	st, err := v.swarm.host.NewStream(network.WithNoDial(opening, "inventory"), id, inventoryProtocol)
@@ -232,7 +232,7 @@ func isReset(err error) bool {
 }
 
 // held is the number of entries in id's inventory, for Peers.
-func (v *inventories) held(id peer.ID) int64 {
+func (v *inventories) held(id p2p.ID) int64 {
 	v.mu.Lock()
 	inv := v.boxes[id]
 	v.mu.Unlock()
@@ -243,7 +243,7 @@ func (v *inventories) held(id peer.ID) int64 {
 }
 
 // neighbour tells whether Neighbours has id for d: Find leaves those out.
-func (v *inventories) neighbour(id peer.ID, d digest.Digest) bool {
+func (v *inventories) neighbour(id p2p.ID, d digest.Digest) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	inv := v.boxes[id]
@@ -254,7 +254,7 @@ func (v *inventories) neighbour(id peer.ID, d digest.Digest) bool {
 // rest, are silent or did not have it within the last doubt are left out.
 func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt time.Duration) []*Peer {
 	v.mu.Lock()
-	var ids []peer.ID
+	var ids []p2p.ID
 	for id, inv := range v.boxes {
 		if in(inv, x) && !v.doubted(id, x, doubt) {
 			ids = append(ids, id)
@@ -262,7 +262,7 @@ func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt tim
 	}
 	v.mu.Unlock()
 	type ranked struct {
-		id   peer.ID
+		id   p2p.ID
 		cost time.Duration
 	}
 	var list []ranked

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 )
@@ -13,7 +13,7 @@ import (
 // inventory is what one box said. One goroutine writes it.
 type inventory struct {
 	owner *inventories
-	id    peer.ID
+	id    p2p.ID
 	stop  func() error // resets the stream
 
 	next    uint64   // number of the change that must come next
@@ -144,7 +144,7 @@ func (n *inventory) count() int64 {
 // refused is called when id answered 404 for d. It returns the fault that this
 // is, if it is one: a listed blob may have gone while the word of it was on its
 // way, but not time and again. A download that ended is no fault.
-func (v *inventories) refused(id peer.ID, d digest.Digest) (f Fault, why string, is bool) {
+func (v *inventories) refused(id p2p.ID, d digest.Digest) (f Fault, why string, is bool) {
 	x, now := prefixOf(d), time.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -179,7 +179,7 @@ func (v *inventories) refused(id peer.ID, d digest.Digest) (f Fault, why string,
 
 // doubted tells whether id did not have x within the last within. It is called
 // with mu held.
-func (v *inventories) doubted(id peer.ID, x uint64, within time.Duration) bool {
+func (v *inventories) doubted(id p2p.ID, x uint64, within time.Duration) bool {
 	if len(v.doubts) == 0 {
 		return false
 	}
@@ -188,7 +188,7 @@ func (v *inventories) doubted(id peer.ID, x uint64, within time.Duration) bool {
 }
 
 // settle ends the doubts on what id has spoken about anew.
-func (v *inventories) settle(id peer.ID, lists ...[]uint64) {
+func (v *inventories) settle(id p2p.ID, lists ...[]uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.doubts) == 0 {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
@@ -56,7 +56,7 @@ var errLinks = errors.New("malformed links")
 
 // link is a connection of a box with the box id, as the former sees it.
 type link struct {
-	id      peer.ID
+	id      p2p.ID
 	relayed bool
 	nearby  bool          // of its site
 	rtt     time.Duration // 0: not known
@@ -78,7 +78,7 @@ func appendLinks(b []byte, links []link) []byte {
 }
 
 // readLinks reads what the box teller told to its end.
-func readLinks(r io.Reader, teller peer.ID) ([]link, error) {
+func readLinks(r io.Reader, teller p2p.ID) ([]link, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func readLinks(r io.Reader, teller peer.ID) ([]link, error) {
 		case length > maxID:
 			return nil, fmt.Errorf("%w: a peer ID of %d bytes", errLinks, length)
 		}
-		id, err := peer.IDFromBytes(p.rest[:length])
+		id, err := p2p.IDFromBytes(p.rest[:length])
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errLinks, err)
 		}
@@ -113,8 +113,8 @@ func readLinks(r io.Reader, teller peer.ID) ([]link, error) {
 }
 
 // linked reports whether links, which are in order, have id as an end.
-func linked(links []link, id peer.ID) bool {
-	_, ok := slices.BinarySearchFunc(links, id, func(l link, id peer.ID) int { return cmp.Compare(l.id, id) })
+func linked(links []link, id p2p.ID) bool {
+	_, ok := slices.BinarySearchFunc(links, id, func(l link, id p2p.ID) int { return cmp.Compare(l.id, id) })
 	return ok
 }
 
@@ -124,8 +124,8 @@ type links struct {
 	turn  chan struct{} // holds one token while somebody asks
 
 	mu      sync.Mutex // guards the fields below
-	answers map[peer.ID]reply
-	told    map[peer.ID]time.Time // when a box was last told ours
+	answers map[p2p.ID]reply
+	told    map[p2p.ID]time.Time // when a box was last told ours
 }
 
 // reply is what a box said when it was asked, or that it said nothing.
@@ -136,7 +136,7 @@ type reply struct {
 }
 
 func newLinks(s *Swarm) *links {
-	return &links{swarm: s, turn: make(chan struct{}, 1), answers: make(map[peer.ID]reply), told: make(map[peer.ID]time.Time)}
+	return &links{swarm: s, turn: make(chan struct{}, 1), answers: make(map[p2p.ID]reply), told: make(map[p2p.ID]time.Time)}
 }
 
 // run tells until ctx ends. Part of Run's group.
@@ -174,7 +174,7 @@ func (l *links) tell(st network.Stream) {
 }
 
 // due reports whether id may be told again.
-func (l *links) due(id peer.ID, now time.Time) bool {
+func (l *links) due(id p2p.ID, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Sub(l.told[id]) < linksEvery {
@@ -197,7 +197,7 @@ func (l *links) due(id peer.ID, now time.Time) bool {
 // gather returns what the boxes said within linksFor. It asks those that did
 // not, and waits for them linksTimeout at most; whoever comes meanwhile waits
 // for the same answers.
-func (l *links) gather(own []link) map[peer.ID]reply {
+func (l *links) gather(own []link) map[p2p.ID]reply {
 	ctx, cancel := context.WithTimeout(context.Background(), linksTimeout)
 	defer cancel()
 	select {
@@ -206,7 +206,7 @@ func (l *links) gather(own []link) map[peer.ID]reply {
 		<-l.turn
 	case <-ctx.Done():
 	}
-	said := make(map[peer.ID]reply)
+	said := make(map[p2p.ID]reply)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, o := range own {
@@ -219,8 +219,8 @@ func (l *links) gather(own []link) map[peer.ID]reply {
 
 // willing are the boxes to ask: those of an older version do not speak the
 // protocol, and relays are for signalling.
-func (l *links) willing(own []link) []peer.ID {
-	var ids []peer.ID
+func (l *links) willing(own []link) []p2p.ID {
+	var ids []p2p.ID
 	for _, o := range own {
 		speaks, err := l.swarm.host.Peerstore().SupportsProtocols(o.id, linksProtocol)
 		if err == nil && len(speaks) > 0 && !o.relayed && !l.swarm.scores.banned(o.id) && !l.swarm.rtts.silent(o.id) && len(ids) < maxAsked {
@@ -231,10 +231,10 @@ func (l *links) willing(own []link) []peer.ID {
 }
 
 // refresh asks those of ids whose answers are old and forgets all other boxes'.
-func (l *links) refresh(ctx context.Context, ids []peer.ID) {
-	var due []peer.ID
+func (l *links) refresh(ctx context.Context, ids []p2p.ID) {
+	var due []p2p.ID
 	l.mu.Lock()
-	maps.DeleteFunc(l.answers, func(id peer.ID, _ reply) bool { return !slices.Contains(ids, id) })
+	maps.DeleteFunc(l.answers, func(id p2p.ID, _ reply) bool { return !slices.Contains(ids, id) })
 	for _, id := range ids {
 		if time.Since(l.answers[id].at) >= linksFor {
 			due = append(due, id)
@@ -260,7 +260,7 @@ func (l *links) refresh(ctx context.Context, ids []peer.ID) {
 }
 
 // ask has one box tell its links.
-func (l *links) ask(ctx context.Context, id peer.ID) ([]link, error) {
+func (l *links) ask(ctx context.Context, id p2p.ID) ([]link, error) {
 	st, err := l.swarm.host.NewStream(network.WithNoDial(ctx, "links"), id, linksProtocol)
 	if err != nil {
 		return nil, fmt.Errorf("opening a stream: %w", err)

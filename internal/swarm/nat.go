@@ -11,7 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -58,8 +58,8 @@ func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option 
 // relays offers the connected boxes, which are the super-peers, as relays:
 // libp2p takes those that serve. It waits for the first, since libp2p asks for
 // the first time before there can be one.
-func (b *boxes) relays(ctx context.Context, n int) <-chan peer.AddrInfo {
-	found := make(chan peer.AddrInfo)
+func (b *boxes) relays(ctx context.Context, n int) <-chan p2p.AddrInfo {
+	found := make(chan p2p.AddrInfo)
 	go func() {
 		defer close(found)
 		for {

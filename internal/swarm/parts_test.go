@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/digest"
@@ -84,7 +84,7 @@ func TestIdentityFile(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			id, _ := peer.IDFromPrivateKey(key)
+			id, _ := p2p.IDFromPrivateKey(key)
 			ids[i] = id.String()
 		})
 	}

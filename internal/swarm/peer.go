@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/digest"
@@ -17,11 +17,11 @@ import (
 // Peer is another box. It may have left; what is asked of it then fails.
 type Peer struct {
 	swarm *Swarm
-	id    peer.ID
+	id    p2p.ID
 }
 
 // peer returns the box id, connected or not.
-func (s *Swarm) peer(id peer.ID) *Peer { return &Peer{swarm: s, id: id} }
+func (s *Swarm) peer(id p2p.ID) *Peer { return &Peer{swarm: s, id: id} }
 
 // String is the short form of the peer ID, for logs.
 func (p *Peer) String() string { return p.id.ShortString() }

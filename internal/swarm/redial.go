@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
@@ -26,32 +26,32 @@ const (
 // the DHT looks for the others when none is left or after minutes: without
 // this, two boxes that lost each other but not a third would stay apart.
 type redials struct {
-	dial func(context.Context, peer.AddrInfo) error
+	dial func(context.Context, p2p.AddrInfo) error
 	log  *slog.Logger
 	wake chan struct{}
 
 	mu   sync.Mutex // guards lost, and each stop
-	lost map[peer.ID]*lost
+	lost map[p2p.ID]*lost
 }
 
 // lost is a box that went.
 type lost struct {
-	peer.AddrInfo
+	p2p.AddrInfo
 	stop context.CancelFunc // nil: it is not dialled yet
 }
 
-func newRedials(dial func(context.Context, peer.AddrInfo) error, log *slog.Logger) *redials {
-	return &redials{dial: dial, log: log, wake: make(chan struct{}, 1), lost: make(map[peer.ID]*lost)}
+func newRedials(dial func(context.Context, p2p.AddrInfo) error, log *slog.Logger) *redials {
+	return &redials{dial: dial, log: log, wake: make(chan struct{}, 1), lost: make(map[p2p.ID]*lost)}
 }
 
 // connected and disconnected come in order for each box and must not block.
-func (r *redials) connected(id peer.ID) {
+func (r *redials) connected(id p2p.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(r.lost[id])
 }
 
-func (r *redials) disconnected(info peer.AddrInfo) {
+func (r *redials) disconnected(info p2p.AddrInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost[info.ID] = &lost{AddrInfo: info}
@@ -105,7 +105,7 @@ func (r *redials) run(ctx context.Context) error {
 // redial tries until ctx ends, which it does when the box is connected, by whom
 // ever. Two boxes that dial each other at the same instant may both fail (see
 // dialFound), so no wait is like another.
-func (r *redials) redial(ctx context.Context, info peer.AddrInfo) {
+func (r *redials) redial(ctx context.Context, info p2p.AddrInfo) {
 	for wait := firstRedial; ; wait = min(2*wait, lastRedial) {
 		select {
 		case <-ctx.Done():

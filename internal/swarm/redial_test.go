@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
@@ -26,7 +26,7 @@ func TestRedial(t *testing.T) {
 	}
 	listen, _, _ := strings.Cut(b.dialled(), "/p2p/")
 	b.run(t)
-	if err := a.host.Connect(t.Context(), peer.AddrInfo{ID: b.self(), Addrs: b.host.Addrs()}); err != nil {
+	if err := a.host.Connect(t.Context(), p2p.AddrInfo{ID: b.self(), Addrs: b.host.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
 	since := func() time.Time { return a.boxes.connectedSince(b.self()) }
@@ -50,7 +50,7 @@ func TestRedial(t *testing.T) {
 // TestRedialWaits looks at the times of the dials.
 func TestRedialWaits(t *testing.T) {
 	t.Parallel()
-	info := peer.AddrInfo{ID: "box"}
+	info := p2p.AddrInfo{ID: "box"}
 	for _, tt := range []struct {
 		name        string
 		err         error
@@ -66,7 +66,7 @@ func TestRedialWaits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
 				var at []time.Duration
-				r := newRedials(func(context.Context, peer.AddrInfo) error {
+				r := newRedials(func(context.Context, p2p.AddrInfo) error {
 					at = append(at, time.Since(begun))
 					return tt.err
 				}, slog.New(slog.DiscardHandler))

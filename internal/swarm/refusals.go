@@ -11,7 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/core/transport"
@@ -119,7 +119,7 @@ func (u *watchedUpgrader) UpgradeGatedMaListener(t transport.Transport, l transp
 	return u.Upgrader.UpgradeGatedMaListener(t, &watchedListener{l, u.refusals})
 }
 
-func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, conn manet.Conn, dir network.Direction, id peer.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
+func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, conn manet.Conn, dir network.Direction, id p2p.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
 	c := &handshake{Conn: conn}
 	upgraded, err := u.Upgrader.Upgrade(context.WithValue(ctx, handshakeKey{}, c), t, c, dir, id, scope)
 	// A wrong key often looks like a handshake that stalls. A dial that was
@@ -139,7 +139,7 @@ type handshakeKey struct{}
 // another one than was called, or it called too (see dialFound).
 type witness struct{ sec.SecureTransport }
 
-func (w witness) SecureOutbound(ctx context.Context, conn net.Conn, id peer.ID) (sec.SecureConn, error) {
+func (w witness) SecureOutbound(ctx context.Context, conn net.Conn, id p2p.ID) (sec.SecureConn, error) {
 	if c, ok := ctx.Value(handshakeKey{}).(*handshake); ok {
 		c.known.Store(true)
 	}

@@ -5,7 +5,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -34,7 +34,7 @@ func TestCallersAtBothEnds(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				to := peer.AddrInfo{ID: boxes[1-i].self(), Addrs: []ma.Multiaddr{addr}}
+				to := p2p.AddrInfo{ID: boxes[1-i].self(), Addrs: []ma.Multiaddr{addr}}
 				go func() { failed <- b.host.Connect(t.Context(), to) }()
 			}
 			conns := [2]net.Conn{}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
@@ -30,7 +30,7 @@ func TestRelayed(t *testing.T) {
 	defer service.Close()
 	giver, taker := newBox(t, nil).run(t), newBox(t, nil).run(t)
 	d := giver.shelf.put([]byte("a blob"))
-	at := peer.AddrInfo{ID: middle.ID(), Addrs: middle.Addrs()}
+	at := p2p.AddrInfo{ID: middle.ID(), Addrs: middle.Addrs()}
 	for _, b := range []*box{giver, taker} {
 		if err := b.host.Connect(t.Context(), at); err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestRelayed(t *testing.T) {
 	}
 	circuit := ma.StringCast(middle.Addrs()[0].String() + "/p2p/" + middle.ID().String() + "/p2p-circuit")
 	ctx := network.WithAllowLimitedConn(t.Context(), "test")
-	if err := taker.host.Connect(ctx, peer.AddrInfo{ID: giver.self(), Addrs: []ma.Multiaddr{circuit}}); err != nil {
+	if err := taker.host.Connect(ctx, p2p.AddrInfo{ID: giver.self(), Addrs: []ma.Multiaddr{circuit}}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the relayed box", func() bool { return taker.boxes.count() == 1 && giver.boxes.count() == 1 })

@@ -9,7 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"golang.org/x/sync/errgroup"
 )
@@ -34,13 +34,13 @@ const (
 // rtts measures the round trips to the connected boxes.
 type rtts struct {
 	host host.Host
-	ping func(context.Context, peer.ID) (time.Duration, error)
+	ping func(context.Context, p2p.ID) (time.Duration, error)
 	// hangUp closes the connections with a box.
-	hangUp func(peer.ID)
+	hangUp func(p2p.ID)
 	wake   chan struct{}
 
 	mu    sync.Mutex // guards known
-	known map[peer.ID]*rtt
+	known map[p2p.ID]*rtt
 }
 
 type rtt struct {
@@ -52,7 +52,7 @@ type rtt struct {
 func newRTTs(h host.Host) *rtts {
 	return &rtts{
 		host: h,
-		ping: func(ctx context.Context, id peer.ID) (time.Duration, error) {
+		ping: func(ctx context.Context, id p2p.ID) (time.Duration, error) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel() // Ping goes on otherwise
 			r, ok := <-ping.Ping(network.WithAllowLimitedConn(ctx, "ping"), h, id)
@@ -61,13 +61,13 @@ func newRTTs(h host.Host) *rtts {
 			}
 			return r.RTT, r.Error
 		},
-		hangUp: func(id peer.ID) { h.Network().ClosePeer(id) },
+		hangUp: func(id p2p.ID) { h.Network().ClosePeer(id) },
 		wake:   make(chan struct{}, 1),
-		known:  make(map[peer.ID]*rtt),
+		known:  make(map[p2p.ID]*rtt),
 	}
 }
 
-func (r *rtts) connected(id peer.ID) {
+func (r *rtts) connected(id p2p.ID) {
 	r.mu.Lock()
 	r.known[id] = &rtt{}
 	r.mu.Unlock()
@@ -77,14 +77,14 @@ func (r *rtts) connected(id peer.ID) {
 	}
 }
 
-func (r *rtts) disconnected(id peer.ID) {
+func (r *rtts) disconnected(id p2p.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.known, id)
 }
 
 // of is the smoothed round trip to id; 0 when it is not known.
-func (r *rtts) of(id peer.ID) time.Duration {
+func (r *rtts) of(id p2p.ID) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.known[id]; k != nil {
@@ -95,7 +95,7 @@ func (r *rtts) of(id peer.ID) time.Duration {
 
 // least is the shortest of the last round trips; 0 until there are firstPings,
 // since one alone may have met a busy moment.
-func (r *rtts) least(id peer.ID) time.Duration {
+func (r *rtts) least(id p2p.ID) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.known[id]; k != nil && len(k.last) >= firstPings {
@@ -104,7 +104,7 @@ func (r *rtts) least(id peer.ID) time.Duration {
 	return 0
 }
 
-func (r *rtts) add(id peer.ID, sample time.Duration) {
+func (r *rtts) add(id p2p.ID, sample time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.known[id]
@@ -125,7 +125,7 @@ func (r *rtts) add(id peer.ID, sample time.Duration) {
 
 // doubt is called when id let a request go unanswered. It is pinged at once and
 // silent until it answers; alive and busy, it is back in a round trip.
-func (r *rtts) doubt(id peer.ID) {
+func (r *rtts) doubt(id p2p.ID) {
 	r.mu.Lock()
 	if k := r.known[id]; k != nil {
 		k.missed = max(k.missed, 1)
@@ -139,7 +139,7 @@ func (r *rtts) doubt(id peer.ID) {
 
 // silent tells whether id has left something unanswered and has not answered a
 // ping since.
-func (r *rtts) silent(id peer.ID) bool {
+func (r *rtts) silent(id p2p.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.known[id]
@@ -147,7 +147,7 @@ func (r *rtts) silent(id peer.ID) bool {
 }
 
 // miss notes a ping without an answer and hangs up on a box that is gone.
-func (r *rtts) miss(id peer.ID) {
+func (r *rtts) miss(id p2p.ID) {
 	r.mu.Lock()
 	k := r.known[id]
 	gone := false
@@ -181,7 +181,7 @@ func (r *rtts) run(ctx context.Context) error {
 // measure pings the boxes: a new one firstPings times, a silent one once, and
 // with all the others once.
 func (r *rtts) measure(ctx context.Context, all bool) {
-	due := make(map[peer.ID]int)
+	due := make(map[p2p.ID]int)
 	r.mu.Lock()
 	for id, k := range r.known {
 		if n := firstPings - len(k.last); n > 0 {

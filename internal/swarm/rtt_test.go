@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 )
 
 // TestSilentBoxIsGone: a box that answers no ping is hung up on within three
@@ -17,12 +17,12 @@ import (
 func TestSilentBoxIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		answers := map[peer.ID][]bool{"silent": {true, true, true, true}, "lossy": {true, true, true, true, false, true, false, true}}
-		gone := make(map[peer.ID]time.Duration)
+		answers := map[p2p.ID][]bool{"silent": {true, true, true, true}, "lossy": {true, true, true, true, false, true, false, true}}
+		gone := make(map[p2p.ID]time.Duration)
 		begun := time.Now()
 		r := newRTTs(nil)
 		var mu sync.Mutex
-		r.ping = func(_ context.Context, id peer.ID) (time.Duration, error) {
+		r.ping = func(_ context.Context, id p2p.ID) (time.Duration, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			a := answers[id]
@@ -38,7 +38,7 @@ func TestSilentBoxIsGone(t *testing.T) {
 			}
 			return time.Millisecond, nil
 		}
-		r.hangUp = func(id peer.ID) {
+		r.hangUp = func(id p2p.ID) {
 			mu.Lock()
 			gone[id] = time.Since(begun)
 			mu.Unlock()
@@ -68,14 +68,14 @@ func TestRefusedPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRTTs(nil)
 		fails := true
-		r.ping = func(context.Context, peer.ID) (time.Duration, error) {
+		r.ping = func(context.Context, p2p.ID) (time.Duration, error) {
 			if fails {
 				fails = false
 				return 0, network.ErrReset
 			}
 			return time.Millisecond, nil
 		}
-		r.hangUp = func(id peer.ID) { t.Errorf("%s was hung up on", id) }
+		r.hangUp = func(id p2p.ID) { t.Errorf("%s was hung up on", id) }
 		r.connected("box")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -101,7 +101,7 @@ func TestDoubtedBox(t *testing.T) {
 		var dead atomic.Bool
 		gone := make(chan time.Time, 1)
 		r := newRTTs(nil)
-		r.ping = func(ctx context.Context, id peer.ID) (time.Duration, error) {
+		r.ping = func(ctx context.Context, id p2p.ID) (time.Duration, error) {
 			if dead.Load() {
 				<-ctx.Done()
 				return 0, ctx.Err()
@@ -109,7 +109,7 @@ func TestDoubtedBox(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			return time.Millisecond, nil
 		}
-		r.hangUp = func(id peer.ID) {
+		r.hangUp = func(id p2p.ID) {
 			gone <- time.Now()
 			r.disconnected(id)
 		}

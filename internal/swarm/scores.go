@@ -9,7 +9,7 @@ import (
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -79,7 +79,7 @@ type scores struct {
 	bans *bans
 
 	mu    sync.Mutex // guards boxes
-	boxes map[peer.ID]*score
+	boxes map[p2p.ID]*score
 }
 
 type score struct {
@@ -95,11 +95,11 @@ func newScores(store ds.Datastore, log *slog.Logger) (*scores, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &scores{bans: b, boxes: make(map[peer.ID]*score)}, nil
+	return &scores{bans: b, boxes: make(map[p2p.ID]*score)}, nil
 }
 
 // served takes a transfer of n bytes that went well into account.
-func (c *scores) served(id peer.ID, n int64, took time.Duration) {
+func (c *scores) served(id p2p.ID, n int64, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.get(id)
@@ -117,7 +117,7 @@ func (c *scores) served(id peer.ID, n int64, took time.Duration) {
 
 // fault takes a fault into account. It returns true if the box, which is at
 // addr, is banned for it.
-func (c *scores) fault(id peer.ID, addr ma.Multiaddr, f Fault, why string) bool {
+func (c *scores) fault(id p2p.ID, addr ma.Multiaddr, f Fault, why string) bool {
 	c.mu.Lock()
 	s := c.get(id)
 	s.decay(time.Now())
@@ -137,12 +137,12 @@ func (c *scores) fault(id peer.ID, addr ma.Multiaddr, f Fault, why string) bool 
 }
 
 // get makes room by forgetting the box with the least penalty.
-func (c *scores) get(id peer.ID) *score {
+func (c *scores) get(id p2p.ID) *score {
 	if s := c.boxes[id]; s != nil {
 		return s
 	}
 	if len(c.boxes) >= maxScores {
-		var least peer.ID
+		var least p2p.ID
 		penalty := math.Inf(1)
 		for id, s := range c.boxes {
 			if s.decay(time.Now()); s.penalty < penalty {
@@ -162,7 +162,7 @@ func (s *score) decay(now time.Time) {
 }
 
 // of returns the score and the rate, 0 if it is not known.
-func (c *scores) of(id peer.ID) (score, rate float64) {
+func (c *scores) of(id p2p.ID) (score, rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.boxes[id]
@@ -175,7 +175,7 @@ func (c *scores) of(id peer.ID) (score, rate float64) {
 
 // cost ranks the boxes that may be asked: the lowest is the best. It is false
 // for a box that is banned or rests.
-func (c *scores) cost(id peer.ID, rtt time.Duration) (time.Duration, bool) {
+func (c *scores) cost(id p2p.ID, rtt time.Duration) (time.Duration, bool) {
 	score, rate := c.of(id)
 	if score < leastScore || c.banned(id) {
 		return 0, false
@@ -191,7 +191,7 @@ func (c *scores) cost(id peer.ID, rtt time.Duration) (time.Duration, bool) {
 }
 
 // banned is asked by the gate for each dial and each connection.
-func (c *scores) banned(id peer.ID) bool {
+func (c *scores) banned(id p2p.ID) bool {
 	return !c.bans.until(banKey(id)).IsZero()
 }
 
@@ -205,7 +205,7 @@ func (c *scores) bannedAt(addr ma.Multiaddr) bool {
 func (c *scores) count() int { return c.bans.count() }
 
 // describe fills in Score, BannedUntil and LastFault.
-func (c *scores) describe(info *PeerInfo, id peer.ID) {
+func (c *scores) describe(info *PeerInfo, id p2p.ID) {
 	info.Score, _ = c.of(id)
 	info.BannedUntil = c.bans.until(banKey(id))
 	c.mu.Lock()
@@ -241,7 +241,7 @@ func placeOf(addr ma.Multiaddr) netip.Prefix {
 // Ban keeps the box out for d and cuts its connections; with d ≤ 0 it lifts
 // the ban. An error means that id is no peer ID.
 func (s *Swarm) Ban(id string, d time.Duration) error {
-	p, err := peer.Decode(id)
+	p, err := p2p.Decode(id)
 	if err != nil {
 		return fmt.Errorf("banning %.80q: not a peer ID: %w", id, err)
 	}
@@ -254,7 +254,7 @@ func (s *Swarm) Ban(id string, d time.Duration) error {
 
 // cut closes the connections to a banned box. They may be in the midst of a
 // write, so nobody waits for it.
-func (s *Swarm) cut(id peer.ID) {
+func (s *Swarm) cut(id p2p.ID) {
 	for _, c := range s.host.Network().ConnsToPeer(id) {
 		go c.Close()
 	}

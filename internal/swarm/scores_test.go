@@ -9,7 +9,7 @@ import (
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/digest"
@@ -28,7 +28,7 @@ func TestBansGrowAndPersist(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := ds.NewMapDatastore()
-		id := peer.ID("liar")
+		id := p2p.ID("liar")
 		for i, want := range append(banTimes[:], banTimes[len(banTimes)-1]) {
 			c := openScores(t, store)
 			if !c.fault(id, nil, Lied, "bytes") {
@@ -92,8 +92,8 @@ func TestScores(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := openScores(t, ds.NewMapDatastore())
-		asked := func(id peer.ID) bool { _, ok := c.cost(id, time.Millisecond); return ok }
-		cost := func(id peer.ID) time.Duration { cost, _ := c.cost(id, time.Millisecond); return cost }
+		asked := func(id p2p.ID) bool { _, ok := c.cost(id, time.Millisecond); return ok }
+		cost := func(id p2p.ID) time.Duration { cost, _ := c.cost(id, time.Millisecond); return cost }
 		c.served("fast", 10<<20, 100*time.Millisecond)
 		c.served("slow", 10<<20, 10*time.Second)
 		c.served("fault", 10<<20, 100*time.Millisecond)
@@ -132,13 +132,13 @@ func TestScoresAreBounded(t *testing.T) {
 	c := openScores(t, ds.NewMapDatastore())
 	c.fault("bad", nil, Slow, "stalled")
 	for i := range maxScores + 100 {
-		c.served(peer.ID(fmt.Sprint(i)), 1, time.Second)
+		c.served(p2p.ID(fmt.Sprint(i)), 1, time.Second)
 	}
 	if len(c.boxes) != maxScores || c.boxes["bad"] == nil {
 		t.Errorf("%d boxes are remembered, want %d, the bad one among them", len(c.boxes), maxScores)
 	}
 	for i := range maxBans + 10 {
-		c.fault(peer.ID(fmt.Sprint(i)), nil, Lied, "")
+		c.fault(p2p.ID(fmt.Sprint(i)), nil, Lied, "")
 	}
 	if len(c.bans.rows) != maxBans {
 		t.Errorf("%d bans are remembered, want %d", len(c.bans.rows), maxBans)

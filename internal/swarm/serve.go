@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 )
@@ -34,8 +34,8 @@ func (t *transfers) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // asked names the asker and what it asks for; the peer ID is the stream's.
-func asked(r *http.Request) (peer.ID, digest.Digest, error) {
-	id, err := peer.Decode(r.RemoteAddr)
+func asked(r *http.Request) (p2p.ID, digest.Digest, error) {
+	id, err := p2p.Decode(r.RemoteAddr)
 	if err != nil {
 		return "", digest.Digest{}, err
 	}

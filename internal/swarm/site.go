@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"millpond/internal/digest"
@@ -27,7 +27,7 @@ const nearby = 10 * time.Millisecond
 func (s *Swarm) Elders(d digest.Digest) []*Peer {
 	own := weight(s.self(), d)
 	type elder struct {
-		id     peer.ID
+		id     p2p.ID
 		weight []byte
 	}
 	var elders []elder
@@ -45,14 +45,14 @@ func (s *Swarm) Elders(d digest.Digest) []*Peer {
 }
 
 // asked tells whether id may be asked for blobs now.
-func (s *Swarm) asked(id peer.ID) bool {
+func (s *Swarm) asked(id p2p.ID) bool {
 	_, ok := s.scores.cost(id, s.rtts.of(id))
 	return ok && !s.rtts.silent(id)
 }
 
 // weight is the rank of a box for d, by rendezvous hashing (Thaler and
 // Ravishankar, 1998): the highest comes first.
-func weight(id peer.ID, d digest.Digest) []byte {
+func weight(id p2p.ID, d digest.Digest) []byte {
 	h := sha256.New()
 	h.Write(d[:])
 	h.Write([]byte(id))
@@ -63,7 +63,7 @@ func weight(id peer.ID, d digest.Digest) []byte {
 func (p *Peer) Nearby() bool { return p.swarm.local(p.id) }
 
 // local tells whether id is of this site.
-func (s *Swarm) local(id peer.ID) bool {
+func (s *Swarm) local(id p2p.ID) bool {
 	c := s.direct(id)
 	if c == nil {
 		return false

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	madns "github.com/multiformats/go-multiaddr-dns"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -66,7 +66,7 @@ func (b *bootstrap) parse(entry string) (source, error) {
 // resolve follows dnsaddr records; any other address is a target already.
 func (b *bootstrap) resolve(ctx context.Context, addr ma.Multiaddr, depth int) ([]target, error) {
 	if _, err := addr.ValueForProtocol(ma.P_DNSADDR); err != nil {
-		transport, id := peer.SplitAddr(addr)
+		transport, id := p2p.SplitAddr(addr)
 		if transport == nil {
 			return nil, fmt.Errorf("%s has a peer ID and no address", addr)
 		}
@@ -162,7 +162,7 @@ func parseIdentity(body []byte) (target, error) {
 	if err := json.Unmarshal(body, &said); err != nil {
 		return target{}, fmt.Errorf("reading a box's identity: %w", err)
 	}
-	id, err := peer.Decode(said.ID)
+	id, err := p2p.Decode(said.ID)
 	if err != nil {
 		return target{}, fmt.Errorf("reading a box's identity: peer ID %.80q: %w", said.ID, err)
 	}
@@ -172,7 +172,7 @@ func parseIdentity(body []byte) (target, error) {
 		if err != nil {
 			return target{}, fmt.Errorf("reading a box's identity: %w", err)
 		}
-		transport, of := peer.SplitAddr(addr)
+		transport, of := p2p.SplitAddr(addr)
 		if of != "" && of != id {
 			return target{}, errors.New("reading a box's identity: an address of another box")
 		}

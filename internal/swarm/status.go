@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
@@ -51,7 +51,7 @@ func (s *Swarm) Peers() []PeerInfo {
 const maxAgent = 64
 
 // agent is the program that id says it runs; empty if it does not say.
-func (s *Swarm) agent(id peer.ID) string {
+func (s *Swarm) agent(id p2p.ID) string {
 	said, err := s.host.Peerstore().Get(id, "AgentVersion")
 	if err != nil {
 		return ""
@@ -69,7 +69,7 @@ type Identity struct {
 // Identity tells it as it is now: addresses come and go.
 func (s *Swarm) Identity() Identity {
 	identity := Identity{ID: s.self().String()}
-	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: s.self(), Addrs: s.host.Addrs()})
+	addrs, err := p2p.AddrInfoToP2pAddrs(&p2p.AddrInfo{ID: s.self(), Addrs: s.host.Addrs()})
 	if err != nil {
 		return identity // only for an empty ID
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"golang.org/x/sync/errgroup"
 )
@@ -125,7 +125,7 @@ func New(o Options) (*Swarm, error) {
 		return nil, errors.Join(err, s.host.Close())
 	}
 	s.bootstrap.host, s.bootstrap.boxes = s.host, s.boxes
-	s.redials = newRedials(func(ctx context.Context, info peer.AddrInfo) error { return dialNow(ctx, s.host, info) }, o.Log)
+	s.redials = newRedials(func(ctx context.Context, info p2p.AddrInfo) error { return dialNow(ctx, s.host, info) }, o.Log)
 	s.rtts = newRTTs(s.host)
 	s.missing = newMissing()
 	s.announcer = newAnnouncer(o.Datastore, o.Holdings, o.Log)
@@ -194,4 +194,4 @@ func (s *Swarm) Close() error {
 }
 
 // self is this box's peer ID.
-func (s *Swarm) self() peer.ID { return s.host.ID() }
+func (s *Swarm) self() p2p.ID { return s.host.ID() }

@@ -13,7 +13,7 @@ import (
 	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 	"millpond/internal/kv"
@@ -93,7 +93,7 @@ func TestAllowPeers(t *testing.T) {
 	stranger.bootstrap, _ = newBootstrap([]string{closed.dialled()}, stranger.Swarm.log)
 	stranger.bootstrap.host, stranger.bootstrap.boxes = stranger.host, stranger.boxes
 	stranger.run(t)
-	if err := friend.host.Connect(t.Context(), peer.AddrInfo{ID: closed.self(), Addrs: closed.host.Addrs()}); err != nil {
+	if err := friend.host.Connect(t.Context(), p2p.AddrInfo{ID: closed.self(), Addrs: closed.host.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the friend is let in", func() bool { return closed.Status().Neighbours == 1 })
@@ -169,7 +169,7 @@ func TestStockClientFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if err := h.Connect(t.Context(), peer.AddrInfo{ID: b.self(), Addrs: b.host.Addrs()}); err != nil {
+	if err := h.Connect(t.Context(), p2p.AddrInfo{ID: b.self(), Addrs: b.host.Addrs()}); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the stock client finds the provider", func() bool {
@@ -198,7 +198,7 @@ func TestRecordsSurviveRestart(t *testing.T) {
 	d := holder.shelf.put([]byte("kept"))
 	id := holder.self()
 	holder.run(t)
-	providers := func(b *box) (ids []peer.ID) {
+	providers := func(b *box) (ids []p2p.ID) {
 		for info := range b.dht.FindProvidersAsync(t.Context(), cid.NewCidV1(cid.Raw, multihashOf(d)), 0) {
 			ids = append(ids, info.ID)
 		}
@@ -231,11 +231,11 @@ func TestElders(t *testing.T) {
 	for _, b := range boxes {
 		until(t, "all are connected", func() bool { return b.Status().Neighbours == 2 })
 	}
-	first := make(map[peer.ID]int)
+	first := make(map[p2p.ID]int)
 	for i := range 300 {
 		d := digest.Of(numbered(i))
 		order := make([][]*Peer, 3) // by the number of elders
-		var eldest peer.ID
+		var eldest p2p.ID
 		for _, b := range boxes {
 			elders := b.Elders(d)
 			if order[len(elders)] != nil {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
 )
@@ -152,7 +152,7 @@ func BenchmarkNeighbours(b *testing.B) {
 		}
 		slices.Sort(list)
 		known = append(known, list[:1000]...)
-		id := peer.ID(fmt.Sprint(i))
+		id := p2p.ID(fmt.Sprint(i))
 		giver.inventories.boxes[id] = &inventory{owner: giver.inventories, id: id, room: maxEntries, held: prefixSet{sorted: list}}
 	}
 	b.Run("hit", func(b *testing.B) {

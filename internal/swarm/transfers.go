@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/gostream"
 )
 
@@ -38,7 +38,7 @@ type transfers struct {
 	serving sync.RWMutex
 
 	mu     sync.Mutex // guards counts
-	counts map[peer.ID]*counts
+	counts map[p2p.ID]*counts
 }
 
 // counts are a peer's body bytes.
@@ -49,7 +49,7 @@ func newTransfers(s *Swarm) *transfers {
 		swarm:   s,
 		uploads: newUploads(s.options.UploadRate, s.options.Busy),
 		mux:     http.NewServeMux(),
-		counts:  make(map[peer.ID]*counts),
+		counts:  make(map[p2p.ID]*counts),
 	}
 	t.client = &http.Transport{
 		DialContext:            t.dial,
@@ -96,7 +96,7 @@ func (t *transfers) dial(ctx context.Context, _, addr string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	id, err := peer.Decode(host)
+	id, err := p2p.Decode(host)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (t *transfers) dial(ctx context.Context, _, addr string) (net.Conn, error) 
 
 // count returns the counts of id. When there are too many boxes those that
 // left are forgotten; the ledger is where sums are kept.
-func (t *transfers) count(id peer.ID) *counts {
+func (t *transfers) count(id p2p.ID) *counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.counts[id]
@@ -134,14 +134,14 @@ func (t *transfers) count(id peer.ID) *counts {
 }
 
 // took and gave count n body bytes as they flow.
-func (t *transfers) took(id peer.ID, n int64) {
+func (t *transfers) took(id p2p.ID, n int64) {
 	t.count(id).taken.Add(n)
 	if f := t.swarm.options.Taken; f != nil {
 		f(id.String(), n)
 	}
 }
 
-func (t *transfers) gave(id peer.ID, n int64) {
+func (t *transfers) gave(id p2p.ID, n int64) {
 	t.count(id).given.Add(n)
 	if f := t.swarm.options.Given; f != nil {
 		f(id.String(), n)
@@ -149,7 +149,7 @@ func (t *transfers) gave(id peer.ID, n int64) {
 }
 
 // describe fills in Taken and Given.
-func (t *transfers) describe(info *PeerInfo, id peer.ID) {
+func (t *transfers) describe(info *PeerInfo, id p2p.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c := t.counts[id]; c != nil {

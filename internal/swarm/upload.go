@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 )
 
@@ -39,7 +39,7 @@ type uploads struct {
 
 	mu    sync.Mutex // guards the fields below
 	total int
-	peers map[peer.ID]*share
+	peers map[p2p.ID]*share
 }
 
 // share is what the uploads to one peer have in common.
@@ -50,13 +50,13 @@ type share struct {
 
 type upload struct {
 	all  *uploads
-	id   peer.ID
+	id   p2p.ID
 	free bool // of the rate
 	*share
 }
 
 func newUploads(bytesPerSecond int64, busy func() bool) *uploads {
-	u := &uploads{busy: busy, tokens: rate.NewLimiter(rate.Inf, mostChunk), peers: make(map[peer.ID]*share)}
+	u := &uploads{busy: busy, tokens: rate.NewLimiter(rate.Inf, mostChunk), peers: make(map[p2p.ID]*share)}
 	u.setRate(bytesPerSecond)
 	return u
 }
@@ -76,7 +76,7 @@ func (u *uploads) setRate(bytesPerSecond int64) {
 
 // begin is false if no more is served at the moment. A free upload takes no
 // tokens; the number of uploads and what clients need bound it all the same.
-func (u *uploads) begin(id peer.ID, free bool) (*upload, bool) {
+func (u *uploads) begin(id p2p.ID, free bool) (*upload, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.peers[id]

@@ -7,12 +7,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 )
 
 // send sends as fast as it is let, over streams of one peer, until ctx ends and
 // returns the bytes.
-func send(ctx context.Context, t *testing.T, u *uploads, id peer.ID, streams int) int64 {
+func send(ctx context.Context, t *testing.T, u *uploads, id p2p.ID, streams int) int64 {
 	var sending sync.WaitGroup
 	var mu sync.Mutex // guards sum
 	sum := int64(0)
@@ -123,7 +123,7 @@ func TestSlots(t *testing.T) {
 	t.Parallel()
 	u := newUploads(0, nil)
 	var taken []*upload
-	for _, id := range []peer.ID{"a", "b", "c", "d"} {
+	for _, id := range []p2p.ID{"a", "b", "c", "d"} {
 		for range maxUploadsPerPeer {
 			p, ok := u.begin(id, false)
 			if !ok {
