@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"time"
 
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 	"millpond/internal/swarm"
 )
 
@@ -85,14 +85,6 @@ func inFetchWords(err error) error {
 
 // Report implements fetch.Peer.
 func (b neighbour) Report(o fetch.Outcome) {
-	switch o.Fault {
-	case fetch.Slow:
-		b.Fault(swarm.Slow, o.Why)
-	case fetch.Failed:
-		b.Fault(swarm.Failed, o.Why)
-	case fetch.Lied:
-		b.Fault(swarm.Lied, o.Why)
-	default:
-		b.Served(o.Bytes, max(o.Took, time.Microsecond))
-	}
+	faults := map[fetch.Fault]peer.Fault{fetch.Slow: peer.Slow, fetch.Failed: peer.Failed, fetch.Lied: peer.Lied}
+	b.Peer.Report(peer.Outcome{Bytes: o.Bytes, Took: o.Took, Fault: faults[o.Fault], Why: o.Why})
 }

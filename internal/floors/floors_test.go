@@ -195,7 +195,7 @@ func TestGuests(t *testing.T) {
 		"github.com/ProtonMail/":        {"internal/keyring", "internal/aptest"},
 		"github.com/caarlos0/env/":      {"appliance"},
 		"github.com/prometheus/":        {"internal/dashboard"},
-		"github.com/ipfs/go-datastore":  {"internal/kv", "internal/swarm"},
+		"github.com/ipfs/go-datastore":  {"internal/kv", "internal/swarm", "internal/swarm/reputation"},
 		"github.com/klauspost/compress": {"internal/catalog", "internal/aptest"},
 	}
 	for _, f := range sources(t) {

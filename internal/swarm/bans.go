@@ -1,176 +1,70 @@
 package swarm
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/netip"
-	"strings"
-	"sync"
 	"time"
 
-	ds "github.com/ipfs/go-datastore"
-	"github.com/ipfs/go-datastore/namespace"
-	"github.com/ipfs/go-datastore/query"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"millpond/internal/peer"
 )
 
-// banTimes are how long the first, second, … ban lasts.
-var banTimes = [...]time.Duration{time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
-
-const (
-	strikeForgotten = 24 * time.Hour // after the ban ended, one strike each
-	maxBans         = 4096
-)
-
-// bans are the identities and places that lied, with a row in the store for
-// each.
-type bans struct {
-	store ds.Datastore
-	log   *slog.Logger
-
-	mu   sync.Mutex // guards rows and the store's order of writes
-	rows map[ds.Key]ban
-}
-
-type ban struct {
-	Strikes int
-	Until   time.Time
-	By      string `json:",omitempty"` // of a place: the identity that lied last
-}
-
-func banKey(id p2p.ID) ds.Key { return ds.NewKey("peer").ChildString(id.String()) }
-
-func placeKey(p netip.Prefix) ds.Key {
-	return ds.NewKey("place").ChildString(strings.ReplaceAll(p.String(), "/", "+"))
-}
-
-func loadBans(store ds.Datastore, log *slog.Logger) (*bans, error) {
-	b := &bans{store: namespace.Wrap(store, ds.NewKey("bans")), log: log, rows: make(map[ds.Key]ban)}
-	results, err := b.store.Query(context.Background(), query.Query{})
+// Ban refuses the peer id for d and closes its connections; with d ≤ 0 it lifts
+// the ban. An error means that id is no peer ID.
+func (s *Swarm) Ban(id string, d time.Duration) error {
+	p, err := p2p.Decode(id)
 	if err != nil {
-		return nil, fmt.Errorf("reading the bans: %w", err)
+		return fmt.Errorf("banning %.80q: not a peer ID: %w", id, err)
 	}
-	defer results.Close()
-	for r := range results.Next() {
-		if r.Error != nil {
-			return nil, fmt.Errorf("reading the bans: %w", r.Error)
-		}
-		var row ban
-		key := ds.RawKey(r.Key)
-		if err := json.Unmarshal(r.Value, &row); err != nil {
-			log.Warn("dropping a ban that cannot be read", "key", key, "err", err)
-			b.drop(key)
-			continue
-		}
-		b.rows[key] = row
+	s.reputation.Ban(p.String(), d)
+	if d > 0 {
+		s.cut(p)
 	}
-	return b, nil
+	return nil
 }
 
-// strikes is how many of the row's strikes still count.
-func (r ban) strikes(now time.Time) int {
-	forgotten := max(now.Sub(r.Until)/strikeForgotten, 0)
-	return max(r.Strikes-int(forgotten), 0)
+// fault lowers the score of id and, if it lied, bans and disconnects it.
+func (s *Swarm) fault(id p2p.ID, f peer.Fault, why string) {
+	s.log.Debug("peer at fault", "peer", id, "fault", f, "why", why)
+	var at netip.Addr
+	if c := s.direct(id); c != nil {
+		at = addrOf(c.RemoteMultiaddr())
+	}
+	if s.reputation.Fault(id.String(), at, f, why) {
+		s.cut(id)
+	}
 }
 
-// next is the row after one strike more. Lies that come out while the ban is
-// in force were told before it and are no reason to prolong it.
-func (r ban) next(now time.Time) ban {
-	if now.Before(r.Until) {
-		return r
+// cut closes the connections to a banned peer. They may be in the middle of a
+// write, so nobody waits for it.
+func (s *Swarm) cut(id p2p.ID) {
+	for _, c := range s.host.Network().ConnsToPeer(id) {
+		go c.Close()
 	}
-	r.Strikes = r.strikes(now) + 1
-	r.Until = now.Add(banTimes[min(r.Strikes, len(banTimes))-1])
-	return r
 }
 
-// lied bans id, and its place, which may be none, if it is the second identity
-// that lied there.
-func (b *bans) lied(id p2p.ID, at netip.Prefix) {
-	now := time.Now()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	row := b.rows[banKey(id)].next(now)
-	b.put(banKey(id), row)
-	b.log.Warn("banned a box", "peer", id, "until", row.Until, "strikes", row.Strikes)
-	if !at.IsValid() {
-		return
-	}
-	row = b.rows[placeKey(at)]
-	switch {
-	case row.strikes(now) == 0:
-		row = ban{Strikes: 1, Until: now}
-	case row.By != id.String():
-		row = row.next(now)
-		b.log.Warn("banned an address: several identities lied there", "addr", at, "until", row.Until)
-	}
-	row.By = id.String()
-	b.put(placeKey(at), row)
+// banned reports whether a ban of id is in force.
+func (s *Swarm) banned(id p2p.ID) bool { return s.reputation.Banned(id.String()) }
+
+// cost is the reputation's rank of id; false if id may not be asked now,
+// because it is banned, excluded for its score, or unresponsive.
+func (s *Swarm) cost(id p2p.ID) (time.Duration, bool) {
+	cost, ok := s.reputation.Cost(id.String(), s.rtts.of(id))
+	return cost, ok && !s.rtts.unresponsive(id)
 }
 
-// set bans id for d, or lifts its ban and forgets its strikes.
-func (b *bans) set(id p2p.ID, d time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if d <= 0 {
-		delete(b.rows, banKey(id))
-		b.drop(banKey(id))
-		return
+// addrOf returns the IP address in addr; the zero Addr if there is none.
+func addrOf(addr ma.Multiaddr) netip.Addr {
+	if addr == nil {
+		return netip.Addr{}
 	}
-	row := b.rows[banKey(id)]
-	row.Until = time.Now().Add(d)
-	b.put(banKey(id), row)
-}
-
-// put keeps the row, at the cost of the one that ends first when there are too
-// many.
-func (b *bans) put(key ds.Key, row ban) {
-	if _, ok := b.rows[key]; !ok && len(b.rows) >= maxBans {
-		var first ds.Key
-		for k, r := range b.rows {
-			if first.String() == "" || r.Until.Before(b.rows[first].Until) {
-				first = k
-			}
-		}
-		delete(b.rows, first)
-		b.drop(first)
-	}
-	b.rows[key] = row
-	value, err := json.Marshal(row)
-	if err == nil {
-		err = b.store.Put(context.Background(), key, value)
-	}
+	ip, err := manet.ToIP(addr)
 	if err != nil {
-		b.log.Warn("a ban will be forgotten at a restart", "key", key, "err", err)
+		return netip.Addr{}
 	}
-}
-
-func (b *bans) drop(key ds.Key) {
-	if err := b.store.Delete(context.Background(), key); err != nil {
-		b.log.Warn("a ban that ended stays in the datastore", "key", key, "err", err)
-	}
-}
-
-// until is zero if no ban of key is in force.
-func (b *bans) until(key ds.Key) time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if row := b.rows[key]; time.Now().Before(row.Until) {
-		return row.Until
-	}
-	return time.Time{}
-}
-
-func (b *bans) count() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := 0
-	for _, row := range b.rows {
-		if time.Now().Before(row.Until) {
-			n++
-		}
-	}
-	return n
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
 }

@@ -20,6 +20,7 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
+	"millpond/internal/swarm/reputation"
 )
 
 // shelf is a Holdings in memory.
@@ -213,6 +214,15 @@ func (b *box) findAll(ctx context.Context, d digest.Digest) map[p2p.ID]bool {
 		ids[id] = true
 	}
 	return ids
+}
+
+func openReputation(t testing.TB) *reputation.Table {
+	t.Helper()
+	table, err := reputation.New(ds.NewMapDatastore(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
 }
 
 func numbered(i int) []byte { return []byte("blob " + strconv.Itoa(i)) }

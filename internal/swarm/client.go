@@ -15,6 +15,7 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 const (
@@ -43,6 +44,9 @@ var errNoHeader = fmt.Errorf("%w: no answer in time", ErrStalled)
 type lie struct{ what string }
 
 func (e *lie) Error() string { return "false answer: " + e.what }
+
+// unknownRTT stands for the round trip to a peer that was not measured.
+const unknownRTT = 50 * time.Millisecond
 
 // headerTimeout for a box with the round trip rtt, 0 when it is not known.
 func headerTimeout(rtt time.Duration, fetch bool) time.Duration {
@@ -108,7 +112,7 @@ func (t *transfers) open(ctx context.Context, id p2p.ID, d digest.Digest, r Requ
 	}
 	b := &body{ctx: ctx, watchdog: timer, stall: stall, answer: answer.Body, left: answer.ContentLength,
 		took: func(n int64) { t.took(id, n) },
-		lied: func(what string) { t.swarm.peer(id).Fault(Lied, what) }}
+		lied: func(what string) { t.swarm.fault(id, peer.Lied, what) }}
 	a := &Answer{Body: b, Size: answer.ContentLength}
 	if answer.StatusCode == http.StatusPartialContent {
 		if a.Off, b.left, a.Size, err = partial(answer, r); err != nil {

@@ -36,7 +36,7 @@ func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[*Peer] {
 		ctx, cancel := context.WithCancel(ctx)
 		found := make(chan p2p.ID)
 		skip := func(id p2p.ID) bool {
-			return s.missing.has(id, d) || s.scores.banned(id) || s.inventories.neighbour(id, d)
+			return s.missing.has(id, d) || s.banned(id) || s.inventories.neighbour(id, d)
 		}
 		go s.find(ctx, d, skip, found)
 		defer func() {

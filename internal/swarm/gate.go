@@ -9,20 +9,22 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"millpond/internal/swarm/reputation"
 )
 
 // gate decides by peer ID who may connect, both ways, and refuses addresses
 // that are banned.
 type gate struct {
-	allowed  map[p2p.ID]bool // nil: everybody
-	scores   *scores
-	refusals *refusals
+	allowed    map[p2p.ID]bool // nil: everybody
+	reputation *reputation.Table
+	refusals   *refusals
 }
 
 var _ connmgr.ConnectionGater = (*gate)(nil)
 
-func newGate(allow []string, scores *scores, refusals *refusals) (*gate, error) {
-	g := &gate{scores: scores, refusals: refusals}
+func newGate(allow []string, reputation *reputation.Table, refusals *refusals) (*gate, error) {
+	g := &gate{reputation: reputation, refusals: refusals}
 	var faults []error
 	for _, text := range allow {
 		id, err := p2p.Decode(text)
@@ -41,7 +43,7 @@ func newGate(allow []string, scores *scores, refusals *refusals) (*gate, error) 
 // objection tells why id may not connect; empty if it may.
 func (g *gate) objection(id p2p.ID) string {
 	switch {
-	case g.scores.banned(id):
+	case g.reputation.Banned(id.String()):
 		return "the box is banned"
 	case g.allowed != nil && !g.allowed[id]:
 		return "the box is not in the list of allowed peers"
@@ -62,7 +64,7 @@ func (g *gate) InterceptSecured(_ network.Direction, id p2p.ID, conn network.Con
 		c.known.Store(true)
 	}
 	why := g.objection(id)
-	if why == "" && g.scores.bannedAt(conn.RemoteMultiaddr()) {
+	if why == "" && g.reputation.AddrBanned(addrOf(conn.RemoteMultiaddr())) {
 		why = "the address is banned"
 	}
 	if why != "" {

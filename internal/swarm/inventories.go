@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // inventoryProtocol is one stream from each box to each other one that it is
@@ -218,7 +219,7 @@ func (v *inventories) listen(ctx context.Context, st network.Stream) {
 		}
 		switch {
 		case errors.Is(err, errFrame) && !errors.Is(err, io.ErrUnexpectedEOF) && ctx.Err() == nil && !isReset(err):
-			v.swarm.peer(id).Fault(Failed, err.Error())
+			v.swarm.fault(id, peer.Failed, err.Error())
 			return
 		case err != nil:
 			return
@@ -267,7 +268,7 @@ func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt tim
 	}
 	var list []ranked
 	for _, id := range ids {
-		if cost, ok := v.swarm.scores.cost(id, v.swarm.rtts.of(id)); ok && !v.swarm.rtts.silent(id) {
+		if cost, ok := v.swarm.cost(id); ok {
 			list = append(list, ranked{id, cost})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // inventory is what one box said. One goroutine writes it.
@@ -144,17 +145,17 @@ func (n *inventory) count() int64 {
 // refused is called when id answered 404 for d. It returns the fault that this
 // is, if it is one: a listed blob may have gone while the word of it was on its
 // way, but not time and again. A download that ended is no fault.
-func (v *inventories) refused(id p2p.ID, d digest.Digest) (f Fault, why string, is bool) {
+func (v *inventories) refused(id p2p.ID, d digest.Digest) (f peer.Fault, why string) {
 	x, now := prefixOf(d), time.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	inv := v.boxes[id]
 	if inv == nil {
-		return 0, "", false
+		return peer.None, ""
 	}
 	listed := inv.has(x)
 	if !listed && !inv.downloading(x) {
-		return 0, "", false
+		return peer.None, ""
 	}
 	untrue := 0
 	for doubt, at := range v.doubts {
@@ -170,11 +171,11 @@ func (v *inventories) refused(id p2p.ID, d digest.Digest) (f Fault, why string, 
 	}
 	switch {
 	case !listed:
-		return 0, "", false
+		return peer.None, ""
 	case untrue >= manyDoubts:
-		return Lied, fmt.Sprintf("does not have %d blobs that its inventory lists", untrue+1), true
+		return peer.Lied, fmt.Sprintf("does not have %d blobs that its inventory lists", untrue+1)
 	}
-	return Failed, "does not have " + d.Short() + ", which its inventory lists", true
+	return peer.Failed, "does not have " + d.Short() + ", which its inventory lists"
 }
 
 // doubted tells whether id did not have x within the last within. It is called

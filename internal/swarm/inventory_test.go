@@ -12,10 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	ds "github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // numberedDigest has x as its prefix.
@@ -312,7 +312,7 @@ func TestFalseInventory(t *testing.T) {
 		if len(taker.Neighbours(d)) != 0 {
 			t.Error("a box is named again for what it did not have")
 		}
-		if score, _ := taker.scores.of(giver.self()); score > 1/(1+float64(i+1)*failedPenalty*0.9) {
+		if score := taker.reputation.Score(giver.self().String()); score > 1/(1+float64(i+1)*2*0.9) {
 			t.Errorf("score %.2f after %d refusals", score, i+1)
 		}
 	}
@@ -322,7 +322,7 @@ func TestFalseInventory(t *testing.T) {
 	}
 	taker.inventories.mu.Unlock()
 	from.Open(t.Context(), lies[manyDoubts], Request{})
-	if !taker.scores.banned(giver.self()) {
+	if !taker.banned(giver.self()) {
 		t.Error("not banned for an inventory that is false time and again")
 	}
 }
@@ -337,15 +337,15 @@ func TestLateInventory(t *testing.T) {
 	s.inventories.boxes[""] = n
 	through(t, n, []frame{{listing: true, first: true, last: true, number: 1, listed: []uint64{1, 2, 3, 4, 5, 6, 7, 8}}})
 	for x := range uint64(8) {
-		if f, _, is := s.inventories.refused("", numberedDigest(x+1)); !is || f != Failed {
-			t.Errorf("refusal %d is %v, %t, want Failed", x, f, is)
+		if f, _ := s.inventories.refused("", numberedDigest(x+1)); f != peer.Failed {
+			t.Errorf("refusal %d is %v, want Failed", x, f)
 		}
 		through(t, n, []frame{{from: x + 1, to: x + 2, went: []uint64{x + 1}}})
 		for k, at := range s.inventories.doubts {
 			s.inventories.doubts[k] = at.Add(-doubtGrace)
 		}
 	}
-	if _, _, is := s.inventories.refused("", numberedDigest(1)); is {
+	if f, _ := s.inventories.refused("", numberedDigest(1)); f != peer.None {
 		t.Error("to refuse what is no longer listed is a fault")
 	}
 }
@@ -360,14 +360,13 @@ func TestGarbageInventory(t *testing.T) {
 	}
 	st.Write(bytes.Repeat([]byte("garbage"), 100))
 	until(t, "the fault", func() bool {
-		score, _ := taker.scores.of(giver.self())
-		return score < 1
+		return taker.reputation.Score(giver.self().String()) < 1
 	})
 	buf := make([]byte, 1)
 	if _, err := st.Read(buf); !errors.Is(err, network.ErrReset) {
 		t.Errorf("the stream: %v, want it reset", err)
 	}
-	if taker.scores.banned(giver.self()) {
+	if taker.banned(giver.self()) {
 		t.Error("banned for garbage")
 	}
 }
@@ -405,7 +404,7 @@ func FuzzFrame(f *testing.F) {
 func TestDownloadNotThereYet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &Swarm{scores: openScores(t, ds.NewMapDatastore()), rtts: newRTTs(nil)}
+		s := &Swarm{reputation: openReputation(t), rtts: newRTTs(nil)}
 		s.inventories = newInventories(s)
 		n := reader(0)
 		s.inventories.boxes[""] = n
@@ -414,7 +413,7 @@ func TestDownloadNotThereYet(t *testing.T) {
 		if len(s.Downloading(d)) != 1 {
 			t.Fatal("the download is not known")
 		}
-		if _, _, is := s.inventories.refused("", d); is {
+		if f, _ := s.inventories.refused("", d); f != peer.None {
 			t.Error("a fault")
 		}
 		if len(s.Downloading(d)) != 0 {

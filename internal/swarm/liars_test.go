@@ -87,7 +87,7 @@ func TestLiars(t *testing.T) {
 			case c.want != nil && !errors.Is(err, c.want):
 				t.Errorf("got %v, want %v", err, c.want)
 			}
-			if got := taker.scores.banned(giver.self()); got != c.banned {
+			if got := taker.banned(giver.self()); got != c.banned {
 				t.Errorf("banned %t, want %t, after %v", got, c.banned, err)
 			}
 			if c.banned {

@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"millpond/internal/peer"
 )
 
 // linksProtocol has a box tell with which others it is connected. Whoever opens
@@ -160,7 +162,7 @@ func (l *links) own() []link {
 // tell answers a stream.
 func (l *links) tell(st network.Stream) {
 	id := st.Conn().RemotePeer()
-	if l.swarm.scores.banned(id) || !l.due(id, time.Now()) {
+	if l.swarm.banned(id) || !l.due(id, time.Now()) {
 		st.Reset()
 		return
 	}
@@ -223,7 +225,7 @@ func (l *links) willing(own []link) []p2p.ID {
 	var ids []p2p.ID
 	for _, o := range own {
 		speaks, err := l.swarm.host.Peerstore().SupportsProtocols(o.id, linksProtocol)
-		if err == nil && len(speaks) > 0 && !o.relayed && !l.swarm.scores.banned(o.id) && !l.swarm.rtts.silent(o.id) && len(ids) < maxAsked {
+		if err == nil && len(speaks) > 0 && !o.relayed && !l.swarm.banned(o.id) && !l.swarm.rtts.unresponsive(o.id) && len(ids) < maxAsked {
 			ids = append(ids, o.id)
 		}
 	}
@@ -247,7 +249,7 @@ func (l *links) refresh(ctx context.Context, ids []p2p.ID) {
 			got, err := l.ask(ctx, id)
 			switch {
 			case errors.Is(err, errLinks):
-				l.swarm.peer(id).Fault(Failed, err.Error())
+				l.swarm.fault(id, peer.Failed, err.Error())
 			case err != nil:
 				l.swarm.log.Debug("a box did not tell its links", "peer", id, "err", err)
 			}

@@ -131,7 +131,7 @@ func TestWhoIsNotAsked(t *testing.T) {
 	for _, e := range []*box{banned, mute} {
 		e.host.SetStreamHandler(linksProtocol, func(st network.Stream) { asked.Add(1); st.Close() })
 	}
-	middle.scores.bans.set(banned.self(), time.Hour)
+	middle.reputation.Ban(banned.self().String(), time.Hour)
 	until(t, "the first pings are over", func() bool { return middle.rtts.least(mute.self()) > 0 })
 	middle.rtts.mu.Lock()
 	middle.rtts.known[mute.self()].missed = 1 // until the next ping
@@ -240,7 +240,7 @@ func TestTellingIsLimited(t *testing.T) {
 		t.Errorf("asked at once again: %v, %v", links, err)
 	}
 	teller.links.forget()
-	teller.scores.bans.set(asker.self(), time.Hour)
+	teller.reputation.Ban(asker.self().String(), time.Hour)
 	if links, err := asker.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
 		t.Errorf("banned: %v, %v", links, err)
 	}

@@ -159,6 +159,21 @@ func TestBridgeNames(t *testing.T) {
 	}
 }
 
+func TestAddrOf(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"/ip4/192.0.2.1/tcp/1": "192.0.2.1", "/ip4/192.0.2.1/udp/3/quic-v1": "192.0.2.1", "/ip6/::ffff:192.0.2.1/tcp/1": "192.0.2.1",
+		"/ip6/2001:db8::1/tcp/1": "2001:db8::1", "/dns4/box.example.org/tcp/1": "invalid IP",
+	} {
+		if got := addrOf(ma.StringCast(addr)).String(); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+	}
+	if addrOf(nil).IsValid() {
+		t.Error("an address of no connection")
+	}
+}
+
 func TestRefusalsAreFew(t *testing.T) {
 	t.Parallel()
 	r := newRefusals(slog.New(slog.DiscardHandler), true)

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	p2p "github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // Peer is another box. It may have left; what is asked of it then fails.
@@ -61,8 +61,8 @@ func (p *Peer) Open(ctx context.Context, d digest.Digest, r Request) (*Answer, e
 		p.swarm.missing.remove(p.id, d)
 	case errors.Is(err, fs.ErrNotExist):
 		p.swarm.missing.add(p.id, d)
-		if fault, why, ok := p.swarm.inventories.refused(p.id, d); ok {
-			p.Fault(fault, why)
+		if fault, why := p.swarm.inventories.refused(p.id, d); fault != peer.None {
+			p.swarm.fault(p.id, fault, why)
 		}
 	}
 	return a, p.judge("opening", d, err)
@@ -95,26 +95,18 @@ func (p *Peer) judge(what string, d digest.Digest, err error) error {
 		return nil
 	}
 	if lie := (*lie)(nil); errors.As(err, &lie) {
-		p.Fault(Lied, lie.Error())
+		p.swarm.fault(p.id, peer.Lied, lie.Error())
 	}
 	return fmt.Errorf("%s %s at peer %s: %w", what, d.Short(), p, err)
 }
 
-// Served tells that n bytes from p came well within took.
-func (p *Peer) Served(n int64, took time.Duration) { p.swarm.scores.served(p.id, n, took) }
-
-// Fault tells what p did wrong and why that is so. For Lied p is banned and
-// disconnected.
-func (p *Peer) Fault(f Fault, why string) {
-	s := p.swarm
-	s.log.Debug("a box was at fault", "peer", p.id, "fault", f, "why", why)
-	var at ma.Multiaddr
-	if c := s.direct(p.id); c != nil {
-		at = c.RemoteMultiaddr()
+// Report implements peer.Peer.
+func (p *Peer) Report(o peer.Outcome) {
+	if o.Fault != peer.None {
+		p.swarm.fault(p.id, o.Fault, o.Why)
+		return
 	}
-	if s.scores.fault(p.id, at, f, why) {
-		s.cut(p.id)
-	}
+	p.swarm.reputation.Served(p.id.String(), o.Bytes, max(o.Took, time.Microsecond))
 }
 
 // BusyError says that a box serves as many uploads as it will.

@@ -137,9 +137,9 @@ func (r *rtts) doubt(id p2p.ID) {
 	}
 }
 
-// silent tells whether id has left something unanswered and has not answered a
+// unresponsive tells whether id has left something unanswered and has not answered a
 // ping since.
-func (r *rtts) silent(id p2p.ID) bool {
+func (r *rtts) unresponsive(id p2p.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.known[id]

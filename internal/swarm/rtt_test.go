@@ -81,8 +81,8 @@ func TestRefusedPing(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- r.run(ctx) }()
 		synctest.Wait()
-		if fails || r.silent("box") {
-			t.Errorf("pinged: %v, silent: %v", !fails, r.silent("box"))
+		if fails || r.unresponsive("box") {
+			t.Errorf("pinged: %v, silent: %v", !fails, r.unresponsive("box"))
 		}
 		time.Sleep(2 * pingEvery) // of the bubble's clock
 		if r.of("box") == 0 {
@@ -119,11 +119,11 @@ func TestDoubtedBox(t *testing.T) {
 		go func() { done <- r.run(ctx) }()
 		time.Sleep(time.Second)
 		r.doubt("box")
-		if !r.silent("box") {
+		if !r.unresponsive("box") {
 			t.Error("not silent at once")
 		}
 		time.Sleep(2 * time.Millisecond)
-		if r.silent("box") {
+		if r.unresponsive("box") {
 			t.Error("still silent after it answered a ping")
 		}
 		dead.Store(true)
@@ -132,7 +132,7 @@ func TestDoubtedBox(t *testing.T) {
 			r.doubt("box")
 		}
 		time.Sleep(pingTimeout - time.Millisecond)
-		if !r.silent("box") || len(gone) > 0 {
+		if !r.unresponsive("box") || len(gone) > 0 {
 			t.Error("given up without a ping")
 		}
 		if took := (<-gone).Sub(begun); took > pingTimeout {

@@ -46,8 +46,8 @@ func (s *Swarm) Elders(d digest.Digest) []*Peer {
 
 // asked tells whether id may be asked for blobs now.
 func (s *Swarm) asked(id p2p.ID) bool {
-	_, ok := s.scores.cost(id, s.rtts.of(id))
-	return ok && !s.rtts.silent(id)
+	_, ok := s.cost(id)
+	return ok
 }
 
 // weight is the rank of a box for d, by rendezvous hashing (Thaler and

@@ -36,11 +36,14 @@ func (s *Swarm) Peers() []PeerInfo {
 			Held:  s.inventories.held(id),
 			Since: s.boxes.connectedSince(id),
 			Agent: s.agent(id),
+			Score: s.reputation.Score(id.String()),
+
+			BannedUntil: s.reputation.BannedUntil(id.String()),
+			LastFault:   s.reputation.LastFault(id.String()),
 		}
 		if s.direct(id) == nil {
 			info.Path = "relayed"
 		}
-		s.scores.describe(&info, id)
 		s.transfers.describe(&info, id)
 		list = append(list, info)
 	}
@@ -103,7 +106,7 @@ func (s *Swarm) Status() Status {
 		Neighbours:   s.boxes.count(),
 		Routing:      s.dht.RoutingTable().Size(),
 		Records:      s.records.n.Load(),
-		Banned:       s.scores.count(),
+		Banned:       s.reputation.Bans(),
 	}
 	serving := func(p protocol.ID) bool { return strings.HasPrefix(string(p), string(dhtPrefix(s.tag))+"/") }
 	if slices.ContainsFunc(s.host.Mux().Protocols(), serving) {

@@ -27,6 +27,8 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"golang.org/x/sync/errgroup"
+
+	"millpond/internal/swarm/reputation"
 )
 
 // Mode is the part that a box takes in the DHT.
@@ -83,7 +85,7 @@ type Swarm struct {
 	reach     *reach
 
 	inventories *inventories
-	scores      *scores
+	reputation  *reputation.Table
 	transfers   *transfers
 	links       *links
 
@@ -103,11 +105,11 @@ func New(o Options) (*Swarm, error) {
 	s.key, faults[0] = parseKey(o.Key)
 	s.tag = swarmTag(s.key)
 	var err error
-	if s.scores, err = newScores(o.Datastore, o.Log); err != nil {
+	if s.reputation, err = reputation.New(o.Datastore, o.Log); err != nil {
 		return nil, err
 	}
 	refusals := newRefusals(o.Log, s.key != nil)
-	gate, fault := newGate(o.AllowPeers, s.scores, refusals)
+	gate, fault := newGate(o.AllowPeers, s.reputation, refusals)
 	faults[1] = fault
 	s.bootstrap, faults[2] = newBootstrap(o.Bootstrap, o.Log)
 	if err := errors.Join(faults[:]...); err != nil {
