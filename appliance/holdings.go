@@ -8,8 +8,8 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/peer"
 	"millpond/internal/store"
-	"millpond/internal/swarm"
 )
 
 // settle is how long the catalog must be quiet before what is held is looked
@@ -25,14 +25,14 @@ type holdings struct {
 	fetch   *fetch.Fetcher
 }
 
-var _ swarm.Holdings = (*holdings)(nil)
+var _ peer.Inventory = (*holdings)(nil)
 
-// Watch implements swarm.Holdings. When the catalog has learned something, the
+// Watch implements peer.Inventory. When the catalog has learned something, the
 // listing begins anew: blobs held before may be shared now, or not any more.
-func (h *holdings) Watch(ctx context.Context) iter.Seq[swarm.Holding] {
-	return func(yield func(swarm.Holding) bool) {
+func (h *holdings) Watch(ctx context.Context) iter.Seq[peer.Event] {
+	return func(yield func(peer.Event) bool) {
 		for first := true; ctx.Err() == nil; first = false {
-			if !first && !yield(swarm.Holding{Reset: true}) {
+			if !first && !yield(peer.Event{Reset: true}) {
 				return
 			}
 			if !h.watchOnce(ctx, yield) {
@@ -44,7 +44,7 @@ func (h *holdings) Watch(ctx context.Context) iter.Seq[swarm.Holding] {
 
 // watchOnce yields from one listing until the catalog has changed and settled.
 // It reports false if yield wants no more.
-func (h *holdings) watchOnce(ctx context.Context, yield func(swarm.Holding) bool) bool {
+func (h *holdings) watchOnce(ctx context.Context, yield func(peer.Event) bool) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	changed := h.catalog.Changed()
@@ -61,7 +61,7 @@ func (h *holdings) watchOnce(ctx context.Context, yield func(swarm.Holding) bool
 				continue
 			}
 		}
-		if !yield(swarm.Holding{Digest: e.Digest, Size: e.Size, Held: e.Held, Reset: e.Reset}) {
+		if !yield(peer.Event{Digest: e.Digest, Size: e.Size, Held: e.Held, Reset: e.Reset}) {
 			return false
 		}
 	}
@@ -88,8 +88,8 @@ func settled(ctx context.Context, c *catalog.Catalog, changed <-chan struct{}) {
 	}
 }
 
-// Open implements swarm.Holdings.
-func (h *holdings) Open(ctx context.Context, d digest.Digest, start bool) (swarm.Content, error) {
+// Open implements peer.Inventory.
+func (h *holdings) Open(ctx context.Context, d digest.Digest, start bool) (peer.Upload, error) {
 	file, err := h.fetch.Lend(ctx, d, start)
 	if err != nil {
 		return nil, err
@@ -97,13 +97,13 @@ func (h *holdings) Open(ctx context.Context, d digest.Digest, start bool) (swarm
 	return loan{file.Body, file.Size}, nil
 }
 
-// Manifest implements swarm.Holdings.
+// Manifest implements peer.Inventory.
 func (h *holdings) Manifest(ctx context.Context, d digest.Digest) ([]digest.Digest, error) {
 	return h.fetch.Manifest(ctx, d)
 }
 
-// Pieces implements swarm.Holdings.
-func (h *holdings) Pieces(d digest.Digest) (size int64, have []byte, err error) {
+// Pieces implements peer.Inventory.
+func (h *holdings) Pieces(d digest.Digest) (size int64, have peer.Bitfield, err error) {
 	return h.fetch.Pieces(d)
 }
 
@@ -113,5 +113,5 @@ type loan struct {
 	size int64
 }
 
-// Size implements swarm.Content.
+// Size implements peer.Upload.
 func (l loan) Size() int64 { return l.size }

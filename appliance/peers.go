@@ -10,22 +10,21 @@ import (
 	"millpond/internal/fetch"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
-	"millpond/internal/swarm"
 )
 
 // peers is the swarm as fetch wants it.
-type peers struct{ *swarm.Swarm }
+type peers struct{ peer.Swarm }
 
 var _ fetch.Peers = peers{}
 
 // Neighbours implements fetch.Peers.
-func (p peers) Neighbours(d digest.Digest) []fetch.Peer { return neighbours(p.Swarm.Neighbours(d)) }
+func (p peers) Neighbours(d digest.Digest) []fetch.Peer { return neighbours(p.Seeds(d)) }
 
 // Downloading implements fetch.Peers.
-func (p peers) Downloading(d digest.Digest) []fetch.Peer { return neighbours(p.Swarm.Downloading(d)) }
+func (p peers) Downloading(d digest.Digest) []fetch.Peer { return neighbours(p.Downloaders(d)) }
 
 // Elders implements fetch.Peers.
-func (p peers) Elders(d digest.Digest) []fetch.Peer { return neighbours(p.Swarm.Elders(d)) }
+func (p peers) Elders(d digest.Digest) []fetch.Peer { return neighbours(p.Owners(d)) }
 
 // Find implements fetch.Peers.
 func (p peers) Find(ctx context.Context, d digest.Digest) iter.Seq[fetch.Peer] {
@@ -38,7 +37,7 @@ func (p peers) Find(ctx context.Context, d digest.Digest) iter.Seq[fetch.Peer] {
 	}
 }
 
-func neighbours(all []*swarm.Peer) []fetch.Peer {
+func neighbours(all []peer.Peer) []fetch.Peer {
 	list := make([]fetch.Peer, len(all))
 	for i, p := range all {
 		list[i] = neighbour{p}
@@ -47,17 +46,22 @@ func neighbours(all []*swarm.Peer) []fetch.Peer {
 }
 
 // neighbour is a peer as fetch wants it.
-type neighbour struct{ *swarm.Peer }
+type neighbour struct{ peer.Peer }
 
 var _ fetch.Peer = neighbour{}
 
 // Open implements fetch.Peer.
 func (b neighbour) Open(ctx context.Context, d digest.Digest, off, n int64, start bool) (*fetch.Stream, error) {
-	a, err := b.Peer.Open(ctx, d, swarm.Request{Off: off, N: n, Fetch: start})
+	s, err := b.Peer.Open(ctx, d, peer.Request{Off: off, N: n, Fetch: start})
 	if err != nil {
 		return nil, inFetchWords(err)
 	}
-	return &fetch.Stream{ReadCloser: neighbourBody{a.Body}, Off: a.Off, Size: a.Size}, nil
+	return &fetch.Stream{ReadCloser: neighbourBody{s.ReadCloser}, Off: s.Off, Size: s.Size}, nil
+}
+
+// Pieces implements fetch.Peer.
+func (b neighbour) Pieces(ctx context.Context, d digest.Digest) (size int64, have []byte, err error) {
+	return b.Peer.Pieces(ctx, d)
 }
 
 // neighbourBody is a body with fetch's errors.
@@ -73,11 +77,10 @@ func (b neighbourBody) Read(p []byte) (int, error) {
 
 // inFetchWords translates what fetch decides by.
 func inFetchWords(err error) error {
-	var busy *swarm.BusyError
 	switch {
-	case errors.As(err, &busy):
+	case errors.Is(err, peer.ErrBusy):
 		return errors.Join(fetch.ErrBusy, err)
-	case errors.Is(err, swarm.ErrStalled):
+	case errors.Is(err, peer.ErrStalled):
 		return errors.Join(mirror.ErrStalled, err)
 	}
 	return err

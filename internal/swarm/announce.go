@@ -15,13 +15,14 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 const (
 	// Changes wait this long to be announced together.
 	announceEvery = time.Second
 	maxChanges    = 2048 // that wait
-	// Holdings does not say where a listing ends. It has ended when nothing
+	// peer.Inventory does not say where a listing ends. It has ended when nothing
 	// came for listingQuiet; under a constant stream of changes it is taken
 	// to have ended after listingLongest. To be wrong costs an announcement:
 	// a blob listed later is announced again.
@@ -47,7 +48,7 @@ type sweep interface {
 // announcer has the DHT name this box for each blob that it holds.
 type announcer struct {
 	store    ds.Batching
-	holdings Holdings
+	holdings peer.Inventory
 	every    time.Duration // each record is sent again within it
 	log      *slog.Logger
 
@@ -57,7 +58,7 @@ type announcer struct {
 	last                  time.Time
 }
 
-func newAnnouncer(store ds.Batching, holdings Holdings, log *slog.Logger) *announcer {
+func newAnnouncer(store ds.Batching, holdings peer.Inventory, log *slog.Logger) *announcer {
 	return &announcer{
 		store:    namespace.Wrap(store, ds.NewKey("announce")),
 		holdings: holdings,
@@ -72,13 +73,13 @@ func (a *announcer) progress() (announced, toAnnounce int64, last time.Time) {
 	return a.announced, a.toAnnounce, a.last
 }
 
-// run follows Holdings until ctx ends.
+// run follows peer.Inventory until ctx ends.
 func (a *announcer) run(ctx context.Context, h host.Host, d *dht.IpfsDHT) error {
 	s, err := newSweep(a.store, h, d, a.every)
 	if err != nil {
 		return err
 	}
-	changes := make(chan Holding)
+	changes := make(chan peer.Event)
 	go func() {
 		defer close(changes)
 		for h := range a.holdings.Watch(ctx) {
@@ -101,7 +102,7 @@ func (a *announcer) run(ctx context.Context, h host.Host, d *dht.IpfsDHT) error 
 // feed hands the changes on until ctx ends. The first listing, like one after
 // a Reset, is compared with what an earlier one, perhaps of an earlier
 // process, left in the sweep.
-func (a *announcer) feed(ctx context.Context, s sweep, changes <-chan Holding) {
+func (a *announcer) feed(ctx context.Context, s sweep, changes <-chan peer.Event) {
 	pending := make(map[digest.Digest]bool)
 	list := newListing(time.Now())
 	tick := time.NewTicker(announceEvery)
@@ -118,6 +119,7 @@ func (a *announcer) feed(ctx context.Context, s sweep, changes <-chan Holding) {
 			switch {
 			case !ok: // unfinished listings are no ground to forget blobs
 				changes, list = nil, nil
+			case h.Synced:
 			case h.Reset:
 				clear(pending) // what still counts is listed again
 				list = newListing(time.Now())
@@ -197,7 +199,7 @@ func newListing(now time.Time) *listing {
 	return &listing{marks: make(map[uint64]struct{}), begun: now, last: now}
 }
 
-func (l *listing) see(h Holding, now time.Time) {
+func (l *listing) see(h peer.Event, now time.Time) {
 	if l == nil {
 		return
 	}

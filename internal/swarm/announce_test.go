@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multihash"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // list is a sweep that only keeps its set.
@@ -79,7 +80,7 @@ func TestFeed(t *testing.T) {
 		said := &lines{}
 		a := &announcer{log: slog.New(slog.NewTextHandler(said, nil))}
 		l := &list{keys: map[string]bool{string(multihashOf(digest.Of(numbered(99)))): true}} // of an earlier process
-		changes := make(chan Holding)
+		changes := make(chan peer.Event)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -88,7 +89,7 @@ func TestFeed(t *testing.T) {
 		}()
 		tell := func(held bool, numbers ...int) {
 			for _, i := range numbers {
-				changes <- Holding{Digest: digest.Of(numbered(i)), Held: held}
+				changes <- peer.Event{Digest: digest.Of(numbered(i)), Held: held}
 			}
 		}
 		check := func(when string, want ...int) {
@@ -112,13 +113,13 @@ func TestFeed(t *testing.T) {
 
 		tell(false, 2)
 		tell(true, 3, 4)
-		changes <- Holding{Reset: true}
+		changes <- peer.Event{Reset: true}
 		tell(true, 4, 5)
 		time.Sleep(listingQuiet + announceEvery)
 		check("after a reset", 4, 5)
 
 		// Under constant change a listing ends too.
-		changes <- Holding{Reset: true}
+		changes <- peer.Event{Reset: true}
 		for range listingLongest/announceEvery + 1 {
 			tell(true, 6)
 			time.Sleep(announceEvery)
@@ -126,7 +127,7 @@ func TestFeed(t *testing.T) {
 		check("after a long listing", 6)
 
 		// A listing that breaks off is no ground to forget.
-		changes <- Holding{Reset: true}
+		changes <- peer.Event{Reset: true}
 		tell(true, 7)
 		close(changes)
 		time.Sleep(time.Minute)
@@ -145,7 +146,7 @@ func TestFeedFlushesLargeBatches(t *testing.T) {
 		said := &lines{}
 		a := &announcer{log: slog.New(slog.NewTextHandler(said, nil))}
 		l := &list{keys: make(map[string]bool), broken: errors.New("disk full")}
-		changes := make(chan Holding)
+		changes := make(chan peer.Event)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -153,7 +154,7 @@ func TestFeedFlushesLargeBatches(t *testing.T) {
 			a.feed(ctx, l, changes)
 		}()
 		for i := range 3*maxChanges + 1 { // no time passes
-			changes <- Holding{Digest: digest.Of(numbered(i)), Held: true}
+			changes <- peer.Event{Digest: digest.Of(numbered(i)), Held: true}
 		}
 		synctest.Wait()
 		l.mu.Lock()

@@ -17,13 +17,13 @@ func TestRestingElder(t *testing.T) {
 	for bytes.Compare(weight(giver.self(), d), weight(taker.self(), d)) < 0 {
 		d[0]++
 	}
-	if n := len(taker.Elders(d)); n != 1 {
+	if n := len(taker.Owners(d)); n != 1 {
 		t.Fatalf("%d elders, want the giver", n)
 	}
 	for range 5 {
 		from.Report(peer.Outcome{Fault: peer.Slow, Why: "stalled"})
 	}
-	if n := len(taker.Elders(d)); n != 0 {
+	if n := len(taker.Owners(d)); n != 0 {
 		t.Errorf("%d elders, the giver rests", n)
 	}
 }

@@ -20,18 +20,19 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 	"millpond/internal/swarm/reputation"
 )
 
-// shelf is a Holdings in memory.
+// shelf is a peer.Inventory in memory.
 type shelf struct {
 	mu       sync.Mutex // guards the fields below
 	blobs    map[digest.Digest][]byte
-	watchers map[chan Holding]struct{}
+	watchers map[chan peer.Event]struct{}
 }
 
 func newShelf(blobs ...[]byte) *shelf {
-	s := &shelf{blobs: make(map[digest.Digest][]byte), watchers: make(map[chan Holding]struct{})}
+	s := &shelf{blobs: make(map[digest.Digest][]byte), watchers: make(map[chan peer.Event]struct{})}
 	for _, b := range blobs {
 		s.put(b)
 	}
@@ -44,7 +45,7 @@ func (s *shelf) put(b []byte) digest.Digest {
 	d := digest.Of(b)
 	s.blobs[d] = b
 	for w := range s.watchers {
-		w <- Holding{Digest: d, Size: int64(len(b)), Held: true}
+		w <- peer.Event{Digest: d, Size: int64(len(b)), Held: true}
 	}
 	return d
 }
@@ -54,16 +55,16 @@ func (s *shelf) drop(d digest.Digest) {
 	defer s.mu.Unlock()
 	delete(s.blobs, d)
 	for w := range s.watchers {
-		w <- Holding{Digest: d}
+		w <- peer.Event{Digest: d}
 	}
 }
 
-func (s *shelf) Watch(ctx context.Context) iter.Seq[Holding] {
-	return func(yield func(Holding) bool) {
+func (s *shelf) Watch(ctx context.Context) iter.Seq[peer.Event] {
+	return func(yield func(peer.Event) bool) {
 		s.mu.Lock()
-		w := make(chan Holding, len(s.blobs)+1024)
+		w := make(chan peer.Event, len(s.blobs)+1024)
 		for d, b := range s.blobs {
-			w <- Holding{Digest: d, Size: int64(len(b)), Held: true}
+			w <- peer.Event{Digest: d, Size: int64(len(b)), Held: true}
 		}
 		s.watchers[w] = struct{}{}
 		s.mu.Unlock()
@@ -89,7 +90,7 @@ type shelved struct{ *bytes.Reader }
 
 func (shelved) Close() error { return nil }
 
-func (s *shelf) Open(_ context.Context, d digest.Digest, _ bool) (Content, error) {
+func (s *shelf) Open(_ context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, ok := s.blobs[d]
@@ -115,7 +116,7 @@ func (s *shelf) Manifest(_ context.Context, d digest.Digest) ([]digest.Digest, e
 	return pieces, nil
 }
 
-func (s *shelf) Pieces(digest.Digest) (int64, []byte, error) { return 0, nil, fs.ErrNotExist }
+func (s *shelf) Pieces(digest.Digest) (int64, peer.Bitfield, error) { return 0, nil, fs.ErrNotExist }
 
 // lines is a log to look into.
 type lines struct {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,14 +30,10 @@ const (
 	stallTimeout      = 4 * time.Second
 	fetchStallTimeout = 10 * time.Second
 
-	smallTimeout  = 10 * time.Second // for a manifest or pieces as a whole
-	mostBusyDelay = time.Minute
+	smallTimeout = 10 * time.Second // for a manifest or pieces as a whole
 )
 
-// ErrStalled says that a box sent nothing for too long, or not even a header.
-var ErrStalled = errors.New("the box stalled")
-
-var errNoHeader = fmt.Errorf("%w: no answer in time", ErrStalled)
+var errNoHeader = fmt.Errorf("%w: no answer in time", peer.ErrStalled)
 
 // lie is an answer that no honest box gives.
 type lie struct{ what string }
@@ -85,14 +80,13 @@ func (t *transfers) ask(ctx context.Context, id p2p.ID, path string, d digest.Di
 	case http.StatusNotFound:
 		return nil, fs.ErrNotExist
 	case http.StatusTooManyRequests:
-		seconds, _ := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 16)
-		return nil, &BusyError{RetryAfter: min(time.Duration(seconds)*time.Second, mostBusyDelay)}
+		return nil, peer.ErrBusy
 	}
 	return nil, fmt.Errorf("the box answered %d", answer.StatusCode)
 }
 
 // open asks id for bytes of d.
-func (t *transfers) open(ctx context.Context, id p2p.ID, d digest.Digest, r Request) (*Answer, error) {
+func (t *transfers) open(ctx context.Context, id p2p.ID, d digest.Digest, r peer.Request) (*peer.Stream, error) {
 	header := make(http.Header)
 	if r.Off > 0 || r.N > 0 {
 		header.Set("Range", byteRange(r))
@@ -113,7 +107,7 @@ func (t *transfers) open(ctx context.Context, id p2p.ID, d digest.Digest, r Requ
 	b := &body{ctx: ctx, watchdog: timer, stall: stall, answer: answer.Body, left: answer.ContentLength,
 		took: func(n int64) { t.took(id, n) },
 		lied: func(what string) { t.swarm.fault(id, peer.Lied, what) }}
-	a := &Answer{Body: b, Size: answer.ContentLength}
+	a := &peer.Stream{ReadCloser: b, Size: answer.ContentLength}
 	if answer.StatusCode == http.StatusPartialContent {
 		if a.Off, b.left, a.Size, err = partial(answer, r); err != nil {
 			b.Close()
@@ -123,7 +117,7 @@ func (t *transfers) open(ctx context.Context, id p2p.ID, d digest.Digest, r Requ
 	return a, nil
 }
 
-func byteRange(r Request) string {
+func byteRange(r peer.Request) string {
 	if r.N == 0 {
 		return fmt.Sprintf("bytes=%d-", r.Off)
 	}
@@ -132,7 +126,7 @@ func byteRange(r Request) string {
 
 // partial reads what a 206 is about. It is a lie if that is not what r asked
 // for.
-func partial(answer *http.Response, r Request) (off, n, size int64, err error) {
+func partial(answer *http.Response, r peer.Request) (off, n, size int64, err error) {
 	text := answer.Header.Get("Content-Range")
 	var end int64
 	if _, err := fmt.Sscanf(text, "bytes %d-%d/%d", &off, &end, &size); err != nil {
@@ -168,7 +162,7 @@ type body struct {
 // Read returns io.EOF at the announced end only, and io.ErrUnexpectedEOF
 // before it.
 func (b *body) Read(p []byte) (int, error) {
-	b.start(b.stall, ErrStalled)
+	b.start(b.stall, peer.ErrStalled)
 	n, err := b.answer.Read(p)
 	b.watchdog.stop()
 	if n > 0 {
@@ -223,7 +217,7 @@ func small[T any](ctx context.Context, t *transfers, id p2p.ID, path string, d d
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	whole := t.watch(id, cancel)
-	whole.start(smallTimeout, ErrStalled)
+	whole.start(smallTimeout, peer.ErrStalled)
 	defer whole.stop()
 	header := t.watch(id, cancel)
 	header.start(headerTimeout(t.swarm.rtts.of(id), false), errNoHeader)

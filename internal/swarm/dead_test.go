@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 func init() {
@@ -45,7 +46,7 @@ func deadNear() error {
 	var theirs []digest.Digest
 	i := 0
 	if err := wait("files of the elder", func() bool {
-		if d := nth(0, i); len(b.Elders(d)) == 1 {
+		if d := nth(0, i); len(b.Owners(d)) == 1 {
 			theirs = append(theirs, d)
 		}
 		i++
@@ -53,7 +54,7 @@ func deadNear() error {
 	}); err != nil {
 		return err
 	}
-	if _, err := b.Elders(theirs[0])[0].Open(context.Background(), theirs[0], Request{Fetch: true}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := b.Owners(theirs[0])[0].Open(context.Background(), theirs[0], peer.Request{Fetch: true}); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("while it lives the elder says: %w", err)
 	}
 	if err := tell(orders, answers, "pull"); err != nil {
@@ -62,9 +63,9 @@ func deadNear() error {
 	begun := time.Now()
 	asked := 0
 	for _, d := range theirs {
-		for _, p := range b.Elders(d) {
+		for _, p := range b.Owners(d) {
 			asked++
-			if _, err := p.Open(context.Background(), d, Request{Fetch: true}); err == nil {
+			if _, err := p.Open(context.Background(), d, peer.Request{Fetch: true}); err == nil {
 				return errors.New("a dead elder answers")
 			}
 		}

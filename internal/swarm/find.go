@@ -12,6 +12,7 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 const (
@@ -31,12 +32,12 @@ const (
 // already known are left out. Those that are connected come at once, others
 // when they have been dialled, within 3 s each. It ends when the DHT knows no
 // more or ctx ends, and nothing of it runs on after that.
-func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[*Peer] {
-	return func(yield func(*Peer) bool) {
+func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
+	return func(yield func(peer.Peer) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		found := make(chan p2p.ID)
 		skip := func(id p2p.ID) bool {
-			return s.missing.has(id, d) || s.banned(id) || s.inventories.neighbour(id, d)
+			return s.missing.has(id, d) || s.banned(id) || s.inventories.lists(id, d)
 		}
 		go s.find(ctx, d, skip, found)
 		defer func() {

@@ -9,82 +9,77 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/digest"
 	"millpond/internal/peer"
+	"millpond/internal/swarm/inventory"
 )
 
-// inventoryProtocol is one stream from each box to each other one that it is
-// connected to, on which it tells for as long as they are connected what it
-// holds. Nothing is sent the other way.
+// inventoryProtocol is one stream from each box to each neighbour, on which it
+// tells for as long as they are connected what it holds. Nothing is sent the
+// other way.
 const inventoryProtocol protocol.ID = "/millpond/inventory/1"
 
 const (
-	tellTimeout  = 30 * time.Second // to open a stream, and to write to it
-	leastBackoff = time.Second
-	mostBackoff  = time.Minute
+	tellTimeout = 30 * time.Second // to open a stream, and to write to it
+	minBackoff  = time.Second
+	maxBackoff  = time.Minute
 
-	// What is listed beyond these is not kept; the DHT answers for it.
-	maxEntries    = 2 << 20 // of a box: 16 MB
-	entriesMemory = 8       // all boxes together: memory/entriesMemory bytes
-	entrySize     = 8
-
-	// doubtFor is how long a box is not asked again for what it listed and did
-	// not have. doubtGrace is how long its word that the blob went may take to
-	// get here, and manyDoubts without such word are no accident. For a download
-	// doubtGrace is all: it may be told of before its first byte can be had.
-	doubtFor   = 10 * time.Minute
-	doubtGrace = 5 * time.Second
-	manyDoubts = 3
-	maxDoubts  = 4096
+	// inventoryShare of Memory is for the inventories of all neighbours: an
+	// eighth.
+	inventoryShare = 8
 )
 
-// inventories is what the connected boxes said that they hold.
+// inventories exchanges inventories with the neighbours.
 type inventories struct {
-	swarm   *Swarm
-	journal *journal
-	room    atomic.Int64  // entries for which there still is memory
-	links   chan struct{} // holds one token while wanted has changed
+	swarm      *Swarm
+	journal    *inventory.Journal
+	budget     *inventory.Budget
+	suspicions inventory.Suspicions
+	rewanted   broadcast.Wake // wanted has changed
 
 	mu     sync.Mutex // guards the fields below
 	wanted map[p2p.ID]struct{}
-	boxes  map[p2p.ID]*inventory
-	doubts map[doubt]time.Time
+	told   map[p2p.ID]*told
 }
 
-type doubt struct {
-	id     p2p.ID
-	prefix uint64
+// told is the inventory of one neighbour and the stream that it comes on.
+type told struct {
+	*inventory.Set
+	reset func() error
 }
 
 func newInventories(s *Swarm) *inventories {
-	v := &inventories{
-		swarm:   s,
-		journal: newJournal(),
-		links:   make(chan struct{}, 1),
-		wanted:  make(map[p2p.ID]struct{}),
-		boxes:   make(map[p2p.ID]*inventory),
-		doubts:  make(map[doubt]time.Time),
-	}
 	memory := s.options.Memory
 	if memory <= 0 {
 		memory = defaultMemory
 	}
-	v.room.Store(memory / entriesMemory / entrySize)
-	return v
+	return &inventories{
+		swarm:    s,
+		journal:  inventory.NewJournal(),
+		budget:   inventory.NewBudget(memory / inventoryShare),
+		rewanted: broadcast.NewWake(),
+		wanted:   make(map[p2p.ID]struct{}),
+		told:     make(map[p2p.ID]*told),
+	}
 }
 
 // run tells and listens until ctx ends. Part of Run's group.
 func (v *inventories) run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	parts.Go(func() { v.journal.run(ctx, v.swarm.options.Holdings) })
+	parts.Go(func() { v.journal.Run(ctx) })
+	parts.Go(func() {
+		for e := range v.swarm.options.Holdings.Watch(ctx) {
+			v.journal.Take(e)
+		}
+	})
 	v.swarm.host.SetStreamHandler(inventoryProtocol, func(st network.Stream) { v.listen(ctx, st) })
 	defer v.swarm.host.RemoveStreamHandler(inventoryProtocol)
 	telling := make(map[p2p.ID]context.CancelFunc)
@@ -110,7 +105,7 @@ func (v *inventories) run(ctx context.Context) error {
 				stop()
 			}
 			return nil
-		case <-v.links:
+		case <-v.rewanted:
 		}
 	}
 }
@@ -127,23 +122,20 @@ func (v *inventories) want(id p2p.ID, on bool) {
 	} else {
 		delete(v.wanted, id)
 	}
-	select {
-	case v.links <- struct{}{}:
-	default:
-	}
+	v.rewanted.Call()
 }
 
 // telling keeps a stream to id until ctx ends.
 func (v *inventories) telling(ctx context.Context, id p2p.ID) {
-	for backoff := leastBackoff; ; backoff = min(2*backoff, mostBackoff) {
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		begun := time.Now()
 		err := v.tell(ctx, id)
 		if ctx.Err() != nil {
 			return
 		}
-		v.swarm.log.Debug("telling a box what is held here broke off", "peer", id, "err", err)
-		if time.Since(begun) > mostBackoff {
-			backoff = leastBackoff
+		v.swarm.log.Debug("inventory stream broken, retrying", "peer", id, "err", err)
+		if time.Since(begun) > maxBackoff {
+			backoff = minBackoff
 		}
 		select {
 		case <-ctx.Done():
@@ -166,18 +158,18 @@ func (v *inventories) tell(ctx context.Context, id p2p.ID) error {
 		st.Reset()
 		<-gone
 	}()
-	go func() { // a box that gives up resets the stream
+	go func() { // a peer that gives up resets the stream
 		defer close(gone)
 		st.Read(make([]byte, 1))
 	}()
 	at := uint64(0)
 	for {
-		var frames []frame
+		var frames []inventory.Frame
 		var more <-chan struct{}
-		frames, at, more = v.journal.since(at)
+		frames, at, more = v.journal.Since(at)
 		st.SetWriteDeadline(time.Now().Add(tellTimeout))
 		for _, f := range frames {
-			if _, err := st.Write(f.append(nil)); err != nil {
+			if _, err := st.Write(f.Append(nil)); err != nil {
 				return fmt.Errorf("writing: %w", err)
 			}
 		}
@@ -185,45 +177,49 @@ func (v *inventories) tell(ctx context.Context, id p2p.ID) error {
 		case <-ctx.Done():
 			return nil
 		case <-gone:
-			return errors.New("the box gave up")
+			return errors.New("the peer reset the stream")
 		case <-more:
 		}
 	}
 }
 
-// listen reads what a box tells until the stream breaks, then forgets it.
+// listen reads what a neighbour tells until the stream breaks, then forgets it.
 func (v *inventories) listen(ctx context.Context, st network.Stream) {
 	defer st.Reset()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	id := st.Conn().RemotePeer()
-	inv := &inventory{owner: v, id: id, room: maxEntries, downloads: make(map[uint64]struct{}), stop: st.Reset}
+	n := &told{inventory.NewSet(v.budget), st.Reset}
 	v.mu.Lock()
-	if before := v.boxes[id]; before != nil {
-		before.stop()
+	if before := v.told[id]; before != nil {
+		before.reset()
 	}
-	v.boxes[id] = inv
+	v.told[id] = n
 	v.mu.Unlock()
 	defer func() {
 		v.mu.Lock()
-		if v.boxes[id] == inv {
-			delete(v.boxes, id)
+		if v.told[id] == n {
+			delete(v.told, id)
 		}
 		v.mu.Unlock()
-		inv.close()
+		n.Close()
 	}()
-	r := bufio.NewReader(st)
+	err := v.take(id, n.Set, bufio.NewReader(st))
+	if errors.Is(err, inventory.ErrFrame) && !errors.Is(err, io.ErrUnexpectedEOF) && ctx.Err() == nil && !isReset(err) {
+		v.swarm.fault(id, peer.Failed, err.Error())
+	}
+}
+
+// take reads frames into set until there is an error.
+func (v *inventories) take(id p2p.ID, set *inventory.Set, r *bufio.Reader) error {
 	for {
-		f, err := readFrame(r)
-		if err == nil {
-			err = inv.take(f)
+		f, err := inventory.Read(r)
+		if err != nil {
+			return err
 		}
-		switch {
-		case errors.Is(err, errFrame) && !errors.Is(err, io.ErrUnexpectedEOF) && ctx.Err() == nil && !isReset(err):
-			v.swarm.fault(id, peer.Failed, err.Error())
-			return
-		case err != nil:
-			return
+		if err := set.Take(f); err != nil {
+			return err
 		}
+		v.suspicions.Clear(id.String(), f)
 	}
 }
 
@@ -232,32 +228,43 @@ func isReset(err error) bool {
 	return errors.Is(err, network.ErrReset) || errors.Is(err, io.EOF)
 }
 
-// held is the number of entries in id's inventory, for Peers.
-func (v *inventories) held(id p2p.ID) int64 {
-	v.mu.Lock()
-	inv := v.boxes[id]
-	v.mu.Unlock()
-	if inv == nil {
-		return 0
-	}
-	return inv.count()
-}
-
-// neighbour tells whether Neighbours has id for d: Find leaves those out.
-func (v *inventories) neighbour(id p2p.ID, d digest.Digest) bool {
+// of returns what id told; nil if it told nothing.
+func (v *inventories) of(id p2p.ID) *told {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	inv := v.boxes[id]
-	return inv != nil && inv.has(prefixOf(d)) && !v.doubted(id, prefixOf(d), doubtFor)
+	return v.told[id]
 }
 
-// find lists the boxes for which in is true, best first; those that are banned,
-// rest, are silent or did not have it within the last doubt are left out.
-func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt time.Duration) []*Peer {
+// held is the number of entries in id's inventory, for Peers.
+func (v *inventories) held(id p2p.ID) int64 {
+	if n := v.of(id); n != nil {
+		return n.Count()
+	}
+	return 0
+}
+
+// lists reports whether Seeds names id for d.
+func (v *inventories) lists(id p2p.ID, d digest.Digest) bool {
+	n := v.of(id)
+	return n != nil && n.Holds(d) && !v.suspicions.Holder(id.String(), d)
+}
+
+// refused is called when id answered that it does not have d. It returns the
+// fault that this is if id lists d.
+func (v *inventories) refused(id p2p.ID, d digest.Digest) (f peer.Fault, why string) {
+	if n := v.of(id); n != nil {
+		return v.suspicions.Refused(id.String(), n.Set, d)
+	}
+	return peer.None, ""
+}
+
+// find lists the neighbours for which has is true, best first. It leaves out
+// those that may not be asked and those that are suspected for d.
+func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Digest) bool, suspected func(id string, d digest.Digest) bool) []peer.Peer {
 	v.mu.Lock()
 	var ids []p2p.ID
-	for id, inv := range v.boxes {
-		if in(inv, x) && !v.doubted(id, x, doubt) {
+	for id, n := range v.told {
+		if has(n.Set, d) {
 			ids = append(ids, id)
 		}
 	}
@@ -268,6 +275,9 @@ func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt tim
 	}
 	var list []ranked
 	for _, id := range ids {
+		if suspected(id.String(), d) {
+			continue
+		}
 		if cost, ok := v.swarm.cost(id); ok {
 			list = append(list, ranked{id, cost})
 		}
@@ -275,25 +285,22 @@ func (v *inventories) find(x uint64, in func(*inventory, uint64) bool, doubt tim
 	slices.SortFunc(list, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.id, b.id))
 	})
-	peers := make([]*Peer, len(list))
+	peers := make([]peer.Peer, len(list))
 	for i, r := range list {
 		peers[i] = v.swarm.peer(r.id)
 	}
 	return peers
 }
 
-// Neighbours returns the connected boxes whose inventory lists d (complete),
-// best first. A look-up in memory.
-func (s *Swarm) Neighbours(d digest.Digest) []*Peer {
-	return s.inventories.find(prefixOf(d), (*inventory).has, doubtFor)
+// Seeds implements peer.Swarm.
+func (s *Swarm) Seeds(d digest.Digest) []peer.Peer {
+	return s.inventories.find(d, (*inventory.Set).Holds, s.inventories.suspicions.Holder)
 }
 
-// Downloading returns the connected boxes that said they are downloading d,
-// best first.
-func (s *Swarm) Downloading(d digest.Digest) []*Peer {
-	return s.inventories.find(prefixOf(d), (*inventory).downloading, doubtGrace)
+// Downloaders implements peer.Swarm.
+func (s *Swarm) Downloaders(d digest.Digest) []peer.Peer {
+	return s.inventories.find(d, (*inventory.Set).Downloads, s.inventories.suspicions.Downloader)
 }
 
-// Announce tells the neighbours that d is being downloaded here (true), or no
-// longer. Beyond 4096 at a time nobody is told.
-func (s *Swarm) Announce(d digest.Digest, on bool) { s.inventories.journal.download(d, on) }
+// Announce implements peer.Swarm. Beyond 4096 at a time nobody is told.
+func (s *Swarm) Announce(d digest.Digest, on bool) { s.inventories.journal.Download(d, on) }

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // TestLiars speaks blobProtocol with boxes that do it badly.
@@ -28,19 +29,19 @@ func TestLiars(t *testing.T) {
 			}
 		}
 	}
-	whole := func(p *Peer, ctx context.Context) error {
-		a, err := p.Open(ctx, d, Request{Off: 10, N: 10})
+	whole := func(p *remote, ctx context.Context) error {
+		a, err := p.Open(ctx, d, peer.Request{Off: 10, N: 10})
 		if err != nil {
 			return err
 		}
-		defer a.Body.Close()
-		_, err = io.Copy(io.Discard, a.Body)
+		defer a.Close()
+		_, err = io.Copy(io.Discard, a)
 		return err
 	}
 	for _, c := range []struct {
 		name   string
 		serve  func(network.Stream)
-		ask    func(*Peer, context.Context) error
+		ask    func(*remote, context.Context) error
 		banned bool
 		want   error // nil: any
 	}{
@@ -67,11 +68,11 @@ func TestLiars(t *testing.T) {
 				}
 			}
 		}, whole, true, nil},
-		{"manifest of odd length", reply("HTTP/1.1 200 OK\nContent-Length: 3\n\n123"), func(p *Peer, ctx context.Context) error {
+		{"manifest of odd length", reply("HTTP/1.1 200 OK\nContent-Length: 3\n\n123"), func(p *remote, ctx context.Context) error {
 			_, err := p.Manifest(ctx, d)
 			return err
 		}, true, nil},
-		{"pieces of nonsense", reply("HTTP/1.1 200 OK\nContent-Length: 9\n\n\xff23456789"), func(p *Peer, ctx context.Context) error {
+		{"pieces of nonsense", reply("HTTP/1.1 200 OK\nContent-Length: 9\n\n\xff23456789"), func(p *remote, ctx context.Context) error {
 			_, _, err := p.Pieces(ctx, d)
 			return err
 		}, true, nil},
@@ -100,20 +101,20 @@ func TestLiars(t *testing.T) {
 func TestStall(t *testing.T) {
 	t.Parallel()
 	_, _, from := pair(t, func(o *Options) {
-		o.Holdings = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (Content, error) {
+		o.Holdings = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
 			g, w := grow(ctx, 100)
 			go w.Write([]byte("1"))
 			return g, nil
 		}, nil}
 	})
-	a, err := from.Open(t.Context(), digest.Digest{1}, Request{})
+	a, err := from.Open(t.Context(), digest.Digest{1}, peer.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Body.Close()
+	defer a.Close()
 	begun := time.Now()
-	if _, err := io.Copy(io.Discard, a.Body); !errors.Is(err, ErrStalled) {
-		t.Errorf("got %v, want %v", err, ErrStalled)
+	if _, err := io.Copy(io.Discard, a); !errors.Is(err, peer.ErrStalled) {
+		t.Errorf("got %v, want %v", err, peer.ErrStalled)
 	}
 	if took := time.Since(begun); took < stallTimeout || took > 3*stallTimeout {
 		t.Errorf("noticed after %s, want %s", took, stallTimeout)
@@ -146,7 +147,7 @@ func TestGarbageRequests(t *testing.T) {
 		}
 		st.Reset()
 	}
-	a, err := from.Open(t.Context(), d, Request{})
+	a, err := from.Open(t.Context(), d, peer.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +170,8 @@ func FuzzReadManifest(f *testing.F) {
 
 func FuzzReadPieces(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(appendPieces(nil, 9*pieceSize, []byte{0xff, 1}))
-	f.Add(appendPieces(nil, 9*pieceSize, []byte{0xff, 2}))
+	f.Add(appendPieces(nil, 9*peer.PieceSize, []byte{0xff, 1}))
+	f.Add(appendPieces(nil, 9*peer.PieceSize, []byte{0xff, 2}))
 	f.Add(appendPieces(nil, -1, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		size, have, err := readPieces(bytes.NewReader(b))

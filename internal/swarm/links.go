@@ -89,23 +89,24 @@ func readLinks(r io.Reader, teller p2p.ID) ([]link, error) {
 		return nil, fmt.Errorf("%w: more than %d bytes", errLinks, maxAnswer)
 	}
 	var links []link
-	for p := (parser{rest: b}); len(p.rest) > 0; {
-		flags := p.rest[0]
-		p.rest = p.rest[1:]
-		rtt, length := p.uvarint(), p.uvarint()
+	for len(b) > 0 {
+		flags := b[0]
+		rtt, n := binary.Uvarint(b[1:])
+		length, m := binary.Uvarint(b[1+max(n, 0):])
 		switch {
-		case p.bad || flags > relayedFlag|nearbyFlag || rtt > uint64(maxRTT.Microseconds()) || length > uint64(len(p.rest)):
+		case n <= 0 || m <= 0 || flags > relayedFlag|nearbyFlag || rtt > uint64(maxRTT.Microseconds()) || length > uint64(len(b)-1-n-m):
 			return nil, fmt.Errorf("%w: numbers", errLinks)
 		case len(links) == maxLinks:
 			return nil, fmt.Errorf("%w: more than %d", errLinks, maxLinks)
 		case length > maxID:
 			return nil, fmt.Errorf("%w: a peer ID of %d bytes", errLinks, length)
 		}
-		id, err := p2p.IDFromBytes(p.rest[:length])
+		b = b[1+n+m:]
+		id, err := p2p.IDFromBytes(b[:length])
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errLinks, err)
 		}
-		p.rest = p.rest[length:]
+		b = b[length:]
 		if id == teller || len(links) > 0 && id <= links[len(links)-1].id {
 			return nil, fmt.Errorf("%w: peer IDs out of order, or the teller's own", errLinks)
 		}
@@ -154,7 +155,7 @@ func (l *links) own() []link {
 	ids := l.swarm.boxes.ids()
 	own := make([]link, len(ids))
 	for i, id := range ids {
-		own[i] = link{id, l.swarm.direct(id) == nil, l.swarm.local(id), l.swarm.rtts.of(id)}
+		own[i] = link{id, l.swarm.direct(id) == nil, l.swarm.nearby(id), l.swarm.rtts.of(id)}
 	}
 	return own
 }

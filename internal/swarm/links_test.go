@@ -132,7 +132,7 @@ func TestWhoIsNotAsked(t *testing.T) {
 		e.host.SetStreamHandler(linksProtocol, func(st network.Stream) { asked.Add(1); st.Close() })
 	}
 	middle.reputation.Ban(banned.self().String(), time.Hour)
-	until(t, "the first pings are over", func() bool { return middle.rtts.least(mute.self()) > 0 })
+	until(t, "the first pings are over", func() bool { return middle.rtts.min(mute.self()) > 0 })
 	middle.rtts.mu.Lock()
 	middle.rtts.known[mute.self()].missed = 1 // until the next ping
 	middle.rtts.mu.Unlock()

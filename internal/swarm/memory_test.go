@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"millpond/internal/kv"
+	"millpond/internal/peer"
 )
 
 func init() {
@@ -60,13 +61,13 @@ type fullShelf struct {
 	listed *atomic.Bool // may be listed now
 }
 
-func (s fullShelf) Watch(ctx context.Context) iter.Seq[Holding] {
-	return func(yield func(Holding) bool) {
+func (s fullShelf) Watch(ctx context.Context) iter.Seq[peer.Event] {
+	return func(yield func(peer.Event) bool) {
 		for !s.listed.Load() && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		for i := range fullBlobs {
-			if ctx.Err() != nil || !yield(Holding{Digest: nth(s.box, i), Size: 1, Held: true}) {
+			if ctx.Err() != nil || !yield(peer.Event{Digest: nth(s.box, i), Size: 1, Held: true}) {
 				return
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 func init() {
@@ -268,16 +269,16 @@ func natTaker() error {
 	}
 	punching := os.Getenv(noPunchingVariable) == ""
 	begun := time.Now()
-	var a *Answer
-	var from *Peer
+	var a *peer.Stream
+	var from *remote
 	patience := 5 * time.Second
 	if punching {
 		patience = 3 * relayedFor
 	}
 	for deadline := begun.Add(patience); a == nil && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		for p := range b.Find(context.Background(), d) {
-			if a, err = p.Open(context.Background(), d, Request{}); err == nil {
-				from = p
+			if a, err = p.Open(context.Background(), d, peer.Request{}); err == nil {
+				from = p.(*remote)
 				break
 			}
 		}
@@ -298,7 +299,7 @@ func natTaker() error {
 		return errors.New("the giver is not connected by the relay either")
 	}
 	took := time.Since(begun)
-	got, err := io.ReadAll(a.Body)
+	got, err := io.ReadAll(a)
 	if err != nil || len(got) != natBlob {
 		return fmt.Errorf("%d bytes, %w", len(got), err)
 	}

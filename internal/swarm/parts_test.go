@@ -228,16 +228,16 @@ func TestRTT(t *testing.T) {
 	r := newRTTs(nil)
 	r.add("a", time.Second) // no box
 	r.connected("a")
-	if r.of("a") != 0 || r.least("a") != 0 {
+	if r.of("a") != 0 || r.min("a") != 0 {
 		t.Error("a figure without a sample")
 	}
 	for _, ms := range []time.Duration{80, 4, 20, 30} {
-		if r.least("a") != 0 {
+		if r.min("a") != 0 {
 			t.Error("few samples are taken for sure")
 		}
 		r.add("a", ms*time.Millisecond)
 	}
-	if got, want := r.least("a"), 4*time.Millisecond; got != want {
+	if got, want := r.min("a"), 4*time.Millisecond; got != want {
 		t.Errorf("least %v, want %v", got, want)
 	}
 	if got := r.of("a"); got < 50*time.Millisecond || got > 70*time.Millisecond {
@@ -246,7 +246,7 @@ func TestRTT(t *testing.T) {
 	for range rttSamples {
 		r.add("a", 9*time.Millisecond)
 	}
-	if got, want := r.least("a"), 9*time.Millisecond; got != want {
+	if got, want := r.min("a"), 9*time.Millisecond; got != want {
 		t.Errorf("least %v, want %v", got, want)
 	}
 	r.disconnected("a")

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // blobProtocol is the protocol that makes a peer a box: HTTP/1.1 over a stream,
@@ -32,11 +33,10 @@ const blobProtocol protocol.ID = "/millpond/blob/1"
 const fetchHeader = "Millpond-Fetch"
 
 const (
-	pieceSize = 4 << 20
 	// maxBlob bounds what a peer can make us allocate: a manifest of 512 KiB.
 	// No archive has a file near it.
 	maxBlob   = 64 << 30
-	maxPieces = maxBlob / pieceSize
+	maxPieces = maxBlob / peer.PieceSize
 
 	maxHeader = 4 << 10
 )
@@ -67,7 +67,7 @@ func appendManifest(b []byte, pieces []digest.Digest) []byte {
 }
 
 // readPieces reads the state of a download to its end.
-func readPieces(r io.Reader) (size int64, have []byte, err error) {
+func readPieces(r io.Reader) (size int64, have peer.Bitfield, err error) {
 	b, err := io.ReadAll(io.LimitReader(r, 8+maxPieces/8+1))
 	if err != nil {
 		return 0, nil, err
@@ -80,8 +80,8 @@ func readPieces(r io.Reader) (size int64, have []byte, err error) {
 	if n > maxBlob {
 		return 0, nil, fmt.Errorf("%w: pieces of a file of %d bytes", errAnswer, n)
 	}
-	pieces := (int64(n) + pieceSize - 1) / pieceSize
-	if int64(len(have)) != (pieces+7)/8 {
+	pieces := peer.Pieces(int64(n))
+	if len(have) != (pieces+7)/8 {
 		return 0, nil, fmt.Errorf("%w: %d bytes for the bits of %d pieces", errAnswer, len(have), pieces)
 	}
 	if rest := pieces % 8; rest > 0 && have[len(have)-1]>>rest != 0 {
@@ -90,7 +90,7 @@ func readPieces(r io.Reader) (size int64, have []byte, err error) {
 	return int64(n), have, nil
 }
 
-func appendPieces(b []byte, size int64, have []byte) []byte {
+func appendPieces(b []byte, size int64, have peer.Bitfield) []byte {
 	return append(binary.BigEndian.AppendUint64(b, uint64(size)), have...)
 }
 

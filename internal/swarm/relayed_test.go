@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"millpond/internal/peer"
 )
 
 // TestRelayed connects two boxes by a relay, which limits what goes over it:
@@ -49,7 +51,7 @@ func TestRelayed(t *testing.T) {
 		t.Fatalf("the path is %s", info[0].Path)
 	}
 	begun := time.Now()
-	if _, err := taker.peer(giver.self()).Open(t.Context(), d, Request{}); !errors.Is(err, network.ErrLimitedConn) {
+	if _, err := taker.peer(giver.self()).Open(t.Context(), d, peer.Request{}); !errors.Is(err, network.ErrLimitedConn) {
 		t.Errorf("a blob over a relay: %v, want %v", err, network.ErrLimitedConn)
 	}
 	if took := time.Since(begun); took > leastHeaderTimeout {

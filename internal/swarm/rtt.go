@@ -26,7 +26,7 @@ const (
 	// rttWeight is the share of a new sample in the smoothed value: 1/8, as
 	// TCP has it (RFC 6298, section 2.3).
 	rttWeight = 8
-	// rttSamples are kept for the least one: that tells how far a box is,
+	// rttSamples are kept for the shortest one: that tells how far a box is,
 	// where the mean tells how busy it is too.
 	rttSamples = 8
 )
@@ -93,9 +93,9 @@ func (r *rtts) of(id p2p.ID) time.Duration {
 	return 0
 }
 
-// least is the shortest of the last round trips; 0 until there are firstPings,
+// min is the shortest of the last round trips; 0 until there are firstPings,
 // since one alone may have met a busy moment.
-func (r *rtts) least(id p2p.ID) time.Duration {
+func (r *rtts) min(id p2p.ID) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if k := r.known[id]; k != nil && len(k.last) >= firstPings {

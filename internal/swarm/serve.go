@@ -49,7 +49,7 @@ func (t *transfers) serveBlob(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	free := t.swarm.options.SiteUnlimited && t.swarm.local(id)
+	free := t.swarm.options.SiteUnlimited && t.swarm.nearby(id)
 	up, ok := t.uploads.begin(id, free)
 	if !ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))

@@ -31,7 +31,7 @@ func (s *Swarm) Peers() []PeerInfo {
 			ID:    id.String(),
 			Addr:  s.address(id),
 			Path:  "direct",
-			Local: s.local(id),
+			Local: s.nearby(id),
 			RTT:   s.rtts.of(id),
 			Held:  s.inventories.held(id),
 			Since: s.boxes.connectedSince(id),

@@ -28,6 +28,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"golang.org/x/sync/errgroup"
 
+	"millpond/internal/peer"
 	"millpond/internal/swarm/reputation"
 )
 
@@ -56,7 +57,7 @@ type Options struct {
 	// SiteUnlimited leaves boxes of this site out of UploadRate.
 	SiteUnlimited bool
 	Datastore     ds.Batching
-	Holdings      Holdings
+	Holdings      peer.Inventory
 	Taken, Given  func(peer string, n int64) // body bytes, as they flow
 	Busy          func() bool                // clients of this site are being served at full speed: peers wait
 	Version       string
@@ -93,6 +94,8 @@ type Swarm struct {
 	closing chan struct{}
 	running sync.WaitGroup // Run
 }
+
+var _ peer.Swarm = (*Swarm)(nil)
 
 // New opens the listeners, so that a taken port is an error at once, and
 // joins nobody yet; Run does. libp2p starts goroutines here already: a Swarm

@@ -17,6 +17,7 @@ import (
 
 	"millpond/internal/digest"
 	"millpond/internal/kv"
+	"millpond/internal/peer"
 )
 
 func TestTwentyBoxesFindEachOther(t *testing.T) {
@@ -234,10 +235,10 @@ func TestElders(t *testing.T) {
 	first := make(map[p2p.ID]int)
 	for i := range 300 {
 		d := digest.Of(numbered(i))
-		order := make([][]*Peer, 3) // by the number of elders
+		order := make([][]peer.Peer, 3) // by the number of elders
 		var eldest p2p.ID
 		for _, b := range boxes {
-			elders := b.Elders(d)
+			elders := b.Owners(d)
 			if order[len(elders)] != nil {
 				t.Fatalf("two boxes have %d elders", len(elders))
 			}
@@ -249,7 +250,7 @@ func TestElders(t *testing.T) {
 		first[eldest]++
 		for n, chain := range order {
 			for j, p := range chain {
-				if p.id != order[2][j].id {
+				if p.ID() != order[2][j].ID() {
 					t.Fatalf("the box with %d elders has another order", n)
 				}
 			}

@@ -2,12 +2,12 @@ package swarm
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +16,8 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
+	"millpond/internal/swarm/inventory"
 )
 
 const benchSize = 1 << 30
@@ -69,15 +71,15 @@ func benchTransfer(b *testing.B, key []byte) {
 	shelf := newShelf()
 	giver, taker, from := pair(b, func(o *Options) {
 		o.Key = key
-		o.Holdings = staged{shelf, func(context.Context, digest.Digest, bool) (Content, error) { return &zeros{}, nil }, nil}
+		o.Holdings = staged{shelf, func(context.Context, digest.Digest, bool) (peer.Upload, error) { return &zeros{}, nil }, nil}
 	})
 	b.Run("swarm", func(b *testing.B) {
 		gibibytes(b, func() (io.ReadCloser, error) {
-			a, err := from.Open(b.Context(), digest.Digest{1}, Request{})
+			a, err := from.Open(b.Context(), digest.Digest{1}, peer.Request{})
 			if err != nil {
 				return nil, err
 			}
-			return a.Body, nil
+			return a, nil
 		})
 	})
 	b.Run("stream", func(b *testing.B) {
@@ -131,40 +133,52 @@ func BenchmarkSmall(b *testing.B) {
 	giver, _, from := pair(b, nil)
 	d := giver.shelf.put(randomBytes(30 << 10))
 	for b.Loop() {
-		a, err := from.Open(b.Context(), d, Request{})
+		a, err := from.Open(b.Context(), d, peer.Request{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		io.Copy(io.Discard, a.Body)
-		a.Body.Close()
+		io.Copy(io.Discard, a)
+		a.Close()
 	}
 }
 
-// BenchmarkNeighbours looks among 10 boxes that list 200,000 blobs each.
-func BenchmarkNeighbours(b *testing.B) {
+// BenchmarkSeeds looks among 10 boxes that list 200,000 blobs each.
+func BenchmarkSeeds(b *testing.B) {
 	giver := newBox(b, nil).run(b)
 	r := rand.New(rand.NewPCG(1, 2))
-	var known []uint64
+	random := func() (d digest.Digest) {
+		binary.BigEndian.PutUint64(d[:], r.Uint64())
+		return d
+	}
+	var known []digest.Digest
 	for i := range 10 {
-		list := make([]uint64, 200_000)
-		for j := range list {
-			list[j] = r.Uint64()
+		journal := inventory.NewJournal()
+		for j := range 200_000 {
+			d := random()
+			journal.Take(peer.Event{Digest: d, Held: true})
+			if j < 1000 {
+				known = append(known, d)
+			}
 		}
-		slices.Sort(list)
-		known = append(known, list[:1000]...)
-		id := p2p.ID(fmt.Sprint(i))
-		giver.inventories.boxes[id] = &inventory{owner: giver.inventories, id: id, room: maxEntries, held: prefixSet{sorted: list}}
+		set := inventory.NewSet(inventory.NewBudget(1 << 30))
+		frames, _, _ := journal.Since(0)
+		for _, f := range frames {
+			if err := set.Take(&f); err != nil {
+				b.Fatal(err)
+			}
+		}
+		giver.inventories.told[p2p.ID(fmt.Sprint(i))] = &told{Set: set}
 	}
 	b.Run("hit", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
-			if len(giver.Neighbours(numberedDigest(known[i%len(known)]))) == 0 {
+			if len(giver.Seeds(known[i%len(known)])) == 0 {
 				b.Fatal("not found")
 			}
 		}
 	})
 	b.Run("miss", func(b *testing.B) {
 		for b.Loop() {
-			giver.Neighbours(numberedDigest(r.Uint64()))
+			giver.Seeds(random())
 		}
 	})
 }

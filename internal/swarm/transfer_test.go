@@ -15,27 +15,28 @@ import (
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // staged is a shelf of which a test opens the blobs itself.
 type staged struct {
 	*shelf
-	open   func(ctx context.Context, d digest.Digest, fetch bool) (Content, error)
-	pieces func(d digest.Digest) (int64, []byte, error)
+	open   func(ctx context.Context, d digest.Digest, fetch bool) (peer.Upload, error)
+	pieces func(d digest.Digest) (int64, peer.Bitfield, error)
 }
 
-func (s staged) Open(ctx context.Context, d digest.Digest, fetch bool) (Content, error) {
+func (s staged) Open(ctx context.Context, d digest.Digest, fetch bool) (peer.Upload, error) {
 	return s.open(ctx, d, fetch)
 }
 
-func (s staged) Pieces(d digest.Digest) (int64, []byte, error) {
+func (s staged) Pieces(d digest.Digest) (int64, peer.Bitfield, error) {
 	if s.pieces == nil {
 		return s.shelf.Pieces(d)
 	}
 	return s.pieces(d)
 }
 
-// growing is a Content that comes as the test writes it.
+// growing is a peer.Upload that comes as the test writes it.
 type growing struct {
 	*io.PipeReader
 	size int64
@@ -57,7 +58,7 @@ func (g *growing) Seek(off int64, whence int) (int64, error) {
 }
 
 // pair runs a box that gives and one that takes, which are connected.
-func pair(t testing.TB, change func(*Options)) (giver, taker *box, from *Peer) {
+func pair(t testing.TB, change func(*Options)) (giver, taker *box, from *remote) {
 	t.Helper()
 	giver = newBox(t, change).run(t)
 	taker = newBox(t, func(o *Options) {
@@ -76,10 +77,10 @@ func randomBytes(n int) []byte {
 	return b
 }
 
-func readAll(t *testing.T, a *Answer) []byte {
+func readAll(t *testing.T, a *peer.Stream) []byte {
 	t.Helper()
-	defer a.Body.Close()
-	b, err := io.ReadAll(a.Body)
+	defer a.Close()
+	b, err := io.ReadAll(a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,17 +102,17 @@ func TestTransfer(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		d    digest.Digest
-		r    Request
+		r    peer.Request
 		want []byte
 		off  int64
 		size int64
 	}{
-		{"whole", d, Request{}, blob, 0, size},
-		{"head", d, Request{N: 1000}, blob[:1000], 0, size},
-		{"middle", d, Request{Off: 1 << 20, N: 1 << 20}, blob[1<<20 : 2<<20], 1 << 20, size},
-		{"tail", d, Request{Off: size - 5}, blob[size-5:], size - 5, size},
-		{"past the end", d, Request{Off: size - 5, N: 100}, blob[size-5:], size - 5, size},
-		{"empty", empty, Request{}, []byte{}, 0, 0},
+		{"whole", d, peer.Request{}, blob, 0, size},
+		{"head", d, peer.Request{N: 1000}, blob[:1000], 0, size},
+		{"middle", d, peer.Request{Off: 1 << 20, N: 1 << 20}, blob[1<<20 : 2<<20], 1 << 20, size},
+		{"tail", d, peer.Request{Off: size - 5}, blob[size-5:], size - 5, size},
+		{"past the end", d, peer.Request{Off: size - 5, N: 100}, blob[size-5:], size - 5, size},
+		{"empty", empty, peer.Request{}, []byte{}, 0, 0},
 	} {
 		a, err := from.Open(t.Context(), c.d, c.r)
 		if err != nil {
@@ -133,10 +134,10 @@ func TestTransfer(t *testing.T) {
 	if info := taker.Peers(); len(info) != 1 || info[0].Taken != sum || info[0].Score != 1 {
 		t.Errorf("Peers: got %+v, want %d taken and score 1", info, sum)
 	}
-	if _, err := from.Open(t.Context(), d, Request{Off: size + 1}); err == nil {
+	if _, err := from.Open(t.Context(), d, peer.Request{Off: size + 1}); err == nil {
 		t.Error("a range past the end: no error")
 	}
-	if _, err := from.Open(t.Context(), digest.Of([]byte("other")), Request{}); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := from.Open(t.Context(), digest.Of([]byte("other")), peer.Request{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a blob that is not there: %v, want %v", err, fs.ErrNotExist)
 	}
 }
@@ -146,14 +147,14 @@ func TestManifestAndPieces(t *testing.T) {
 	shelf := newShelf()
 	under := digest.Of([]byte("under way"))
 	_, _, from := pair(t, func(o *Options) {
-		o.Holdings = staged{shelf, shelf.Open, func(d digest.Digest) (int64, []byte, error) {
+		o.Holdings = staged{shelf, shelf.Open, func(d digest.Digest) (int64, peer.Bitfield, error) {
 			if d != under {
 				return 0, nil, fs.ErrNotExist
 			}
-			return 9*pieceSize - 1, []byte{0b1000_0001, 1}, nil
+			return 9*peer.PieceSize - 1, []byte{0b1000_0001, 1}, nil
 		}}
 	})
-	d := shelf.put(randomBytes(2*pieceSize + 1))
+	d := shelf.put(randomBytes(2*peer.PieceSize + 1))
 	want, _ := shelf.Manifest(t.Context(), d)
 	got, err := from.Manifest(t.Context(), d)
 	if err != nil || !slices.Equal(got, want) {
@@ -163,7 +164,7 @@ func TestManifestAndPieces(t *testing.T) {
 		t.Errorf("manifest of what is not held: %v", err)
 	}
 	size, have, err := from.Pieces(t.Context(), under)
-	if err != nil || size != 9*pieceSize-1 || !bytes.Equal(have, []byte{0b1000_0001, 1}) {
+	if err != nil || size != 9*peer.PieceSize-1 || !bytes.Equal(have, []byte{0b1000_0001, 1}) {
 		t.Errorf("pieces: got %d, %b, %v", size, have, err)
 	}
 	if _, _, err := from.Pieces(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
@@ -189,7 +190,7 @@ func TestGrowing(t *testing.T) {
 			t.Parallel()
 			writers := make(chan *io.PipeWriter, 1)
 			_, _, from := pair(t, func(o *Options) {
-				o.Holdings = staged{newShelf(), func(ctx context.Context, _ digest.Digest, fetch bool) (Content, error) {
+				o.Holdings = staged{newShelf(), func(ctx context.Context, _ digest.Digest, fetch bool) (peer.Upload, error) {
 					if !fetch {
 						return nil, fs.ErrNotExist
 					}
@@ -198,29 +199,29 @@ func TestGrowing(t *testing.T) {
 					return g, nil
 				}, nil}
 			})
-			a, err := from.Open(t.Context(), digest.Digest{1}, Request{Fetch: true})
+			a, err := from.Open(t.Context(), digest.Digest{1}, peer.Request{Fetch: true})
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer a.Body.Close()
+			defer a.Close()
 			if a.Size != c.size {
 				t.Errorf("size %d, want %d", a.Size, c.size)
 			}
 			w := <-writers
 			half := make([]byte, 4)
 			go w.Write([]byte("1234"))
-			if _, err := io.ReadFull(a.Body, half); err != nil || string(half) != "1234" {
+			if _, err := io.ReadFull(a, half); err != nil || string(half) != "1234" {
 				t.Fatalf("got %q, %v before the rest is there", half, err)
 			}
 			if c.fail {
 				go w.CloseWithError(errors.New("the mirror went away"))
-				if rest, err := io.ReadAll(a.Body); err == nil {
+				if rest, err := io.ReadAll(a); err == nil {
 					t.Errorf("got %q and no error from a download that failed", rest)
 				}
 				return
 			}
 			go func() { w.Write([]byte("5678")); w.Close() }()
-			if rest, err := io.ReadAll(a.Body); err != nil || string(rest) != "5678" {
+			if rest, err := io.ReadAll(a); err != nil || string(rest) != "5678" {
 				t.Errorf("got %q, %v", rest, err)
 			}
 		})
@@ -232,13 +233,15 @@ func TestGrowing(t *testing.T) {
 func TestUploadSlots(t *testing.T) {
 	t.Parallel()
 	giver, _, from := pair(t, func(o *Options) {
-		o.Holdings = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (Content, error) {
+		o.Holdings = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
 			g, _ := grow(ctx, -1)
 			return g, nil
 		}, nil}
 	})
-	open := func() (*Answer, error) { return from.Open(t.Context(), digest.Digest{1}, Request{Fetch: true}) }
-	var answers []*Answer
+	open := func() (*peer.Stream, error) {
+		return from.Open(t.Context(), digest.Digest{1}, peer.Request{Fetch: true})
+	}
+	var answers []*peer.Stream
 	for range maxUploadsPerPeer {
 		a, err := open()
 		if err != nil {
@@ -247,12 +250,12 @@ func TestUploadSlots(t *testing.T) {
 		answers = append(answers, a)
 	}
 	_, err := open()
-	if busy := (*BusyError)(nil); !errors.As(err, &busy) || busy.RetryAfter != retryAfter {
-		t.Errorf("one more: %v, want busy for %s", err, retryAfter)
+	if !errors.Is(err, peer.ErrBusy) {
+		t.Errorf("one more: %v, want %v", err, peer.ErrBusy)
 	}
 	var closing sync.WaitGroup
 	for _, a := range answers {
-		closing.Go(func() { a.Body.Close() })
+		closing.Go(func() { a.Close() })
 	}
 	closing.Wait()
 	until(t, "the slots", func() bool {
@@ -264,7 +267,7 @@ func TestUploadSlots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Body.Close()
+	a.Close()
 }
 
 // TestCancelStopsTheGiver cancels in the midst of a long body: the giver must
@@ -275,16 +278,16 @@ func TestCancelStopsTheGiver(t *testing.T) {
 	giver, _, from := pair(t, func(o *Options) { o.Given = func(_ string, n int64) { given.Add(n) } })
 	d := giver.shelf.put(make([]byte, 256<<20))
 	ctx, cancel := context.WithCancel(t.Context())
-	a, err := from.Open(ctx, d, Request{})
+	a, err := from.Open(ctx, d, peer.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Body.Close()
-	if _, err := io.CopyN(io.Discard, a.Body, 1<<20); err != nil {
+	defer a.Close()
+	if _, err := io.CopyN(io.Discard, a, 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	cancel()
-	if _, err := io.Copy(io.Discard, a.Body); !errors.Is(err, context.Canceled) {
+	if _, err := io.Copy(io.Discard, a); !errors.Is(err, context.Canceled) {
 		t.Errorf("reading on: %v, want %v", err, context.Canceled)
 	}
 	until(t, "the slot", func() bool {
@@ -304,7 +307,7 @@ func TestUploadRate(t *testing.T) {
 	d := giver.shelf.put(make([]byte, n))
 	fetch := func() time.Duration {
 		begun := time.Now()
-		a, err := from.Open(t.Context(), d, Request{})
+		a, err := from.Open(t.Context(), d, peer.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}

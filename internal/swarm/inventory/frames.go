@@ -1,4 +1,4 @@
-package swarm
+package inventory
 
 import (
 	"bufio"
@@ -32,8 +32,8 @@ const (
 	prefixesFrame = 4096 // in a listing's frame that we write, at most 10 bytes each
 )
 
-// frame is one frame; of a listing or, if it is not listing, of changes.
-type frame struct {
+// Frame is one frame: part of a listing or, if it is not Listing, changes.
+type Frame struct {
 	listing     bool
 	first, last bool
 	number      uint64
@@ -43,10 +43,11 @@ type frame struct {
 	came, went, begun, ended []uint64
 }
 
-var errFrame = errors.New("malformed inventory frame")
+// ErrFrame says that a peer broke the protocol.
+var ErrFrame = errors.New("malformed inventory frame")
 
-// append encodes f after b.
-func (f *frame) append(b []byte) []byte {
+// Append encodes f after b.
+func (f *Frame) Append(b []byte) []byte {
 	var body []byte
 	kind := byte(changesFrame)
 	if f.listing {
@@ -81,23 +82,23 @@ func appendPrefixes(b []byte, list []uint64) []byte {
 	return b
 }
 
-// readFrame returns io.EOF at the end of the stream. What it allocates is
-// bounded by maxFrame.
-func readFrame(r *bufio.Reader) (*frame, error) {
+// Read reads one frame. It returns io.EOF at the end of the stream, and ErrFrame
+// for a frame that is malformed or cut off. It allocates 64 KiB at most.
+func Read(r *bufio.Reader) (*Frame, error) {
 	kind, err := r.ReadByte()
 	if err != nil {
 		return nil, err
 	}
 	length, err := binary.ReadUvarint(r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: its length: %w", errFrame, err)
+		return nil, fmt.Errorf("%w: its length: %w", ErrFrame, err)
 	}
 	if length > maxFrame {
-		return nil, fmt.Errorf("%w: %d bytes long, at most %d are allowed", errFrame, length, maxFrame)
+		return nil, fmt.Errorf("%w: %d bytes long, at most %d are allowed", ErrFrame, length, maxFrame)
 	}
 	body := make([]byte, length)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, fmt.Errorf("%w: its body: %w", errFrame, err)
+		return nil, fmt.Errorf("%w: its body: %w", ErrFrame, err)
 	}
 	switch kind {
 	case listingFrame:
@@ -105,22 +106,22 @@ func readFrame(r *bufio.Reader) (*frame, error) {
 	case changesFrame:
 		return parseChanges(body)
 	}
-	return nil, fmt.Errorf("%w: type %q", errFrame, kind)
+	return nil, fmt.Errorf("%w: type %q", ErrFrame, kind)
 }
 
-func parseListing(body []byte) (*frame, error) {
+func parseListing(body []byte) (*Frame, error) {
 	if len(body) == 0 || body[0] > firstFlag|lastFlag {
-		return nil, fmt.Errorf("%w: flags", errFrame)
+		return nil, fmt.Errorf("%w: flags", ErrFrame)
 	}
 	p := parser{rest: body[1:]}
-	f := &frame{listing: true, first: body[0]&firstFlag != 0, last: body[0]&lastFlag != 0, number: p.uvarint()}
+	f := &Frame{listing: true, first: body[0]&firstFlag != 0, last: body[0]&lastFlag != 0, number: p.uvarint()}
 	f.listed = p.prefixes(-1)
 	return f, p.end()
 }
 
-func parseChanges(body []byte) (*frame, error) {
+func parseChanges(body []byte) (*Frame, error) {
 	p := parser{rest: body}
-	f := &frame{from: p.uvarint(), to: p.uvarint()}
+	f := &Frame{from: p.uvarint(), to: p.uvarint()}
 	for _, list := range []*[]uint64{&f.came, &f.went, &f.begun, &f.ended} {
 		n := p.uvarint()
 		if n > uint64(len(p.rest)) {
@@ -167,7 +168,7 @@ func (p *parser) prefixes(n int) []uint64 {
 
 func (p *parser) end() error {
 	if p.bad || len(p.rest) > 0 {
-		return fmt.Errorf("%w: numbers", errFrame)
+		return fmt.Errorf("%w: numbers", ErrFrame)
 	}
 	return nil
 }

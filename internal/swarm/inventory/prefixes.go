@@ -1,4 +1,4 @@
-package swarm
+package inventory
 
 import (
 	"encoding/binary"
@@ -8,7 +8,7 @@ import (
 )
 
 // prefixOf is what stands for a digest in an inventory: its first 8 bytes. Two
-// of 200,000 fall together once in 10⁹ boxes, and then a request finds out.
+// of 200,000 collide in one of 10⁹ boxes, and then a request finds out.
 func prefixOf(d digest.Digest) uint64 { return binary.BigEndian.Uint64(d[:8]) }
 
 // prefixSet is a set of prefixes at 8 bytes each and little more: a sorted
@@ -19,9 +19,9 @@ type prefixSet struct {
 	changed map[uint64]bool // true: came, false: went
 }
 
-// leastMerge is how many changes are at least gathered before they are merged
-// into the slice.
-const leastMerge = 1024
+// minMerge is how many changes there are at least before they are merged into
+// the slice.
+const minMerge = 1024
 
 func (s *prefixSet) has(x uint64) bool {
 	if len(s.changed) > 0 {
@@ -33,7 +33,7 @@ func (s *prefixSet) has(x uint64) bool {
 	return ok
 }
 
-// set makes x a member or none and reports whether it was not so before.
+// set adds or removes x and reports whether that changed anything.
 func (s *prefixSet) set(x uint64, in bool) bool {
 	if s.has(x) == in {
 		return false
@@ -46,7 +46,7 @@ func (s *prefixSet) set(x uint64, in bool) bool {
 		s.changed = make(map[uint64]bool)
 	}
 	s.changed[x] = in
-	if len(s.changed) > max(leastMerge, len(s.sorted)/16) {
+	if len(s.changed) > max(minMerge, len(s.sorted)/16) {
 		s.list()
 	}
 	return true

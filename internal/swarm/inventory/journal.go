@@ -1,0 +1,206 @@
+// Package inventory is what boxes tell each other that they hold.
+//
+// A Journal is this box's own inventory: it takes the events of a
+// peer.Inventory and hands each reader, one per peer, first a full listing and
+// then the changes, as Frames. A Set is what one peer told; all Sets share a
+// Budget of memory. A blob is told of by the first 8 bytes of its digest.
+// Suspicions remember who did not have what its inventory lists.
+//
+// The package does no I/O and knows no network: the swarm carries the Frames.
+package inventory
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"millpond/internal/broadcast"
+	"millpond/internal/digest"
+	"millpond/internal/peer"
+)
+
+const (
+	// maxJournal changes are kept for readers that lag behind; one that lags
+	// further gets a full listing. 1 MB.
+	maxJournal = 32 << 10
+	// maxDownloads in progress are told of.
+	maxDownloads = 4096
+	// gather is how long changes wait for others to be sent together. Downloads
+	// that begin do not wait: in a flash crowd the peers look for them at once.
+	gather = 200 * time.Millisecond
+)
+
+// Journal is this box's own inventory and what changed in it, for one reader
+// per peer. It is safe for concurrent use.
+type Journal struct {
+	mu        sync.Mutex // guards the fields below
+	held      prefixSet
+	downloads map[uint64]struct{}
+	changes   []change // the last of them
+	next      uint64   // number of the change that comes next
+
+	changed broadcast.Signal // for readers
+	dirty   broadcast.Wake   // for Run: changes wait
+}
+
+type change struct {
+	prefix uint64
+	kind   changeKind
+}
+
+type changeKind uint8
+
+const (
+	came changeKind = iota
+	went
+	begun
+	ended
+)
+
+// NewJournal returns an empty one.
+func NewJournal() *Journal {
+	return &Journal{
+		downloads: make(map[uint64]struct{}),
+		next:      1,
+		dirty:     broadcast.NewWake(),
+	}
+}
+
+// Run wakes the readers soon after each change, until ctx ends.
+func (j *Journal) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.dirty:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(gather):
+			j.changed.Fire()
+		}
+	}
+}
+
+// Take applies an event of this box's peer.Inventory.
+func (j *Journal) Take(e peer.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	x := prefixOf(e.Digest)
+	switch {
+	case e.Reset: // no reader is now anywhere in changes: each gets a listing
+		j.held, j.changes = prefixSet{}, nil
+		j.next++
+		j.dirty.Call()
+	case !j.held.set(x, e.Held):
+	case e.Held:
+		j.add(change{x, came})
+	default:
+		j.add(change{x, went})
+	}
+}
+
+// Download notes that d is being downloaded here, or no longer. Readers are
+// woken at once for a download that begins. One that ended may wait, so that
+// the news does not precede that of the blob.
+func (j *Journal) Download(d digest.Digest, on bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	x := prefixOf(d)
+	_, known := j.downloads[x]
+	switch {
+	case on && !known && len(j.downloads) < maxDownloads:
+		j.downloads[x] = struct{}{}
+		j.add(change{x, begun})
+		j.changed.Fire()
+	case !on && known:
+		delete(j.downloads, x)
+		j.add(change{x, ended})
+	}
+}
+
+func (j *Journal) add(c change) {
+	if len(j.changes) >= maxJournal {
+		j.changes = slices.Delete(j.changes, 0, maxJournal/2)
+	}
+	j.changes = append(j.changes, c)
+	j.next++
+	j.dirty.Call()
+}
+
+// Since returns the frames for a reader that has the changes before from, the
+// number to ask from next, and a channel that is closed when there may be more.
+// A reader that has nothing asks from 0; it gets a full listing, as does one
+// that is too far behind.
+func (j *Journal) Since(from uint64) (frames []Frame, to uint64, more <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	more = j.changed.Wait()
+	switch oldest := j.next - uint64(len(j.changes)); {
+	case from == j.next:
+	case from < oldest:
+		frames = j.everything()
+	default:
+		frames = fold(from, j.changes[from-oldest:])
+	}
+	return frames, j.next, more
+}
+
+// everything is a full listing and the downloads in progress.
+func (j *Journal) everything() []Frame {
+	var frames []Frame
+	for part := range slices.Chunk(j.held.list(), prefixesFrame) {
+		frames = append(frames, Frame{listing: true, listed: part, number: j.next})
+	}
+	if len(frames) == 0 {
+		frames = append(frames, Frame{listing: true, number: j.next})
+	}
+	frames[0].first, frames[len(frames)-1].last = true, true
+	if len(j.downloads) == 0 {
+		return frames
+	}
+	under := make([]uint64, 0, len(j.downloads))
+	for x := range j.downloads {
+		under = append(under, x)
+	}
+	slices.Sort(under)
+	return append(frames, Frame{from: j.next, to: j.next, begun: under})
+}
+
+// fold puts changes, the first of which has the number from, into frames: of
+// several to one prefix the last counts.
+func fold(from uint64, changes []change) []Frame {
+	var frames []Frame
+	for part := range slices.Chunk(changes, prefixesFrame) {
+		held, downloads := make(map[uint64]changeKind), make(map[uint64]changeKind)
+		for _, c := range part {
+			if c.kind == came || c.kind == went {
+				held[c.prefix] = c.kind
+			} else {
+				downloads[c.prefix] = c.kind
+			}
+		}
+		f := Frame{from: from, to: from + uint64(len(part))}
+		f.came, f.went = split(held, came)
+		f.begun, f.ended = split(downloads, begun)
+		frames = append(frames, f)
+		from = f.to
+	}
+	return frames
+}
+
+// split returns the sorted prefixes that have kind and those that have another.
+func split(changes map[uint64]changeKind, kind changeKind) (these, others []uint64) {
+	for x, k := range changes {
+		if k == kind {
+			these = append(these, x)
+		} else {
+			others = append(others, x)
+		}
+	}
+	slices.Sort(these)
+	slices.Sort(others)
+	return these, others
+}

@@ -1,0 +1,102 @@
+package inventory
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/peer"
+)
+
+const (
+	// suspectFor is how long a peer is not asked again for a blob that it listed
+	// and did not have.
+	suspectFor = 10 * time.Minute
+	// grace allows for the removal notice still being in transit; more than
+	// maxUntrue misses without a notice count as lying. A download may be told
+	// of before its first byte can be had, and is asked for again after grace.
+	grace         = 5 * time.Second
+	maxUntrue     = 3
+	maxSuspicions = 4096
+)
+
+// Suspicions remember which peer did not have what its inventory lists. The
+// zero value is ready; it is safe for concurrent use. Peers are named by the
+// text form of their IDs.
+type Suspicions struct {
+	mu   sync.Mutex // guards seen; before a Set's
+	seen map[suspicion]time.Time
+}
+
+type suspicion struct {
+	id     string
+	prefix uint64
+}
+
+// Refused is called when the peer id, whose inventory is set, answered that it
+// does not have d. It returns the fault that this is: a listed blob may have
+// been removed while the notice was in transit, but not time and again. A
+// download that ended is no fault, nor is the lack of a blob that is not listed.
+func (s *Suspicions) Refused(id string, set *Set, d digest.Digest) (f peer.Fault, why string) {
+	x, now := prefixOf(d), time.Now()
+	listed := set.Holds(d)
+	if !listed && !set.Downloads(d) {
+		return peer.None, ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil {
+		s.seen = make(map[suspicion]time.Time)
+	}
+	untrue := 0
+	for other, at := range s.seen {
+		switch age := now.Sub(at); {
+		case age >= suspectFor || (len(s.seen) >= maxSuspicions && other.id != id):
+			delete(s.seen, other)
+		case other.id == id && age >= grace && set.holds(other.prefix):
+			untrue++
+		}
+	}
+	if len(s.seen) < maxSuspicions {
+		s.seen[suspicion{id, x}] = now
+	}
+	switch {
+	case !listed:
+		return peer.None, ""
+	case untrue >= maxUntrue:
+		return peer.Lied, fmt.Sprintf("does not have %d blobs that its inventory lists", untrue+1)
+	}
+	return peer.Failed, "does not have " + d.Short() + ", which its inventory lists"
+}
+
+// Holder reports whether id did not have d lately although it lists it.
+func (s *Suspicions) Holder(id string, d digest.Digest) bool { return s.within(id, d, suspectFor) }
+
+// Downloader reports whether id did not have d a moment ago although it said
+// that it is downloading it.
+func (s *Suspicions) Downloader(id string, d digest.Digest) bool { return s.within(id, d, grace) }
+
+func (s *Suspicions) within(id string, d digest.Digest, limit time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seen) == 0 {
+		return false
+	}
+	at, ok := s.seen[suspicion{id, prefixOf(d)}]
+	return ok && time.Since(at) < limit
+}
+
+// Clear drops the suspicions about what f, a frame of id's, tells anew.
+func (s *Suspicions) Clear(id string, f *Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.seen) == 0 {
+		return
+	}
+	for _, list := range [][]uint64{f.came, f.went, f.begun} {
+		for _, x := range list {
+			delete(s.seen, suspicion{id, x})
+		}
+	}
+}
