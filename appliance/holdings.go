@@ -31,11 +31,8 @@ var _ peer.Inventory = (*holdings)(nil)
 // listing begins anew: blobs held before may be shared now, or not any more.
 func (h *holdings) Watch(ctx context.Context) iter.Seq[peer.Event] {
 	return func(yield func(peer.Event) bool) {
-		for first := true; ctx.Err() == nil; first = false {
-			if !first && !yield(peer.Event{Reset: true}) {
-				return
-			}
-			if !h.watchOnce(ctx, yield) {
+		for ctx.Err() == nil {
+			if !yield(peer.Event{Reset: true}) || !h.watchOnce(ctx, yield) {
 				return
 			}
 		}
@@ -53,15 +50,12 @@ func (h *holdings) watchOnce(ctx context.Context, yield func(peer.Event) bool) b
 		cancel()
 	}()
 	for e := range h.store.Watch(ctx) {
-		if e.Synced {
-			continue
-		}
 		if e.Held {
 			if _, ok := h.catalog.Shared(e.Digest); !ok {
 				continue
 			}
 		}
-		if !yield(peer.Event{Digest: e.Digest, Size: e.Size, Held: e.Held, Reset: e.Reset}) {
+		if !yield(peer.Event{Digest: e.Digest, Size: e.Size, Held: e.Held, Reset: e.Reset, Synced: e.Synced}) {
 			return false
 		}
 	}

@@ -2,9 +2,9 @@ package swarm
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,20 +14,19 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/multiformats/go-multihash"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/digest"
 	"millpond/internal/peer"
 )
 
 const (
-	// Changes wait this long to be announced together.
+	// announceEvery is how long changes wait to be announced together, and
+	// maxChanges how many at most, so many go to the sweep at a time.
 	announceEvery = time.Second
-	maxChanges    = 2048 // that wait
-	// peer.Inventory does not say where a listing ends. It has ended when nothing
-	// came for listingQuiet; under a constant stream of changes it is taken
-	// to have ended after listingLongest. To be wrong costs an announcement:
-	// a blob listed later is announced again.
-	listingQuiet   = 5 * time.Second
-	listingLongest = 5 * time.Minute
+	maxChanges    = 2048
+	// maxPending changes wait while the sweep is slow, 20 MB: enough for the
+	// first listing of a large box.
+	maxPending = 1 << 18
 )
 
 // sweep keeps the records of a set of keys alive in the DHT. The set outlives
@@ -45,25 +44,32 @@ type sweep interface {
 	Close() error
 }
 
-// announcer has the DHT name this box for each blob that it holds.
+// announcer has the DHT name this box for each blob in its inventory.
 type announcer struct {
-	store    ds.Batching
-	holdings peer.Inventory
-	every    time.Duration // each record is sent again within it
-	log      *slog.Logger
+	store ds.Batching
+	holds func(digest.Digest) bool // the inventory has it
+	every time.Duration            // each record is sent again within it
+	log   *slog.Logger
+	full  broadcast.Wake // maxChanges are pending
 
-	mu                    sync.Mutex // guards the fields below
+	mu                    sync.Mutex             // guards the fields below
+	pending               map[digest.Digest]bool // announced from now on, or no longer
+	room                  broadcast.Signal       // pending became less
+	synced                bool                   // a listing has ended
+	stale                 bool                   // the sweep may have keys that the inventory lacks
 	announced, toAnnounce int64
 	sent                  int64
 	last                  time.Time
 }
 
-func newAnnouncer(store ds.Batching, holdings peer.Inventory, log *slog.Logger) *announcer {
+func newAnnouncer(store ds.Batching, holds func(digest.Digest) bool, log *slog.Logger) *announcer {
 	return &announcer{
-		store:    namespace.Wrap(store, ds.NewKey("announce")),
-		holdings: holdings,
-		every:    reprovideEvery,
-		log:      log,
+		store:   namespace.Wrap(store, ds.NewKey("announce")),
+		holds:   holds,
+		every:   reprovideEvery,
+		log:     log,
+		full:    broadcast.NewWake(),
+		pending: make(map[digest.Digest]bool),
 	}
 }
 
@@ -73,103 +79,127 @@ func (a *announcer) progress() (announced, toAnnounce int64, last time.Time) {
 	return a.announced, a.toAnnounce, a.last
 }
 
-// run follows peer.Inventory until ctx ends.
+// take notes an event that changed the inventory, or the end of a listing. It
+// waits only while maxPending changes are pending, and then for one batch.
+func (a *announcer) take(ctx context.Context, e peer.Event, changed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e.Synced {
+		// The first listing is compared with what an earlier process left.
+		a.stale = a.stale || changed || !a.synced
+		a.synced = true
+		return
+	}
+	for len(a.pending) >= maxPending {
+		room := a.room.Wait()
+		a.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+		}
+		a.mu.Lock()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+	a.pending[e.Digest] = e.Held
+	if len(a.pending) >= maxChanges {
+		a.full.Call()
+	}
+}
+
+// run announces what take noted, until ctx ends.
 func (a *announcer) run(ctx context.Context, h host.Host, d *dht.IpfsDHT) error {
 	s, err := newSweep(a.store, h, d, a.every)
 	if err != nil {
 		return err
 	}
-	changes := make(chan peer.Event)
-	go func() {
-		defer close(changes)
-		for h := range a.holdings.Watch(ctx) {
-			select {
-			case changes <- h:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	a.feed(ctx, s, changes)
-	for range changes { // Watch has returned
-	}
+	a.feed(ctx, s)
 	if err := s.Close(); err != nil {
 		return fmt.Errorf("stopping to announce: %w", err)
 	}
 	return nil
 }
 
-// feed hands the changes on until ctx ends. The first listing, like one after
-// a Reset, is compared with what an earlier one, perhaps of an earlier
-// process, left in the sweep.
-func (a *announcer) feed(ctx context.Context, s sweep, changes <-chan peer.Event) {
-	pending := make(map[digest.Digest]bool)
-	list := newListing(time.Now())
+// feed hands the changes to s until ctx ends.
+func (a *announcer) feed(ctx context.Context, s sweep) {
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
 	for {
-		in := changes
-		if len(pending) >= maxChanges {
-			a.flush(s, pending)
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case h, ok := <-in:
-			switch {
-			case !ok: // unfinished listings are no ground to forget blobs
-				changes, list = nil, nil
-			case h.Synced:
-			case h.Reset:
-				clear(pending) // what still counts is listed again
-				list = newListing(time.Now())
-			default:
-				pending[h.Digest] = h.Held
-				list.see(h, time.Now())
-			}
-		case now := <-tick.C:
-			a.flush(s, pending)
-			if list.over(now) {
-				if err := a.forget(ctx, s, list); err != nil && ctx.Err() == nil {
-					a.log.Warn("blobs that went may still be announced", "err", err)
-				}
-				list = nil
+		case <-a.full:
+			a.flush(ctx, s, maxChanges)
+		case <-tick.C:
+			stale := a.takeStale()
+			a.flush(ctx, s, 1)
+			if stale {
+				a.forget(ctx, s)
 			}
 			a.measure(ctx, s)
 		}
 	}
 }
 
-// flush empties pending.
-func (a *announcer) flush(s sweep, pending map[digest.Digest]bool) {
-	var came, went []multihash.Multihash
-	for d, held := range pending {
-		if held {
-			came = append(came, multihashOf(d))
-		} else {
-			went = append(went, multihashOf(d))
+// flush hands the pending changes to s while there are at least n.
+func (a *announcer) flush(ctx context.Context, s sweep, n int) {
+	for ctx.Err() == nil {
+		added, removed := a.batch(n)
+		if len(added)+len(removed) == 0 {
+			return
 		}
-	}
-	clear(pending)
-	if err := s.start(came); err != nil {
-		a.log.Warn("blobs are not announced", "blobs", len(came), "err", err)
-	}
-	if err := s.stop(went); err != nil {
-		a.log.Warn("blobs that went are still announced", "blobs", len(went), "err", err)
+		if err := s.start(added); err != nil {
+			a.log.Warn("blobs not announced", "blobs", len(added), "err", err)
+		}
+		if err := s.stop(removed); err != nil {
+			a.log.Warn("removed blobs still announced", "blobs", len(removed), "err", err)
+		}
 	}
 }
 
-// forget stops what the listing did not name.
-func (a *announcer) forget(ctx context.Context, s sweep, list *listing) error {
-	return s.all(ctx, func(keys []multihash.Multihash) error {
-		var went []multihash.Multihash
-		for _, key := range keys {
-			if !list.named(key) {
-				went = append(went, key)
-			}
+// batch takes up to maxChanges of the pending changes, and none if there are
+// less than n.
+func (a *announcer) batch(n int) (added, removed []multihash.Multihash) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.pending) < n {
+		return nil, nil
+	}
+	for d, held := range a.pending {
+		if len(added)+len(removed) == maxChanges {
+			break
 		}
-		return s.stop(went)
+		if held {
+			added = append(added, multihashOf(d))
+		} else {
+			removed = append(removed, multihashOf(d))
+		}
+		delete(a.pending, d)
+	}
+	a.room.Fire()
+	return added, removed
+}
+
+func (a *announcer) takeStale() (was bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was, a.stale = a.stale, false
+	return was
+}
+
+// forget stops announcing what the inventory lacks: what a listing did not
+// name, or an earlier process held.
+func (a *announcer) forget(ctx context.Context, s sweep) {
+	err := s.all(ctx, func(keys []multihash.Multihash) error {
+		return s.stop(slices.DeleteFunc(keys, func(key multihash.Multihash) bool {
+			d, ok := digestOf(key)
+			return ok && a.holds(d)
+		}))
 	})
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("removed blobs may still be announced", "err", err)
+	}
 }
 
 func (a *announcer) measure(ctx context.Context, s sweep) {
@@ -185,42 +215,4 @@ func (a *announcer) measure(ctx context.Context, s sweep) {
 	if sent != a.sent {
 		a.sent, a.last = sent, time.Now()
 	}
-}
-
-// listing marks the blobs of a listing by 8 bytes of their digests, about 4 MB
-// for 200,000, for as long as it lasts. That two fall together, one in 10⁹
-// times, leaves a blob announced that went.
-type listing struct {
-	marks       map[uint64]struct{}
-	begun, last time.Time
-}
-
-func newListing(now time.Time) *listing {
-	return &listing{marks: make(map[uint64]struct{}), begun: now, last: now}
-}
-
-func (l *listing) see(h peer.Event, now time.Time) {
-	if l == nil {
-		return
-	}
-	l.last = now
-	mark := binary.BigEndian.Uint64(h.Digest[:])
-	if h.Held {
-		l.marks[mark] = struct{}{}
-	} else {
-		delete(l.marks, mark)
-	}
-}
-
-func (l *listing) named(key multihash.Multihash) bool {
-	if len(key) < digest.Size {
-		return false
-	}
-	_, ok := l.marks[binary.BigEndian.Uint64(key[len(key)-digest.Size:])]
-	return ok
-}
-
-// over is false for no listing.
-func (l *listing) over(now time.Time) bool {
-	return l != nil && (now.Sub(l.last) >= listingQuiet || now.Sub(l.begun) >= listingLongest)
 }

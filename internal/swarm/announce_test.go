@@ -7,14 +7,17 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/multiformats/go-multihash"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/digest"
 	"millpond/internal/peer"
+	"millpond/internal/swarm/inventory"
 )
 
 // list is a sweep that only keeps its set.
@@ -74,26 +77,50 @@ func (l *list) has(i int) bool {
 	return l.keys[string(multihashOf(digest.Of(numbered(i))))]
 }
 
+// offering runs an announcer and the sweep l, and returns how to send events to
+// it and how to end it.
+func offering(t *testing.T, a *announcer, l sweep) (send func(...peer.Event), stop func()) {
+	j := inventory.NewJournal()
+	a.holds, a.full, a.pending = j.Holds, broadcast.NewWake(), make(map[digest.Digest]bool)
+	events := make(chan peer.Event)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { a.feed(ctx, l) })
+	running.Go(func() {
+		offer(ctx, func(yield func(peer.Event) bool) {
+			for e := range events {
+				if !yield(e) {
+					return
+				}
+			}
+		}, j, a)
+	})
+	send = func(list ...peer.Event) {
+		for _, e := range list {
+			events <- e
+		}
+	}
+	return send, func() { cancel(); close(events); running.Wait() }
+}
+
+func numberedEvents(held bool, numbers ...int) (list []peer.Event) {
+	for _, i := range numbers {
+		list = append(list, peer.Event{Digest: digest.Of(numbered(i)), Held: held})
+	}
+	return list
+}
+
 func TestFeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		said := &lines{}
 		a := &announcer{log: slog.New(slog.NewTextHandler(said, nil))}
 		l := &list{keys: map[string]bool{string(multihashOf(digest.Of(numbered(99)))): true}} // of an earlier process
-		changes := make(chan peer.Event)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			a.feed(ctx, l, changes)
-		}()
-		tell := func(held bool, numbers ...int) {
-			for _, i := range numbers {
-				changes <- peer.Event{Digest: digest.Of(numbered(i)), Held: held}
-			}
-		}
+		send, stop := offering(t, a, l)
+		tell := func(held bool, numbers ...int) { send(numberedEvents(held, numbers...)...) }
 		check := func(when string, want ...int) {
 			t.Helper()
+			time.Sleep(announceEvery)
 			synctest.Wait()
 			for i := range 100 {
 				if got := l.has(i); got != slices.Contains(want, i) {
@@ -101,11 +128,14 @@ func TestFeed(t *testing.T) {
 				}
 			}
 		}
+		reset, synced := peer.Event{Reset: true}, peer.Event{Synced: true}
+		send(reset)
 		tell(true, 0, 1, 2)
 		tell(false, 1)
-		time.Sleep(announceEvery)
 		check("the listing goes on", 0, 2, 99)
-		time.Sleep(listingQuiet + announceEvery)
+		time.Sleep(time.Hour)
+		check("the listing goes on for long", 0, 2, 99)
+		send(synced)
 		check("the listing is over", 0, 2)
 		if n, all, last := a.progress(); n != 2 || all != 2 || last.IsZero() {
 			t.Errorf("progress %d of %d at %v", n, all, last)
@@ -113,27 +143,25 @@ func TestFeed(t *testing.T) {
 
 		tell(false, 2)
 		tell(true, 3, 4)
-		changes <- peer.Event{Reset: true}
+		send(reset)
 		tell(true, 4, 5)
-		time.Sleep(listingQuiet + announceEvery)
-		check("after a reset", 4, 5)
-
-		// Under constant change a listing ends too.
-		changes <- peer.Event{Reset: true}
-		for range listingLongest/announceEvery + 1 {
-			tell(true, 6)
-			time.Sleep(announceEvery)
+		check("another listing goes on", 0, 3, 4, 5)
+		send(synced)
+		check("another listing is over", 4, 5)
+		started := l.started
+		send(reset)
+		tell(true, 4, 5)
+		send(synced)
+		check("the same again", 4, 5)
+		if l.started != started {
+			t.Error("what is listed again is announced again")
 		}
-		check("after a long listing", 6)
 
-		// A listing that breaks off is no ground to forget.
-		changes <- peer.Event{Reset: true}
+		send(reset) // a listing that breaks off is no ground to forget
 		tell(true, 7)
-		close(changes)
 		time.Sleep(time.Minute)
-		check("after the watch ended", 6, 7)
-		cancel()
-		<-done
+		check("after the watch ended", 4, 5, 7)
+		stop()
 		if n := said.count("level=WARN"); n != 0 {
 			t.Errorf("%d warnings", n)
 		}
@@ -146,15 +174,9 @@ func TestFeedFlushesLargeBatches(t *testing.T) {
 		said := &lines{}
 		a := &announcer{log: slog.New(slog.NewTextHandler(said, nil))}
 		l := &list{keys: make(map[string]bool), broken: errors.New("disk full")}
-		changes := make(chan peer.Event)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			a.feed(ctx, l, changes)
-		}()
+		send, stop := offering(t, a, l)
 		for i := range 3*maxChanges + 1 { // no time passes
-			changes <- peer.Event{Digest: digest.Of(numbered(i)), Held: true}
+			send(numberedEvents(true, i)...)
 		}
 		synctest.Wait()
 		l.mu.Lock()
@@ -162,11 +184,56 @@ func TestFeedFlushesLargeBatches(t *testing.T) {
 			t.Errorf("%d announced before a second passed", n)
 		}
 		l.mu.Unlock()
-		cancel()
-		<-done
-		if said.count("blobs are not announced") == 0 {
+		stop()
+		if said.count("blobs not announced") == 0 {
 			t.Error("a fault goes unsaid")
 		}
+	})
+}
+
+// stuck is a sweep that takes nothing until it is let.
+type stuck struct {
+	*list
+	let chan struct{}
+}
+
+func (s stuck) start(keys []multihash.Multihash) error {
+	<-s.let
+	return s.list.start(keys)
+}
+
+// A sweep that is slow holds the journal up only when there is no more room.
+func TestSlowSweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &announcer{log: slog.New(slog.DiscardHandler)}
+		s := stuck{&list{keys: make(map[string]bool)}, make(chan struct{})}
+		send, stop := offering(t, a, s)
+		send(numberedEvents(true, 0)...)
+		time.Sleep(2 * announceEvery) // the sweep is stuck with it
+		var taken atomic.Int64
+		go func() {
+			for i := range maxPending + maxChanges {
+				send(peer.Event{Digest: digest.Digest{1, byte(i >> 16), byte(i >> 8), byte(i)}, Held: true})
+				taken.Add(1)
+			}
+		}()
+		synctest.Wait()
+		if got := taken.Load(); got != maxPending+1 {
+			t.Errorf("%d changes were taken from the inventory, want %d", got, maxPending+1)
+		}
+		close(s.let)
+		time.Sleep(2 * announceEvery)
+		synctest.Wait()
+		if got := taken.Load(); got != maxPending+maxChanges {
+			t.Errorf("when the sweep went on %d changes were taken, want all", got)
+		}
+		s.mu.Lock()
+		if n := len(s.keys); n != maxPending+maxChanges+1 {
+			t.Errorf("%d blobs are announced, want all", n)
+		}
+		s.mu.Unlock()
+		stop()
 	})
 }
 

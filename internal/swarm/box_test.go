@@ -63,9 +63,11 @@ func (s *shelf) Watch(ctx context.Context) iter.Seq[peer.Event] {
 	return func(yield func(peer.Event) bool) {
 		s.mu.Lock()
 		w := make(chan peer.Event, len(s.blobs)+1024)
+		w <- peer.Event{Reset: true}
 		for d, b := range s.blobs {
 			w <- peer.Event{Digest: d, Size: int64(len(b)), Held: true}
 		}
+		w <- peer.Event{Synced: true}
 		s.watchers[w] = struct{}{}
 		s.mu.Unlock()
 		defer func() {

@@ -100,6 +100,15 @@ func multihashOf(d digest.Digest) multihash.Multihash {
 	return m
 }
 
+// digestOf is the inverse of multihashOf.
+func digestOf(m multihash.Multihash) (d digest.Digest, ok bool) {
+	if len(m) < digest.Size {
+		return digest.Digest{}, false
+	}
+	copy(d[:], m[len(m)-digest.Size:])
+	return d, true
+}
+
 // records counts the provider records held for the swarm.
 type records struct {
 	store ds.Datastore

@@ -75,11 +75,6 @@ func (v *inventories) run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { v.journal.Run(ctx) })
-	parts.Go(func() {
-		for e := range v.swarm.options.Holdings.Watch(ctx) {
-			v.journal.Take(e)
-		}
-	})
 	v.swarm.host.SetStreamHandler(inventoryProtocol, func(st network.Stream) { v.listen(ctx, st) })
 	defer v.swarm.host.RemoveStreamHandler(inventoryProtocol)
 	telling := make(map[p2p.ID]context.CancelFunc)

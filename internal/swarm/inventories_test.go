@@ -2,11 +2,19 @@ package swarm
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"iter"
+	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"millpond/internal/digest"
 	"millpond/internal/peer"
@@ -110,5 +118,93 @@ func TestGarbageInventory(t *testing.T) {
 	}
 	if taker.banned(giver.self()) {
 		t.Error("banned for garbage")
+	}
+}
+
+// large is an Inventory of 200,000 blobs, which it lists again, with a few more
+// at the end, each time that it is told. That takes 2 s, or 10 µs for each.
+type large struct {
+	*shelf
+	again chan int // how many more
+}
+
+const largeBlobs = 200_000
+
+func (l large) Watch(ctx context.Context) iter.Seq[peer.Event] {
+	return func(yield func(peer.Event) bool) {
+		for more, pause := 0, time.Duration(0); ; pause = time.Millisecond {
+			if !yield(peer.Event{Reset: true}) {
+				return
+			}
+			for i := range largeBlobs + more {
+				if !yield(peer.Event{Digest: nth(0, i), Size: 1, Held: true}) {
+					return
+				}
+				if i%100 == 0 {
+					time.Sleep(pause)
+				}
+			}
+			if !yield(peer.Event{Synced: true}) {
+				return
+			}
+			select {
+			case more = <-l.again:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// sentBytes counts what goes out on inventory streams.
+type sentBytes struct {
+	metrics.Reporter
+	n atomic.Int64
+}
+
+func (*sentBytes) LogSentMessage(int64) {}
+func (*sentBytes) LogRecvMessage(int64) {}
+
+func (s *sentBytes) LogSentMessageStream(n int64, p protocol.ID, _ p2p.ID) {
+	if p == inventoryProtocol {
+		s.n.Add(n)
+	}
+}
+func (*sentBytes) LogRecvMessageStream(int64, protocol.ID, p2p.ID) {}
+
+// TestLargeInventory is listed anew while a neighbour looks: nothing leaves its
+// view, and only the difference is sent.
+func TestLargeInventory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("lists 200,000 blobs slowly")
+	}
+	t.Parallel()
+	const more = 5
+	inventory := large{newShelf(), make(chan int)}
+	sent := &sentBytes{}
+	giver, taker, _ := pair(t, func(o *Options) {
+		o.Holdings = inventory
+		o.nat = []libp2p.Option{libp2p.BandwidthReporter(sent)}
+	})
+	held := func() int64 { return taker.inventories.held(giver.self()) }
+	until(t, "the first listing", func() bool { return held() == largeBlobs })
+	time.Sleep(time.Second) // for what else may be sent
+	before := sent.n.Load()
+	t.Logf("the first listing took %d bytes", before)
+	inventory.again <- more
+	for begun := time.Now(); held() < largeBlobs+more; time.Sleep(time.Millisecond) {
+		if n := held(); n < largeBlobs {
+			t.Fatalf("after %s of another listing the neighbour sees %d blobs, want %d", time.Since(begun), n, largeBlobs)
+		}
+		if i := rand.IntN(largeBlobs); len(taker.Seeds(nth(0, i))) != 1 {
+			t.Fatalf("blob %d left the neighbour's view", i)
+		}
+		if time.Since(begun) > 40*time.Second {
+			t.Fatal("the new blobs did not arrive")
+		}
+	}
+	time.Sleep(time.Second)
+	if n := sent.n.Load() - before; n > 500 {
+		t.Errorf("%d bytes were sent for %d new blobs, want at most 500", n, more)
 	}
 }

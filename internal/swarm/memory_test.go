@@ -66,12 +66,17 @@ func (s fullShelf) Watch(ctx context.Context) iter.Seq[peer.Event] {
 		for !s.listed.Load() && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
+		if !yield(peer.Event{Reset: true}) {
+			return
+		}
 		for i := range fullBlobs {
 			if ctx.Err() != nil || !yield(peer.Event{Digest: nth(s.box, i), Size: 1, Held: true}) {
 				return
 			}
 		}
-		<-ctx.Done()
+		if yield(peer.Event{Synced: true}) {
+			<-ctx.Done()
+		}
 	}
 }
 

@@ -133,10 +133,10 @@ func New(o Options) (*Swarm, error) {
 	s.redials = newRedials(func(ctx context.Context, info p2p.AddrInfo) error { return dialNow(ctx, s.host, info) }, o.Log)
 	s.rtts = newRTTs(s.host)
 	s.missing = newMissing()
-	s.announcer = newAnnouncer(o.Datastore, o.Holdings, o.Log)
 	s.records = newRecords(o.Datastore)
 	s.reach = &reach{}
 	s.inventories = newInventories(s)
+	s.announcer = newAnnouncer(o.Datastore, s.inventories.journal.Holds, o.Log)
 	s.transfers = newTransfers(s)
 	s.links = newLinks(s)
 	return s, nil
@@ -173,6 +173,10 @@ func (s *Swarm) Run(ctx context.Context) error {
 		{"dialling boxes that went", s.redials.run},
 		{"finding boxes on the network segment", s.discover},
 		{"looking for boxes in the DHT", s.meet},
+		{"offering what is held", func(ctx context.Context) error {
+			offer(ctx, s.options.Holdings.Watch(ctx), s.inventories.journal, s.announcer)
+			return nil
+		}},
 		{"announcing", func(ctx context.Context) error { return s.announcer.run(ctx, s.host, s.dht) }},
 	} {
 		group.Go(func() error {

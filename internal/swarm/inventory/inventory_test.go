@@ -3,9 +3,11 @@ package inventory
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -23,7 +25,6 @@ func numberedDigest(x uint64) (d digest.Digest) {
 }
 
 func hold(x uint64) peer.Event { return peer.Event{Digest: numberedDigest(x), Held: true} }
-func miss(x uint64) peer.Event { return peer.Event{Digest: numberedDigest(x)} }
 
 // reader is a Set that a test feeds.
 func reader() *Set { return NewSet(NewBudget(1 << 30)) }
@@ -89,14 +90,18 @@ func TestJournal(t *testing.T) {
 		every int
 	}
 	followers := []*follower{{reader(), 0, 1}, {reader(), 0, 977}, {reader(), 0, 90_000}}
+	model, named := make(map[uint64]bool), make(map[uint64]bool)
 	for i := range 100_000 {
-		switch x := r.Uint64N(30_000); {
-		case i == 60_000:
+		switch x, held := r.Uint64N(30_000), r.IntN(3) > 0; i {
+		case 60_000:
 			j.Take(peer.Event{Reset: true})
-		case r.IntN(3) > 0:
-			j.Take(hold(x))
+			clear(named)
+		case 80_000:
+			j.Take(peer.Event{Synced: true})
+			model = maps.Clone(named)
 		default:
-			j.Take(miss(x))
+			j.Take(peer.Event{Digest: numberedDigest(x), Held: held})
+			model[x], named[x] = held, held
 		}
 		if i%100 == 0 {
 			j.Download(numberedDigest(uint64(i%1000)), i%300 == 0)
@@ -108,6 +113,10 @@ func TestJournal(t *testing.T) {
 				through(t, f.Set, frames)
 			}
 		}
+	}
+	maps.DeleteFunc(model, func(_ uint64, held bool) bool { return !held })
+	if want := slices.Sorted(maps.Keys(model)); !slices.Equal(j.held.list(), want) {
+		t.Errorf("the journal has %d entries, want %d", len(j.held.list()), len(want))
 	}
 	for _, f := range followers {
 		if !slices.Equal(f.all(), j.held.list()) {
@@ -130,6 +139,64 @@ func TestJournal(t *testing.T) {
 			t.Errorf("every %d: closing gave back %d entries, want %d", f.every, back-room, len(j.held.list()))
 		}
 	}
+}
+
+// TestRelisting lists 200,000 blobs again, for longer than changes are gathered,
+// to a reader that follows: none may leave its view meanwhile, and only the
+// difference is sent.
+func TestRelisting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const blobs, added, removed = 200_000, 5, 3
+		j, n := NewJournal(), reader()
+		running := make(chan struct{})
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { defer close(running); j.Run(ctx) }()
+		at, sent := uint64(0), 0
+		read := func() {
+			var frames []Frame
+			frames, at, _ = j.Since(at)
+			for _, f := range frames {
+				sent += len(f.Append(nil))
+			}
+			through(t, n, frames)
+		}
+		list := func(from, to uint64, atLeast int64) { // in 2 s, as fast as 10 µs for each
+			j.Take(peer.Event{Reset: true})
+			for x := from; x < to; x++ {
+				j.Take(hold(x << 32))
+				if x%20_000 == 0 {
+					time.Sleep(gather)
+					synctest.Wait()
+					read()
+					if got := n.Count(); got < atLeast {
+						t.Fatalf("at blob %d of a listing the reader has %d, want %d", x, got, atLeast)
+					}
+				}
+			}
+			j.Take(peer.Event{Synced: true})
+			time.Sleep(gather)
+			read()
+		}
+		list(0, blobs, 0)
+		sent = 0
+		list(removed, blobs+added, blobs)
+		if got := n.Count(); got != blobs+added-removed {
+			t.Errorf("the reader has %d blobs, want %d", got, blobs+added-removed)
+		}
+		if sent > 200 {
+			t.Errorf("%d bytes were sent for %d blobs, want at most 200", sent, added+removed)
+		}
+		sent = 0
+		j.Take(peer.Event{Reset: true}) // a listing that breaks off removes nothing
+		time.Sleep(time.Minute)
+		read()
+		if got := n.Count(); got != blobs+added-removed || sent > 0 {
+			t.Errorf("after half a listing the reader has %d blobs and was sent %d bytes", got, sent)
+		}
+		stop()
+		<-running
+	})
 }
 
 // TestJournalWire keeps an eye on the size of a listing.

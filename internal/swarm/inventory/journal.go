@@ -36,6 +36,8 @@ const (
 type Journal struct {
 	mu        sync.Mutex // guards the fields below
 	held      prefixSet
+	listing   bool      // between a Reset and a Synced event
+	named     prefixSet // what the listing named so far
 	downloads map[uint64]struct{}
 	changes   []change // the last of them
 	next      uint64   // number of the change that comes next
@@ -84,22 +86,63 @@ func (j *Journal) Run(ctx context.Context) {
 	}
 }
 
-// Take applies an event of this box's peer.Inventory.
-func (j *Journal) Take(e peer.Event) {
+// Take applies an event of this box's peer.Inventory and reports whether the
+// inventory changed. What was held before a Reset counts until the Synced that
+// ends the listing; then what the listing did not name is removed, so that
+// readers are sent the difference alone.
+func (j *Journal) Take(e peer.Event) (changed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	x := prefixOf(e.Digest)
 	switch {
-	case e.Reset: // no reader is now anywhere in changes: each gets a listing
-		j.held, j.changes = prefixSet{}, nil
-		j.next++
-		j.dirty.Call()
-	case !j.held.set(x, e.Held):
-	case e.Held:
-		j.add(change{x, came})
-	default:
-		j.add(change{x, went})
+	case e.Reset:
+		j.listing, j.named = true, prefixSet{}
+		return false
+	case e.Synced:
+		return j.sweep()
 	}
+	x := prefixOf(e.Digest)
+	if j.listing {
+		j.named.set(x, e.Held)
+	}
+	return j.hold(x, e.Held)
+}
+
+// hold adds or removes x.
+func (j *Journal) hold(x uint64, held bool) (changed bool) {
+	if !j.held.set(x, held) {
+		return false
+	}
+	kind := went
+	if held {
+		kind = came
+	}
+	j.add(change{x, kind})
+	return true
+}
+
+// sweep ends a listing: it removes what the listing did not name.
+func (j *Journal) sweep() (changed bool) {
+	if !j.listing {
+		return false
+	}
+	named := j.named.list()
+	for _, x := range j.held.list() {
+		for len(named) > 0 && named[0] < x {
+			named = named[1:]
+		}
+		if len(named) == 0 || named[0] != x {
+			changed = j.hold(x, false) || changed
+		}
+	}
+	j.listing, j.named = false, prefixSet{}
+	return changed
+}
+
+// Holds reports whether d is in the inventory.
+func (j *Journal) Holds(d digest.Digest) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.held.has(prefixOf(d))
 }
 
 // Download notes that d is being downloaded here, or no longer. Readers are
