@@ -16,6 +16,7 @@ import (
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 	"millpond/internal/prefetch"
 	"millpond/internal/proxy"
 	"millpond/internal/store"
@@ -155,18 +156,16 @@ func (a *Appliance) openNetwork() (err error) {
 	a.opened(a.mirror.Close)
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
-		Sources: []fetch.Source{fetch.Upstream{Catalog: a.catalog, Mirror: a.mirror}},
-		Log:     a.log.With("part", "fetch"),
+		Log: a.log.With("part", "fetch"),
 	}
 	if a.config.Swarm {
-		// The swarm lends what fetch downloads, and fetch takes what the swarm
-		// finds. It asks for nothing before Run.
-		lent := &holdings{store: a.store, catalog: a.catalog}
-		if err := a.openSwarm(lent); err != nil {
+		// The swarm asks for nothing before Run.
+		offered := &struct{ peer.Inventory }{}
+		if err := a.openSwarm(offered); err != nil {
 			return err
 		}
-		o.Peers = peers{a.swarm}
-		defer func() { lent.fetch = a.fetch }()
+		o.Swarm = a.swarm
+		defer func() { offered.Inventory = a.fetch }()
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)

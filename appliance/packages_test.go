@@ -112,7 +112,7 @@ func TestNamesFromTheCatalog(t *testing.T) {
 		}
 	}
 	newClient(t, b.url).update(t, s, s.Mirror.URL("/debian"))
-	deadline := time.Now().Add(settle + 15*time.Second)
+	deadline := time.Now().Add(20 * time.Second) // the catalog settles for 5 s
 	for {
 		info, err := b.store.Stat(known)
 		if err != nil {

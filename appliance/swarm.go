@@ -7,11 +7,12 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"millpond/internal/peer"
 	"millpond/internal/swarm"
 )
 
 // openSwarm opens the swarm's listeners. It joins nobody before Run.
-func (a *Appliance) openSwarm(lent *holdings) (err error) {
+func (a *Appliance) openSwarm(offered peer.Inventory) (err error) {
 	c := a.config
 	identity := c.IdentityFile
 	if identity == "" {
@@ -26,7 +27,7 @@ func (a *Appliance) openSwarm(lent *holdings) (err error) {
 		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey, AllowPeers: c.SwarmAllowPeers,
 		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: memory,
 		UploadRate: rate.bytes, SiteUnlimited: !rate.set,
-		Datastore: a.db.Datastore("swarm"), Holdings: lent, Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
+		Datastore: a.db.Datastore("swarm"), Holdings: offered, Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
 		Busy:    func() bool { return a.proxy.Busy() }, // which is made later
 		Version: version, Log: a.log.With("part", "swarm"),
 	})

@@ -14,9 +14,9 @@ func TestKeptWithNameAndSources(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"alone": 10_000, "shared": 20 * mib, "lied": 100_000})
 	for _, name := range []string{"a", "b"} {
-		r.add(r.neighbours, "shared", name, func(b *box) { b.rate = 8 * mib })
+		r.add(r.seeds, "shared", name, func(b *box) { b.rate = 8 * mib })
 	}
-	r.add(r.neighbours, "lied", "liar", lies(0))
+	r.add(r.seeds, "lied", "liar", lies(0))
 	const index = "dists/stable/main/binary-amd64/"
 	gz := r.archive.Publish(time.Now().Add(-time.Hour)).File(index + "Packages.gz")
 	readme := []byte("listed nowhere")
@@ -35,7 +35,7 @@ func TestKeptWithNameAndSources(t *testing.T) {
 	} {
 		r.want(tt.path, tt.data)
 		r.quiet()
-		info, err := r.Store.Stat(digest.Of(tt.data))
+		info, err := r.store.Stat(digest.Of(tt.data))
 		slices.SortFunc(info.From, func(a, b store.Provenance) int { return int(a.Name[0]) - int(b.Name[0]) })
 		if err != nil || info.Name != tt.name || !slices.Equal(info.From, tt.from) {
 			t.Errorf("%s: name %q from %v, %v; want %q from %v", tt.path, info.Name, info.From, err, tt.name, tt.from)
@@ -43,7 +43,7 @@ func TestKeptWithNameAndSources(t *testing.T) {
 	}
 	head, _, err := r.read("dists/stable/InRelease")
 	must(t, err)
-	if info, err := r.Store.Stat(digest.Of(head)); err != nil || info.Name != "InRelease" || !slices.Equal(info.From, mirror) {
+	if info, err := r.store.Stat(digest.Of(head)); err != nil || info.Name != "InRelease" || !slices.Equal(info.From, mirror) {
 		t.Errorf("the head: %+v, %v", info, err)
 	}
 }

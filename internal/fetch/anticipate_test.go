@@ -17,7 +17,7 @@ func TestAnticipate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
-	e := r.Catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
+	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
 	hold := r.mirror.Inject("*/large*", aptest.Hold())
 	for range 3 {
 		r.Anticipate(e)
@@ -39,7 +39,7 @@ func TestAnticipate(t *testing.T) {
 		}
 	}
 	r.Anticipate(e) // held: nothing to do
-	r.Anticipate(r.Catalog.Resolve(t.Context(), r.at(inRelease), nil))
+	r.Anticipate(r.catalog.Resolve(t.Context(), r.at(inRelease), nil))
 	if n := r.mirror.Requests("*"); r.mirror.Requests("*/large*") != 1 {
 		t.Errorf("%d requests in all", n)
 	}
@@ -78,7 +78,7 @@ func TestAnticipateLanding(t *testing.T) {
 		origins = append(origins, f.Body.Origin())
 	}
 	r = newRig(t, aptest.Suite{}, func(o *Options) {
-		o.Peers = landing{newBoxes(), func(d digest.Digest) {
+		o.Swarm = landing{newBoxes(), func(d digest.Digest) {
 			if d == e.Digest {
 				read()
 				read()
@@ -86,7 +86,7 @@ func TestAnticipateLanding(t *testing.T) {
 		}}
 	})
 	r.update()
-	e = r.Catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
+	e = r.catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
 	r.Anticipate(e)
 	r.running.Wait()
 	read()

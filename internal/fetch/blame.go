@@ -2,103 +2,110 @@ package fetch
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
+	"millpond/internal/digest"
+	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
-// blame decides who is not asked again after a mismatch.
+// blame decides which sources are not asked again after a mismatch.
 func (d *download) blame(resumed bool) {
-	d.f.stats.wrong.Add(1)
+	d.fl.f.stats.wrong.Add(1)
 	var used []string
-	for name, t := range d.tally {
+	for name, t := range d.tallies {
 		if t.used {
 			used = append(used, name)
 		}
 	}
+	log := d.fl.log
 	switch {
 	case resumed:
 		// Bytes of an earlier process may have been torn by a power cut.
-		d.log.Warn("a resumed download was wrong, it begins anew", "sources", used)
+		log.Warn("resumed download wrong, beginning anew", "sources", used)
 	case len(used) == 1:
-		d.log.Error("wrong bytes from a source, fetching elsewhere", "source", used[0])
-		const why = "sent bytes that do not match the digest"
-		if t := d.tally[used[0]]; t.hearsay {
-			d.passedOn(t, why)
-		} else {
-			d.liar(t, why)
-		}
+		log.Error("wrong bytes from a source, fetching elsewhere", "source", used[0])
+		t := d.tallies[used[0]]
+		d.penalize(t, !t.unverified, "sent bytes that do not match the digest")
 	default:
 		d.solo = true
-		d.log.Error("wrong bytes from one of several sources, asking each alone", "sources", used)
+		log.Error("wrong bytes from one of several sources, asking each alone", "sources", used)
 	}
 }
 
-// liar never asks t's provider again.
-func (d *download) liar(t *tally, why string) { d.convict(t, Lied, why) }
-
-// passedOn never asks t's provider again in this flight, and does not call it a
-// liar: it may have taken the wrong bytes from one and have found out since.
-func (d *download) passedOn(t *tally, why string) { d.convict(t, Failed, why) }
-
-func (d *download) convict(t *tally, fault Fault, why string) {
-	t.out, t.convicted, t.err = true, true, ErrWrongBytes
-	t.provider.Report(Outcome{Fault: fault, Why: why})
+// penalize never asks t's source again and reports its wrong bytes: as a lie
+// if it had verified them, else as a failure, since it may have taken them
+// from another box and have found out since.
+func (d *download) penalize(t *tally, verified bool, why string) {
+	t.out, t.penalized, t.err = true, true, ErrWrongBytes
+	fault := peer.Failed
+	if verified {
+		fault = peer.Lied
+	}
+	t.source.Report(peer.Outcome{Fault: fault, Why: why})
 }
 
-// failed notes a provider's failure, after it had sent got bytes.
-func (d *download) failed(p Provider, t *tally, err error, got int64) {
+// failed notes a source's failure, after it had sent got bytes.
+func (d *download) failed(s source, t *tally, err error, got int64) {
 	t.err = err
 	t.failures++
 	if got >= progress {
 		t.failures = 1
 	}
+	log := d.fl.log.With("source", s.String(), "err", err)
 	switch {
-	case errors.Is(err, errWrongSize) && !d.entry.Release.IsZero() && p.Origin() == ledger.FromMirror:
+	case errors.Is(err, errWrongSize) && !d.fl.entry.Release.IsZero() && s.Origin() == ledger.FromMirror:
 		t.out = true
-		d.log.Info("a mirror has another generation of a suite", "source", p.String(), "err", err)
+		log.Info("mirror has another generation of the suite")
 	case errors.Is(err, errWrongSize):
-		d.f.stats.wrong.Add(1)
-		d.liar(t, err.Error())
-		d.log.Error("a file of wrong size from a source, fetching elsewhere", "source", p.String(), "err", err)
+		d.fl.f.stats.wrong.Add(1)
+		d.penalize(t, true, err.Error())
+		log.Error("wrong size from a source, fetching elsewhere")
 	case definite(err):
 		t.out = true
-		d.log.Debug("a source does not give a file", "source", p.String(), "err", err)
+		log.Debug("source does not have the file")
 	default:
 		t.out = t.failures >= maxFailures
-		d.report(p, err)
+		d.report(s, err)
 	}
 }
 
-// report tells how a provider failed that may do better next time. To be busy
+// report tells how a source failed that may do better next time. To be busy
 // is no fault.
-func (d *download) report(p Provider, err error) {
+func (d *download) report(s source, err error) {
+	fault := peer.Failed
 	switch {
-	case errors.Is(err, ErrBusy):
-		d.log.Debug("a peer is busy", "source", p.String())
+	case errors.Is(err, peer.ErrBusy):
+		d.fl.log.Debug("peer busy", "source", s.String())
 		return
 	case slow(err):
-		p.Report(Outcome{Fault: Slow, Why: err.Error()})
-	default:
-		p.Report(Outcome{Fault: Failed, Why: err.Error()})
+		fault = peer.Slow
 	}
-	d.f.stats.resumed.Add(1)
-	d.log.Warn("a download was cut, resuming", "source", p.String(), "err", err)
+	s.Report(peer.Outcome{Fault: fault, Why: err.Error()})
+	d.fl.f.stats.resumed.Add(1)
+	d.fl.log.Warn("download cut, resuming", "source", s.String(), "err", err)
 }
 
-// definite reports whether asking the same provider again is useless.
+// slow reports whether err means that bytes did not arrive in time.
+func slow(err error) bool {
+	return errors.Is(err, peer.ErrStalled) || errors.Is(err, mirror.ErrStalled) || errors.Is(err, pieces.ErrSlow)
+}
+
+// definite reports whether asking the same source again is useless.
 func definite(err error) bool {
 	var status *mirror.StatusError
 	var refused *mirror.RefusedError
-	var away *mirror.UnreachableError
-	return errors.As(err, &status) || errors.As(err, &refused) || errors.As(err, &away) ||
+	var unreachable *mirror.UnreachableError
+	return errors.As(err, &status) || errors.As(err, &refused) || errors.As(err, &unreachable) ||
 		errors.Is(err, mirror.ErrOffline) || errors.Is(err, fs.ErrNotExist)
 }
 
-// telling picks which of two failures the client is told: a mirror's own
-// answer says more than a broken connection, the later as much as the earlier.
-func telling(a, b error) error {
+// moreTelling picks which of two failures the client is told: a mirror's own
+// answer says more than a broken connection, otherwise the later one.
+func moreTelling(a, b error) error {
 	var status *mirror.StatusError
 	if b == nil || errors.As(a, &status) && !errors.As(b, &status) {
 		return a
@@ -106,23 +113,74 @@ func telling(a, b error) error {
 	return b
 }
 
-// verdict turns the failure of all providers into what the client is told.
+// verdict turns the failure of all sources into what the client is told.
 func (d *download) verdict(answer error) error {
 	wrong := make(map[ledger.Origin]bool)
-	for _, t := range d.tally {
+	for _, t := range d.tallies {
 		if errors.Is(t.err, ErrWrongBytes) || errors.Is(t.err, errWrongSize) {
-			wrong[t.provider.Origin()] = true
+			wrong[t.source.Origin()] = true
 		}
 	}
+	e := d.fl.entry
 	switch {
-	case wrong[ledger.FromMirror] && !d.entry.Release.IsZero():
+	case wrong[ledger.FromMirror] && !e.Release.IsZero():
 		// The name is there with other bytes: the mirror was updated.
-		d.f.expire(d.entry.Suite)
+		d.fl.f.expire(e.Suite)
 		return ErrMoved
 	case wrong[ledger.FromMirror], wrong[ledger.FromPeer] && (answer == nil || errors.Is(answer, errWrongSize)):
 		return ErrWrongBytes
 	case answer == nil:
-		return errNoProvider
+		return errNoSource
 	}
 	return answer
+}
+
+// checkVotes finds out, once the file is there, whose votes were wrong. It
+// reads the file again, so only when votes differ or an attempt came out
+// wrong, and nobody waits for it.
+func (d *download) checkVotes() {
+	if !d.solo && !disputed(d.votes) {
+		return
+	}
+	f := d.fl.f
+	file, err := f.stored(d.fl.key.digest)
+	if err != nil {
+		return // evicted already: nothing to compare with
+	}
+	f.running.Go(func() {
+		defer file.Body.Close()
+		right, err := pieces.Digests(readerOf(f.lifetime, file.Body))
+		if err != nil {
+			d.fl.log.Debug("verified file unreadable, wrong pieces stay unpunished", "err", err)
+			return
+		}
+		d.penalizeWrong(right)
+	})
+}
+
+// disputed reports whether two votes on a piece differ.
+func disputed(votes []pieces.Vote) bool {
+	first := make(map[int]digest.Digest)
+	for _, v := range votes {
+		if sum, ok := first[v.Piece]; ok && sum != v.Sum {
+			return true
+		}
+		first[v.Piece] = v.Sum
+	}
+	return false
+}
+
+// penalizeWrong penalizes every source that made a vote which is not right.
+func (d *download) penalizeWrong(right []digest.Digest) {
+	for _, v := range d.votes {
+		t := d.tallies[v.Source.String()]
+		if v.Sum == right[v.Piece] || t.penalized {
+			continue
+		}
+		why := "sent a wrong piece"
+		if v.Manifest {
+			why = "stated a wrong manifest"
+		}
+		d.penalize(t, v.Verified, fmt.Sprintf("%s, %d", why, v.Piece))
+	}
 }

@@ -15,8 +15,9 @@ import (
 // body reads a flight at one client's pace. A client that reads slowly, or
 // not at all, holds up nobody: the bytes wait on disk.
 type body struct {
-	fl  *flight
-	ctx context.Context // the client's own; http's request context outlives the body
+	fl     *flight
+	ctx    context.Context // the client's own; http's request context outlives the body
+	client bool            // false: it reads for a peer or the catalog
 
 	off    atomic.Int64 // of the next read; the flight looks at it
 	read   bool         // bytes of this epoch were given out
@@ -24,19 +25,21 @@ type body struct {
 	part   *store.Partial       // of this epoch
 	file   *store.PartialReader // of part
 	lost   *store.Partial       // was given up before it could be opened; another comes
-	own    *ownStream           // after a detour
+	own    *ownStream           // once the flight passes through
 	origin ledger.Origin
 	closed bool
-	aside  bool // not for a client: for a peer, or the catalog
 }
 
 var _ Body = (*body)(nil)
 
 func (b *body) Origin() ledger.Origin { return b.origin }
 
-// grant is what a body may do next: read n bytes, or wait, or give up.
-type grant struct {
+// step is what a body does next: read n bytes, open the part, follow the
+// flight past the disk, wait, or give up.
+type step struct {
 	n    int64
+	open *store.Partial
+	pass *passthrough
 	wait <-chan struct{}
 	err  error
 }
@@ -45,61 +48,73 @@ type grant struct {
 // disk.
 func (b *body) await() error {
 	for {
-		g := b.grant(0)
+		s := b.next(0)
 		switch {
-		case errors.Is(g.err, io.EOF): // an empty file
+		case errors.Is(s.err, io.EOF): // an empty file
 			return nil
-		case g.err != nil:
-			return g.err
-		case g.wait == nil:
+		case s.err != nil:
+			return s.err
+		case s.wait == nil:
 			return nil
 		}
 		select {
-		case <-g.wait:
+		case <-s.wait:
 		case <-b.ctx.Done():
 			return context.Cause(b.ctx)
 		}
 	}
 }
 
-// grant looks at the flight and says what comes next for a reader of want
-// bytes. With 0 it only looks.
-func (b *body) grant(want int) grant {
+// next returns the next step of a reader of want bytes, and does itself what
+// comes before it. With 0 it only looks.
+func (b *body) next(want int) step {
+	for b.own == nil {
+		s := b.look(want)
+		switch {
+		case s.open != nil: // the disk is not waited for under the flight's lock
+			b.part, b.file = s.open, s.open.Reader()
+		case s.pass != nil:
+			b.own = s.pass.follow(b)
+		default:
+			return s
+		}
+	}
+	return step{}
+}
+
+// look finds the next step in the flight's state.
+func (b *body) look(want int) step {
 	fl := b.fl
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	if b.own != nil {
-		return grant{}
-	}
 	if fl.epoch != b.epoch {
 		if b.read {
-			return grant{err: fmt.Errorf("%w: the download began anew after bytes of it were sent", ErrWrongBytes)}
+			return step{err: fmt.Errorf("%w: the download began anew after bytes of it were sent", ErrWrongBytes)}
 		}
 		b.epoch = fl.epoch
 		b.dropFile()
 	}
-	if fl.detour != nil && b.aside {
-		return grant{err: fmt.Errorf("past the full disk nothing is fetched for peers: %w", store.ErrNoSpace)}
-	}
-	if fl.detour != nil {
-		b.own = fl.detour.follow(b)
-		return grant{}
+	if fl.passthrough != nil {
+		if !b.client {
+			return step{err: fmt.Errorf("without room to keep it nothing is fetched for peers: %w", store.ErrNoSpace)}
+		}
+		return step{pass: fl.passthrough}
 	}
 	if fl.part != nil && b.file == nil && fl.part != b.lost {
-		b.part, b.file = fl.part, fl.part.Reader()
+		return step{open: fl.part}
 	}
 	if n := fl.released(b.off.Load()); n > 0 && b.file != nil {
-		if n = b.credit(n, int64(want)); n > 0 {
-			return grant{n: n}
+		if n = b.attribute(n, int64(want)); n > 0 {
+			return step{n: n}
 		}
 	}
 	switch {
 	case fl.ended && fl.err != nil:
-		return grant{err: fl.err}
+		return step{err: fl.err}
 	case fl.ended:
-		return grant{err: io.EOF}
+		return step{err: io.EOF}
 	}
-	return grant{wait: fl.changed}
+	return step{wait: fl.changed.Wait()}
 }
 
 // released returns how many bytes from off on a client may have: all that are
@@ -121,28 +136,17 @@ func (fl *flight) released(off int64) int64 {
 	return max(n-holdback, 0)
 }
 
-// credit shortens a read at b.off, of n bytes that are there and want that are
-// wanted, to those of one origin and remembers it; to none while the origin of
-// bytes just written is not noted. The first client to read a byte is the one
-// for whom it was taken; for all others it came from the store. What peers and
-// the catalog read is credited to nobody. fl.mu is held.
-func (b *body) credit(n, want int64) int64 {
-	fl, off := b.fl, b.off.Load()
+// attribute shortens a read at b.off, of n bytes that are there and want that
+// are wanted, to those of one origin, and remembers it; to none while the
+// origin of bytes just written is not recorded. fl.mu is held.
+func (b *body) attribute(n, want int64) int64 {
 	if want > 0 {
 		n = min(n, want)
 	}
-	if off < fl.credited {
-		b.origin = ledger.FromStore
-		return min(n, fl.credited-off)
-	}
-	s, ok := fl.spans.at(off)
-	if !ok {
-		return 0
-	}
-	b.origin = s.origin
-	n = min(n, s.end-off)
-	if want > 0 && !b.aside {
-		fl.credited = off + n
+	a, off := &b.fl.attribution, b.off.Load()
+	n, b.origin = a.next(off, n)
+	if n > 0 && want > 0 && b.client {
+		a.delivered(off + n)
 	}
 	return n
 }
@@ -156,30 +160,30 @@ func (b *body) Read(p []byte) (int, error) {
 		if err := b.ctx.Err(); err != nil {
 			return 0, context.Cause(b.ctx)
 		}
-		g := b.grant(len(p))
+		s := b.next(len(p))
 		switch {
-		case g.err != nil:
-			return 0, g.err
+		case s.err != nil:
+			return 0, s.err
 		case b.own != nil:
 			n, err := b.own.Read(p)
 			b.off.Add(int64(n))
 			b.origin = b.own.origin
 			return n, err
-		case g.n > 0:
-			if n, err := b.readFile(p[:g.n]); !errors.Is(err, fs.ErrClosed) {
+		case s.n > 0:
+			if n, err := b.readFile(p[:s.n]); !errors.Is(err, fs.ErrClosed) {
 				return n, err
 			}
 			continue
 		}
 		select {
-		case <-g.wait:
+		case <-s.wait:
 		case <-b.ctx.Done():
 		}
 	}
 }
 
-// readFile reads bytes that were granted. fs.ErrClosed says that the part was
-// given up just before; grant tells what comes next.
+// readFile reads bytes that are there. fs.ErrClosed says that the part was
+// given up just before; look finds what comes next.
 func (b *body) readFile(p []byte) (int, error) {
 	off := b.off.Load()
 	n, err := b.file.ReadAt(p, off)
@@ -214,7 +218,7 @@ func (b *body) Seek(off int64, whence int) (int64, error) {
 	}
 	if b.own != nil && off != b.off.Load() {
 		b.own.Close()
-		b.own = nil // grant makes another, which reads up to off
+		b.own = nil // next makes another, which reads up to off
 	}
 	b.off.Store(off)
 	return off, nil

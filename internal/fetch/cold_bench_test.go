@@ -3,6 +3,8 @@ package fetch
 import (
 	"testing"
 	"time"
+
+	"millpond/internal/peer"
 )
 
 // BenchmarkColdDownload fetches a file that no peer has, with a DHT that looks
@@ -13,14 +15,14 @@ func BenchmarkColdDownload(b *testing.B) {
 	for _, pkg := range []string{"small", "large", "big"} {
 		b.Run(pkg, func(b *testing.B) {
 			r := newSwarmRig(b, map[string]int{pkg: sizes[pkg]})
-			r.waits, r.findBlocks = defaultWaits(), true
-			cold := func(peers Peers) time.Duration {
-				r.Fetcher.Peers = peers
+			r.timeouts, r.findBlocks = defaultTimeouts(), true
+			cold := func(swarm peer.Swarm) time.Duration {
+				r.Fetcher.swarm = swarm
 				begun := time.Now()
 				r.right(pkg, 1)
 				took := time.Since(begun)
 				r.quiet()
-				must(b, r.Store.Remove(r.digest(pkg)))
+				must(b, r.store.Remove(r.digest(pkg)))
 				return took
 			}
 			cold(nil)

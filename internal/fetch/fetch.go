@@ -12,7 +12,7 @@
 // clients ask, and the last good one is served while the mirror is away;
 // unknown files likewise, streamed.
 //
-// Bytes come from other boxes (Peers) before they come from the mirror (a
+// Bytes come from other boxes (peer.Swarm) before they come from the mirror (a
 // Source): a large file in pieces from several boxes at once, anything else,
 // and whatever the pieces leave open, as a stream from one after the other.
 // The mirror alone is enough for everything. What a peer sends is a claim; the
@@ -31,9 +31,11 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/pieces"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 	"millpond/internal/store"
 )
 
@@ -51,51 +53,58 @@ var (
 	ErrClosed = errors.New("the box is shutting down")
 )
 
-// Options joins a Fetcher with the floors below. All but Peers are required.
+// Options are the parts below that a Fetcher works with. All but Swarm are
+// required.
 type Options struct {
 	Store   *store.Store
 	Catalog *catalog.Catalog
 	Mirror  *mirror.Client
-	Names   *kv.Table     // what is known of files without a digest
-	TTL     time.Duration // how long a head or unknown file is served unasked
-	Peers   Peers         // asked first for content that a signed Release lists; nil without a swarm
-	Sources []Source      // asked in order for content; the mirror is among them
+	Names   *kv.Table     // what is known of files without a digest, and manifests
+	TTL     time.Duration // how long a Release or unknown file is served without asking the mirror
+	Swarm   peer.Swarm    // asked first for content that a signed Release lists; nil without a swarm
 	Log     *slog.Logger
 }
 
 // Fetcher is safe for concurrent use.
 type Fetcher struct {
-	Options
-	stats   counters
-	lookups lookups
+	store   *store.Store
+	catalog *catalog.Catalog
+	mirror  *mirror.Client
+	names   *kv.Table
+	ttl     time.Duration
+	swarm   peer.Swarm // nil without one
+	log     *slog.Logger
+
+	stats    counters
+	lookups  lookups
+	timeouts timeouts
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
 	lifetime context.Context
 	end      context.CancelFunc
 	running  sync.WaitGroup
 
-	waits   waits
-	buffers chan struct{} // a place for each piece in memory
+	buffers *pieces.Buffers
 	hashing chan struct{} // a place for the one manifest being made
 
 	mu      sync.Mutex // guards the maps
 	flights map[flightKey]*flight
 	checks  map[string]*check
-	unread  map[digest.Digest]ledger.Origin // see claim
+	unread  *unread
 }
 
 // New returns a Fetcher. Close must be called.
 func New(o Options) *Fetcher {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Fetcher{
-		Options:  o,
+		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, swarm: o.Swarm, log: o.Log,
 		lifetime: ctx, end: cancel,
-		flights: make(map[flightKey]*flight),
-		checks:  make(map[string]*check),
-		unread:  make(map[digest.Digest]ledger.Origin),
-		waits:   defaultWaits(),
-		buffers: make(chan struct{}, maxBuffers),
-		hashing: make(chan struct{}, 1),
+		flights:  make(map[flightKey]*flight),
+		checks:   make(map[string]*check),
+		unread:   newUnread(maxUnread),
+		timeouts: defaultTimeouts(),
+		buffers:  pieces.NewBuffers(maxBuffers),
+		hashing:  make(chan struct{}, 1),
 	}
 }
 
@@ -131,7 +140,7 @@ type Body interface {
 // StoredBody is the Body of a held blob.
 type StoredBody struct {
 	*store.Blob
-	origin ledger.Origin // the store, but see Fetcher.claim
+	origin ledger.Origin
 }
 
 // Origin implements Body.
@@ -161,23 +170,22 @@ func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
 	// A flight may commit, or be abandoned, between the look into the store
 	// and the join; a blob may be evicted between the join and the next look.
 	for range 3 {
-		file, err := f.stored(e.Digest)
+		file, err := f.storedFor(e.Digest)
 		if err == nil {
-			f.claim(file)
 			if e.Index {
 				f.learnStored(e)
 			}
 			return file, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			f.Log.Error("a held blob cannot be opened, fetching it again", "digest", e.Digest, "err", err)
+			f.log.Error("held blob unreadable, fetching it again", "digest", e.Digest, "err", err)
 		}
 		fl, err := f.join(flightKey{digest: e.Digest}, func() *flight { return f.newContentFlight(e) })
 		if err != nil {
 			return nil, err
 		}
 		file, err = fl.open(ctx)
-		if !errors.Is(err, errAgain) {
+		if !again(err) {
 			return file, err
 		}
 	}
@@ -186,10 +194,25 @@ func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
 
 // stored opens a held blob as a File.
 func (f *Fetcher) stored(d digest.Digest) (*File, error) {
-	blob, err := f.Store.Open(d)
+	blob, err := f.store.Open(d)
 	if err != nil {
 		return nil, err
 	}
 	info := blob.Info()
 	return &File{Digest: d, Size: info.Size, Modified: info.Modified, Body: StoredBody{blob, ledger.FromStore}}, nil
+}
+
+// storedFor opens a held blob for a client.
+func (f *Fetcher) storedFor(d digest.Digest) (*File, error) {
+	file, err := f.stored(d)
+	if err == nil {
+		file.Body = StoredBody{file.Body.(StoredBody).Blob, f.attribute(d)}
+	}
+	return file, err
+}
+
+// holds reports whether the store has d.
+func (f *Fetcher) holds(d digest.Digest) bool {
+	_, err := f.store.Stat(d)
+	return err == nil
 }

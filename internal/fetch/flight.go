@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
@@ -18,22 +19,27 @@ import (
 const (
 	// holdback is how much of a file no client gets before the whole digest
 	// matches. A file no longer than this is verified before its first byte
-	// leaves, so that a lying source costs the client nothing; two packages
-	// in three are (apt-p2p's figures: 68 % under 256 kB). More would let a
-	// client on a thin line run into apt's limit of 30 s without a byte:
+	// leaves, so that a lying source costs the client nothing; that is two
+	// packages in three (apt-p2p's figures: 68 % under 256 kB). With more, a
+	// client on a slow line could reach apt's limit of 30 s without a byte:
 	// this much takes 30 s at 70 kbit/s.
 	holdback = 256 << 10
 
-	// linger is how long a download goes on that no client waits for any
-	// more. apt drops connections and asks again; past this the mirror's
-	// bytes would be taken for nobody. What is there stays for a resume.
+	// linger is how long a download goes on after its last client has left.
+	// apt drops connections and asks again; past this the mirror's bytes would
+	// be taken for nobody. What is there stays for a resume.
 	linger = 30 * time.Second
 )
 
-// errAgain tells those who joined a flight to look into the store and join
-// again: the file turned out to be there, or the flight was being abandoned
-// just as they came.
-var errAgain = errors.New("look again")
+// Whoever joined a flight that ends with one of these looks into the store and
+// joins again.
+var (
+	errHeld      = errors.New("the file is held already")
+	errAbandoned = errors.New("the download was abandoned as somebody joined it")
+)
+
+// again reports whether err is one of these.
+func again(err error) bool { return errors.Is(err, errHeld) || errors.Is(err, errAbandoned) }
 
 // flightKey is what clients share a flight by: a digest, or the URL of a file
 // that has none.
@@ -44,52 +50,46 @@ type flightKey struct {
 
 // flight is one download, shared. Its goroutine (run) writes; bodies read.
 type flight struct {
-	f        *Fetcher
-	key      flightKey
-	entry    catalog.Entry
-	log      *slog.Logger
-	download func(ctx context.Context) error
-	stop     context.CancelFunc
-	begun    time.Time
+	f       *Fetcher
+	key     flightKey
+	entry   catalog.Entry
+	cached  cachedURL // of an unknown file: what is held of it
+	log     *slog.Logger
+	stop    context.CancelFunc
+	started time.Time
 
 	announced atomic.Bool // to the peers
 
-	mu       sync.Mutex    // guards what follows; taken before the partial's own lock, never after
-	changed  chan struct{} // closed and replaced whenever something below changes
-	part     *store.Partial
-	epoch    int // how often the download began anew after wrong bytes
-	size     int64
-	modified time.Time
-	spans    spans              // whose bytes the file is made of
-	from     []store.Provenance // the same by name, without those of an earlier attempt
-	credited int64              // bytes below this were read by some client before
-	ended    bool
-	err      error
-	info     store.Info // once ended well
-	lookup   *lookup    // of peers, once the DHT was asked
-	detour   *detour    // set when the disk has no room: bodies fetch for themselves
-	readers  int
-	bodies   map[*body]struct{} // that are open
-	idle     *time.Timer        // ends an unwanted download
-
-	// Of an unknown file that ended with errAgain; written before that.
-	current bool   // the mirror said that what is held is current
-	stale   string // or why it could not be asked
+	mu          sync.Mutex       // guards what follows; taken before the partial's own lock, never after
+	changed     broadcast.Signal // something below has changed
+	part        *store.Partial
+	epoch       int // how often the download began anew after wrong bytes
+	size        int64
+	modified    time.Time
+	attribution attribution
+	from        []store.Provenance // who sent this attempt's bytes
+	ended       bool
+	err         error
+	info        store.Info         // once ended well
+	lookup      *lookup            // of peers, once the DHT was asked
+	passthrough *passthrough       // set when the disk has no room: bodies fetch for themselves
+	readers     int                // clients, and those that read for a peer or the catalog
+	bodies      map[*body]struct{} // that are open
+	idle        *time.Timer        // ends an unwanted download
 }
 
-// newFlight returns a flight that has not begun.
+// newFlight returns a flight that has not started.
 func (f *Fetcher) newFlight(key flightKey, e catalog.Entry) *flight {
 	return &flight{
-		f: f, key: key, entry: e, size: e.Size, begun: time.Now(),
-		log:     f.Log.With("url", e.Location.String()),
-		changed: make(chan struct{}), bodies: make(map[*body]struct{}),
+		f: f, key: key, entry: e, size: e.Size, started: time.Now(),
+		log: f.log.With("url", e.Location.String()), bodies: make(map[*body]struct{}),
 	}
 }
 
-// newBody returns a reader for a client that was counted in, or, aside, for
-// somebody who is none.
-func (fl *flight) newBody(ctx context.Context, aside bool) *body {
-	b := &body{fl: fl, ctx: ctx, aside: aside}
+// newBody returns a reader for a client, or for a peer or the catalog. The
+// caller was counted in by join.
+func (fl *flight) newBody(ctx context.Context, client bool) *body {
+	b := &body{fl: fl, ctx: ctx, client: client}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.bodies[b] = struct{}{}
@@ -139,15 +139,20 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
 	return fl, nil
 }
 
-// run downloads and tells everybody how it ended.
+// run downloads.
 func (fl *flight) run(ctx context.Context) {
 	defer fl.stop()
-	err := fl.download(ctx)
+	var err error
+	if fl.key.digest.IsZero() {
+		err = fl.downloadUnknown(ctx)
+	} else {
+		err = fl.downloadContent(ctx)
+	}
 	fl.f.land(fl, err)
 	fl.finish(err)
 }
 
-// finish tells everybody how the flight ended.
+// finish tells all readers how the flight ended.
 func (fl *flight) finish(err error) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -157,25 +162,19 @@ func (fl *flight) finish(err error) {
 	if fl.part != nil {
 		fl.part.Close() // keeps an unfinished one for a resume; nothing to do after Commit
 	}
-	if fl.detour != nil {
+	if fl.passthrough != nil {
 		return // bodies carry on by themselves
 	}
 	if errors.Is(err, context.Canceled) {
-		if err = errAgain; fl.f.lifetime.Err() != nil {
+		if err = errAbandoned; fl.f.lifetime.Err() != nil {
 			err = ErrClosed
 		}
 	}
 	fl.ended, fl.err = true, err
-	fl.broadcast()
+	fl.changed.Fire()
 }
 
-// broadcast wakes all who wait. fl.mu is held.
-func (fl *flight) broadcast() {
-	close(fl.changed)
-	fl.changed = make(chan struct{})
-}
-
-// enter counts a client in.
+// enter counts a reader in.
 func (fl *flight) enter() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -185,7 +184,7 @@ func (fl *flight) enter() {
 	}
 }
 
-// leave counts a client out. The last one starts the clock.
+// leave counts a reader out. After the last one the download lingers.
 func (fl *flight) leave() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -200,7 +199,7 @@ func (fl *flight) leave() {
 	}
 }
 
-// abandon stops a download that nobody has wanted for a while.
+// abandon stops a download that has had no reader for a while.
 func (fl *flight) abandon() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -210,31 +209,24 @@ func (fl *flight) abandon() {
 }
 
 // begin makes part the file that is written from now on. Bytes that part has
-// from an earlier attempt count as the store's: the mirror's sending them was
-// counted then.
+// from an earlier attempt count as the store's: they were counted as taken
+// then.
 func (fl *flight) begin(part *store.Partial) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.part = part
-	fl.spans, fl.from = nil, nil
+	fl.attribution, fl.from = attribution{}, nil
 	if size := part.Size(); size >= 0 {
 		end := int64(0)
 		for _, hole := range part.Missing() {
-			fl.there(end, hole.Off)
+			fl.attribution.wrote(end, hole.Off, ledger.FromStore)
 			end = hole.End
 		}
-		fl.there(end, size)
+		fl.attribution.wrote(end, size, ledger.FromStore)
 	} else {
-		fl.there(0, part.Available(0))
+		fl.attribution.wrote(0, part.Available(0), ledger.FromStore)
 	}
-	fl.broadcast()
-}
-
-// there records bytes of an earlier attempt. fl.mu is held.
-func (fl *flight) there(off, end int64) {
-	if end > off {
-		fl.spans.add(span{off, end, ledger.FromStore})
-	}
+	fl.changed.Fire()
 }
 
 // restart forgets the wrong bytes of the current part. Clients that have read
@@ -243,12 +235,12 @@ func (fl *flight) restart() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.epoch++
-	fl.part, fl.spans, fl.from, fl.credited = nil, nil, nil, 0
+	fl.part, fl.attribution, fl.from = nil, attribution{}, nil
 	fl.size = fl.entry.Size
-	fl.broadcast()
+	fl.changed.Fire()
 }
 
-// answered records what the first answering provider said of the file.
+// answered records what the first source to answer said of the file.
 func (fl *flight) answered(size int64, modified time.Time) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -258,27 +250,27 @@ func (fl *flight) answered(size int64, modified time.Time) {
 	if fl.modified.IsZero() {
 		fl.modified = modified
 	}
-	fl.broadcast()
+	fl.changed.Fire()
 }
 
-// grew records that bytes came in from p.
-func (fl *flight) grew(off, end int64, p Provider) {
-	source := p.Source()
+// grew records that bytes came in from s.
+func (fl *flight) grew(off, end int64, s source) {
+	record := s.Record()
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.spans.add(span{off, end, p.Origin()})
-	if !slices.Contains(fl.from, source) {
-		fl.from = append(fl.from, source)
+	fl.attribution.wrote(off, end, s.Origin())
+	if !slices.Contains(fl.from, record) {
+		fl.from = append(fl.from, record)
 	}
-	fl.broadcast()
+	fl.changed.Fire()
 }
 
-// announce tells the neighbours that there is something to be had here of a
-// file on its way, from the mirror or in pieces, or no longer.
+// announce tells the neighbours that the file is being downloaded here, from
+// the mirror or in pieces, or no longer.
 func (fl *flight) announce(on bool) {
-	peers := fl.f.Peers
-	if peers != nil && fl.entry.Signed && fl.announced.Swap(on) != on {
-		peers.Announce(fl.key.digest, on)
+	swarm := fl.f.swarm
+	if swarm != nil && fl.entry.Signed && fl.announced.Swap(on) != on {
+		swarm.Announce(fl.key.digest, on)
 	}
 }
 
@@ -292,7 +284,7 @@ func (fl *flight) landed(info store.Info) {
 // open waits until bytes can be read, or the flight's end, and returns a file
 // that reads it. The caller was counted in by join.
 func (fl *flight) open(ctx context.Context) (*File, error) {
-	b := fl.newBody(ctx, false)
+	b := fl.newBody(ctx, true)
 	if err := b.await(); err != nil {
 		b.Close()
 		return nil, err

@@ -32,9 +32,9 @@ const (
 // and its signature are one thing in two files: they are fetched, checked and
 // replaced together, so that a client gets a pair that fits.
 type suite struct {
-	InRelease version
-	Release   version
-	Signature version
+	InRelease cachedURL
+	Release   cachedURL
+	Signature cachedURL
 }
 
 // suiteKey is the suite's name in the table of names.
@@ -86,11 +86,11 @@ func (f *Fetcher) head(ctx context.Context, e catalog.Entry) (*File, error) {
 // checked returns what is kept of e's suite, no older than the TTL, and the
 // check that this took, if any.
 func (f *Fetcher) checked(ctx context.Context, e catalog.Entry) (suite, *check, error) {
-	s, err := recall[suite](f, suiteKey(e.Suite))
+	s, err := load[suite](f.names, suiteKey(e.Suite))
 	if err != nil {
 		return s, nil, err
 	}
-	if v := s.form(e.Location.Name()); f.holds(*v) && time.Since(v.Checked) < f.TTL {
+	if v := s.form(e.Location.Name()); f.holdsVersion(*v) && time.Since(v.Checked) < f.ttl {
 		return s, nil, nil
 	}
 	c := f.check(e)
@@ -102,22 +102,22 @@ func (f *Fetcher) checked(ctx context.Context, e catalog.Entry) (suite, *check, 
 	if c.err != nil {
 		return s, nil, c.err
 	}
-	s, err = recall[suite](f, suiteKey(e.Suite))
+	s, err = load[suite](f.names, suiteKey(e.Suite))
 	return s, c, err
 }
 
 // holds reports whether v can be served: its bytes, or the mirror's refusal.
-func (f *Fetcher) holds(v version) bool {
+func (f *Fetcher) holdsVersion(v cachedURL) bool {
 	if v.Digest.IsZero() {
 		return v.Missing != 0
 	}
-	_, err := f.Store.Stat(v.Digest)
+	_, err := f.store.Stat(v.Digest)
 	return err == nil
 }
 
-// form is the version that decides how fresh a head is: a signature is as
+// form is the cachedURL that decides how fresh a head is: a signature is as
 // fresh as its Release.
-func (s *suite) form(name string) *version {
+func (s *suite) form(name string) *cachedURL {
 	if name == "InRelease" {
 		return &s.InRelease
 	}
@@ -135,9 +135,9 @@ func (f *Fetcher) serveHead(e catalog.Entry, s suite, c *check) (*File, error) {
 		checked := v.Checked
 		v = s.Signature
 		v.Checked = checked
-		if g, ok := f.Catalog.Generation(e.Suite, e.Release); ok && !e.Release.IsZero() && e.Release != release {
+		if g, ok := f.catalog.Generation(e.Suite, e.Release); ok && !e.Release.IsZero() && e.Release != release {
 			release = g.ID
-			v = version{Digest: g.Signature, Seen: g.Learned, Checked: checked}
+			v = cachedURL{Digest: g.Signature, Seen: g.Learned, Checked: checked}
 		}
 	default:
 		release = v.Digest
@@ -185,7 +185,7 @@ func (f *Fetcher) check(e catalog.Entry) *check {
 		return c
 	}
 	f.checks[key] = c
-	end := f.Catalog.BeginLearning(e)
+	end := f.catalog.BeginLearning(e)
 	f.running.Go(func() {
 		defer end()
 		ctx, cancel := context.WithTimeout(f.lifetime, headTimeout)
@@ -202,15 +202,15 @@ func (f *Fetcher) check(e catalog.Entry) *check {
 // revalidate asks the mirror for the suite's head and learns what is new. A
 // non-empty stale says why the held one could not be checked.
 func (f *Fetcher) revalidate(ctx context.Context, e catalog.Entry, c *check) (stale string, err error) {
-	s, err := recall[suite](f, suiteKey(e.Suite))
+	s, err := load[suite](f.names, suiteKey(e.Suite))
 	if err != nil {
 		return "", err
 	}
 	// A condition on bytes that are not held any more would be answered with
 	// nothing to serve.
-	for _, v := range []*version{&s.InRelease, &s.Release, &s.Signature} {
-		if !f.holds(*v) {
-			*v = version{}
+	for _, v := range []*cachedURL{&s.InRelease, &s.Release, &s.Signature} {
+		if !f.holdsVersion(*v) {
+			*v = cachedURL{}
 		}
 	}
 	if e.Location.Name() == "InRelease" {
@@ -221,17 +221,17 @@ func (f *Fetcher) revalidate(ctx context.Context, e catalog.Entry, c *check) (st
 	var status *mirror.StatusError
 	switch {
 	case err == nil:
-	case errors.As(err, &status) && !away(err):
-		*s.form(e.Location.Name()) = version{Missing: status.Code, Checked: time.Now()}
-	case away(err) && !s.form(e.Location.Name()).Digest.IsZero():
-		f.Log.Warn("a suite could not be checked, serving the last good one",
+	case errors.As(err, &status) && !isUnreachable(err):
+		*s.form(e.Location.Name()) = cachedURL{Missing: status.Code, Checked: time.Now()}
+	case isUnreachable(err) && !s.form(e.Location.Name()).Digest.IsZero():
+		f.log.Warn("a suite could not be checked, serving the last good one",
 			"suite", e.Suite.String(), "err", err)
 		stale = err.Error()
 		s.form(e.Location.Name()).Unchecked = stale
 	default:
 		return "", err
 	}
-	return stale, remember(f, suiteKey(e.Suite), s)
+	return stale, save(f.names, suiteKey(e.Suite), s)
 }
 
 // refreshInRelease brings s.InRelease up to date.
@@ -256,7 +256,7 @@ func (f *Fetcher) refreshRelease(ctx context.Context, dir catalog.Location, s *s
 	var err error
 	for range 3 {
 		var body, sig []byte
-		var v, sv version
+		var v, sv cachedURL
 		if body, v, err = f.pull(ctx, dir.Join("Release"), s.Release); err != nil {
 			return err
 		}
@@ -264,10 +264,10 @@ func (f *Fetcher) refreshRelease(ctx context.Context, dir catalog.Location, s *s
 			s.Release = v
 			return nil
 		}
-		sig, sv, err = f.pull(ctx, dir.Join("Release.gpg"), version{})
+		sig, sv, err = f.pull(ctx, dir.Join("Release.gpg"), cachedURL{})
 		var status *mirror.StatusError
-		if errors.As(err, &status) && !away(err) {
-			sv, err = version{Missing: status.Code, Checked: time.Now()}, nil
+		if errors.As(err, &status) && !isUnreachable(err) {
+			sv, err = cachedURL{Missing: status.Code, Checked: time.Now()}, nil
 		}
 		if err != nil {
 			return err
@@ -294,9 +294,9 @@ func (f *Fetcher) refreshRelease(ctx context.Context, dir catalog.Location, s *s
 }
 
 // pull asks the mirror for a head of which v is held. A nil body says that v
-// is current; the version returned is in force then too.
-func (f *Fetcher) pull(ctx context.Context, l catalog.Location, v version) ([]byte, version, error) {
-	resp, err := f.Mirror.Get(ctx, v.request(l))
+// is current; the cachedURL returned is in force then too.
+func (f *Fetcher) pull(ctx context.Context, l catalog.Location, v cachedURL) ([]byte, cachedURL, error) {
+	resp, err := f.mirror.Get(ctx, v.request(l))
 	if err != nil {
 		return nil, v, err
 	}
@@ -318,7 +318,7 @@ func (f *Fetcher) pull(ctx context.Context, l catalog.Location, v version) ([]by
 		v.Checked, v.Unchecked = now, ""
 		return nil, v, nil
 	}
-	return body, version{
+	return body, cachedURL{
 		Digest: d, Size: int64(len(body)), ETag: resp.ETag, LastModified: resp.LastModified, Seen: now, Checked: now,
 	}, nil
 }
@@ -326,8 +326,8 @@ func (f *Fetcher) pull(ctx context.Context, l catalog.Location, v version) ([]by
 // adopt keeps a new head and teaches the catalog. What is no Release, or has
 // a known key's signature over other bytes, is refused: the last good one
 // stays in force.
-func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new version, c *check) error {
-	checked, err := f.Catalog.CheckRelease(dir, r)
+func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new cachedURL, c *check) error {
+	checked, err := f.catalog.CheckRelease(dir, r)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
@@ -338,12 +338,12 @@ func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new v
 	if err := f.keepHead(dir.Join(name), new.Digest, body, c); err != nil {
 		return err
 	}
-	g, err := f.Catalog.Adopt(checked)
+	g, err := f.catalog.Adopt(checked)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
 	f.release(dir, old.Digest, new.Digest)
-	f.Log.Info("a suite has a new generation", "suite", dir.String(), "date", g.Date, "signed", g.Signed, "why", g.Why)
+	f.log.Info("a suite has a new generation", "suite", dir.String(), "date", g.Date, "signed", g.Signed, "why", g.Why)
 	return nil
 }
 
@@ -352,11 +352,11 @@ func (f *Fetcher) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new v
 // same, and the next client's request fetches it again.
 func (f *Fetcher) keepHead(l catalog.Location, d digest.Digest, body []byte, c *check) error {
 	c.fetched[d] = body
-	err := f.Store.Put(d, int64(len(body)), bytes.NewReader(body), store.Meta{
+	err := f.store.Put(d, int64(len(body)), bytes.NewReader(body), store.Meta{
 		Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir()),
 	})
 	if errors.Is(err, store.ErrNoSpace) {
-		f.Log.Warn("no room for a Release file; it cannot be served while the mirror is away", "err", err)
+		f.log.Warn("no room for a Release file; it cannot be served while the mirror is away", "err", err)
 		return nil
 	}
 	if err != nil {
@@ -374,19 +374,19 @@ func (f *Fetcher) release(suite catalog.Location, old, new digest.Digest) {
 	if old.IsZero() || old == new {
 		return
 	}
-	if err := f.Store.Unpin(old, pinOwner(suite)); err != nil {
-		f.Log.Debug("a replaced Release file was not held any more", "digest", old, "err", err)
+	if err := f.store.Unpin(old, pinOwner(suite)); err != nil {
+		f.log.Debug("a replaced Release file was not held any more", "digest", old, "err", err)
 	}
 }
 
 // expire makes the next request for the suite's head ask the mirror.
 func (f *Fetcher) expire(dir catalog.Location) {
-	s, err := recall[suite](f, suiteKey(dir))
+	s, err := load[suite](f.names, suiteKey(dir))
 	if err != nil {
 		return // the next check meets and tells the same error
 	}
 	s.InRelease.Checked, s.Release.Checked = time.Time{}, time.Time{}
-	if err := remember(f, suiteKey(dir), s); err != nil {
-		f.Log.Warn("a suite's record could not be written", "suite", dir.String(), "err", err)
+	if err := save(f.names, suiteKey(dir), s); err != nil {
+		f.log.Warn("a suite's record could not be written", "suite", dir.String(), "err", err)
 	}
 }

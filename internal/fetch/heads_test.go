@@ -69,7 +69,7 @@ func TestHeadIsRevalidated(t *testing.T) {
 	}
 	// The head that was replaced may be evicted now, the current one not.
 	for head, pinned := range map[digest.Digest]bool{digest.Of(first): false, digest.Of(second): true} {
-		if info, err := r.Store.Stat(head); err != nil || info.Pinned != pinned {
+		if info, err := r.store.Stat(head); err != nil || info.Pinned != pinned {
 			t.Errorf("head %s: pinned %v, want %v (%v)", head.Short(), info.Pinned, pinned, err)
 		}
 	}
@@ -84,13 +84,13 @@ func TestReplacedReleaseFileKeepsOtherPins(t *testing.T) {
 	must(t, err)
 	others := []string{store.ByAdmin, pinOwner(catalog.Location{Scheme: "http", Host: "other.example.net", Path: "/dists/stable"})}
 	for _, owner := range others {
-		must(t, r.Store.Pin(digest.Of(data), owner))
+		must(t, r.store.Pin(digest.Of(data), owner))
 	}
 	r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
 	r.publish()
 	_, _, err = r.read(inRelease)
 	must(t, err)
-	if info, err := r.Store.Stat(digest.Of(data)); err != nil || !slices.Equal(info.Pins, others) {
+	if info, err := r.store.Stat(digest.Of(data)); err != nil || !slices.Equal(info.Pins, others) {
 		t.Errorf("pins of the replaced file: %q, want %q (%v)", info.Pins, others, err)
 	}
 }
@@ -174,7 +174,7 @@ func TestReleasePair(t *testing.T) {
 	defer f.Body.Close()
 	sig, err := io.ReadAll(f.Body)
 	must(t, err)
-	if _, err := r.Catalog.CheckRelease(r.at(inRelease).Dir(), releaseFiles(release, sig)); err != nil {
+	if _, err := r.catalog.CheckRelease(r.at(inRelease).Dir(), releaseFiles(release, sig)); err != nil {
 		t.Errorf("the first client's Release and Release.gpg do not fit: %v", err)
 	}
 }
@@ -194,7 +194,7 @@ func TestReleasePairAcrossAnUpdate(t *testing.T) {
 	})
 	release, f, err := r.read("dists/stable/Release")
 	must(t, err)
-	g, ok := r.Catalog.Generation(f.Suite, f.Release)
+	g, ok := r.catalog.Generation(f.Suite, f.Release)
 	if !ok || !g.Signed || digest.Of(release) != g.ID {
 		t.Errorf("generation %+v, known %v", g, ok)
 	}
@@ -251,10 +251,9 @@ func TestOffline(t *testing.T) {
 	r.update()
 	r.want(r.packageAt("small"), r.files["small"].Data)
 	must(t, r.Fetcher.Close())
-	o := r.Options
+	o := r.options
 	o.Mirror = mirror.New(mirror.Options{Offline: true})
 	t.Cleanup(func() { o.Mirror.Close() })
-	o.Sources = []Source{Upstream{Catalog: o.Catalog, Mirror: o.Mirror}}
 	r.Fetcher = New(o)
 	t.Cleanup(func() { r.Fetcher.Close() })
 	r.update()

@@ -16,7 +16,7 @@ import (
 // asked. The error says why the mirror did not tell, though the last good
 // generation stays in force.
 func (f *Fetcher) Refresh(ctx context.Context, dir catalog.Location) error {
-	s, err := recall[suite](f, suiteKey(dir))
+	s, err := load[suite](f.names, suiteKey(dir))
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (f *Fetcher) Refresh(ctx context.Context, dir catalog.Location) error {
 // ctx ends the waiting, and soon the download if nobody else wants it.
 func (f *Fetcher) Keep(ctx context.Context, e catalog.Entry) error {
 	for range 3 { // as in content
-		if f.holds(version{Digest: e.Digest}) {
+		if f.holds(e.Digest) {
 			if e.Index {
 				f.learnStored(e)
 			}
@@ -55,24 +55,24 @@ func (f *Fetcher) Keep(ctx context.Context, e catalog.Entry) error {
 		}
 		if err := fl.wait(ctx); err == nil {
 			return f.learned(ctx, e.Digest)
-		} else if !errors.Is(err, errAgain) {
+		} else if !again(err) {
 			return err
 		}
 	}
 	return f.gone(e.Digest)
 }
 
-// wait returns when the flight has ended, for somebody who is no client. The
-// caller was counted in by join.
+// wait returns when the flight has ended, for a caller that is no client and
+// was counted in by join.
 func (fl *flight) wait(ctx context.Context) error {
-	b := fl.newBody(ctx, true)
+	b := fl.newBody(ctx, false)
 	defer b.Close()
 	for {
 		fl.mu.Lock()
-		changed, ended, err, diverted := fl.changed, fl.ended, fl.err, fl.detour != nil
+		changed, ended, err, unkept := fl.changed.Wait(), fl.ended, fl.err, fl.passthrough != nil
 		fl.mu.Unlock()
 		switch {
-		case diverted:
+		case unkept:
 			return fmt.Errorf("%s: %w", fl.entry.Location, store.ErrNoSpace)
 		case ended:
 			return err
@@ -87,7 +87,7 @@ func (fl *flight) wait(ctx context.Context) error {
 
 // learned waits until the catalog has read the index d, if it is reading it.
 func (f *Fetcher) learned(ctx context.Context, d digest.Digest) error {
-	over := f.Catalog.Learning(d)
+	over := f.catalog.Learning(d)
 	if over == nil {
 		return nil
 	}

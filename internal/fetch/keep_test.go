@@ -17,7 +17,7 @@ import (
 
 // entry resolves a path at the rig's mirror.
 func (r *rig) entry(path string) catalog.Entry {
-	return r.Catalog.Resolve(r.t.Context(), r.at(path), nil)
+	return r.catalog.Resolve(r.t.Context(), r.at(path), nil)
 }
 
 // dir is the directory of the rig's suite.
@@ -67,9 +67,9 @@ func TestKeepLearns(t *testing.T) {
 		must(t, r.Refresh(t.Context(), r.dir()))
 		e := r.entry(index)
 		if held {
-			f, err := r.Mirror.Get(t.Context(), mirror.Request{URL: e.Location.String()})
+			f, err := r.Fetcher.mirror.Get(t.Context(), mirror.Request{URL: e.Location.String()})
 			must(t, err)
-			must(t, r.Store.Put(e.Digest, e.Size, f.Body, store.Meta{}))
+			must(t, r.store.Put(e.Digest, e.Size, f.Body, store.Meta{}))
 			f.Body.Close()
 		}
 		before := r.Stats().Learned
@@ -78,14 +78,14 @@ func TestKeepLearns(t *testing.T) {
 		}
 		r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
 		r.publish()
-		r.TTL = 0
+		r.ttl = 0
 	}
 }
 
 func TestKeepFromPeers(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"tool": 300_000})
-	r.add(r.neighbours, "tool", "neighbour")
+	r.add(r.seeds, "tool", "neighbour")
 	must(t, r.Keep(t.Context(), r.entry(r.packageAt("tool"))))
 	if n := r.fromMirror("tool"); n != 0 || !r.held(r.digest("tool")) {
 		t.Errorf("a box has the file: the mirror sent %d bytes, held %v", n, r.held(r.digest("tool")))
@@ -134,14 +134,14 @@ func TestRefresh(t *testing.T) {
 		r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
 		r.publish()
 		current := func() digest.Digest {
-			g, _ := r.Catalog.Generation(r.dir(), digest.Digest{})
+			g, _ := r.catalog.Generation(r.dir(), digest.Digest{})
 			return g.ID
 		}
 		must(t, r.Refresh(t.Context(), r.dir()))
 		if current() != digest.Of(head) {
 			t.Errorf("%s: the mirror was asked within the TTL", name)
 		}
-		r.TTL = 0
+		r.ttl = 0
 		must(t, r.Refresh(t.Context(), r.dir()))
 		if current() == digest.Of(head) {
 			t.Errorf("%s: the new generation was not learned", name)

@@ -12,11 +12,11 @@ import (
 // one more reader of the flight. Resolve waits for it from now on, so that
 // the packages a client asks for next are known. f.mu is held.
 func (f *Fetcher) learnFlight(fl *flight) {
-	done := f.Catalog.BeginLearning(fl.entry)
+	done := f.catalog.BeginLearning(fl.entry)
 	fl.enter()
 	f.running.Go(func() {
 		defer done()
-		b := fl.newBody(f.lifetime, true)
+		b := fl.newBody(f.lifetime, false)
 		defer b.Close()
 		f.learn(fl.entry, b)
 	})
@@ -27,10 +27,10 @@ func (f *Fetcher) learnFlight(fl *flight) {
 func (f *Fetcher) learnStored(e catalog.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.Catalog.Learning(e.Digest) != nil || f.lifetime.Err() != nil {
+	if f.catalog.Learning(e.Digest) != nil || f.lifetime.Err() != nil {
 		return
 	}
-	done := f.Catalog.BeginLearning(e)
+	done := f.catalog.BeginLearning(e)
 	f.running.Go(func() {
 		defer done()
 		file, err := f.stored(e.Digest)
@@ -45,7 +45,7 @@ func (f *Fetcher) learnStored(e catalog.Entry) {
 // learn hands an index to the catalog.
 func (f *Fetcher) learn(e catalog.Entry, r io.Reader) {
 	source := &watched{r: r}
-	err := f.Catalog.LearnIndex(f.lifetime, e, source)
+	err := f.catalog.LearnIndex(f.lifetime, e, source)
 	switch {
 	case err == nil:
 		f.stats.learned.Add(1)
@@ -53,7 +53,7 @@ func (f *Fetcher) learn(e catalog.Entry, r io.Reader) {
 		// The download failed, which its clients are told.
 	default:
 		f.stats.learnFaults.Add(1)
-		f.Log.Warn("an index could not be read; its packages are cached by name and not shared",
+		f.log.Warn("index unreadable; its packages are cached by name and not shared",
 			"url", e.Location.String(), "err", err)
 	}
 }

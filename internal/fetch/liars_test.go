@@ -10,8 +10,10 @@ import (
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 // party is a box of a liar's test and what is to be said of it.
@@ -26,7 +28,7 @@ type party struct {
 func lies(in ...int) func(*box) {
 	return func(b *box) {
 		b.wrong = in
-		b.manifest = func() ([]digest.Digest, error) { return pieceDigests(bytes.NewReader(b.lie())) }
+		b.manifest = func() ([]digest.Digest, error) { return pieces.Digests(bytes.NewReader(b.lie())) }
 	}
 }
 
@@ -34,7 +36,7 @@ func lies(in ...int) func(*box) {
 func (b *box) lie() []byte {
 	data := bytes.Clone(b.data)
 	for _, i := range b.wrong {
-		data[i*PieceSize+5] ^= 0xff
+		data[i*peer.PieceSize+5] ^= 0xff
 	}
 	return data
 }
@@ -78,7 +80,7 @@ func TestLiarsAreFoundOut(t *testing.T) {
 		},
 		"only-the-manifest": {
 			{"liar", paced(func(b *box) {
-				b.manifest = func() ([]digest.Digest, error) { return make([]digest.Digest, pieces(int64(len(b.data)))), nil }
+				b.manifest = func() ([]digest.Digest, error) { return make([]digest.Digest, peer.Pieces(int64(len(b.data)))), nil }
 			}), true},
 			{"honest", paced(nil), false}, {"good", paced(nil), false},
 		},
@@ -109,13 +111,13 @@ func TestLiarsAreFoundOut(t *testing.T) {
 		sizes[name] = 9 * mib
 	}
 	r := newSwarmRig(t, sizes)
-	r.buffers = make(chan struct{}, 100)
+	r.buffers = pieces.NewBuffers(100)
 	r.mirror.Inject("*/with-mirror_*", aptest.Slow(16*mib))
 	group := make(map[string][]*box)
 	var reads sync.WaitGroup
 	for name, parties := range cases {
 		for _, p := range parties {
-			group[name] = append(group[name], r.add(r.neighbours, name, p.name, p.change))
+			group[name] = append(group[name], r.add(r.seeds, name, p.name, p.change))
 		}
 		reads.Go(func() {
 			r.right(name, 5)
@@ -130,12 +132,12 @@ func TestLiarsAreFoundOut(t *testing.T) {
 	for name, parties := range cases {
 		for i, p := range parties {
 			b := group[name][i]
-			if slices.Contains(b.faults(), Lied) != p.lies || b.blamed() != p.lies {
+			if slices.Contains(b.faults(), peer.Lied) != p.lies || b.blamed() != p.lies {
 				t.Errorf("%s: %s has faults %v, lies: %v", name, b, b.faults(), p.lies)
 			}
 		}
 	}
-	if u := r.Store.Usage(); u.Partial != 0 {
+	if u := r.store.Usage(); u.Partial != 0 {
 		t.Errorf("%d bytes are left in partial files", u.Partial)
 	}
 }
@@ -146,9 +148,9 @@ func noManifest() ([]digest.Digest, error) { return nil, errors.New("no manifest
 func TestSmallLieIsHealedUnseen(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
-	liar := r.add(r.neighbours, "small", "liar", lies(0))
+	liar := r.add(r.seeds, "small", "liar", lies(0))
 	r.right("small", 1)
-	if got := liar.faults(); !slices.Contains(got, Lied) {
+	if got := liar.faults(); !slices.Contains(got, peer.Lied) {
 		t.Errorf("faults %v", got)
 	}
 }
@@ -157,8 +159,8 @@ func TestSmallLieIsHealedUnseen(t *testing.T) {
 func TestLieWhileTheMirrorIsAway(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
-	r.add(r.neighbours, "small", "liar", lies(0))
-	r.add(r.neighbours, "small", "short", func(b *box) { b.size = 5 })
+	r.add(r.seeds, "small", "liar", lies(0))
+	r.add(r.seeds, "small", "short", func(b *box) { b.size = 5 })
 	r.mirror.Down()
 	var away *mirror.UnreachableError
 	if _, err := r.compare("small"); !errors.As(err, &away) {
@@ -172,26 +174,26 @@ func TestHearsayIsNoLie(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"stream": 9 * mib, "piece": 9 * mib, "whole": 3 * mib})
 	r.mirror.Inject("*/piece_*", aptest.Slow(2*mib))
-	r.waits.relay = 2 * time.Second
+	r.timeouts.downloader = 2 * time.Second
 	half := func(b *box) { b.wrong = []int{0}; b.grow(int64(len(b.data)) / 2); b.limit = int64(len(b.data)) / 2 }
-	elder := r.add(r.elders, "stream", "elder", half)
-	relay := r.add(r.downloading, "piece", "relay", func(b *box) {
+	elder := r.add(r.owners, "stream", "elder", half)
+	relay := r.add(r.downloaders, "piece", "relay", func(b *box) {
 		b.wrong, b.far = []int{0, 1}, true
 		b.grow(int64(len(b.data)) - 1)
 	})
 	r.add(r.far, "piece", "honest", func(b *box) { b.far, b.rate = true, 2*mib })
 	// Who sends it all, though, has had the chance to verify it.
-	liar := r.add(r.elders, "whole", "liar", lies(0))
+	liar := r.add(r.owners, "whole", "liar", lies(0))
 	for _, pkg := range []string{"stream", "piece", "whole"} {
 		r.right(pkg, 5)
 	}
 	r.quiet()
 	for _, b := range []*box{elder, relay} {
-		if got := b.faults(); slices.Contains(got, Lied) || !slices.Contains(got, Failed) {
+		if got := b.faults(); slices.Contains(got, peer.Lied) || !slices.Contains(got, peer.Failed) {
 			t.Errorf("%s has faults %v", b, got)
 		}
 	}
-	if got := liar.faults(); !slices.Contains(got, Lied) {
+	if got := liar.faults(); !slices.Contains(got, peer.Lied) {
 		t.Errorf("%s has faults %v", liar, got)
 	}
 }
@@ -216,13 +218,13 @@ func TestMirrorsLieWithPeers(t *testing.T) {
 func TestLiarPastTheFullDisk(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
-	liar := r.add(r.neighbours, "large", "liar", lies(0))
+	liar := r.add(r.seeds, "large", "liar", lies(0))
 	r.disk.Full(true)
 	r.mirror.Inject("*", aptest.Status(404))
 	if n, err := r.compare("large"); !errors.Is(err, ErrWrongBytes) || n >= int64(len(r.data("large"))) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-	if !slices.Contains(liar.faults(), Lied) {
+	if !slices.Contains(liar.faults(), peer.Lied) {
 		t.Errorf("faults %v", liar.faults())
 	}
 }

@@ -6,21 +6,24 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"millpond/internal/broadcast"
+	"millpond/internal/peer"
 )
 
-// maxFound bounds the boxes that a look-up remembers.
+// maxFound bounds the peers that a lookup remembers.
 const maxFound = 16
 
-// lookup is the DHT being asked who holds a file, once for a flight, beside
+// lookup is one search of the DHT for peers that hold a flight's file, beside
 // what the flight does meanwhile.
 type lookup struct {
 	end      context.CancelFunc
 	deadline time.Time // until when a download waits for it
 
 	mu      sync.Mutex // guards what follows
-	found   []Peer
+	found   []peer.Peer
 	over    bool
-	changed chan struct{} // closed and replaced whenever they change
+	changed broadcast.Signal
 }
 
 // lookups remembers how long the DHT takes to answer, from which follows how
@@ -37,39 +40,39 @@ func (l *lookups) took(d time.Duration) {
 	l.smoothed.Store(max(old+(int64(d)-old)/8, 1))
 }
 
-// leastHeadStart leaves a DHT that answered at once, knowing nobody, the time
-// to answer once it knows somebody: that took 1.6 ms among ten boxes.
-const leastHeadStart = 5 * time.Millisecond
+// minHeadStart gives a DHT that used to answer at once, because it knew of no
+// peer, the time to answer when it knows one: 1.6 ms among ten boxes.
+const minHeadStart = 5 * time.Millisecond
 
-// headStart is twice the usual time to an answer, and no more than most: a DHT
-// that is slower than that is not worth waiting for.
-func (l *lookups) headStart(most time.Duration) time.Duration {
+// headStart is twice the usual time to an answer, and at most limit: a DHT that
+// is slower than that is not worth waiting for.
+func (l *lookups) headStart(limit time.Duration) time.Duration {
 	if usual := time.Duration(l.smoothed.Load()); usual > 0 {
-		return min(max(2*usual, leastHeadStart), most)
+		return min(max(2*usual, minHeadStart), limit)
 	}
-	return most
+	return limit
 }
 
-// lookUp returns the flight's look-up and starts it if it is the first time.
-func (fl *flight) lookUp() *lookup {
+// startLookup returns the flight's lookup, which the first call starts.
+func (fl *flight) startLookup() *lookup {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if fl.lookup != nil {
 		return fl.lookup
 	}
 	f := fl.f
-	ctx, cancel := context.WithTimeout(f.lifetime, f.waits.lookup)
+	ctx, cancel := context.WithTimeout(f.lifetime, f.timeouts.lookup)
 	begun := time.Now()
-	l := &lookup{end: cancel, deadline: begun.Add(f.lookups.headStart(f.waits.headStart)), changed: make(chan struct{})}
+	l := &lookup{end: cancel, deadline: begun.Add(f.lookups.headStart(f.timeouts.headStart))}
 	fl.lookup = l
 	f.running.Go(func() {
 		defer cancel()
-		l.run(f.Peers.Find(ctx, fl.key.digest), func() { f.lookups.took(time.Since(begun)) })
+		l.run(f.swarm.Find(ctx, fl.key.digest), func() { f.lookups.took(time.Since(begun)) })
 	})
 	return l
 }
 
-// endLookup stops the look-up of a flight that has ended.
+// endLookup stops the lookup of a flight that has ended.
 func (fl *flight) endLookup() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -78,9 +81,9 @@ func (fl *flight) endLookup() {
 	}
 }
 
-// run takes what is found. answered is called once, at the first box or the
-// certainty that there is none.
-func (l *lookup) run(find iter.Seq[Peer], answered func()) {
+// run takes what is found. answered is called once, at the first peer or when
+// it is certain that there is none.
+func (l *lookup) run(find iter.Seq[peer.Peer], answered func()) {
 	defer l.add(nil)
 	answered = sync.OnceFunc(answered)
 	defer answered()
@@ -92,9 +95,9 @@ func (l *lookup) run(find iter.Seq[Peer], answered func()) {
 	}
 }
 
-// add notes one more box, or the end for nil. It reports whether more are
+// add notes one more peer, or the end for nil. It reports whether more are
 // wanted.
-func (l *lookup) add(p Peer) bool {
+func (l *lookup) add(p peer.Peer) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p == nil {
@@ -102,19 +105,18 @@ func (l *lookup) add(p Peer) bool {
 	} else {
 		l.found = append(l.found, p)
 	}
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.changed.Fire()
 	return len(l.found) < maxFound
 }
 
 // peers yields what was found, and until the deadline what is being found.
-func (l *lookup) peers(ctx context.Context) iter.Seq[Peer] {
-	return func(yield func(Peer) bool) {
+func (l *lookup) peers(ctx context.Context) iter.Seq[peer.Peer] {
+	return func(yield func(peer.Peer) bool) {
 		deadline := time.NewTimer(time.Until(l.deadline))
 		defer deadline.Stop()
 		for n := 0; ; {
 			l.mu.Lock()
-			fresh, over, changed := l.found[n:], l.over, l.changed
+			fresh, over, changed := l.found[n:], l.over, l.changed.Wait()
 			l.mu.Unlock()
 			for _, p := range fresh {
 				if !yield(p) {

@@ -16,7 +16,7 @@ func TestHeadStart(t *testing.T) {
 	for range 50 {
 		l.took(time.Millisecond)
 	}
-	if got := l.headStart(most); got != leastHeadStart {
+	if got := l.headStart(most); got != minHeadStart {
 		t.Errorf("after answers in 1 ms %v, want the least one", got)
 	}
 	for range 50 {

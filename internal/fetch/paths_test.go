@@ -12,6 +12,7 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
+	"millpond/internal/peer"
 )
 
 // However long the DHT looks, and however often the download asks it, the
@@ -20,8 +21,8 @@ func TestColdPathWaitsOneHeadStart(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
 	r.findBlocks = true
-	r.waits.lookup = time.Minute
-	r.waits.headStart = 1500 * time.Millisecond
+	r.timeouts.lookup = time.Minute
+	r.timeouts.headStart = 1500 * time.Millisecond
 	for _, pkg := range []string{"small", "big"} {
 		asked := make(chan time.Time, 10)
 		r.mirror.OnRequest(func(aptest.Request) { asked <- time.Now() })
@@ -29,13 +30,13 @@ func TestColdPathWaitsOneHeadStart(t *testing.T) {
 		begun := time.Now()
 		r.right(pkg, 1)
 		r.mirror.OnRequest(nil)
-		if took := (<-asked).Sub(begun); took < r.waits.headStart || took >= 2*r.waits.headStart {
-			t.Errorf("%s: the mirror was asked after %s, with a head start of %s", pkg, took, r.waits.headStart)
+		if took := (<-asked).Sub(begun); took < r.timeouts.headStart || took >= 2*r.timeouts.headStart {
+			t.Errorf("%s: the mirror was asked after %s, with a head start of %s", pkg, took, r.timeouts.headStart)
 		}
 	}
 	begun := time.Now()
 	r.quiet() // the look-ups end with their downloads
-	if took := time.Since(begun); took > r.waits.lookup {
+	if took := time.Since(begun); took > r.timeouts.lookup {
 		t.Errorf("the look-ups went on for %s", took)
 	}
 }
@@ -45,9 +46,9 @@ func TestElders(t *testing.T) {
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
 
 	// An elder streams while it downloads.
-	r.waits.relay = 2 * time.Second
+	r.timeouts.downloader = 2 * time.Second
 	size := int64(len(r.data("big")))
-	e := r.add(r.elders, "big", "elder", func(b *box) { b.grow(mib) })
+	e := r.add(r.owners, "big", "elder", func(b *box) { b.grow(mib) })
 	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
 	must(t, err)
 	defer f.Body.Close()
@@ -62,16 +63,16 @@ func TestElders(t *testing.T) {
 	}
 
 	// One that will not, or does not, is followed by the next and the mirror.
-	r.add(r.elders, "large", "will not", func(b *box) { b.absent = true })
-	r.add(r.elders, "large", "next")
+	r.add(r.owners, "large", "will not", func(b *box) { b.absent = true })
+	r.add(r.owners, "large", "next")
 	r.right("large", 1)
 	if n := r.fromMirror("large"); n != 0 {
 		t.Errorf("the mirror sent %d although the second elder does", n)
 	}
-	no := r.add(r.elders, "small", "will not", func(b *box) { b.absent = true })
-	does := r.add(r.elders, "small", "does not", func(b *box) { b.grow(0) })
+	no := r.add(r.owners, "small", "will not", func(b *box) { b.absent = true })
+	does := r.add(r.owners, "small", "does not", func(b *box) { b.grow(0) })
 	r.right("small", 1)
-	if no.faults() != nil || !slices.Equal(does.faults(), []Fault{Slow}) {
+	if no.faults() != nil || !slices.Equal(does.faults(), []peer.Fault{peer.Slow}) {
 		t.Errorf("faults %v of who will not, %v of who does not", no.faults(), does.faults())
 	}
 	if r.fromMirror("small") == 0 {
@@ -84,14 +85,14 @@ func TestGrowingPeersGiveWhatTheyHave(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 15 * mib})
 	size := int64(len(r.data("big")))
-	a := r.add(r.downloading, "big", "a", func(b *box) { b.grow(PieceSize) })
-	b := r.add(r.downloading, "big", "b", func(b *box) { b.grow(PieceSize) })
+	a := r.add(r.downloaders, "big", "a", func(b *box) { b.grow(peer.PieceSize) })
+	b := r.add(r.downloaders, "big", "b", func(b *box) { b.grow(peer.PieceSize) })
 	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
 	must(t, err)
 	defer f.Body.Close()
-	must(t, readSome(f.Body, PieceSize/2))
-	a.grow(2 * PieceSize)
-	must(t, readSome(f.Body, PieceSize))
+	must(t, readSome(f.Body, peer.PieceSize/2))
+	a.grow(2 * peer.PieceSize)
+	must(t, readSome(f.Body, peer.PieceSize))
 	b.grow(size)
 	_, err = io.Copy(io.Discard, f.Body)
 	must(t, err)
@@ -105,12 +106,12 @@ func TestGrowingPeersGiveWhatTheyHave(t *testing.T) {
 func TestGrowingPeersThatStop(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 11 * mib})
-	r.waits.relay = time.Second
+	r.timeouts.downloader = time.Second
 	for _, name := range []string{"a", "b"} {
-		r.add(r.downloading, "big", name, func(b *box) { b.grow(PieceSize) })
+		r.add(r.downloaders, "big", name, func(b *box) { b.grow(peer.PieceSize) })
 	}
 	r.right("big", 1)
-	if n := r.fromMirror("big"); n == 0 || n > int64(len(r.data("big")))-PieceSize+chunk {
+	if n := r.fromMirror("big"); n == 0 || n > int64(len(r.data("big")))-peer.PieceSize+chunk {
 		t.Errorf("the mirror sent %d of %d", n, len(r.data("big")))
 	}
 }
@@ -119,11 +120,11 @@ func TestAllPeersDie(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 17 * mib})
 	for _, name := range []string{"a", "b"} {
-		r.add(r.neighbours, "big", name, func(b *box) { b.life = 1 })
+		r.add(r.seeds, "big", name, func(b *box) { b.life = 1 })
 	}
-	r.add(r.neighbours, "big", "c", func(b *box) { b.life, b.limit = 1, mib })
+	r.add(r.seeds, "big", "c", func(b *box) { b.life, b.limit = 1, mib })
 	r.right("big", 1)
-	if n := r.fromMirror("big"); n == 0 || n > int64(len(r.data("big")))-PieceSize+chunk {
+	if n := r.fromMirror("big"); n == 0 || n > int64(len(r.data("big")))-peer.PieceSize+chunk {
 		t.Errorf("the mirror sent %d of %d", n, len(r.data("big")))
 	}
 }
@@ -133,7 +134,7 @@ func TestMirrorGoneAndOnePeerLeft(t *testing.T) {
 	r := newSwarmRig(t, map[string]int{"big": 15 * mib, "cut": 9 * mib})
 	left := r.add(r.far, "big", "left", distant(nil))
 	r.mirror.Inject("*/big_*", aptest.Truncate(mib)) // of each range
-	dying := r.add(r.neighbours, "big", "dying", distant(nil))
+	dying := r.add(r.seeds, "big", "dying", distant(nil))
 	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
 	must(t, err)
 	defer f.Body.Close()
@@ -147,7 +148,7 @@ func TestMirrorGoneAndOnePeerLeft(t *testing.T) {
 		t.Errorf("the peer that is left gave %d, the client got %v", left.gave(), err)
 	}
 	// It is enough that it gives a little each time.
-	r.add(r.neighbours, "cut", "cut", func(b *box) { b.limit = 3 * mib })
+	r.add(r.seeds, "cut", "cut", func(b *box) { b.limit = 3 * mib })
 	r.right("cut", 1)
 }
 
@@ -156,10 +157,10 @@ func TestHolesSurviveRestart(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 17 * mib})
 	d, size := r.digest("big"), int64(len(r.data("big")))
-	r.waits.holder, r.waits.piece = time.Minute, time.Minute
+	r.timeouts.seed, r.timeouts.piece = time.Minute, time.Minute
 	// One never ends its first piece; the other brings some past it.
-	r.add(r.neighbours, "big", "silent", func(b *box) { b.limit, b.silent = 100, true })
-	r.add(r.neighbours, "big", "gives", func(b *box) { b.rate = 8 * mib })
+	r.add(r.seeds, "big", "silent", func(b *box) { b.limit, b.silent = 100, true })
+	r.add(r.seeds, "big", "gives", func(b *box) { b.rate = 8 * mib })
 	done := make(chan error, 1)
 	go func() { _, err := r.compare("big"); done <- err }()
 	for n := 0; n < 2; time.Sleep(time.Millisecond) {
@@ -174,15 +175,15 @@ func TestHolesSurviveRestart(t *testing.T) {
 		t.Errorf("the client of the closed box got %v, held: %v", err, r.held(d))
 	}
 	r.reopen()
-	r.waits = patientWaits
+	r.timeouts = patientTimeouts
 	r.boxes.mu.Lock()
-	delete(r.neighbours, d)
+	delete(r.seeds, d)
 	r.boxes.mu.Unlock()
 	for _, name := range []string{"a", "b"} {
-		r.add(r.neighbours, "big", name, paced(nil))
+		r.add(r.seeds, "big", name, paced(nil))
 	}
 	got := r.origins("big")
-	if got[ledger.FromStore] < PieceSize || got[ledger.FromStore]+got[ledger.FromPeer] != size {
+	if got[ledger.FromStore] < peer.PieceSize || got[ledger.FromStore]+got[ledger.FromPeer] != size {
 		t.Errorf("by origin %v of %d: not resumed", got, size)
 	}
 }
@@ -242,7 +243,7 @@ func TestGatheringEndsWithItsDownload(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 17 * mib})
 	for _, name := range []string{"a", "b", "c"} {
-		r.add(r.neighbours, "big", name, func(b *box) { b.rate = 100 << 10 })
+		r.add(r.seeds, "big", name, func(b *box) { b.rate = 100 << 10 })
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -7,19 +7,20 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
+	"millpond/internal/peer"
 )
 
 // Peek is Get for a client that wants to know of a file, not to have it (HEAD):
 // nothing is downloaded for it where the index tells all there is to tell. The
 // File's Body may have no bytes.
 func (f *Fetcher) Peek(ctx context.Context, e catalog.Entry) (*File, error) {
-	if e.Kind != catalog.Content || e.Size < 0 || f.holds(version{Digest: e.Digest}) {
+	if e.Kind != catalog.Content || e.Size < 0 || f.holds(e.Digest) {
 		return f.Get(ctx, e)
 	}
-	err := errNoProvider
-	for p := range (Upstream{f.Catalog, f.Mirror}).Find(ctx, e) {
-		var s *Stream
-		if s, err = p.Open(ctx, 0, 1); err != nil {
+	err := errNoSource
+	for _, l := range f.catalog.Mirrors(e) {
+		var s *peer.Stream
+		if s, err = (mirrorSource{client: f.mirror, Location: l}).Open(ctx, 0, 1); err != nil {
 			continue
 		}
 		// Read, and so counted; of a mirror that ignores Range no more.

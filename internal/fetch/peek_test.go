@@ -15,7 +15,7 @@ func TestPeek(t *testing.T) {
 	r.update()
 	size := int64(len(r.files["large"].Data))
 	before := r.taken.Load()
-	e := r.Catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
+	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
 	f, err := r.Peek(t.Context(), e)
 	must(t, err)
 	f.Body.Close()

@@ -2,71 +2,121 @@ package fetch
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"iter"
-	"time"
+	"slices"
 
 	"millpond/internal/digest"
+	"millpond/internal/ledger"
+	"millpond/internal/peer"
+	"millpond/internal/store"
 )
 
-// Peers is the swarm as fetch sees it: the other boxes, and what they have. Its
-// methods do not block, but for Find.
-type Peers interface {
-	// Neighbours are the connected boxes that list d as held, best first. A
-	// look-up in memory with a certain no.
-	Neighbours(d digest.Digest) []Peer
-	// Downloading are the connected boxes that said they are downloading d.
-	Downloading(d digest.Digest) []Peer
-	// Elders are the boxes of this site that come before this one for d in
-	// rendezvous order: they are asked to fetch it before this box asks the
-	// mirror itself.
-	Elders(d digest.Digest) []Peer
-	// Find yields further boxes that hold d, as the DHT knows them. It may
-	// take its time, and ends with ctx.
-	Find(ctx context.Context, d digest.Digest) iter.Seq[Peer]
-	// Announce tells the neighbours that d is being downloaded here, or no
-	// longer.
-	Announce(d digest.Digest, on bool)
-}
+// maxPeers bounds how many peers are asked for one file, before the mirror.
+const maxPeers = 32
 
-// Peer is another box. What it says is not trusted.
-type Peer interface {
-	String() string // for logs
-	ID() string
-	// Nearby tells that the box is of this site.
-	Nearby() bool
-	// Open asks for n bytes of d from off on, to the end for 0. With fetch the
-	// box is asked to download d if it lacks it; its answer comes at once and
-	// the bytes as they arrive there. fs.ErrNotExist: it has not, and will not;
-	// ErrBusy: not now. The stream ends with ctx as well.
-	Open(ctx context.Context, d digest.Digest, off, n int64, fetch bool) (*Stream, error)
-	// Manifest is the digests of d's pieces, as the box says.
-	Manifest(ctx context.Context, d digest.Digest) ([]digest.Digest, error)
-	// Pieces tells which pieces of a download under way the box has: bit i of
-	// byte i/8, low bit first.
-	Pieces(ctx context.Context, d digest.Digest) (size int64, have []byte, err error)
-	// Report tells how a transfer went, for the box's score. It does not block.
-	Report(Outcome)
-}
+// peerKind is what a peer is to a file.
+type peerKind uint8
 
-// ErrBusy is what Open says of a box that serves enough others.
-var ErrBusy = errors.New("the peer is busy")
-
-// Outcome is how a transfer went.
-type Outcome struct {
-	Bytes int64
-	Took  time.Duration
-	Fault Fault
-	Why   string // with a Fault
-}
-
-// Fault is what a provider did wrong.
-type Fault uint8
-
-// What providers do wrong, from bad to worse.
 const (
-	None   Fault = iota
-	Slow         // stalled, or missed a piece's time-out
-	Failed       // broke off, lacked what it had listed, or passed on wrong bytes
-	Lied         // sent bytes, or a manifest, that are not the file's
+	seed       peerKind = iota // holds it
+	downloader                 // is downloading it
+	owner                      // is to fetch it for the site
 )
+
+// peerSource is a file at a peer.
+type peerSource struct {
+	peer   peer.Peer
+	digest digest.Digest
+	size   int64
+	kind   peerKind
+	pace   peer.Pace
+}
+
+func (p *peerSource) String() string        { return "peer " + p.peer.String() }
+func (p *peerSource) Origin() ledger.Origin { return ledger.FromPeer }
+func (p *peerSource) Record() store.Provenance {
+	return store.Provenance{Peer: true, Name: p.peer.ID()}
+}
+func (p *peerSource) Report(o peer.Outcome) { p.peer.Report(o) }
+
+// Open implements source. That the peer does not have what it claims to hold
+// is a fault that the peer's Open reports by itself.
+func (p *peerSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
+	return p.peer.Open(ctx, p.digest, peer.Request{Off: off, N: n, Fetch: p.kind == owner, Pace: p.pace})
+}
+
+// Manifest returns the digests of the file's pieces as the peer states them.
+func (p *peerSource) Manifest(ctx context.Context) ([]digest.Digest, error) {
+	return p.peer.Manifest(ctx, p.digest)
+}
+
+// Pieces returns which pieces a downloader has.
+func (p *peerSource) Pieces(ctx context.Context) (peer.Bitfield, error) {
+	size, have, err := p.peer.Pieces(ctx, p.digest)
+	if err == nil && size != p.size {
+		err = fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, size, p.size)
+	}
+	return have, err
+}
+
+// verified reports whether s has verified what it sends: not a peer that is
+// itself downloading it.
+func verified(s source) bool {
+	p, ok := s.(*peerSource)
+	return !ok || p.kind == seed
+}
+
+// shareable reports whether peers may be asked: for what a signed Release
+// lists, with its size, since otherwise a liar could fill the disk.
+func (fl *flight) shareable() bool {
+	return fl.f.swarm != nil && fl.entry.Signed && fl.entry.Size >= 0
+}
+
+// neighbours lists connected peers that hold the file, that are downloading
+// it, and that are to fetch it, each peer once.
+func (fl *flight) neighbours() []*peerSource {
+	if !fl.shareable() {
+		return nil
+	}
+	swarm := fl.f.swarm
+	var all []*peerSource
+	for kind, list := range []func(digest.Digest) []peer.Peer{
+		seed: swarm.Seeds, downloader: swarm.Downloaders, owner: swarm.Owners,
+	} {
+		for _, p := range list(fl.key.digest) {
+			if len(all) < maxPeers && !contains(all, p) {
+				all = append(all, fl.peerSource(p, peerKind(kind)))
+			}
+		}
+	}
+	return all
+}
+
+// peers yields the neighbours, then what the DHT finds in time.
+func (fl *flight) peers(ctx context.Context, neighbours []*peerSource) iter.Seq[*peerSource] {
+	return func(yield func(*peerSource) bool) {
+		for _, p := range neighbours {
+			if !yield(p) {
+				return
+			}
+		}
+		if !fl.shareable() {
+			return
+		}
+		for p := range fl.startLookup().peers(ctx) {
+			if !contains(neighbours, p) && !yield(fl.peerSource(p, seed)) {
+				return
+			}
+		}
+	}
+}
+
+func (fl *flight) peerSource(p peer.Peer, kind peerKind) *peerSource {
+	return &peerSource{peer: p, digest: fl.key.digest, size: fl.entry.Size, kind: kind, pace: fl.f.timeouts.pace(kind)}
+}
+
+// contains reports whether all has p.
+func contains(all []*peerSource, p peer.Peer) bool {
+	return slices.ContainsFunc(all, func(o *peerSource) bool { return o.peer.String() == p.String() })
+}

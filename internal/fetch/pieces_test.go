@@ -9,7 +9,9 @@ import (
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
+	"millpond/internal/peer"
 )
 
 // mib is what pieces are spoken of in.
@@ -20,7 +22,7 @@ func TestNeighbourInsteadOfMirror(t *testing.T) {
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
 	r.finds.Store(0)
 	for _, pkg := range []string{"small", "large", "big"} {
-		b := r.add(r.neighbours, pkg, "near "+pkg)
+		b := r.add(r.seeds, pkg, "near "+pkg)
 		f := r.want(r.packageAt(pkg), r.data(pkg))
 		if n := r.mirror.Requests("*/" + pkg + "_*"); n != 0 {
 			t.Errorf("%s: %d requests of the mirror although a neighbour has it", pkg, n)
@@ -65,11 +67,11 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 	r := newSwarmRig(t, map[string]int{pkg: 32 * mib})
 	d := r.digest(pkg)
 	for _, n := range []int{2, 6} {
-		delete(r.neighbours, d)
+		delete(r.seeds, d)
 		delete(r.announced, d)
 		var all []*box
 		for i := range n {
-			all = append(all, r.add(r.neighbours, pkg, string(rune('a'+i)), func(b *box) { b.rate = 8 * mib }))
+			all = append(all, r.add(r.seeds, pkg, string(rune('a'+i)), func(b *box) { b.rate = 8 * mib }))
 		}
 		size := int64(len(r.data(pkg)))
 		if got := r.origins(pkg); got[ledger.FromPeer] != size {
@@ -87,8 +89,8 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 		}
 		slices.Sort(asks)
 		each := len(slices.Compact(slices.Clone(asks)))
-		if each != pieces(size) || len(asks) > each+endgame {
-			t.Errorf("%d boxes: %d requests for %d of %d pieces", n, len(asks), each, pieces(size))
+		if each != peer.Pieces(size) || len(asks) > each+2 {
+			t.Errorf("%d boxes: %d requests for %d of %d pieces", n, len(asks), each, peer.Pieces(size))
 		}
 		if sent := r.fromMirror(pkg); sent != 0 {
 			t.Errorf("%d boxes: the mirror sent %d bytes", n, sent)
@@ -96,7 +98,7 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 		if got := r.announcements(d); !slices.Equal(got, []bool{true, false}) {
 			t.Errorf("%d boxes: announced %v", n, got)
 		}
-		must(t, r.Store.Remove(d))
+		must(t, r.store.Remove(d))
 	}
 }
 
@@ -105,7 +107,7 @@ func TestMirrorIsASourceUnlessOneIsNear(t *testing.T) {
 	r := newSwarmRig(t, map[string]int{"far": 20 * mib, "near": 9 * mib, "elder": 9 * mib})
 	slowly := func(b *box) { b.rate, b.far = 4*mib, true }
 	b := r.add(r.far, "far", "b", slowly)
-	c := r.add(r.neighbours, "far", "c", slowly)
+	c := r.add(r.seeds, "far", "c", slowly)
 	size := int64(len(r.data("far")))
 	got := r.origins("far")
 	if got[ledger.FromMirror]+got[ledger.FromPeer] != size {
@@ -117,12 +119,12 @@ func TestMirrorIsASourceUnlessOneIsNear(t *testing.T) {
 
 	// With one of two boxes near, the mirror is left alone; also while an
 	// elder is there to ask it.
-	r.add(r.neighbours, "near", "b", slowly)
-	r.add(r.neighbours, "near", "d")
+	r.add(r.seeds, "near", "b", slowly)
+	r.add(r.seeds, "near", "d")
 	r.right("near", 1)
 	r.add(r.far, "elder", "b", slowly)
 	r.add(r.far, "elder", "c", slowly)
-	r.add(r.elders, "elder", "e", func(b *box) { b.absent = true })
+	r.add(r.owners, "elder", "e", func(b *box) { b.absent = true })
 	r.right("elder", 1)
 	if n, e := r.fromMirror("near"), r.fromMirror("elder"); n != 0 || e != 0 {
 		t.Errorf("the mirror sent %d and %d", n, e)
@@ -138,7 +140,7 @@ func TestMirrorWithoutRangesInPieces(t *testing.T) {
 	b := r.add(r.far, "far", "b", func(b *box) { b.far, b.rate = true, 8*mib })
 	r.right("far", 1)
 	// Its answer to the request for the first piece is as good as any.
-	if b.gave() < int64(len(r.data("far")))-PieceSize {
+	if b.gave() < int64(len(r.data("far")))-peer.PieceSize {
 		t.Errorf("the box gave %d", b.gave())
 	}
 }
@@ -164,7 +166,7 @@ func TestOnlySharedContentIsLookedUp(t *testing.T) {
 	file := other.archive.Add(aptest.Package{Name: "stranger", Version: "1.0", Size: small})
 	s := newBoxes()
 	other.publish()
-	other.open(func(o *Options) { o.Peers = s })
+	other.open(func(o *Options) { o.Swarm = s })
 	other.update()
 	other.want(file.Path, file.Data)
 	other.mirror.Put("/debian/project/trace", []byte("trace"), time.Now())
@@ -180,27 +182,27 @@ func TestReplacedSources(t *testing.T) {
 		"silent": 11 * mib, "trickle": 11 * mib, "cut": 11 * mib,
 		"absent": 11 * mib, "busy": 11 * mib, "refusing": 11 * mib,
 	})
-	r.waits.holder = 2 * time.Second
-	r.buffers = make(chan struct{}, 100) // they do not wait for each other here
+	r.timeouts.seed = 2 * time.Second
+	r.buffers = pieces.NewBuffers(100) // they do not wait for each other here
 	var reads sync.WaitGroup
 	for pkg, c := range map[string]struct {
 		change func(*box)
-		faults []Fault
+		faults []peer.Fault
 	}{
-		"silent":   {func(b *box) { b.limit, b.silent = mib, true }, []Fault{Slow}},
-		"trickle":  {func(b *box) { b.rate = 5000 }, []Fault{Slow}},
-		"cut":      {func(b *box) { b.limit = mib }, []Fault{Failed}},
-		"absent":   {func(b *box) { b.absent = true }, []Fault{Failed}},
-		"refusing": {func(b *box) { b.dead.Store(true) }, []Fault{Failed}},
+		"silent":   {func(b *box) { b.limit, b.silent = mib, true }, []peer.Fault{peer.Slow}},
+		"trickle":  {func(b *box) { b.rate = 5000 }, []peer.Fault{peer.Slow}},
+		"cut":      {func(b *box) { b.limit = mib }, []peer.Fault{peer.Failed}},
+		"absent":   {func(b *box) { b.absent = true }, nil}, // reported by the swarm
+		"refusing": {func(b *box) { b.dead.Store(true) }, []peer.Fault{peer.Failed}},
 		"busy":     {func(b *box) { b.busy.Store(1000) }, nil},
 	} {
 		reads.Go(func() {
 			// The good ones are slow enough for the bad one's fate to be seen.
 			good := []*box{
-				r.add(r.neighbours, pkg, "good", func(b *box) { b.rate = mib }),
-				r.add(r.neighbours, pkg, "best", func(b *box) { b.rate = mib }),
+				r.add(r.seeds, pkg, "good", func(b *box) { b.rate = mib }),
+				r.add(r.seeds, pkg, "best", func(b *box) { b.rate = mib }),
 			}
-			bad := r.add(r.neighbours, pkg, "bad", c.change)
+			bad := r.add(r.seeds, pkg, "bad", c.change)
 			begun := time.Now()
 			r.right(pkg, 1)
 			if took := time.Since(begun); took > time.Minute {
@@ -226,11 +228,11 @@ func TestReplacedSources(t *testing.T) {
 func TestPieceTimeOut(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
-	r.waits.piece = time.Second
-	r.add(r.neighbours, "big", "dead", func(b *box) { b.dead.Store(true) })
-	slower := r.add(r.neighbours, "big", "slower", func(b *box) { b.rate = mib })
+	r.timeouts.piece = time.Second
+	r.add(r.seeds, "big", "dead", func(b *box) { b.dead.Store(true) })
+	slower := r.add(r.seeds, "big", "slower", func(b *box) { b.rate = mib })
 	r.right("big", 1)
-	if f := slower.faults(); !slices.Equal(f, []Fault{Slow}) || r.fromMirror("big") == 0 {
+	if f := slower.faults(); !slices.Equal(f, []peer.Fault{peer.Slow}) || r.fromMirror("big") == 0 {
 		t.Errorf("faults %v, the mirror sent %d", f, r.fromMirror("big"))
 	}
 }
@@ -239,10 +241,10 @@ func TestPieceTimeOut(t *testing.T) {
 func TestSpareSources(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 11 * mib})
-	for i := range maxSources {
-		r.add(r.neighbours, "big", string(rune('a'+i)), func(b *box) { b.absent = true })
+	for i := range pieces.MaxSources {
+		r.add(r.seeds, "big", string(rune('a'+i)), func(b *box) { b.absent = true })
 	}
-	spare := r.add(r.neighbours, "big", "spare")
+	spare := r.add(r.seeds, "big", "spare")
 	r.right("big", 1)
 	if size := int64(len(r.data("big"))); spare.gave() != size || r.fromMirror("big") != 0 {
 		t.Errorf("the spare gave %d of %d, the mirror %d", spare.gave(), size, r.fromMirror("big"))
@@ -253,9 +255,9 @@ func TestSpareSources(t *testing.T) {
 func TestSlowDuplicatesDoNotDelayTheEnd(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 11 * mib})
-	r.waits.holder, r.waits.piece = time.Minute, time.Minute
-	r.add(r.neighbours, "big", "quick")
-	owing := r.add(r.neighbours, "big", "owing", func(b *box) { b.limit, b.silent = 100, true })
+	r.timeouts.seed, r.timeouts.piece = time.Minute, time.Minute
+	r.add(r.seeds, "big", "quick")
+	owing := r.add(r.seeds, "big", "owing", func(b *box) { b.limit, b.silent = 100, true })
 	begun := time.Now()
 	r.right("big", 1)
 	if took := time.Since(begun); took > 30*time.Second || len(owing.asks()) == 0 {
@@ -272,11 +274,11 @@ func TestPiecesInMemoryAreBounded(t *testing.T) {
 	const places = 6 // maxBuffers would take larger files
 	sizes := map[string]int{"a": 15 * mib, "b": 15 * mib, "c": 15 * mib}
 	r := newSwarmRig(t, sizes)
-	r.buffers = make(chan struct{}, places)
+	r.buffers = pieces.NewBuffers(places)
 	done := make(chan bool)
 	for pkg := range sizes {
-		for i := range maxSources {
-			r.add(r.neighbours, pkg, string(rune('a'+i)), func(b *box) { b.rate = 8 * mib })
+		for i := range pieces.MaxSources {
+			r.add(r.seeds, pkg, string(rune('a'+i)), func(b *box) { b.rate = 8 * mib })
 		}
 		go func() {
 			defer func() { done <- true }()

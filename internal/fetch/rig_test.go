@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a Fetcher over real floors and an archive with a mirror.
 type rig struct {
 	*Fetcher
+	options Options
 	t       testing.TB
 	key     *aptest.Key
 	archive *aptest.Archive
@@ -95,11 +96,12 @@ func (r *rig) open(change ...func(*Options)) {
 	client := r.client(time.Minute)
 	o := Options{
 		Store: storetest.New(t, r.disk.Under), Catalog: cat, Mirror: client, Names: db.Table("names"), TTL: time.Minute,
-		Sources: []Source{Upstream{Catalog: cat, Mirror: client}}, Log: log,
+		Log: log,
 	}
 	for _, c := range change {
 		c(&o)
 	}
+	r.options = o
 	r.Fetcher = New(o)
 	t.Cleanup(func() { r.Fetcher.Close() })
 }
@@ -121,9 +123,8 @@ func (r *rig) client(stall time.Duration) *mirror.Client {
 func (r *rig) impatient() {
 	r.t.Helper()
 	must(r.t, r.Fetcher.Close())
-	o := r.Options
+	o := r.options
 	o.Mirror = r.client(300 * time.Millisecond)
-	o.Sources = []Source{Upstream{Catalog: o.Catalog, Mirror: o.Mirror}}
 	r.Fetcher = New(o)
 	r.t.Cleanup(func() { r.Fetcher.Close() })
 }
@@ -132,7 +133,7 @@ func (r *rig) impatient() {
 func (r *rig) reopen() {
 	r.t.Helper()
 	must(r.t, r.Fetcher.Close())
-	r.Fetcher = New(r.Options)
+	r.Fetcher = New(r.options)
 	r.t.Cleanup(func() { r.Fetcher.Close() })
 }
 
@@ -158,7 +159,7 @@ func location(t testing.TB, m *aptest.Mirror, path string) catalog.Location {
 // get asks for a path as a client does who was last served the generation
 // pin of its suite.
 func (r *rig) get(ctx context.Context, path string, pin digest.Digest) (*File, error) {
-	e := r.Catalog.Resolve(ctx, r.at(path), func(catalog.Location) digest.Digest { return pin })
+	e := r.catalog.Resolve(ctx, r.at(path), func(catalog.Location) digest.Digest { return pin })
 	return r.Get(ctx, e)
 }
 
@@ -198,7 +199,7 @@ func (r *rig) update() {
 
 // held reports whether the store has d.
 func (r *rig) held(d digest.Digest) bool {
-	_, err := r.Store.Stat(d)
+	_, err := r.store.Stat(d)
 	return err == nil
 }
 
@@ -209,7 +210,7 @@ func (r *rig) second() *aptest.Mirror {
 	m.Publish("/debian", r.archive.Publish(time.Now().Add(-time.Hour)))
 	r.publish() // the same content; the catalog compares digests
 	for _, path := range []string{"dists/stable/InRelease", "dists/stable/main/binary-amd64/Packages.xz"} {
-		e := r.Catalog.Resolve(r.t.Context(), location(r.t, m, path), nil)
+		e := r.catalog.Resolve(r.t.Context(), location(r.t, m, path), nil)
 		f, err := r.Get(r.t.Context(), e)
 		must(r.t, err)
 		_, err = io.Copy(io.Discard, f.Body)

@@ -2,41 +2,108 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
-	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
+	"millpond/internal/peer"
 	"millpond/internal/store"
 )
 
-// Source knows who can give a blob: the mirrors, or the peers.
-type Source interface {
-	// Find yields providers of the content that e names, best first. It may
-	// block between two to look further, and ends when ctx does.
-	Find(ctx context.Context, e catalog.Entry) iter.Seq[Provider]
-}
-
-// Provider is one place that may give a blob. What it sends is not trusted.
-type Provider interface {
-	// String names the provider in logs.
+// source is a mirror or a peer that may have one file. What it sends is not
+// trusted.
+type source interface {
+	// String names the source in logs.
 	String() string
-	// Origin says under which heading its bytes are counted.
+	// Origin is what its bytes count as.
 	Origin() ledger.Origin
-	// Source names the provider for good, beside the file.
-	Source() store.Provenance
-	// Open asks for the bytes from off on, n of them or, for 0, to the end.
-	// Errors are those of package mirror or wrap them.
-	Open(ctx context.Context, off, n int64) (*Stream, error)
+	// Record names the source for good, beside the file.
+	Record() store.Provenance
+	// Open requests the bytes from off on, n of them or, for 0, to the end.
+	// Errors are those of packages mirror and peer, or wrap them.
+	Open(ctx context.Context, off, n int64) (*peer.Stream, error)
 	// Report tells how a transfer went.
-	Report(Outcome)
+	Report(peer.Outcome)
 }
 
-// Stream is a provider's answer.
-type Stream struct {
-	io.ReadCloser
-	Off      int64     // where the stream begins; 0 although more was asked: Range is ignored
-	Size     int64     // of the whole file, -1 if not told
-	Modified time.Time // zero if not told
+// mirrorSource is a file at one mirror.
+type mirrorSource struct {
+	catalog.Location
+	client *mirror.Client
+	// validator, a strong ETag, guards a resumed download of a file without
+	// a digest against a file replaced meanwhile.
+	validator string
+}
+
+func (m mirrorSource) Origin() ledger.Origin    { return ledger.FromMirror }
+func (m mirrorSource) Record() store.Provenance { return store.Provenance{Name: m.Host} }
+
+// Report implements source. Mirrors are chosen by the administrator and have
+// no score; the log has their faults.
+func (m mirrorSource) Report(peer.Outcome) {}
+
+func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
+	r := mirror.Request{URL: m.String(), Offset: off, Length: n}
+	if off > 0 || n > 0 {
+		r.IfRange = m.validator
+	}
+	resp, err := m.client.Get(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &peer.Stream{ReadCloser: resp.Body, Off: resp.Offset, Size: resp.Size, Modified: resp.LastModified}, nil
+}
+
+// candidates are the sources of a flight's file that are known without
+// searching, as of one moment.
+type candidates struct {
+	peers   []*peerSource // neighbours, each once
+	mirrors []mirrorSource
+}
+
+// candidates asks swarm and catalog once. A file without a digest has one
+// source.
+func (fl *flight) candidates() candidates {
+	client := fl.f.mirror
+	if fl.key.digest.IsZero() {
+		return candidates{mirrors: []mirrorSource{{client: client, Location: fl.entry.Location}}}
+	}
+	c := candidates{peers: fl.neighbours()}
+	for _, l := range fl.f.catalog.Mirrors(fl.entry) {
+		c.mirrors = append(c.mirrors, mirrorSource{client: client, Location: l})
+	}
+	return c
+}
+
+// sources yields the sources in the order in which they are asked: peers, with
+// those that the DHT finds in time, then mirrors.
+func (fl *flight) sources(ctx context.Context, c candidates) iter.Seq[source] {
+	return func(yield func(source) bool) {
+		for p := range fl.peers(ctx, c.peers) {
+			if !yield(p) {
+				return
+			}
+		}
+		for _, m := range c.mirrors {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// skip reads up to off a stream that may start before it, as from a mirror
+// that ignores Range.
+func skip(s *peer.Stream, off int64) error {
+	if s.Off > off {
+		return errNoRange
+	}
+	_, err := io.CopyN(io.Discard, s, off-s.Off)
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

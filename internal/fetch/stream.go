@@ -8,24 +8,25 @@ import (
 	"time"
 
 	"millpond/internal/ledger"
+	"millpond/internal/peer"
 	"millpond/internal/store"
 )
 
-// chunk is how much is read at once. The figure is where larger ones stop
-// saving system calls.
+// chunk is how much is read at once, in bytes. Larger ones no longer save
+// system calls.
 const chunk = 128 << 10
 
-// stream takes from p what is missing in part, hole by hole.
-func (d *download) stream(ctx context.Context, part *store.Partial, p Provider, t *tally) error {
-	if p.Origin() == ledger.FromMirror {
-		d.announce(true)
+// stream takes from s what is missing in part, hole by hole.
+func (d *download) stream(ctx context.Context, part *store.Partial, s source, t *tally) error {
+	if s.Origin() == ledger.FromMirror {
+		d.fl.announce(true)
 	}
 	for {
 		hole, ok := firstHole(part)
 		if !ok {
 			return nil
 		}
-		if err := d.streamHole(ctx, part, hole, p, t); err != nil {
+		if err := d.streamHole(ctx, part, hole, s, t); err != nil {
 			return err
 		}
 	}
@@ -41,14 +42,14 @@ func firstHole(part *store.Partial) (hole store.Range, ok bool) {
 	return missing[0], true
 }
 
-// streamHole fills one hole with a stream from p.
-func (d *download) streamHole(ctx context.Context, part *store.Partial, hole store.Range, p Provider, t *tally) error {
+// streamHole fills one hole with a stream from src.
+func (d *download) streamHole(ctx context.Context, part *store.Partial, hole store.Range, src source, t *tally) error {
 	size, n := part.Size(), int64(0) // to the end
 	if hole.End >= 0 && hole.End < size {
 		n = hole.End - hole.Off
 	}
 	begun := time.Now()
-	s, err := p.Open(ctx, hole.Off, n)
+	s, err := src.Open(ctx, hole.Off, n)
 	if err != nil {
 		return err
 	}
@@ -56,30 +57,23 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 	if size >= 0 && s.Size >= 0 && s.Size != size {
 		return fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, s.Size, size)
 	}
-	if err := s.skip(hole.Off); err != nil {
+	if err := skip(s, hole.Off); err != nil {
 		return err
 	}
-	n, err = d.receive(part, s, hole, p)
+	n, err = d.fl.receive(part, s, hole, src)
 	if n > 0 {
 		t.used = true
-		// A box lets go of a file's end only when it has verified it all.
-		verified := vouches(p) || hole.Off == 0 && n == part.Size()
-		t.hearsay = t.hearsay || !verified
+		// A peer sends a file's last bytes only once it has verified it all.
+		verified := verified(src) || hole.Off == 0 && n == part.Size()
+		t.unverified = t.unverified || !verified
 	}
-	p.Report(Outcome{Bytes: n, Took: time.Since(begun)})
+	src.Report(peer.Outcome{Bytes: n, Took: time.Since(begun)})
 	return err
-}
-
-// vouches reports whether p has verified what it sends: not a box that is
-// itself downloading it.
-func vouches(p Provider) bool {
-	peer, ok := p.(*peerFile)
-	return !ok || peer.state == whole
 }
 
 // receive writes s into a hole of part, whose End may be -1: not known yet.
 // It returns how many bytes came.
-func (fl *flight) receive(part *store.Partial, s *Stream, hole store.Range, p Provider) (got int64, err error) {
+func (fl *flight) receive(part *store.Partial, s *peer.Stream, hole store.Range, src source) (got int64, err error) {
 	if s.Size >= 0 && part.Size() < 0 {
 		if err := part.SetSize(s.Size); err != nil {
 			return 0, err
@@ -99,7 +93,7 @@ func (fl *flight) receive(part *store.Partial, s *Stream, hole store.Range, p Pr
 				return got, err
 			}
 			got += int64(n)
-			fl.grew(off, off+int64(n), p)
+			fl.grew(off, off+int64(n), src)
 		}
 		switch {
 		case errors.Is(err, io.EOF) && hole.End < 0:
@@ -112,19 +106,6 @@ func (fl *flight) receive(part *store.Partial, s *Stream, hole store.Range, p Pr
 			return got, err
 		}
 	}
-	// Whether more would follow is the digest's to judge.
+	// If there is more, the digest will not match.
 	return got, nil
-}
-
-// skip reads up to off a stream that may start before it, as from a mirror
-// that ignores Range.
-func (s *Stream) skip(off int64) error {
-	if s.Off > off {
-		return errNoRange
-	}
-	_, err := io.CopyN(io.Discard, s, off-s.Off)
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }

@@ -17,22 +17,22 @@ type swarmRig struct {
 	digests map[string]digest.Digest // of the packages
 }
 
-// patientWaits are long enough for a busy machine. Tests of silence have
+// patientTimeouts are long enough for a busy machine. Tests of silence have
 // shorter ones.
-var patientWaits = waits{
+var patientTimeouts = timeouts{
 	headStart: 15 * time.Millisecond, lookup: 2 * time.Second,
-	holder: 10 * time.Second, relay: 10 * time.Second, piece: 30 * time.Second,
-	again: 10 * time.Millisecond, patience: time.Second, acquaintance: 20 * time.Second,
+	seed: 10 * time.Second, downloader: 10 * time.Second, piece: 30 * time.Second,
+	poll: 10 * time.Millisecond, stall: time.Second, learnGrace: 20 * time.Second,
 }
 
 // newSwarmRig has packages of the sizes named.
 func newSwarmRig(t testing.TB, sizes map[string]int) *swarmRig {
 	s := newBoxes()
-	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Peers = s }), s, make(map[string]digest.Digest)}
+	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Swarm = s }), s, make(map[string]digest.Digest)}
 	for name, file := range r.files {
 		r.digests[name] = digest.Of(file.Data)
 	}
-	r.waits = patientWaits
+	r.timeouts = patientTimeouts
 	r.update()
 	return r
 }

@@ -44,8 +44,8 @@ func (f *Fetcher) Transfers() []Transfer {
 func (fl *flight) transfer() Transfer {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	t := Transfer{Digest: fl.key.digest, Location: fl.entry.Location, Size: fl.size, Started: fl.begun, Clients: fl.readers}
-	for _, s := range fl.spans {
+	t := Transfer{Digest: fl.key.digest, Location: fl.entry.Location, Size: fl.size, Started: fl.started, Clients: fl.readers}
+	for _, s := range fl.attribution.spans {
 		t.Parts = append(t.Parts, Part{s.off, s.end, s.origin})
 	}
 	return t
@@ -54,7 +54,7 @@ func (fl *flight) transfer() Transfer {
 // Checked tells when the suite in dir was last confirmed with the mirror, zero
 // if it never was, and why it could not be since, "" if it could.
 func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {
-	s, err := recall[suite](f, suiteKey(dir))
+	s, err := load[suite](f.names, suiteKey(dir))
 	if err != nil {
 		return time.Time{}, err.Error()
 	}

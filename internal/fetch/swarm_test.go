@@ -15,16 +15,18 @@ import (
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/fetch/pieces"
+	"millpond/internal/peer"
 )
 
 // boxes is a swarm in memory.
 type boxes struct {
 	mu          sync.Mutex
-	neighbours  map[digest.Digest][]*box
-	downloading map[digest.Digest][]*box
-	elders      map[digest.Digest][]*box
+	seeds       map[digest.Digest][]*box
+	downloaders map[digest.Digest][]*box
+	owners      map[digest.Digest][]*box
 	far         map[digest.Digest][]*box // that the DHT knows
-	asked       map[digest.Digest]int    // calls that tell what this box looks for
+	asked       map[digest.Digest]int    // calls that say what this box looks for
 	announced   map[digest.Digest][]bool
 	findBlocks  bool
 	finds       atomic.Int64
@@ -32,33 +34,33 @@ type boxes struct {
 	peak        atomic.Int64
 }
 
-var _ Peers = (*boxes)(nil)
+var _ peer.Swarm = (*boxes)(nil)
 
 func newBoxes() *boxes {
 	m := func() map[digest.Digest][]*box { return make(map[digest.Digest][]*box) }
 	return &boxes{
-		neighbours: m(), downloading: m(), elders: m(), far: m(),
+		seeds: m(), downloaders: m(), owners: m(), far: m(),
 		asked: make(map[digest.Digest]int), announced: make(map[digest.Digest][]bool),
 	}
 }
 
-func (s *boxes) list(of map[digest.Digest][]*box, d digest.Digest) []Peer {
+func (s *boxes) list(of map[digest.Digest][]*box, d digest.Digest) []peer.Peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[d]++
-	var all []Peer
+	var all []peer.Peer
 	for _, b := range of[d] {
 		all = append(all, b)
 	}
 	return all
 }
 
-func (s *boxes) Neighbours(d digest.Digest) []Peer  { return s.list(s.neighbours, d) }
-func (s *boxes) Downloading(d digest.Digest) []Peer { return s.list(s.downloading, d) }
-func (s *boxes) Elders(d digest.Digest) []Peer      { return s.list(s.elders, d) }
+func (s *boxes) Seeds(d digest.Digest) []peer.Peer       { return s.list(s.seeds, d) }
+func (s *boxes) Downloaders(d digest.Digest) []peer.Peer { return s.list(s.downloaders, d) }
+func (s *boxes) Owners(d digest.Digest) []peer.Peer      { return s.list(s.owners, d) }
 
-func (s *boxes) Find(ctx context.Context, d digest.Digest) iter.Seq[Peer] {
-	return func(yield func(Peer) bool) {
+func (s *boxes) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
+	return func(yield func(peer.Peer) bool) {
 		s.finds.Add(1)
 		for _, b := range s.list(s.far, d) {
 			if !yield(b) {
@@ -109,28 +111,28 @@ type box struct {
 	grew    chan struct{} // closed and replaced; nil: it has them all
 	opened  []int64       // offsets asked for
 	fetched int           // how often it was asked to download the file
-	reports []Outcome
+	reports []peer.Outcome
 }
 
-var _ Peer = (*box)(nil)
+var _ peer.Peer = (*box)(nil)
 
 func (b *box) String() string { return b.name }
 func (b *box) ID() string     { return b.name }
 func (b *box) Nearby() bool   { return !b.far }
 
-func (b *box) Report(o Outcome) {
+func (b *box) Report(o peer.Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reports = append(b.reports, o)
 }
 
 // faults are what was reported of b, each kind once, in order.
-func (b *box) faults() []Fault {
+func (b *box) faults() []peer.Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var all []Fault
+	var all []peer.Fault
 	for _, o := range b.reports {
-		if o.Fault != None && !slices.Contains(all, o.Fault) {
+		if o.Fault != peer.None && !slices.Contains(all, o.Fault) {
 			all = append(all, o.Fault)
 		}
 	}
@@ -140,7 +142,7 @@ func (b *box) faults() []Fault {
 // blamed is whether anything but slowness was reported of b: on a busy machine
 // an honest box can be slow.
 func (b *box) blamed() bool {
-	return slices.ContainsFunc(b.faults(), func(f Fault) bool { return f != Slow })
+	return slices.ContainsFunc(b.faults(), func(f peer.Fault) bool { return f != peer.Slow })
 }
 
 // gave is how many bytes were reported as taken from b.
@@ -188,29 +190,30 @@ func (b *box) Manifest(ctx context.Context, _ digest.Digest) ([]digest.Digest, e
 	if b.manifest != nil {
 		return b.manifest()
 	}
-	return pieceDigests(bytes.NewReader(b.data))
+	return pieces.Digests(bytes.NewReader(b.data))
 }
 
-func (b *box) Pieces(context.Context, digest.Digest) (int64, []byte, error) {
+func (b *box) Pieces(context.Context, digest.Digest) (int64, peer.Bitfield, error) {
 	n, grew := b.has()
 	if grew == nil || b.dead.Load() {
 		return 0, nil, fs.ErrNotExist
 	}
 	size := int64(len(b.data))
-	have := make([]byte, (pieces(size)+7)/8)
-	for i := range pieces(size) {
-		if min(int64(i+1)*PieceSize, size) <= n {
-			have[i/8] |= 1 << (i % 8)
+	have := peer.NewBitfield(peer.Pieces(size))
+	for i := range peer.Pieces(size) {
+		if min(int64(i+1)*peer.PieceSize, size) <= n {
+			have.Set(i)
 		}
 	}
 	return size, have, nil
 }
 
-func (b *box) Open(ctx context.Context, _ digest.Digest, off, n int64, fetch bool) (*Stream, error) {
+func (b *box) Open(ctx context.Context, _ digest.Digest, r peer.Request) (*peer.Stream, error) {
+	off, n := r.Off, r.N
 	b.mu.Lock()
 	b.opened = append(b.opened, off)
 	gone := b.life > 0 && len(b.opened) > b.life
-	if fetch {
+	if r.Fetch {
 		b.fetched++
 	}
 	b.mu.Unlock()
@@ -220,8 +223,9 @@ func (b *box) Open(ctx context.Context, _ digest.Digest, off, n int64, fetch boo
 	case b.absent:
 		return nil, fmt.Errorf("blob: %w", fs.ErrNotExist)
 	case b.busy.Add(-1) >= 0:
-		return nil, ErrBusy
+		return nil, peer.ErrBusy
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	s := &boxStream{b: b, ctx: ctx, begun: time.Now(), off: off, first: off, end: int64(len(b.data))}
 	if n > 0 {
 		s.end = min(s.end, off+n)
@@ -236,7 +240,38 @@ func (b *box) Open(ctx context.Context, _ digest.Digest, off, n int64, fetch boo
 	if b.size != 0 {
 		size = b.size
 	}
-	return &Stream{ReadCloser: s, Off: off, Size: size}, nil
+	paced := &pacedStream{boxStream: s, pace: r.Pace, cancel: cancel}
+	paced.timer = time.AfterFunc(r.Pace.Per, func() { cancel(fmt.Errorf("peer %s: %w", b, peer.ErrStalled)) })
+	paced.timer.Stop()
+	return &peer.Stream{ReadCloser: paced, Off: off, Size: size}, nil
+}
+
+// pacedStream ends a stream that falls below its pace, as the swarm does.
+type pacedStream struct {
+	*boxStream
+	pace   peer.Pace
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	waited time.Duration // since got was 0
+	got    int
+}
+
+func (s *pacedStream) Read(p []byte) (int, error) {
+	begun := time.Now()
+	s.timer.Reset(s.pace.Per - s.waited)
+	n, err := s.boxStream.Read(p)
+	s.timer.Stop()
+	s.waited += time.Since(begun)
+	if s.got += n; s.got >= s.pace.Bytes {
+		s.waited, s.got = 0, 0
+	}
+	return n, err
+}
+
+func (s *pacedStream) Close() error {
+	s.timer.Stop()
+	s.cancel(nil)
+	return s.boxStream.Close()
 }
 
 // boxStream is what a box sends.
@@ -269,7 +304,7 @@ func (s *boxStream) Read(p []byte) (int, error) {
 		n = int64(copy(p[:n], s.b.data[s.off:]))
 	} // else an endless body goes on with whatever is in p
 	for _, i := range s.b.wrong {
-		if at := int64(i)*PieceSize + 5; at >= s.off && at < s.off+n {
+		if at := int64(i)*peer.PieceSize + 5; at >= s.off && at < s.off+n {
 			p[at-s.off] ^= 0xff
 		}
 	}
@@ -301,7 +336,7 @@ func (s *boxStream) await(want int64) (int64, error) {
 		select {
 		case <-grew:
 		case <-s.ctx.Done():
-			return 0, s.ctx.Err()
+			return 0, context.Cause(s.ctx)
 		}
 	}
 }
@@ -317,6 +352,6 @@ func (s *boxStream) pace(n int64) (int64, error) {
 	case <-time.After(due - time.Since(s.begun)):
 		return n, nil
 	case <-s.ctx.Done():
-		return 0, s.ctx.Err()
+		return 0, context.Cause(s.ctx)
 	}
 }

@@ -10,13 +10,15 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/kv"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 	"millpond/internal/store"
 )
 
-// version is what is kept of a file without a digest of its own: the bytes
+// cachedURL is what is kept of a file without a digest of its own: the bytes
 // last seen under its name, and how to ask whether they are still the same.
-type version struct {
+type cachedURL struct {
 	Digest       digest.Digest
 	Size         int64
 	ETag         string
@@ -27,16 +29,16 @@ type version struct {
 	Missing      int       // the mirror's 404, 403 or 410 instead, when not 0
 }
 
-// modified is the Last-Modified under which clients get the version.
-func (v version) modified() time.Time {
+// modified is the Last-Modified under which clients get the file.
+func (v cachedURL) modified() time.Time {
 	if v.LastModified.IsZero() {
 		return v.Seen
 	}
 	return v.LastModified
 }
 
-// request asks the mirror for what differs from v.
-func (v version) request(l catalog.Location) mirror.Request {
+// request asks the mirror for the file unless it is still v.
+func (v cachedURL) request(l catalog.Location) mirror.Request {
 	r := mirror.Request{URL: l.String()}
 	if v.Digest.IsZero() {
 		return r
@@ -51,10 +53,10 @@ func (v version) request(l catalog.Location) mirror.Request {
 // httpTime is RFC 9110's date, section 5.6.7.
 const httpTime = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// recall reads what is kept under key in the table of names.
-func recall[T any](f *Fetcher, key string) (T, error) {
+// load reads what is kept under key; the zero value if there is nothing.
+func load[T any](names *kv.Table, key string) (T, error) {
 	var v T
-	b, err := f.Names.Get([]byte(key))
+	b, err := names.Get([]byte(key))
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, nil
 	}
@@ -67,31 +69,42 @@ func recall[T any](f *Fetcher, key string) (T, error) {
 	return v, nil
 }
 
-// remember keeps v under key.
-func remember[T any](f *Fetcher, key string, v T) error {
+// save keeps v under key.
+func save[T any](names *kv.Table, key string, v T) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return f.Names.Put([]byte(key), b)
+	return names.Put([]byte(key), b)
 }
 
 // unknownKey is the name of an unknown file in the table of names.
 func unknownKey(l catalog.Location) string { return "file/" + l.String() }
 
+// unchangedError ends the flight of an unknown file of which what is held is
+// to be served.
+type unchangedError struct {
+	stale string // not empty: the mirror could not be asked, and why
+}
+
+func (e *unchangedError) Error() string { return "what is held is to be served" }
+
 // unknown serves a file that no index lists: what is held of it when that was
 // checked within the TTL or cannot be checked, else what the mirror has.
 func (f *Fetcher) unknown(ctx context.Context, l catalog.Location) (*File, error) {
-	stale, current := "", false
+	// With a TTL of zero a check counts at least for those who waited for it.
+	var unchanged *unchangedError
 	for range 3 {
-		v, err := recall[version](f, unknownKey(l))
+		v, err := load[cachedURL](f.names, unknownKey(l))
 		if err != nil {
 			return nil, err
 		}
-		if !v.Digest.IsZero() && (current || stale != "" || time.Since(v.Checked) < f.TTL) {
-			file, err := f.stored(v.Digest)
-			if err == nil {
-				file.Modified, file.Age, file.Stale = v.modified(), time.Since(v.Checked), stale
+		if !v.Digest.IsZero() && (unchanged != nil || time.Since(v.Checked) < f.ttl) {
+			if file, err := f.stored(v.Digest); err == nil {
+				file.Modified, file.Age = v.modified(), time.Since(v.Checked)
+				if unchanged != nil {
+					file.Stale = unchanged.stale
+				}
 				return file, nil
 			}
 		}
@@ -100,40 +113,32 @@ func (f *Fetcher) unknown(ctx context.Context, l catalog.Location) (*File, error
 			return nil, err
 		}
 		file, err := fl.open(ctx)
-		if !errors.Is(err, errAgain) {
+		if !errors.As(err, &unchanged) && !again(err) {
 			return file, err
 		}
-		// With a TTL of zero a check counts at least for those who waited
-		// for it.
-		stale, current = fl.stale, fl.current
 	}
 	return nil, fmt.Errorf("%s: what is held of it was evicted while it was being checked", l)
 }
 
 // newUnknownFlight returns the flight that revalidates or fetches l, of which
 // v is held.
-func (f *Fetcher) newUnknownFlight(l catalog.Location, v version) *flight {
+func (f *Fetcher) newUnknownFlight(l catalog.Location, v cachedURL) *flight {
 	fl := f.newFlight(flightKey{url: l.String()}, catalog.Entry{Location: l, Size: -1})
-	fl.download = func(ctx context.Context) error { return fl.downloadUnknown(ctx, v) }
+	fl.cached = v
 	return fl
 }
 
-// downloadUnknown asks the mirror for the file, conditionally if v is held.
-func (fl *flight) downloadUnknown(ctx context.Context, v version) error {
-	f, l := fl.f, fl.entry.Location
-	held := !v.Digest.IsZero()
-	if held {
-		_, err := f.Store.Stat(v.Digest)
-		held = err == nil
-	}
+// downloadUnknown asks the mirror for the file, conditionally if it is held.
+func (fl *flight) downloadUnknown(ctx context.Context) error {
+	f, l, v := fl.f, fl.entry.Location, fl.cached
+	held := !v.Digest.IsZero() && f.holds(v.Digest)
 	if !held {
-		v = version{}
+		v = cachedURL{}
 	}
-	resp, err := f.Mirror.Get(ctx, v.request(l))
-	if err != nil && held && away(err) {
-		fl.stale = fmt.Sprintf("mirror not asked: %v", err)
+	resp, err := f.mirror.Get(ctx, v.request(l))
+	if err != nil && held && isUnreachable(err) {
 		f.stats.stale.Add(1)
-		return errAgain
+		return &unchangedError{stale: fmt.Sprintf("mirror not asked: %v", err)}
 	}
 	if err != nil {
 		return err
@@ -141,11 +146,10 @@ func (fl *flight) downloadUnknown(ctx context.Context, v version) error {
 	defer resp.Body.Close()
 	if resp.Status == 304 {
 		v.Checked = time.Now()
-		if err := remember(f, unknownKey(l), v); err != nil {
+		if err := save(f.names, unknownKey(l), v); err != nil {
 			return err
 		}
-		fl.current = true
-		return errAgain
+		return &unchangedError{}
 	}
 	return fl.keepUnknown(ctx, resp)
 }
@@ -153,25 +157,25 @@ func (fl *flight) downloadUnknown(ctx context.Context, v version) error {
 // keepUnknown streams an answer into the store and remembers its name.
 func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error {
 	f, l := fl.f, fl.entry.Location
-	part, err := f.Store.Create(resp.Size)
+	part, err := f.store.Create(resp.Size)
 	if errors.Is(err, store.ErrNoSpace) {
-		fl.divert(nil)
+		fl.passThrough(nil)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("opening a file: %w", err)
 	}
 	fl.begin(part)
-	p := upstreamFile{client: f.Mirror, Location: l, validator: resp.ETag}
-	s := &Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
-	_, err = fl.receive(part, s, store.Range{End: resp.Size}, p)
-	for tries := 0; err != nil && ctx.Err() == nil && p.validator != "" && tries < maxFailures; tries++ {
+	src := mirrorSource{client: f.mirror, Location: l, validator: resp.ETag}
+	s := &peer.Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
+	_, err = fl.receive(part, s, store.Range{End: resp.Size}, src)
+	for tries := 0; err != nil && ctx.Err() == nil && src.validator != "" && tries < maxFailures; tries++ {
 		f.stats.resumed.Add(1)
-		fl.log.Warn("a download was cut, resuming", "err", err)
-		err = fl.resumeUnknown(ctx, part, p)
+		fl.log.Warn("download cut, resuming", "err", err)
+		err = fl.resumeUnknown(ctx, part, src)
 	}
 	if errors.Is(err, store.ErrNoSpace) {
-		fl.divert(part)
+		fl.passThrough(part)
 		return nil
 	}
 	if err != nil {
@@ -184,16 +188,16 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	}
 	fl.landed(info)
 	now := time.Now()
-	return remember(f, unknownKey(l), version{
+	return save(f.names, unknownKey(l), cachedURL{
 		Digest: info.Digest, Size: info.Size, ETag: resp.ETag, LastModified: resp.LastModified, Seen: now, Checked: now,
 	})
 }
 
 // resumeUnknown goes on with a file that has no digest; only the validator
 // says that the rest belongs to what is there.
-func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, p upstreamFile) error {
+func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, src mirrorSource) error {
 	off := part.Available(0)
-	s, err := p.Open(ctx, off, 0)
+	s, err := src.Open(ctx, off, 0)
 	if err != nil {
 		return err
 	}
@@ -201,13 +205,13 @@ func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, p upst
 	if s.Off != off {
 		return fmt.Errorf("%w: the file changed at the mirror", errNoRange)
 	}
-	_, err = fl.receive(part, s, store.Range{Off: off, End: part.Size()}, p)
+	_, err = fl.receive(part, s, store.Range{Off: off, End: part.Size()}, src)
 	return err
 }
 
-// away reports whether err means that the mirror could not be asked, so that
+// isUnreachable reports whether err means that the mirror could not be asked, so that
 // what is held may be served; the mirror's own 404 does not.
-func away(err error) bool {
+func isUnreachable(err error) bool {
 	var status *mirror.StatusError
 	if errors.As(err, &status) {
 		return status.Code >= 500 || status.Code == 429

@@ -47,9 +47,9 @@ func TestUnknownFile(t *testing.T) {
 	if f := r.want(unlisted, second); f.Stale == "" {
 		t.Error("served as fresh although the mirror is away")
 	}
-	must(t, r.Store.Remove(digest.Of(second)))
+	must(t, r.store.Remove(digest.Of(second)))
 	must(t, r.sweep())
-	if v, err := recall[version](r.Fetcher, unknownKey(r.at(unlisted))); err != nil || !v.Digest.IsZero() {
+	if v, err := load[cachedURL](r.names, unknownKey(r.at(unlisted))); err != nil || !v.Digest.IsZero() {
 		t.Errorf("the name of an evicted file is kept: %+v, %v", v, err)
 	}
 }
@@ -88,7 +88,7 @@ func TestIndexTeaches(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
-	e := r.Catalog.Resolve(t.Context(), r.at(r.packageAt("small")), nil)
+	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("small")), nil)
 	if e.Kind != catalog.Content || e.Digest != digest.Of(r.files["small"].Data) || !e.Signed {
 		t.Errorf("after its index passed through, a package is %+v", e)
 	}

@@ -8,27 +8,28 @@ import (
 
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
+	"millpond/internal/peer"
 	"millpond/internal/store"
 )
 
-// detour is what becomes of a flight when the store has no room: each client
-// goes on with a stream of its own, past the disk. The mirror then sends the
-// rest once per client; there is nowhere to keep it.
-type detour struct {
+// passthrough is what becomes of a flight when the store has no room: each
+// client goes on with a stream of its own, past the disk. The mirror then
+// sends the rest once per client; there is nowhere to keep it.
+type passthrough struct {
 	hasher *digest.Hasher // has seen the bytes before at
 	at     int64
 }
 
-// divert sends the flight's clients on their detours and frees the disk.
-func (fl *flight) divert(part *store.Partial) {
-	d := &detour{hasher: digest.NewHasher()}
+// passThrough sends the flight's clients past the disk and frees its room.
+func (fl *flight) passThrough(part *store.Partial) {
+	p := &passthrough{hasher: digest.NewHasher()}
 	if part != nil {
-		d.hasher, d.at = part.Hasher()
+		p.hasher, p.at = part.Hasher()
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.detour = d
-	fl.broadcast()
+	fl.passthrough = p
+	fl.changed.Fire()
 	if part != nil {
 		// The bodies hold the file open and can read what was there.
 		part.Discard()
@@ -36,24 +37,28 @@ func (fl *flight) divert(part *store.Partial) {
 	fl.f.stats.diverted.Add(1)
 }
 
-// follow returns a stream for b that continues where the disk ended. fl.mu is
-// held.
-func (d *detour) follow(b *body) *ownStream {
-	o := &ownStream{fl: b.fl, ctx: b.ctx, skipTo: b.off.Load(), hasher: digest.NewHasher()}
-	if b.file != nil {
-		o.head, o.headEnd = b.file, d.at
-		if b.off.Load() >= d.at {
-			o.headEnd = 0
-			o.hasher, o.pos = d.hasher.Clone(), d.at
-		}
+// follow returns a stream for b that continues where the disk ended.
+func (p *passthrough) follow(b *body) *ownStream {
+	o := &ownStream{fl: b.fl, at: p.at, ctx: b.ctx, skipTo: b.off.Load(), hasher: digest.NewHasher()}
+	if b.file == nil {
+		return o
+	}
+	if _, err := b.file.ReadAt(nil, 0); err != nil {
+		return o // the part was discarded before b had opened it
+	}
+	o.head, o.headEnd = b.file, p.at
+	if o.skipTo >= p.at {
+		o.headEnd = 0
+		o.hasher, o.pos = p.hasher.Clone(), p.at
 	}
 	return o
 }
 
-// ownStream reads a file from its providers for one client, hashing as it
-// goes and holding the last part back until the digest is right.
+// ownStream reads a file from its sources for one client, hashing as it goes
+// and holding the last part back until the digest is right.
 type ownStream struct {
 	fl     *flight
+	at     int64 // where the disk ended
 	ctx    context.Context
 	hasher *digest.Hasher
 	pos    int64 // bytes hashed, all of them from the beginning on
@@ -64,10 +69,10 @@ type ownStream struct {
 	head    *store.PartialReader
 	headEnd int64
 
-	from    *Stream
-	by      []Provider // of the streams so far
-	pending []byte     // hashed, not given out; at most holdback and a chunk
-	whole   bool       // pending is verified
+	from    *peer.Stream
+	by      []source // of the streams so far
+	pending []byte   // hashed, not given out; at most holdback and a chunk
+	whole   bool     // pending is verified
 }
 
 // ownTries is how often a client's own stream is taken up again.
@@ -116,8 +121,8 @@ func (o *ownStream) fill() error {
 		want := o.fl.key.digest
 		if !want.IsZero() && o.hasher.Digest() != want {
 			o.fl.f.stats.wrong.Add(1)
-			if len(o.by) == 1 && o.fl.detour.at == 0 { // all of it was its
-				o.by[0].Report(Outcome{Fault: Lied, Why: "sent bytes that do not match the digest"})
+			if len(o.by) == 1 && o.at == 0 { // it sent all of it
+				o.by[0].Report(peer.Outcome{Fault: peer.Lied, Why: "sent bytes that do not match the digest"})
 			}
 			return fmt.Errorf("%w (past the full disk)", ErrWrongBytes)
 		}
@@ -128,7 +133,7 @@ func (o *ownStream) fill() error {
 	}
 }
 
-// next reads the following bytes of the file from disk or from a provider.
+// next reads the following bytes of the file from disk or from a source.
 func (o *ownStream) next(buf []byte) (int, error) {
 	if o.pos < o.headEnd {
 		o.origin = ledger.FromStore
@@ -156,25 +161,25 @@ func (o *ownStream) resumable() bool {
 	return len(o.by) < ownTries && o.ctx.Err() == nil && !o.fl.key.digest.IsZero()
 }
 
-// connect opens the file at pos with the first provider that has it.
+// connect opens the file at pos with the first source that has it.
 func (o *ownStream) connect() error {
-	err := errNoProvider
-	for p := range o.fl.providers(o.ctx) {
-		var s *Stream
-		if s, err = p.Open(o.ctx, o.pos, 0); err != nil {
+	err := errNoSource
+	for src := range o.fl.sources(o.ctx, o.fl.candidates()) {
+		var s *peer.Stream
+		if s, err = src.Open(o.ctx, o.pos, 0); err != nil {
 			continue
 		}
-		if err = s.skip(o.pos); err != nil {
+		if err = skip(s, o.pos); err != nil {
 			s.Close()
 			continue
 		}
-		o.from, o.origin, o.by = s, p.Origin(), append(o.by, p)
+		o.from, o.origin, o.by = s, src.Origin(), append(o.by, src)
 		return nil
 	}
 	return err
 }
 
-// Close ends the stream; the file of the detour stays the body's.
+// Close ends the stream; what was on disk stays the body's.
 func (o *ownStream) Close() error {
 	if o.from == nil {
 		return nil

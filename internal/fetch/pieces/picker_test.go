@@ -1,30 +1,28 @@
-package fetch
+package pieces
 
 import (
 	"context"
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"millpond/internal/ledger"
 )
 
-// pickerRun has sources of random holdings fill random orders in random turns.
+// pickerRun has sources with random pieces answer random requests in random turns.
 type pickerRun struct {
 	n      int
-	all    []*pieceSource
+	all    []*source
 	cursor int
 	p      *picker
-	open   []*order
+	open   []*request
 	asked  []int // by piece: how often it was asked for
 }
 
 func newPickerRun(r *rand.Rand) *pickerRun {
 	run := &pickerRun{n: 1 + r.IntN(40)}
 	run.asked = make([]int, run.n)
-	for k := range 1 + r.IntN(maxSources) {
-		s := &pieceSource{sure: k == 0} // somebody has them all
-		if s.have = make([]byte, (run.n+7)/8); !s.sure {
+	for k := range 1 + r.IntN(MaxSources) {
+		s := &source{verified: k == 0} // somebody has them all
+		if s.have = make([]byte, (run.n+7)/8); !s.verified {
 			for i := range s.have {
 				s.have[i] = byte(r.Uint32())
 			}
@@ -45,7 +43,7 @@ func newPickerRun(r *rand.Rand) *pickerRun {
 }
 
 // check says what is wrong about picking o, or nothing.
-func (run *pickerRun) check(o *order, left int) string {
+func (run *pickerRun) check(o *request, left int) string {
 	i := o.piece
 	switch {
 	case run.asked[i] < 0:
@@ -53,7 +51,7 @@ func (run *pickerRun) check(o *order, left int) string {
 	case !o.source.has(i):
 		return "a source was asked for what it has not"
 	}
-	mine := slices.DeleteFunc(slices.Clone(run.p.orders[i]), func(other *order) bool { return other == o })
+	mine := slices.DeleteFunc(slices.Clone(run.p.requests[i]), func(other *request) bool { return other == o })
 	if len(mine) > 1 || len(mine) == 1 && (left > endgame || mine[0].source == o.source) {
 		return "a piece was asked for twice before the endgame, or of one source"
 	}
@@ -114,23 +112,23 @@ func TestPickerProperties(t *testing.T) {
 			run.open = slices.Delete(run.open, k, k+1)
 			late := run.p.done[o.piece]
 			if late != (o.ctx.Err() != nil) {
-				t.Fatalf("seed %d: the piece is there %v, its order over: %v", seed, late, o.ctx.Err())
+				t.Fatalf("seed %d: the piece is there %v, its request over: %v", seed, late, o.ctx.Err())
 			}
 			if r.IntN(5) > 0 { // else the source failed
 				if run.p.got(o.piece) == late {
 					t.Fatalf("seed %d: piece %d was got twice", seed, o.piece)
 				}
 			}
-			run.p.drop(o)
+			run.p.end(o)
 		}
 		for _, o := range run.open {
 			if o.ctx.Err() == nil {
-				t.Fatalf("seed %d: an order is open after the end", seed)
+				t.Fatalf("seed %d: a request is open after the end", seed)
 			}
-			run.p.drop(o)
+			run.p.end(o)
 		}
-		if !run.p.quiet() {
-			t.Fatalf("seed %d: orders are left", seed)
+		if !run.p.idle() {
+			t.Fatalf("seed %d: requests are left", seed)
 		}
 	}
 }
@@ -139,52 +137,20 @@ func TestPickerProperties(t *testing.T) {
 func TestPickerLeavesTheLastToIdleSources(t *testing.T) {
 	t.Parallel()
 	for n := 2; n < 8; n++ {
-		var all []*pieceSource
+		var all []*source
 		for range n {
-			all = append(all, &pieceSource{sure: true})
+			all = append(all, &source{verified: true})
 		}
 		p := newPicker(n+1, func(int) bool { return false }, func() int { return 0 })
 		for _, s := range all {
 			var open int
-			for range pipeline {
+			for range perSource {
 				if o, _ := p.pick(t.Context(), s, all); o != nil {
 					open++
 				}
 			}
 			if open == 0 {
 				t.Errorf("%d sources of %d pieces: one got nothing", n, n+1)
-			}
-		}
-	}
-}
-
-// Spans are compared with a byte of origin for each byte of the file.
-func TestSpansProperties(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(5000) {
-		r := rand.New(rand.NewPCG(seed, 2))
-		const size = 60
-		var s spans
-		var model [size]ledger.Origin
-		var known [size]bool
-		for range r.IntN(30) {
-			off := r.Int64N(size)
-			n := span{off, off + r.Int64N(size-off+1), ledger.Origin(r.IntN(3))}
-			s.add(n)
-			for i := n.off; i < n.end; i++ {
-				if !known[i] {
-					known[i], model[i] = true, n.origin
-				}
-			}
-		}
-		for i := range int64(size) {
-			if o, ok := s.at(i); ok != known[i] || ok && o.origin != model[i] {
-				t.Fatalf("seed %d: byte %d is of %v (%v), want %v (%v)", seed, i, o.origin, ok, model[i], known[i])
-			}
-		}
-		for k := range s {
-			if s[k].off >= s[k].end || k > 0 && s[k-1].end > s[k].off {
-				t.Fatalf("seed %d: %v is not ascending", seed, s)
 			}
 		}
 	}

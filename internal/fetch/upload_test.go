@@ -11,20 +11,21 @@ import (
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
 )
 
-// borrow reads what the box lends of d.
-func (r *rig) borrow(d digest.Digest, start bool) ([]byte, error) {
-	f, err := r.Lend(r.t.Context(), d, start)
+// download reads what the box gives a peer of d.
+func (r *rig) download(d digest.Digest, start bool) ([]byte, error) {
+	u, err := r.Open(r.t.Context(), d, start)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Body.Close()
-	return io.ReadAll(f.Body)
+	defer u.Close()
+	return io.ReadAll(u)
 }
 
-func TestLendOnlyWhatIsShared(t *testing.T) {
+func TestOpenOnlyWhatIsShared(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.archive.SignWith(aptest.NewKey("stranger"))
@@ -40,7 +41,7 @@ func TestLendOnlyWhatIsShared(t *testing.T) {
 		"unknown":                           digest.Of([]byte("x")),
 	} {
 		for _, start := range []bool{false, true} {
-			if _, err := r.Lend(t.Context(), d, start); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Open(t.Context(), d, start); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s, start %v: %v", name, start, err)
 			}
 		}
@@ -56,86 +57,86 @@ func TestLendOnlyWhatIsShared(t *testing.T) {
 	}
 }
 
-func TestLend(t *testing.T) {
+func TestUpload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	file := r.files["large"].Data
 	d := digest.Of(file)
-	if _, err := r.borrow(d, false); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.download(d, false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("neither held nor on its way, and not counted on: %v", err)
 	}
 	// The box is counted on to fetch it; another joins.
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-	a, err := r.Lend(t.Context(), d, true)
+	a, err := r.Open(t.Context(), d, true)
 	must(t, err)
-	defer a.Body.Close()
-	b, err := r.Lend(t.Context(), d, false)
+	defer a.Close()
+	b, err := r.Open(t.Context(), d, false)
 	must(t, err)
-	defer b.Body.Close()
-	if a.Size != int64(len(file)) || a.Digest != d {
-		t.Errorf("size %d, digest %s", a.Size, a.Digest)
+	defer b.Close()
+	if a.Size() != int64(len(file)) {
+		t.Errorf("size %d", a.Size())
 	}
 	head := make([]byte, large/4)
-	_, err = io.ReadFull(a.Body, head) // while the mirror owes the rest
+	_, err = io.ReadFull(a, head) // while the mirror owes the rest
 	must(t, err)
-	_, err = b.Body.Seek(1000, io.SeekStart)
+	_, err = b.Seek(1000, io.SeekStart)
 	must(t, err)
 	stall.Release()
-	rest, err := io.ReadAll(a.Body)
+	rest, err := io.ReadAll(a)
 	if err != nil || !bytes.Equal(append(head, rest...), file) {
 		t.Errorf("%d bytes and %d, %v", len(head), len(rest), err)
 	}
-	if rest, err := io.ReadAll(b.Body); err != nil || !bytes.Equal(rest, file[1000:]) {
+	if rest, err := io.ReadAll(b); err != nil || !bytes.Equal(rest, file[1000:]) {
 		t.Errorf("a range of what is on its way: %d bytes, %v", len(rest), err)
 	}
 	if n := r.mirror.Requests("*/large*"); n != 1 {
 		t.Errorf("%d requests of the mirror", n)
 	}
-	if got, err := r.borrow(d, false); err != nil || !bytes.Equal(got, file) {
+	if got, err := r.download(d, false); err != nil || !bytes.Equal(got, file) {
 		t.Errorf("held: %d bytes, %v", len(got), err)
 	}
 }
 
 // What a peer reads first is still credited to the client that reads it.
-func TestLentBytesAreNobodysCredit(t *testing.T) {
+func TestUploadsCountForNoClient(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large-1))
-	lent, err := r.Lend(t.Context(), r.digest("large"), true)
+	lent, err := r.Open(t.Context(), r.digest("large"), true)
 	must(t, err)
-	must(t, readSome(lent.Body, large/2))
+	must(t, readSome(lent, large/2))
 	stall.Release()
 	if got := r.origins("large"); got[ledger.FromMirror] < large/2 {
 		t.Errorf("by origin %v", got)
 	}
-	lent.Body.Close()
+	lent.Close()
 }
 
 // A box asked for an index it has not read learns it on the way.
-func TestLendTeaches(t *testing.T) {
+func TestUploadTeaches(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	_, _, err := r.read("dists/stable/InRelease")
 	must(t, err)
 	index := r.archive.Publish(time.Now().Add(-time.Hour)).File("dists/stable/main/binary-amd64/Packages.xz")
-	if got, err := r.borrow(digest.Of(index), true); err != nil || !bytes.Equal(got, index) {
+	if got, err := r.download(digest.Of(index), true); err != nil || !bytes.Equal(got, index) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
 	r.running.Wait()
-	if _, ok := r.Catalog.Shared(digest.Of(r.files["small"].Data)); !ok || r.Stats().Learned != 1 {
+	if _, ok := r.catalog.Shared(digest.Of(r.files["small"].Data)); !ok || r.Stats().Learned != 1 {
 		t.Errorf("a package of the index is shared: %v; indices learned: %d", ok, r.Stats().Learned)
 	}
 }
 
 // While the box is itself updating, it may be about to learn of the file.
-func TestLendWaitsWhileLearning(t *testing.T) {
+func TestOpenWaitsWhileLearning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
-	r.waits = patientWaits
+	r.timeouts = patientTimeouts
 	d := digest.Of(r.files["small"].Data)
 	begun := time.Now()
-	if _, err := r.Lend(t.Context(), d, true); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.waits.acquaintance/2 {
+	if _, err := r.Open(t.Context(), d, true); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
 		t.Errorf("an idle box answered %v after %s", err, time.Since(begun))
 	}
 	_, _, err := r.read("dists/stable/InRelease")
@@ -148,7 +149,7 @@ func TestLendWaitsWhileLearning(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	lent := make(chan error, 1)
-	go func() { _, err := r.borrow(d, true); lent <- err }()
+	go func() { _, err := r.download(d, true); lent <- err }()
 	select {
 	case err := <-lent:
 		t.Errorf("did not wait: %v", err)
@@ -158,18 +159,18 @@ func TestLendWaitsWhileLearning(t *testing.T) {
 	r.mirror.ClearFaults()
 	must(t, <-updated)
 	must(t, <-lent)
-	if _, err := r.Lend(t.Context(), digest.Of([]byte("x")), true); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.Open(t.Context(), digest.Of([]byte("x")), true); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unknown digest: %v", err)
 	}
 }
 
 // Past a full disk nothing is fetched for peers.
-func TestLendFromAFullDisk(t *testing.T) {
+func TestNoUploadFromAFullDisk(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	r.disk.Full(true)
-	got, err := r.borrow(digest.Of(r.files["large"].Data), true)
+	got, err := r.download(digest.Of(r.files["large"].Data), true)
 	if err == nil || len(got) > 0 {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
@@ -207,7 +208,7 @@ func TestManifestIsKeptAndSwept(t *testing.T) {
 		t.Errorf("manifest of what is not held: %v", err)
 	}
 	r.right("big", 1)
-	want, err := pieceDigests(bytes.NewReader(r.data("big")))
+	want, err := pieces.Digests(bytes.NewReader(r.data("big")))
 	must(t, err)
 	for range 2 {
 		if got, err := r.Manifest(t.Context(), d); err != nil || !slices.Equal(got, want) || len(got) != 3 {
@@ -215,7 +216,7 @@ func TestManifestIsKeptAndSwept(t *testing.T) {
 		}
 	}
 	kept := func() bool {
-		m, err := recall[[]digest.Digest](r.Fetcher, manifestKey(d))
+		m, err := load[[]digest.Digest](r.names, manifestKey(d))
 		must(t, err)
 		return m != nil
 	}
@@ -223,7 +224,7 @@ func TestManifestIsKeptAndSwept(t *testing.T) {
 	if !kept() {
 		t.Error("the manifest of a held blob is not kept")
 	}
-	must(t, r.Store.Remove(d))
+	must(t, r.store.Remove(d))
 	must(t, r.sweep())
 	if kept() {
 		t.Error("the manifest of a removed blob is kept")

@@ -1,0 +1,179 @@
+package fetch
+
+import (
+	"container/list"
+	"slices"
+
+	"millpond/internal/digest"
+	"millpond/internal/ledger"
+)
+
+// This file decides what a delivered byte counts as. There is one rule: the
+// first client that reads a byte is the one for whom it was taken, so for that
+// client the byte counts as the mirror's or the peer's that sent it; for all
+// others it counts as the store's. What peers and the catalog read counts as
+// delivered to nobody.
+
+// attribution applies the rule to one download. Its zero value is an empty
+// file. It is guarded by the flight's mu.
+type attribution struct {
+	spans  []span // who sent what; ascending
+	readTo int64  // clients have read all below, or one is about to
+}
+
+// span says that the bytes from off to end came from origin.
+type span struct {
+	off, end int64
+	origin   ledger.Origin
+}
+
+// wrote records bytes that came in. A byte that is there stays what it is, as
+// in the store: two sources may send the same piece, or what an earlier
+// attempt left of one.
+func (a *attribution) wrote(off, end int64, origin ledger.Origin) {
+	i, _ := slices.BinarySearchFunc(a.spans, off, func(o span, off int64) int {
+		if o.end <= off {
+			return -1
+		}
+		return 1
+	})
+	for ; off < end; i++ {
+		next := span{off: end}
+		if i < len(a.spans) {
+			next = a.spans[i]
+		}
+		if to := min(end, next.off); to > off && !a.extend(i, off, to, origin) {
+			a.spans = slices.Insert(a.spans, i, span{off, to, origin})
+			i++
+		}
+		off = max(off, next.end)
+		if next.end == 0 {
+			return
+		}
+	}
+}
+
+// extend makes the span before i longer if it ends at off and is of the same
+// origin: all that a download in order does.
+func (a *attribution) extend(i int, off, to int64, origin ledger.Origin) bool {
+	if i == 0 || a.spans[i-1].end != off || a.spans[i-1].origin != origin {
+		return false
+	}
+	a.spans[i-1].end = to
+	return true
+}
+
+// next returns how many of the n bytes from off on have one origin, and that
+// origin; 0 while the origin of bytes just written is not recorded.
+func (a *attribution) next(off, n int64) (int64, ledger.Origin) {
+	if off < a.readTo {
+		return min(n, a.readTo-off), ledger.FromStore
+	}
+	for _, s := range a.spans {
+		if off >= s.off && off < s.end {
+			return min(n, s.end-off), s.origin
+		}
+	}
+	return 0, ledger.FromStore
+}
+
+// delivered records that a client reads up to end.
+func (a *attribution) delivered(end int64) { a.readTo = max(a.readTo, end) }
+
+// handOver returns where a whole file came from that no client has read, for
+// the one client to whom it is then attributed.
+func (a *attribution) handOver() (origin ledger.Origin, ok bool) {
+	if a.readTo > 0 || len(a.spans) == 0 {
+		return 0, false
+	}
+	a.readTo = a.spans[len(a.spans)-1].end
+	return a.spans[0].origin, true
+}
+
+// maxUnread bounds how many files are remembered that arrived before a client
+// read them. A client's pipeline has ten, a large update wave some thousands.
+const maxUnread = 16 << 10
+
+// unread is held files that no client has read, and where they came from. It
+// forgets the oldest when it is full; those count as the store's, which
+// overstates what the cache saved. It is guarded by the Fetcher's mu.
+type unread struct {
+	files  map[digest.Digest]*list.Element
+	oldest list.List // of unreadFile
+	limit  int
+}
+
+type unreadFile struct {
+	digest digest.Digest
+	origin ledger.Origin
+}
+
+func newUnread(limit int) *unread {
+	return &unread{files: make(map[digest.Digest]*list.Element), limit: limit}
+}
+
+// add remembers that d came from origin.
+func (u *unread) add(d digest.Digest, origin ledger.Origin) {
+	u.take(d)
+	if len(u.files) >= u.limit {
+		u.take(u.oldest.Front().Value.(unreadFile).digest)
+	}
+	u.files[d] = u.oldest.PushBack(unreadFile{d, origin})
+}
+
+// take returns where d came from, once.
+func (u *unread) take(d digest.Digest) (origin ledger.Origin, ok bool) {
+	e, ok := u.files[d]
+	if !ok {
+		return 0, false
+	}
+	delete(u.files, d)
+	return u.oldest.Remove(e).(unreadFile).origin, true
+}
+
+// land takes a flight that ended out of those under way. If it brought content
+// that no client reads, or is about to, it remembers where that came from.
+func (f *Fetcher) land(fl *flight, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.flights, fl.key)
+	if err != nil || fl.key.digest.IsZero() {
+		return
+	}
+	if origin, ok := fl.handOver(); ok {
+		f.unread.add(fl.key.digest, origin)
+	}
+}
+
+// attribute returns what the held blob d counts as for a client that is about
+// to read it. The flight that brought it may not have landed yet.
+func (f *Fetcher) attribute(d digest.Digest) ledger.Origin {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if origin, ok := f.unread.take(d); ok {
+		return origin
+	}
+	if fl := f.flights[flightKey{digest: d}]; fl != nil {
+		if origin, ok := fl.handOver(); ok {
+			return origin
+		}
+	}
+	return ledger.FromStore
+}
+
+// handOver is attribution.handOver, unless a client reads the flight or is
+// about to.
+func (fl *flight) handOver() (origin ledger.Origin, ok bool) {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	clients := fl.readers
+	for b := range fl.bodies {
+		if !b.client {
+			clients--
+		}
+	}
+	if fl.passthrough != nil || clients > 0 {
+		return 0, false
+	}
+	return fl.attribution.handOver()
+}

@@ -1,0 +1,217 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/fetch/pieces"
+	"millpond/internal/ledger"
+	"millpond/internal/peer"
+	"millpond/internal/store"
+)
+
+// maxBuffers bounds the pieces in memory, over all downloads: 64 MiB.
+const maxBuffers = 16
+
+// errCorrupt says that pieces in the part are known to be wrong.
+var errCorrupt = errors.New("pieces that are in the file are known to be wrong")
+
+// gather takes what it can get of a large file from several sources at once,
+// in pieces, and reports whether it did so. A small file, or one with fewer
+// than two such sources, is left to fill, as is whatever could not be had.
+func (d *download) gather(ctx context.Context, part *store.Partial, c candidates) (done bool, err error) {
+	size := part.Size()
+	if !d.fl.shareable() || d.solo || size < 2*peer.PieceSize {
+		return false, nil
+	}
+	all := d.pieceSources(ctx, c)
+	if len(all) < 2 {
+		return false, nil
+	}
+	list := make([]pieces.Source, len(all))
+	for i, s := range all {
+		list[i] = s.forPieces()
+	}
+	d.fl.answered(size, time.Time{})
+	f := d.fl.f
+	r, err := pieces.Download(ctx, &pieceSink{d.fl, part}, list, pieces.Options{
+		Timeouts: f.timeouts.forPieces(), Buffers: f.buffers, Manifest: d.manifest, Log: d.fl.log,
+	})
+	d.votes, d.manifest = append(d.votes, r.Votes...), r.Manifest
+	f.stats.wrong.Add(int64(r.Wrong))
+	for _, s := range all {
+		if s.wrote.Load() {
+			s.tally.used = true
+			s.tally.unverified = s.tally.unverified || !s.Verified()
+		}
+	}
+	if err == nil && r.Corrupt {
+		if err = part.Discard(); err == nil {
+			err = errCorrupt
+		}
+	}
+	return true, err
+}
+
+// pieceSources are the peers that have the file, or are downloading it, and
+// the mirror unless a peer of this site is among them: the mirror's bytes are
+// the expensive ones. The mirror is also left out while another box of this
+// site is to fetch from it. The DHT is asked only where the site has nothing.
+func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSource {
+	peers := d.usable(c.peers)
+	near := slices.ContainsFunc(peers, func(p *peerSource) bool { return p.kind == owner || p.peer.Nearby() })
+	if !near {
+		peers = d.usable(slices.Collect(d.fl.peers(ctx, c.peers)))
+	}
+	var all []*pieceSource
+	for _, p := range peers {
+		if p.kind != owner {
+			all = append(all, d.pieceSource(p))
+		}
+	}
+	if near || len(all) == 0 {
+		return all
+	}
+	for _, m := range c.mirrors {
+		if !d.tallyOf(m).out {
+			return slices.Insert(all, min(len(all), pieces.MaxSources-1), d.pieceSource(m))
+		}
+	}
+	return all
+}
+
+// usable returns the peers that may still be asked.
+func (d *download) usable(all []*peerSource) []*peerSource {
+	return slices.DeleteFunc(slices.Clone(all), func(p *peerSource) bool { return d.tallyOf(p).out })
+}
+
+// pieceSource is a source as package pieces uses it.
+type pieceSource struct {
+	source
+	d        *download
+	tally    *tally
+	wrote    atomic.Bool  // the part has bytes of it
+	failures atomic.Int32 // in a row
+}
+
+var (
+	_ pieces.Source = (*pieceSource)(nil)
+	_ pieces.Peer   = piecePeer{}
+)
+
+func (d *download) pieceSource(s source) *pieceSource {
+	return &pieceSource{source: s, d: d, tally: d.tallyOf(s)}
+}
+
+// piecePeer is a pieceSource that is a peer.
+type piecePeer struct {
+	*pieceSource
+	peer *peerSource
+}
+
+// Manifest implements pieces.Peer.
+func (p piecePeer) Manifest(ctx context.Context) ([]digest.Digest, error) {
+	return p.peer.Manifest(ctx)
+}
+
+// Pieces implements pieces.Peer.
+func (p piecePeer) Pieces(ctx context.Context) (peer.Bitfield, error) { return p.peer.Pieces(ctx) }
+
+func (s *pieceSource) forPieces() pieces.Source {
+	if p, ok := s.source.(*peerSource); ok {
+		return piecePeer{s, p}
+	}
+	return s
+}
+
+// Verified implements pieces.Source.
+func (s *pieceSource) Verified() bool { return verified(s.source) }
+
+// Open implements pieces.Source.
+func (s *pieceSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
+	fl := s.d.fl
+	if s.Origin() == ledger.FromMirror {
+		fl.announce(true)
+	}
+	stream, err := s.source.Open(ctx, off, n)
+	if err != nil {
+		return nil, err
+	}
+	size := fl.entry.Size
+	if stream.Size >= 0 && stream.Size != size {
+		stream.Close()
+		return nil, fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, stream.Size, size)
+	}
+	fl.answered(size, stream.Modified)
+	return stream, nil
+}
+
+// Report implements pieces.Source.
+func (s *pieceSource) Report(o peer.Outcome) {
+	s.failures.Store(0)
+	s.source.Report(o)
+}
+
+// Failed implements pieces.Source. A source that is too slow for pieces, or
+// fails too often, may still be asked for a stream later, after others.
+func (s *pieceSource) Failed(err error) (drop bool) {
+	if definite(err) || errors.Is(err, errWrongSize) {
+		s.d.failed(s.source, s.tally, err, 0)
+		return true
+	}
+	s.d.report(s.source, err)
+	if !slow(err) && s.failures.Add(1) < maxFailures {
+		return false
+	}
+	s.tally.failures = max(s.tally.failures, 1)
+	return true
+}
+
+// pieceSink is the part of a flight as package pieces writes it.
+type pieceSink struct {
+	fl   *flight
+	part *store.Partial
+}
+
+var _ pieces.Sink = (*pieceSink)(nil)
+
+// Size implements pieces.Sink.
+func (k *pieceSink) Size() int64 { return k.part.Size() }
+
+// Has implements pieces.Sink.
+func (k *pieceSink) Has(i int) bool { return hasPiece(k.part, i, k.part.Size()) }
+
+// Position implements pieces.Sink.
+func (k *pieceSink) Position() int64 { return k.fl.position() }
+
+// Write implements pieces.Sink.
+func (k *pieceSink) Write(i int, b []byte, s pieces.Source) error {
+	off, n := peer.PieceAt(i, k.part.Size())
+	if _, err := k.part.WriteAt(b, off); err != nil {
+		return err
+	}
+	from := sourceOf(s)
+	from.wrote.Store(true)
+	k.fl.grew(off, off+n, from.source)
+	k.fl.announce(true) // there is something to be had here now
+	return nil
+}
+
+// sourceOf undoes forPieces.
+func sourceOf(s pieces.Source) *pieceSource {
+	if p, ok := s.(piecePeer); ok {
+		return p.pieceSource
+	}
+	return s.(*pieceSource)
+}
+
+// hasPiece reports whether all of piece i is there, of a part with that size.
+func hasPiece(part *store.Partial, i int, size int64) bool {
+	off, n := peer.PieceAt(i, size)
+	return part.Available(off) >= n
+}

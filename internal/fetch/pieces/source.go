@@ -1,0 +1,109 @@
+package pieces
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millpond/internal/peer"
+)
+
+// source is a Source and what this download knows about it.
+type source struct {
+	Source
+	verified bool
+	dropped  atomic.Bool // asked for no more pieces
+
+	mu   sync.Mutex    // guards what follows, of an unverified source
+	all  bool          // it has finished
+	have peer.Bitfield // what it has until then
+}
+
+// has reports whether the source can give piece i.
+func (s *source) has(i int) bool {
+	if s.dropped.Load() {
+		return false
+	}
+	if s.verified {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all || s.have.Has(i)
+}
+
+// update notes which pieces an unverified source has, and reports whether that
+// is more than before. After an error it is taken to have all; if it does not,
+// the next request finds out.
+func (s *source) update(have peer.Bitfield, err error) (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.all = true
+		return true
+	}
+	more = !bytes.Equal(s.have, have)
+	s.have = have
+	return more
+}
+
+// poll asks a source that is downloading which pieces it has, until it has all.
+func (d *download) poll(ctx context.Context, s *source, p Peer) {
+	t := time.NewTicker(d.options.Timeouts.Poll)
+	defer t.Stop()
+	for !s.dropped.Load() {
+		have, err := d.ask(ctx, p)
+		if ctx.Err() != nil {
+			return
+		}
+		if s.update(have, err) {
+			d.picker.recheck()
+		}
+		if err != nil {
+			return
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ask asks p once which pieces it has.
+func (d *download) ask(ctx context.Context, p Peer) (peer.Bitfield, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.options.Timeouts.Answer)
+	defer cancel()
+	return p.Pieces(ctx)
+}
+
+// Buffers bounds the pieces in memory, over all downloads that share it.
+type Buffers struct {
+	slots chan struct{}
+	spare sync.Pool
+}
+
+// NewBuffers returns room for n pieces.
+func NewBuffers(n int) *Buffers {
+	return &Buffers{
+		slots: make(chan struct{}, n),
+		spare: sync.Pool{New: func() any { return new([peer.PieceSize]byte) }},
+	}
+}
+
+// get waits for room for a piece; put gives it back.
+func (b *Buffers) get(ctx context.Context) (*[peer.PieceSize]byte, error) {
+	select {
+	case b.slots <- struct{}{}:
+		return b.spare.Get().(*[peer.PieceSize]byte), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (b *Buffers) put(room *[peer.PieceSize]byte) {
+	b.spare.Put(room)
+	<-b.slots
+}

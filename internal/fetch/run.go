@@ -1,0 +1,102 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/store"
+)
+
+// sweepEvery is how often records of evicted files are deleted.
+const sweepEvery = time.Hour
+
+// Run keeps records in step with the store: it deletes those of evicted files,
+// and names blobs that have no name. It returns nil when ctx ends.
+func (f *Fetcher) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	all.Go(func() { f.sweepRecords(ctx) })
+	all.Go(func() { f.nameBlobs(ctx) })
+	all.Wait()
+	return nil
+}
+
+func (f *Fetcher) sweepRecords(ctx context.Context) {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if err := f.sweep(); err != nil {
+				f.log.Warn("sweep of records failed", "err", err)
+			}
+		}
+	}
+}
+
+// sweep deletes the records of unknown files and manifests whose bytes are
+// gone, so that the table follows the store's size.
+func (f *Fetcher) sweep() error {
+	return errors.Join(
+		f.sweepKind("file/", func(key string) bool {
+			v, err := load[cachedURL](f.names, key)
+			return err == nil && f.holds(v.Digest)
+		}),
+		f.sweepKind("pieces/", func(key string) bool {
+			d, err := digest.Parse(strings.TrimPrefix(key, "pieces/"))
+			return err == nil && f.holds(d)
+		}))
+}
+
+// sweepKind deletes the records of a kind that are not to be kept.
+func (f *Fetcher) sweepKind(prefix string, keep func(key string) bool) error {
+	var gone []string
+	err := f.names.Scan([]byte(prefix), nil, func(key, _ []byte) bool {
+		if !keep(string(key)) {
+			gone = append(gone, string(key))
+		}
+		return len(gone) < 10_000 // the rest at the next turn
+	})
+	for _, key := range gone {
+		if err := f.names.Delete([]byte(key)); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// nameBlobs gives blobs without a name the one that the catalog knows them by,
+// again whenever the catalog has learned something. There are such blobs where
+// the database was lost, and from before names were kept.
+func (f *Fetcher) nameBlobs(ctx context.Context) {
+	for ctx.Err() == nil {
+		changed := f.catalog.Changed()
+		if err := f.nameUnnamed(ctx); err != nil {
+			f.log.Warn("naming of blobs failed; those without a name cannot be searched for", "err", err)
+		}
+		f.settled(ctx, changed)
+	}
+}
+
+func (f *Fetcher) nameUnnamed(ctx context.Context) error {
+	for d, err := range f.store.Unnamed() {
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		e, ok := f.catalog.Describe(d)
+		if !ok {
+			continue
+		}
+		err := f.store.Annotate(d, store.Meta{Name: e.Location.Name()})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be removed meanwhile
+			return err
+		}
+	}
+	return nil
+}

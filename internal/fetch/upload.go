@@ -1,0 +1,126 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/peer"
+)
+
+// upload is a file on its way to a peer.
+type upload struct {
+	Body
+	size int64
+}
+
+// Size implements peer.Upload.
+func (u upload) Size() int64 { return u.size }
+
+// Open implements peer.Inventory: it opens a held blob, or the readable side of
+// a download in progress, whose bytes arrive as they arrive here. With start
+// the box downloads the blob, if it knows it. Anything that no signed Release
+// lists is fs.ErrNotExist, held or not.
+func (f *Fetcher) Open(ctx context.Context, d digest.Digest, start bool) (peer.Upload, error) {
+	size, ok := f.catalog.Shared(d)
+	if !ok && start {
+		size, ok = f.awaitKnown(ctx, d)
+	}
+	if !ok {
+		return nil, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
+	}
+	if u, err := f.openStored(d); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return u, err
+	}
+	var e catalog.Entry
+	if start {
+		e, start = f.catalog.Describe(d)
+	}
+	fl, err := f.joinForPeer(d, e, start)
+	if err != nil {
+		return nil, err
+	}
+	b := fl.newBody(ctx, false)
+	// The download that was joined may be a new one, begun after another had
+	// brought the file.
+	if u, err := f.openStored(d); err == nil {
+		b.Close()
+		return u, nil
+	}
+	return upload{b, size}, nil
+}
+
+// openStored opens a held blob for a peer.
+func (f *Fetcher) openStored(d digest.Digest) (peer.Upload, error) {
+	file, err := f.stored(d)
+	if err != nil {
+		return nil, err
+	}
+	return upload{file.Body, file.Size}, nil
+}
+
+// joinForPeer returns the download of d in progress, or with start begins one.
+func (f *Fetcher) joinForPeer(d digest.Digest, e catalog.Entry, start bool) (*flight, error) {
+	key := flightKey{digest: d}
+	if start {
+		return f.join(key, func() *flight { return f.newContentFlight(e) })
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl := f.flights[key]
+	if fl == nil {
+		return nil, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
+	}
+	fl.enter()
+	return fl, nil
+}
+
+// awaitKnown waits for d to become known, while the box is learning.
+func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest) (size int64, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, f.timeouts.learnGrace)
+	defer cancel()
+	for {
+		changed := f.catalog.Changed()
+		idle := f.catalog.Idle() // before the look: what it brings is seen by then
+		if size, ok = f.catalog.Shared(d); ok || idle == nil {
+			return size, ok
+		}
+		select {
+		case <-changed:
+		case <-idle: // a check may end with nothing new
+		case <-ctx.Done():
+			return 0, false
+		}
+	}
+}
+
+// Pieces implements peer.Inventory.
+func (f *Fetcher) Pieces(d digest.Digest) (size int64, have peer.Bitfield, err error) {
+	absent := fmt.Errorf("download of %s: %w", d.Short(), fs.ErrNotExist)
+	if _, ok := f.catalog.Shared(d); !ok {
+		return 0, nil, absent
+	}
+	f.mu.Lock()
+	fl := f.flights[flightKey{digest: d}]
+	f.mu.Unlock()
+	if fl == nil {
+		return 0, nil, absent
+	}
+	fl.mu.Lock()
+	part := fl.part
+	fl.mu.Unlock()
+	if part == nil || part.Size() < 0 {
+		return 0, nil, absent
+	}
+	size = part.Size()
+	have = peer.NewBitfield(peer.Pieces(size))
+	for i := range peer.Pieces(size) {
+		if hasPiece(part, i, size) {
+			have.Set(i)
+		}
+	}
+	return size, have, nil
+}
