@@ -16,7 +16,6 @@ import (
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
-	"millpond/internal/peer"
 	"millpond/internal/prefetch"
 	"millpond/internal/proxy"
 	"millpond/internal/store"
@@ -159,13 +158,10 @@ func (a *Appliance) openNetwork() (err error) {
 		Log: a.log.With("part", "fetch"),
 	}
 	if a.config.Swarm {
-		// The swarm asks for nothing before Run.
-		offered := &struct{ peer.Inventory }{}
-		if err := a.openSwarm(offered); err != nil {
+		if err := a.openSwarm(); err != nil {
 			return err
 		}
 		o.Swarm = a.swarm
-		defer func() { offered.Inventory = a.fetch }()
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)

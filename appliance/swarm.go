@@ -1,18 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 
-	"millpond/internal/peer"
 	"millpond/internal/swarm"
 )
 
 // openSwarm opens the swarm's listeners. It joins nobody before Run.
-func (a *Appliance) openSwarm(offered peer.Inventory) (err error) {
+func (a *Appliance) openSwarm() (err error) {
 	c := a.config
 	identity := c.IdentityFile
 	if identity == "" {
@@ -27,8 +27,7 @@ func (a *Appliance) openSwarm(offered peer.Inventory) (err error) {
 		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey, AllowPeers: c.SwarmAllowPeers,
 		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: memory,
 		UploadRate: rate.bytes, SiteUnlimited: !rate.set,
-		Datastore: a.db.Datastore("swarm"), Holdings: offered, Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
-		Busy:    func() bool { return a.proxy.Busy() }, // which is made later
+		Datastore: a.db.Datastore("swarm"), Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
 		Version: version, Log: a.log.With("part", "swarm"),
 	})
 	switch {
@@ -39,4 +38,12 @@ func (a *Appliance) openSwarm(offered peer.Inventory) (err error) {
 	}
 	a.opened(a.swarm.Close)
 	return nil
+}
+
+// runSwarm takes part in the swarm until ctx ends, if it is not switched off.
+func (a *Appliance) runSwarm(ctx context.Context) error {
+	if a.swarm == nil {
+		return nil
+	}
+	return a.swarm.Run(ctx, swarm.Serving{Inventory: a.fetch, Busy: a.proxy.Busy})
 }

@@ -252,7 +252,7 @@ func TestAnnounceAndStop(t *testing.T) {
 	}
 	alone := func() bool { n, all, _ := b.announcer.progress(); return n == 0 && all == 50 }
 	until(t, "all are known but, with nobody there, not announced", alone)
-	other := newBox(t, func(o *Options) { o.Bootstrap = []string{b.dialled()} }).run(t)
+	other := newBox(t, func(o *settings) { o.Bootstrap = []string{b.dialled()} }).run(t)
 	until(t, "all are announced", announced(50))
 	b.shelf.drop(digests[7])
 	until(t, "one less", announced(49))
@@ -262,7 +262,7 @@ func TestAnnounceAndStop(t *testing.T) {
 
 	store, dir := b.options.Datastore, b.options.IdentityFile
 	b.stop()
-	again := newBox(t, func(o *Options) { o.Datastore, o.IdentityFile = store, dir })
+	again := newBox(t, func(o *settings) { o.Datastore, o.IdentityFile = store, dir })
 	s, err := newSweep(again.announcer.store, again.host, again.dht, reprovideEvery)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 )
 
 // benchBoxes are connected boxes whose records are in Badger.
-func benchBoxes(b *testing.B, n int, before func(i int, o *Options)) []*box {
+func benchBoxes(b *testing.B, n int, before func(i int, o *settings)) []*box {
 	log := slog.New(slog.DiscardHandler)
 	boxes := make([]*box, n)
 	for i := range boxes {
@@ -26,7 +26,7 @@ func benchBoxes(b *testing.B, n int, before func(i int, o *Options)) []*box {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { db.Close() })
-		boxes[i] = newBox(b, func(o *Options) {
+		boxes[i] = newBox(b, func(o *settings) {
 			o.Datastore, o.Log = db.Datastore("swarm"), log
 			if i > 0 {
 				o.Bootstrap = []string{boxes[0].dialled()}

@@ -78,7 +78,7 @@ func TestBootstrapKinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// A source that leads nowhere does not hold up the others.
-			b := newBox(t, func(o *Options) { o.Bootstrap = []string{"nowhere.example.org", entry} })
+			b := newBox(t, func(o *settings) { o.Bootstrap = []string{"nowhere.example.org", entry} })
 			b.bootstrap.resolver = dns
 			b.run(t)
 			until(t, "connected", func() bool {
@@ -100,15 +100,15 @@ func TestBootstrapKinds(t *testing.T) {
 func TestRejoin(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() + "/identity"
-	first := newBox(t, func(o *Options) { o.IdentityFile = dir })
+	first := newBox(t, func(o *settings) { o.IdentityFile = dir })
 	addr := first.dialled()
 	first.run(t)
-	b := newBox(t, func(o *Options) { o.Bootstrap = []string{addr} }).run(t)
+	b := newBox(t, func(o *settings) { o.Bootstrap = []string{addr} }).run(t)
 	until(t, "connected", func() bool { return b.Status().Neighbours == 1 })
 	first.stop()
 	until(t, "alone", func() bool { return b.Status().Neighbours == 0 })
 	listen, _, _ := strings.Cut(addr, "/p2p/")
-	newBox(t, func(o *Options) { o.IdentityFile, o.Listen = dir, []string{listen} }).run(t)
+	newBox(t, func(o *settings) { o.IdentityFile, o.Listen = dir, []string{listen} }).run(t)
 	until(t, "connected again", func() bool { return b.Status().Neighbours == 1 })
 }
 

@@ -141,13 +141,32 @@ func (l *lines) count(part string) int {
 // box is a running Swarm of a test.
 type box struct {
 	*Swarm
-	shelf *shelf
-	log   *lines
-	stop  func() // ends Run and closes; may be called twice
+	shelf     *shelf
+	inventory peer.Inventory // the shelf, or what a test has instead
+	log       *lines
+	stop      func() // ends Run and closes; may be called twice
 }
 
+// settings are what a test may change of a box.
+type settings struct {
+	Options
+	Inventory peer.Inventory
+}
+
+// Limits as blobproto has them.
+const (
+	minHeaderTimeout   = 500 * time.Millisecond
+	fetchHeaderTimeout = 3 * time.Second
+	stallTimeout       = 4 * time.Second
+	maxUploadsPerPeer  = 32
+	maxChunk           = 128 << 10
+)
+
+// serve runs b until ctx ends.
+func (b *box) serve(ctx context.Context) error { return b.Run(ctx, Serving{Inventory: b.inventory}) }
+
 // newBox makes a box on loopback, in memory but for its key; change may be nil.
-func newBox(t testing.TB, change func(*Options)) *box {
+func newBox(t testing.TB, change func(*settings)) *box {
 	t.Helper()
 	b, err := openBox(t.TempDir(), change)
 	if err != nil {
@@ -156,25 +175,24 @@ func newBox(t testing.TB, change func(*Options)) *box {
 	return b
 }
 
-func openBox(dir string, change func(*Options)) (_ *box, err error) {
+func openBox(dir string, change func(*settings)) (_ *box, err error) {
 	b := &box{shelf: newShelf(), log: &lines{}}
-	o := Options{
+	o := settings{Options: Options{
 		IdentityFile: filepath.Join(dir, "identity"),
 		Listen:       []string{"/ip4/127.0.0.1/tcp/0"},
 		Mode:         Server,
 		Memory:       1 << 30,
 		Datastore:    dssync.MutexWrap(ds.NewMapDatastore()),
-		Holdings:     b.shelf,
 		Taken:        func(string, int64) {},
 		Given:        func(string, int64) {},
-		Busy:         func() bool { return false },
 		Version:      "test",
 		Log:          slog.New(slog.NewTextHandler(b.log, nil)),
-	}
+	}, Inventory: b.shelf}
 	if change != nil {
 		change(&o)
 	}
-	b.Swarm, err = New(o)
+	b.inventory = o.Inventory
+	b.Swarm, err = New(o.Options)
 	return b, err
 }
 
@@ -183,7 +201,7 @@ func (b *box) run(t testing.TB) *box {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
-	go func() { ran <- b.Run(ctx) }()
+	go func() { ran <- b.serve(ctx) }()
 	b.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := errors.Join(<-ran, b.Close()); err != nil {

@@ -36,7 +36,7 @@ func deadNear() error {
 	if err != nil {
 		return err
 	}
-	b, err := start(func(o *Options) {
+	b, err := start(func(o *settings) {
 		o.Listen = []string{"/ip4/10.77.0.1/tcp/0"}
 		o.Bootstrap = []string{strings.TrimSpace(contact)}
 	})
@@ -99,7 +99,7 @@ func deadFar() error {
 	if err != nil {
 		return err
 	}
-	b, err := start(func(o *Options) { o.Listen = []string{"/ip4/10.77.0.2/tcp/0"} })
+	b, err := start(func(o *settings) { o.Listen = []string{"/ip4/10.77.0.2/tcp/0"} })
 	if err != nil {
 		return err
 	}

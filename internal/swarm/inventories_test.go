@@ -182,8 +182,8 @@ func TestLargeInventory(t *testing.T) {
 	const more = 5
 	inventory := large{newShelf(), make(chan int)}
 	sent := &sentBytes{}
-	giver, taker, _ := pair(t, func(o *Options) {
-		o.Holdings = inventory
+	giver, taker, _ := pair(t, func(o *settings) {
+		o.Inventory = inventory
 		o.nat = []libp2p.Option{libp2p.BandwidthReporter(sent)}
 	})
 	held := func() int64 { return taker.inventories.held(giver.self()) }

@@ -53,7 +53,7 @@ func TestLiars(t *testing.T) {
 				}
 			}
 		}, whole, false, nil},
-		{"nothing at all", func(network.Stream) {}, whole, false, errNoHeader},
+		{"nothing at all", func(network.Stream) {}, whole, false, peer.ErrStalled},
 		{"stalls", reply("HTTP/1.1 206 OK\nContent-Length: 10\nContent-Range: bytes 10-19/100\n\n12345"), whole, false, io.ErrUnexpectedEOF},
 		{"other range", reply("HTTP/1.1 206 OK\nContent-Length: 10\nContent-Range: bytes 0-9/100\n\n1234567890"), whole, true, nil},
 		{"more than asked for", reply("HTTP/1.1 206 OK\nContent-Length: 90\nContent-Range: bytes 10-99/100\n\n1234567890"), whole, true, nil},
@@ -100,8 +100,8 @@ func TestLiars(t *testing.T) {
 
 func TestStall(t *testing.T) {
 	t.Parallel()
-	_, _, from := pair(t, func(o *Options) {
-		o.Holdings = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
+	_, _, from := pair(t, func(o *settings) {
+		o.Inventory = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
 			g, w := grow(ctx, 100)
 			go w.Write([]byte("1"))
 			return g, nil
@@ -154,32 +154,4 @@ func TestGarbageRequests(t *testing.T) {
 	if got := readAll(t, a); string(got) != "a blob" {
 		t.Errorf("got %q", got)
 	}
-}
-
-func FuzzReadManifest(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(appendManifest(nil, []digest.Digest{{1}, {2}}))
-	f.Add(make([]byte, 33))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		pieces, err := readManifest(bytes.NewReader(b))
-		if err == nil && !bytes.Equal(appendManifest(nil, pieces), b) {
-			t.Errorf("%x is read as %v", b, pieces)
-		}
-	})
-}
-
-func FuzzReadPieces(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(appendPieces(nil, 9*peer.PieceSize, []byte{0xff, 1}))
-	f.Add(appendPieces(nil, 9*peer.PieceSize, []byte{0xff, 2}))
-	f.Add(appendPieces(nil, -1, nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		size, have, err := readPieces(bytes.NewReader(b))
-		if err != nil {
-			return
-		}
-		if size < 0 || int64(len(have)) > maxPieces/8 || !bytes.Equal(appendPieces(nil, size, have), b) {
-			t.Errorf("%x is read as %d, %x", b, size, have)
-		}
-	})
 }

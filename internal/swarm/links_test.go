@@ -19,7 +19,7 @@ func hub(t testing.TB, n int) (middle *box, ends []*box) {
 	t.Helper()
 	middle = newBox(t, nil).run(t)
 	for range n {
-		ends = append(ends, newBox(t, func(o *Options) {
+		ends = append(ends, newBox(t, func(o *settings) {
 			o.Mode, o.Bootstrap = Client, []string{middle.dialled()}
 		}).run(t))
 	}

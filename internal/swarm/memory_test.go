@@ -81,7 +81,7 @@ func (s fullShelf) Watch(ctx context.Context) iter.Seq[peer.Event] {
 }
 
 // startFull runs box number n, with its records in Badger.
-func startFull(n int, listed *atomic.Bool, change func(*Options)) (*box, error) {
+func startFull(n int, listed *atomic.Bool, change func(*settings)) (*box, error) {
 	dir, err := os.MkdirTemp(os.Getenv(dirVariable), "box")
 	if err != nil {
 		return nil, err
@@ -91,16 +91,16 @@ func startFull(n int, listed *atomic.Bool, change func(*Options)) (*box, error) 
 	if err != nil {
 		return nil, err
 	}
-	b, err := openBox(dir, func(o *Options) {
+	b, err := openBox(dir, func(o *settings) {
 		o.Datastore, o.Log = db.Datastore("swarm"), log
-		o.Holdings = fullShelf{newShelf(), n, listed}
+		o.Inventory = fullShelf{newShelf(), n, listed}
 		change(o)
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.announcer.every = fullEvery
-	go b.Run(context.Background())
+	go b.serve(context.Background())
 	go db.Run(context.Background())
 	return b, nil
 }
@@ -145,7 +145,7 @@ func fullBox() error {
 		}
 	}()
 	listed := &atomic.Bool{}
-	b, err := startFull(0, listed, func(o *Options) {
+	b, err := startFull(0, listed, func(o *settings) {
 		o.Listen = []string{"/ip4/10.77.0.1/tcp/0"}
 		o.Bootstrap = []string{strings.TrimSpace(contact)}
 	})
@@ -274,7 +274,7 @@ func otherBoxes() error {
 	listed.Store(true)
 	var first string
 	for i := range n {
-		b, err := startFull(i+1, listed, func(o *Options) {
+		b, err := startFull(i+1, listed, func(o *settings) {
 			o.Listen = []string{"/ip4/10.77.0.2/tcp/0"}
 			if first != "" {
 				o.Bootstrap = []string{first}

@@ -87,7 +87,7 @@ func onInterface(name string) (float64, error) {
 }
 
 // start runs a box for the rest of the process.
-func start(change func(*Options)) (*box, error) {
+func start(change func(*settings)) (*box, error) {
 	dir, err := os.MkdirTemp("", "millpond")
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func start(change func(*Options)) (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	go b.Run(context.Background())
+	go b.serve(context.Background())
 	return b, nil
 }
 
@@ -163,7 +163,7 @@ func TestKeyedSegment(t *testing.T) {
 	play(t, "near", keyVariable+"="+string(NewKey()))
 }
 
-func onSegment(o *Options) {
+func onSegment(o *settings) {
 	o.Local = true
 	o.Listen = []string{"/ip4/0.0.0.0/tcp/0"}
 	if key := os.Getenv(keyVariable); key != "" {
@@ -180,13 +180,13 @@ func segmentNear() error {
 	if err != nil {
 		return err
 	}
-	keyed, err := start(func(o *Options) { onSegment(o); o.Key = NewKey() })
+	keyed, err := start(func(o *settings) { onSegment(o); o.Key = NewKey() })
 	if err != nil {
 		return err
 	}
 	others := []*box{keyed}
 	if os.Getenv(keyVariable) != "" {
-		open, err := start(func(o *Options) { onSegment(o); o.Key = nil })
+		open, err := start(func(o *settings) { onSegment(o); o.Key = nil })
 		if err != nil {
 			return err
 		}
@@ -241,13 +241,13 @@ link set far up
 `); err != nil {
 		return err
 	}
-	listen := func(o *Options) { o.Listen = []string{"/ip4/10.77.0.1/tcp/0"} }
+	listen := func(o *settings) { o.Listen = []string{"/ip4/10.77.0.1/tcp/0"} }
 	hub, err := start(listen)
 	if err != nil {
 		return err
 	}
 	for range n {
-		if _, err := start(func(o *Options) {
+		if _, err := start(func(o *settings) {
 			listen(o)
 			o.Mode, o.Bootstrap = Client, []string{hub.dialled()} // not all with all
 		}); err != nil {

@@ -53,13 +53,13 @@ func TestNATWithoutPunching(t *testing.T) {
 	t.Log(play(t, "public", noPunchingVariable+"=1"))
 }
 
-func onePublic(o *Options) {
+func onePublic(o *settings) {
 	o.Listen = []string{"/ip4/11.0.0.1/tcp/4001"}
 	// By itself it takes AutoNAT 15 s and other public boxes to find out.
 	o.nat = []libp2p.Option{libp2p.ForceReachabilityPublic()}
 }
 
-func behindNAT(o *Options) {
+func behindNAT(o *settings) {
 	o.Listen = []string{"/ip4/0.0.0.0/tcp/4001"}
 	o.nat = []libp2p.Option{libp2p.ForceReachabilityPrivate()}
 	if os.Getenv(noPunchingVariable) != "" {
@@ -234,7 +234,7 @@ route add default via 192.168.%[1]s.1
 `, order[1])); err != nil {
 		return nil, "", nil, err
 	}
-	b, err = start(func(o *Options) { behindNAT(o); o.Bootstrap = []string{order[0]} })
+	b, err = start(func(o *settings) { behindNAT(o); o.Bootstrap = []string{order[0]} })
 	if err != nil {
 		return nil, "", nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"time"
 
@@ -34,7 +33,7 @@ func (p *remote) Nearby() bool { return p.swarm.nearby(p.id) }
 // Open implements peer.Peer. It waits for half a second and four round trips at
 // most, 3 s with Fetch.
 func (p *remote) Open(ctx context.Context, d digest.Digest, r peer.Request) (*peer.Stream, error) {
-	s, err := p.swarm.transfers.open(ctx, p.id, d, r)
+	s, err := p.swarm.transfers.client.Open(ctx, p.ID(), d, r)
 	switch {
 	case err == nil:
 		p.swarm.missing.remove(p.id, d)
@@ -49,30 +48,20 @@ func (p *remote) Open(ctx context.Context, d digest.Digest, r peer.Request) (*pe
 
 // Manifest implements peer.Peer.
 func (p *remote) Manifest(ctx context.Context, d digest.Digest) ([]digest.Digest, error) {
-	pieces, err := small(ctx, p.swarm.transfers, p.id, "/manifest/", d, readManifest)
+	pieces, err := p.swarm.transfers.client.Manifest(ctx, p.ID(), d)
 	return pieces, p.explain("the manifest of", d, err)
 }
 
 // Pieces implements peer.Peer.
 func (p *remote) Pieces(ctx context.Context, d digest.Digest) (size int64, have peer.Bitfield, err error) {
-	type state struct {
-		size int64
-		have peer.Bitfield
-	}
-	s, err := small(ctx, p.swarm.transfers, p.id, "/pieces/", d, func(r io.Reader) (s state, err error) {
-		s.size, s.have, err = readPieces(r)
-		return s, err
-	})
-	return s.size, s.have, p.explain("the pieces of", d, err)
+	size, have, err = p.swarm.transfers.client.Pieces(ctx, p.ID(), d)
+	return size, have, p.explain("the pieces of", d, err)
 }
 
-// explain names the peer in err and reports a lie.
+// explain names the peer in err.
 func (p *remote) explain(what string, d digest.Digest, err error) error {
 	if err == nil {
 		return nil
-	}
-	if lie := (*lie)(nil); errors.As(err, &lie) {
-		p.swarm.fault(p.id, peer.Lied, lie.Error())
 	}
 	return fmt.Errorf("%s %s at peer %s: %w", what, d.Short(), p, err)
 }

@@ -39,7 +39,7 @@ func TestRedial(t *testing.T) {
 
 	b.stop()
 	until(t, "alone", func() bool { return since().IsZero() })
-	again, err := openBox(dir, func(o *Options) { o.Listen = []string{listen} })
+	again, err := openBox(dir, func(o *settings) { o.Listen = []string{listen} })
 	if err != nil {
 		t.Fatal(err)
 	}

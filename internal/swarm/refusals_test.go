@@ -20,7 +20,7 @@ func TestCallersAtBothEnds(t *testing.T) {
 			boxes := [2]*box{}
 			listeners := [2]net.Listener{}
 			for i := range boxes {
-				boxes[i] = newBox(t, func(o *Options) { o.Key = key }).run(t)
+				boxes[i] = newBox(t, func(o *settings) { o.Key = key }).run(t)
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {
 					t.Fatal(err)

@@ -54,7 +54,7 @@ func TestRelayed(t *testing.T) {
 	if _, err := taker.peer(giver.self()).Open(t.Context(), d, peer.Request{}); !errors.Is(err, network.ErrLimitedConn) {
 		t.Errorf("a blob over a relay: %v, want %v", err, network.ErrLimitedConn)
 	}
-	if took := time.Since(begun); took > leastHeaderTimeout {
+	if took := time.Since(begun); took > minHeaderTimeout {
 		t.Errorf("refused after %s", took)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -12,6 +12,8 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"golang.org/x/sync/errgroup"
+
+	"millpond/internal/broadcast"
 )
 
 const (
@@ -37,7 +39,7 @@ type rtts struct {
 	ping func(context.Context, p2p.ID) (time.Duration, error)
 	// hangUp closes the connections with a box.
 	hangUp func(p2p.ID)
-	wake   chan struct{}
+	wake   broadcast.Wake
 
 	mu    sync.Mutex // guards known
 	known map[p2p.ID]*rtt
@@ -46,7 +48,7 @@ type rtts struct {
 type rtt struct {
 	smoothed time.Duration
 	last     []time.Duration // at most rttSamples
-	missed   int             // pings in a row without an answer; at least 1 while doubted
+	missed   int             // pings in a row without an answer; at least 1 while suspected
 }
 
 func newRTTs(h host.Host) *rtts {
@@ -62,7 +64,7 @@ func newRTTs(h host.Host) *rtts {
 			return r.RTT, r.Error
 		},
 		hangUp: func(id p2p.ID) { h.Network().ClosePeer(id) },
-		wake:   make(chan struct{}, 1),
+		wake:   broadcast.NewWake(),
 		known:  make(map[p2p.ID]*rtt),
 	}
 }
@@ -71,10 +73,7 @@ func (r *rtts) connected(id p2p.ID) {
 	r.mu.Lock()
 	r.known[id] = &rtt{}
 	r.mu.Unlock()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wake.Call()
 }
 
 func (r *rtts) disconnected(id p2p.ID) {
@@ -123,22 +122,19 @@ func (r *rtts) add(id p2p.ID, sample time.Duration) {
 	k.missed = 0
 }
 
-// doubt is called when id let a request go unanswered. It is pinged at once and
-// silent until it answers; alive and busy, it is back in a round trip.
-func (r *rtts) doubt(id p2p.ID) {
+// suspect is called when id let a request go unanswered. It is pinged at once
+// and unresponsive until it answers; alive and busy, it is back in a round trip.
+func (r *rtts) suspect(id p2p.ID) {
 	r.mu.Lock()
 	if k := r.known[id]; k != nil {
 		k.missed = max(k.missed, 1)
 	}
 	r.mu.Unlock()
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wake.Call()
 }
 
-// unresponsive tells whether id has left something unanswered and has not answered a
-// ping since.
+// unresponsive reports whether id let something go unanswered and has not
+// answered a ping since.
 func (r *rtts) unresponsive(id p2p.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,7 +157,7 @@ func (r *rtts) miss(id p2p.ID) {
 	}
 }
 
-// run measures each box when it connects or is doubted, and every pingEvery.
+// run measures each box when it connects or is suspected, and every pingEvery.
 func (r *rtts) run(ctx context.Context) error {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -178,7 +174,7 @@ func (r *rtts) run(ctx context.Context) error {
 	}
 }
 
-// measure pings the boxes: a new one firstPings times, a silent one once, and
+// measure pings the boxes: a new one firstPings times, an unresponsive one once, and
 // with all the others once.
 func (r *rtts) measure(ctx context.Context, all bool) {
 	due := make(map[p2p.ID]int)

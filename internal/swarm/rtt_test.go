@@ -118,7 +118,7 @@ func TestDoubtedBox(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- r.run(ctx) }()
 		time.Sleep(time.Second)
-		r.doubt("box")
+		r.suspect("box")
 		if !r.unresponsive("box") {
 			t.Error("not silent at once")
 		}
@@ -129,7 +129,7 @@ func TestDoubtedBox(t *testing.T) {
 		dead.Store(true)
 		begun := time.Now()
 		for range 50 { // files of which none is answered
-			r.doubt("box")
+			r.suspect("box")
 		}
 		time.Sleep(pingTimeout - time.Millisecond)
 		if !r.unresponsive("box") || len(gone) > 0 {

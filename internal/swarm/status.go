@@ -44,7 +44,7 @@ func (s *Swarm) Peers() []PeerInfo {
 		if s.direct(id) == nil {
 			info.Path = "relayed"
 		}
-		s.transfers.describe(&info, id)
+		info.Taken, info.Given = s.transfers.sums(id)
 		list = append(list, info)
 	}
 	return list

@@ -2,7 +2,7 @@
 //
 // A swarm finds boxes (mDNS on the network segment, the configured bootstrap
 // sources, the DHT), keeps one closed Kademlia DHT with them under a protocol
-// prefix of its own, announces every blob that Holdings shows, and finds who
+// prefix of its own, announces every blob in its inventory, and finds who
 // has a blob. Boxes that are connected tell each other what they hold, carry
 // blobs to each other by HTTP over libp2p streams, and are scored by it. With
 // a key the swarm is private: a box without it does not get past the first
@@ -41,8 +41,8 @@ const (
 	Client Mode = "client" // only asks and announces: for a box that nobody can dial
 )
 
-// Options configure a swarm. Zero values are as the fields say; Datastore,
-// Holdings and Log are needed.
+// Options configure a swarm. Zero values are as the fields say; Datastore
+// and Log are needed.
 type Options struct {
 	IdentityFile string   // made with mode 0600 if missing
 	Listen       []string // multiaddrs; QUIC ones are left out when there is a Key
@@ -57,9 +57,7 @@ type Options struct {
 	// SiteUnlimited leaves boxes of this site out of UploadRate.
 	SiteUnlimited bool
 	Datastore     ds.Batching
-	Holdings      peer.Inventory
 	Taken, Given  func(peer string, n int64) // body bytes, as they flow
-	Busy          func() bool                // clients of this site are being served at full speed: peers wait
 	Version       string
 	Log           *slog.Logger
 
@@ -144,7 +142,7 @@ func New(o Options) (*Swarm, error) {
 
 // Run takes part in the swarm until ctx ends or Close is called; it then
 // returns nil. It may be called once.
-func (s *Swarm) Run(ctx context.Context) error {
+func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 	s.running.Add(1)
 	defer s.running.Done()
 	ctx, stop := context.WithCancel(ctx)
@@ -162,7 +160,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 		name string
 		run  func(context.Context) error
 	}{
-		{"serving blobs", s.transfers.run},
+		{"serving blobs", func(ctx context.Context) error { return s.transfers.run(ctx, serving) }},
 		{"exchanging inventories", s.inventories.run},
 		{"telling links", s.links.run},
 		{"following connections", s.follow},
@@ -174,7 +172,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 		{"finding boxes on the network segment", s.discover},
 		{"looking for boxes in the DHT", s.meet},
 		{"offering what is held", func(ctx context.Context) error {
-			offer(ctx, s.options.Holdings.Watch(ctx), s.inventories.journal, s.announcer)
+			offer(ctx, serving.Inventory.Watch(ctx), s.inventories.journal, s.announcer)
 			return nil
 		}},
 		{"announcing", func(ctx context.Context) error { return s.announcer.run(ctx, s.host, s.dht) }},
@@ -191,7 +189,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 
 // Close ends Run and waits for it, then closes the DHT, which writes its last
 // records to the Datastore, then the host with its connections. When it
-// returns nothing uses the Datastore or Holdings any more.
+// returns nothing uses the Datastore or the Inventory any more.
 func (s *Swarm) Close() error {
 	var err error
 	s.close.Do(func() {

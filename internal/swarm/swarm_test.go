@@ -31,7 +31,7 @@ func TestTwentyBoxesFindEachOther(t *testing.T) {
 			boxes := make([]*box, n)
 			digests := make([]digest.Digest, n)
 			for i := range boxes {
-				boxes[i] = newBox(t, func(o *Options) {
+				boxes[i] = newBox(t, func(o *settings) {
 					o.Key = c.key
 					if i > 0 {
 						o.Bootstrap = []string{boxes[0].dialled()}
@@ -65,8 +65,8 @@ func TestOtherSwarmsAreRefused(t *testing.T) {
 	for _, pair := range [][2]string{{"a key", "another key"}, {"a key", "no key"}, {"no key", "a key"}} {
 		t.Run(pair[0]+" called with "+pair[1], func(t *testing.T) {
 			t.Parallel()
-			a := newBox(t, func(o *Options) { o.Key = keys[pair[0]] }).run(t)
-			b := newBox(t, func(o *Options) {
+			a := newBox(t, func(o *settings) { o.Key = keys[pair[0]] }).run(t)
+			b := newBox(t, func(o *settings) {
 				o.Key = keys[pair[1]]
 				o.Bootstrap = []string{a.dialled()}
 			}).run(t)
@@ -90,7 +90,7 @@ func TestOtherSwarmsAreRefused(t *testing.T) {
 func TestAllowPeers(t *testing.T) {
 	t.Parallel()
 	friend, stranger := newBox(t, nil).run(t), newBox(t, nil)
-	closed := newBox(t, func(o *Options) { o.AllowPeers = []string{friend.self().String()} }).run(t)
+	closed := newBox(t, func(o *settings) { o.AllowPeers = []string{friend.self().String()} }).run(t)
 	stranger.bootstrap, _ = newBootstrap([]string{closed.dialled()}, stranger.Swarm.log)
 	stranger.bootstrap.host, stranger.bootstrap.boxes = stranger.host, stranger.boxes
 	stranger.run(t)
@@ -124,7 +124,7 @@ func TestOptionsAtFault(t *testing.T) {
 			b := &lines{}
 			o := Options{
 				IdentityFile: t.TempDir() + "/identity", Listen: []string{"/ip4/127.0.0.1/tcp/0"},
-				Datastore: dssync.MutexWrap(ds.NewMapDatastore()), Holdings: newShelf(), Log: slog.New(slog.NewTextHandler(b, nil)),
+				Datastore: dssync.MutexWrap(ds.NewMapDatastore()), Log: slog.New(slog.NewTextHandler(b, nil)),
 			}
 			change(&o)
 			if s, err := New(o); err == nil {
@@ -159,7 +159,7 @@ func TestStockClientFinds(t *testing.T) {
 	a := newBox(t, nil)
 	d := a.shelf.put([]byte("for everyone"))
 	a.run(t)
-	b := newBox(t, func(o *Options) { o.Bootstrap = []string{a.dialled()} }).run(t)
+	b := newBox(t, func(o *settings) { o.Bootstrap = []string{a.dialled()} }).run(t)
 	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())
 	if err != nil {
 		t.Fatal(err)
@@ -186,16 +186,16 @@ func TestRecordsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	dir, identity := t.TempDir(), t.TempDir()+"/identity"
-	open := func() (*kv.DB, func(*Options)) {
+	open := func() (*kv.DB, func(*settings)) {
 		db, err := kv.Open(dir, log)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return db, func(o *Options) { o.Datastore, o.IdentityFile = db.Datastore("swarm"), identity }
+		return db, func(o *settings) { o.Datastore, o.IdentityFile = db.Datastore("swarm"), identity }
 	}
 	db, options := open()
 	keeper := newBox(t, options).run(t)
-	holder := newBox(t, func(o *Options) { o.Bootstrap = []string{keeper.dialled()} })
+	holder := newBox(t, func(o *settings) { o.Bootstrap = []string{keeper.dialled()} })
 	d := holder.shelf.put([]byte("kept"))
 	id := holder.self()
 	holder.run(t)
@@ -227,7 +227,7 @@ func TestElders(t *testing.T) {
 	t.Parallel()
 	boxes := []*box{newBox(t, nil).run(t)}
 	for range 2 {
-		boxes = append(boxes, newBox(t, func(o *Options) { o.Bootstrap = []string{boxes[0].dialled()} }).run(t))
+		boxes = append(boxes, newBox(t, func(o *settings) { o.Bootstrap = []string{boxes[0].dialled()} }).run(t))
 	}
 	for _, b := range boxes {
 		until(t, "all are connected", func() bool { return b.Status().Neighbours == 2 })
@@ -296,7 +296,7 @@ func (g *guarded) Batch(ctx context.Context) (ds.Batch, error) {
 func TestCloseOrder(t *testing.T) {
 	t.Parallel()
 	g := &guarded{Batching: dssync.MutexWrap(ds.NewMapDatastore())}
-	a := newBox(t, func(o *Options) { o.Datastore = g })
+	a := newBox(t, func(o *settings) { o.Datastore = g })
 	var once sync.Once
 	persisted := make(chan bool, 1)
 	g.onPut = func(k ds.Key) {
@@ -305,10 +305,10 @@ func TestCloseOrder(t *testing.T) {
 		}
 	}
 	a.shelf.put([]byte("a blob"))
-	b := newBox(t, func(o *Options) { o.Bootstrap = []string{a.dialled()} })
+	b := newBox(t, func(o *settings) { o.Bootstrap = []string{a.dialled()} })
 	b.run(t)
 	ran := make(chan error, 1)
-	go func() { ran <- a.Run(context.Background()) }()
+	go func() { ran <- a.serve(context.Background()) }()
 	until(t, "the announcement", func() bool { n, _, _ := a.announcer.progress(); return n == 1 })
 	if err := a.Close(); err != nil { // ends Run by itself
 		t.Error(err)

@@ -69,9 +69,9 @@ func BenchmarkTransfer(b *testing.B) {
 
 func benchTransfer(b *testing.B, key []byte) {
 	shelf := newShelf()
-	giver, taker, from := pair(b, func(o *Options) {
+	giver, taker, from := pair(b, func(o *settings) {
 		o.Key = key
-		o.Holdings = staged{shelf, func(context.Context, digest.Digest, bool) (peer.Upload, error) { return &zeros{}, nil }, nil}
+		o.Inventory = staged{shelf, func(context.Context, digest.Digest, bool) (peer.Upload, error) { return &zeros{}, nil }, nil}
 	})
 	b.Run("swarm", func(b *testing.B) {
 		gibibytes(b, func() (io.ReadCloser, error) {
@@ -86,7 +86,7 @@ func benchTransfer(b *testing.B, key []byte) {
 		giver.host.SetStreamHandler("/bare", func(st network.Stream) {
 			defer st.Close()
 			st.Read(make([]byte, 1))
-			io.CopyBuffer(struct{ io.Writer }{st}, &zeros{}, make([]byte, mostChunk))
+			io.CopyBuffer(struct{ io.Writer }{st}, &zeros{}, make([]byte, maxChunk))
 		})
 		gibibytes(b, func() (io.ReadCloser, error) {
 			st, err := taker.host.NewStream(b.Context(), giver.self(), "/bare")
@@ -102,7 +102,7 @@ func benchTransfer(b *testing.B, key []byte) {
 // gibibytes measures how long it takes, and how much of the processors, to read
 // what open opens, which are benchSize bytes.
 func gibibytes(b *testing.B, open func() (io.ReadCloser, error)) {
-	buf := make([]byte, mostChunk)
+	buf := make([]byte, maxChunk)
 	b.SetBytes(benchSize)
 	before := processors(b)
 	for b.Loop() {

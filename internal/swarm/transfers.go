@@ -2,119 +2,96 @@ package swarm
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/gostream"
+
+	"millpond/internal/peer"
+	"millpond/internal/swarm/blobproto"
 )
+
+// blobProtocol is the protocol that makes a libp2p peer a box.
+const blobProtocol protocol.ID = "/millpond/blob/1"
 
 const (
 	dialStream = 10 * time.Second
-	// A peer's streams are pooled. libp2p's own limit for one protocol and
-	// peer is 64.
-	maxStreams     = 48
-	maxIdleStreams = 8
-	idleClient     = 90 * time.Second
-	idleServer     = 2 * time.Minute // longer, or requests would meet a stream that closes
-	maxCounted     = 1024
+	maxCounted = 1024
 )
 
-// transfers serves blobs to peers and takes from them.
+// transfers carries blobs to peers and from them, and counts the bytes.
 type transfers struct {
-	swarm   *Swarm
-	uploads *uploads
-	client  *http.Transport
-	mux     *http.ServeMux
-	// serving is read-locked by each request that is served and locked, for
-	// good, when run ends: nothing uses Holdings after that.
-	serving sync.RWMutex
+	swarm  *Swarm
+	server *blobproto.Server
+	client *blobproto.Client
 
 	mu     sync.Mutex // guards counts
-	counts map[p2p.ID]*counts
+	counts map[string]*counts
 }
 
 // counts are a peer's body bytes.
 type counts struct{ taken, given atomic.Int64 }
 
 func newTransfers(s *Swarm) *transfers {
-	t := &transfers{
-		swarm:   s,
-		uploads: newUploads(s.options.UploadRate, s.options.Busy),
-		mux:     http.NewServeMux(),
-		counts:  make(map[p2p.ID]*counts),
-	}
-	t.client = &http.Transport{
-		DialContext:            t.dial,
-		DisableCompression:     true,
-		MaxConnsPerHost:        maxStreams,
-		MaxIdleConnsPerHost:    maxIdleStreams,
-		IdleConnTimeout:        idleClient,
-		MaxResponseHeaderBytes: maxHeader,
-	}
-	t.mux.HandleFunc("GET /blob/{digest}", t.serveBlob) // and HEAD
-	t.mux.HandleFunc("GET /manifest/{digest}", t.serveManifest)
-	t.mux.HandleFunc("GET /pieces/{digest}", t.servePieces)
+	t := &transfers{swarm: s, counts: make(map[string]*counts)}
+	t.server = blobproto.NewServer(blobproto.ServerOptions{Rate: s.options.UploadRate, Unlimited: t.unlimited, Given: t.gave, Log: s.log})
+	t.client = blobproto.NewClient(blobproto.ClientOptions{
+		Dial:    t.dial,
+		RTT:     func(id string) time.Duration { return s.rtts.of(idOf(id)) },
+		Stalled: func(id string) { s.rtts.suspect(idOf(id)) },
+		Lied:    func(id, what string) { s.fault(idOf(id), peer.Lied, what) },
+		Taken:   t.took,
+	})
 	return t
 }
 
+// idOf is the peer ID of which text is the text form; empty if it is none.
+func idOf(text string) p2p.ID {
+	id, err := p2p.Decode(text)
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
 // run serves blobProtocol until ctx ends. Part of Run's group.
-func (t *transfers) run(ctx context.Context) error {
+func (t *transfers) run(ctx context.Context, serving Serving) error {
 	l, err := gostream.Listen(t.swarm.host, blobProtocol)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler:           http.HandlerFunc(t.serve),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ReadHeaderTimeout: writeTimeout,
-		IdleTimeout:       idleServer,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(t.swarm.log.Handler(), slog.LevelDebug),
-	}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
-	err = server.Serve(l)
-	t.serving.Lock()
-	t.client.CloseIdleConnections()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	defer t.client.CloseIdle()
+	return t.server.Serve(ctx, l, serving.Inventory, serving.Busy)
 }
 
-// dial opens a stream for the pool. It refuses relays, as libp2p does unless
-// told otherwise: they are for signalling.
-func (t *transfers) dial(ctx context.Context, _, addr string) (net.Conn, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	id, err := p2p.Decode(host)
-	if err != nil {
-		return nil, err
-	}
-	if t.swarm.host.Network().Connectedness(id) == network.Limited {
+// unlimited reports whether id is exempt from the upload rate.
+func (t *transfers) unlimited(id string) bool {
+	return t.swarm.options.SiteUnlimited && t.swarm.nearby(idOf(id))
+}
+
+// dial opens a stream to id. It refuses relays, which are for signalling, as
+// libp2p does by itself.
+func (t *transfers) dial(ctx context.Context, id string) (blobproto.Stream, error) {
+	p := idOf(id)
+	if t.swarm.host.Network().Connectedness(p) == network.Limited {
 		return nil, network.ErrLimitedConn // NewStream would wait for a direct one
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialStream)
 	defer cancel()
-	c, err := gostream.Dial(ctx, t.swarm.host, id, blobProtocol)
+	c, err := gostream.Dial(ctx, t.swarm.host, p, blobProtocol)
 	if err != nil {
-		return nil, fmt.Errorf("opening a stream: %w", err)
+		return nil, err
 	}
-	return conn{c, c.(network.Stream).Reset}, nil
+	return c.(blobproto.Stream), nil
 }
 
-// count returns the counts of id. When there are too many boxes those that
-// left are forgotten; the ledger is where sums are kept.
-func (t *transfers) count(id p2p.ID) *counts {
+// count returns the counts of id. When there are too many, those of peers that
+// disconnected are forgotten; the ledger keeps the sums.
+func (t *transfers) count(id string) *counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.counts[id]
@@ -123,7 +100,7 @@ func (t *transfers) count(id p2p.ID) *counts {
 	}
 	if len(t.counts) >= maxCounted {
 		for id := range t.counts {
-			if t.swarm.host.Network().Connectedness(id) == network.NotConnected {
+			if t.swarm.host.Network().Connectedness(idOf(id)) == network.NotConnected {
 				delete(t.counts, id)
 			}
 		}
@@ -134,25 +111,29 @@ func (t *transfers) count(id p2p.ID) *counts {
 }
 
 // took and gave count n body bytes as they flow.
-func (t *transfers) took(id p2p.ID, n int64) {
+func (t *transfers) took(id string, n int64) {
 	t.count(id).taken.Add(n)
 	if f := t.swarm.options.Taken; f != nil {
-		f(id.String(), n)
+		f(id, n)
 	}
 }
 
-func (t *transfers) gave(id p2p.ID, n int64) {
+func (t *transfers) gave(id string, n int64) {
 	t.count(id).given.Add(n)
 	if f := t.swarm.options.Given; f != nil {
-		f(id.String(), n)
+		f(id, n)
 	}
 }
 
-// describe fills in Taken and Given.
-func (t *transfers) describe(info *PeerInfo, id p2p.ID) {
+// sums are the bytes taken from id and given to it.
+func (t *transfers) sums(id p2p.ID) (taken, given int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c := t.counts[id]; c != nil {
-		info.Taken, info.Given = c.taken.Load(), c.given.Load()
+	if c := t.counts[id.String()]; c != nil {
+		return c.taken.Load(), c.given.Load()
 	}
+	return 0, 0
 }
+
+// SetUploadRate changes the rate to all peers together; 0: unlimited.
+func (s *Swarm) SetUploadRate(bytesPerSecond int64) { s.transfers.server.SetRate(bytesPerSecond) }

@@ -1,4 +1,4 @@
-package swarm
+package blobproto
 
 import (
 	"context"
@@ -6,18 +6,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 )
 
 const (
-	// Uploads of downloads under way wait for bytes as long as these do, so
-	// there must be slots for a site that wants 50 new files at once.
+	// An upload of a download in progress waits for bytes as long as the
+	// download does, so there must be slots for a site that wants 50 new files
+	// at once.
 	maxUploads        = 128
 	maxUploadsPerPeer = 32
 
-	mostChunk  = 128 << 10
-	leastChunk = 4 << 10
+	maxChunk = 128 << 10
+	minChunk = 4 << 10
 	// chunksPerSecond makes chunks small when the rate is: each of 32 peers has
 	// its turn within half a second.
 	chunksPerSecond = 64
@@ -30,16 +30,16 @@ const (
 
 // uploads divides what this box sends among the peers. Each peer has one turn
 // at a time in the queue for the common tokens, however many streams it has,
-// and the queue is first come, first served: whoever wants more than the fair
-// share gets the same as the others, and what one leaves the others have.
+// and the queue is first come, first served: a peer that wants more than its
+// fair share gets as much as the others, and what one does not use the others
+// get.
 type uploads struct {
-	busy    func() bool // nil: never
 	tokens  *rate.Limiter
 	perTurn atomic.Int64 // bytes
 
 	mu    sync.Mutex // guards the fields below
 	total int
-	peers map[p2p.ID]*share
+	peers map[string]*share
 }
 
 // share is what the uploads to one peer have in common.
@@ -50,33 +50,34 @@ type share struct {
 
 type upload struct {
 	all  *uploads
-	id   p2p.ID
-	free bool // of the rate
+	id   string
+	free bool        // of the rate
+	busy func() bool // nil: never
 	*share
 }
 
-func newUploads(bytesPerSecond int64, busy func() bool) *uploads {
-	u := &uploads{busy: busy, tokens: rate.NewLimiter(rate.Inf, mostChunk), peers: make(map[p2p.ID]*share)}
+func newUploads(bytesPerSecond int64) *uploads {
+	u := &uploads{tokens: rate.NewLimiter(rate.Inf, maxChunk), peers: make(map[string]*share)}
 	u.setRate(bytesPerSecond)
 	return u
 }
 
 func (u *uploads) setRate(bytesPerSecond int64) {
 	if bytesPerSecond <= 0 {
-		u.perTurn.Store(mostChunk)
+		u.perTurn.Store(maxChunk)
 		u.tokens.SetLimit(rate.Inf)
 		return
 	}
-	chunk := min(max(bytesPerSecond/chunksPerSecond, leastChunk), mostChunk)
+	chunk := min(max(bytesPerSecond/chunksPerSecond, minChunk), maxChunk)
 	u.perTurn.Store(chunk)
 	u.tokens.SetLimit(rate.Limit(bytesPerSecond))
-	// The burst stays at mostChunk, so that nobody in the queue with a larger
+	// The burst stays at maxChunk, so that nobody in the queue with a larger
 	// chunk of the rate before is refused.
 }
 
-// begin is false if no more is served at the moment. A free upload takes no
-// tokens; the number of uploads and what clients need bound it all the same.
-func (u *uploads) begin(id p2p.ID, free bool) (*upload, bool) {
+// begin is false if all slots are taken. A free upload takes no tokens, but it
+// takes a slot and waits while clients are busy.
+func (u *uploads) begin(id string, free bool, busy func() bool) (*upload, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.peers[id]
@@ -89,7 +90,7 @@ func (u *uploads) begin(id p2p.ID, free bool) (*upload, bool) {
 	}
 	s.uploads++
 	u.total++
-	return &upload{all: u, id: id, free: free, share: s}, true
+	return &upload{all: u, id: id, free: free, busy: busy, share: s}, true
 }
 
 func (p *upload) end() {
@@ -104,7 +105,7 @@ func (p *upload) end() {
 // chunk is how many bytes to wait for at a time.
 func (p *upload) chunk() int { return int(p.all.perTurn.Load()) }
 
-// wait returns when n bytes, at most mostChunk, may be sent.
+// wait returns when n bytes, at most maxChunk, may be sent.
 func (p *upload) wait(ctx context.Context, n int) error {
 	select {
 	case p.turn <- struct{}{}:
@@ -113,7 +114,7 @@ func (p *upload) wait(ctx context.Context, n int) error {
 	}
 	defer func() { <-p.turn }()
 	for range busySteps {
-		if p.all.busy == nil || !p.all.busy() {
+		if p.busy == nil || !p.busy() {
 			break
 		}
 		select {
@@ -127,6 +128,3 @@ func (p *upload) wait(ctx context.Context, n int) error {
 	}
 	return p.all.tokens.WaitN(ctx, n)
 }
-
-// SetUploadRate changes the rate to all peers together; 0: unlimited.
-func (s *Swarm) SetUploadRate(bytesPerSecond int64) { s.transfers.uploads.setRate(bytesPerSecond) }

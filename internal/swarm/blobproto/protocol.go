@@ -1,35 +1,36 @@
-package swarm
+// Package blobproto carries blobs between boxes.
+//
+// The protocol is HTTP/1.1 over a stream, kept alive for the next request.
+// Three things can be asked for:
+//
+//	GET, HEAD /blob/HEX   the bytes; Range with one range, ETag is the digest
+//	GET /manifest/HEX     the SHA-256 of each piece, 32 bytes each
+//	GET /pieces/HEX       of a download in progress: size (8 bytes, big-endian),
+//	                      then a bit for each piece, low bit first
+//
+// 404 means that the box does not have it, or not for peers; 429 with
+// Retry-After that all upload slots are taken. The header of an answer comes
+// before its first byte is at hand, so that the requester knows in a round trip
+// that the request was accepted; a body that breaks off ends without its last
+// chunk or short of its Content-Length.
+//
+// A Server divides the upload rate fairly among the peers. A Client checks what
+// peers answer and holds each body to the Pace of its request. Both know peers
+// by the text form of their IDs alone: the swarm gives them a listener, a
+// dialer and the round trips, and nothing here knows libp2p.
+package blobproto
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-
-	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"millpond/internal/digest"
 	"millpond/internal/peer"
 )
 
-// blobProtocol is the protocol that makes a peer a box: HTTP/1.1 over a stream,
-// kept alive for the next request. Three things can be asked for:
-//
-//	GET, HEAD /blob/HEX   the bytes; Range with one range, ETag is the digest
-//	GET /manifest/HEX     the SHA-256 of each piece, 32 bytes each
-//	GET /pieces/HEX       of a download under way: size (8 bytes, big-endian),
-//	                      then a bit for each piece, low bit first
-//
-// 404 means that the box has it not, or not for peers; 429 with Retry-After
-// that it serves as many as it will. The header of an answer comes before its
-// first byte is at hand, so that the asker knows in a round trip that it was
-// taken; a body that breaks off ends without its last chunk or short of its
-// Content-Length.
-const blobProtocol protocol.ID = "/millpond/blob/1"
-
-// fetchHeader with the value 1 says that the asker counts on the box to
-// download the blob itself.
+// fetchHeader with the value 1 asks the peer to download the blob itself.
 const fetchHeader = "Millpond-Fetch"
 
 const (
@@ -93,13 +94,3 @@ func readPieces(r io.Reader) (size int64, have peer.Bitfield, err error) {
 func appendPieces(b []byte, size int64, have peer.Bitfield) []byte {
 	return append(binary.BigEndian.AppendUint64(b, uint64(size)), have...)
 }
-
-// conn is a stream that we opened, for net/http. Its Close resets: whoever
-// leaves in the midst of a body must not leave the other side writing. After a
-// whole answer there is nothing left to lose.
-type conn struct {
-	net.Conn
-	reset func() error
-}
-
-func (c conn) Close() error { return c.reset() }

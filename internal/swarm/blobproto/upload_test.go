@@ -1,4 +1,4 @@
-package swarm
+package blobproto
 
 import (
 	"context"
@@ -6,18 +6,16 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	p2p "github.com/libp2p/go-libp2p/core/peer"
 )
 
 // send sends as fast as it is let, over streams of one peer, until ctx ends and
 // returns the bytes.
-func send(ctx context.Context, t *testing.T, u *uploads, id p2p.ID, streams int) int64 {
+func send(ctx context.Context, t *testing.T, u *uploads, id string, streams int) int64 {
 	var sending sync.WaitGroup
 	var mu sync.Mutex // guards sum
 	sum := int64(0)
 	for range streams {
-		p, ok := u.begin(id, false)
+		p, ok := u.begin(id, false, nil)
 		if !ok {
 			t.Error("no slot")
 			return 0
@@ -39,7 +37,7 @@ func TestFairShares(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const rate, seconds = 1 << 20, 10
-		u := newUploads(rate, nil)
+		u := newUploads(rate)
 		ctx, cancel := context.WithTimeout(t.Context(), seconds*time.Second)
 		defer cancel()
 		var one, many int64
@@ -47,7 +45,7 @@ func TestFairShares(t *testing.T) {
 		both.Go(func() { one = send(ctx, t, u, "one", 1) })
 		both.Go(func() { many = send(ctx, t, u, "many", 16) })
 		both.Wait()
-		if sum := one + many; sum > rate*seconds+mostChunk || sum < rate*(seconds-1) {
+		if sum := one + many; sum > rate*seconds+maxChunk || sum < rate*(seconds-1) {
 			t.Errorf("%d bytes in %d s at %d per second", sum, seconds, rate)
 		}
 		if float64(one) < 0.8*float64(many) {
@@ -63,8 +61,8 @@ func TestFairShares(t *testing.T) {
 func TestOneTakesAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		u := newUploads(1<<20, nil)
-		idle, _ := u.begin("idle", false)
+		u := newUploads(1 << 20)
+		idle, _ := u.begin("idle", false, nil)
 		defer idle.end()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -78,12 +76,12 @@ func TestOneTakesAll(t *testing.T) {
 func TestFree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		u := newUploads(1000, nil)
-		p, _ := u.begin("near", true)
+		u := newUploads(1000)
+		p, _ := u.begin("near", true, nil)
 		defer p.end()
 		begun := time.Now()
 		for range 100 {
-			if err := p.wait(t.Context(), mostChunk); err != nil {
+			if err := p.wait(t.Context(), maxChunk); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -97,8 +95,8 @@ func TestClientsGoFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		busy := true
-		u := newUploads(0, func() bool { return busy })
-		p, _ := u.begin("one", false)
+		u := newUploads(0)
+		p, _ := u.begin("one", false, func() bool { return busy })
 		defer p.end()
 		took := func() time.Duration {
 			begun := time.Now()
@@ -121,25 +119,25 @@ func TestClientsGoFirst(t *testing.T) {
 
 func TestSlots(t *testing.T) {
 	t.Parallel()
-	u := newUploads(0, nil)
+	u := newUploads(0)
 	var taken []*upload
-	for _, id := range []p2p.ID{"a", "b", "c", "d"} {
+	for _, id := range []string{"a", "b", "c", "d"} {
 		for range maxUploadsPerPeer {
-			p, ok := u.begin(id, false)
+			p, ok := u.begin(id, false, nil)
 			if !ok {
 				t.Fatalf("no slot for %s after %d", id, len(taken))
 			}
 			taken = append(taken, p)
 		}
-		if _, ok := u.begin(id, false); ok {
+		if _, ok := u.begin(id, false, nil); ok {
 			t.Errorf("%s has more than %d slots", id, maxUploadsPerPeer)
 		}
 	}
-	if _, ok := u.begin("e", false); ok {
+	if _, ok := u.begin("e", false, nil); ok {
 		t.Errorf("more than %d slots", maxUploads)
 	}
 	taken[0].end()
-	if _, ok := u.begin("e", false); !ok {
+	if _, ok := u.begin("e", false, nil); !ok {
 		t.Error("a slot that was given back is not free")
 	}
 }

@@ -1,0 +1,108 @@
+package blobproto
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"millpond/internal/peer"
+)
+
+// body is an answer's, watched and counted. It is read by one goroutine.
+type body struct {
+	*watchdog
+	ctx    context.Context // the request's, which the watchdog ends
+	answer io.ReadCloser
+	pace   pacer
+	left   int64 // to the announced end; negative: none was announced
+	took   func(int64)
+	lied   func(string)
+}
+
+// Read returns io.EOF at the announced end only, and io.ErrUnexpectedEOF
+// before it.
+func (b *body) Read(p []byte) (int, error) {
+	begun := time.Now()
+	b.start(b.pace.left(), peer.ErrStalled)
+	n, err := b.answer.Read(p)
+	b.watchdog.stop()
+	b.pace.read(n, time.Since(begun))
+	if n > 0 {
+		b.took(int64(n))
+	}
+	if b.left >= 0 {
+		if int64(n) > b.left {
+			n = int(b.left)
+			err = errors.New("false answer: a body longer than announced")
+			b.lied(err.Error())
+		} else if err == io.EOF && int64(n) < b.left {
+			err = io.ErrUnexpectedEOF
+		}
+		b.left -= int64(n)
+	}
+	if err != nil && err != io.EOF && b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	}
+	return n, err
+}
+
+// Close resets the stream if the body is not read to its end.
+func (b *body) Close() error {
+	b.cancel(nil)
+	return b.answer.Close()
+}
+
+// pacer holds a body to a Pace: it measures the time spent waiting until
+// Pace.Bytes have come, and then begins anew.
+type pacer struct {
+	peer.Pace
+	next   peer.Pace // after the first bytes
+	got    int
+	waited time.Duration
+}
+
+func newPacer(r peer.Request) pacer {
+	if r.Pace != (peer.Pace{}) {
+		return pacer{Pace: r.Pace, next: r.Pace}
+	}
+	p := pacer{Pace: peer.Pace{Bytes: 1, Per: stallTimeout}}
+	p.next = p.Pace
+	if r.Fetch {
+		p.Per = fetchStallTimeout
+	}
+	return p
+}
+
+// left is how long the next read may take.
+func (p *pacer) left() time.Duration { return p.Per - p.waited }
+
+// read notes that n bytes came in took.
+func (p *pacer) read(n int, took time.Duration) {
+	p.waited += took
+	if p.got += n; p.got >= p.Bytes {
+		p.Pace, p.got, p.waited = p.next, 0, 0
+	}
+}
+
+// watchdog ends a request that takes too long, and reports the peer.
+type watchdog struct {
+	id      string
+	cancel  context.CancelCauseFunc
+	stalled func(id string)
+	timer   *time.Timer
+}
+
+func (c *Client) watch(id string, cancel context.CancelCauseFunc) *watchdog {
+	return &watchdog{id: id, cancel: cancel, stalled: c.options.Stalled}
+}
+
+func (w *watchdog) start(limit time.Duration, why error) {
+	w.timer = time.AfterFunc(limit, func() {
+		w.stalled(w.id)
+		w.cancel(fmt.Errorf("%w: peer %s: %s passed", why, w.id, limit))
+	})
+}
+
+func (w *watchdog) stop() { w.timer.Stop() }
