@@ -46,7 +46,7 @@ func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
 			}
 		}()
 		for id := range found {
-			if !yield(s.peer(id)) {
+			if !yield(&remote{swarm: s, id: id, found: true}) {
 				return
 			}
 		}
@@ -128,10 +128,13 @@ func newMissing() *missing {
 	return &missing{seen: make(map[missingKey]time.Time), now: time.Now}
 }
 
-// add is called when id answered 404 for d.
-func (m *missing) add(id p2p.ID, d digest.Digest) {
+// add is called when id answered that it does not have d. It reports whether
+// that was known.
+func (m *missing) add(id p2p.ID, d digest.Digest) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	at, ok := m.seen[missingKey{id, d}]
+	known = ok && m.now().Sub(at) < missingFor
 	if len(m.seen) >= maxMissing {
 		for k, at := range m.seen {
 			if m.now().Sub(at) >= missingFor {
@@ -143,6 +146,7 @@ func (m *missing) add(id p2p.ID, d digest.Digest) {
 		}
 	}
 	m.seen[missingKey{id, d}] = m.now()
+	return known
 }
 
 // remove is called when id has d after all.

@@ -17,6 +17,7 @@ import (
 type remote struct {
 	swarm *Swarm
 	id    p2p.ID
+	found bool // by a record in the DHT
 }
 
 var _ peer.Peer = (*remote)(nil)
@@ -38,12 +39,22 @@ func (p *remote) Open(ctx context.Context, d digest.Digest, r peer.Request) (*pe
 	case err == nil:
 		p.swarm.missing.remove(p.id, d)
 	case errors.Is(err, fs.ErrNotExist):
-		p.swarm.missing.add(p.id, d)
-		if fault, why := p.swarm.inventories.refused(p.id, d); fault != peer.None {
-			p.swarm.fault(p.id, fault, why)
-		}
+		p.refused(d)
 	}
 	return s, p.explain("opening", d, err)
+}
+
+// refused reports the fault that it is not to have d: for a neighbour that lists
+// it, and once for a box that a record in the DHT names.
+func (p *remote) refused(d digest.Digest) {
+	known := p.swarm.missing.add(p.id, d)
+	f, why := p.swarm.inventories.refused(p.id, d)
+	if f == peer.None && p.found && !known {
+		f, why = peer.Failed, "does not have "+d.Short()+", which it announced in the DHT"
+	}
+	if f != peer.None {
+		p.swarm.fault(p.id, f, why)
+	}
 }
 
 // Manifest implements peer.Peer.

@@ -3,12 +3,15 @@ package blobproto
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"millpond/internal/digest"
@@ -91,6 +94,77 @@ func TestDrain(t *testing.T) {
 	<-drained
 	if h.enter() {
 		t.Error("a request begins after the end")
+	}
+}
+
+// sender is a body that brings n bytes every time that pause has passed.
+type sender struct {
+	ctx   context.Context
+	n     int
+	pause time.Duration
+}
+
+func (s sender) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(s.pause):
+		return min(s.n, len(p)), nil
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+}
+
+func (sender) Close() error { return nil }
+
+func TestPace(t *testing.T) {
+	t.Parallel()
+	const slow, fine = 10 * time.Second, time.Second
+	for _, c := range []struct {
+		name    string
+		r       peer.Request
+		n       int           // bytes come every
+		pause   time.Duration // and the reader is elsewhere for
+		away    time.Duration // between two reads
+		stalled time.Duration // after so much waiting; 0: never
+	}{
+		{"a byte in time", peer.Request{}, 1, stallTimeout - time.Second, 0, 0},
+		{"no byte in time", peer.Request{}, 1, stallTimeout + time.Second, 0, stallTimeout},
+		{"the first byte of a fetch takes longer", peer.Request{Fetch: true}, 1, stallTimeout + time.Second, 0, stallTimeout + time.Second + stallTimeout},
+		{"a pace that is kept", peer.Request{Pace: peer.Pace{Bytes: 100, Per: 10 * time.Second}}, 20, fine, 0, 0},
+		{"bytes come, but too few", peer.Request{Pace: peer.Pace{Bytes: 100, Per: 5500 * time.Millisecond}}, 10, fine, 0, 5500 * time.Millisecond},
+		{"a pace holds from the first byte", peer.Request{Fetch: true, Pace: peer.Pace{Bytes: 1, Per: 5 * time.Second}}, 1, slow, 0, 5 * time.Second},
+		{"a reader that is elsewhere", peer.Request{Pace: peer.Pace{Bytes: 10, Per: 2 * time.Second}}, 10, fine, time.Hour, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				suspected := ""
+				b := &body{
+					watchdog: &watchdog{id: "peer-id", cancel: cancel, stalled: func(id string) { suspected = id }},
+					ctx:      ctx, answer: sender{ctx, c.n, c.pause}, pace: newPacer(c.r), left: -1, took: func(int64) {},
+				}
+				var err error
+				waited := time.Duration(0)
+				for reads := 0; reads < 100 && err == nil; reads++ {
+					begun := time.Now()
+					_, err = b.Read(make([]byte, 1<<10))
+					waited += time.Since(begun)
+					time.Sleep(c.away)
+				}
+				if c.stalled == 0 {
+					if err != nil || suspected != "" {
+						t.Errorf("after %s: %v", waited, err)
+					}
+					return
+				}
+				if !errors.Is(err, peer.ErrStalled) || !strings.Contains(err.Error(), "peer-id") || suspected != "peer-id" {
+					t.Errorf("got %v, want one that names the peer and wraps %v", err, peer.ErrStalled)
+				}
+				if waited != c.stalled {
+					t.Errorf("stalled after %s of waiting, want %s", waited, c.stalled)
+				}
+			})
+		})
 	}
 }
 

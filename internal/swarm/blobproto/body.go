@@ -25,7 +25,7 @@ type body struct {
 // before it.
 func (b *body) Read(p []byte) (int, error) {
 	begun := time.Now()
-	b.start(b.pace.left(), peer.ErrStalled)
+	b.start(b.pace.left(), tooSlow(b.pace.Pace))
 	n, err := b.answer.Read(p)
 	b.watchdog.stop()
 	b.pace.read(n, time.Since(begun))
@@ -75,6 +75,15 @@ func newPacer(r peer.Request) pacer {
 	return p
 }
 
+// tooSlow is the peer.ErrStalled of a Pace that was not kept.
+type tooSlow peer.Pace
+
+func (p tooSlow) Error() string {
+	return fmt.Sprintf("%v: less than %d bytes in %s", peer.ErrStalled, p.Bytes, p.Per)
+}
+
+func (tooSlow) Unwrap() error { return peer.ErrStalled }
+
 // left is how long the next read may take.
 func (p *pacer) left() time.Duration { return p.Per - p.waited }
 
@@ -101,7 +110,7 @@ func (c *Client) watch(id string, cancel context.CancelCauseFunc) *watchdog {
 func (w *watchdog) start(limit time.Duration, why error) {
 	w.timer = time.AfterFunc(limit, func() {
 		w.stalled(w.id)
-		w.cancel(fmt.Errorf("%w: peer %s: %s passed", why, w.id, limit))
+		w.cancel(fmt.Errorf("peer %s: %w", w.id, why))
 	})
 }
 

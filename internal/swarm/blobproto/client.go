@@ -39,7 +39,10 @@ const (
 	idleClient     = 90 * time.Second
 )
 
-var errNoHeader = fmt.Errorf("%w: no answer in time", peer.ErrStalled)
+var (
+	errNoHeader = fmt.Errorf("%w: no answer in time", peer.ErrStalled)
+	errHalf     = fmt.Errorf("%w: no whole answer in %s", peer.ErrStalled, smallTimeout)
+)
 
 // ClientOptions are what a Client needs of the network. All are called with the
 // text form of a peer ID.
@@ -239,7 +242,7 @@ func (c *Client) small(ctx context.Context, id, path string, d digest.Digest, re
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	whole := c.watch(id, cancel)
-	whole.start(smallTimeout, peer.ErrStalled)
+	whole.start(smallTimeout, errHalf)
 	defer whole.stop()
 	header := c.watch(id, cancel)
 	header.start(headerTimeout(c.options.RTT(id), false), errNoHeader)
