@@ -13,23 +13,26 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+
+	"millpond/internal/broadcast"
 )
 
 // boxTag protects the connections to boxes from being trimmed.
 const boxTag = "box"
 
 // boxes are the connected peers that speak blobProtocol, directly or by a
-// relay. Other libp2p peers are none of the swarm.
+// relay. Other libp2p peers do not belong to the swarm.
 type boxes struct {
 	host atomic.Pointer[host.Host] // set by follow
 
-	mu     sync.Mutex // guards since and alone
-	since  map[p2p.ID]time.Time
-	change chan struct{} // closed and replaced at each change
+	change broadcast.Signal
+
+	mu    sync.Mutex // guards since
+	since map[p2p.ID]time.Time
 }
 
 func newBoxes() *boxes {
-	return &boxes{since: make(map[p2p.ID]time.Time), change: make(chan struct{})}
+	return &boxes{since: make(map[p2p.ID]time.Time)}
 }
 
 // ids lists the connected boxes in the order of their IDs.
@@ -57,12 +60,8 @@ func (b *boxes) connectedSince(id p2p.ID) time.Time {
 	return b.since[id]
 }
 
-// changed is closed when a box next comes or goes.
-func (b *boxes) changed() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.change
-}
+// changed is closed when a box next connects or disconnects.
+func (b *boxes) changed() <-chan struct{} { return b.change.Wait() }
 
 // set returns false if nothing changed.
 func (b *boxes) set(id p2p.ID, connected bool) bool {
@@ -76,13 +75,12 @@ func (b *boxes) set(id p2p.ID, connected bool) bool {
 	} else {
 		delete(b.since, id)
 	}
-	close(b.change)
-	b.change = make(chan struct{})
+	b.change.Fire()
 	return true
 }
 
-// follow keeps boxes true and tells the other parts, one box at a time and in
-// order, so that a box that reconnects is first seen to go.
+// follow keeps boxes up to date and tells the other parts, one box at a time
+// and in order, so that a box that reconnects is first seen to disconnect.
 func (s *Swarm) follow(ctx context.Context) error {
 	events, err := s.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
@@ -95,7 +93,7 @@ func (s *Swarm) follow(ctx context.Context) error {
 	defer events.Close()
 	s.boxes.host.Store(&s.host)
 	for _, id := range s.host.Network().Peers() {
-		s.judge(id)
+		s.update(id)
 	}
 	for {
 		select {
@@ -104,21 +102,22 @@ func (s *Swarm) follow(ctx context.Context) error {
 		case e := <-events.Out():
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
-				s.judge(e.Peer)
+				s.update(e.Peer)
 			case event.EvtPeerProtocolsUpdated:
-				s.judge(e.Peer)
+				s.update(e.Peer)
 			case event.EvtPeerConnectednessChanged:
 				if e.Connectedness == network.NotConnected {
 					s.disconnected(e.Peer)
 				}
-				s.judge(e.Peer)
+				s.update(e.Peer)
 			}
 		}
 	}
 }
 
-// judge takes id in if it is a connected box, and out otherwise.
-func (s *Swarm) judge(id p2p.ID) {
+// update adds id to the boxes if it is a connected box, and removes it
+// otherwise.
+func (s *Swarm) update(id p2p.ID) {
 	here := s.host.Network().Connectedness(id)
 	known, err := s.host.Peerstore().SupportsProtocols(id, blobProtocol)
 	if err == nil && len(known) > 0 && (here == network.Connected || here == network.Limited) {
@@ -133,7 +132,7 @@ func (s *Swarm) connected(id p2p.ID) {
 		return
 	}
 	s.host.ConnManager().Protect(id, boxTag)
-	s.log.Debug("a box connected", "peer", id, "addr", s.address(id))
+	s.log.Debug("peer connected", "peer", id, "addr", s.address(id))
 	s.redials.connected(id)
 	s.rtts.connected(id)
 	s.inventories.connected(id)
@@ -144,7 +143,7 @@ func (s *Swarm) disconnected(id p2p.ID) {
 		return
 	}
 	s.host.ConnManager().Unprotect(id, boxTag)
-	s.log.Debug("a box disconnected", "peer", id)
+	s.log.Debug("peer disconnected", "peer", id)
 	s.redials.disconnected(s.host.Peerstore().PeerInfo(id))
 	s.rtts.disconnected(id)
 	s.inventories.disconnected(id)

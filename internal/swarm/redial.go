@@ -10,38 +10,40 @@ import (
 
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+
+	"millpond/internal/broadcast"
 )
 
 const (
-	// A box that went is dialled after about firstRedial, then after twice as
-	// long each time, up to lastRedial.
+	// A box that disconnected is redialled after about firstRedial, then after
+	// twice as long each time, up to lastRedial.
 	firstRedial = time.Second
 	lastRedial  = time.Minute
-	// lostFor is how long. Later it most likely has another address, or is no
-	// more; the bootstrap sources and the DHT are left.
+	// lostFor is for how long. Later it most likely has another address or is
+	// gone; the bootstrap entries and the DHT may still find it.
 	lostFor = time.Hour
 )
 
-// redials brings back boxes that went. The sources lead to some boxes only, and
-// the DHT looks for the others when none is left or after minutes: without
-// this, two boxes that lost each other but not a third would stay apart.
+// redials reconnects boxes that disconnected. The bootstrap entries lead to some
+// boxes only, and the DHT looks for others when none is left or after minutes:
+// without this, two boxes that lost each other but not a third would stay apart.
 type redials struct {
 	dial func(context.Context, p2p.AddrInfo) error
 	log  *slog.Logger
-	wake chan struct{}
+	wake broadcast.Wake
 
 	mu   sync.Mutex // guards lost, and each stop
 	lost map[p2p.ID]*lost
 }
 
-// lost is a box that went.
+// lost is a box that disconnected.
 type lost struct {
 	p2p.AddrInfo
 	stop context.CancelFunc // nil: it is not dialled yet
 }
 
 func newRedials(dial func(context.Context, p2p.AddrInfo) error, log *slog.Logger) *redials {
-	return &redials{dial: dial, log: log, wake: make(chan struct{}, 1), lost: make(map[p2p.ID]*lost)}
+	return &redials{dial: dial, log: log, wake: broadcast.NewWake(), lost: make(map[p2p.ID]*lost)}
 }
 
 // connected and disconnected come in order for each box and must not block.
@@ -55,10 +57,7 @@ func (r *redials) disconnected(info p2p.AddrInfo) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lost[info.ID] = &lost{AddrInfo: info}
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	r.wake.Call()
 }
 
 // forget ends the dialling of l, which may be nil. r.mu is held.
@@ -102,8 +101,8 @@ func (r *redials) run(ctx context.Context) error {
 	}
 }
 
-// redial tries until ctx ends, which it does when the box is connected, by whom
-// ever. Two boxes that dial each other at the same instant may both fail (see
+// redial tries until ctx ends, which it does when the box is connected, by
+// either side. Two boxes that dial each other at the same instant may both fail (see
 // dialFound), so no wait is like another.
 func (r *redials) redial(ctx context.Context, info p2p.AddrInfo) {
 	for wait := firstRedial; ; wait = min(2*wait, lastRedial) {
@@ -119,7 +118,7 @@ func (r *redials) redial(ctx context.Context, info p2p.AddrInfo) {
 		case errors.Is(err, swarm.ErrGaterDisallowedConnection):
 			return // banned
 		case err != nil && ctx.Err() == nil:
-			r.log.Debug("a box that went cannot be reached", "peer", info.ID, "err", err)
+			r.log.Debug("redial failed", "peer", info.ID, "err", err)
 		}
 	}
 }
