@@ -240,6 +240,7 @@ func TestSlowSweep(t *testing.T) {
 // What goes from Holdings is no longer announced by the real sweep, and a
 // restart neither loses what is announced nor announces it anew.
 func TestAnnounceAndStop(t *testing.T) {
+	long(t)
 	t.Parallel()
 	b := newBox(t, nil)
 	var digests []digest.Digest

@@ -20,16 +20,16 @@ import (
 )
 
 const (
-	// While no box is connected all sources are tried again and again.
+	// While no box is connected all entries are tried again and again.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 10 * time.Second
 	// recheckEvery finds boxes that came later, and heals a swarm that was apart
 	// for longer than lostFor.
 	recheckEvery = 3 * time.Minute
-	roundTimeout = 20 * time.Second // for one source
+	roundTimeout = 20 * time.Second // for one entry
 	joinTimeout  = 5 * time.Second  // for one address or box
 	joinsAtOnce  = 8
-	maxTargets   = 64 // of one source
+	maxTargets   = 64 // of one entry
 )
 
 // target is something to dial.
@@ -38,10 +38,10 @@ type target struct {
 	addrs []ma.Multiaddr
 }
 
-// bootstrap finds the first boxes by the configured sources, for ever.
+// bootstrap finds the first boxes by the configured entries, for ever.
 type bootstrap struct {
 	log      *slog.Logger
-	sources  []source
+	entries  []entry
 	resolver madns.BasicResolver
 	client   *http.Client
 	host     host.Host
@@ -49,7 +49,7 @@ type bootstrap struct {
 
 	mu     sync.Mutex        // guards the fields below
 	ids    map[string]p2p.ID // who answered at an address that came without ID
-	failed map[string]bool   // sources that were logged as failing
+	failed map[string]bool   // entries that were logged as failing
 }
 
 func newBootstrap(entries []string, log *slog.Logger) (*bootstrap, error) {
@@ -61,19 +61,19 @@ func newBootstrap(entries []string, log *slog.Logger) (*bootstrap, error) {
 		failed:   make(map[string]bool),
 	}
 	var faults []error
-	for _, entry := range entries {
-		src, err := b.parse(entry)
+	for _, text := range entries {
+		e, err := b.parse(text)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
-		b.sources = append(b.sources, src)
+		b.entries = append(b.entries, e)
 	}
 	return b, errors.Join(faults...)
 }
 
 func (b *bootstrap) run(ctx context.Context) error {
-	if len(b.sources) == 0 {
+	if len(b.entries) == 0 {
 		return nil
 	}
 	retry := firstRetry
@@ -106,25 +106,25 @@ func (b *bootstrap) run(ctx context.Context) error {
 	}
 }
 
-// round asks all sources at once and dials what they name.
+// round follows all entries at once and dials what they name.
 func (b *bootstrap) round(ctx context.Context) {
 	var group errgroup.Group
-	for _, src := range b.sources {
+	for _, e := range b.entries {
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 			defer cancel()
-			targets, err := src.find(ctx)
+			targets, err := e.find(ctx)
 			if err == nil {
 				err = b.joinAll(ctx, targets)
 			}
-			b.report(ctx, src.name, err)
+			b.report(ctx, e.name, err)
 			return nil
 		})
 	}
 	group.Wait()
 }
 
-// report logs a source when it begins to fail and when it is well again.
+// report logs an entry when it begins to fail and when it works again.
 func (b *bootstrap) report(ctx context.Context, name string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -133,9 +133,9 @@ func (b *bootstrap) report(ctx context.Context, name string, err error) {
 	}
 	b.failed[name] = err != nil
 	if err != nil {
-		b.log.Warn("a bootstrap source leads to no box; trying on", "source", name, "err", err)
+		b.log.Warn("bootstrap source has no reachable peers, retrying", "source", name, "err", err)
 	} else {
-		b.log.Info("a bootstrap source works again", "source", name)
+		b.log.Info("bootstrap source works again", "source", name)
 	}
 }
 
@@ -204,7 +204,7 @@ func (b *bootstrap) identify(ctx context.Context, addrs []ma.Multiaddr) (p2p.ID,
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.ids) >= maxTargets*max(1, len(b.sources)) {
+	if len(b.ids) >= maxTargets*max(1, len(b.entries)) {
 		clear(b.ids)
 	}
 	b.ids[place] = id

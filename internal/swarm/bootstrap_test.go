@@ -98,6 +98,7 @@ func TestBootstrapKinds(t *testing.T) {
 }
 
 func TestRejoin(t *testing.T) {
+	long(t)
 	t.Parallel()
 	dir := t.TempDir() + "/identity"
 	first := newBox(t, func(o *settings) { o.IdentityFile = dir })
@@ -123,7 +124,7 @@ func TestBootstrapBacksOff(t *testing.T) {
 		var mu sync.Mutex // guards at
 		var at []time.Duration
 		begun := time.Now()
-		b.sources = []source{{"none", func(context.Context) ([]target, error) {
+		b.entries = []entry{{"none", func(context.Context) ([]target, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			at = append(at, time.Since(begun))

@@ -215,6 +215,14 @@ func (b *box) run(t testing.TB) *box {
 // dialled is an entry for Bootstrap that leads to b.
 func (b *box) dialled() string { return b.Identity().Addrs[0] }
 
+// long skips a test that takes more than a second, or many boxes, with -short.
+func long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long")
+	}
+}
+
 // until waits for what comes about in other goroutines and processes, over
 // real sockets.
 func until(t testing.TB, what string, ok func() bool) {

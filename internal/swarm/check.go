@@ -22,7 +22,7 @@ func CheckPeer(s string) error {
 	return err
 }
 
-// CheckBootstrap looks at a bootstrap source.
+// CheckBootstrap looks at a bootstrap entry.
 func CheckBootstrap(s string) error {
 	_, err := newBootstrap([]string{s}, slog.New(slog.DiscardHandler))
 	return err

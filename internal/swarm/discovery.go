@@ -35,7 +35,7 @@ func segmentName(tag string) string { return fmt.Sprintf("_mp-%.12s._udp", tag) 
 // discover announces and finds boxes on the network segment, if that is
 // wanted. The announced addresses are fixed when the service starts, so it is
 // started again when they change. A segment without multicast is no error:
-// the bootstrap sources remain.
+// the bootstrap entries remain.
 func (s *Swarm) discover(ctx context.Context) error {
 	if !s.options.Local {
 		return nil
@@ -66,7 +66,7 @@ func (s *Swarm) discover(ctx context.Context) error {
 		service, err = startSegment(segmentHost{s.host}, segmentName(s.tag), found)
 		addrs = now
 		if err != nil && !warned {
-			s.log.Warn("boxes on the network segment cannot be found now; trying on", "err", err)
+			s.log.Warn("mDNS not available, retrying", "err", err)
 		}
 		warned = err != nil
 	}
@@ -87,7 +87,7 @@ func (s *Swarm) discover(ctx context.Context) error {
 		case info := <-found:
 			dialling.Go(func() error {
 				if err := s.dialFound(ctx, info); err != nil {
-					s.log.Debug("a box of the network segment cannot be reached", "peer", info.ID, "err", err)
+					s.log.Debug("dial of a box on the network segment failed", "peer", info.ID, "err", err)
 				}
 				return nil
 			})

@@ -77,7 +77,7 @@ func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(p2p.ID) boo
 			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 			defer cancel()
 			if err := s.reachProvider(ctx, info); err != nil {
-				s.log.Debug("a provider cannot be reached", "peer", info.ID, "digest", d.Short(), "err", err)
+				s.log.Debug("dial of a provider failed", "peer", info.ID, "digest", d.Short(), "err", err)
 				return
 			}
 			offer(info.ID)

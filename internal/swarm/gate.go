@@ -18,13 +18,13 @@ import (
 type gate struct {
 	allowed    map[p2p.ID]bool // nil: everybody
 	reputation *reputation.Table
-	refusals   *refusals
+	handshakes *handshakeLog
 }
 
 var _ connmgr.ConnectionGater = (*gate)(nil)
 
-func newGate(allow []string, reputation *reputation.Table, refusals *refusals) (*gate, error) {
-	g := &gate{reputation: reputation, refusals: refusals}
+func newGate(allow []string, reputation *reputation.Table, handshakes *handshakeLog) (*gate, error) {
+	g := &gate{reputation: reputation, handshakes: handshakes}
 	var faults []error
 	for _, text := range allow {
 		id, err := p2p.Decode(text)
@@ -68,10 +68,10 @@ func (g *gate) InterceptSecured(_ network.Direction, id p2p.ID, conn network.Con
 		why = "the address is banned"
 	}
 	if why != "" {
-		g.refusals.log(conn.RemoteMultiaddr(), why, "peer", id)
+		g.handshakes.log(conn.RemoteMultiaddr(), why, "peer", id)
 		return false
 	}
-	g.refusals.welcome(conn.RemoteMultiaddr())
+	g.handshakes.accepted(conn.RemoteMultiaddr())
 	return true
 }
 

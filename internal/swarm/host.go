@@ -25,7 +25,7 @@ const (
 	manyConns = 192
 )
 
-func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, refusals *refusals, boxes *boxes) (host.Host, error) {
+func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, handshakes *handshakeLog, boxes *boxes) (host.Host, error) {
 	listen, fault1 := listenAddrs(o, key != nil)
 	addresses, fault2 := newAddresses(o.Announce)
 	if err := errors.Join(fault1, fault2); err != nil {
@@ -51,9 +51,9 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, refus
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.DisableMetrics(), // they would go to a registry of the process
-		libp2p.Transport(refusals.tcp),
-		libp2p.Security(tls.ID, witnessed(tls.New)),
-		libp2p.Security(noise.ID, witnessed(noise.New)),
+		libp2p.Transport(handshakes.tcp),
+		libp2p.Security(tls.ID, observe(tls.New)),
+		libp2p.Security(noise.ID, observe(noise.New)),
 	}
 	if key != nil {
 		options = append(options, libp2p.PrivateNetwork(key))

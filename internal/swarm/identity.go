@@ -36,7 +36,7 @@ func loadIdentity(file string, log *slog.Logger) (crypto.PrivKey, error) {
 	}
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
 		// No error: secrets that Kubernetes mounts have wider modes.
-		log.Warn("others on this machine can read the identity key", "file", file, "mode", info.Mode().Perm(), "cure", "chmod 600")
+		log.Warn("identity key readable by other users", "file", file, "mode", info.Mode().Perm(), "cure", "chmod 600")
 	}
 	return key, nil
 }

@@ -56,6 +56,7 @@ func TestInventoriesMeet(t *testing.T) {
 
 // TestInventoryAfterReset breaks the stream: the writer must begin again.
 func TestInventoryAfterReset(t *testing.T) {
+	long(t)
 	t.Parallel()
 	giver, taker, _ := pair(t, nil)
 	d := giver.shelf.put([]byte("a blob"))
@@ -175,9 +176,7 @@ func (*sentBytes) LogRecvMessageStream(int64, protocol.ID, p2p.ID) {}
 // TestLargeInventory is listed anew while a neighbour looks: nothing leaves its
 // view, and only the difference is sent.
 func TestLargeInventory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("lists 200,000 blobs slowly")
-	}
+	long(t)
 	t.Parallel()
 	const more = 5
 	inventory := large{newShelf(), make(chan int)}

@@ -99,6 +99,7 @@ func TestLiars(t *testing.T) {
 }
 
 func TestStall(t *testing.T) {
+	long(t)
 	t.Parallel()
 	_, _, from := pair(t, func(o *settings) {
 		o.Inventory = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
@@ -123,6 +124,7 @@ func TestStall(t *testing.T) {
 
 // TestGarbageRequests must leave the box serving.
 func TestGarbageRequests(t *testing.T) {
+	long(t)
 	t.Parallel()
 	giver, taker, from := pair(t, nil)
 	d := giver.shelf.put([]byte("a blob"))

@@ -252,7 +252,7 @@ func (l *links) refresh(ctx context.Context, ids []p2p.ID) {
 			case errors.Is(err, errLinks):
 				l.swarm.fault(id, peer.Failed, err.Error())
 			case err != nil:
-				l.swarm.log.Debug("a box did not tell its links", "peer", id, "err", err)
+				l.swarm.log.Debug("links request failed", "peer", id, "err", err)
 			}
 			l.mu.Lock()
 			defer l.mu.Unlock()

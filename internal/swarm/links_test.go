@@ -156,6 +156,7 @@ func TestWhoIsNotAsked(t *testing.T) {
 
 // TestLiarsOfLinks has boxes tell badly.
 func TestLiarsOfLinks(t *testing.T) {
+	long(t)
 	t.Parallel()
 	many := newIDs(t, maxLinks+1)
 	write := func(b []byte) func(network.Stream) {

@@ -42,6 +42,7 @@ func process(role string) *exec.Cmd {
 // play runs a role, with more in its environment, and returns what it wrote.
 func play(t testing.TB, role string, more ...string) string {
 	t.Helper()
+	long(t)
 	cmd := process(role)
 	cmd.Env = append(cmd.Env, more...)
 	out, err := cmd.CombinedOutput()
@@ -203,7 +204,7 @@ func segmentNear() error {
 			return errors.New("boxes of two swarms met by mDNS")
 		}
 	}
-	if b.log.count("refused a box") > 0 {
+	if b.log.count("peer refused") > 0 {
 		return fmt.Errorf("boxes of one swarm that dialled each other at once:\n%s", b.log.buf.String())
 	}
 	orders.Close()

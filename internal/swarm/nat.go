@@ -87,12 +87,12 @@ func (b *boxes) relays(ctx context.Context, n int) <-chan p2p.AddrInfo {
 }
 
 // reach follows what libp2p found out about who can dial this box.
-type reach struct {
+type reachability struct {
 	general   atomic.Int32 // network.Reachability
 	confirmed atomic.Int32 // addresses that AutoNAT v2 saw dialled
 }
 
-func (r *reach) run(ctx context.Context, h host.Host) error {
+func (r *reachability) run(ctx context.Context, h host.Host) error {
 	events, err := h.EventBus().Subscribe([]any{new(event.EvtLocalReachabilityChanged), new(event.EvtHostReachableAddrsChanged)})
 	if err != nil {
 		return fmt.Errorf("subscribing to libp2p's events: %w", err)
@@ -114,7 +114,7 @@ func (r *reach) run(ctx context.Context, h host.Host) error {
 }
 
 // String is "public", "private" or "unknown".
-func (r *reach) String() string {
+func (r *reachability) String() string {
 	switch {
 	case r.confirmed.Load() > 0 || network.Reachability(r.general.Load()) == network.ReachabilityPublic:
 		return "public"

@@ -103,7 +103,7 @@ func TestIdentityFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said lines
-	if _, err := loadIdentity(file, slog.New(slog.NewTextHandler(&said, nil))); err != nil || said.count("can read the identity key") != 1 {
+	if _, err := loadIdentity(file, slog.New(slog.NewTextHandler(&said, nil))); err != nil || said.count("identity key readable") != 1 {
 		t.Errorf("no warning of an open key file: %v", err)
 	}
 	for _, bad := range []string{"", "not a key"} {
@@ -176,7 +176,7 @@ func TestAddrOf(t *testing.T) {
 
 func TestRefusalsAreFew(t *testing.T) {
 	t.Parallel()
-	r := newRefusals(slog.New(slog.DiscardHandler), true)
+	r := newHandshakeLog(slog.New(slog.DiscardHandler), true)
 	now := time.Now()
 	for i, c := range []struct {
 		what string

@@ -17,6 +17,7 @@ import (
 // TestRedial has two boxes find each other again that no source leads to and
 // no third box knows.
 func TestRedial(t *testing.T) {
+	long(t)
 	t.Parallel()
 	dir := t.TempDir()
 	a := newBox(t, nil).run(t)

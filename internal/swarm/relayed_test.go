@@ -19,6 +19,7 @@ import (
 // TestRelayed connects two boxes by a relay, which limits what goes over it:
 // neither blobs, inventories nor links may, and the refusal comes at once.
 func TestRelayed(t *testing.T) {
+	long(t)
 	t.Parallel()
 	middle, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay())
 	if err != nil {

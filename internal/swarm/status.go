@@ -102,7 +102,7 @@ func (s *Swarm) Status() Status {
 		Identity:     s.Identity(),
 		Private:      s.key != nil,
 		Mode:         Client,
-		Reachability: s.reach.String(),
+		Reachability: s.reachability.String(),
 		Neighbours:   s.boxes.count(),
 		Routing:      s.dht.RoutingTable().Size(),
 		Records:      s.records.n.Load(),

@@ -1,16 +1,21 @@
 // Package swarm connects the box with other boxes over libp2p.
 //
 // A swarm finds boxes (mDNS on the network segment, the configured bootstrap
-// sources, the DHT), keeps one closed Kademlia DHT with them under a protocol
+// entries, the DHT), keeps one closed Kademlia DHT with them under a protocol
 // prefix of its own, announces every blob in its inventory, and finds who
-// has a blob. Boxes that are connected tell each other what they hold, carry
-// blobs to each other by HTTP over libp2p streams, and are scored by it. With
-// a key the swarm is private: a box without it does not get past the first
-// bytes. What a blob is worth never depends on that; its digest decides.
+// has a blob. Neighbours tell each other what they hold, send each other
+// blobs by HTTP over libp2p streams, and are scored by it. With a key the swarm
+// is private: a box without it does not get past the first bytes. Whether a
+// blob is genuine never depends on that; its digest decides.
 //
-// The package is the only one that knows libp2p. Its memory is bounded by the
-// number of boxes and of blobs announced, not by their bytes. Records held
-// for others are in the Datastore, which must be ordered and outlive Close.
+// The package is the hub and the only one that knows libp2p. Three parts of it
+// know neither libp2p nor the hub: inventory (what boxes tell each other that
+// they hold), reputation (scores and bans) and blobproto (sending and receiving
+// blobs). In the hub libp2p's own package peer is imported as p2p.
+//
+// Memory is bounded by the number of boxes and of blobs announced, not by their
+// bytes. Records held for others are in the Datastore, which must be ordered
+// and outlive Close.
 package swarm
 
 import (
@@ -61,7 +66,7 @@ type Options struct {
 	Version       string
 	Log           *slog.Logger
 
-	nat []libp2p.Option // of tests
+	nat []libp2p.Option // set by tests
 }
 
 // Swarm is this box among the others. Its methods may be called from any
@@ -72,16 +77,16 @@ type Swarm struct {
 	key     pnet.PSK // nil: open swarm
 	tag     string   // names the swarm without giving its key away
 
-	host      host.Host
-	dht       *dht.IpfsDHT
-	boxes     *boxes
-	rtts      *rtts
-	missing   *missing
-	bootstrap *bootstrap
-	redials   *redials
-	announcer *announcer
-	records   *records
-	reach     *reach
+	host         host.Host
+	dht          *dht.IpfsDHT
+	boxes        *boxes
+	rtts         *rtts
+	missing      *missing
+	bootstrap    *bootstrap
+	redials      *redials
+	announcer    *announcer
+	records      *records
+	reachability *reachability
 
 	inventories *inventories
 	reputation  *reputation.Table
@@ -96,8 +101,8 @@ type Swarm struct {
 var _ peer.Swarm = (*Swarm)(nil)
 
 // New opens the listeners, so that a taken port is an error at once, and
-// joins nobody yet; Run does. libp2p starts goroutines here already: a Swarm
-// has to be closed even if it never ran. The error names every fault of o
+// connects to nobody; Run does. libp2p starts goroutines here already: a Swarm
+// has to be closed even if it never ran. The error names every mistake in o
 // that can be seen without the network.
 func New(o Options) (*Swarm, error) {
 	s := &Swarm{options: o, log: o.Log, closing: make(chan struct{})}
@@ -109,8 +114,8 @@ func New(o Options) (*Swarm, error) {
 	if s.reputation, err = reputation.New(o.Datastore, o.Log); err != nil {
 		return nil, err
 	}
-	refusals := newRefusals(o.Log, s.key != nil)
-	gate, fault := newGate(o.AllowPeers, s.reputation, refusals)
+	handshakes := newHandshakeLog(o.Log, s.key != nil)
+	gate, fault := newGate(o.AllowPeers, s.reputation, handshakes)
 	faults[1] = fault
 	s.bootstrap, faults[2] = newBootstrap(o.Bootstrap, o.Log)
 	if err := errors.Join(faults[:]...); err != nil {
@@ -121,7 +126,7 @@ func New(o Options) (*Swarm, error) {
 		return nil, err
 	}
 	s.boxes = newBoxes()
-	if s.host, err = newHost(o, identity, s.key, gate, refusals, s.boxes); err != nil {
+	if s.host, err = newHost(o, identity, s.key, gate, handshakes, s.boxes); err != nil {
 		return nil, err
 	}
 	if s.dht, err = newDHT(s.host, o, s.tag); err != nil {
@@ -132,7 +137,7 @@ func New(o Options) (*Swarm, error) {
 	s.rtts = newRTTs(s.host)
 	s.missing = newMissing()
 	s.records = newRecords(o.Datastore)
-	s.reach = &reach{}
+	s.reachability = &reachability{}
 	s.inventories = newInventories(s)
 	s.announcer = newAnnouncer(o.Datastore, s.inventories.journal.Holds, o.Log)
 	s.transfers = newTransfers(s)
@@ -165,10 +170,10 @@ func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 		{"telling links", s.links.run},
 		{"following connections", s.follow},
 		{"measuring round trips", s.rtts.run},
-		{"watching reachability", func(ctx context.Context) error { return s.reach.run(ctx, s.host) }},
+		{"watching reachability", func(ctx context.Context) error { return s.reachability.run(ctx, s.host) }},
 		{"counting records", s.records.run},
-		{"finding boxes by the bootstrap sources", s.bootstrap.run},
-		{"dialling boxes that went", s.redials.run},
+		{"following bootstrap entries", s.bootstrap.run},
+		{"redialling boxes", s.redials.run},
 		{"finding boxes on the network segment", s.discover},
 		{"looking for boxes in the DHT", s.meet},
 		{"offering what is held", func(ctx context.Context) error {

@@ -21,6 +21,7 @@ import (
 )
 
 func TestTwentyBoxesFindEachOther(t *testing.T) {
+	long(t)
 	for _, c := range []struct {
 		name string
 		key  []byte
@@ -60,6 +61,7 @@ func TestTwentyBoxesFindEachOther(t *testing.T) {
 }
 
 func TestOtherSwarmsAreRefused(t *testing.T) {
+	long(t)
 	t.Parallel()
 	keys := map[string][]byte{"a key": NewKey(), "another key": NewKey(), "no key": nil}
 	for _, pair := range [][2]string{{"a key", "another key"}, {"a key", "no key"}, {"no key", "a key"}} {
@@ -71,12 +73,12 @@ func TestOtherSwarmsAreRefused(t *testing.T) {
 				o.Bootstrap = []string{a.dialled()}
 			}).run(t)
 			for name, box := range map[string]*box{"called": a, "caller": b} {
-				until(t, "the "+name+" says that it refuses the other", func() bool { return box.log.count("refused a box") > 0 })
+				until(t, "the "+name+" says that it refuses the other", func() bool { return box.log.count("peer refused") > 0 })
 			}
 			// More of the caller's attempts, which come ever later.
-			until(t, "the caller tries on", func() bool { return b.log.count("leads to no box") > 0 })
+			until(t, "the caller tries on", func() bool { return b.log.count("no reachable peers") > 0 })
 			for name, box := range map[string]*box{"called": a, "caller": b} {
-				if got := box.log.count("refused a box"); got != 1 {
+				if got := box.log.count("peer refused"); got != 1 {
 					t.Errorf("the %s wrote %d lines, want 1", name, got)
 				}
 				if n := len(box.Peers()); n != 0 {
@@ -102,7 +104,7 @@ func TestAllowPeers(t *testing.T) {
 	if got := closed.Peers(); len(got) != 1 || got[0].ID != friend.self().String() {
 		t.Errorf("connected with %+v, want the friend alone", got)
 	}
-	if got := closed.log.count("refused a box"); got != 1 {
+	if got := closed.log.count("peer refused"); got != 1 {
 		t.Errorf("%d lines about the stranger, want 1", got)
 	}
 }
@@ -155,6 +157,7 @@ func TestPortTaken(t *testing.T) {
 
 // A DHT client of libp2p that knows nothing of millpond but its prefix.
 func TestStockClientFinds(t *testing.T) {
+	long(t)
 	t.Parallel()
 	a := newBox(t, nil)
 	d := a.shelf.put([]byte("for everyone"))
@@ -183,6 +186,7 @@ func TestStockClientFinds(t *testing.T) {
 }
 
 func TestRecordsSurviveRestart(t *testing.T) {
+	long(t)
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	dir, identity := t.TempDir(), t.TempDir()+"/identity"
@@ -294,6 +298,7 @@ func (g *guarded) Batch(ctx context.Context) (ds.Batch, error) {
 }
 
 func TestCloseOrder(t *testing.T) {
+	long(t)
 	t.Parallel()
 	g := &guarded{Batching: dssync.MutexWrap(ds.NewMapDatastore())}
 	a := newBox(t, func(o *settings) { o.Datastore = g })

@@ -318,6 +318,7 @@ func TestCancelStopsTheGiver(t *testing.T) {
 }
 
 func TestUploadRate(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const rate, n = 256 << 10, 1 << 20 // 3 s, which no load makes of the rest
 	giver, _, from := pair(t, func(o *settings) { o.UploadRate = rate })

@@ -27,40 +27,40 @@ const (
 // systemResolver asks what the machine asks.
 var systemResolver madns.BasicResolver = net.DefaultResolver
 
-// source names boxes.
-type source struct {
+// entry of Options.Bootstrap leads to boxes.
+type entry struct {
 	name string
 	find func(context.Context) ([]target, error)
 }
 
 // parse reads an entry of Options.Bootstrap.
-func (b *bootstrap) parse(entry string) (source, error) {
+func (b *bootstrap) parse(text string) (entry, error) {
 	switch {
-	case strings.HasPrefix(entry, "/"):
-		addr, err := ma.NewMultiaddr(entry)
+	case strings.HasPrefix(text, "/"):
+		addr, err := ma.NewMultiaddr(text)
 		if err != nil {
-			return source{}, fmt.Errorf("bootstrap address %q: %w", entry, err)
+			return entry{}, fmt.Errorf("bootstrap address %q: %w", text, err)
 		}
-		return source{entry, func(ctx context.Context) ([]target, error) { return b.resolve(ctx, addr, maxDepth) }}, nil
-	case strings.HasPrefix(entry, "http://"), strings.HasPrefix(entry, "https://"):
-		u, err := url.Parse(entry)
+		return entry{text, func(ctx context.Context) ([]target, error) { return b.resolve(ctx, addr, maxDepth) }}, nil
+	case strings.HasPrefix(text, "http://"), strings.HasPrefix(text, "https://"):
+		u, err := url.Parse(text)
 		if err != nil || u.Hostname() == "" {
-			return source{}, fmt.Errorf("bootstrap address %q: want one such as http://box.example.org:3142", entry)
+			return entry{}, fmt.Errorf("bootstrap address %q: want one such as http://box.example.org:3142", text)
 		}
-		return source{entry, func(ctx context.Context) ([]target, error) { return b.ask(ctx, u) }}, nil
+		return entry{text, func(ctx context.Context) ([]target, error) { return b.ask(ctx, u) }}, nil
 	}
-	name, port := entry, swarmPort
-	if h, p, err := net.SplitHostPort(entry); err == nil {
+	name, port := text, swarmPort
+	if h, p, err := net.SplitHostPort(text); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
-			return source{}, fmt.Errorf("bootstrap address %q: port %q is not a number from 1 to 65535", entry, p)
+			return entry{}, fmt.Errorf("bootstrap address %q: port %q is not a number from 1 to 65535", text, p)
 		}
 		name, port = h, int(n)
 	}
 	if name == "" || strings.ContainsAny(name, " /?#@") {
-		return source{}, fmt.Errorf("bootstrap address %q: want a multiaddr, a DNS name with or without port, or the http:// address of a box", entry)
+		return entry{}, fmt.Errorf("bootstrap address %q: want a multiaddr, a DNS name with or without port, or the http:// address of a box", text)
 	}
-	return source{entry, func(ctx context.Context) ([]target, error) { return b.look(ctx, name, port) }}, nil
+	return entry{text, func(ctx context.Context) ([]target, error) { return b.look(ctx, name, port) }}, nil
 }
 
 // resolve follows dnsaddr records; any other address is a target already.
@@ -97,8 +97,8 @@ func (b *bootstrap) resolve(ctx context.Context, addr ma.Multiaddr, depth int) (
 	return targets, nil
 }
 
-// look takes each address of a DNS name for a box of its own, as a headless
-// service has it.
+// look takes each address of a DNS name for a different box, as in a headless
+// service.
 func (b *bootstrap) look(ctx context.Context, name string, port int) ([]target, error) {
 	found, err := b.resolver.LookupIPAddr(ctx, name)
 	if err != nil {
@@ -115,7 +115,7 @@ func (b *bootstrap) look(ctx context.Context, name string, port int) ([]target, 
 	return targets, nil
 }
 
-// ask has a box tell its identity.
+// ask requests the identity of a box from its dashboard.
 func (b *bootstrap) ask(ctx context.Context, u *url.URL) ([]target, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("api/v1/peer").String(), nil)
 	if err != nil {

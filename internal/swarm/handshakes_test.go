@@ -58,7 +58,7 @@ func TestCallersAtBothEnds(t *testing.T) {
 				}
 			}
 			for i, b := range boxes {
-				if n := b.log.count("refused a box"); n != 0 {
+				if n := b.log.count("peer refused"); n != 0 {
 					t.Errorf("box %d: %s", i, b.log.buf.String())
 				}
 			}

@@ -21,35 +21,35 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// A refused box tries again for ever: one line for each address in this time.
+// A refused peer tries again for ever: one line for each address in this time.
 const refusalEvery = 10 * time.Minute
 
 // A caller that tries several addresses at once drops all but one of its
 // connections in mid-handshake; so much later it is not one of those.
-const afterWelcome = 10 * time.Second
+const afterAccept = 10 * time.Second
 
 // maxRefusals bounds the addresses remembered; when it is reached all are
 // forgotten, which costs no more than lines that come early.
 const maxRefusals = 256
 
-// refusals logs the boxes that were kept out.
-type refusals struct {
+// handshakeLog logs the peers that were refused.
+type handshakeLog struct {
 	logger  *slog.Logger
 	private bool // this swarm has a key
 
-	mu       sync.Mutex // guards the fields below
-	logged   map[string]time.Time
-	welcomed map[string]time.Time // addresses from where a box got in
+	mu         sync.Mutex // guards the fields below
+	logged     map[string]time.Time
+	acceptedAt map[string]time.Time // addresses from which a box was accepted
 }
 
-func newRefusals(log *slog.Logger, private bool) *refusals {
-	return &refusals{logger: log, private: private, logged: make(map[string]time.Time), welcomed: make(map[string]time.Time)}
+func newHandshakeLog(log *slog.Logger, private bool) *handshakeLog {
+	return &handshakeLog{logger: log, private: private, logged: make(map[string]time.Time), acceptedAt: make(map[string]time.Time)}
 }
 
-// log writes a line about the box at addr unless there was one of late.
-func (r *refusals) log(addr ma.Multiaddr, why string, attrs ...any) {
+// log writes a line about the peer at addr unless there was one recently.
+func (r *handshakeLog) log(addr ma.Multiaddr, why string, attrs ...any) {
 	if r.due(place(addr)+" "+why, time.Now()) {
-		r.logger.Warn("refused a box", append([]any{"addr", addr, "why", why}, attrs...)...)
+		r.logger.Warn("peer refused", append([]any{"addr", addr, "why", why}, attrs...)...)
 	}
 }
 
@@ -61,23 +61,23 @@ func place(addr ma.Multiaddr) string {
 	return addr.String()
 }
 
-// welcome is told of each box that gets in.
-func (r *refusals) welcome(addr ma.Multiaddr) {
+// accepted is called for each box that was accepted.
+func (r *handshakeLog) accepted(addr ma.Multiaddr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.welcomed) >= maxRefusals {
-		clear(r.welcomed)
+	if len(r.acceptedAt) >= maxRefusals {
+		clear(r.acceptedAt)
 	}
-	r.welcomed[place(addr)] = time.Now()
+	r.acceptedAt[place(addr)] = time.Now()
 }
 
-func (r *refusals) welcomedNow(addr ma.Multiaddr) bool {
+func (r *handshakeLog) acceptedNow(addr ma.Multiaddr) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Since(r.welcomed[place(addr)]) < afterWelcome
+	return time.Since(r.acceptedAt[place(addr)]) < afterAccept
 }
 
-func (r *refusals) due(what string, now time.Time) bool {
+func (r *handshakeLog) due(what string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if last, ok := r.logged[what]; ok && now.Sub(last) < refusalEvery {
@@ -90,33 +90,33 @@ func (r *refusals) due(what string, now time.Time) bool {
 	return true
 }
 
-// stranger logs a peer that speaks, but not as this swarm does. libp2p has no
-// word for a wrong key: either side sees random bytes and hangs up.
-func (r *refusals) stranger(addr ma.Multiaddr) {
+// failed logs a peer that completed TCP but failed our handshake. libp2p has no
+// error for a wrong key: either side sees random bytes and hangs up.
+func (r *handshakeLog) failed(addr ma.Multiaddr) {
 	switch {
-	case r.welcomedNow(addr):
+	case r.acceptedNow(addr):
 	case r.private:
-		r.log(addr, "it has another swarm key or none, or it is no box")
+		r.log(addr, "it has another swarm key or none, or it is not a box")
 	default:
-		r.log(addr, "it has a swarm key and this box has none, or it is no box")
+		r.log(addr, "it has a swarm key and this box has none, or it is not a box")
 	}
 }
 
 // tcp is the constructor of libp2p's TCP transport with a watch on the
 // handshakes.
-func (r *refusals) tcp(u transport.Upgrader, limits network.ResourceManager) (*tcp.TcpTransport, error) {
+func (r *handshakeLog) tcp(u transport.Upgrader, limits network.ResourceManager) (*tcp.TcpTransport, error) {
 	return tcp.NewTCPTransport(&watchedUpgrader{u, r}, limits, nil)
 }
 
 // watchedUpgrader is the one place where failed handshakes of both directions
-// can be seen: libp2p itself drops inbound ones without a word.
+// can be seen: libp2p itself drops inbound ones silently.
 type watchedUpgrader struct {
 	transport.Upgrader
-	refusals *refusals
+	handshakes *handshakeLog
 }
 
 func (u *watchedUpgrader) UpgradeGatedMaListener(t transport.Transport, l transport.GatedMaListener) transport.Listener {
-	return u.Upgrader.UpgradeGatedMaListener(t, &watchedListener{l, u.refusals})
+	return u.Upgrader.UpgradeGatedMaListener(t, &watchedListener{l, u.handshakes})
 }
 
 func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, conn manet.Conn, dir network.Direction, id p2p.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
@@ -125,8 +125,8 @@ func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, co
 	// A wrong key often looks like a handshake that stalls. A dial that was
 	// called off says nothing.
 	calledOff := errors.Is(ctx.Err(), context.Canceled)
-	if err != nil && !calledOff && c.strange() {
-		u.refusals.stranger(conn.RemoteMultiaddr())
+	if err != nil && !calledOff && c.foreign() {
+		u.handshakes.failed(conn.RemoteMultiaddr())
 	}
 	return upgraded, err
 }
@@ -134,12 +134,12 @@ func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, co
 // handshakeKey is where the context of an outbound Upgrade has its *handshake.
 type handshakeKey struct{}
 
-// witness is told when both ends of an outbound connection have agreed on how
-// to secure it. What fails after that is no fault of the swarm key: the box is
-// another one than was called, or it called too (see dialFound).
-type witness struct{ sec.SecureTransport }
+// observed notes that both ends of an outbound connection have agreed on how to
+// secure it. What fails after that is not due to the swarm key: the box is
+// another one than was dialled, or it dialled too (see dialFound).
+type observed struct{ sec.SecureTransport }
 
-func (w witness) SecureOutbound(ctx context.Context, conn net.Conn, id p2p.ID) (sec.SecureConn, error) {
+func (w observed) SecureOutbound(ctx context.Context, conn net.Conn, id p2p.ID) (sec.SecureConn, error) {
 	if c, ok := ctx.Value(handshakeKey{}).(*handshake); ok {
 		c.known.Store(true)
 	}
@@ -148,17 +148,17 @@ func (w witness) SecureOutbound(ctx context.Context, conn net.Conn, id p2p.ID) (
 
 type newSecurity[T sec.SecureTransport] func(protocol.ID, crypto.PrivKey, []upgrader.StreamMuxer) (T, error)
 
-// witnessed is the constructor of a security transport with a witness.
-func witnessed[T sec.SecureTransport](of newSecurity[T]) newSecurity[witness] {
-	return func(id protocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (witness, error) {
+// observe is the constructor of an observed security transport.
+func observe[T sec.SecureTransport](of newSecurity[T]) newSecurity[observed] {
+	return func(id protocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (observed, error) {
 		t, err := of(id, key, muxers)
-		return witness{t}, err
+		return observed{t}, err
 	}
 }
 
 type watchedListener struct {
 	transport.GatedMaListener
-	refusals *refusals
+	handshakes *handshakeLog
 }
 
 func (l *watchedListener) Accept() (manet.Conn, network.ConnManagementScope, error) {
@@ -166,15 +166,16 @@ func (l *watchedListener) Accept() (manet.Conn, network.ConnManagementScope, err
 	if err != nil {
 		return nil, nil, err
 	}
-	return &handshake{Conn: conn, inbound: l.refusals}, scope, nil
+	return &handshake{Conn: conn, inbound: l.handshakes}, scope, nil
 }
 
-// handshake is a connection that knows whether the other end is a stranger.
+// handshake is a connection that knows whether the other end failed our
+// handshake.
 type handshake struct {
 	manet.Conn
-	inbound *refusals   // gets a line at Close if so; nil on outbound ones
-	known   atomic.Bool // it speaks as this swarm does
-	read    atomic.Bool // something came: a mere probe of the port is no box
+	inbound *handshakeLog // gets a line at Close if so; nil on outbound ones
+	known   atomic.Bool   // the other end has this swarm's key, or neither has one
+	read    atomic.Bool   // something came: a mere probe of the port sends nothing
 	closed  atomic.Bool
 }
 
@@ -187,10 +188,10 @@ func (h *handshake) Read(p []byte) (int, error) {
 }
 
 func (h *handshake) Close() error {
-	if h.inbound != nil && !h.closed.Swap(true) && h.strange() {
-		h.inbound.stranger(h.RemoteMultiaddr())
+	if h.inbound != nil && !h.closed.Swap(true) && h.foreign() {
+		h.inbound.failed(h.RemoteMultiaddr())
 	}
 	return h.Conn.Close()
 }
 
-func (h *handshake) strange() bool { return h.read.Load() && !h.known.Load() }
+func (h *handshake) foreign() bool { return h.read.Load() && !h.known.Load() }
