@@ -1,10 +1,6 @@
 package fetch
 
-import (
-	"time"
-
-	"millpond/internal/catalog"
-)
+import "millpond/internal/catalog"
 
 // Anticipate begins to fetch e for a client that has requested it behind other
 // files on the same connection, so that it is there, or on its way, when its
@@ -14,10 +10,7 @@ import (
 func (f *Fetcher) Anticipate(e catalog.Entry) {
 	switch e.Kind {
 	case catalog.ReleaseFile:
-		s, err := load[suite](f.names, suiteKey(e.Suite))
-		if v := s.form(e.Location.Name()); err == nil && (!f.holdsVersion(*v) || time.Since(v.Checked) >= f.ttl) {
-			f.check(e)
-		}
+		f.releases.Anticipate(e)
 	case catalog.Content:
 		if f.holds(e.Digest) {
 			return

@@ -125,7 +125,7 @@ func (d *download) verdict(answer error) error {
 	switch {
 	case wrong[ledger.FromMirror] && !e.Release.IsZero():
 		// The name is there with other bytes: the mirror was updated.
-		d.fl.f.expire(e.Suite)
+		d.fl.f.releases.Expire(e.Suite)
 		return ErrMoved
 	case wrong[ledger.FromMirror], wrong[ledger.FromPeer] && (answer == nil || errors.Is(answer, errWrongSize)):
 		return ErrWrongBytes

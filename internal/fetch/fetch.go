@@ -32,6 +32,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
+	"millpond/internal/fetch/release"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
@@ -48,7 +49,7 @@ var (
 	ErrWrongBytes = errors.New("every source sent bytes that do not match the digest in the signed index")
 	// ErrNotRelease says that the mirror answered a request for a Release
 	// with something else, a captive portal's page for instance.
-	ErrNotRelease = errors.New("the mirror's answer is not a usable Release file")
+	ErrNotRelease = release.ErrNotRelease
 	// ErrClosed says that the box is shutting down.
 	ErrClosed = errors.New("the box is shutting down")
 )
@@ -75,13 +76,14 @@ type Fetcher struct {
 	swarm   peer.Swarm // nil without one
 	log     *slog.Logger
 
+	releases *release.Cache
 	stats    counters
 	lookups  lookups
 	timeouts timeouts
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
 	lifetime context.Context
-	end      context.CancelFunc
+	end      context.CancelCauseFunc
 	running  sync.WaitGroup
 
 	buffers *pieces.Buffers
@@ -89,30 +91,33 @@ type Fetcher struct {
 
 	mu      sync.Mutex // guards the maps
 	flights map[flightKey]*flight
-	checks  map[string]*check
 	unread  *unread
 }
 
 // New returns a Fetcher. Close must be called.
 func New(o Options) *Fetcher {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &Fetcher{
+	ctx, cancel := context.WithCancelCause(context.Background())
+	f := &Fetcher{
 		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, swarm: o.Swarm, log: o.Log,
 		lifetime: ctx, end: cancel,
 		flights:  make(map[flightKey]*flight),
-		checks:   make(map[string]*check),
 		unread:   newUnread(maxUnread),
 		timeouts: defaultTimeouts(),
 		buffers:  pieces.NewBuffers(maxBuffers),
 		hashing:  make(chan struct{}, 1),
 	}
+	f.releases = release.New(ctx, release.Options{
+		Store: o.Store, Catalog: o.Catalog, Mirror: o.Mirror, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease,
+	})
+	return f
 }
 
 // Close ends all downloads, keeping what they have for a later resume, and
 // waits for them.
 func (f *Fetcher) Close() error {
-	f.end()
+	f.end(ErrClosed)
 	f.running.Wait()
+	f.releases.Wait()
 	return nil
 }
 
@@ -157,7 +162,7 @@ func (b StoredBody) File() *os.File { return b.Blob.File }
 func (f *Fetcher) Get(ctx context.Context, e catalog.Entry) (*File, error) {
 	switch e.Kind {
 	case catalog.ReleaseFile:
-		return f.head(ctx, e)
+		return f.release(ctx, e)
 	case catalog.Content:
 		return f.content(ctx, e)
 	default:

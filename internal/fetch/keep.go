@@ -2,40 +2,12 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
-	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
-
-// Refresh makes the catalog know the mirror's present generation of the suite
-// in dir, as a client's request for its head does: within the TTL nothing is
-// asked. The error says why the mirror did not tell, though the last good
-// generation stays in force.
-func (f *Fetcher) Refresh(ctx context.Context, dir catalog.Location) error {
-	s, err := load[suite](f.names, suiteKey(dir))
-	if err != nil {
-		return err
-	}
-	name := "InRelease"
-	if s.InRelease.Digest.IsZero() && !s.Release.Digest.IsZero() {
-		name = "Release"
-	}
-	e := catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}
-	s, c, err := f.checked(ctx, e)
-	switch {
-	case err != nil:
-		return err
-	case c != nil && c.stale != "":
-		return errors.New(c.stale)
-	case s.form(name).Digest.IsZero():
-		return &mirror.StatusError{URL: e.Location.String(), Code: s.form(name).Missing}
-	}
-	return nil
-}
 
 // Keep fetches the content e into the store without a client, sharing the
 // download with clients that want it meanwhile, and returns when it is held

@@ -78,7 +78,8 @@ func TestKeepLearns(t *testing.T) {
 		}
 		r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
 		r.publish()
-		r.ttl = 0
+		r.options.TTL = 0
+		r.reopen()
 	}
 }
 
@@ -141,7 +142,8 @@ func TestRefresh(t *testing.T) {
 		if current() != digest.Of(head) {
 			t.Errorf("%s: the mirror was asked within the TTL", name)
 		}
-		r.ttl = 0
+		r.options.TTL = 0
+		r.reopen()
 		must(t, r.Refresh(t.Context(), r.dir()))
 		if current() == digest.Of(head) {
 			t.Errorf("%s: the new generation was not learned", name)

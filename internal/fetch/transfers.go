@@ -50,20 +50,3 @@ func (fl *flight) transfer() Transfer {
 	}
 	return t
 }
-
-// Checked tells when the suite in dir was last confirmed with the mirror, zero
-// if it never was, and why it could not be since, "" if it could.
-func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {
-	s, err := load[suite](f.names, suiteKey(dir))
-	if err != nil {
-		return time.Time{}, err.Error()
-	}
-	v := s.InRelease
-	if s.Release.Checked.After(v.Checked) {
-		v = s.Release
-	}
-	if v.Digest.IsZero() {
-		return time.Time{}, ""
-	}
-	return v.Checked, v.Unchecked
-}

@@ -25,8 +25,6 @@ type cachedURL struct {
 	LastModified time.Time // zero if the mirror told none
 	Seen         time.Time // when these bytes were first seen
 	Checked      time.Time // when the mirror last said that they are current
-	Unchecked    string    // why it could not be asked since; of a head
-	Missing      int       // the mirror's 404, 403 or 410 instead, when not 0
 }
 
 // modified is the Last-Modified under which clients get the file.
@@ -136,7 +134,7 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 		v = cachedURL{}
 	}
 	resp, err := f.mirror.Get(ctx, v.request(l))
-	if err != nil && held && isUnreachable(err) {
+	if err != nil && held && mirror.IsUnreachable(err) {
 		f.stats.stale.Add(1)
 		return &unchangedError{stale: fmt.Sprintf("mirror not asked: %v", err)}
 	}
@@ -207,15 +205,4 @@ func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, src mi
 	}
 	_, err = fl.receive(part, s, store.Range{Off: off, End: part.Size()}, src)
 	return err
-}
-
-// isUnreachable reports whether err means that the mirror could not be asked, so that
-// what is held may be served; the mirror's own 404 does not.
-func isUnreachable(err error) bool {
-	var status *mirror.StatusError
-	if errors.As(err, &status) {
-		return status.Code >= 500 || status.Code == 429
-	}
-	var refused *mirror.RefusedError
-	return !errors.As(err, &refused)
 }

@@ -66,3 +66,15 @@ func (e *StatusError) Error() string {
 	}
 	return fmt.Sprintf("%s: the mirror says %d %s", e.URL, e.Code, text)
 }
+
+// IsUnreachable reports whether err means that the mirror could not be asked,
+// so that what is held may be served instead. The mirror's own 404, or a
+// refusal by the policy, does not.
+func IsUnreachable(err error) bool {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status.Code >= 500 || status.Code == http.StatusTooManyRequests
+	}
+	var refused *RefusedError
+	return !errors.As(err, &refused)
+}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"millpond/internal/aptest"
-	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
@@ -82,7 +81,7 @@ func TestReplacedReleaseFileKeepsOtherPins(t *testing.T) {
 	r := newRig(t, aptest.Suite{}, noTTL)
 	data, _, err := r.read(inRelease)
 	must(t, err)
-	others := []string{store.ByAdmin, pinOwner(catalog.Location{Scheme: "http", Host: "other.example.net", Path: "/dists/stable"})}
+	others := []string{store.ByAdmin, "release http://other.example.net/dists/stable"}
 	for _, owner := range others {
 		must(t, r.store.Pin(digest.Of(data), owner))
 	}

@@ -1,0 +1,256 @@
+// Package release keeps the Release files of suites: InRelease, or Release
+// with Release.gpg.
+//
+// They are the only files of an archive that change in place. Get checks a
+// suite with its mirror once per TTL, however many callers ask, and has the
+// last good one served while the mirror is away. A new Release is verified
+// once, stored and pinned in one transaction, and adopted by the catalog. What
+// is no Release, or has a known key's signature over other bytes, is refused:
+// the last good one stays in force.
+//
+// A check runs under the Cache's lifetime, not its callers'. The one lock, mu,
+// guards the checks in progress and is held for nothing else.
+package release
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/kv"
+	"millpond/internal/mirror"
+	"millpond/internal/store"
+)
+
+// ErrNotRelease says that the mirror answered a request for a Release with
+// something else, a captive portal's page for instance.
+var ErrNotRelease = errors.New("the mirror's answer is not a usable Release file")
+
+// checkTimeout ends a check that no stall limit ended. It is below the 60 s
+// after which apt gives up on an answer.
+const checkTimeout = 45 * time.Second
+
+// Options are the parts that a Cache works with. All are required.
+type Options struct {
+	Store   *store.Store
+	Catalog *catalog.Catalog
+	Mirror  *mirror.Client
+	Names   *kv.Table     // where the records are kept
+	TTL     time.Duration // how long a suite is served without asking the mirror
+	Log     *slog.Logger
+	Fetched func(digest.Digest) // told what the mirror sent anew; does not block
+}
+
+// Cache is safe for concurrent use.
+type Cache struct {
+	store    *store.Store
+	catalog  *catalog.Catalog
+	mirror   *mirror.Client
+	names    *kv.Table
+	ttl      time.Duration
+	log      *slog.Logger
+	fetched  func(digest.Digest)
+	lifetime context.Context
+	running  sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	checks map[string]*check
+	ended  int // checks that have ended so far
+}
+
+// New returns a Cache whose checks run until lifetime ends. Callers then get
+// lifetime's cause; Wait must be called.
+func New(lifetime context.Context, o Options) *Cache {
+	return &Cache{
+		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, log: o.Log, fetched: o.Fetched,
+		lifetime: lifetime, checks: make(map[string]*check),
+	}
+}
+
+// Wait returns when no check runs any more.
+func (c *Cache) Wait() { c.running.Wait() }
+
+// File is a Release file to be served.
+type File struct {
+	Digest   digest.Digest
+	Size     int64 // bytes
+	Modified time.Time
+	Release  digest.Digest // of the generation that it belongs to
+	Age      time.Duration // since it was last checked with the mirror
+	Stale    string        // not empty: the mirror could not be asked, and why
+	Data     []byte        // nil: the store has it
+}
+
+// Get returns the Release file that e names. A client that was given a Release,
+// which e.Release names then, gets the signature of that one, whatever is
+// current by now. Errors are those of package mirror, ErrNotRelease, ctx's and
+// the lifetime's.
+func (c *Cache) Get(ctx context.Context, e catalog.Entry) (File, error) {
+	s, k, err := c.checked(ctx, e)
+	if err != nil {
+		return File{}, err
+	}
+	v := *s.form(e.Location.Name())
+	release, at := v.Digest, v.Checked
+	if e.Location.Name() == "Release.gpg" {
+		v = s.Signature
+		if g, ok := c.catalog.Generation(e.Suite, e.Release); ok && !e.Release.IsZero() && e.Release != release {
+			release = g.ID
+			v = record{Digest: g.Signature, Seen: g.Learned}
+		}
+	}
+	if v.Digest.IsZero() {
+		code := v.Missing
+		if code == 0 {
+			code = 404
+		}
+		return File{}, &mirror.StatusError{URL: e.Location.String(), Code: code}
+	}
+	file := File{Digest: v.Digest, Size: v.Size, Modified: v.modified(), Release: release, Age: time.Since(at)}
+	if k != nil {
+		file.Stale, file.Data = k.stale, k.fetched[v.Digest]
+	}
+	return file, nil
+}
+
+// Anticipate begins the check that Get would wait for, and waits for nothing.
+func (c *Cache) Anticipate(e catalog.Entry) {
+	s, ended, err := c.load(e.Suite)
+	if err == nil && !c.fresh(&s, e) {
+		c.check(e, s, ended)
+	}
+}
+
+// Refresh makes the catalog know the mirror's present generation of the suite
+// in dir, as a client's request for its Release does: within the TTL nothing is
+// asked. The error says why the mirror did not answer, though the last good
+// generation stays in force.
+func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
+	s, _, err := c.load(dir)
+	if err != nil {
+		return err
+	}
+	name := "InRelease"
+	if s.InRelease.Digest.IsZero() && !s.Release.Digest.IsZero() {
+		name = "Release"
+	}
+	e := catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}
+	s, k, err := c.checked(ctx, e)
+	switch {
+	case err != nil:
+		return err
+	case k != nil && k.stale != "":
+		return errors.New(k.stale)
+	case s.form(name).Digest.IsZero():
+		return &mirror.StatusError{URL: e.Location.String(), Code: s.form(name).Missing}
+	}
+	return nil
+}
+
+// Checked returns when the suite in dir was last confirmed with the mirror,
+// zero if it never was, and why it could not be since, "" if it could.
+func (c *Cache) Checked(dir catalog.Location) (at time.Time, stale string) {
+	s, _, err := c.load(dir)
+	if err != nil {
+		return time.Time{}, err.Error()
+	}
+	v := s.InRelease
+	if s.Release.Checked.After(v.Checked) {
+		v = s.Release
+	}
+	if v.Digest.IsZero() {
+		return time.Time{}, ""
+	}
+	return v.Checked, v.Unchecked
+}
+
+// Expire makes the next request for the suite's Release ask the mirror.
+func (c *Cache) Expire(dir catalog.Location) {
+	s, _, err := c.load(dir)
+	if err != nil {
+		return // the next check meets the same error and returns it
+	}
+	s.InRelease.Checked, s.Release.Checked = time.Time{}, time.Time{}
+	if err := c.save(dir, s); err != nil {
+		c.log.Warn("suite's record not written", "suite", dir.String(), "err", err)
+	}
+}
+
+// check is one revalidation in progress, shared by all callers.
+type check struct {
+	done chan struct{}
+	// Written before done is closed.
+	suite   suite  // as it is then
+	stale   string // the mirror could not be asked, and why; what is held is served
+	err     error
+	fetched map[digest.Digest][]byte // what the mirror sent anew, also where the store had no room
+}
+
+// checked returns what is kept of e's suite, no older than the TTL, and the
+// check that this took, if any.
+func (c *Cache) checked(ctx context.Context, e catalog.Entry) (suite, *check, error) {
+	for {
+		s, ended, err := c.load(e.Suite)
+		if err != nil || c.fresh(&s, e) {
+			return s, nil, err
+		}
+		k := c.check(e, s, ended)
+		if k == nil {
+			continue // one has ended since, and may have changed the record
+		}
+		select {
+		case <-k.done:
+			return k.suite, k, k.err
+		case <-ctx.Done():
+			return s, nil, context.Cause(ctx)
+		}
+	}
+}
+
+// fresh reports whether e can be served from s without asking the mirror.
+func (c *Cache) fresh(s *suite, e catalog.Entry) bool {
+	v := s.form(e.Location.Name())
+	return c.holds(*v) && time.Since(v.Checked) < c.ttl
+}
+
+// check returns the check in progress of e's suite in e's form, or starts one
+// from s, the suite's record as it was after that many checks had ended; nil
+// if more have ended since.
+func (c *Cache) check(e catalog.Entry, s suite, ended int) *check {
+	key := e.Suite.String()
+	if e.Location.Name() == "InRelease" {
+		key += "/InRelease"
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k := c.checks[key]; k != nil {
+		return k
+	}
+	if c.ended != ended {
+		return nil
+	}
+	k := &check{done: make(chan struct{}), suite: s, fetched: make(map[digest.Digest][]byte)}
+	if c.lifetime.Err() != nil {
+		k.err = context.Cause(c.lifetime)
+		close(k.done)
+		return k
+	}
+	c.checks[key] = k
+	learned := c.catalog.BeginLearning(e)
+	c.running.Go(func() {
+		defer learned()
+		ctx, cancel := context.WithTimeout(c.lifetime, checkTimeout)
+		defer cancel()
+		k.err = c.revalidate(ctx, e, k)
+		c.mu.Lock()
+		delete(c.checks, key)
+		c.ended++
+		c.mu.Unlock()
+		close(k.done)
+	})
+	return k
+}

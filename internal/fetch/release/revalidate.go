@@ -1,0 +1,210 @@
+package release
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/keyring"
+	"millpond/internal/mirror"
+	"millpond/internal/store"
+)
+
+const (
+	// maxSize bounds a Release file in memory. Debian's is 150 kB; the largest
+	// known, of archives with many architectures and components, are a few MB.
+	// Verifying many signatures over much more would take seconds.
+	maxSize = 8 << 20
+	// pairDelay is how long a mirror that was updated between the requests for
+	// Release and Release.gpg gets before both are requested once more.
+	pairDelay = 300 * time.Millisecond
+)
+
+// revalidate asks the mirror for the suite's Release, adopts what is new, and
+// brings k.suite up to date.
+func (c *Cache) revalidate(ctx context.Context, e catalog.Entry, k *check) error {
+	s := &k.suite
+	// A condition on bytes that are not held any more would be answered with
+	// nothing to serve.
+	for _, v := range []*record{&s.InRelease, &s.Release, &s.Signature} {
+		if !c.holds(*v) {
+			*v = record{}
+		}
+	}
+	var err error
+	if e.Location.Name() == "InRelease" {
+		err = c.refreshInRelease(ctx, e.Suite, k)
+	} else {
+		err = c.refreshRelease(ctx, e.Suite, k)
+	}
+	form := s.form(e.Location.Name())
+	var status *mirror.StatusError
+	switch {
+	case err == nil:
+	case errors.As(err, &status) && !mirror.IsUnreachable(err):
+		*form = record{Missing: status.Code, Checked: time.Now()}
+	case mirror.IsUnreachable(err) && !form.Digest.IsZero():
+		c.log.Warn("suite not checked, serving the last good Release", "suite", e.Suite.String(), "err", err)
+		k.stale = err.Error()
+		form.Unchecked = k.stale
+	default:
+		return err
+	}
+	return c.save(e.Suite, *s)
+}
+
+// refreshInRelease brings InRelease up to date.
+func (c *Cache) refreshInRelease(ctx context.Context, dir catalog.Location, k *check) error {
+	s := &k.suite
+	body, v, err := c.pull(ctx, dir.Join("InRelease"), s.InRelease)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		if err := c.adopt(dir, catalog.ReleaseFiles{InRelease: body}, s.InRelease, v, k); err != nil {
+			return err
+		}
+	}
+	s.InRelease = v
+	return nil
+}
+
+// refreshRelease brings Release and its signature up to date, together. The
+// mirror may be updated between the two requests; then both are made once
+// more.
+func (c *Cache) refreshRelease(ctx context.Context, dir catalog.Location, k *check) error {
+	var err error
+	for range 3 {
+		if err = c.refreshPair(ctx, dir, k); !errors.Is(err, keyring.ErrBadSignature) {
+			return err
+		}
+		select {
+		case <-time.After(pairDelay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
+}
+
+// refreshPair is one attempt of refreshRelease.
+func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check) error {
+	s := &k.suite
+	body, v, err := c.pull(ctx, dir.Join("Release"), s.Release)
+	if err != nil {
+		return err
+	}
+	if body == nil {
+		s.Release = v
+		return nil
+	}
+	sig, sv, err := c.pull(ctx, dir.Join("Release.gpg"), record{})
+	var status *mirror.StatusError
+	if errors.As(err, &status) && !mirror.IsUnreachable(err) {
+		sv, err = record{Missing: status.Code, Checked: time.Now()}, nil
+	}
+	if err != nil {
+		return err
+	}
+	if sig != nil {
+		if err := c.keep(dir.Join("Release.gpg"), sv.Digest, sig, k); err != nil {
+			return err
+		}
+	}
+	if err := c.adopt(dir, catalog.ReleaseFiles{Release: body, Signature: sig}, s.Release, v, k); err != nil {
+		return err
+	}
+	c.unpin(dir, s.Signature.Digest, sv.Digest)
+	s.Release, s.Signature = v, sv
+	return nil
+}
+
+// pull requests a file of which v is held. A nil body says that v is current;
+// the record returned is in force then too.
+func (c *Cache) pull(ctx context.Context, l catalog.Location, v record) ([]byte, record, error) {
+	resp, err := c.mirror.Get(ctx, v.request(l))
+	if err != nil {
+		return nil, v, err
+	}
+	defer resp.Body.Close()
+	now := time.Now()
+	if resp.Status == 304 {
+		v.Checked, v.Unchecked = now, ""
+		return nil, v, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSize+1))
+	if err != nil {
+		return nil, v, err
+	}
+	if len(body) > maxSize {
+		return nil, v, fmt.Errorf("%w: it is longer than %d bytes", ErrNotRelease, maxSize)
+	}
+	d := digest.Of(body)
+	if d == v.Digest { // a mirror without validators sends it all each time
+		v.Checked, v.Unchecked = now, ""
+		return nil, v, nil
+	}
+	return body, record{
+		Digest: d, Size: int64(len(body)), ETag: resp.ETag, LastModified: resp.LastModified, Seen: now, Checked: now,
+	}, nil
+}
+
+// adopt keeps a new Release and makes the catalog learn it.
+func (c *Cache) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new record, k *check) error {
+	checked, err := c.catalog.CheckRelease(dir, r)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRelease, err)
+	}
+	name, body := "InRelease", r.InRelease
+	if body == nil {
+		name, body = "Release", r.Release
+	}
+	if err := c.keep(dir.Join(name), new.Digest, body, k); err != nil {
+		return err
+	}
+	g, err := c.catalog.Adopt(checked)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRelease, err)
+	}
+	c.unpin(dir, old.Digest, new.Digest)
+	c.log.Info("new generation of a suite", "suite", dir.String(), "date", g.Date, "signed", g.Signed, "why", g.Why)
+	return nil
+}
+
+// keep stores a Release file and pins it: it is what is served while the mirror
+// is away. Without room those who wait for k get it all the same, and the next
+// client's request fetches it again.
+func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check) error {
+	k.fetched[d] = body
+	c.fetched(d)
+	err := c.store.Put(d, int64(len(body)), bytes.NewReader(body), store.Meta{
+		Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir()),
+	})
+	if errors.Is(err, store.ErrNoSpace) {
+		c.log.Warn("store full, Release file cannot be served while the mirror is away", "suite", l.Dir().String(), "err", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("keeping a Release file: %w", err)
+	}
+	return nil
+}
+
+// pinOwner is the owner of the pins of a suite's Release files.
+func pinOwner(suite catalog.Location) string { return "release " + suite.String() }
+
+// unpin lets old be evicted, which new has replaced. It is still there for
+// clients in the middle of an update.
+func (c *Cache) unpin(suite catalog.Location, old, new digest.Digest) {
+	if old.IsZero() || old == new {
+		return
+	}
+	if err := c.store.Unpin(old, pinOwner(suite)); err != nil {
+		c.log.Debug("replaced Release file not held any more", "digest", old, "err", err)
+	}
+}

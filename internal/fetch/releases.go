@@ -1,0 +1,63 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/ledger"
+)
+
+// release serves InRelease, Release or Release.gpg.
+func (f *Fetcher) release(ctx context.Context, e catalog.Entry) (*File, error) {
+	r, err := f.releases.Get(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	file := &File{Digest: r.Digest, Size: r.Size}
+	if r.Data != nil {
+		file.Body = memoryBody{bytes.NewReader(r.Data), f.attribute(r.Digest)}
+	} else if file, err = f.storedFor(r.Digest); err != nil {
+		return nil, fmt.Errorf("opening the held %s: %w", e.Location.Name(), err)
+	}
+	file.Modified, file.Age, file.Stale = r.Modified, r.Age, r.Stale
+	file.Release, file.Suite = r.Release, e.Suite
+	if r.Stale != "" {
+		f.stats.stale.Add(1)
+	}
+	return file, nil
+}
+
+// memoryBody is the Body of a Release file that was just fetched.
+type memoryBody struct {
+	*bytes.Reader
+	origin ledger.Origin
+}
+
+func (memoryBody) Close() error            { return nil }
+func (b memoryBody) Origin() ledger.Origin { return b.origin }
+
+// fetchedRelease remembers for whom the mirror sent a Release file: the first
+// client that gets it.
+func (f *Fetcher) fetchedRelease(d digest.Digest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unread.add(d, ledger.FromMirror)
+}
+
+// Refresh makes the catalog know the mirror's present generation of the suite
+// in dir, as a client's request for its Release does: within the TTL nothing is
+// asked. The error says why the mirror did not answer, though the last good
+// generation stays in force.
+func (f *Fetcher) Refresh(ctx context.Context, dir catalog.Location) error {
+	return f.releases.Refresh(ctx, dir)
+}
+
+// Checked returns when the suite in dir was last confirmed with the mirror,
+// zero if it never was, and why it could not be since, "" if it could.
+func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {
+	return f.releases.Checked(dir)
+}
