@@ -9,11 +9,6 @@ import (
 	"millpond/internal/peer"
 )
 
-// settleTime is how long the catalog must be quiet before the store is looked
-// through again for what may now be given to peers. An update of a client
-// brings several indices.
-const settleTime = 5 * time.Second
-
 var _ peer.Inventory = (*Fetcher)(nil)
 
 // Watch implements peer.Inventory: what the store holds, as far as a signed
@@ -66,7 +61,7 @@ func (f *Fetcher) settled(ctx context.Context, changed <-chan struct{}) {
 		changed = f.catalog.Changed()
 		select {
 		case <-changed:
-		case <-time.After(settleTime):
+		case <-time.After(f.timeouts.settle):
 			return
 		case <-ctx.Done():
 			return

@@ -6,12 +6,14 @@ import (
 	"io"
 	"math/bits"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/peer"
 )
 
@@ -257,5 +259,59 @@ func TestGatheringEndsWithItsDownload(t *testing.T) {
 	must(t, r.Fetcher.Close())
 	if took := time.Since(begun); took > 5*time.Second || r.streams.Load() != 0 {
 		t.Errorf("closing took %s and left %d streams", took, r.streams.Load())
+	}
+}
+
+// Swarm and catalog are asked who has a file once before its first byte.
+func TestSourcesAreAskedForOnce(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 9 * mib, "pieces": 9 * mib})
+	r.add(r.seeds, "pieces", "a")
+	r.add(r.seeds, "pieces", "b")
+	for pkg, want := range map[string]int{
+		"small": 4, "big": 4, // seeds, downloaders, owners and the DHT
+		"pieces": 3, // with seeds nearby the DHT is not asked
+	} {
+		r.boxes.mu.Lock()
+		r.asked[r.digest(pkg)] = 0
+		r.boxes.mu.Unlock()
+		r.right(pkg, 1)
+		r.quiet()
+		if n := r.asked[r.digest(pkg)]; n != want {
+			t.Errorf("%s: the swarm was asked %d times, want %d", pkg, n, want)
+		}
+	}
+}
+
+// That a peer does not have a file is reported by the swarm alone, whether an
+// inventory or the DHT said that it does.
+func TestAbsenceIsNotReported(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
+	absent := func(b *box) { b.absent = true }
+	for _, pkg := range []string{"small", "big"} {
+		all := []*box{
+			r.add(r.seeds, pkg, "seed", absent), r.add(r.downloaders, pkg, "downloader", absent),
+			r.add(r.owners, pkg, "owner", absent), r.add(r.far, pkg, "found", absent),
+		}
+		r.right(pkg, 1)
+		for _, b := range all {
+			if len(b.asks()) == 0 || b.faults() != nil {
+				t.Errorf("%s: %s was asked %d times and has faults %v", pkg, b, len(b.asks()), b.faults())
+			}
+		}
+	}
+}
+
+// A client is told of a peer's stall as such, and which peer it was.
+func TestStallOfAPeerIsNotTheMirrors(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, nil)
+	r.timeouts.seed = 200 * time.Millisecond
+	r.add(r.seeds, "large", "silent", func(b *box) { b.limit, b.silent = 1000, true })
+	r.mirror.Down()
+	_, err := r.compare("large")
+	if !errors.Is(err, peer.ErrStalled) || errors.Is(err, mirror.ErrStalled) || !strings.Contains(err.Error(), "silent") {
+		t.Errorf("got %v, want that the peer stalled", err)
 	}
 }

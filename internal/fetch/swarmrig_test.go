@@ -22,7 +22,7 @@ type swarmRig struct {
 var patientTimeouts = timeouts{
 	headStart: 15 * time.Millisecond, lookup: 2 * time.Second,
 	seed: 10 * time.Second, downloader: 10 * time.Second, piece: 30 * time.Second,
-	poll: 10 * time.Millisecond, stall: time.Second, learnGrace: 20 * time.Second,
+	poll: 10 * time.Millisecond, stall: time.Second, learnGrace: 20 * time.Second, settle: 20 * time.Millisecond,
 }
 
 // newSwarmRig has packages of the sizes named.

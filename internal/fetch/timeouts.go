@@ -37,6 +37,10 @@ type timeouts struct {
 	// of the file. When a whole site updates at once the boxes learn within
 	// moments of each other.
 	learnGrace time.Duration
+	// settle is how long the catalog must be quiet before the store is looked
+	// through again for what may now be given to peers. An update of a client
+	// brings several indices.
+	settle time.Duration
 }
 
 func defaultTimeouts() timeouts {
@@ -44,7 +48,7 @@ func defaultTimeouts() timeouts {
 		headStart: 15 * time.Millisecond, lookup: 10 * time.Second,
 		seed: 4 * time.Second, downloader: 12 * time.Second, piece: 16 * time.Second,
 		poll: 250 * time.Millisecond, stall: 4 * time.Second,
-		learnGrace: 1500 * time.Millisecond,
+		learnGrace: 1500 * time.Millisecond, settle: 5 * time.Second,
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/fetch"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 // The proxy's own errors. What they mean to a client stands in explain.
@@ -136,6 +137,8 @@ func explain(err error) answer {
 		return answer{status: 502, level: slog.LevelWarn,
 			cause:  fmt.Sprintf("millpond: mirror %s cannot be reached: %v", unreachable.Host, unreachable.Err),
 			advice: adviceMirror}
+	case errors.Is(err, peer.ErrStalled):
+		return answer{status: 504, level: slog.LevelWarn, cause: "millpond: another box stalled, and no mirror gave the file", advice: adviceMirror}
 	case errors.Is(err, mirror.ErrStalled), errors.Is(err, context.DeadlineExceeded):
 		return answer{status: 504, level: slog.LevelWarn, cause: "millpond: the mirror stalled", advice: adviceMirror}
 	default:

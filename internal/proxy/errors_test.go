@@ -15,6 +15,7 @@ import (
 	"millpond/internal/fetch"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 // The status line is all that apt shows of an error, so each is held to its
@@ -40,6 +41,7 @@ func TestStatusLines(t *testing.T) {
 		{"login for a proxy", "GET " + debURL, says(407, 0), "502 millpond: the mirror answered 407 for " + debURL},
 		{"unreachable", "GET " + debURL, fmt.Errorf("x: %w", dead), "502 millpond: mirror deb.example.org:80 cannot be reached: connection refused"},
 		{"stalled", "GET " + debURL, fmt.Errorf("x: %w", mirror.ErrStalled), "504 millpond: the mirror stalled"},
+		{"peer stalled", "GET " + debURL, fmt.Errorf("peer x: %w", peer.ErrStalled), "504 millpond: another box stalled, and no mirror gave the file"},
 		{"deadline", "GET " + debURL, context.DeadlineExceeded, "504 millpond: the mirror stalled"},
 		{"offline", "GET " + debURL, mirror.ErrOffline, "503 millpond: the box is offline (MILLPOND_OFFLINE) and does not hold this file"},
 		{"moved", "GET " + debURL, fmt.Errorf("%w: %w", fetch.ErrMoved, says(404, 0)),
