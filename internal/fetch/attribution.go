@@ -131,7 +131,7 @@ func (u *unread) take(d digest.Digest) (origin ledger.Origin, ok bool) {
 	return u.oldest.Remove(e).(unreadFile).origin, true
 }
 
-// land takes a flight that ended out of those under way. If it brought content
+// land takes a flight that ended out of those in progress. If it brought content
 // that no client reads, or is about to, it remembers where that came from.
 func (f *Fetcher) land(fl *flight, err error) {
 	f.mu.Lock()

@@ -4,19 +4,28 @@
 // one flight: a download under its own context that all clients who want the
 // digest share, each reading the growing file at its own pace. The last part
 // of a stream is held back until the whole SHA-256 matches, so that no client
-// ever holds a complete wrong file. An index read on its way teaches the
-// catalog.
+// ever has a complete wrong file. An index read on its way teaches the catalog.
+// Release files are part of package release; unknown files, which no index
+// lists, are revalidated with the mirror once per TTL and streamed.
 //
-// A file without a digest goes by its name: heads (InRelease, Release,
-// Release.gpg) are revalidated with the mirror once per TTL however many
-// clients ask, and the last good one is served while the mirror is away;
-// unknown files likewise, streamed.
+// Bytes come from other boxes (peer.Swarm) before they come from a mirror: a
+// large file in pieces from several at once (package pieces), anything else,
+// and whatever the pieces leave open, as a stream from one source after the
+// other. The mirror alone is enough for everything. What a peer sends is not
+// trusted; the digest in the signed index decides, and names those that lied.
+// In the other direction the Fetcher is the peer.Inventory.
 //
-// Bytes come from other boxes (peer.Swarm) before they come from the mirror (a
-// Source): a large file in pieces from several boxes at once, anything else,
-// and whatever the pieces leave open, as a stream from one after the other.
-// The mirror alone is enough for everything. What a peer sends is a claim; the
-// digest in the signed index decides, and names those that lied.
+// The files, in the order of a cold download: fetch (Get), flight (shared
+// state), download (attempts), source, peers, lookup (who has it), gather (in
+// pieces), stream, blame (whose bytes were wrong), body (a reader),
+// attribution (what a read byte counts as), passthrough (no room on disk),
+// learn (indices). Beside it: anticipate, keep and peek (before, without and
+// instead of a client), releases, urlcache (unknown files), upload, manifest
+// and inventory (for peers), run (upkeep), stats, transfers, timeouts.
+//
+// Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
+// packages store, catalog and broadcast. Package pieces takes flight.mu under
+// its own. No lock is held while the disk or the network is waited for.
 package fetch
 
 import (
@@ -126,9 +135,9 @@ type File struct {
 	Digest   digest.Digest    // zero for an unknown file still on its way
 	Size     int64            // in bytes; -1 if not known before the end
 	Modified time.Time        // Last-Modified as the mirror gave it, or when first seen
-	Release  digest.Digest    // of a head: the generation served, for the client's pin
-	Suite    catalog.Location // of a head
-	Age      time.Duration    // of a head or unknown file: since it was last checked with the mirror
+	Release  digest.Digest    // of a Release file: the generation served
+	Suite    catalog.Location // of a Release file
+	Age      time.Duration    // of a Release or unknown file: since it was last checked with the mirror
 	Stale    string           // not empty: served although the mirror could not be asked, and why
 	Body     Body             // the caller closes it
 }

@@ -116,8 +116,8 @@ func (fl *flight) position() int64 {
 	return next
 }
 
-// join returns the flight under way for key, or starts the one that make
-// gives. The caller must call open.
+// join returns the flight in progress for key, or starts the one that make
+// returns. The caller was counted as a reader, and must see to leave.
 func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,12 +155,15 @@ func (fl *flight) run(ctx context.Context) {
 // finish tells all readers how the flight ended.
 func (fl *flight) finish(err error) {
 	fl.mu.Lock()
+	part := fl.part
+	fl.mu.Unlock()
+	if part != nil {
+		part.Close() // keeps an unfinished one for a resume; nothing to do after Commit
+	}
+	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if fl.idle != nil {
 		fl.idle.Stop()
-	}
-	if fl.part != nil {
-		fl.part.Close() // keeps an unfinished one for a resume; nothing to do after Commit
 	}
 	if fl.passthrough != nil {
 		return // bodies carry on by themselves

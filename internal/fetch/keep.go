@@ -57,7 +57,7 @@ func (fl *flight) wait(ctx context.Context) error {
 	}
 }
 
-// learned waits until the catalog has read the index d, if it is reading it.
+// learned waits until the catalog has read the index d, if it is being read.
 func (f *Fetcher) learned(ctx context.Context, d digest.Digest) error {
 	over := f.catalog.Learning(d)
 	if over == nil {

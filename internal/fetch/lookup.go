@@ -26,8 +26,8 @@ type lookup struct {
 	changed broadcast.Signal
 }
 
-// lookups remembers how long the DHT takes to answer, from which follows how
-// much of a head start it is worth.
+// lookups remembers how long the DHT takes to answer, and derives the head
+// start that it gets.
 type lookups struct{ smoothed atomic.Int64 } // nanoseconds; 0: not known
 
 // took notes one answer, with the weight that TCP gives a round trip (RFC

@@ -26,15 +26,15 @@ func (fl *flight) passThrough(part *store.Partial) {
 	if part != nil {
 		p.hasher, p.at = part.Hasher()
 	}
+	fl.f.stats.diverted.Add(1)
 	fl.mu.Lock()
-	defer fl.mu.Unlock()
 	fl.passthrough = p
 	fl.changed.Fire()
+	fl.mu.Unlock()
 	if part != nil {
-		// The bodies hold the file open and can read what was there.
+		// Bodies that have the file open can read what was there.
 		part.Discard()
 	}
-	fl.f.stats.diverted.Add(1)
 }
 
 // follow returns a stream for b that continues where the disk ended.

@@ -7,17 +7,17 @@ type counters struct {
 	flights, joined, resumed, wrong, diverted, stale, learned, learnFaults atomic.Int64
 }
 
-// Stats tells what the downloads did since the start.
+// Stats is what the downloads did since the start.
 type Stats struct {
-	Flights     int64 // downloads begun
-	Joined      int64 // requests that shared one under way
-	Resumed     int64 // cut downloads taken up again
+	Flights     int64 // downloads started
+	Joined      int64 // requests that shared one in progress
+	Resumed     int64 // cut downloads that were resumed
 	Wrong       int64 // files or streams found to be wrong
 	Diverted    int64 // downloads that found no room in the store
-	Stale       int64 // heads and unknown files served while the mirror was away
+	Stale       int64 // Release and unknown files served while the mirror was away
 	Learned     int64 // indices read
 	LearnFaults int64 // indices that could not be read
-	Running     int   // downloads under way
+	Running     int   // downloads in progress
 }
 
 // Stats returns the figures now.

@@ -9,7 +9,7 @@ import (
 	"millpond/internal/ledger"
 )
 
-// Transfer is a download under way, for people to look at.
+// Transfer is a download in progress.
 type Transfer struct {
 	Digest   digest.Digest // zero of a file without one
 	Location catalog.Location
@@ -25,7 +25,7 @@ type Part struct {
 	Origin   ledger.Origin
 }
 
-// Transfers lists the downloads under way, the oldest first.
+// Transfers lists the downloads in progress, the oldest first.
 func (f *Fetcher) Transfers() []Transfer {
 	f.mu.Lock()
 	flights := make([]*flight, 0, len(f.flights))

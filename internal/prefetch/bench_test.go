@@ -38,7 +38,7 @@ func BenchmarkSurvey(b *testing.B) {
 		dir := benchSuite(b, s, bc.suite, bc.version)
 		b.Run(bc.name, func(b *testing.B) {
 			for b.Loop() {
-				p := newPlan(s.Catalog.Suites())
+				p := newPlan(s.catalog.Suites())
 				if err := s.survey(b.Context(), p, dir); err != nil {
 					b.Fatal(err)
 				}
@@ -83,7 +83,7 @@ func newBench(b *testing.B) *Prefetcher {
 // benchSuite has the catalog learn a suite that lists a version of each package.
 func benchSuite(b *testing.B, s *Prefetcher, name string, version int) catalog.Location {
 	b.Helper()
-	cat := s.Catalog.(*catalog.Catalog)
+	cat := s.catalog.(*catalog.Catalog)
 	dir := catalog.Location{Scheme: "http", Host: "deb.example.org", Path: "/debian/dists/" + name}
 	var text bytes.Buffer
 	for i := range benchListed {

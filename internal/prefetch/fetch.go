@@ -13,9 +13,9 @@ const (
 	// parallel is how many files are fetched at once: enough to hide the
 	// round trip between two, and few beside what clients ask for.
 	parallel = 2
-	// patience is how many files in a row may fail before the rest is left:
-	// a mirror that went away would fail them all.
-	patience = 8
+	// maxFailures is how many files in a row may fail before the rest is left
+	// out: with the mirror unreachable all would fail.
+	maxFailures = 8
 	// minFree is the share of the disk below which nothing is prefetched,
 	// whatever the quota leaves: the store evicts when others fill the disk
 	// too, from 1 % on.
@@ -57,7 +57,7 @@ func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 		for running == parallel || running > 0 && !s.fits(reserved+e.Size) {
 			settle()
 		}
-		if failed >= patience || ctx.Err() != nil {
+		if failed >= maxFailures || ctx.Err() != nil {
 			break
 		}
 		if !s.fits(e.Size) {
@@ -66,12 +66,12 @@ func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 		}
 		running++
 		reserved += max(e.Size, 0)
-		go func() { results <- result{e, s.Fetch.Keep(ctx, e)} }()
+		go func() { results <- result{e, s.fetcher.Keep(ctx, e)} }()
 	}
 	for running > 0 {
 		settle()
 	}
-	if failed >= patience && ctx.Err() == nil {
+	if failed >= maxFailures && ctx.Err() == nil {
 		return fmt.Errorf("given up after %d failures in a row: %w", failed, last)
 	}
 	return nil
@@ -79,10 +79,10 @@ func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 
 // fits reports whether n more bytes can be stored without evicting any.
 func (s *Prefetcher) fits(n int64) bool {
-	if free, err := s.Store.DiskFree(); err != nil || free < minFree {
+	if free, err := s.store.DiskFree(); err != nil || free < minFree {
 		return false
 	}
-	u := s.Store.Usage()
+	u := s.store.Usage()
 	return u.Bytes+u.Partial+n <= u.QuotaBytes
 }
 
@@ -97,7 +97,7 @@ func (s *Prefetcher) note(r result) {
 			t.NoRoom++
 		case !errors.Is(r.err, context.Canceled):
 			t.FilesFailed++
-			s.Log.Warn("a file could not be prefetched", "url", r.entry.Location.String(), "err", r.err)
+			s.log.Warn("file not prefetched", "url", r.entry.Location.String(), "err", r.err)
 		}
 	})
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // maxPlan bounds the packages of one prefetch, about 10 MB of memory; a point
-// release has some hundreds that a site has installed. The ones used longest
-// ago are left for the next prefetch.
+// release has some hundreds that a site has installed. The least recently used
+// are left for the next prefetch.
 const maxPlan = 16 << 10
 
 // want is a package to be fetched.
@@ -59,8 +59,8 @@ func (p *plan) add(w want) {
 	}
 }
 
-// trim leaves the newest version of each package, and of those the maxPlan
-// that were used last, in that order.
+// trim keeps the newest version of each package, and of those the maxPlan most
+// recently used, in that order.
 func (p *plan) trim() {
 	slices.SortFunc(p.wants, func(a, b want) int {
 		return cmp.Or(strings.Compare(a.name, b.name), compareVersions(b.version, a.version))
@@ -70,7 +70,7 @@ func (p *plan) trim() {
 	p.wants = p.wants[:min(len(p.wants), maxPlan)]
 }
 
-// best returns what to fetch, what brings most first.
+// best returns what to fetch, the most useful first.
 func (p *plan) best() []catalog.Entry {
 	p.trim()
 	files := make([]catalog.Entry, len(p.wants))

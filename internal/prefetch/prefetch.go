@@ -1,18 +1,18 @@
-// Package prefetch fetches the packages of an update before clients ask for
+// Package prefetch fetches the packages of an update before clients request
 // them: when a suite has a new Release, every client of the site is about to
 // request the new versions of what it has installed. It runs when it is told
 // to, through the API.
 //
-// A prefetch makes the heads of the suites current, fetches the indices in
-// place of those that clients used before, and looks through the packages that
-// these list. A package is wanted if it is not held and an older version of it
-// is: some client has that one. The ones used last come first, two at a time,
-// from other boxes before the mirror like any file, and only while there is
-// room: nothing is evicted for what nobody has asked for.
+// A prefetch brings the Release files of the suites up to date, fetches the
+// indices that replace those that clients used before, and reads which packages
+// they list. A package is wanted if it is not held and an older version of it
+// is: some client has that one. The most recently used come first, two at a
+// time, from other boxes before the mirror like any file, and only while there
+// is room: nothing is evicted for a file that no client has requested.
 //
-// It stands on catalog (what is listed) and store (what is held); fetch, which
-// moves the bytes and has them counted, is joined by the appliance. Memory is
-// bounded by maxPlan, not by the archive or the store.
+// It uses catalog (what is listed) and store (what is held), and fetch, which
+// moves the bytes and counts them. Memory is bounded by maxPlan, not by the
+// archive or the store.
 package prefetch
 
 import (
@@ -74,7 +74,7 @@ type Fetcher interface {
 
 // State is what the running prefetch has done so far, or what the last one
 // did. It is zero before the first. Files and bytes are those of indices and
-// packages, not of heads.
+// packages, not of Release files.
 type State struct {
 	Running        bool
 	Suite          string    // URL of the only one, "" for all
@@ -90,8 +90,12 @@ type State struct {
 // Prefetcher runs one prefetch at a time. Its methods may be called by several
 // goroutines.
 type Prefetcher struct {
-	Options
-	wanted chan []catalog.Location // the suites of the one that is to run
+	catalog Catalog
+	store   Store
+	fetcher Fetcher
+	offline bool
+	log     *slog.Logger
+	wanted  chan []catalog.Location // the suites of the prefetch that is to run
 
 	mu    sync.Mutex
 	state State // guarded by mu
@@ -99,7 +103,10 @@ type Prefetcher struct {
 
 // New returns a Prefetcher. Nothing is fetched before Run.
 func New(o Options) *Prefetcher {
-	return &Prefetcher{Options: o, wanted: make(chan []catalog.Location, 1)}
+	return &Prefetcher{
+		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, offline: o.Offline, log: o.Log,
+		wanted: make(chan []catalog.Location, 1),
+	}
 }
 
 // State returns what the running or last prefetch did.
@@ -109,11 +116,11 @@ func (s *Prefetcher) State() State {
 	return s.state
 }
 
-// Start begins a prefetch of the suite with that URL, or of all that clients
-// have used for "", and returns without waiting for it. The error is
+// Start begins a prefetch of the suite with that URL, or for "" of all that
+// clients have used, and returns without waiting for it. The error is
 // ErrRunning, mirror.ErrOffline, or ErrUnknownSuite with those that are known.
 func (s *Prefetcher) Start(suite string) (State, error) {
-	if s.Offline {
+	if s.offline {
 		return State{}, mirror.ErrOffline
 	}
 	dirs, err := s.named(suite)
@@ -130,14 +137,14 @@ func (s *Prefetcher) Start(suite string) (State, error) {
 	return s.state, nil
 }
 
-// maxTold bounds the suites that an error names.
-const maxTold = 20
+// maxNamed bounds the suites that an error names.
+const maxNamed = 20
 
 // named returns the directory of a suite, or all for "".
 func (s *Prefetcher) named(suite string) ([]catalog.Location, error) {
 	var all []catalog.Location
 	var urls []string
-	for _, info := range s.Catalog.Suites() {
+	for _, info := range s.catalog.Suites() {
 		url := info.Location.String()
 		if url == suite {
 			return []catalog.Location{info.Location}, nil
@@ -148,16 +155,16 @@ func (s *Prefetcher) named(suite string) ([]catalog.Location, error) {
 		return all, nil
 	}
 	known := "none so far"
-	if n := len(urls); n > maxTold {
-		known = strings.Join(urls[:maxTold], ", ") + fmt.Sprintf(" and %d more", n-maxTold)
+	if n := len(urls); n > maxNamed {
+		known = strings.Join(urls[:maxNamed], ", ") + fmt.Sprintf(" and %d more", n-maxNamed)
 	} else if n > 0 {
 		known = strings.Join(urls, ", ")
 	}
 	return nil, fmt.Errorf("%w: %.300q; known are: %s", ErrUnknownSuite, suite, known)
 }
 
-// Run does what Start begins, until ctx ends; then it returns nil. What a
-// prefetch had not fetched by then waits for the next.
+// Run does the prefetches that Start begins, and returns nil when ctx ends.
+// What a prefetch had not fetched by then is left for the next.
 func (s *Prefetcher) Run(ctx context.Context) error {
 	for {
 		select {
@@ -165,7 +172,7 @@ func (s *Prefetcher) Run(ctx context.Context) error {
 			return nil
 		case dirs := <-s.wanted:
 			fault := s.prefetch(ctx, dirs)
-			s.tell(s.end(fault))
+			s.logEnd(s.end(fault))
 		}
 	}
 }
@@ -182,7 +189,7 @@ func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) stri
 		}
 		current = append(current, dir)
 	}
-	plan := newPlan(s.Catalog.Suites())
+	plan := newPlan(s.catalog.Suites())
 	for _, dir := range current {
 		if err := s.survey(ctx, plan, dir); err != nil {
 			faults.add(fmt.Errorf("%s: %w", dir, err))
@@ -198,10 +205,10 @@ func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) stri
 // follow makes the catalog know the present generation of a suite and what
 // its indices list.
 func (s *Prefetcher) follow(ctx context.Context, dir catalog.Location) error {
-	if err := s.Fetch.Refresh(ctx, dir); err != nil {
+	if err := s.fetcher.Refresh(ctx, dir); err != nil {
 		return err
 	}
-	indices, err := s.Catalog.Successors(dir, s.held)
+	indices, err := s.catalog.Successors(dir, s.held)
 	if err != nil {
 		return err
 	}
@@ -210,7 +217,7 @@ func (s *Prefetcher) follow(ctx context.Context, dir catalog.Location) error {
 
 // held reports whether the store has d.
 func (s *Prefetcher) held(d digest.Digest) bool {
-	_, err := s.Store.Stat(d)
+	_, err := s.store.Stat(d)
 	return err == nil
 }
 
@@ -222,8 +229,8 @@ func (s *Prefetcher) end(fault string) State {
 	return s.state
 }
 
-// tell logs what a prefetch did.
-func (s *Prefetcher) tell(t State) {
+// logEnd logs what a prefetch did.
+func (s *Prefetcher) logEnd(t State) {
 	level := slog.LevelInfo
 	if t.Error != "" || t.FilesFailed > 0 {
 		level = slog.LevelWarn
@@ -232,21 +239,21 @@ func (s *Prefetcher) tell(t State) {
 	if suite == "" {
 		suite = "all"
 	}
-	s.Log.Log(context.Background(), level, "a prefetch has ended", "suite", suite, "files", t.FilesDone, "bytes", t.BytesDone,
+	s.log.Log(context.Background(), level, "prefetch ended", "suite", suite, "files", t.FilesDone, "bytes", t.BytesDone,
 		"wanted", t.Files, "failed", t.FilesFailed, "no_room", t.NoRoom, "duration", t.Ended.Sub(t.Started), "err", t.Error)
 }
 
-// faults are what went wrong with suites. A few are enough to tell.
+// faults are what went wrong with suites; the first few in words.
 type faults struct {
-	told []string
-	more int
+	words []string
+	more  int
 }
 
 func (f *faults) add(err error) {
 	switch {
 	case err == nil:
-	case len(f.told) < 3:
-		f.told = append(f.told, err.Error())
+	case len(f.words) < 3:
+		f.words = append(f.words, err.Error())
 	default:
 		f.more++
 	}
@@ -254,7 +261,7 @@ func (f *faults) add(err error) {
 
 // String is "" if there are none.
 func (f *faults) String() string {
-	all := strings.Join(f.told, "; ")
+	all := strings.Join(f.words, "; ")
 	if f.more > 0 {
 		all += fmt.Sprintf("; and %d more", f.more)
 	}

@@ -162,7 +162,7 @@ func TestFailures(t *testing.T) {
 	}{
 		{"one", func(f string) bool { return f == "p07_2_all.deb" }, 29, 1, false},
 		{"every other", func(f string) bool { return f[2]%2 == 0 }, 15, 15, false},
-		{"all", func(string) bool { return true }, 0, patience + parallel - 1, true},
+		{"all", func(string) bool { return true }, 0, maxFailures + parallel - 1, true},
 	}
 	for _, tt := range tests {
 		r := newRig(t)
@@ -178,7 +178,7 @@ func TestFailures(t *testing.T) {
 			return nil
 		}
 		s, _ := r.run(t, "")
-		if s.FilesDone != tt.done || s.FilesFailed > tt.failed || s.FilesFailed < min(tt.failed, patience) || strings.Contains(s.Error, broken.Error()) != tt.told {
+		if s.FilesDone != tt.done || s.FilesFailed > tt.failed || s.FilesFailed < min(tt.failed, maxFailures) || strings.Contains(s.Error, broken.Error()) != tt.told {
 			t.Errorf("%s: %+v", tt.name, s)
 		}
 	}
@@ -213,17 +213,17 @@ func TestStart(t *testing.T) {
 		if s, err := r.Start("http://other.example.org/x"); !errors.Is(err, ErrUnknownSuite) || !strings.Contains(err.Error(), "none so far") || s != (State{}) {
 			t.Errorf("no suite known: %v, %+v", err, s)
 		}
-		for i := range maxTold + 5 {
+		for i := range maxNamed + 5 {
 			r.suite(fmt.Sprintf("s%d", i))
 		}
 		if _, err := r.Start("http://other.example.org/x"); !strings.Contains(err.Error(), "/dists/s0,") || !strings.HasSuffix(err.Error(), "and 5 more") {
 			t.Errorf("an unknown suite: %v", err)
 		}
-		r.Offline = true
+		r.offline = true
 		if _, err := r.Start(""); !errors.Is(err, mirror.ErrOffline) {
 			t.Errorf("offline: %v", err)
 		}
-		r.Offline = false
+		r.offline = false
 
 		// One that hangs until the box stops.
 		r.list(r.suite("stable"), "a_2_all.deb", "b_2_all.deb", "c_2_all.deb")

@@ -9,10 +9,10 @@ import (
 	"millpond/internal/digest"
 )
 
-// survey adds the packages of a suite that clients are about to want.
+// survey adds the packages of a suite that clients are about to request.
 func (s *Prefetcher) survey(ctx context.Context, p *plan, dir catalog.Location) error {
 	line := p.lines[dir]
-	for e, err := range s.Catalog.Packages(dir) {
+	for e, err := range s.catalog.Packages(dir) {
 		if err != nil {
 			return err
 		}
@@ -35,10 +35,10 @@ func (s *Prefetcher) survey(ctx context.Context, p *plan, dir catalog.Location) 
 }
 
 // replaced reports whether deb is newer than all versions of its package that
-// are held for clients of line, and when one of those was used last. With none
-// held it is of no use to anybody; nor with a newer one, from another suite.
+// are held for clients of line, and when one of those was last used. It is of no
+// use if none is held, or a newer one, from another suite.
 func (s *Prefetcher) replaced(p *plan, line string, deb debName) (used time.Time, ok bool, err error) {
-	for old, err := range s.Store.Names(deb.pkg+"_", "") {
+	for old, err := range s.store.Names(deb.pkg+"_", "") {
 		if err != nil {
 			return time.Time{}, false, err
 		}
@@ -54,7 +54,7 @@ func (s *Prefetcher) replaced(p *plan, line string, deb debName) (used time.Time
 		if compareVersions(name.version, deb.version) > 0 {
 			return time.Time{}, false, nil
 		}
-		if info, err := s.Store.Stat(old.Digest); err == nil && info.Used.After(used) {
+		if info, err := s.store.Stat(old.Digest); err == nil && info.Used.After(used) {
 			used = info.Used
 		}
 	}
@@ -64,7 +64,7 @@ func (s *Prefetcher) replaced(p *plan, line string, deb debName) (used time.Time
 // belongs reports whether clients of line have the package d: a suite of it
 // lists d, or none does any more.
 func (s *Prefetcher) belongs(p *plan, line string, d digest.Digest) (bool, error) {
-	suites, err := s.Catalog.Listers(d)
+	suites, err := s.catalog.Listers(d)
 	for _, dir := range suites {
 		if p.lines[dir] == line {
 			return true, err
