@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"millpond/internal/store"
 )
 
 // minRoom is what must be free on the disk for a start. The database writes
@@ -18,7 +20,7 @@ const minRoom = 32 << 20
 // statfs(2). The lock that keeps a second box away, memory maps and the
 // meaning of fsync are the server's matter there, and a server that is away
 // stops the box in the middle of a write.
-var networkFS = map[int64]string{
+var networkFS = map[uint32]string{
 	0x6969:     "NFS",
 	0x517B:     "SMB",
 	0xFF534D42: "SMB", // cifs
@@ -34,21 +36,20 @@ func checkDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return &fs.PathError{Op: "statfs", Path: dir, Err: err}
+	disk, err := store.DiskOf(dir)
+	if err != nil {
+		return err
 	}
-	return judgeDisk(&st)
+	return checkDisk(disk)
 }
 
-func judgeDisk(st *syscall.Statfs_t) error {
-	// The number is 32 bits wide, whatever the field's type and sign.
-	if name, ok := networkFS[int64(uint32(st.Type))]; ok {
+func checkDisk(d store.Disk) error {
+	if name, ok := networkFS[d.Type]; ok {
 		return fmt.Errorf("it is on a file server (%s), where a database is not safe; name a directory on a local disk", name)
 	}
-	if free := int64(st.Bavail) * st.Bsize; free < minRoom {
+	if d.Free < minRoom {
 		return fmt.Errorf("%w: %d MiB are free on its disk and a start needs %d; make room, or name a directory on another disk",
-			syscall.ENOSPC, free>>20, minRoom>>20)
+			syscall.ENOSPC, d.Free>>20, minRoom>>20)
 	}
 	return nil
 }

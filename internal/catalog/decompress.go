@@ -25,7 +25,7 @@ const (
 const maxWindow = 64 << 20
 
 var (
-	errTooLong = fmt.Errorf("the index is longer than %d bytes", maxIndexBytes)
+	errTooLong = fmt.Errorf("the index is longer than %d bytes", int64(maxIndexBytes))
 	errLZMA    = errors.New("legacy .lzma compression, which is not read: publish the index as .xz")
 )
 

@@ -69,7 +69,7 @@ func TestSumsAlwaysEqual(t *testing.T) {
 			now := time.Now().Add(-40 * 24 * time.Hour)
 			var want Counts
 			for range 1500 {
-				now = now.Add(time.Duration(r.IntN(int(30 * time.Minute))))
+				now = now.Add(time.Duration(r.Int64N(int64(30 * time.Minute))))
 				want.add(randomCount(r, l, now))
 				switch r.IntN(60) {
 				case 0, 1, 2:

@@ -199,6 +199,47 @@ func TestDiskNearlyFull(t *testing.T) {
 	}
 }
 
+// The free space is measured once a second while there is plenty, and for each
+// write when there is not: others may fill the disk meanwhile, and what is
+// written here counts at once.
+func TestFreeSpaceIsMeasuredSeldom(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 1<<30)
+	b.minFree = 1 << 20
+	free, asked := int64(16<<20), 0
+	b.free = func() (int64, error) { asked++; return free, nil }
+	write := func(n int) error { return b.mayWrite(n) }
+	for range 64 {
+		if err := write(128 << 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asked > 2 { // and once more if this took a second
+		t.Errorf("the free space was measured %d times for 64 writes", asked)
+	}
+	b.room.at = b.room.at.Add(-measureEvery)
+	if write(1); asked < 2 {
+		t.Error("not measured again after a second")
+	}
+	// Others leave less than the measurement says.
+	free, asked = 16<<20, 0
+	b.room.at = time.Time{}
+	write(0)
+	free = 3 << 19 // 1.5 MiB
+	for range 15 << 3 {
+		write(128 << 10)
+	}
+	if asked < 2 {
+		t.Error("writes up to the measurement did not measure anew")
+	}
+	for i := range 10 {
+		free = 1<<20 - int64(i)*64<<10
+		if err, ok := write(64<<10), free-64<<10 >= 1<<19; (err == nil) != ok {
+			t.Errorf("with %d bytes free: %v", free, err)
+		}
+	}
+}
+
 // The disk itself says that it is full.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()

@@ -291,23 +291,6 @@ func (p *Partial) fill(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// mayWrite refuses a write of n bytes that the disk has no room for. Room was
-// reserved, but others may have filled the disk since, and kv would not
-// survive a full one.
-func (s *Store) mayWrite(n int) error {
-	if err := s.fault("write"); err != nil {
-		return err
-	}
-	free, err := s.free()
-	if err != nil {
-		return err
-	}
-	if free-int64(n) < s.minFree/2 {
-		return fmt.Errorf("%w: %d bytes are left on the disk", ErrNoSpace, free)
-	}
-	return nil
-}
-
 // wrote counts n reserved bytes as written.
 func (s *Store) wrote(n int) {
 	s.mu.Lock()

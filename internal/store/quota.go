@@ -1,12 +1,10 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // Quota is the size that blobs and unfinished ones may have together: bytes,
@@ -64,23 +62,4 @@ func (q Quota) of(total int64) (int64, error) {
 		return 0, fmt.Errorf("quota of %d bytes: want more than none", n)
 	}
 	return n, nil
-}
-
-// diskSpace returns the size of dir's file system and what is free on it for
-// us, in bytes.
-func diskSpace(dir string) (total, free int64, err error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return 0, 0, fmt.Errorf("asking for free space on %s: %w", dir, err)
-	}
-	block := int64(st.Bsize)
-	return int64(st.Blocks) * block, int64(st.Bavail) * block, nil
-}
-
-// noSpace adds ErrNoSpace to an error of a disk or disk quota that is full.
-func noSpace(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", ErrNoSpace, err)
-	}
-	return err
 }

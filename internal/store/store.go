@@ -65,9 +65,10 @@ type Store struct {
 	dir     string
 	table   *kv.Table
 	log     *slog.Logger
-	quota   int64 // bytes
-	minFree int64 // bytes to leave free on the disk
-	free    func() (int64, error)
+	quota   int64                 // bytes
+	minFree int64                 // bytes to leave free on the disk
+	free    func() (int64, error) // bytes; for tests
+	room    room
 	fault   func(op string) error
 	closed  chan struct{} // ends watchers
 
@@ -132,8 +133,8 @@ func Open(o Options) (*Store, error) {
 		s.fault = func(string) error { return nil }
 	}
 	s.free = func() (int64, error) {
-		_, free, err := diskSpace(s.dir)
-		return free, err
+		d, err := DiskOf(s.dir)
+		return d.Free, err
 	}
 	if err := s.prepare(o.Quota); err != nil {
 		return nil, fmt.Errorf("opening store %s: %w", o.Dir, err)
@@ -155,12 +156,12 @@ func (s *Store) prepare(q Quota) error {
 			return err
 		}
 	}
-	total, _, err := diskSpace(s.dir)
+	d, err := DiskOf(s.dir)
 	if err != nil {
 		return err
 	}
-	s.minFree = min(total/100, 1<<30)
-	if s.quota, err = q.of(total); err != nil {
+	s.minFree = min(d.Total/100, 1<<30)
+	if s.quota, err = q.of(d.Total); err != nil {
 		return err
 	}
 	return s.reconcile()
@@ -232,11 +233,11 @@ func (s *Store) Usage() Usage {
 
 // DiskFree returns which share of the disk is free for the store, 0 to 1.
 func (s *Store) DiskFree() (float64, error) {
-	total, free, err := diskSpace(s.dir)
+	d, err := DiskOf(s.dir)
 	if err != nil {
 		return 0, err
 	}
-	return float64(free) / float64(max(total, 1)), nil
+	return float64(d.Free) / float64(max(d.Total, 1)), nil
 }
 
 func (s *Store) fanOut(b byte) string {

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"syscall"
+	"testing"
+
+	"millpond/internal/aptest"
+)
+
+// mountTmpfs gives a disk of its own, until the test ends. It needs root, as
+// the networks of other tests do.
+func mountTmpfs(t *testing.T, flags uintptr, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
+		t.Fatalf("mounting a tmpfs (needs root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestDiskFaults(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{})
+	tests := []struct {
+		name  string
+		dir   string
+		parts []string
+	}{
+		{"no room", mountTmpfs(t, 0, "size=16m"), []string{"no space left", "16 MiB are free", "needs 32", "make room"}},
+		{"read-only", mountTmpfs(t, syscall.MS_RDONLY, ""), []string{"read-only file system", "may write to"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			wantFault(t, s.environ(tt.dir), append(tt.parts, "MILLPOND_DATA_DIR="+tt.dir)...)
+			if left, err := os.ReadDir(tt.dir); err != nil || len(left) > 0 {
+				t.Errorf("the start left %v, %v", left, err)
+			}
+		})
+	}
+}
