@@ -8,9 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"millpond/internal/aptest"
@@ -138,30 +136,6 @@ func wantFault(t *testing.T, environ []string, parts ...string) {
 			t.Errorf("stderr does not say %q: %s", part, stderr)
 		}
 	}
-}
-
-func TestDataDirectoryNotWritable(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, aptest.MirrorOptions{})
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o555); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if os.Geteuid() == 0 {
-			// Root may write anywhere; this thread, which ends with the
-			// goroutine, is nobody from here on.
-			runtime.LockOSThread()
-			if err := syscall.Setfsuid(65534); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-		wantFault(t, s.environ(dir, "MILLPOND_KEYRING_DIR="), "MILLPOND_DATA_DIR="+dir, "permission denied", "make that the owner", "may write to")
-	}()
-	<-done
 }
 
 func TestHealthcheck(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -43,4 +44,28 @@ func TestDiskFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDataDirectoryNotWritable(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{})
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if os.Geteuid() == 0 {
+			// Root may write anywhere; this thread, which ends with the
+			// goroutine, is nobody from here on.
+			runtime.LockOSThread()
+			if err := syscall.Setfsuid(65534); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		wantFault(t, s.environ(dir, "MILLPOND_KEYRING_DIR="), "MILLPOND_DATA_DIR="+dir, "permission denied", "make that the owner", "may write to")
+	}()
+	<-done
 }

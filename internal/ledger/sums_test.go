@@ -84,7 +84,7 @@ func TestSumsAlwaysEqual(t *testing.T) {
 					}
 					l.table = table
 				case 7:
-					now = now.Add(-time.Duration(r.IntN(int(48 * time.Hour)))) // the clock is set back
+					now = now.Add(-time.Duration(r.Int64N(int64(48 * time.Hour)))) // the clock is set back
 				}
 			}
 			if got, _ := l.Totals(); got != want {
