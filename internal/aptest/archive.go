@@ -2,20 +2,6 @@
 // HTTP mirror that can misbehave. It is for tests, and what it makes is real:
 // apt, dpkg and dpkg-source of a Debian machine accept it.
 //
-//	key := aptest.NewKey("archive")
-//	a := aptest.NewArchive(key)                        // one suite, "stable"
-//	deb := a.Add(aptest.Package{Name: "hello", Version: "1.0-1", Size: 4096})
-//	m := aptest.NewMirror(t, aptest.MirrorOptions{})
-//	m.Publish("/debian", a.Publish(time.Now()))        // one generation
-//	resp, err := http.Get(m.URL("/debian/" + deb.Path))
-//	stalled := m.Inject("*.deb", aptest.Stall(100))    // faults, by pattern
-//	stalled.Release()
-//	n, sent := m.Requests("*.deb"), m.BytesSent("*")   // what was asked and sent
-//	c := aptest.NewClient(t)                           // the real apt, private
-//	c.Trust(key)
-//	c.Sources(m.Source("/debian", "stable", "main"))
-//	out, err := c.Apt(ctx, "update")
-//
 // A Generation is one state of all suites of an archive, a plain map from path
 // to bytes; the same one can be published at several bases and mirrors, and
 // the next one over the former: a mirror goes on serving the pool and by-hash

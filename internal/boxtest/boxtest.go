@@ -1,7 +1,7 @@
 // Package boxtest builds what a test of a box needs out of real parts: on the
 // one side an archive with a mirror on loopback ([NewArchive]), on the other
 // the database, keyring, catalog, store, ledger and mirror client of a box
-// ([New]). TestPartsFit shows how they are used together.
+// ([New]).
 //
 // All of it is closed when the test ends, in the reverse order of its making;
 // close what a test puts on top of it in a cleanup of its own.
