@@ -125,7 +125,7 @@ func spawn(t *testing.T, environ []string) *process {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Process.Kill(); p.Wait() })
+	t.Cleanup(func() { _, _ = p.Process.Kill(), p.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	m := clientLine.FindStringSubmatch(line)
 	if err != nil || m == nil {
@@ -227,8 +227,8 @@ func TestKill(t *testing.T) {
 	// One more completes while the kill comes down.
 	last := begin(t, c, base+"/"+s.debs[5].Path)
 	last.reaches(t, 1)
-	p.Process.Kill()
-	p.Wait()
+	_ = p.Process.Kill()
+	_ = p.Wait()
 	received := c.got
 	for _, d := range append(running, last) {
 		<-d.done

@@ -152,7 +152,7 @@ func TestRequestHeaders(t *testing.T) {
 				w.WriteHeader(http.StatusNotFound)
 			}, Options{UserAgent: "millpond/test", Via: "millpond-1f3a"})
 			tt.req.URL = srv.URL + "/"
-			c.Get(t.Context(), tt.req)
+			_, _ = c.Get(t.Context(), tt.req)
 			for _, place := range []string{"first request", "redirected request"} {
 				h := <-got
 				for name, want := range tt.want {

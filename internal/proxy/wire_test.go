@@ -241,7 +241,7 @@ func TestStalledClient(t *testing.T) {
 			inBubble(t, b, func(c net.Conn) {
 				begun := time.Now()
 				fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", debURL)
-				io.ReadFull(c, make([]byte, 1000))
+				_, _ = io.ReadFull(c, make([]byte, 1000))
 				time.Sleep(stallLimit + time.Second)
 				synctest.Wait()
 				if _, err := c.Read(make([]byte, 1)); err != io.EOF {

@@ -36,7 +36,7 @@ func BenchmarkStat(b *testing.B) {
 func BenchmarkStatMiss(b *testing.B) {
 	s := newBox(b, 1<<30)
 	for b.Loop() {
-		s.Stat(digest.Digest{1})
+		_, _ = s.Stat(digest.Digest{1})
 	}
 }
 
@@ -58,7 +58,7 @@ func BenchmarkWrite(b *testing.B) {
 		if _, err := p.Commit(Meta{}); err != nil {
 			b.Fatal(err)
 		}
-		s.Remove(d)
+		_ = s.Remove(d)
 	}
 }
 

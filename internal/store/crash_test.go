@@ -155,7 +155,7 @@ func runChild(t *testing.T, dir string, large digest.Digest, stored map[digest.D
 		case "resumed":
 			fmt.Sscan(fact, &resumed)
 			// From here on, so that a slow start does not eat up its life.
-			killer = time.AfterFunc(life, func() { cmd.Process.Kill() })
+			killer = time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
 			defer killer.Stop()
 		case "written":
 			fmt.Sscan(fact, written)
@@ -171,6 +171,6 @@ func runChild(t *testing.T, dir string, large digest.Digest, stored map[digest.D
 			t.Errorf("the child says: %s", line)
 		}
 	}
-	cmd.Wait() // killed
+	_ = cmd.Wait() // killed
 	return resumed
 }

@@ -81,7 +81,7 @@ func TestModel(t *testing.T) {
 		case op < 9:
 			var p *Partial
 			if p, err = b.Partial(d, int64(n)); err == nil {
-				p.WriteAt(data, 0)
+				_, _ = p.WriteAt(data, 0)
 				_, err = p.Commit(Meta{})
 			}
 			if want = !held && m.put(d, n); held && errors.Is(err, fs.ErrExist) {

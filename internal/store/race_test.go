@@ -32,7 +32,7 @@ func TestConcurrentWriters(t *testing.T) {
 				if _, err := p.WriteAt(data[off:min(off+piece+2000, size)], int64(off)); err != nil {
 					t.Error(err)
 				}
-				p.WriteAt(make([]byte, 10), int64(off+100)) // there already
+				_, _ = p.WriteAt(make([]byte, 10), int64(off+100)) // there already
 				p.Hasher()
 			}
 		})
@@ -136,13 +136,13 @@ func TestBusy(t *testing.T) {
 	wg.Go(func() {
 		for range 30 {
 			d := names[rand.IntN(blobs)]
-			b.Remove(d)
-			b.Pin(names[rand.IntN(4)], ByAdmin)
-			b.Unpin(names[rand.IntN(4)], ByAdmin)
+			_ = b.Remove(d)
+			_ = b.Pin(names[rand.IntN(4)], ByAdmin)
+			_ = b.Unpin(names[rand.IntN(4)], ByAdmin)
 			if err := b.flush(); err != nil {
 				t.Error(err)
 			}
-			b.Verify(t.Context(), names[rand.IntN(blobs)])
+			_ = b.Verify(t.Context(), names[rand.IntN(blobs)])
 		}
 	})
 	wg.Wait()
