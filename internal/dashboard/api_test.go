@@ -414,9 +414,9 @@ func TestEvents(t *testing.T) {
 	var passed strings.Builder
 	log := slog.New(e.Handler(slog.NewTextHandler(&passed, &slog.HandlerOptions{Level: slog.LevelWarn}))).With("part", "proxy")
 	log.Info("served", "url", "http://a")
-	log.Info("a request was not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.1")
+	log.Info("request not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.1")
 	log.With("url", "http://b").Warn("slow")
-	log.Info("a request was not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.2")
+	log.Info("request not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.2")
 	log.Debug("nothing")
 	got := e.Latest(10)
 	if len(got) != 2 || e.Last() != 3 {

@@ -36,7 +36,7 @@ func clientOf(r *http.Request) netip.Addr {
 }
 
 func (p *Proxy) admits(client netip.Addr) bool {
-	for _, prefix := range p.AllowClients {
+	for _, prefix := range p.allowClients {
 		if prefix.Contains(client) {
 			return true
 		}
@@ -65,7 +65,7 @@ func (p *Proxy) vet(r *http.Request, t target) (catalog.Location, error) {
 		// It has no meaning (RFC 9110, section 9.3.1), and waiting for the
 		// end of it is not bounded.
 		return l, &requestError{errors.New("a GET with a body")}
-	case !catalog.Plausible(l) && !p.Catalog.Known(l):
+	case !catalog.Plausible(l) && !p.catalog.Known(l):
 		return l, &pathError{l}
 	}
 	return l, p.check(l.Scheme, l.Host)
@@ -83,7 +83,7 @@ func (p *Proxy) check(scheme, host string) error {
 			return &requestError{err}
 		}
 	}
-	return p.Policy.CheckName(strings.Trim(name, "[]"), port)
+	return p.policy.CheckName(strings.Trim(name, "[]"), port)
 }
 
 // looped reports whether the request has been here before: an upstream that is
@@ -91,7 +91,7 @@ func (p *Proxy) check(scheme, host string) error {
 func (p *Proxy) looped(r *http.Request) bool {
 	for _, line := range r.Header.Values("Via") {
 		for element := range strings.SplitSeq(line, ",") {
-			if f := strings.Fields(element); len(f) > 1 && f[1] == p.Via {
+			if f := strings.Fields(element); len(f) > 1 && f[1] == p.via {
 				return true
 			}
 		}

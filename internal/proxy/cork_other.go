@@ -4,5 +4,5 @@ package proxy
 
 import "syscall"
 
-// cork does nothing: only Linux packs what is sent at the program's word.
+// cork does nothing: only Linux has TCP_CORK.
 func cork(syscall.RawConn, bool) {}

@@ -65,10 +65,10 @@ func mustLocation(t testing.TB, url string) catalog.Location {
 type fakeCatalog struct {
 	mu      sync.Mutex
 	entries map[string]catalog.Entry
-	pinned  []digest.Digest // what pin said of the entry's suite, request by request
+	given   []digest.Digest // what given returned of the entry's suite, request by request
 }
 
-func (c *fakeCatalog) Resolve(_ context.Context, l catalog.Location, pin func(catalog.Location) digest.Digest) catalog.Entry {
+func (c *fakeCatalog) Resolve(_ context.Context, l catalog.Location, given func(catalog.Location) digest.Digest) catalog.Entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[l.String()]
@@ -76,7 +76,7 @@ func (c *fakeCatalog) Resolve(_ context.Context, l catalog.Location, pin func(ca
 		e = catalog.Entry{Size: -1}
 	}
 	e.Location = l
-	c.pinned = append(c.pinned, pin(e.Suite))
+	c.given = append(c.given, given(e.Suite))
 	return e
 }
 

@@ -86,7 +86,7 @@ func (c *pipelineConn) Close() error {
 	return err
 }
 
-// enqueue has a request anticipated, unless too many wait for that.
+// enqueue has a request anticipated, unless too many are waiting.
 func (c *pipelineConn) enqueue(header []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,8 +121,8 @@ func (c *pipelineConn) work(ctx context.Context, queue <-chan []byte) {
 }
 
 // anticipate has a file fetched, if a request asks for one that archive would
-// serve. All else is left to the request itself, whose turn comes: what it
-// meets, what is logged of it, and its place in the ledger.
+// serve. Errors, logs and the ledger are left to the request itself when its
+// turn comes.
 func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string) {
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(header)))
 	if err != nil {
@@ -138,5 +138,5 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	if err != nil {
 		return
 	}
-	p.Fetcher.Anticipate(p.resolve(ctx, l, client))
+	p.fetcher.Anticipate(p.resolve(ctx, l, client))
 }

@@ -152,7 +152,7 @@ func TestAnticipateRefused(t *testing.T) {
 	}
 }
 
-// The pins of the connection count for what is anticipated on it.
+// The session of the connection counts for what is anticipated on it.
 func TestAnticipatePinned(t *testing.T) {
 	t.Parallel()
 	b, a := newAnticipating(nil)
@@ -174,9 +174,9 @@ func TestAnticipatePinned(t *testing.T) {
 		t.Fatal(err)
 	}
 	io.Copy(io.Discard, resp.Body)
-	b.Proxy.pins.mu.Lock()
-	clear(b.Proxy.pins.clients) // only the connection remembers
-	b.Proxy.pins.mu.Unlock()
+	b.Proxy.sessions.mu.Lock()
+	clear(b.Proxy.sessions.clients) // only the connection remembers
+	b.Proxy.sessions.mu.Unlock()
 	blocked := make(chan struct{})
 	b.files[numbered(0)] = func(ctx context.Context) (*fetch.File, error) {
 		<-blocked
@@ -187,8 +187,8 @@ func TestAnticipatePinned(t *testing.T) {
 	a.next(t, 1)
 	b.catalog.mu.Lock()
 	defer b.catalog.mu.Unlock()
-	if !slices.Contains(b.catalog.pinned, release) {
-		t.Errorf("resolved with the pins %v, want %v", b.catalog.pinned, release)
+	if !slices.Contains(b.catalog.given, release) {
+		t.Errorf("resolved with the generations %v, want %v", b.catalog.given, release)
 	}
 }
 

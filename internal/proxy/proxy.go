@@ -1,8 +1,8 @@
-// Package proxy is apt's HTTP face: it takes a request in any of the forms in
-// which apt can be pointed at the box, asks the catalog what the file is, gets
-// its bytes from fetch and sends them with the exactness that apt's resuming,
-// pipelining and conditional requests rely on. CONNECT opens tunnels, under
-// policy, never cached. What is not for an archive goes to the dashboard.
+// Package proxy is the HTTP server for apt: it takes a request in any of the
+// forms in which apt can be pointed at the box, asks the catalog what the file
+// is, gets its bytes from fetch and sends them with the exactness that apt's
+// resuming, pipelining and conditional requests rely on. CONNECT opens tunnels,
+// under policy, never cached. Other requests go to the dashboard.
 //
 // It promises that no client takes a short or wrong file for a complete one:
 // whatever goes wrong after the header cuts the connection. What goes wrong
@@ -29,7 +29,9 @@ import (
 
 // Catalog says what a file is; *catalog.Catalog.
 type Catalog interface {
-	Resolve(ctx context.Context, l catalog.Location, pin func(suite catalog.Location) digest.Digest) catalog.Entry
+	// Resolve returns what l is; given returns the generation of a suite that
+	// the client was given last, zero if none.
+	Resolve(ctx context.Context, l catalog.Location, given func(suite catalog.Location) digest.Digest) catalog.Entry
 	Known(l catalog.Location) bool
 }
 
@@ -57,7 +59,7 @@ type Dialer interface {
 
 // Policy refuses, with a *mirror.RefusedError, a destination that is forbidden
 // by its name or port alone, before anything else is done for the request;
-// *mirror.Policy. What a name resolves to is judged when it is dialled.
+// *mirror.Policy. The addresses of a name are checked when it is dialled.
 type Policy interface {
 	CheckName(host string, port int) error
 }
@@ -74,7 +76,7 @@ type Options struct {
 	// of private networks (PrivateClients).
 	AllowClients []netip.Prefix
 	Tunnels      bool         // whether CONNECT is served
-	Local        http.Handler // gets what is not for an archive, in origin form
+	Local        http.Handler // serves what is not for an archive, in origin form
 	// Via names this box in Via headers (RFC 9110, section 7.6.3): a token
 	// that no other box has, the same that the mirror's client sends.
 	Via string
@@ -96,11 +98,21 @@ const (
 // Proxy is safe for concurrent use. Its Server must run it, or one that has
 // its ConnContext, best with a Listener of it.
 type Proxy struct {
-	Options
-	stall   time.Duration
-	pins    pins
-	tunnels tunnels
-	serving atomic.Int64 // clients to whom a held file is being sent
+	catalog      Catalog
+	fetcher      Fetcher
+	ledger       Ledger
+	dialer       Dialer
+	policy       Policy
+	allowClients []netip.Prefix
+	tunnelling   bool // whether CONNECT is served
+	local        http.Handler
+	via          string
+	log          *slog.Logger
+
+	stall    time.Duration
+	sessions sessions
+	tunnels  tunnels
+	serving  atomic.Int64 // clients to whom a held file is being sent
 }
 
 var _ http.Handler = (*Proxy)(nil)
@@ -110,12 +122,16 @@ func New(o Options) *Proxy {
 	if o.AllowClients == nil {
 		o.AllowClients = PrivateClients()
 	}
-	return &Proxy{Options: o, stall: stallLimit, pins: newPins(), tunnels: newTunnels()}
+	return &Proxy{
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy, allowClients: o.AllowClients,
+		tunnelling: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
+		stall: stallLimit, sessions: newSessions(), tunnels: newTunnels(),
+	}
 }
 
-// Busy reports whether some client is being sent a held file: then disk and
-// network are this site's first, and other boxes may wait. A client that waits
-// for a download does not count.
+// Busy reports whether a client is being sent a held file: then this site's
+// clients have disk and network first, and other boxes wait. A client that
+// waits for a download does not count.
 func (p *Proxy) Busy() bool { return p.serving.Load() > 0 }
 
 // ServeHTTP implements http.Handler.
@@ -126,7 +142,7 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// handle decides whom the request is for. An error is returned only before
+// handle routes the request. An error is returned only before
 // anything of an answer was sent.
 func (p *Proxy) handle(w *response, r *http.Request) error {
 	client, t := clientOf(r), targetOf(r)
@@ -139,16 +155,16 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 	case toTunnel:
 		return p.tunnel(w, r, client)
 	default:
-		p.Local.ServeHTTP(w, originForm(r))
+		p.local.ServeHTTP(w, originForm(r))
 		return nil
 	}
 }
 
 // fail answers a request that could not be served, from the table in
-// errors.go. A client that has left is nobody's error.
+// errors.go. A client that disconnected is no error.
 func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		p.Log.Debug("a client left before its answer", "client", clientOf(r), "url", r.URL.Redacted(), "err", err)
+		p.log.Debug("client disconnected before its answer", "client", clientOf(r), "url", r.URL.Redacted(), "err", err)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	a := explain(err)
@@ -156,8 +172,8 @@ func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
 	}
-	p.Log.Log(r.Context(), a.level, "a request was not served", attrs...)
-	w.Header().Set("Via", "1.1 "+p.Via)
+	p.log.Log(r.Context(), a.level, "request not served", attrs...)
+	w.Header().Set("Via", "1.1 "+p.via)
 	if a.verdict {
 		a.relay(w)
 	} else {

@@ -28,9 +28,9 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	}
 	begun := time.Now()
 	e := p.resolve(r.Context(), l, client)
-	get := p.Fetcher.Get
+	get := p.fetcher.Get
 	if r.Method == http.MethodHead {
-		get = p.Fetcher.Peek
+		get = p.fetcher.Peek
 	}
 	file, err := get(r.Context(), e)
 	// Only hosts that answered get an account: names that do not exist would
@@ -38,17 +38,17 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	about := ledger.File{Host: l.Host, Package: l.Package()}
 	var status *mirror.StatusError
 	if err == nil || errors.As(err, &status) {
-		p.Ledger.Request(client, about)
+		p.ledger.Request(client, about)
 	}
 	if err != nil {
 		return err
 	}
 	defer file.Body.Close()
 	if e.Kind == catalog.ReleaseFile && !file.Release.IsZero() && r.Method == http.MethodGet {
-		// Before the bytes, so that whoever has read them finds the pin set.
-		p.pins.set(r.Context(), client, file.Suite, file.Release)
+		// Before the bytes, so that a client that has read them finds its session set.
+		p.sessions.set(r.Context(), client, file.Suite, file.Release)
 	}
-	w.credit = func(n int64) { p.Ledger.Delivered(client, about, file.Body.Origin(), n) }
+	w.credit = func(n int64) { p.ledger.Delivered(client, about, file.Body.Origin(), n) }
 	p.describe(w.Header(), e, file)
 	if held(file.Body) != nil {
 		p.serving.Add(1)
@@ -58,12 +58,12 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	attrs := []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
 	switch {
 	case whole:
-		p.Log.Debug("a file was served", attrs...)
+		p.log.Debug("file served", attrs...)
 		return nil
 	case w.err != nil || r.Context().Err() != nil:
-		p.Log.Debug("a client left in the middle of a file", append(attrs, "err", w.err)...)
+		p.log.Debug("client disconnected during a file", append(attrs, "err", w.err)...)
 	default:
-		p.Log.Warn("a file broke off on its way to a client", append(attrs, "err", err)...)
+		p.log.Warn("file cut short for a client", append(attrs, "err", err)...)
 	}
 	p.cut(w, r)
 	return nil
@@ -71,15 +71,15 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 
 // resolve asks the catalog what l is for a client.
 func (p *Proxy) resolve(ctx context.Context, l catalog.Location, client netip.Addr) catalog.Entry {
-	return p.Catalog.Resolve(ctx, l, func(suite catalog.Location) digest.Digest {
-		return p.pins.get(ctx, client, suite)
+	return p.catalog.Resolve(ctx, l, func(suite catalog.Location) digest.Digest {
+		return p.sessions.get(ctx, client, suite)
 	})
 }
 
 // describe sets the header fields that do not depend on the request.
 func (p *Proxy) describe(h http.Header, e catalog.Entry, file *fetch.File) {
 	h.Set("Content-Type", contentType(e))
-	h.Set("Via", "1.1 "+p.Via)
+	h.Set("Via", "1.1 "+p.via)
 	h.Set("Cache-Control", cacheControl(e))
 	h.Set("X-Cache", "MISS")
 	if isHit(file) {
@@ -93,8 +93,8 @@ func (p *Proxy) describe(h http.Header, e catalog.Entry, file *fetch.File) {
 	}
 	if file.Stale != "" {
 		why := strings.NewReplacer(`"`, "'", `\`, "/").Replace(reason(file.Stale))
-		h.Add("Warning", fmt.Sprintf(`110 %s "Response is Stale"`, p.Via))
-		h.Add("Warning", fmt.Sprintf(`111 %s "Revalidation Failed: %s"`, p.Via, why))
+		h.Add("Warning", fmt.Sprintf(`110 %s "Response is Stale"`, p.via))
+		h.Add("Warning", fmt.Sprintf(`111 %s "Revalidation Failed: %s"`, p.via, why))
 	}
 }
 

@@ -304,8 +304,8 @@ func TestPinned(t *testing.T) {
 		{"GET", debURL, "X: y", release},
 	} {
 		b.do(t, step.method, step.url, step.header)
-		if got := b.catalog.pinned[i]; got != step.want {
-			t.Errorf("step %d, %s %s: pinned to %s, want %s", i, step.method, step.url, got.Short(), step.want.Short())
+		if got := b.catalog.given[i]; got != step.want {
+			t.Errorf("step %d, %s %s: generation %s, want %s", i, step.method, step.url, got.Short(), step.want.Short())
 		}
 	}
 }

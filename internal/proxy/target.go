@@ -11,7 +11,7 @@ import (
 	"millpond/internal/catalog"
 )
 
-// route says whom a request is for.
+// route says what serves a request.
 type route uint8
 
 const (
@@ -37,7 +37,7 @@ type target struct {
 //	GET /https/host/path           likewise
 //	CONNECT host:port
 //
-// All else, and whatever a proxy's client asks of the box itself, is local.
+// Everything else is local, as is a proxy request for the box itself.
 // A Host header plays no part: the URL of an absolute form takes precedence
 // (RFC 9112, section 3.2.2), and the other forms name the host in the path.
 func targetOf(r *http.Request) target {

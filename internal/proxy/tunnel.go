@@ -105,8 +105,8 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 	}
 	defer conn.Close()
 	begun := time.Now()
-	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) { p.Ledger.Tunnelled(client, n) })
-	p.Log.Debug("a tunnel ended", "client", client, "to", host, "bytes", n, "took", time.Since(begun))
+	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) { p.ledger.Tunnelled(client, n) })
+	p.log.Debug("tunnel closed", "client", client, "to", host, "bytes", n, "took", time.Since(begun))
 	return nil
 }
 
@@ -115,12 +115,12 @@ func (p *Proxy) dial(ctx, client context.Context, host string) (net.Conn, error)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(client, cancel)()
-	return p.Dialer.Dial(ctx, host)
+	return p.dialer.Dial(ctx, host)
 }
 
 // vetTunnel returns the host:port to connect to, if that may be asked for.
 func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
-	if !p.Tunnels {
+	if !p.tunnelling {
 		return "", errTunnelsOff
 	}
 	if p.looped(r) {
@@ -135,7 +135,7 @@ func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
 	if port == 80 {
 		return "", errTunnelHTTP
 	}
-	return r.RequestURI, p.Policy.CheckName(host, int(port))
+	return r.RequestURI, p.policy.CheckName(host, int(port))
 }
 
 // halfCloser is a connection that can say that it sends no more.

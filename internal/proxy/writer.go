@@ -14,7 +14,7 @@ import (
 // step in the stall limit, 0.9 kB/s; and each is credited when it is written.
 const step = 256 << 10
 
-// response is a ResponseWriter that cuts off a client who takes nothing, and
+// response is a ResponseWriter that cuts off a client that reads nothing, and
 // counts body bytes. It passes held files to the connection's own ReadFrom,
 // which sends them without copying.
 type response struct {

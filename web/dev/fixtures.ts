@@ -239,7 +239,7 @@ const events = [
     id: 3,
     time: before(600),
     level: 'info',
-    message: 'a request was not served',
+    message: 'request not served',
     cause: '10.9.0.4 is a private address',
     setting: 'MILLPOND_ALLOW_UPSTREAMS=10.9.0.4',
     client: '10.1.2.40',

@@ -21,7 +21,7 @@ func suiteNamed(n int) catalog.Location {
 	return catalog.Location{Scheme: "http", Host: "deb.example.org", Path: fmt.Sprintf("/dists/%d", n)}
 }
 
-func TestPins(t *testing.T) {
+func TestSessions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := New(Options{})
@@ -30,21 +30,21 @@ func TestPins(t *testing.T) {
 		a, b := digest.Of([]byte("a")), digest.Of([]byte("b"))
 		expect := func(what string, ctx context.Context, addr netip.Addr, suite int, want digest.Digest) {
 			t.Helper()
-			if got := p.pins.get(ctx, addr, suiteNamed(suite)); got != want {
+			if got := p.sessions.get(ctx, addr, suiteNamed(suite)); got != want {
 				t.Errorf("%s: got %s, want %s", what, got.Short(), want.Short())
 			}
 		}
 		expect("nothing yet", one, address(1), 1, digest.Digest{})
-		p.pins.set(one, address(1), suiteNamed(1), a)
+		p.sessions.set(one, address(1), suiteNamed(1), a)
 		time.Sleep(time.Minute)
-		p.pins.set(two, address(1), suiteNamed(1), b) // another client behind the same address
+		p.sessions.set(two, address(1), suiteNamed(1), b) // another client behind the same address
 		expect("its connection", one, address(1), 1, a)
 		expect("the other's connection", two, address(1), 1, b)
 		expect("a new connection", anew, address(1), 1, b)
 		expect("no connection", t.Context(), address(1), 1, b)
 		expect("another suite", one, address(1), 2, digest.Digest{})
 		expect("another address", anew, address(2), 1, digest.Digest{})
-		time.Sleep(pinAge - time.Minute + time.Second)
+		time.Sleep(sessionAge - time.Minute + time.Second)
 		expect("its connection, an hour later", one, address(1), 1, b)
 		time.Sleep(time.Minute)
 		expect("the address, an hour later", anew, address(1), 1, digest.Digest{})
@@ -53,17 +53,17 @@ func TestPins(t *testing.T) {
 
 // However many clients and suites there are, what is remembered is bounded,
 // and the oldest is forgotten first.
-func TestPinsAreBounded(t *testing.T) {
+func TestSessionsAreBounded(t *testing.T) {
 	t.Parallel()
 	p := New(Options{})
 	d := digest.Of(nil)
 	ctx := p.ConnContext(t.Context(), nil)
 	for i := range 2 * maxSuites {
-		p.pins.set(ctx, address(0), suiteNamed(i), d)
-		p.pins.set(ctx, address(0), suiteNamed(0), d)
+		p.sessions.set(ctx, address(0), suiteNamed(i), d)
+		p.sessions.set(ctx, address(0), suiteNamed(0), d)
 	}
 	for suite, want := range map[int]bool{0: true, 1: false, 2*maxSuites - 1: true, maxSuites: false, maxSuites + 2: true} {
-		if got := !p.pins.get(ctx, address(0), suiteNamed(suite)).IsZero(); got != want {
+		if got := !p.sessions.get(ctx, address(0), suiteNamed(suite)).IsZero(); got != want {
 			t.Errorf("suite %d remembered: %v, want %v", suite, got, want)
 		}
 	}
@@ -71,15 +71,15 @@ func TestPinsAreBounded(t *testing.T) {
 		t.Errorf("a connection remembers %d suites, want %d", n, maxSuites)
 	}
 	for i := range 2 * maxClients {
-		p.pins.set(t.Context(), address(i), suiteNamed(1), d)
-		p.pins.get(t.Context(), address(0), suiteNamed(1)) // stays in use
+		p.sessions.set(t.Context(), address(i), suiteNamed(1), d)
+		p.sessions.get(t.Context(), address(0), suiteNamed(1)) // stays in use
 	}
 	for addr, want := range map[int]bool{0: true, 1: false, 2*maxClients - 1: true} {
-		if got := !p.pins.get(t.Context(), address(addr), suiteNamed(1)).IsZero(); got != want {
+		if got := !p.sessions.get(t.Context(), address(addr), suiteNamed(1)).IsZero(); got != want {
 			t.Errorf("client %d remembered: %v, want %v", addr, got, want)
 		}
 	}
-	if len(p.pins.clients) != maxClients || p.pins.order.Len() != maxClients {
-		t.Errorf("%d and %d clients, want %d", len(p.pins.clients), p.pins.order.Len(), maxClients)
+	if len(p.sessions.clients) != maxClients || p.sessions.order.Len() != maxClients {
+		t.Errorf("%d and %d clients, want %d", len(p.sessions.clients), p.sessions.order.Len(), maxClients)
 	}
 }

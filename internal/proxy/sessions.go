@@ -18,22 +18,22 @@ import (
 const (
 	maxClients = 4096
 	maxSuites  = 64
-	// pinAge is far more than apt takes from a Release to the last index.
-	pinAge = time.Hour
+	// sessionAge is far more than apt takes from a Release to the last index.
+	sessionAge = time.Hour
 )
 
-// pins remembers which generation of each suite a client was last given, so
+// sessions remembers which generation of each suite a client was last given, so
 // that all files of one update belong together although the suite changes
-// meanwhile. Clients behind one address are told apart by their connections;
-// the address speaks for a client that connects anew.
-type pins struct {
+// meanwhile. Clients behind one address are told apart by their connections; a
+// new connection starts with what its address was given last.
+type sessions struct {
 	mu      sync.Mutex                   // guards all below, and what connections remember
 	clients map[netip.Addr]*list.Element // of *client
 	order   *list.List                   // most recently used first
 }
 
-func newPins() pins {
-	return pins{clients: make(map[netip.Addr]*list.Element), order: list.New()}
+func newSessions() sessions {
+	return sessions{clients: make(map[netip.Addr]*list.Element), order: list.New()}
 }
 
 // client is what is remembered of an address.
@@ -42,10 +42,11 @@ type client struct {
 	suites suites
 }
 
-// connection is what is remembered of one, carried in its requests' contexts.
+// connection is what is remembered of a connection. Its requests carry it in
+// their contexts.
 type connection struct {
 	suites suites
-	raw    syscall.RawConn // nil if it is no socket
+	raw    syscall.RawConn // nil unless it is a socket
 }
 
 type connectionKey struct{}
@@ -64,46 +65,46 @@ func (p *Proxy) ConnContext(ctx context.Context, conn net.Conn) context.Context 
 }
 
 // get returns the generation of a suite that the client has, zero if unknown.
-func (p *pins) get(ctx context.Context, addr netip.Addr, suite catalog.Location) digest.Digest {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (s *sessions) get(ctx context.Context, addr netip.Addr, suite catalog.Location) digest.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
 		if d := c.suites.get(suite); !d.IsZero() {
 			return d
 		}
 	}
-	if e := p.clients[addr]; e != nil {
-		p.order.MoveToFront(e)
+	if e := s.clients[addr]; e != nil {
+		s.order.MoveToFront(e)
 		return e.Value.(*client).suites.get(suite)
 	}
 	return digest.Digest{}
 }
 
 // set records that the client is given a generation of a suite.
-func (p *pins) set(ctx context.Context, addr netip.Addr, suite catalog.Location, release digest.Digest) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (s *sessions) set(ctx context.Context, addr netip.Addr, suite catalog.Location, release digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
 		c.suites.set(suite, release)
 	}
-	e := p.clients[addr]
+	e := s.clients[addr]
 	if e == nil {
-		e = p.order.PushFront(&client{addr: addr})
-		p.clients[addr] = e
+		e = s.order.PushFront(&client{addr: addr})
+		s.clients[addr] = e
 	}
-	p.order.MoveToFront(e)
+	s.order.MoveToFront(e)
 	e.Value.(*client).suites.set(suite, release)
-	if p.order.Len() > maxClients {
-		oldest := p.order.Remove(p.order.Back()).(*client)
-		delete(p.clients, oldest.addr)
+	if s.order.Len() > maxClients {
+		oldest := s.order.Remove(s.order.Back()).(*client)
+		delete(s.clients, oldest.addr)
 	}
 }
 
 // suites are a client's generations, oldest first and at most maxSuites. A
 // suite is known by a hash, so that long names take no memory.
-type suites []pinned
+type suites []given
 
-type pinned struct {
+type given struct {
 	suite   uint64
 	release digest.Digest
 	at      time.Time
@@ -112,12 +113,12 @@ type pinned struct {
 var suiteSeed = maphash.MakeSeed()
 
 func (s suites) find(key uint64) int {
-	return slices.IndexFunc(s, func(p pinned) bool { return p.suite == key })
+	return slices.IndexFunc(s, func(g given) bool { return g.suite == key })
 }
 
 func (s suites) get(suite catalog.Location) digest.Digest {
 	i := s.find(maphash.Comparable(suiteSeed, suite))
-	if i < 0 || time.Since(s[i].at) > pinAge {
+	if i < 0 || time.Since(s[i].at) > sessionAge {
 		return digest.Digest{}
 	}
 	return s[i].release
@@ -130,5 +131,5 @@ func (s *suites) set(suite catalog.Location, release digest.Digest) {
 	} else if len(*s) == maxSuites {
 		*s = slices.Delete(*s, 0, 1)
 	}
-	*s = append(*s, pinned{key, release, time.Now()})
+	*s = append(*s, given{key, release, time.Now()})
 }
