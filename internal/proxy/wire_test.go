@@ -247,7 +247,7 @@ func TestStalledClient(t *testing.T) {
 				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
 					t.Errorf("held %v: after %v without a read: %v, want EOF", held, time.Since(begun), err)
 				}
-				if logged := b.logged.String(); strings.Contains(logged, "WARN") || !strings.Contains(logged, "left") {
+				if logged := b.logged.String(); strings.Contains(logged, "WARN") || !strings.Contains(logged, "disconnected") {
 					t.Errorf("logged %s", logged)
 				}
 			})
