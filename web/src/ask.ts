@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { admin, get, type Settings } from './api.ts'
 
 export interface Answer<T> {
-  /** data stays while it is asked for anew, also when that fails. */
+  /** data stays during the next request, and after one that fails. */
   data: T | undefined
   error: Error | undefined
   again(): void
@@ -32,7 +32,7 @@ export function useAsk<T>(path: string, seconds?: number): Answer<T> {
   return { data: state.data, error: state.error, again: () => setTurn((n) => n + 1) }
 }
 
-/** useAdmin tells whether admin actions are off in this box, wait for the token,
+/** useAdmin is whether admin actions are off in this box, wait for the token,
  * or have been given one; undefined until the box has said. */
 export function useAdmin(): 'off' | 'asked' | 'given' | undefined {
   const settings = useAsk<Settings>('settings').data

@@ -1,4 +1,4 @@
-// The stream of ticks, and what can be told from two of them.
+// The stream of ticks, and the rates between two of them.
 import { useEffect, useState } from 'preact/hooks'
 import type { Tick } from './api.ts'
 
@@ -74,7 +74,7 @@ export function useLive(): Live {
         connect()
       }, ms)
     }
-    // A page that nobody sees costs the box nothing.
+    // A hidden page costs the box nothing.
     const look = () => {
       if (document.visibilityState === 'visible') connect()
       else {

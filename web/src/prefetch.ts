@@ -4,7 +4,7 @@ import { bytes, count, span } from './units.ts'
 
 export const files = (n: number) => (n === 1 ? '1 file' : count(n) + ' files')
 
-/** result tells of one that has ended. */
+/** result describes a prefetch that has ended. */
 export function result(p: Prefetch): string {
   const said: string[] = []
   if (p.files_done > 0)

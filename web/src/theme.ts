@@ -45,5 +45,5 @@ function use<T>(read: () => T): T {
 
 export const useTheme = () => use(() => chosen)
 
-/** useShade is what is seen: the chart must be drawn anew when it changes. */
+/** useShade is the theme in force: the chart is redrawn when it changes. */
 export const useShade = () => use(() => (chosen === 'system' ? (system.matches ? 'dark' : 'light') : chosen))

@@ -73,7 +73,7 @@ export function span(seconds: number): string {
   return '0' + space + 's'
 }
 
-/** ago tells how long before now a time was; '' for none. */
+/** ago is how long before now a time was; '' for none. */
 export function ago(time: string | null | undefined, now: number): string {
   if (!time || time.startsWith('0001-')) return ''
   const seconds = (now - Date.parse(time)) / 1000
@@ -85,7 +85,7 @@ export function milliseconds(rtt: number): string {
   return rtt <= 0 ? '' : (rtt < 10 ? rtt.toFixed(1) : Math.round(rtt)) + space + 'ms'
 }
 
-/** short is the end of a peer ID, by which people tell boxes apart. */
+/** short is the end of a peer ID, which tells boxes apart. */
 export const short = (id: string) => '…' + id.slice(-8)
 
 const pad = (n: number) => String(n).padStart(2, '0')

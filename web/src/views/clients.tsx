@@ -10,7 +10,7 @@ const limit = 50
 export function Clients() {
   const [list, change] = useListState('clients', 'bytes')
   const q = useSettled(list.q.trim(), 200)
-  // Not drawn anew at each letter.
+  // Not redrawn at each letter.
   const found = useMemo(() => <Found list={{ ...list, q }} onChange={change} />, [q, list.sort, list.offset])
   return (
     <>

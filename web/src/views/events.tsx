@@ -31,7 +31,7 @@ export function Events({ live }: { live: Live }) {
           </ul>
         </section>
       )}
-      {events?.length === 0 && <Empty title="Nothing went wrong.">Errors and refused requests will stand here. There is nothing to do.</Empty>}
+      {events?.length === 0 && <Empty title="Nothing went wrong.">Errors and refused requests appear here.</Empty>}
       <ul class="rows">
         {events?.map((e) => (
           <li key={e.id} class={e.level}>

@@ -63,7 +63,7 @@ function Drawing({ graph }: { graph: Graph }) {
   )
 }
 
-/** describe tells in words what is drawn of a box, which it calls label. */
+/** describe puts in words what is drawn of a box; label is its name. */
 function describe(graph: Graph, n: GraphNode, label: string): string {
   const links = linksOf(graph, n.id)
   const direct = links.filter((l) => l.path === 'direct').length
@@ -81,7 +81,7 @@ function describe(graph: Graph, n: GraphNode, label: string): string {
           nearest.other,
         )}, ${milliseconds(nearest.rtt_ms)}`
       : '',
-    graph.silent.includes(n.id) ? '. It did not tell its links to others' : '',
+    graph.silent.includes(n.id) ? '. It did not report its links' : '',
     '.',
   ].join('')
 }
@@ -232,7 +232,7 @@ function Key() {
       </li>
       <li>
         <Sample class="relayed" />
-        by way of a relay
+        through a relay
       </li>
       <li>
         <svg viewBox="0 0 24 12" aria-hidden="true">
@@ -240,7 +240,7 @@ function Key() {
         </svg>
         known from others, not connected to this box
       </li>
-      <li>Boxes go by the last letters of their identity; ? did not tell its links</li>
+      <li>Boxes are named by the last letters of their peer ID; ? did not report its links</li>
     </ul>
   )
 }

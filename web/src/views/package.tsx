@@ -38,8 +38,8 @@ export function PackageView({ name }: { name: string }) {
               <BlobTable label="Files held of this package" items={p.versions} changed={ask.again} />
             )}
           </section>
-          <section class="section" aria-labelledby="askers">
-            <h2 id="askers">Who asked for it</h2>
+          <section class="section" aria-labelledby="clients">
+            <h2 id="clients">Requested by</h2>
             {p.clients.length > 0 && p.clients.reduce((n, c) => n + c.requests, 0) < p.requests && (
               <p class="quiet text-small">The {p.clients.length} that asked last; more did before.</p>
             )}
@@ -82,7 +82,7 @@ function Facts({ of: p }: { of: Package }) {
           </dd>
         </div>
         <div>
-          <dt>Where clients had it from</dt>
+          <dt>Where its bytes came from</dt>
           <dd>
             <OriginBar of={p} />
             <OriginKey of={p} />

@@ -5,7 +5,7 @@ import { Meter } from '../parts.tsx'
 import { files, result } from '../prefetch.ts'
 import { ago, bytes, count } from '../units.ts'
 
-/** usePrefetch follows the prefetch that runs, or tells of the last one. */
+/** usePrefetch follows the running prefetch, or has the last one. */
 export function usePrefetch(): Answer<Prefetch> {
   const [every, setEvery] = useState(15)
   const ask = useAsk<Prefetch>('prefetch', every)
@@ -19,7 +19,7 @@ interface PrefetchProps {
   suites: Suite[]
 }
 
-/** PrefetchPanel starts a prefetch of all suites and shows how it goes. */
+/** PrefetchPanel starts a prefetch of all suites and shows its progress. */
 export function PrefetchPanel({ ask, suites }: PrefetchProps) {
   const may = useAdmin()
   return (
@@ -29,7 +29,7 @@ export function PrefetchPanel({ ask, suites }: PrefetchProps) {
         {may === 'off' && 'It is an admin action, and those are off (MILLPOND_ADMIN_TOKEN).'}
         {may === 'asked' && (
           <>
-            It is an admin action: <a href="#/settings">give the token</a> to have its button here.
+            It is an admin action: <a href="#/settings">give the token</a> to see its button here.
           </>
         )}
       </p>

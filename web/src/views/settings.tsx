@@ -65,7 +65,7 @@ function Token({ on }: { on: boolean }) {
       <h2 id="admin">Admin actions</h2>
       <p>
         {known
-          ? 'This page has a token, until it is closed or loaded anew. Actions stand beside what they act on.'
+          ? 'This page has a token, until it is closed or reloaded. Actions appear beside what they change.'
           : 'Give the admin token to prefetch, to pin, evict and verify files and to ban peers. It stays in this page and is forgotten when it is closed.'}
       </p>
       <form class="tools" onSubmit={submit}>

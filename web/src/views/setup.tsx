@@ -19,7 +19,7 @@ export function ways(at: string): Way[] {
   return [
     {
       title: 'Without curl',
-      text: 'wget does as well, and so does apt itself.',
+      text: 'wget works too, and so does apt itself.',
       code: `wget -qO- http://${at}/setup.sh | sudo sh\n/usr/lib/apt/apt-helper download-file http://${at}/setup.sh /tmp/setup.sh && sudo sh /tmp/setup.sh`,
     },
     {
@@ -45,7 +45,7 @@ export function ways(at: string): Way[] {
     {
       title: 'Ansible',
       text: '',
-      code: `- name: Take packages by way of the box\n  ansible.builtin.copy:\n    dest: /etc/apt/apt.conf.d/01millpond\n    content: |\n      Acquire::http::Proxy "http://${at}";\n    mode: "0644"`,
+      code: `- name: Fetch packages through the box\n  ansible.builtin.copy:\n    dest: /etc/apt/apt.conf.d/01millpond\n    content: |\n      Acquire::http::Proxy "http://${at}";\n    mode: "0644"`,
     },
     {
       title: 'debootstrap and mmdebstrap',

@@ -14,7 +14,9 @@ export function SliceView({ live }: { live: Live }) {
   const s = live.tick?.summary
   return (
     <>
-      <Heading title="Slice">The part of the archives that this box holds. What nobody asked for the longest goes first when room is needed.</Heading>
+      <Heading title="Slice">
+        The part of the archives that this box holds. When room is needed, what was requested least recently is evicted first.
+      </Heading>
       <dl class="facts">
         <div>
           <dt>Held</dt>
@@ -47,7 +49,7 @@ export function SliceView({ live }: { live: Live }) {
 function Find() {
   const [list, change] = useListState('slice', 'saved')
   const q = useSettled(list.q.trim(), 250)
-  // Not drawn anew at each letter.
+  // Not redrawn at each letter.
   const packages = useMemo(() => <Packages list={{ ...list, q }} onChange={change} />, [q, list.sort, list.offset])
   const files = useMemo(() => q.length >= 2 && <FilesFound q={q} />, [q])
   return (

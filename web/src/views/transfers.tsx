@@ -24,7 +24,7 @@ export function Transfers({ live }: { live: Live }) {
         ))}
       </ul>
       <ul class="legend" aria-label="Colours">
-        <li class="store">held from before</li>
+        <li class="store">already held</li>
         <li class="peer">from peers</li>
         <li class="mirror">from the mirror</li>
       </ul>
@@ -49,7 +49,8 @@ function Row({ transfer: t }: { transfer: Transfer }) {
         <span>{t.url.replace(/^https?:\/\//, '').replace(/\/[^/]*$/, '')}</span>
         <span>
           {rate(speed)}
-          {left !== undefined && `, ${span(left)} left`} · {t.clients === 0 ? 'nobody waits' : t.clients === 1 ? '1 client' : `${t.clients} clients`}
+          {left !== undefined && `, ${span(left)} left`} ·{' '}
+          {t.clients === 0 ? 'no client waits' : t.clients === 1 ? '1 client' : `${t.clients} clients`}
         </span>
       </div>
     </>
