@@ -14,21 +14,21 @@ import (
 // maxPage bounds one answer.
 const maxPage = 200
 
-// Limit is a query's bound of an answer.
-type Limit struct {
+// Limited is a query's bound of an answer.
+type Limited struct {
 	Limit int `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"rows at most"`
 }
 
 // Window is which part of a list is asked for.
 type Window struct {
 	Offset int `query:"offset" minimum:"0" doc:"rows to leave out"`
-	Limit
+	Limited
 }
 
 // page cuts the window out of all.
 func page[T any](all []T, w Window) api.Page[T] {
 	from := min(w.Offset, len(all))
-	to := min(from+w.Limit.Limit, len(all))
+	to := min(from+w.Limit, len(all))
 	return api.Page[T]{Total: len(all), Offset: from, Items: append([]T{}, all[from:to]...)}
 }
 

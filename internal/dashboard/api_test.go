@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-
 	"millpond/internal/api"
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
@@ -28,168 +26,6 @@ func decode[T any](t *testing.T, b []byte) T {
 		t.Fatalf("%v in %s", err, b)
 	}
 	return v
-}
-
-// check holds a decoded answer to a schema of the document.
-func check(doc map[string]any, s map[string]any, v any) error {
-	if ref, ok := s["$ref"].(string); ok {
-		name := strings.TrimPrefix(ref, "#/components/schemas/")
-		return check(doc, doc["components"].(map[string]any)["schemas"].(map[string]any)[name].(map[string]any), v)
-	}
-	got := map[string]bool{}
-	switch v := v.(type) {
-	case nil:
-		got["null"] = true
-	case string:
-		got["string"] = true
-	case bool:
-		got["boolean"] = true
-	case float64:
-		got["number"], got["integer"] = true, v == float64(int64(v))
-	case []any:
-		got["array"] = true
-		for _, item := range v {
-			if err := check(doc, s["items"].(map[string]any), item); err != nil {
-				return err
-			}
-		}
-	case map[string]any:
-		got["object"] = true
-		properties, _ := s["properties"].(map[string]any)
-		for name, value := range v {
-			p, ok := properties[name].(map[string]any)
-			if !ok && s["additionalProperties"] == false {
-				return fmt.Errorf("%s is not described", name)
-			} else if ok {
-				if err := check(doc, p, value); err != nil {
-					return fmt.Errorf("%s: %w", name, err)
-				}
-			}
-		}
-		required, _ := s["required"].([]any)
-		for _, name := range required {
-			if _, ok := v[name.(string)]; !ok {
-				return fmt.Errorf("%s is missing", name)
-			}
-		}
-	}
-	wanted, several := s["type"].([]any) // ["string", "null"]
-	if !several {
-		wanted = []any{s["type"]}
-	}
-	if !slices.ContainsFunc(wanted, func(want any) bool { return got[want.(string)] }) {
-		return fmt.Errorf("%v is no %v", v, wanted)
-	}
-	if enum, ok := s["enum"].([]any); ok && !slices.Contains(enum, v) {
-		return fmt.Errorf("%v is none of %v", v, enum)
-	}
-	return nil
-}
-
-// The document names what the router serves, no more and no less, and every
-// answer is as it says.
-func TestOpenAPI(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	doc := get[map[string]any](t, r, "/api/v1/openapi.json")
-	var described, served []string
-	for path, item := range doc["paths"].(map[string]any) {
-		for method := range item.(map[string]any) {
-			described = append(described, strings.ToUpper(method)+" "+path)
-		}
-	}
-	err := chi.Walk(r.Handler().(chi.Router), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
-		if strings.HasPrefix(route, "/api/") {
-			served = append(served, method+" "+route)
-		}
-		return nil
-	})
-	slices.Sort(described)
-	slices.Sort(served)
-	if err != nil || !slices.Equal(described, served) {
-		t.Errorf("described: %v\nserved:    %v, %v", described, served, err)
-	}
-	checked := 0
-	for path, item := range doc["paths"].(map[string]any) {
-		op, ok := item.(map[string]any)["get"].(map[string]any)
-		if !ok {
-			continue
-		}
-		content := op["responses"].(map[string]any)["200"].(map[string]any)["content"].(map[string]any)
-		body, ok := content["application/json"].(map[string]any)
-		if !ok {
-			continue
-		}
-		checked++
-		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.ReplaceAll(path, "{name}", "bash")+"?step=day")); err != nil {
-			t.Errorf("GET %s: %v", path, err)
-		}
-	}
-	if checked < 12 {
-		t.Errorf("only %d answers were checked", checked)
-	}
-	tick := doc["components"].(map[string]any)["schemas"].(map[string]any)["Tick"].(map[string]any)
-	b, err := json.Marshal(r.tick())
-	if err == nil {
-		err = check(doc, tick, decode[any](t, b))
-	}
-	if err != nil {
-		t.Errorf("a tick: %v", err)
-	}
-}
-
-// Every operation has a name of its own and says what its errors look like, and
-// nothing in the document is elsewhere.
-func TestDocument(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	text := r.do(t, http.MethodGet, "/api/v1/openapi.json", "", "").Body.String()
-	if strings.Contains(text, "://") || strings.Contains(text, "$schema") || !strings.Contains(text, `"openapi": "3.1`) {
-		t.Errorf("document:\n%s", text)
-	}
-	ids := map[any]bool{}
-	for path, item := range decode[map[string]any](t, []byte(text))["paths"].(map[string]any) {
-		for method, o := range item.(map[string]any) {
-			op := o.(map[string]any)
-			id, _ := op["operationId"].(string)
-			failure, _ := json.Marshal(op["responses"].(map[string]any)["default"])
-			if id == "" || ids[id] || op["summary"] == nil || !strings.Contains(string(failure), `"application/problem+json":{"schema":{"$ref":"#/components/schemas/Problem"}}`) {
-				t.Errorf("%s %s: %v", method, path, op)
-			}
-			if admin := op["security"] != nil; admin != (method != "get") {
-				t.Errorf("%s %s: needs the token: %v", method, path, admin)
-			}
-			ids[id] = true
-		}
-	}
-}
-
-// An error is a problem document (RFC 9457) that says what is wrong.
-func TestProblems(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	for _, tt := range []struct {
-		method, path, token, body string
-		status                    int
-		says                      string
-	}{
-		{"GET", "clients?limit=201", "", "", 400, "query.limit: expected number <= 200"},
-		{"GET", "series", "", "", 400, "query.step: required query parameter is missing"},
-		{"GET", "series?step=hour&from=2020-01-01T00:00:00Z", "", "", 400, "take a longer step"},
-		{"GET", "packages/zsh", "", "", 404, "none is held"},
-		{"DELETE", "blobs/abc", token, "", 400, "path.digest"},
-		{"DELETE", "blobs/" + r.deb.String(), "", "", 401, "MILLPOND_ADMIN_TOKEN"},
-		{"PUT", "swarm/upload-rate", token, `{"bytes_per_second": -1}`, 400, "body.bytes_per_second: expected number >= 0"},
-		{"PUT", "swarm/upload-rate", token, `{"bytes_per_second": 1, "bits": 2}`, 400, "body.bits: unexpected property"},
-		{"PUT", "swarm/upload-rate", token, strings.Repeat(" ", maxRateBody), 413, "too large"},
-	} {
-		w := r.do(t, tt.method, "/api/v1/"+tt.path, tt.token, tt.body)
-		p := decode[api.Problem](t, w.Body.Bytes())
-		if w.Code != tt.status || p.Status != tt.status || p.Title != http.StatusText(tt.status) || !strings.Contains(p.Detail, tt.says) ||
-			w.Header().Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s %s: %d %v: %+v", tt.method, tt.path, w.Code, w.Header(), p)
-		}
-	}
 }
 
 func TestFigures(t *testing.T) {
@@ -247,7 +83,7 @@ func TestBlobs(t *testing.T) {
 		t.Errorf("by name: %+v", got)
 	}
 	from := []api.Source{{Origin: "mirror", Name: "deb.example.org"}, {Origin: "peer", Name: "you"}}
-	if b := got.Items[0]; b.Name != "bash_5.2-1_amd64.deb" || !slices.Equal(b.From, from) {
+	if b := got.Items[0]; b.Name != "bash_5.2-1_amd64.deb" || b.Package != "bash" || !slices.Equal(b.From, from) {
 		t.Errorf("a blob: %+v", b)
 	}
 	if got := get[api.Found](t, r, "/api/v1/blobs?q="+r.loose.String()[:12]); len(got.Items) != 1 || got.Items[0].URL != "" {
@@ -271,7 +107,7 @@ func TestSlice(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- r.Run(ctx) }()
 	for get[api.Slice](t, r, "/api/v1/slice").Running {
-		time.Sleep(time.Millisecond) // polling another goroutine over its own face
+		time.Sleep(time.Millisecond) // polling another goroutine through the API
 	}
 	got := get[api.Slice](t, r, "/api/v1/slice")
 	want := api.Group{Archive: "deb.example.org/debian", Component: "main", Architecture: "amd64"}

@@ -17,9 +17,9 @@ import (
 const (
 	// scanFor bounds one request that has to look at every name.
 	scanFor = 400 * time.Millisecond
-	// leastDigits is from how many hexadecimal digits on q may be a digest's
-	// beginning. Fewer would find files by chance.
-	leastDigits = 6
+	// minDigits is how many hexadecimal digits q has at least to be taken for
+	// the beginning of a digest. Fewer would find files by chance.
+	minDigits = 6
 )
 
 // search is one request's part of a search. It goes through the digests that
@@ -60,7 +60,7 @@ func parseCursor(s string) (stage byte, after string, err error) {
 type blobQuery struct {
 	Q     string `query:"q" doc:"beginning or part of the file's name, or at least six digits of the beginning of its digest"`
 	After string `query:"after" doc:"where to go on: next of the last answer"`
-	Limit
+	Limited
 }
 
 // findBlobs returns the files whose name begins with q, then those whose name
@@ -71,7 +71,7 @@ func (d *Dashboard) findBlobs(ctx context.Context, q *blobQuery) (api.Found, err
 		return api.Found{}, wrong("%v", err)
 	}
 	begun := time.Now()
-	s := &search{Dashboard: d, answer: api.Found{Items: []api.Blob{}}, q: q.Q, limit: q.Limit.Limit, over: func() bool {
+	s := &search{Dashboard: d, answer: api.Found{Items: []api.Blob{}}, q: q.Q, limit: q.Limit, over: func() bool {
 		return time.Since(begun) > scanFor || ctx.Err() != nil
 	}}
 	if stage == beginning {
@@ -99,12 +99,12 @@ func (d *Dashboard) findBlobs(ctx context.Context, q *blobQuery) (api.Found, err
 
 // begins reports whether q is the beginning of b's digest.
 func (s *search) begins(b digest.Digest) bool {
-	return len(s.q) >= leastDigits && strings.HasPrefix(b.String(), strings.ToLower(s.q))
+	return len(s.q) >= minDigits && strings.HasPrefix(b.String(), strings.ToLower(s.q))
 }
 
 // byDigest finds blobs by their digest.
 func (s *search) byDigest() error {
-	if len(s.q) < leastDigits || len(s.q) > 64 {
+	if len(s.q) < minDigits || len(s.q) > 64 {
 		return nil
 	}
 	least, err := digest.Parse(strings.ToLower(s.q) + strings.Repeat("0", 64-len(s.q)))
@@ -124,7 +124,7 @@ func (s *search) byDigest() error {
 }
 
 // byName finds blobs whose names begin with prefix and match, from the one
-// after after, until there are enough or the time is up.
+// behind the position after, until there are enough or the time is up.
 func (s *search) byName(stage byte, prefix, after string, match func(name string) bool) error {
 	for n, err := range s.store.Names(prefix, after) {
 		if err != nil {
@@ -140,7 +140,7 @@ func (s *search) byName(stage byte, prefix, after string, match func(name string
 				return err
 			}
 		}
-		// One name at least, so that every request gets on.
+		// One name at least, so that every request makes progress.
 		if len(s.answer.Items) >= s.limit || s.over() {
 			s.answer.Next = cursor(stage, n.Position())
 			return nil

@@ -12,7 +12,7 @@ import (
 )
 
 // maxEvents is how many different events are kept, and maxText how much of
-// each of their texts: some parts of them are a client's choice.
+// each of their texts: clients choose parts of them.
 const (
 	maxEvents = 500
 	maxText   = 500
@@ -91,7 +91,7 @@ func (r *recorder) Handle(ctx context.Context, record slog.Record) error {
 		return true
 	})
 	if v.Setting != "" {
-		// It is shown by itself.
+		// The page shows it on its own.
 		v.Cause, _, _ = strings.Cut(v.Cause, "; "+v.Setting)
 	}
 	switch {
@@ -136,6 +136,6 @@ func (r *recorder) WithGroup(name string) slog.Handler {
 	return &recorder{r.events, r.next.WithGroup(name), r.attrs}
 }
 
-func (d *Dashboard) listEvents(_ context.Context, q *Limit) (api.EventList, error) {
+func (d *Dashboard) listEvents(_ context.Context, q *Limited) (api.EventList, error) {
 	return api.EventList{Events: d.events.Latest(q.Limit)}, nil
 }

@@ -175,7 +175,7 @@ func TestSearch(t *testing.T) {
 		{"3-LIB", []string{"python3-lib_1_all.deb"}},
 		{"no such", nil},
 		{someDigest, []string{"libx_1_all.deb"}},
-		{strings.ToUpper(someDigest[:leastDigits]), []string{"libx_1_all.deb"}},
+		{strings.ToUpper(someDigest[:minDigits]), []string{"libx_1_all.deb"}},
 		{hex.String()[:10], []string{hex.String()}}, // by digest and by name
 	} {
 		for _, limit := range []int{1, 2, 200} {

@@ -63,7 +63,7 @@ func loadAssets(files fs.FS) (map[string]asset, error) {
 	return all, nil
 }
 
-// assets are part of the program: a fault in them is one of the build.
+// mustLoadAssets panics if they cannot be read: they are part of the program.
 func mustLoadAssets() map[string]asset {
 	all, err := loadAssets(web.Files())
 	if err != nil {
@@ -90,8 +90,8 @@ func (d *Dashboard) file(w http.ResponseWriter, r *http.Request) {
 		h.Set("Cache-Control", "max-age=31536000, immutable")
 	}
 	body := a.plain
-	// auto-apt-proxy looks for words in what apt-helper wrote to a file, and
-	// that asks for no coding.
+	// auto-apt-proxy searches the file that apt-helper wrote, and apt-helper
+	// accepts no encoding.
 	if a.gzipped != nil && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		body = a.gzipped
 		h.Set("Content-Encoding", "gzip")

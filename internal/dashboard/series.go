@@ -34,8 +34,8 @@ type csvQuery struct {
 // about as long as the ledger keeps them, so that no answer has more than some
 // 4,000.
 var steps = map[string]struct {
-	step ledger.Step
-	most time.Duration
+	step    ledger.Step
+	longest time.Duration
 }{
 	"minute": {ledger.Minute, 26 * time.Hour},
 	"hour":   {ledger.Hour, 33 * 24 * time.Hour},
@@ -59,10 +59,10 @@ func (d *Dashboard) points(step string, r Range) ([]ledger.Point, error) {
 		r.To = time.Now().Add(time.Minute)
 	}
 	if r.From.IsZero() {
-		r.From = r.To.Add(-s.most)
+		r.From = r.To.Add(-s.longest)
 	}
-	if r.To.Sub(r.From) > s.most {
-		return nil, wrong("from and to are %s apart at most with step %s; take a longer step", s.most, step)
+	if r.To.Sub(r.From) > s.longest {
+		return nil, wrong("from and to are %s apart at most with step %s; take a longer step", s.longest, step)
 	}
 	return d.ledger.Series(s.step, r.From, r.To)
 }

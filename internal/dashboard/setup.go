@@ -16,7 +16,7 @@ var setupScript string
 func (d *Dashboard) setup(w http.ResponseWriter, r *http.Request) {
 	box := d.box(r)
 	if !plainHost.MatchString(box) {
-		// What stands in the script is run by root.
+		// Root runs the script.
 		http.Error(w, "# The box's name in the Host header is not one that a script could hold.\nexit 1", http.StatusBadRequest)
 		return
 	}

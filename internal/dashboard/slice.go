@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxHoldings bounds the rows of a survey; what finds no place in them is
-	// counted under no name.
+	// maxHoldings bounds the rows of a survey; the rest is counted in
+	// one row without names.
 	maxHoldings = 2000
 	// surveyAfter is how old a survey may be when it is asked for. One of
 	// 200,000 files takes some seconds of a processor.
@@ -30,8 +30,7 @@ type survey struct {
 	last api.Slice // guarded by mu
 }
 
-// surveys counts what is held when that is wanted, until ctx ends, then returns
-// nil.
+// surveys counts what is held, on demand, until ctx ends, then returns nil.
 func (d *Dashboard) surveys(ctx context.Context) error {
 	for {
 		select {
@@ -51,7 +50,7 @@ func (d *Dashboard) surveys(ctx context.Context) error {
 	}
 }
 
-// getSlice returns the last count, and has a new one made if that is old.
+// getSlice returns the last count, and starts a new one if that is old.
 func (d *Dashboard) getSlice(context.Context, *none) (api.Slice, error) {
 	d.survey.mu.Lock()
 	defer d.survey.mu.Unlock()

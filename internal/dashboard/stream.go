@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	// tickEvery is how often an open page is told what is new.
+	// tickEvery is how often an open page gets what is new.
 	tickEvery = time.Second
 	// maxStreams bounds the pages that are open at once; each costs some
 	// 100 µs of processor a second.
 	maxStreams = 64
 	// maxTransfers is how many a tick has room for; /api/v1/transfers has them too.
 	maxTransfers = 50
-	// streamStall ends a stream whose reader takes nothing.
+	// streamStall ends a stream whose client reads nothing.
 	streamStall = 30 * time.Second
 )
 
@@ -78,8 +78,8 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// EndStreams ends the pages' streams and lets no new one last, so that a
-// server's Shutdown need not wait for them. It is for http.Server's
+// EndStreams ends the pages' streams, and each new one after its first tick, so
+// that a server's Shutdown need not wait for them. It is for http.Server's
 // RegisterOnShutdown.
 func (d *Dashboard) EndStreams() { d.endOnce.Do(func() { close(d.ended) }) }
 

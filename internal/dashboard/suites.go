@@ -58,7 +58,7 @@ func suiteOf(s catalog.SuiteInfo, checked time.Time, stale string, now time.Time
 	return row
 }
 
-// suiteName is what stands in sources.list: what follows dists, or the last
+// suiteName is the name in sources.list: what follows dists, or the last
 // part of a flat archive's path; "" for none.
 func suiteName(l catalog.Location) string {
 	if l == (catalog.Location{}) {
