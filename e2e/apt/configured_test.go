@@ -64,17 +64,17 @@ func TestConfiguredMirror(t *testing.T) {
 	use()
 	second := b.Summary()
 	// A mirror without validators sends the head whole each time it is asked.
-	if got := second.Mirror - before.Mirror; got > 2*head {
+	if got := second.MirrorBytes - before.MirrorBytes; got > 2*head {
 		t.Errorf("the second client took %d bytes from the mirror, more than index heads of %d", got, head)
 	}
-	if second.Client-before.Client < first.Client*9/10 {
-		t.Errorf("the second client got %d bytes, the first %d", second.Client-before.Client, first.Client)
+	if second.ClientBytes-before.ClientBytes < first.ClientBytes*9/10 {
+		t.Errorf("the second client got %d bytes, the first %d", second.ClientBytes-before.ClientBytes, first.ClientBytes)
 	}
-	if second.FromStore-before.FromStore < second.Client-before.Client-2*head {
-		t.Errorf("of %d bytes only %d came from the store", second.Client-before.Client, second.FromStore-before.FromStore)
+	if second.FromStore-before.FromStore < second.ClientBytes-before.ClientBytes-2*head {
+		t.Errorf("of %d bytes only %d came from the store", second.ClientBytes-before.ClientBytes, second.FromStore-before.FromStore)
 	}
 	t.Logf("first client: %d MB, of the mirror %d MB; second: %d MB, of the mirror %d kB",
-		first.Client/1e6, first.Mirror/1e6, (second.Client-before.Client)/1e6, (second.Mirror-before.Mirror)/1e3)
+		first.ClientBytes/1e6, first.MirrorBytes/1e6, (second.ClientBytes-before.ClientBytes)/1e6, (second.MirrorBytes-before.MirrorBytes)/1e3)
 }
 
 // TestBootstrap builds a minimal system through the box, with both of the
@@ -111,7 +111,7 @@ func TestBootstrap(t *testing.T) {
 			}
 		})
 	}
-	if s := b.Summary(); s.FromStore == 0 || s.Saved <= 0 {
+	if s := b.Summary(); s.FromStore == 0 || s.SavedBytes <= 0 {
 		t.Errorf("the second bootstrap saved nothing: %+v", s)
 	}
 }

@@ -87,11 +87,11 @@ func TestSecondClientCostsTheMirrorNothing(t *testing.T) {
 	s := newSite(t)
 	everything(t, s.client(t))
 	first := s.box.Summary()
-	if first.Mirror == 0 || first.Client < first.Mirror {
+	if first.MirrorBytes == 0 || first.ClientBytes < first.MirrorBytes {
 		t.Errorf("after the first client: %+v", first)
 	}
-	if got := s.mirror.BytesSent("*"); first.Mirror != got {
-		t.Errorf("the box counts %d bytes from the mirror, the mirror sent %d", first.Mirror, got)
+	if got := s.mirror.BytesSent("*"); first.MirrorBytes != got {
+		t.Errorf("the box counts %d bytes from the mirror, the mirror sent %d", first.MirrorBytes, got)
 	}
 
 	s.mirror.ResetLog()
@@ -102,11 +102,11 @@ func TestSecondClientCostsTheMirrorNothing(t *testing.T) {
 		}
 	}
 	second := s.box.Summary()
-	if sent := s.mirror.BytesSent("*"); second.Mirror-first.Mirror != sent {
-		t.Errorf("the box counts %d more bytes from the mirror, the mirror sent %d", second.Mirror-first.Mirror, sent)
+	if sent := s.mirror.BytesSent("*"); second.MirrorBytes-first.MirrorBytes != sent {
+		t.Errorf("the box counts %d more bytes from the mirror, the mirror sent %d", second.MirrorBytes-first.MirrorBytes, sent)
 	}
-	if second.Saved != second.Client-second.Mirror || second.Saved <= 0 {
-		t.Errorf("saved %d, want client %d − mirror %d > 0", second.Saved, second.Client, second.Mirror)
+	if second.SavedBytes != second.ClientBytes-second.MirrorBytes || second.SavedBytes <= 0 {
+		t.Errorf("saved %d, want client %d − mirror %d > 0", second.SavedBytes, second.ClientBytes, second.MirrorBytes)
 	}
 }
 
@@ -179,7 +179,7 @@ func TestHTTPSForms(t *testing.T) {
 		c.Sources("deb "+tls.URL("/debian")+" stable main", "deb-src "+tls.URL("/debian")+" stable main")
 		everything(t, c)
 		after := b.Summary()
-		if after.Tunnel == before.Tunnel || after.Client != before.Client || after.Mirror != before.Mirror {
+		if after.TunnelBytes == before.TunnelBytes || after.ClientBytes != before.ClientBytes || after.MirrorBytes != before.MirrorBytes {
 			t.Errorf("tunnelled bytes are not apart: before %+v, after %+v", before, after)
 		}
 	})

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/internal/box"
 	"millpond/e2e/internal/poll"
+	"millpond/internal/api"
 )
 
 // replica is a pod of the chart's, asked at its own address, which this machine
@@ -68,7 +68,7 @@ func (s *site) settled(t *testing.T, n int) []replica {
 			if !r.ready {
 				return fmt.Errorf("%s is not ready", r.name)
 			}
-			var said struct{ Peers []box.Peer }
+			var said api.PeerList
 			if err := r.get("/api/v1/peers", &said); err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ func (r replica) get(path string, into any) error {
 // identity is the replica's peer ID.
 func (r replica) identity(t *testing.T) string {
 	t.Helper()
-	var self struct{ ID string }
+	var self api.Swarm
 	if err := r.get("/api/v1/swarm", &self); err != nil {
 		t.Fatal(err)
 	}
@@ -109,9 +109,9 @@ func (r replica) identity(t *testing.T) string {
 }
 
 // summary is what the replica counted.
-func (r replica) summary(t *testing.T) box.Summary {
+func (r replica) summary(t *testing.T) api.Summary {
 	t.Helper()
-	var s box.Summary
+	var s api.Summary
 	if err := r.get("/api/v1/summary", &s); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func sums(t *testing.T, all []replica) (client, mirror, peers int64) {
 	t.Helper()
 	for _, r := range all {
 		s := r.summary(t)
-		client, mirror, peers = client+s.Client, mirror+s.Mirror, peers+s.PeerIn
+		client, mirror, peers = client+s.ClientBytes, mirror+s.MirrorBytes, peers+s.PeerBytesIn
 	}
 	return client, mirror, peers
 }

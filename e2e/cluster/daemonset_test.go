@@ -18,7 +18,7 @@ func (s *site) daemonSet(t *testing.T) {
 	names := s.startClients(t, len(s.Nodes()), release+"-apt")
 	s.everywhere(t, names, "apt-get -q update && cd /tmp && apt-get -q -o Acquire::Retries=0 download hello jq")
 	for _, r := range all {
-		if got := r.summary(t).Client; got < 1_000_000 {
+		if got := r.summary(t).ClientBytes; got < 1_000_000 {
 			t.Errorf("the box on %s served %d bytes; its node's client went elsewhere", r.node, got)
 		}
 	}

@@ -89,7 +89,7 @@ func (s *site) flashCrowd(t *testing.T) {
 	}
 	served := 0
 	for _, r := range all {
-		if r.summary(t).Client > 0 {
+		if r.summary(t).ClientBytes > 0 {
 			served++
 		}
 	}

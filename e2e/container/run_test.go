@@ -26,7 +26,7 @@ func TestFirstPackage(t *testing.T) {
 	if took > 10*time.Second {
 		t.Errorf("the first package took %v", took)
 	}
-	if got, want := b.summary().Client, int64(len(s.debs["first"].Data)); got < want {
+	if got, want := b.summary().ClientBytes, int64(len(s.debs["first"].Data)); got < want {
 		t.Errorf("the box sent %d bytes, the package alone has %d", got, want)
 	}
 	t.Logf("idle: %.1f MB resident", b.metric("process_resident_memory_bytes")/1e6)

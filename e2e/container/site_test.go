@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"millpond/e2e/internal/box"
 	"millpond/e2e/internal/poll"
+	"millpond/internal/api"
 	"millpond/internal/aptest"
 )
 
@@ -84,7 +84,7 @@ func (s *site) learn(b *instance) {
 			s.t.Fatal(err)
 		}
 	}
-	b.until("the box knows the archive", func() bool { return b.summary().KnownFiles >= int64(len(s.debs)) })
+	b.until("the box knows the archive", func() bool { return b.summary().Known >= int64(len(s.debs)) })
 }
 
 // client starts a Debian container on a network, with this archive as its only
@@ -166,15 +166,15 @@ func (b *instance) api(path string, into any) {
 	}
 }
 
-func (b *instance) summary() (s box.Summary) {
+func (b *instance) summary() (s api.Summary) {
 	b.t.Helper()
 	b.api("/api/v1/summary", &s)
 	return s
 }
 
-func (b *instance) peers() []box.Peer {
+func (b *instance) peers() []api.Peer {
 	b.t.Helper()
-	var all struct{ Peers []box.Peer }
+	var all api.PeerList
 	b.api("/api/v1/peers", &all)
 	return all.Peers
 }
@@ -182,7 +182,7 @@ func (b *instance) peers() []box.Peer {
 // identity is the box's name in the swarm.
 func (b *instance) identity() string {
 	b.t.Helper()
-	var self struct{ ID string }
+	var self api.Identity
 	b.api("/api/v1/peer", &self)
 	return self.ID
 }

@@ -46,11 +46,11 @@ func TestTwoSites(t *testing.T) {
 	if got := s.mirror.BytesSent("*.deb"); got != total {
 		t.Errorf("the mirror sent %d bytes of packages that have %d", got, total)
 	}
-	if got := b.summary(); got.PeerIn < total || a.summary().PeerOut != got.PeerIn {
-		t.Errorf("site A gave %d bytes, site B took %d of packages that have %d", a.summary().PeerOut, got.PeerIn, total)
+	if got := b.summary(); got.PeerBytesIn < total || a.summary().PeerBytesOut != got.PeerBytesIn {
+		t.Errorf("site A gave %d bytes, site B took %d of packages that have %d", a.summary().PeerBytesOut, got.PeerBytesIn, total)
 	}
 	t.Logf("packages: %d bytes; mirror to A: %d in all, mirror to B: %d, A to B: %d",
-		total, a.summary().Mirror, b.summary().Mirror, b.summary().PeerIn)
+		total, a.summary().MirrorBytes, b.summary().MirrorBytes, b.summary().PeerBytesIn)
 
 	must(t, "network", "disconnect", "two-sites_vpn", b.id)
 	s.fetch(a, "late")

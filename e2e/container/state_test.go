@@ -78,7 +78,7 @@ func TestKill(t *testing.T) {
 	s.fetch(b, "small", "large")
 	after := b.summary()
 	// The figures may be a second behind, and never ahead.
-	if after.Blobs != before.Blobs || after.Mirror > before.Mirror || after.FromStore == 0 {
+	if after.Blobs != before.Blobs || after.MirrorBytes > before.MirrorBytes || after.FromStore == 0 {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	if got := b.identity(); got != identity || got == "" {

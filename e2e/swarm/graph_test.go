@@ -7,29 +7,12 @@ import (
 	"time"
 
 	"millpond/e2e/internal/box"
+	"millpond/internal/api"
 )
 
-// graph is GET /api/v1/swarm/graph.
-type graph struct {
-	Nodes []struct {
-		ID        string
-		Self      bool
-		Connected bool
-		Agent     string
-		Nearby    bool
-	}
-	Links []struct {
-		A, B, Path string
-		RTT        float64 `json:"rtt_ms"`
-	}
-	Asked  time.Time
-	Silent []string
-	Cut    bool
-}
-
-func graphOf(t *testing.T, b *box.Box) graph {
+func graphOf(t *testing.T, b *box.Box) api.Graph {
 	t.Helper()
-	var g graph
+	var g api.Graph
 	body := b.Get("/api/v1/swarm/graph")
 	if err := json.Unmarshal(body, &g); err != nil {
 		t.Fatal(err)
@@ -47,7 +30,7 @@ func TestGraph(t *testing.T) {
 	ends := []*box.Box{box.Start(t, settings...), box.Start(t, settings...)}
 	middle.Until("both ends are connected", func() bool { return len(middle.Peers()) == 2 })
 	for _, looker := range []*box.Box{ends[0], middle} {
-		var g graph
+		var g api.Graph
 		looker.Until("each box has told its links", func() bool {
 			g = graphOf(t, looker)
 			return len(g.Nodes) == 3 && len(g.Links) == 2 && len(g.Silent) == 0

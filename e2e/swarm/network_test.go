@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millpond/e2e/internal/box"
+	"millpond/internal/api"
 	"millpond/internal/aptest"
 )
 
@@ -126,7 +127,7 @@ func TestThreeSites(t *testing.T) {
 	// While a mirror goes, its site takes from the others what they hold.
 	for i := range 3 {
 		s.boxes[i].Until("the other site's file is known", func() bool {
-			return slices.ContainsFunc(s.boxes[i].Peers(), func(p box.Peer) bool { return p.Held >= 1 })
+			return slices.ContainsFunc(s.boxes[i].Peers(), func(p api.Peer) bool { return p.Held >= 1 })
 		})
 		mirrors[i].Down()
 		s.fetch(s.boxes[i], mirrors[i], files[i])

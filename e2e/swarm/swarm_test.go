@@ -142,15 +142,15 @@ func TestSecondBoxBesideAFullOne(t *testing.T) {
 		}
 	}
 	first, second := s.boxes[0].Summary(), s.boxes[1].Summary()
-	if second.PeerIn == 0 || first.PeerOut != second.PeerIn {
-		t.Errorf("the second box took %d bytes from peers, the first gave %d", second.PeerIn, first.PeerOut)
+	if second.PeerBytesIn == 0 || first.PeerBytesOut != second.PeerBytesIn {
+		t.Errorf("the second box took %d bytes from peers, the first gave %d", second.PeerBytesIn, first.PeerBytesOut)
 	}
 	list, err := s.boxes[1].Command(t.Context(), "peers")
 	if err != nil || !strings.Contains(list, s.boxes[1].Peers()[0].ID) || !strings.Contains(list, "direct") {
 		t.Errorf("millpond peers: %v\n%s", err, list)
 	}
-	if sent := s.mirror.BytesSent("*"); second.Mirror != sent {
-		t.Errorf("the second box counts %d bytes of the mirror, which sent %d", second.Mirror, sent)
+	if sent := s.mirror.BytesSent("*"); second.MirrorBytes != sent {
+		t.Errorf("the second box counts %d bytes of the mirror, which sent %d", second.MirrorBytes, sent)
 	}
 }
 
@@ -332,7 +332,7 @@ func TestSeederKilled(t *testing.T) {
 	go func() {
 		defer close(killed)
 		deadline := time.Now().Add(20 * time.Second)
-		for s.boxes[1].Summary().PeerIn < 5e6 && time.Now().Before(deadline) {
+		for s.boxes[1].Summary().PeerBytesIn < 5e6 && time.Now().Before(deadline) {
 			time.Sleep(time.Millisecond) // polling another process
 		}
 		s.boxes[0].Kill()

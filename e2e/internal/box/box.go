@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"millpond/e2e/internal/poll"
+	"millpond/internal/api"
 )
 
 // Box is a running millpond.
@@ -130,27 +131,10 @@ func (b *Box) Log() string { return b.out.String() }
 // PID is the process's number, for looking at its memory.
 func (b *Box) PID() int { return b.cmd.Process.Pid }
 
-// Summary is the part of /api/v1/summary that tests look at.
-type Summary struct {
-	Saved       int64 `json:"saved_bytes"`
-	Client      int64 `json:"client_bytes"`
-	Mirror      int64 `json:"mirror_bytes"`
-	FromStore   int64 `json:"client_bytes_from_store"`
-	FromMirror  int64 `json:"client_bytes_from_mirror"`
-	PeerIn      int64 `json:"peer_bytes_in"`
-	PeerOut     int64 `json:"peer_bytes_out"`
-	Tunnel      int64 `json:"tunnel_bytes"`
-	Blobs       int64 `json:"blobs"`
-	BlobBytes   int64 `json:"blob_bytes"`
-	Requests    int64 `json:"requests"`
-	KnownFiles  int64 `json:"known_files"`
-	Downloading int   `json:"downloads_running"`
-}
-
 // Summary asks the box for its figures.
-func (b *Box) Summary() Summary {
+func (b *Box) Summary() api.Summary {
 	b.tb.Helper()
-	var s Summary
+	var s api.Summary
 	if err := json.Unmarshal(b.Get("/api/v1/summary"), &s); err != nil {
 		b.tb.Fatal(err)
 	}
@@ -175,20 +159,10 @@ func (b *Box) Get(path string) []byte {
 	return body
 }
 
-// Peer is the part of /api/v1/peers that tests look at.
-type Peer struct {
-	ID        string `json:"id"`
-	Path      string `json:"path"`
-	Held      int64  `json:"held"`
-	Taken     int64  `json:"taken_bytes"`
-	Given     int64  `json:"given_bytes"`
-	LastFault string `json:"last_fault"`
-}
-
 // Peers asks the box for the boxes that it is connected with.
-func (b *Box) Peers() []Peer {
+func (b *Box) Peers() []api.Peer {
 	b.tb.Helper()
-	var all struct{ Peers []Peer }
+	var all api.PeerList
 	if err := json.Unmarshal(b.Get("/api/v1/peers"), &all); err != nil {
 		b.tb.Fatal(err)
 	}
