@@ -1,4 +1,4 @@
-import type { Transfer } from '../src/api.ts'
+import type { Blob, Package, Transfer } from '../src/api.ts'
 
 const now = Date.now()
 const before = (seconds: number) => new Date(now - seconds * 1000).toISOString()
@@ -125,9 +125,10 @@ const slice = {
   ),
 }
 
-const blobs = ['6.12.9-1', '6.12.6-1'].map((v, i) => ({
+const blobs: Blob[] = ['6.12.9-1', '6.12.6-1'].map((v, i) => ({
   digest: (i ? '4c' : '9f').repeat(32),
   name: `linux-image-amd64_${v}_amd64.deb`,
+  package: 'linux-image-amd64',
   size: 98.4e6,
   url: `http://deb.example.org/debian/pool/main/l/linux/linux-image-amd64_${v}_amd64.deb`,
   from: i
@@ -166,8 +167,8 @@ const packages = named.map((name, i) => ({
   saved_bytes: clients[i]!.client_bytes - clients[i]!.client_bytes_from_mirror,
 }))
 
-/** asked is one of the packages, with what is held of it and who asked. */
-export function asked(name: string) {
+/** asked is one of the packages, with what is held of it and the clients that asked. */
+export function asked(name: string): Package | undefined {
   const p = packages.find((p) => p.name === name)
   return (
     p && {
