@@ -11,10 +11,7 @@ import (
 	"millpond/internal/ledger"
 )
 
-// maxPage bounds one answer.
-const maxPage = 200
-
-// Limited is a query's bound of an answer.
+// Limited is a query's bound of an answer; 200 rows are the most.
 type Limited struct {
 	Limit int `query:"limit" minimum:"1" maximum:"200" default:"50" doc:"rows at most"`
 }
