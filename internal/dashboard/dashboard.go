@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/api"
+	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
@@ -128,7 +129,7 @@ func New(o Options) *Dashboard {
 	d := &Dashboard{
 		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, fetch: o.Fetch, prefetch: o.Prefetch, swarm: o.Swarm,
 		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken,
-		assets: mustLoadAssets(), streams: make(chan struct{}, maxStreams), survey: survey{wanted: make(chan struct{}, 1)},
+		assets: mustLoadAssets(), streams: make(chan struct{}, maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(net.DefaultResolver), ended: make(chan struct{}),
 	}
 	d.metrics = promhttp.HandlerFor(newRegistry(d), promhttp.HandlerOpts{})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millpond/internal/api"
+	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
 )
 
@@ -24,7 +25,7 @@ const (
 
 // survey is the last count of what is held.
 type survey struct {
-	wanted chan struct{} // tells Run to count
+	wanted broadcast.Wake // has Run count
 
 	mu   sync.Mutex
 	last api.Slice // guarded by mu
@@ -55,11 +56,8 @@ func (d *Dashboard) getSlice(context.Context, *none) (api.Slice, error) {
 	d.survey.mu.Lock()
 	defer d.survey.mu.Unlock()
 	if !d.survey.last.Running && time.Since(d.survey.last.Surveyed) > surveyAfter {
-		select {
-		case d.survey.wanted <- struct{}{}:
-			d.survey.last.Running = true
-		default: // Run is about to take it
-		}
+		d.survey.last.Running = true
+		d.survey.wanted.Call()
 	}
 	answer := d.survey.last
 	answer.Holdings = append([]api.Holding{}, answer.Holdings...)
