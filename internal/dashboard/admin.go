@@ -29,14 +29,14 @@ const verifyWithin = 25 * time.Second
 // make the comparison independent of the token's length.
 func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Context)) {
 	if d.adminToken == "" {
-		huma.WriteErr(s, ctx, http.StatusForbidden, "Admin actions are off; MILLPOND_ADMIN_TOKEN would allow them.")
+		s.refuse(ctx, http.StatusForbidden, "Admin actions are off; MILLPOND_ADMIN_TOKEN would allow them.")
 		return
 	}
 	token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(d.adminToken))
 	if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		ctx.SetHeader("WWW-Authenticate", `Bearer realm="millpond"`)
-		huma.WriteErr(s, ctx, http.StatusUnauthorized, "This needs the box's admin token (MILLPOND_ADMIN_TOKEN).")
+		s.refuse(ctx, http.StatusUnauthorized, "This needs the box's admin token (MILLPOND_ADMIN_TOKEN).")
 		return
 	}
 	d.log.Info("admin action", "method", ctx.Method(), "path", ctx.URL().Path, "from", ctx.RemoteAddr())

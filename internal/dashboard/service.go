@@ -86,7 +86,7 @@ func writeJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	w.Write(append(b, '\n')) // a client that disconnected is no error
+	_, _ = w.Write(append(b, '\n')) // a client that disconnected is no error
 	return nil
 }
 
@@ -135,6 +135,11 @@ func (s *service) forAdmin(o huma.Operation) huma.Operation {
 	o.Security = []map[string][]string{{"token": {}}}
 	o.Middlewares = append(o.Middlewares, s.admin)
 	return o
+}
+
+// refuse answers a request in place of its operation.
+func (s *service) refuse(ctx huma.Context, status int, detail string) {
+	_ = huma.WriteErr(s, ctx, status, detail) // writeJSON never fails for a Problem
 }
 
 // problem is the answer for err.

@@ -39,7 +39,7 @@ func (d *Dashboard) streamOr(s *service, ctx huma.Context, next func(huma.Contex
 		defer func() { <-d.streams }()
 	default:
 		ctx.SetHeader("Retry-After", "10")
-		huma.WriteErr(s, ctx, http.StatusServiceUnavailable, fmt.Sprintf("%d pages are open already; close one", maxStreams))
+		s.refuse(ctx, http.StatusServiceUnavailable, fmt.Sprintf("%d pages are open already; close one", maxStreams))
 		return
 	}
 	r, w := humachi.Unwrap(ctx)

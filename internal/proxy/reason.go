@@ -46,7 +46,7 @@ func (a answer) refuse(w *response, r *http.Request) {
 	conn, _, err := w.control.Hijack()
 	if err != nil { // no plain HTTP/1 connection: the body has to do
 		w.WriteHeader(a.status)
-		io.WriteString(w, body)
+		_, _ = io.WriteString(w, body)
 		return
 	}
 	defer conn.Close()
