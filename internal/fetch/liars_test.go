@@ -156,7 +156,7 @@ func TestSmallLieIsHealedUnseen(t *testing.T) {
 }
 
 // A liar's bytes do not make the box believe that the mirror was updated.
-func TestLieWhileTheMirrorIsAway(t *testing.T) {
+func TestLieWhileTheMirrorIsUnreachable(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
 	r.add(r.seeds, "small", "liar", lies(0))
@@ -170,13 +170,13 @@ func TestLieWhileTheMirrorIsAway(t *testing.T) {
 
 // A box that passes on a download it has not verified is no liar if what it
 // got was wrong.
-func TestHearsayIsNoLie(t *testing.T) {
+func TestUnverifiedBytesAreNoLie(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"stream": 9 * mib, "piece": 9 * mib, "whole": 3 * mib})
 	r.mirror.Inject("*/piece_*", aptest.Slow(2*mib))
 	r.timeouts.downloader = 2 * time.Second
 	half := func(b *box) { b.wrong = []int{0}; b.grow(int64(len(b.data)) / 2); b.limit = int64(len(b.data)) / 2 }
-	elder := r.add(r.owners, "stream", "elder", half)
+	owner := r.add(r.owners, "stream", "owner", half)
 	relay := r.add(r.downloaders, "piece", "relay", func(b *box) {
 		b.wrong, b.far = []int{0, 1}, true
 		b.grow(int64(len(b.data)) - 1)
@@ -188,7 +188,7 @@ func TestHearsayIsNoLie(t *testing.T) {
 		r.right(pkg, 5)
 	}
 	r.quiet()
-	for _, b := range []*box{elder, relay} {
+	for _, b := range []*box{owner, relay} {
 		if got := b.faults(); slices.Contains(got, peer.Lied) || !slices.Contains(got, peer.Failed) {
 			t.Errorf("%s has faults %v", b, got)
 		}

@@ -37,31 +37,31 @@ func TestColdPathWaitsOneHeadStart(t *testing.T) {
 		}
 	}
 	begun := time.Now()
-	r.quiet() // the look-ups end with their downloads
+	r.quiet() // the lookups end with their downloads
 	if took := time.Since(begun); took > r.timeouts.lookup {
-		t.Errorf("the look-ups went on for %s", took)
+		t.Errorf("the lookups went on for %s", took)
 	}
 }
 
-func TestElders(t *testing.T) {
+func TestOwners(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
 
-	// An elder streams while it downloads.
+	// An owner streams while it downloads.
 	r.timeouts.downloader = 2 * time.Second
 	size := int64(len(r.data("big")))
-	e := r.add(r.owners, "big", "elder", func(b *box) { b.grow(mib) })
+	e := r.add(r.owners, "big", "owner", func(b *box) { b.grow(mib) })
 	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
 	must(t, err)
 	defer f.Body.Close()
-	must(t, readSome(f.Body, mib/2)) // before the elder has the rest
+	must(t, readSome(f.Body, mib/2)) // before the owner has the rest
 	e.grow(size)
 	rest, err := io.ReadAll(f.Body)
 	if err != nil || int64(len(rest)) != size-mib/2 || e.fetched != 1 || r.fromMirror("big") != 0 {
-		t.Errorf("%d bytes, %v; the elder was asked %d times, the mirror sent %d", len(rest), err, e.fetched, r.fromMirror("big"))
+		t.Errorf("%d bytes, %v; the owner was asked %d times, the mirror sent %d", len(rest), err, e.fetched, r.fromMirror("big"))
 	}
 	if got := r.announcements(r.digest("big")); len(got) != 0 {
-		t.Errorf("announced %v while the elder is to be asked", got)
+		t.Errorf("announced %v while the owner is to be asked", got)
 	}
 
 	// One that will not, or does not, is followed by the next and the mirror.
@@ -69,7 +69,7 @@ func TestElders(t *testing.T) {
 	r.add(r.owners, "large", "next")
 	r.right("large", 1)
 	if n := r.fromMirror("large"); n != 0 {
-		t.Errorf("the mirror sent %d although the second elder does", n)
+		t.Errorf("the mirror sent %d although the second owner does", n)
 	}
 	no := r.add(r.owners, "small", "will not", func(b *box) { b.absent = true })
 	does := r.add(r.owners, "small", "does not", func(b *box) { b.grow(0) })
@@ -83,7 +83,7 @@ func TestElders(t *testing.T) {
 }
 
 // A box that is downloading gives its pieces as it gets them.
-func TestGrowingPeersGiveWhatTheyHave(t *testing.T) {
+func TestDownloadersGiveWhatTheyHave(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 15 * mib})
 	size := int64(len(r.data("big")))
@@ -104,8 +104,8 @@ func TestGrowingPeersGiveWhatTheyHave(t *testing.T) {
 	}
 }
 
-// If they get no more, the gathering gives up and the mirror is asked.
-func TestGrowingPeersThatStop(t *testing.T) {
+// If they get no more, the download in pieces gives up and the mirror is asked.
+func TestDownloadersThatStop(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 11 * mib})
 	r.timeouts.downloader = time.Second
@@ -240,8 +240,8 @@ func TestAnnouncementsEnd(t *testing.T) {
 	}
 }
 
-// A cancelled gathering leaves nothing running.
-func TestGatheringEndsWithItsDownload(t *testing.T) {
+// A cancelled download in pieces leaves nothing running.
+func TestPiecesEndWithTheirDownload(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 17 * mib})
 	for _, name := range []string{"a", "b", "c"} {

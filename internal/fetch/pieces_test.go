@@ -102,9 +102,9 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 	}
 }
 
-func TestMirrorIsASourceUnlessOneIsNear(t *testing.T) {
+func TestMirrorIsASourceUnlessAPeerIsNear(t *testing.T) {
 	t.Parallel()
-	r := newSwarmRig(t, map[string]int{"far": 20 * mib, "near": 9 * mib, "elder": 9 * mib})
+	r := newSwarmRig(t, map[string]int{"far": 20 * mib, "near": 9 * mib, "owner": 9 * mib})
 	slowly := func(b *box) { b.rate, b.far = 4*mib, true }
 	b := r.add(r.far, "far", "b", slowly)
 	c := r.add(r.seeds, "far", "c", slowly)
@@ -118,15 +118,15 @@ func TestMirrorIsASourceUnlessOneIsNear(t *testing.T) {
 	}
 
 	// With one of two boxes near, the mirror is left alone; also while an
-	// elder is there to ask it.
+	// owner is there to ask it.
 	r.add(r.seeds, "near", "b", slowly)
 	r.add(r.seeds, "near", "d")
 	r.right("near", 1)
-	r.add(r.far, "elder", "b", slowly)
-	r.add(r.far, "elder", "c", slowly)
-	r.add(r.owners, "elder", "e", func(b *box) { b.absent = true })
-	r.right("elder", 1)
-	if n, e := r.fromMirror("near"), r.fromMirror("elder"); n != 0 || e != 0 {
+	r.add(r.far, "owner", "b", slowly)
+	r.add(r.far, "owner", "c", slowly)
+	r.add(r.owners, "owner", "e", func(b *box) { b.absent = true })
+	r.right("owner", 1)
+	if n, e := r.fromMirror("near"), r.fromMirror("owner"); n != 0 || e != 0 {
 		t.Errorf("the mirror sent %d and %d", n, e)
 	}
 }
@@ -237,17 +237,17 @@ func TestPieceTimeOut(t *testing.T) {
 	}
 }
 
-// Whoever fails is replaced by one that was not among the first six.
-func TestSpareSources(t *testing.T) {
+// A source that fails is replaced by one that was not among the first six.
+func TestStandbySources(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 11 * mib})
 	for i := range pieces.MaxSources {
 		r.add(r.seeds, "big", string(rune('a'+i)), func(b *box) { b.absent = true })
 	}
-	spare := r.add(r.seeds, "big", "spare")
+	standby := r.add(r.seeds, "big", "standby")
 	r.right("big", 1)
-	if size := int64(len(r.data("big"))); spare.gave() != size || r.fromMirror("big") != 0 {
-		t.Errorf("the spare gave %d of %d, the mirror %d", spare.gave(), size, r.fromMirror("big"))
+	if size := int64(len(r.data("big"))); standby.gave() != size || r.fromMirror("big") != 0 {
+		t.Errorf("the standby gave %d of %d, the mirror %d", standby.gave(), size, r.fromMirror("big"))
 	}
 }
 

@@ -21,7 +21,7 @@ const inRelease = "dists/stable/InRelease"
 // noTTL makes every request for a head ask the mirror.
 func noTTL(o *Options) { o.TTL = 0 }
 
-func TestHeadOncePerTTL(t *testing.T) {
+func TestReleaseOncePerTTL(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	hold := r.mirror.Inject("*InRelease", aptest.Hold())
@@ -46,7 +46,7 @@ func TestHeadOncePerTTL(t *testing.T) {
 	}
 }
 
-func TestHeadIsRevalidated(t *testing.T) {
+func TestReleaseIsRevalidated(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{}, noTTL)
 	first, f, err := r.read(inRelease)
@@ -94,7 +94,7 @@ func TestReplacedReleaseFileKeepsOtherPins(t *testing.T) {
 	}
 }
 
-func TestLastGoodHeadWhileTheMirrorIsAway(t *testing.T) {
+func TestLastGoodReleaseWhileTheMirrorIsUnreachable(t *testing.T) {
 	t.Parallel()
 	garbage := []byte("<html>please log in</html>")
 	for name, away := range map[string]func(*rig){
@@ -124,7 +124,7 @@ func TestLastGoodHeadWhileTheMirrorIsAway(t *testing.T) {
 	}
 }
 
-func TestNoGoodHead(t *testing.T) {
+func TestNoGoodRelease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{}, noTTL)
 	r.mirror.Inject("*", aptest.OtherBody([]byte("<html>please log in</html>")))
@@ -139,7 +139,7 @@ func TestNoGoodHead(t *testing.T) {
 	}
 }
 
-func TestMissingHead(t *testing.T) {
+func TestMissingRelease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{NoInRelease: true})
 	for range 3 {
@@ -199,7 +199,7 @@ func TestReleasePairAcrossAnUpdate(t *testing.T) {
 	}
 }
 
-func TestHeadWithoutRoom(t *testing.T) {
+func TestReleaseWithoutRoom(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.disk.Full(true)
