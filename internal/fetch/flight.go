@@ -117,7 +117,8 @@ func (fl *flight) position() int64 {
 }
 
 // join returns the flight in progress for key, or starts the one that make
-// returns. The caller was counted as a reader, and must see to leave.
+// returns. The caller is counted as a reader, and must call leave or close the
+// body that it opens.
 func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

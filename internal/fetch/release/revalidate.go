@@ -186,7 +186,7 @@ func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check)
 		Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir()),
 	})
 	if errors.Is(err, store.ErrNoSpace) {
-		c.log.Warn("store full, Release file cannot be served while the mirror is away", "suite", l.Dir().String(), "err", err)
+		c.log.Warn("store full, Release file cannot be served while the mirror is unreachable", "suite", l.Dir().String(), "err", err)
 		return nil
 	}
 	if err != nil {
