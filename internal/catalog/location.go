@@ -177,6 +177,32 @@ func (l Location) Join(rel string) Location {
 	return l
 }
 
+// SplitSuite splits the directory of a suite into that of its archive and the
+// name that stands in sources.list. ok is false for a flat archive, which has
+// no dists: then base is l itself.
+func (l Location) SplitSuite() (base Location, name string, ok bool) {
+	i := strings.LastIndex(l.Path, "/dists/")
+	if i < 0 {
+		return l, "", false
+	}
+	base = l
+	base.Path = l.Path[:max(i, 1)]
+	return base, l.Path[i+len("/dists/"):], true
+}
+
+// SplitPool splits the place of a file in a pool into the directory of its
+// archive and the path below the pool. ok is false outside of a pool: then base
+// is the file's directory.
+func (l Location) SplitPool() (base Location, rel string, ok bool) {
+	i := strings.Index(l.Path, "/pool/")
+	if i < 0 {
+		return l.Dir(), "", false
+	}
+	base = l
+	base.Path = l.Path[:max(i, 1)]
+	return base, l.Path[i+len("/pool/"):], true
+}
+
 // compare orders by host, path and scheme.
 func (l Location) compare(o Location) int {
 	return cmp.Or(cmp.Compare(l.Host, o.Host), cmp.Compare(l.Path, o.Path), cmp.Compare(l.Scheme, o.Scheme))

@@ -117,12 +117,8 @@ func newSuite(dir Location, now time.Time) *suite {
 // whether it is flat: without dists, its pool in dir itself or in a directory
 // above (apt's sources.list(5): "deb URI directory/").
 func archiveBase(dir Location) (base Location, flat bool) {
-	i := strings.LastIndex(dir.Path, "/dists/")
-	if i < 0 {
-		return dir, true
-	}
-	dir.Path = dir.Path[:max(i, 1)]
-	return dir, false
+	base, _, ok := dir.SplitSuite()
+	return base, !ok
 }
 
 // clone returns a deep copy but for the tables, which never change.

@@ -3,7 +3,6 @@ package dashboard
 import (
 	"cmp"
 	"context"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"millpond/internal/api"
 	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 )
 
 const (
@@ -112,17 +112,14 @@ func addTo(h *api.Holding, size int64, modified time.Time) {
 // share, and dists/SUITE/COMPONENT/….
 func groupOf(e catalog.Entry) api.Group {
 	if e.Suite == (catalog.Location{}) {
-		archive, rest, pooled := strings.Cut(e.Location.Path, "/pool/")
-		if !pooled {
-			archive = path.Dir(archive)
-		}
-		g := api.Group{Archive: e.Location.Host + strings.TrimRight(archive, "/")}
+		archive, rest, _ := e.Location.SplitPool()
+		g := api.Group{Archive: e.Location.Host + strings.TrimRight(archive.Path, "/")}
 		g.Component, _, _ = strings.Cut(rest, "/")
 		g.Architecture = architectureOf(e.Location.Name(), "source")
 		return g
 	}
-	archive, _, _ := strings.Cut(e.Suite.Path+"/", "/dists/")
-	g := api.Group{Archive: e.Location.Host + strings.TrimRight(archive, "/"), Suite: suiteName(e.Suite)}
+	archive, _, _ := e.Suite.SplitSuite()
+	g := api.Group{Archive: e.Location.Host + strings.TrimRight(archive.Path, "/"), Suite: suiteName(e.Suite)}
 	if rest, ok := strings.CutPrefix(e.Location.Path, e.Suite.Path+"/"); ok {
 		if component, _, ok := strings.Cut(rest, "/"); ok {
 			g.Component = component
@@ -134,9 +131,8 @@ func groupOf(e catalog.Entry) api.Group {
 
 // architectureOf reads it off a package's name.
 func architectureOf(name, otherwise string) string {
-	if ext := path.Ext(name); ext == ".deb" || ext == ".udeb" || ext == ".ddeb" {
-		name = strings.TrimSuffix(name, ext)
-		return name[strings.LastIndexByte(name, '_')+1:]
+	if f, ok := deb.ParseFileName(name); ok {
+		return f.Architecture
 	}
 	return otherwise
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"strings"
 	"time"
 
 	"millpond/internal/api"
@@ -64,7 +63,7 @@ func suiteName(l catalog.Location) string {
 	if l == (catalog.Location{}) {
 		return ""
 	}
-	if _, name, ok := strings.Cut(l.Path, "/dists/"); ok {
+	if _, name, ok := l.SplitSuite(); ok {
 		return name
 	}
 	if name := path.Base(l.Path); name != "/" {

@@ -31,6 +31,7 @@ var floor = map[string]int{
 	"internal/ledger":    1,
 	"internal/digest":    -1,
 	"web":                0,
+	"internal/deb":       0,
 	"internal/deb822":    0,
 	"internal/keyring":   0,
 	"internal/kv":        0,

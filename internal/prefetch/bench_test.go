@@ -8,9 +8,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"millpond/internal/boxtest"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/keyring"
+	"millpond/internal/kv"
 	"millpond/internal/store"
 )
 
@@ -57,6 +58,9 @@ func newBench(b *testing.B) *Prefetcher {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	dir := b.TempDir()
+	db, err := kv.Open(filepath.Join(dir, "db"), log)
+	must(b, err)
+	b.Cleanup(func() { must(b, db.Close()) })
 	held := make(map[digest.Digest]string)
 	for i := range benchHeld {
 		for v := range benchEach {
@@ -73,11 +77,15 @@ func newBench(b *testing.B) *Prefetcher {
 		must(b, os.MkdirAll(sub, 0o755))
 		must(b, os.WriteFile(filepath.Join(sub, d.String()), []byte("x"), 0o444))
 	}
-	box := boxtest.New(b, boxtest.Options{Dir: dir, TrustHosts: []string{"deb.example.org"}, Log: log})
+	st, err := store.Open(store.Options{Dir: dir, Table: db.Table("store"), Quota: store.Quota{Bytes: 1 << 30}})
+	must(b, err)
+	b.Cleanup(func() { must(b, st.Close()) })
 	for d, name := range held {
-		must(b, box.Store.Annotate(d, store.Meta{Name: name}))
+		must(b, st.Annotate(d, store.Meta{Name: name}))
 	}
-	return New(Options{Catalog: box.Catalog, Store: box.Store, Log: log})
+	cat, err := catalog.Open(catalog.Options{Table: db.Table("catalog"), Keyring: new(keyring.Keyring), TrustHosts: []string{"deb.example.org"}, Log: log})
+	must(b, err)
+	return New(Options{Catalog: cat, Store: st, Log: log})
 }
 
 // benchSuite has the catalog learn a suite that lists a version of each package.

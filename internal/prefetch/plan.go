@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 )
 
 // maxPlan bounds the packages of one prefetch, about 10 MB of memory; a point
@@ -63,7 +64,7 @@ func (p *plan) add(w want) {
 // recently used, in that order.
 func (p *plan) trim() {
 	slices.SortFunc(p.wants, func(a, b want) int {
-		return cmp.Or(strings.Compare(a.name, b.name), compareVersions(b.version, a.version))
+		return cmp.Or(strings.Compare(a.name, b.name), deb.CompareVersions(b.version, a.version))
 	})
 	p.wants = slices.CompactFunc(p.wants, func(a, b want) bool { return a.name == b.name })
 	slices.SortStableFunc(p.wants, func(a, b want) int { return b.used.Compare(a.used) })

@@ -2,10 +2,10 @@ package prefetch
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 	"millpond/internal/digest"
 )
 
@@ -19,31 +19,31 @@ func (s *Prefetcher) survey(ctx context.Context, p *plan, dir catalog.Location) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		deb, ok := parseName(e.Location.Name())
-		if !ok || s.held(e.Digest) {
+		file, ok := deb.ParseFileName(e.Location.Name())
+		if !ok || !isBinary(file) || s.held(e.Digest) {
 			continue
 		}
-		used, ok, err := s.replaced(p, line, deb)
+		used, ok, err := s.replaced(p, line, file)
 		if err != nil {
 			return err
 		}
 		if ok {
-			p.add(want{Entry: e, name: line + "/" + deb.pkg + deb.end, version: deb.version, used: used})
+			p.add(want{Entry: e, name: line + "/" + file.Package + "_" + file.Architecture + "." + file.Type, version: file.Version, used: used})
 		}
 	}
 	return nil
 }
 
-// replaced reports whether deb is newer than all versions of its package that
-// are held for clients of line, and when one of those was last used. It is of no
-// use if none is held, or a newer one, from another suite.
-func (s *Prefetcher) replaced(p *plan, line string, deb debName) (used time.Time, ok bool, err error) {
-	for old, err := range s.store.Names(deb.pkg+"_", "") {
+// replaced reports whether f is newer than all versions of its package that
+// are held for clients of line, and when one of those was last used. It is of
+// no use if none is held, or a newer one, from another suite.
+func (s *Prefetcher) replaced(p *plan, line string, f deb.File) (used time.Time, ok bool, err error) {
+	for old, err := range s.store.Names(f.Package+"_", "") {
 		if err != nil {
 			return time.Time{}, false, err
 		}
-		name, ok := parseName(old.Name)
-		if !ok || name.end != deb.end || name.version == deb.version {
+		held, ok := deb.ParseFileName(old.Name)
+		if !ok || !isBinary(held) || !sameKind(held, f) {
 			continue
 		}
 		if ours, err := s.belongs(p, line, old.Digest); err != nil {
@@ -51,7 +51,7 @@ func (s *Prefetcher) replaced(p *plan, line string, deb debName) (used time.Time
 		} else if !ours {
 			continue
 		}
-		if compareVersions(name.version, deb.version) > 0 {
+		if deb.CompareVersions(held.Version, f.Version) > 0 {
 			return time.Time{}, false, nil
 		}
 		if info, err := s.store.Stat(old.Digest); err == nil && info.Used.After(used) {
@@ -73,21 +73,10 @@ func (s *Prefetcher) belongs(p *plan, line string, d digest.Digest) (bool, error
 	return len(suites) == 0, err
 }
 
-// debName is the name of a package's file, in its parts.
-type debName struct {
-	pkg, version string
-	end          string // "_amd64.deb"
+// sameKind reports whether two files are versions of the same binary package.
+func sameKind(a, b deb.File) bool {
+	return a.Package == b.Package && a.Architecture == b.Architecture && a.Type == b.Type && a.Version != b.Version
 }
 
-// parseName takes NAME_VERSION_ARCH.deb, and .udeb, in which there is no epoch
-// as a rule.
-func parseName(file string) (debName, bool) {
-	if !strings.HasSuffix(file, ".deb") && !strings.HasSuffix(file, ".udeb") {
-		return debName{}, false
-	}
-	first, last := strings.IndexByte(file, '_'), strings.LastIndexByte(file, '_')
-	if first <= 0 || first >= last {
-		return debName{}, false
-	}
-	return debName{file[:first], file[first+1 : last], file[last:]}, true
-}
+// isBinary takes files of binary packages that have a version in their name.
+func isBinary(f deb.File) bool { return f.Type != "" && f.Version != "" }

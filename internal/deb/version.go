@@ -1,13 +1,15 @@
-package prefetch
+package deb
 
 import (
 	"cmp"
 	"strings"
 )
 
-// compareVersions orders Debian versions as deb-version(7) has it: epoch,
-// upstream version, revision.
-func compareVersions(a, b string) int {
+// CompareVersions orders Debian versions as deb-version(7) has it: by epoch,
+// upstream version and revision. It returns -1, 0 or 1. It takes any text, as
+// vendors' file names have any for a version, and orders it as dpkg does where
+// dpkg takes it.
+func CompareVersions(a, b string) int {
 	aEpoch, aUpstream, aRevision := splitVersion(a)
 	bEpoch, bUpstream, bRevision := splitVersion(b)
 	return cmp.Or(compareParts(aEpoch, bEpoch), compareParts(aUpstream, bUpstream), compareParts(aRevision, bRevision))
@@ -42,8 +44,6 @@ func compareParts(a, b string) int {
 	return 0
 }
 
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
 // weight is the rank of the first character among non-digits: a tilde comes
 // even before the end, then letters, then all else.
 func weight(s string) int {
@@ -52,7 +52,7 @@ func weight(s string) int {
 		return 0
 	case s[0] == '~':
 		return -1
-	case 'a' <= s[0]|0x20 && s[0]|0x20 <= 'z':
+	case isLetter(s[0]):
 		return int(s[0])
 	}
 	return int(s[0]) + 256
