@@ -78,7 +78,7 @@ func TestSettings(t *testing.T) {
 			map[string]string{"box.example.org": "multiaddr"}},
 		{"IDENTITY_FILE", map[string]string{"": "", "/run/secrets/identity": "/run/secrets/identity"}, nil},
 		{"UPLOAD_RATE", map[string]string{"": "{0 false}", "0": "{0 true}", "20MB": "{20000000 true}"},
-			map[string]string{"10%": "share", "fast": "not a number"}},
+			map[string]string{"10%": "bytes per second", "fast": "not a number"}},
 		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},
 	}

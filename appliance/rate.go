@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"millpond/internal/store"
@@ -29,7 +28,7 @@ func parseUploadRate(s string) (uploadRate, error) {
 		return uploadRate{}, err
 	}
 	if q.Percent != 0 {
-		return uploadRate{}, errors.New("a share of what?")
+		return uploadRate{}, fmt.Errorf("%.40q is a share, but an upload rate is in bytes per second: give one like 4MB, or 0 for no limit", s)
 	}
 	return uploadRate{bytes: q.Bytes, set: true}, nil
 }

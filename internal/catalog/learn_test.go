@@ -225,7 +225,7 @@ func TestLearnTwoHosts(t *testing.T) {
 		t.Errorf("mirrors of %s: %v", e.Location, got)
 	}
 	var names []string
-	for l := range c.Names(digest.Of(deb.Data)) {
+	for _, l := range c.names(digest.Of(deb.Data)) {
 		names = append(names, l.String())
 	}
 	if len(names) != 2 {

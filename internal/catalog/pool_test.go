@@ -23,8 +23,8 @@ func TestResolveFlat(t *testing.T) {
 			c.learnSuite(t, archiveURL, path.Clean(name), g)
 			c.learnFile(t, archiveURL, path.Join(name, "Packages.gz"), g)
 			e := c.wantContent(t, archiveURL+"/"+deb.Path, deb.Data, true)
-			for l := range c.Names(e.Digest) {
-				if l != e.Location {
+			for _, l := range c.names(e.Digest) {
+				if l.Location != e.Location {
 					t.Errorf("name %s of %s", l, e.Location)
 				}
 			}
@@ -96,9 +96,9 @@ func TestResolvePatches(t *testing.T) {
 	c.wantContent(t, archiveURL+"/"+added.Path, added.Data, true)
 	c.wantContent(t, archiveURL+"/"+old.Path, old.Data, true)
 	names := 0
-	for l := range c.Names(digest.Of(second.File(patch))) {
+	for _, l := range c.names(digest.Of(second.File(patch))) {
 		names++
-		if l != at(t, archiveURL+"/"+patch) {
+		if l.Location != at(t, archiveURL+"/"+patch) {
 			t.Errorf("name %s", l)
 		}
 	}

@@ -248,3 +248,25 @@ func TestModule(t *testing.T) {
 		t.Error("go.mod replaces a module; the build would differ from what is written")
 	}
 }
+
+// Causes are logged under the key err: the dashboard's events show no other.
+func TestLogKeys(t *testing.T) {
+	for _, f := range sources(t) {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			fn, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || !slices.Contains([]string{"Debug", "Info", "Warn", "Error", "Log", "With"}, fn.Sel.Name) {
+				return true
+			}
+			for _, arg := range call.Args[min(1, len(call.Args)):] {
+				if key, ok := arg.(*ast.BasicLit); ok && slices.Contains([]string{`"error"`, `"Err"`, `"cause"`}, key.Value) {
+					t.Errorf("%s: a log call has the key %s, want \"err\"", f.name, key.Value)
+				}
+			}
+			return true
+		})
+	}
+}

@@ -114,16 +114,6 @@ func (t *Table) Update(fn func(tx *Tx) error) error {
 	return nil
 }
 
-// Get returns a copy of the value as this transaction sees it, or an error
-// wrapping fs.ErrNotExist.
-func (tx *Tx) Get(key []byte) ([]byte, error) {
-	value, err := get(tx.txn, tx.table.key(key))
-	if err != nil {
-		return nil, rowFault("reading", key, err)
-	}
-	return value, nil
-}
-
 // Put stores a copy of value under key.
 func (tx *Tx) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {

@@ -28,17 +28,17 @@ import (
 // Defaults of Options. apt gives up after 60 s without a header and after 30 s
 // without a byte in the middle of a body (measured with apt 2.6.1).
 const (
-	// DefaultConnectTimeout leaves room for three lost SYNs, sent again after
+	// defaultConnectTimeout leaves room for three lost SYNs, sent again after
 	// 1, 3 and 7 s.
-	DefaultConnectTimeout = 10 * time.Second
-	// DefaultHeaderTimeout, after a connect and TLS at their limits, still ends
+	defaultConnectTimeout = 10 * time.Second
+	// defaultHeaderTimeout, after a connect and TLS at their limits, still ends
 	// before apt does.
-	DefaultHeaderTimeout = 15 * time.Second
-	// DefaultStallTimeout leaves two thirds of apt's limit to go on elsewhere.
-	DefaultStallTimeout = 10 * time.Second
-	// DefaultDownFor makes an update of a hundred files from a dead mirror wait
+	defaultHeaderTimeout = 15 * time.Second
+	// defaultStallTimeout leaves two thirds of apt's limit to go on elsewhere.
+	defaultStallTimeout = 10 * time.Second
+	// defaultDownFor makes an update of a hundred files from a dead mirror wait
 	// about once, and notices a restarted one soon.
-	DefaultDownFor = 10 * time.Second
+	defaultDownFor = 10 * time.Second
 )
 
 // Limits of the connections.
@@ -111,9 +111,9 @@ func New(o Options) *Client {
 		meter:          o.Meter,
 		log:            o.Log,
 		headers:        make(http.Header),
-		connectTimeout: orDefault(o.ConnectTimeout, DefaultConnectTimeout),
-		stallTimeout:   orDefault(o.StallTimeout, DefaultStallTimeout),
-		down:           down{lasts: orDefault(o.DownFor, DefaultDownFor)},
+		connectTimeout: orDefault(o.ConnectTimeout, defaultConnectTimeout),
+		stallTimeout:   orDefault(o.StallTimeout, defaultStallTimeout),
+		down:           down{lasts: orDefault(o.DownFor, defaultDownFor)},
 	}
 	if c.policy == nil {
 		c.policy = new(Policy)
@@ -134,7 +134,7 @@ func New(o Options) *Client {
 	c.transport = &http.Transport{
 		DialContext:            c.connect,
 		TLSHandshakeTimeout:    c.connectTimeout,
-		ResponseHeaderTimeout:  orDefault(o.HeaderTimeout, DefaultHeaderTimeout),
+		ResponseHeaderTimeout:  orDefault(o.HeaderTimeout, defaultHeaderTimeout),
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		MaxIdleConns:           maxIdleConns,

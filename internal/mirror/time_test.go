@@ -32,7 +32,7 @@ func TestStall(t *testing.T) {
 		defer resp.Body.Close()
 		start := time.Now()
 		b, err := io.ReadAll(resp.Body)
-		if string(b) != "hello" || !errors.Is(err, ErrStalled) || time.Since(start) != DefaultStallTimeout {
+		if string(b) != "hello" || !errors.Is(err, ErrStalled) || time.Since(start) != defaultStallTimeout {
 			t.Errorf("read %q, %v after %v", b, err, time.Since(start))
 		}
 	})
@@ -46,7 +46,7 @@ func TestSteady(t *testing.T) {
 		name          string
 		write, listen time.Duration // pauses of either side
 	}{
-		{"slow mirror", DefaultStallTimeout - time.Second, 0},
+		{"slow mirror", defaultStallTimeout - time.Second, 0},
 		{"slow reader", 0, time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -218,11 +218,11 @@ func TestDown(t *testing.T) {
 		}
 		var away *UnreachableError
 		took, err := get("http://deb.example.org/a")
-		if !errors.As(err, &away) || away.Host != "deb.example.org:80" || took != DefaultHeaderTimeout || requests.Load() != 1 {
+		if !errors.As(err, &away) || away.Host != "deb.example.org:80" || took != defaultHeaderTimeout || requests.Load() != 1 {
 			t.Fatalf("%v after %v and %d requests", err, took, requests.Load())
 		}
 		cause := away.Err
-		time.Sleep(DefaultDownFor - time.Second)
+		time.Sleep(defaultDownFor - time.Second)
 		for range 100 {
 			// No answer from memory prolongs the time.
 			took, err = get("http://DEB.example.org:80/b")
@@ -250,7 +250,7 @@ func TestDownClears(t *testing.T) {
 				<-r.Context().Done()
 				return
 			}
-			time.Sleep(DefaultHeaderTimeout - time.Second)
+			time.Sleep(defaultHeaderTimeout - time.Second)
 		}, Options{})
 		done := make(chan error)
 		go func() {

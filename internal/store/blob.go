@@ -95,9 +95,9 @@ func (s *Store) forget(d digest.Digest) {
 	if _, err := os.Lstat(s.blobPath(d)); !errors.Is(err, fs.ErrNotExist) {
 		return // stored again meanwhile
 	}
-	s.log.Warn("the file of a blob has vanished", "digest", d)
+	s.log.Warn("file of a blob missing", "digest", d)
 	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("a vanished blob is still listed", "digest", d, "err", err)
+		s.log.Warn("missing blob still listed", "digest", d, "err", err)
 	}
 }
 

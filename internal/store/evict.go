@@ -89,7 +89,7 @@ func (s *Store) unreserve(n, present int64) {
 func (s *Store) relieve() {
 	free, err := s.free()
 	if err != nil {
-		s.log.Warn("free space not known", "err", err)
+		s.log.Warn("free space unknown", "err", err)
 		return
 	}
 	s.meta.Lock()
@@ -101,7 +101,7 @@ func (s *Store) relieve() {
 		return
 	}
 	freed := s.evict(short)
-	s.log.Warn("the disk is nearly full: evicted", "bytes", freed, "wanted", short)
+	s.log.Warn("disk nearly full, blobs evicted", "bytes", freed, "wanted", short)
 }
 
 // evict removes what has not been used for longest until want bytes are free
@@ -122,7 +122,7 @@ func (s *Store) evict(want int64) (freed int64) {
 		case used < math.MaxInt64:
 			size, err := s.drop(d, false)
 			if err != nil && !errors.Is(err, errInUse) {
-				s.log.Warn("a blob cannot be evicted", "digest", d, "err", err)
+				s.log.Warn("blob not evicted", "digest", d, "err", err)
 			}
 			freed += size
 			blobs.pop(err == nil)
@@ -175,7 +175,7 @@ func (v *victims) fill() {
 		return true
 	})
 	if err != nil {
-		s.log.Warn("the order of eviction cannot be read", "err", err)
+		s.log.Warn("order of eviction not readable", "err", err)
 	}
 }
 
@@ -198,7 +198,7 @@ func (s *Store) dropIdle(d digest.Digest) {
 		return
 	}
 	if err := removePartial(s.partialPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("a partial file cannot be removed", "digest", d, "err", err)
+		s.log.Warn("partial file not removed", "digest", d, "err", err)
 	}
 }
 

@@ -55,7 +55,7 @@ type Partial struct {
 func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
 	p := s.newPartial(d, size)
 	p.path, p.keep = s.partialPath(d), true
-	left, err := s.claim(p)
+	left, err := s.acquire(p)
 	if err != nil {
 		return nil, fmt.Errorf("partial blob %s: %w", d, err)
 	}
@@ -71,8 +71,8 @@ func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
 	return p, nil
 }
 
-// claim makes p the one open Partial of its digest and returns what was idle.
-func (s *Store) claim(p *Partial) (left idle, err error) {
+// acquire makes p the one open Partial of its digest and returns what was idle.
+func (s *Store) acquire(p *Partial) (left idle, err error) {
 	s.meta.Lock()
 	defer s.meta.Unlock()
 	switch _, err := s.row(p.digest); {

@@ -8,10 +8,8 @@ import (
 	"os"
 )
 
-// ReadAt reads bytes that are there. Short of len(b) it returns ErrAbsent at
+// readAt reads bytes that are there. Short of len(b) it returns ErrAbsent at
 // the first byte that is not, or io.EOF at the end of the blob.
-func (p *Partial) ReadAt(b []byte, off int64) (int, error) { return p.readAt(p.file, b, off) }
-
 func (p *Partial) readAt(file *os.File, b []byte, off int64) (int, error) {
 	p.mu.Lock()
 	size, n := p.size, p.there.available(off)

@@ -97,7 +97,7 @@ func (s *Store) watch(ctx context.Context, w *watcher, yield func(Event) bool) (
 	for from := []byte{'b'}; from != nil; {
 		page, next, err := s.page(from)
 		if err != nil {
-			s.log.Warn("a watcher of the store ends", "err", err)
+			s.log.Warn("watch of the store ended", "err", err)
 			return false
 		}
 		for _, i := range page {

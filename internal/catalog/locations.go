@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -36,17 +35,6 @@ func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err er
 		return size < 0
 	})
 	return size, ok, err
-}
-
-// Names yields known locations of d, at most 64 of them.
-func (c *Catalog) Names(d digest.Digest) iter.Seq[Location] {
-	return func(yield func(Location) bool) {
-		for _, n := range c.names(d) {
-			if !yield(n.Location) {
-				return
-			}
-		}
-	}
 }
 
 // Describe is Resolve the other way round: it returns an entry whose content is
