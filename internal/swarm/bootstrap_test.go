@@ -45,7 +45,7 @@ func identityServer(t *testing.T, b *box, failures int64) *httptest.Server {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		if err := json.NewEncoder(w).Encode(b.Identity()); err != nil {
+		if err := json.NewEncoder(w).Encode(identityAnswer(b.Identity())); err != nil {
 			t.Error(err)
 		}
 	}))

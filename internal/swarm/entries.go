@@ -156,9 +156,15 @@ func hostAddr(host string, port int) string {
 	return fmt.Sprintf("/%s/%s/tcp/%d", kind, host, port)
 }
 
+// identityAnswer is what GET /api/v1/peer of another box's dashboard answers.
+type identityAnswer struct {
+	ID    string   `json:"id"`
+	Addrs []string `json:"addrs"`
+}
+
 // parseIdentity reads what another box says of itself.
 func parseIdentity(body []byte) (target, error) {
-	var said Identity
+	var said identityAnswer
 	if err := json.Unmarshal(body, &said); err != nil {
 		return target{}, fmt.Errorf("reading a box's identity: %w", err)
 	}

@@ -14,39 +14,37 @@ const (
 	maxGraphLinks = 4096
 )
 
-// Graph is /api/v1/swarm/graph: who is connected with whom, as far as this box
-// and those that it is connected with know.
+// Graph is who is connected with whom, as far as this box and its neighbours
+// know. Its lists are never nil.
 type Graph struct {
-	Nodes  []Node    `json:"nodes"`         // never null, this box among them
-	Links  []Link    `json:"links"`         // never null, each once
-	Asked  time.Time `json:"asked"`         // when the oldest answer in it was given
-	Silent []string  `json:"silent"`        // connected boxes that told nothing; never null
-	Cut    bool      `json:"cut,omitempty"` // there were more nodes or links than are allowed
+	Nodes  []Node    // this box among them
+	Links  []Link    // each once
+	Asked  time.Time // when the oldest answer in it was given
+	Silent []string  // IDs of the neighbours that told nothing
+	Cut    bool      // there were more nodes or links than are allowed
 }
 
 // Node is a box.
 type Node struct {
-	ID        string `json:"id"`
-	Self      bool   `json:"self"`
-	Connected bool   `json:"connected"` // with this box
-	Agent     string `json:"agent"`     // "" unless connected
+	ID        string
+	Self      bool
+	Connected bool   // with this box
+	Agent     string // "" unless connected
 	// Nearby: of this box's site, by its own measure if connected, else by the
 	// word of a box of the site.
-	Nearby bool `json:"nearby"`
+	Nearby bool
 }
 
 // Link is a connection of two boxes, A before B in the order of the IDs.
 type Link struct {
-	A    string  `json:"a"`
-	B    string  `json:"b"`
-	Path string  `json:"path"`   // "direct" or "relayed"
-	RTT  float64 `json:"rtt_ms"` // round trip; 0 if not known
+	A, B string
+	Path string  // "direct" or "relayed"
+	RTT  float64 // round trip in milliseconds; 0 if it is not known
 }
 
-// Graph asks the connected boxes with whom they are connected, unless they
-// said so within 15 s, and waits 2 s at most. Boxes tell of their own
-// connections alone, up to 256 each, and what two that both told disagree on
-// is left out. A Graph has up to 512 nodes and 4096 links: first those of this
+// Graph asks the neighbours for their connections, unless they told them within
+// 15 s, and waits 2 s at most. A box tells its own connections alone, up to 256,
+// and one that its other end denies is left out. A Graph has up to 512 nodes and 4096 links: first those of this
 // box, then those among the connected boxes.
 func (s *Swarm) Graph() Graph {
 	own := s.links.own()

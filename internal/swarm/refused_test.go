@@ -62,9 +62,9 @@ func TestFoundPeersClaim(t *testing.T) {
 	t.Parallel()
 	giver, taker, _ := pair(t, nil)
 	d := digest.Of([]byte("announced"))
-	if err := giver.dht.Provide(t.Context(), cid.NewCidV1(cid.Raw, multihashOf(d)), true); err != nil {
-		t.Fatal(err)
-	}
+	until(t, "the record to be sent", func() bool {
+		return giver.dht.Provide(t.Context(), cid.NewCidV1(cid.Raw, multihashOf(d)), true) == nil
+	})
 	until(t, "the box to be found", func() bool {
 		for p := range taker.Find(t.Context(), d) {
 			return p.(*remote).found && p.ID() == giver.self().String()

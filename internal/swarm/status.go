@@ -9,7 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// PeerInfo is a row of /api/v1/peers.
+// PeerInfo is what this box knows about a neighbour.
 type PeerInfo struct {
 	ID, Addr, Agent string
 	Path            string // "direct" or "relayed"
@@ -63,13 +63,13 @@ func (s *Swarm) agent(id p2p.ID) string {
 	return strings.ToValidUTF8(agent[:min(len(agent), maxAgent)], "")
 }
 
-// Identity is /api/v1/peer: who this box is and where it can be dialled.
+// Identity is who this box is and where it can be dialled.
 type Identity struct {
-	ID    string   `json:"id"`
-	Addrs []string `json:"addrs"` // multiaddrs with /p2p/ID
+	ID    string
+	Addrs []string // multiaddrs with /p2p/ID
 }
 
-// Identity tells it as it is now: addresses come and go.
+// Identity is as of now: addresses change.
 func (s *Swarm) Identity() Identity {
 	identity := Identity{ID: s.self().String()}
 	addrs, err := p2p.AddrInfoToP2pAddrs(&p2p.AddrInfo{ID: s.self(), Addrs: s.host.Addrs()})
@@ -82,7 +82,7 @@ func (s *Swarm) Identity() Identity {
 	return identity
 }
 
-// Status is /api/v1/swarm.
+// Status is this box's own part in the swarm.
 type Status struct {
 	Identity
 	Private               bool   // has a key
