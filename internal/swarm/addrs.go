@@ -20,7 +20,7 @@ var bridge = regexp.MustCompile(`^(docker\d|br-[0-9a-f]{12}$|veth|cni|cali|ciliu
 // Interfaces seldom change, and libp2p asks for addresses often.
 const interfacesFor = 30 * time.Second
 
-// addresses chooses what a box tells others of where it is.
+// addresses chooses the addresses that a box announces.
 type addresses struct {
 	announce []ma.Multiaddr // instead of all others, if any
 	bridges  func() (map[string]bool, error)
@@ -82,7 +82,7 @@ func (a *addresses) bridgesNow() map[string]bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now := time.Now(); now.After(a.until) {
-		// On an error the last known ones are as good as any.
+		// On an error the last known ones are used.
 		if known, err := a.bridges(); err == nil {
 			a.known = known
 		}

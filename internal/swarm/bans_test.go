@@ -9,8 +9,8 @@ import (
 	"millpond/internal/peer"
 )
 
-// TestRestingElder: a box that is slow again and again is no elder for a while.
-func TestRestingElder(t *testing.T) {
+// A box that is slow again and again is not asked as an owner for a while.
+func TestExcludedOwner(t *testing.T) {
 	t.Parallel()
 	giver, taker, from := pair(t, nil)
 	d := digest.Digest{}
@@ -18,17 +18,17 @@ func TestRestingElder(t *testing.T) {
 		d[0]++
 	}
 	if n := len(taker.Owners(d)); n != 1 {
-		t.Fatalf("%d elders, want the giver", n)
+		t.Fatalf("%d owners, want the giver", n)
 	}
 	for range 5 {
 		from.Report(peer.Outcome{Fault: peer.Slow, Why: "stalled"})
 	}
 	if n := len(taker.Owners(d)); n != 0 {
-		t.Errorf("%d elders, the giver rests", n)
+		t.Errorf("%d owners, the giver is excluded", n)
 	}
 }
 
-// TestBannedBox is cut off, cannot come back, and can once it is pardoned.
+// A banned box is disconnected and cannot reconnect until the ban is lifted.
 func TestBannedBox(t *testing.T) {
 	t.Parallel()
 	giver, taker, from := pair(t, nil)
@@ -47,6 +47,6 @@ func TestBannedBox(t *testing.T) {
 		t.Error(err)
 	}
 	if taker.banned(giver.self()) {
-		t.Error("still banned after the pardon")
+		t.Error("still banned after the ban was lifted")
 	}
 }

@@ -48,7 +48,7 @@ type bootstrap struct {
 	boxes    *boxes
 
 	mu     sync.Mutex        // guards the fields below
-	ids    map[string]p2p.ID // who answered at an address that came without ID
+	ids    map[string]p2p.ID // which box answered at an address without a peer ID
 	failed map[string]bool   // entries that were logged as failing
 }
 
@@ -97,7 +97,7 @@ func (b *bootstrap) run(ctx context.Context) error {
 				waiting = false
 			case <-changed:
 				changed = b.boxes.changed()
-				if b.boxes.count() == 0 { // the last one went
+				if b.boxes.count() == 0 { // the last one disconnected
 					waiting = false
 				}
 			}
@@ -142,7 +142,7 @@ func (b *bootstrap) report(ctx context.Context, name string, err error) {
 // joinAll connects to the targets; it fails if none could be reached.
 func (b *bootstrap) joinAll(ctx context.Context, targets []target) error {
 	if len(targets) == 0 {
-		return errors.New("it names no box")
+		return errors.New("it leads to no address")
 	}
 	targets = targets[:min(len(targets), maxTargets)]
 	faults := make([]error, len(targets))
@@ -188,7 +188,7 @@ func dialNow(ctx context.Context, h host.Host, info p2p.AddrInfo) error {
 	return h.Connect(ctx, info)
 }
 
-// identify finds out who answers at addrs: it dials for an ID that nobody has
+// identify finds out which box answers at addrs: it dials for an unused ID
 // and takes the real one from the refusal. The answer is remembered; when the
 // box there changes, the dial for the old one fails and tells the new one.
 func (b *bootstrap) identify(ctx context.Context, addrs []ma.Multiaddr) (p2p.ID, error) {

@@ -18,10 +18,10 @@ func init() {
 	roles["dead"] = deadFar
 }
 
-// TestDeadElder pulls the cable to the box that comes first for 50 files. No
+// TestDeadOwner pulls the cable to the box that ranks first for 50 files. No
 // connection is closed by that; the first file finds out, the others do not
 // wait, and the box is back when the cable is.
-func TestDeadElder(t *testing.T) {
+func TestDeadOwner(t *testing.T) {
 	t.Parallel()
 	t.Log(play(t, "alive"))
 }
@@ -45,7 +45,7 @@ func deadNear() error {
 	}
 	var theirs []digest.Digest
 	i := 0
-	if err := wait("files of the elder", func() bool {
+	if err := wait("files of the owner", func() bool {
 		if d := nth(0, i); len(b.Owners(d)) == 1 {
 			theirs = append(theirs, d)
 		}
@@ -55,7 +55,7 @@ func deadNear() error {
 		return err
 	}
 	if _, err := b.Owners(theirs[0])[0].Open(context.Background(), theirs[0], peer.Request{Fetch: true}); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("while it lives the elder says: %w", err)
+		return fmt.Errorf("while it lives the owner says: %w", err)
 	}
 	if err := tell(orders, answers, "pull"); err != nil {
 		return err
@@ -66,12 +66,12 @@ func deadNear() error {
 		for _, p := range b.Owners(d) {
 			asked++
 			if _, err := p.Open(context.Background(), d, peer.Request{Fetch: true}); err == nil {
-				return errors.New("a dead elder answers")
+				return errors.New("a dead owner answers")
 			}
 		}
 	}
 	took := time.Since(begun)
-	if err := wait("the elder is given up", func() bool { return b.boxes.count() == 0 }); err != nil {
+	if err := wait("the owner is given up", func() bool { return b.boxes.count() == 0 }); err != nil {
 		return err
 	}
 	gone := time.Since(begun)
@@ -79,10 +79,10 @@ func deadNear() error {
 		return err
 	}
 	plugged := time.Now()
-	if err := wait("the elder is back", func() bool { return b.boxes.count() == 1 }); err != nil {
+	if err := wait("the owner is back", func() bool { return b.boxes.count() == 1 }); err != nil {
 		return err
 	}
-	fmt.Printf("%d files: %d asked of the dead elder, %s in all; given up after %s; back %s after the cable\n",
+	fmt.Printf("%d files: %d asked of the dead owner, %s in all; given up after %s; back %s after the cable\n",
 		files, asked, took.Round(time.Millisecond), gone.Round(time.Millisecond), time.Since(plugged).Round(time.Millisecond))
 	if limit := 2 * fetchHeaderTimeout; asked != 1 || took > limit {
 		return fmt.Errorf("want 1 asked and at most %s", limit)

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// A record outlives two missed rounds of reprovideEvery, and a box that
-	// died is named no longer than this.
+	// A record outlives two missed rounds of reprovideEvery, and a dead box is
+	// named no longer than this.
 	recordValidity = 3 * time.Hour
 	// providerAddrTTL is how long a provider's addresses are given out with
 	// its records; then FindPeer has to ask for them.
@@ -29,7 +29,7 @@ const (
 )
 
 // lookAgain is when a box that joined looks for others again, one after the
-// other. Those that join through the same box at the same time do not hear of
+// other. Boxes that join through the same box at the same time do not learn of
 // each other at first, and the DHT itself looks every 10 min.
 var lookAgain = [...]time.Duration{3 * time.Second, 15 * time.Second, time.Minute}
 
@@ -67,8 +67,8 @@ func newDHT(h host.Host, o Options, tag string) (*dht.IpfsDHT, error) {
 	return d, nil
 }
 
-// meet looks for boxes in the DHT after the first one connected, and again each
-// time that all had gone.
+// meet looks for boxes in the DHT after the first one connected, and again after
+// all had disconnected.
 func (s *Swarm) meet(ctx context.Context) error {
 	waits := lookAgain[:]
 	for {

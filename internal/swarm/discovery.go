@@ -18,8 +18,8 @@ import (
 // mdnsRetry is how long to wait for an interface with multicast.
 const mdnsRetry = time.Minute
 
-// maxFound bounds the boxes of the segment that wait to be dialled; more are
-// dropped, since each is announced again.
+// maxFound bounds the boxes of the segment that wait to be dialled; further ones
+// are dropped, since each is announced again.
 const maxFound = 64
 
 // A box of the segment is dialled foundTries times, after up to 1 s, 2 s, 4 s.

@@ -28,10 +28,9 @@ const (
 	relayedFor = 10 * time.Second
 )
 
-// Find yields boxes that the DHT names as providers of d, connected; neighbours
-// already known are left out. Those that are connected come at once, others
-// when they have been dialled, within 3 s each. It ends when the DHT knows no
-// more or ctx ends, and nothing of it runs on after that.
+// Find implements peer.Swarm. Seeds are left out. Boxes that are connected come
+// at once, others when they have been dialled, within 3 s each. It ends when the
+// DHT knows no more or ctx ends, and none of its goroutines outlives it.
 func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
 	return func(yield func(peer.Peer) bool) {
 		ctx, cancel := context.WithCancel(ctx)

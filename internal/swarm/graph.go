@@ -78,7 +78,7 @@ type drawing struct {
 	cut   bool
 }
 
-// link adds what a says of its link l, if there is room.
+// link adds the link l that a told, if there is room.
 func (g *drawing) link(a p2p.ID, l link) {
 	ends := [2]p2p.ID{min(a, l.id), max(a, l.id)}
 	if before, ok := g.links[ends]; ok {
@@ -124,8 +124,7 @@ func (g *drawing) tell(own []link, answers map[p2p.ID]reply, among bool) {
 	}
 }
 
-// denies reports whether a box that told all its links did not tell of one with
-// id.
+// denies reports whether a box that told all its links left out one with id.
 func denies(a reply, id p2p.ID) bool {
 	return a.told && len(a.links) < maxLinks && !linked(a.links, id)
 }

@@ -19,8 +19,8 @@ import (
 	"millpond/internal/peer"
 )
 
-// linksProtocol has a box tell with which others it is connected. Whoever opens
-// a stream is sent one link after the other, in ascending order of the other
+// linksProtocol has a box tell with which others it is connected. A peer that
+// opens a stream is sent one link after the other, in ascending order of the other
 // ends' peer IDs, and then the stream's end:
 //
 //	flags   1 byte
@@ -28,7 +28,7 @@ import (
 //	length  of the peer ID, as a varint
 //	id      the peer ID
 //
-// A box has no way to speak of a link that it is not an end of.
+// A box can only tell links that it is an end of.
 const linksProtocol protocol.ID = "/millpond/links/1"
 
 const (
@@ -47,9 +47,8 @@ const (
 	linksTimeout = 2 * time.Second // for all of them together
 	maxAsked     = 128             // all at once, so that none waits for one that stalls
 
-	// linksEvery is how soon a box is told again: soon enough for one that was
-	// started anew. Writing takes no longer, so that each box is told once at a
-	// time.
+	// linksEvery is how soon a peer may ask again: soon enough for one that was
+	// restarted. Writing takes no longer, so that each is answered once at a time.
 	linksEvery = 2 * time.Second
 	maxTold    = 1024 // boxes, within linksEvery
 )
@@ -205,7 +204,7 @@ func (l *links) gather(own []link) map[p2p.ID]reply {
 	defer cancel()
 	select {
 	case l.turn <- struct{}{}:
-		l.refresh(ctx, l.willing(own))
+		l.refresh(ctx, l.askable(own))
 		<-l.turn
 	case <-ctx.Done():
 	}
@@ -220,9 +219,9 @@ func (l *links) gather(own []link) map[p2p.ID]reply {
 	return said
 }
 
-// willing are the boxes to ask: those of an older version do not speak the
+// askable are the peers to ask: those of an older version do not speak the
 // protocol, and relays are for signalling.
-func (l *links) willing(own []link) []p2p.ID {
+func (l *links) askable(own []link) []p2p.ID {
 	var ids []p2p.ID
 	for _, o := range own {
 		speaks, err := l.swarm.host.Peerstore().SupportsProtocols(o.id, linksProtocol)

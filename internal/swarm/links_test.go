@@ -149,7 +149,7 @@ func TestWhoIsNotAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(middle.links.willing(linksTo(ids...))); n != maxAsked {
+	if n := len(middle.links.askable(linksTo(ids...))); n != maxAsked {
 		t.Errorf("%d of %d boxes are asked, want %d", n, len(ids), maxAsked)
 	}
 }

@@ -86,7 +86,7 @@ func (b *boxes) relays(ctx context.Context, n int) <-chan p2p.AddrInfo {
 	return found
 }
 
-// reach follows what libp2p found out about who can dial this box.
+// reachability follows what libp2p found out about who can dial this box.
 type reachability struct {
 	general   atomic.Int32 // network.Reachability
 	confirmed atomic.Int32 // addresses that AutoNAT v2 saw dialled

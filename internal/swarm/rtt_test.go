@@ -93,9 +93,9 @@ func TestRefusedPing(t *testing.T) {
 	})
 }
 
-// TestDoubtedBox is silent from the first request without an answer until it
+// TestSuspectedBox is unresponsive from the first request without an answer until it
 // answers a ping, and is hung up on after one ping that it misses.
-func TestDoubtedBox(t *testing.T) {
+func TestSuspectedBox(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var dead atomic.Bool

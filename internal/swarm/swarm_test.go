@@ -227,7 +227,7 @@ func TestRecordsSurviveRestart(t *testing.T) {
 	}
 }
 
-func TestElders(t *testing.T) {
+func TestOwners(t *testing.T) {
 	t.Parallel()
 	boxes := []*box{newBox(t, nil).run(t)}
 	for range 2 {
@@ -239,23 +239,23 @@ func TestElders(t *testing.T) {
 	first := make(map[p2p.ID]int)
 	for i := range 300 {
 		d := digest.Of(numbered(i))
-		order := make([][]peer.Peer, 3) // by the number of elders
-		var eldest p2p.ID
+		order := make([][]peer.Peer, 3) // by the number of owners
+		var highest p2p.ID
 		for _, b := range boxes {
-			elders := b.Owners(d)
-			if order[len(elders)] != nil {
-				t.Fatalf("two boxes have %d elders", len(elders))
+			owners := b.Owners(d)
+			if order[len(owners)] != nil {
+				t.Fatalf("two boxes have %d owners before them", len(owners))
 			}
-			order[len(elders)] = append(elders, b.peer(b.self()))
-			if len(elders) == 0 {
-				eldest = b.self()
+			order[len(owners)] = append(owners, b.peer(b.self()))
+			if len(owners) == 0 {
+				highest = b.self()
 			}
 		}
-		first[eldest]++
+		first[highest]++
 		for n, chain := range order {
 			for j, p := range chain {
 				if p.ID() != order[2][j].ID() {
-					t.Fatalf("the box with %d elders has another order", n)
+					t.Fatalf("the box with %d owners before it has another order", n)
 				}
 			}
 		}

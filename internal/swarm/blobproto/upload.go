@@ -22,8 +22,8 @@ const (
 	// its turn within half a second.
 	chunksPerSecond = 64
 
-	// While clients of this site are served at full speed each chunk of a peer
-	// waits up to busySteps × busyStep, which leaves the peer 6 MB/s.
+	// While clients are served at full speed each chunk to a peer waits up to
+	// busySteps × busyStep, which leaves the peer 6 MB/s.
 	busySteps = 2
 	busyStep  = 10 * time.Millisecond
 )

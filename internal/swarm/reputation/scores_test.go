@@ -36,7 +36,7 @@ func TestBansGrowAndPersist(t *testing.T) {
 			c = open(t, store)
 			time.Sleep(want - time.Second)
 			if !c.Banned(id) || c.Bans() != 1 {
-				t.Errorf("ban %d is over before %s, or a restart pardons", i, want)
+				t.Errorf("ban %d is over before %s, or a restart lifts it", i, want)
 			}
 			time.Sleep(2 * time.Second)
 			if c.Banned(id) || c.Bans() != 0 {
@@ -101,19 +101,19 @@ func TestScores(t *testing.T) {
 		}
 		for range 5 {
 			if !asked("bad") {
-				t.Error("rests too soon")
+				t.Error("excluded too soon")
 			}
 			c.Fault("bad", netip.Addr{}, peer.Slow, "stalled")
 		}
 		if asked("bad") || c.Banned("bad") {
-			t.Error("a box that is slow again and again must rest and not be banned")
+			t.Error("a box that is slow again and again must be excluded and not banned")
 		}
 		if fault, score := c.LastFault("bad"), c.Score("bad"); fault != "stalled" || score >= minScore {
 			t.Errorf("the last fault is %q, the score %.2f", fault, score)
 		}
 		time.Sleep(penaltyHalfLife)
 		if !asked("bad") {
-			t.Error("still rests after a half-life")
+			t.Error("still excluded after a half-life")
 		}
 		before := c.Score("bad")
 		c.Served("bad", 1, time.Millisecond)
