@@ -49,10 +49,11 @@ func (s *Swarm) cut(id p2p.ID) {
 // banned reports whether a ban of id is in force.
 func (s *Swarm) banned(id p2p.ID) bool { return s.reputation.Banned(id.String()) }
 
-// cost is the reputation's rank of id; false if id may not be asked now,
-// because it is banned, excluded for its score, or unresponsive.
-func (s *Swarm) cost(id p2p.ID) (time.Duration, bool) {
-	cost, ok := s.reputation.Cost(id.String(), s.rtts.of(id))
+// cost is the reputation's rank of id, whose text form is text; false if id may
+// not be asked now, because it is banned, excluded for its score, or
+// unresponsive.
+func (s *Swarm) cost(id p2p.ID, text string) (time.Duration, bool) {
+	cost, ok := s.reputation.Cost(text, s.rtts.of(id))
 	return cost, ok && !s.rtts.unresponsive(id)
 }
 

@@ -270,10 +270,11 @@ func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Dige
 	}
 	var list []ranked
 	for _, id := range ids {
-		if suspected(id.String(), d) {
+		text := id.String() // takes a microsecond
+		if suspected(text, d) {
 			continue
 		}
-		if cost, ok := v.swarm.cost(id); ok {
+		if cost, ok := v.swarm.cost(id, text); ok {
 			list = append(list, ranked{id, cost})
 		}
 	}

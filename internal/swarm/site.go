@@ -31,7 +31,7 @@ func (s *Swarm) Owners(d digest.Digest) []peer.Peer {
 	var owners []owner
 	for _, id := range s.boxes.ids() {
 		if w := weight(id, d); bytes.Compare(w, own) > 0 && s.nearby(id) {
-			if _, ok := s.cost(id); ok {
+			if _, ok := s.cost(id, id.String()); ok {
 				owners = append(owners, owner{id, w})
 			}
 		}

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -153,13 +155,14 @@ func BenchmarkSeeds(b *testing.B) {
 	var known []digest.Digest
 	for i := range 10 {
 		journal := inventory.NewJournal()
-		for j := range 200_000 {
+		list := make([]digest.Digest, 200_000)
+		for j := range list {
 			d := random()
 			journal.Take(peer.Event{Digest: d, Held: true})
-			if j < 1000 {
-				known = append(known, d)
-			}
+			list[j] = d
 		}
+		slices.SortFunc(list, func(a, b digest.Digest) int { return bytes.Compare(a[:], b[:]) })
+		known = append(known, list[:1000]...)
 		set := inventory.NewSet(inventory.NewBudget(1 << 30))
 		frames, _, _ := journal.Since(0)
 		for _, f := range frames {

@@ -162,6 +162,12 @@ func (b *bans) until(key ds.Key) time.Time {
 	return time.Time{}
 }
 
+func (b *bans) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.rows) == 0
+}
+
 func (b *bans) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

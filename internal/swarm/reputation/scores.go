@@ -200,7 +200,12 @@ func (t *Table) LastFault(id string) string {
 func (t *Table) Banned(id string) bool { return !t.BannedUntil(id).IsZero() }
 
 // BannedUntil is when the ban of id ends; zero if none is in force.
-func (t *Table) BannedUntil(id string) time.Time { return t.bans.until(banKey(id)) }
+func (t *Table) BannedUntil(id string) time.Time {
+	if t.bans.empty() { // mostly; to make a key costs more than all else here
+		return time.Time{}
+	}
+	return t.bans.until(banKey(id))
+}
 
 // AddrBanned reports whether a ban of the network that addr is in is in force.
 func (t *Table) AddrBanned(addr netip.Addr) bool {
