@@ -19,7 +19,7 @@ MODULES     = . e2e e2e/chart
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit format e2e-apt e2e-swarm e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit arm format e2e-apt e2e-swarm e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -33,7 +33,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit web fuzz e2e-apt e2e-swarm e2e-setup e2e-chart browser
+test: packages lint unit arm web fuzz e2e-apt e2e-swarm e2e-setup e2e-chart browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
@@ -49,7 +49,6 @@ ARM_TESTED = digest deb deb822 keyring kv ledger catalog store
 # Left out: what starts itself or dpkg again, which QEMU does not follow; vet of
 # swarm for darwin, whose tests make network namespaces; and a test in which
 # Badger 4.9.6 panics with "slice bounds out of range" on machines of 32 bits.
-.PHONY: arm
 arm: export CGO_ENABLED = 0
 arm:
 	GOOS=linux GOARCH=arm GOARM=7 $(GO) build -trimpath -o bin/millpond-arm ./appliance
