@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -242,6 +243,26 @@ func TestGenerationsAreNotMixed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A Release file that other suites have pinned as often as a blob can be is
+// served all the same.
+func TestReleaseWithTooManyPins(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	resp, err := r.client(time.Minute).Get(t.Context(), mirror.Request{URL: r.at(inRelease).String()})
+	must(t, err)
+	want, err := io.ReadAll(resp.Body)
+	must(t, errors.Join(err, resp.Body.Close()))
+	d := digest.Of(want)
+	must(t, r.store.Put(d, int64(len(want)), bytes.NewReader(want), store.Meta{}))
+	for i := 0; err == nil; i++ {
+		err = r.store.Pin(d, fmt.Sprint("suite ", i))
+	}
+	if !errors.Is(err, store.ErrTooManyPins) {
+		t.Fatal(err)
+	}
+	r.want(inRelease, want)
 }
 
 func TestOffline(t *testing.T) {

@@ -189,6 +189,10 @@ func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check)
 		c.log.Warn("store full, Release file cannot be served while the mirror is unreachable", "suite", l.Dir().String(), "err", err)
 		return nil
 	}
+	if errors.Is(err, store.ErrTooManyPins) { // held, and pinned by others
+		c.log.Debug("Release file not pinned", "suite", l.Dir().String(), "err", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("keeping a Release file: %w", err)
 	}
