@@ -132,7 +132,7 @@ func TestCounts(t *testing.T) {
 			{"client", client.String(), l.Clients(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, Tunnelled: 7000000 * n}},
 			{"host", host, l.Hosts(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n}},
 			{"package", "bash", l.Packages(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n}},
-			{"peer", "peer", l.Peers(""), Counts{PeerTaken: 50000 * n, PeerGiven: 600000 * n}},
+			{"peer", "peer", l.accounts(&l.peers, ""), Counts{PeerTaken: 50000 * n, PeerGiven: 600000 * n}},
 		}
 		for _, a := range accounts {
 			got := collect(t, a.seq)
@@ -218,7 +218,7 @@ func TestAccountPages(t *testing.T) {
 		}
 	}
 	l.peer(time.Unix(500, 0), "00007", Counts{PeerGiven: 1})
-	all := collect(t, l.Peers(""))
+	all := collect(t, l.accounts(&l.peers, ""))
 	if len(all) != n {
 		t.Fatalf("%d accounts, want %d", len(all), n)
 	}
@@ -231,7 +231,7 @@ func TestAccountPages(t *testing.T) {
 			t.Fatalf("account %d = %+v, want %+v", i, a, want)
 		}
 	}
-	for range l.Peers("") {
+	for range l.accounts(&l.peers, "") {
 		break // stopping early must be possible
 	}
 }

@@ -89,12 +89,6 @@ func (l *Ledger) Hosts(after string) iter.Seq2[Account, error] {
 	return l.accounts(&l.hosts, after)
 }
 
-// Peers is like Clients, for other boxes. They hold what was taken from and
-// given to them.
-func (l *Ledger) Peers(after string) iter.Seq2[Account, error] {
-	return l.accounts(&l.peers, after)
-}
-
 // Packages is like Clients, for packages. They hold what was requested,
 // delivered and taken from mirrors; NoPackage what was so for none.
 func (l *Ledger) Packages(after string) iter.Seq2[Account, error] {

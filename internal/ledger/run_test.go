@@ -61,7 +61,7 @@ func TestRunFlushesEarly(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v", err)
 		}
-		if got := len(collect(t, l.Peers(""))); got != 3*pendingPeers {
+		if got := len(collect(t, l.accounts(&l.peers, ""))); got != 3*pendingPeers {
 			t.Errorf("%d accounts, want %d", got, 3*pendingPeers)
 		}
 	})

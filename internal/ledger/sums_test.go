@@ -25,7 +25,7 @@ func checkSums(tb testing.TB, l *Ledger) {
 	}
 	sum(&clients, l.Clients(""))
 	sum(&hosts, l.Hosts(""))
-	sum(&peers, l.Peers(""))
+	sum(&peers, l.accounts(&l.peers, ""))
 	sum(&packages, l.Packages(""))
 	for _, p := range series(tb, l, Day) {
 		days.add(p.Counts)
@@ -167,7 +167,7 @@ func TestFold(t *testing.T) {
 	add(0, 100)
 	l.peer(start.Add(200*time.Second), "0000", Counts{PeerGiven: 1}) // seen again
 	add(100, 103)                                                    // 104 with Others: 5 go, the twentieth part
-	got := collect(t, l.Peers(""))
+	got := collect(t, l.accounts(&l.peers, ""))
 	if len(got) != 99 || got[0].Name != "0000" || got[1].Name != "0006" || got[98].Name != Others {
 		t.Fatalf("%d accounts: %v …", len(got), got[:3])
 	}
