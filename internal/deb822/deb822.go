@@ -5,8 +5,8 @@
 // directory and the ed-style patches in it. Everything but a Release is read
 // as a stream that yields one [File] after another: only the fields that a
 // File holds are kept, one stanza at a time, so memory does not grow with the
-// index. A line that is too long to hold is skipped where nobody needs it and
-// an error where somebody does.
+// index. A line longer than the buffer is an error if its field is kept, and
+// is skipped otherwise.
 //
 // Every Path that comes out is relative, clean and free of "..", control
 // characters and backslashes. An entry whose path, size or SHA-256 is not
@@ -29,20 +29,14 @@ type File struct {
 	Path   string
 	Size   int64 // bytes; -1 if the index does not say
 	Digest digest.Digest
-
-	// The package that the file belongs to, of Packages, Sources and patches
-	// only. Printable ASCII; empty if the stanza has no usable value. The
-	// Architecture of a file in Sources is "source".
-	Package, Version, Architecture string
 }
 
 // Release is what the Release file of a suite says.
 type Release struct {
-	Origin, Label, Suite, Codename, Version string
+	Origin, Label, Suite, Codename string
 
-	Date, ValidUntil          time.Time // UTC; zero if not given
-	ByHash                    bool      // index files may be asked for by-hash
-	Components, Architectures []string
+	Date, ValidUntil time.Time // UTC; zero if not given
+	ByHash           bool      // the mirror serves index files by-hash
 
 	Files []File // of the SHA256 list only
 	Weak  bool   // lists files, but none by SHA-256

@@ -20,9 +20,9 @@ func TestDiffIndex(t *testing.T) {
 }
 
 func TestPatch(t *testing.T) {
-	a := File{Path: "pool/a_2_amd64.deb", Size: 10, Digest: sum(t, hexA), Package: "a", Version: "2", Architecture: "amd64"}
-	b := File{Path: "pool/b_1_all.deb", Size: -1, Digest: sum(t, hexB), Package: "b"}
-	part := File{Path: "pool/a_2_amd64.deb", Size: 10, Digest: sum(t, hexA), Version: "2"}
+	a := File{Path: "pool/a_2_amd64.deb", Size: 10, Digest: sum(t, hexA)}
+	b := File{Path: "pool/b_1_all.deb", Size: -1, Digest: sum(t, hexB)}
+	part := File{Path: "pool/a_2_amd64.deb", Size: 10, Digest: sum(t, hexA)}
 	const (
 		stanzaA = "Package: a\nVersion: 2\nArchitecture: amd64\nDescription: x\n .\n y\nFilename: pool/a_2_amd64.deb\nSize: 10\nSHA256: " + hexA + "\n"
 		stanzaB = "Package: b\nFilename: pool/b_1_all.deb\nSHA256: " + hexB + "\n"

@@ -11,10 +11,7 @@ import (
 	"millpond/internal/digest"
 )
 
-const (
-	maxPath = 1024 // bytes; the longest in Debian have about 200
-	maxWord = 256  // bytes of a package's name, version or architecture
-)
+const maxPath = 1024 // bytes; the longest in Debian have about 200
 
 // cleanPath returns the clean form of a relative path, nil if it is none that
 // an archive may list. A path that ends in a slash, or in the element ".", names
@@ -109,17 +106,4 @@ func word(b []byte) (first, rest []byte) {
 		return b, nil
 	}
 	return b[:i], trim(b[i:])
-}
-
-// printable returns b if it may be shown as a name, and nothing otherwise.
-func printable(b []byte) []byte {
-	if len(b) > maxWord {
-		return nil
-	}
-	for _, c := range b {
-		if c <= ' ' || c > '~' {
-			return nil
-		}
-	}
-	return b
 }

@@ -7,10 +7,7 @@ import (
 )
 
 func TestPackages(t *testing.T) {
-	hello := File{
-		Path: "pool/main/h/hello/hello_2.10-3_amd64.deb", Size: 53080, Digest: sum(t, hexA),
-		Package: "hello", Version: "2.10-3", Architecture: "amd64",
-	}
+	hello := File{Path: "pool/main/h/hello/hello_2.10-3_amd64.deb", Size: 53080, Digest: sum(t, hexA)}
 	const stanza = "Package: hello\nVersion: 2.10-3\nArchitecture: amd64\nDepends: libc6 (>= 2.34)\n" +
 		"Description: example\n folded: text\n .\n more\nFilename: pool/main/h/hello/hello_2.10-3_amd64.deb\n" +
 		"Size: 53080\nMD5sum: 00\nSHA256: " + hexA + "\n"
@@ -36,7 +33,7 @@ func TestPackages(t *testing.T) {
 		{"the last of two fields", fields("Filename: a", "Filename: b", "SHA256: "+hexB), []File{bare("b")}, ""},
 		{"a name that is only part of one", fields("XFilename: a", "Filename-X: b", "SHA256: "+hexB), nil, ""},
 
-		// Left out, and the rest of the index is there.
+		// The bad stanza is left out, the rest of the index is read.
 		{"short digest", "Filename: a\nSHA256: " + hexA[1:] + "\n\n" + stanza, []File{hello}, ""},
 		{"digest of other digits", "Filename: a\nSHA256: g" + hexA[1:] + "\n\n" + stanza, []File{hello}, ""},
 		{"digest of zeros", "Filename: a\nSHA256: " + zero + "\n\n" + stanza, []File{hello}, ""},
@@ -44,9 +41,9 @@ func TestPackages(t *testing.T) {
 		{"size beyond 63 bits", "Filename: a\nSize: 9223372036854775808\nSHA256: " + hexA + "\n\n" + stanza, []File{hello}, ""},
 		{"path that climbs", "Filename: pool/../../etc/passwd\nSHA256: " + hexA + "\n\n" + stanza, []File{hello}, ""},
 		{"folded path", "Filename:\n pool/a\nSHA256: " + hexA + "\n\n" + stanza, []File{hello}, ""},
-		{"names that cannot be shown", fields("Package: a\x1bb", "Version: a b", "Architecture: "+strings.Repeat("x", 257), "Filename: a", "SHA256: "+hexB), []File{bare("a")}, ""},
+		{"values that are not printable, in fields that are not kept", fields("Package: a\x1bb", "Version: a b", "Architecture: "+strings.Repeat("x", 257), "Filename: a", "SHA256: "+hexB), []File{bare("a")}, ""},
 
-		{"long lines that nobody needs", "Depends: " + strings.Repeat("x", 3*maxLine) + "\n" + strings.Repeat(" ", 2*maxLine) + "\n" + stanza, []File{hello}, ""},
+		{"long lines that are not kept", "Depends: " + strings.Repeat("x", 3*maxLine) + "\n" + strings.Repeat(" ", 2*maxLine) + "\n" + stanza, []File{hello}, ""},
 		{"long comment", "#" + strings.Repeat("x", 3*maxLine) + "\n" + stanza, []File{hello}, ""},
 		{"longest line that is kept", "Filename: " + strings.Repeat("x", maxLine-11) + "\n" + stanza, []File{hello}, ""},
 		{"longer than that", stanza + "\nFilename: " + strings.Repeat("x", maxLine-10) + "\n" + stanza, []File{hello}, "line 14: longer than 65536 bytes"},
@@ -56,7 +53,7 @@ func TestPackages(t *testing.T) {
 
 func TestSources(t *testing.T) {
 	file := func(path, hex string, size int64) File {
-		return File{Path: path, Size: size, Digest: sum(t, hex), Package: "hello", Version: "2.10-3", Architecture: "source"}
+		return File{Path: path, Size: size, Digest: sum(t, hex)}
 	}
 	const lists = "Files:\n 00 1 hello.dsc\nChecksums-Sha1:\n 00 1 hello.dsc\n" +
 		"Checksums-Sha256:\n " + hexA + " 1707 hello.dsc\n " + hexB + "  725946\thello.tar.gz\n"

@@ -1,7 +1,6 @@
 package deb822
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,13 +8,10 @@ import (
 	"time"
 )
 
-const releaseFields = fOrigin | fLabel | fSuite | fCodename | fVersion | fDate | fValidUntil |
-	fByHash | fComponents | fArchitectures | fSHA256 | fOtherList
+const releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil |
+	fByHash | fSHA256 | fOtherList
 
-const (
-	maxReleaseFiles = 1 << 17 // Debian's unstable lists some 5,000
-	maxReleaseWords = 1024    // components, architectures
-)
+const maxReleaseFiles = 1 << 17 // Debian's unstable lists some 5,000
 
 // ParseRelease reads the text of a Release or, without its signature, of an
 // InRelease. It holds at most 131,072 files. The error names the line; text
@@ -62,18 +58,12 @@ func (rel *Release) set(t token) (err error) {
 		rel.Suite = string(t.value)
 	case fCodename:
 		rel.Codename = string(t.value)
-	case fVersion:
-		rel.Version = string(t.value)
 	case fDate:
 		rel.Date, err = parseTime(string(t.value))
 	case fValidUntil:
 		rel.ValidUntil, err = parseTime(string(t.value))
 	case fByHash:
 		rel.ByHash = isTrue(t.value)
-	case fComponents:
-		rel.Components, err = addWords(rel.Components, t)
-	case fArchitectures:
-		rel.Architectures, err = addWords(rel.Architectures, t)
 	case fSHA256:
 		err = rel.list(t.value)
 	}
@@ -96,20 +86,7 @@ func (rel *Release) list(line []byte) error {
 	return nil
 }
 
-func addWords(to []string, t token) ([]string, error) {
-	if !t.folded {
-		to = nil
-	}
-	for w := range bytes.FieldsSeq(t.value) {
-		if len(to) == maxReleaseWords {
-			return nil, fmt.Errorf("more than %d components or architectures", maxReleaseWords)
-		}
-		to = append(to, string(w))
-	}
-	return to, nil
-}
-
-// isTrue takes the words that apt takes for true.
+// isTrue reports whether apt reads b as true.
 func isTrue(b []byte) bool {
 	switch strings.ToLower(string(b)) {
 	case "yes", "true", "with", "on", "enable", "1":

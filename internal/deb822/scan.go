@@ -23,10 +23,7 @@ const (
 type field uint32
 
 const (
-	fPackage field = 1 << iota
-	fVersion
-	fArchitecture
-	fFilename
+	fFilename field = 1 << iota
 	fSize
 	fSHA256
 	fDirectory
@@ -38,8 +35,6 @@ const (
 	fDate
 	fValidUntil
 	fByHash
-	fComponents
-	fArchitectures
 	fOtherList // files by another hash than SHA-256
 	fDownload
 	stanzaEnd
@@ -48,12 +43,6 @@ const (
 // lookup returns the field of a name in lower case, zero if nothing reads it.
 func lookup(name []byte) field {
 	switch string(name) {
-	case "package":
-		return fPackage
-	case "version":
-		return fVersion
-	case "architecture":
-		return fArchitecture
 	case "filename":
 		return fFilename
 	case "size":
@@ -78,10 +67,6 @@ func lookup(name []byte) field {
 		return fValidUntil
 	case "acquire-by-hash":
 		return fByHash
-	case "components":
-		return fComponents
-	case "architectures":
-		return fArchitectures
 	case "md5sum", "sha1", "sha512":
 		return fOtherList
 	case "sha256-download", "x-unmerged-sha256-download":
@@ -176,7 +161,7 @@ func tokens(r io.Reader, want field) iter.Seq2[token, error] {
 	}
 }
 
-// accept returns the token of a line, with no field if nobody wants it.
+// accept returns the token of a line, with no field if it is not wanted.
 func (s *scanner) accept(line []byte, cut bool) (token, error) {
 	t := token{line: s.n, value: trim(line)}
 	switch {

@@ -7,16 +7,15 @@ import (
 	"strings"
 )
 
-const sourceFields = fPackage | fVersion | fDirectory | fChecksums
+const sourceFields = fDirectory | fChecksums
 
-// maxStanzaFiles bounds the files of one source package. They wait for the
-// Directory, which may come after them. The largest in Debian have some 50.
+// maxStanzaFiles bounds the files of one source package. They are kept in memory
+// until the stanza ends, since its Directory may come last. The largest in Debian have some 50.
 const maxStanzaFiles = 4096
 
 // source gathers one stanza of a Sources index.
 type source struct {
-	pkg, version, dir string
-
+	dir   string
 	files []listed // their names are parts of names
 	names []byte
 	path  []byte // scratch
@@ -24,10 +23,6 @@ type source struct {
 
 func (s *source) set(t token) error {
 	switch t.field {
-	case fPackage:
-		s.pkg = string(printable(t.value))
-	case fVersion:
-		s.version = string(printable(t.value))
 	case fDirectory:
 		s.dir = strings.TrimRight(string(t.value), "/")
 		if s.dir == "" && len(t.value) > 0 {
@@ -43,7 +38,7 @@ func (s *source) set(t token) error {
 		}
 		from := len(s.names)
 		s.names = append(s.names, e.name...)
-		e.name = s.names[from:] // stays good when names moves on
+		e.name = s.names[from:] // remains valid when names is reallocated
 		s.files = append(s.files, e)
 	}
 	return nil
@@ -59,7 +54,6 @@ func (s *source) each(yield func(File, error) bool) bool {
 			e.name = s.path
 		}
 		f, ok := e.file()
-		f.Package, f.Version, f.Architecture = s.pkg, s.version, "source"
 		if ok && !yield(f, nil) {
 			return false
 		}
