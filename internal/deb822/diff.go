@@ -36,8 +36,8 @@ func DiffIndex(r io.Reader) iter.Seq2[File, error] {
 // uncompressed (the output of diff --ed). The lines that one command adds
 // stand together in the new index, so a Filename and a SHA256 in them with no
 // empty line between are of one stanza, and such pairs are yielded. A stanza
-// of which only one of the two changes is left out, and its other fields are
-// empty, or -1 for the Size, if they did not change. It reads r once and
+// of which only one of the two changes is left out; the Size is -1
+// if it did not change. It reads r once and
 // stops after the first error, which it yields with an empty File.
 func Patch(r io.Reader) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
@@ -83,7 +83,7 @@ func (s *scanner) hunk(yield func(File, error) bool) (more bool, err error) {
 		if dot {
 			line = nil // it ends the last stanza as an empty line does
 		}
-		s.open = true // a hunk may begin and end in the middle of anything
+		s.open = true // a hunk may begin and end in the middle of a stanza
 		t, err := s.accept(line, cut)
 		if err != nil {
 			return false, err

@@ -120,7 +120,7 @@ func (l *lines) fault(err error) error { return fmt.Errorf("line %d: %w", l.n, e
 // A token is one line of a wanted field, or the end of a stanza.
 type token struct {
 	field  field
-	folded bool   // the line goes on with the field of an earlier one
+	folded bool   // the line continues the field of an earlier one
 	value  []byte // without white space around it; valid until the next token
 	line   int
 }

@@ -10,7 +10,7 @@ import (
 	"os"
 )
 
-// A map file says which blocks of a partial file are there:
+// A map file says which blocks of a partial file are written:
 //
 //	8 bytes   mapMagic
 //	8 bytes   size of the blob, big endian, -1 if unknown
@@ -88,10 +88,10 @@ const mapSuffix = ".map"
 func writeMap(path string, size int64, s spans) error {
 	b := encodeMap(size, s)
 	if len(b) > maxMap {
-		return nil // without a map the file cannot be resumed, nothing worse
+		return nil // without a map the file only cannot be resumed
 	}
-	// A temporary name that the sweep at start takes for a leftover. Nothing
-	// is synced: after a power cut the digest of the whole file decides.
+	// A temporary name that the sweep at start removes. Nothing is synced:
+	// after a power cut the digest of the whole file decides.
 	tmp := path + mapSuffix + ".new"
 	if err := os.WriteFile(tmp, b, 0o644); err != nil {
 		return err
@@ -132,7 +132,7 @@ func loadMap(path string) (size int64, s spans, err error) {
 }
 
 // removePartial removes a partial file and its map, the map first: bytes
-// without a map are nothing, a map without bytes would be a lie.
+// without a map are ignored, a map without bytes would be wrong.
 func removePartial(path string) error {
 	for _, name := range []string{path + mapSuffix, path} {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -18,8 +18,8 @@ type Info struct {
 	Size     int64
 	Modified time.Time    // Last-Modified of the source, or when it was stored; whole seconds
 	Used     time.Time    // last Open, or when it was stored
-	Pinned   bool         // by anybody
-	Pins     []string     // who pinned it, sorted
+	Pinned   bool         // has at least one owner
+	Pins     []string     // owners of its pins, sorted
 	Name     string       // of the file, the last part of its path; "" if it is not known
 	From     []Provenance // where its bytes came from, as far as that is known; at most 8
 }
@@ -61,7 +61,7 @@ func (s *Store) hold(d digest.Digest) (*Blob, error) {
 		s.mu.Unlock()
 		return nil, notHeld(d)
 	}
-	s.open[d]++ // first of all: from here on it is not evicted
+	s.open[d]++ // first: from here on it is not evicted
 	s.mu.Unlock()
 	r, err := s.row(d)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Store) release(d digest.Digest) {
 	}
 }
 
-// forget drops the row of a blob whose file somebody else has deleted.
+// forget drops the row of a blob whose file was deleted from outside.
 func (s *Store) forget(d digest.Digest) {
 	s.meta.Lock()
 	defer s.meta.Unlock()
@@ -101,7 +101,7 @@ func (s *Store) forget(d digest.Digest) {
 	}
 }
 
-// Stat tells about a blob without using it. The error wraps fs.ErrNotExist if
+// Stat describes a blob without noting a use. The error wraps fs.ErrNotExist if
 // it is not held.
 func (s *Store) Stat(d digest.Digest) (Info, error) {
 	r, err := s.row(d)
@@ -146,8 +146,8 @@ func (s *Store) Put(d digest.Digest, size int64, r io.Reader, m Meta) error {
 	return err
 }
 
-// appender writes to a Partial from its beginning, up to size, and lets the
-// rest fall.
+// appender writes to a Partial from its beginning, up to size, and drops the
+// rest.
 type appender struct {
 	p    *Partial
 	size int64
@@ -171,7 +171,7 @@ func (s *Store) Remove(d digest.Digest) error {
 	return err
 }
 
-// errInUse tells that a blob is open.
+// errInUse means that a blob is open.
 var errInUse = errors.New("blob is in use")
 
 // drop removes a blob, an open one only if evenOpen, and returns its size.
@@ -186,7 +186,7 @@ func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 		s.mu.Unlock()
 		return 0, errInUse
 	}
-	s.removing = d // nobody opens it from here on
+	s.removing = d // it cannot be opened from here on
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -208,7 +208,7 @@ func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 	return r.size, nil
 }
 
-// add counts a blob in (sign 1) or out (-1).
+// add counts a blob as added (sign 1) or removed (-1).
 func (c *counters) add(r row, sign int64) {
 	c.blobs += sign
 	c.bytes += sign * r.size
@@ -217,8 +217,8 @@ func (c *counters) add(r row, sign int64) {
 	}
 }
 
-// All yields every blob held, in digest order. Blobs that come or go meanwhile
-// may be left out or not. An error is the last thing it yields.
+// All yields every blob held, in digest order. Blobs added or removed meanwhile
+// may be missing. An error is the last thing it yields.
 func (s *Store) All() iter.Seq2[Info, error] { return s.From(digest.Digest{}) }
 
 // From is All from digest d on.
@@ -247,8 +247,8 @@ func (s *Store) From(d digest.Digest) iter.Seq2[Info, error] {
 // transaction, so that a slow reader costs the database nothing.
 const pageSize = 256
 
-// page returns blobs from the key from on, and the key to go on with, nil at
-// the end.
+// page returns blobs from the key from on, and the key of the next page, nil
+// at the end.
 func (s *Store) page(from []byte) (page []Info, next []byte, err error) {
 	scanErr := s.table.Scan([]byte{'b'}, from, func(k, v []byte) bool {
 		if len(page) == pageSize {

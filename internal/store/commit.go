@@ -38,7 +38,7 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 	}
 	r, err := p.admit(m)
 	if err != nil {
-		// After a failed sync nobody knows what of it is on the disk.
+		// After a failed sync it is unknown which bytes are on the disk.
 		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, noSpace(err)), p.discard())
 	}
 	return r.info(sum), nil
@@ -78,8 +78,8 @@ func (p *Partial) admit(m Meta) (row, error) {
 		os.Remove(path)
 		return row{}, err
 	}
-	// While p is on the books; later it could be the map of another Partial.
-	// If it stays, the sweep at start has it.
+	// While p is registered; later it could be the map of another Partial.
+	// If it stays, the sweep at start removes it.
 	os.Remove(p.path + mapSuffix)
 	r, err := s.list(p, m)
 	if err != nil {
@@ -94,8 +94,7 @@ func (p *Partial) admit(m Meta) (row, error) {
 func (s *Store) list(p *Partial, m Meta) (row, error) {
 	s.meta.Lock()
 	defer s.meta.Unlock()
-	// The row of that other may have gone again, and the file, whoever's it
-	// was, with it.
+	// The other's row may have been removed since, and the file with it.
 	if _, err := os.Lstat(s.blobPath(p.digest)); err != nil {
 		return row{}, err
 	}
@@ -123,7 +122,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 	return r, nil
 }
 
-// leave takes p off the store's books. Caller holds life and Store.mu.
+// leave removes p from the store's counts and maps. Caller holds life and Store.mu.
 func (p *Partial) leave() {
 	p.ended = true
 	p.mu.Lock()
@@ -137,7 +136,7 @@ func (p *Partial) leave() {
 	}
 }
 
-// Discard ends p and removes what there is of it. After Commit, Close or
+// Discard ends p and removes its bytes. After Commit, Close or
 // Discard it does nothing.
 func (p *Partial) Discard() error {
 	p.life.Lock()
@@ -168,7 +167,7 @@ func (p *Partial) bar() {
 	p.gone = true
 }
 
-// Close ends p and keeps what is there for a later Partial of its digest, but
+// Close ends p and keeps its bytes for a later Partial of its digest, but
 // discards what came from Create. After Commit or Discard it does nothing.
 func (p *Partial) Close() error {
 	p.life.Lock()

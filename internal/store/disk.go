@@ -37,12 +37,12 @@ const measureEvery = time.Second
 type room struct {
 	mu   sync.Mutex // guards both; no other lock is taken under it but by free
 	at   time.Time
-	left int64 // bytes: what was free, less what was written since
+	left int64 // bytes free when measured, less those written since
 }
 
 // mayWrite refuses a write of n bytes that the disk has no room for. Room was
-// reserved, but others may have filled the disk since, and kv would not
-// survive a full one: half of minFree is left to it. While four times that is
+// reserved, but other programs may have filled the disk since, and kv does not
+// survive a full one: half of minFree is left for it. While four times that is
 // free, one measurement a second is enough: others would have to write the
 // rest, 1.5 GB on a large disk, within it.
 func (s *Store) mayWrite(n int) error {

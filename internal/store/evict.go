@@ -11,24 +11,25 @@ import (
 	"millpond/internal/digest"
 )
 
-// idle is a partial file that nobody has open.
+// idle is a partial file that is not open.
 type idle struct {
-	bytes int64 // there according to its map
+	bytes int64 // written, according to its map
 	used  time.Time
 }
 
 const (
-	// staleIdle: a partial file idle for longer makes room before any blob
-	// does; a younger one is still likely to be resumed, and takes its turn
-	// among the blobs.
+	// staleIdle: a partial file idle for longer is removed before any
+	// blob; a younger one is likely to be resumed, and is removed in order of
+	// last use like a blob.
 	staleIdle = 24 * time.Hour
-	// maxIdleAge is when an idle partial file goes even if there is room.
+	// maxIdleAge is the age at which an idle partial file is removed even if there is
+	// room.
 	maxIdleAge = 7 * 24 * time.Hour
-	// maxIdle bounds how many are kept; the oldest go first.
+	// maxIdle bounds how many are kept; the oldest are removed first.
 	maxIdle = 1000
 )
 
-// shortage returns how many bytes must go before n more can be reserved, of
+// shortage returns how many bytes must be freed before n more can be reserved, of
 // which disk are not on disk yet. Caller holds mu.
 func (s *Store) shortage(n, disk, free int64) int64 {
 	c := &s.count
@@ -59,8 +60,8 @@ func (s *Store) reserve(n, present int64) error {
 		if freed == 0 {
 			return fmt.Errorf("%w: %d bytes wanted, all else is in use", ErrNoSpace, n)
 		}
-		// Not asked anew: file systems may give space back only later, and
-		// looking at it would evict everything.
+		// Not measured again: file systems may free space only later, and
+		// measuring would then evict everything.
 		free += freed
 	}
 	return nil
@@ -85,7 +86,7 @@ func (s *Store) unreserve(n, present int64) {
 	s.count.unwritten -= n - present
 }
 
-// relieve evicts when the disk is nearly full, whoever fills it.
+// relieve evicts when the disk is nearly full, whatever fills it.
 func (s *Store) relieve() {
 	free, err := s.free()
 	if err != nil {
@@ -137,12 +138,12 @@ func (s *Store) evict(want int64) (freed int64) {
 type victims struct {
 	store *Store
 	page  [][]byte // keys of the index
-	next  []byte   // where the index goes on
-	done  bool     // it does not
+	next  []byte   // key of the next page
+	done  bool     // there is no next page
 	stuck bool     // a key had to stay, and with it Store.oldest
 }
 
-// first returns the blob to go next and its last use, or math.MaxInt64.
+// first returns the next blob to evict and its last use, or math.MaxInt64.
 func (v *victims) first() (digest.Digest, int64) {
 	for len(v.page) == 0 && !v.done {
 		v.fill()
@@ -153,7 +154,7 @@ func (v *victims) first() (digest.Digest, int64) {
 	return parseUseKey(v.page[0])
 }
 
-// pop goes on to the next blob.
+// pop advances to the next blob.
 func (v *victims) pop(gone bool) {
 	v.stuck = v.stuck || !gone
 	if !v.stuck {
@@ -179,7 +180,7 @@ func (v *victims) fill() {
 	}
 }
 
-// oldestIdle returns the idle partial file that has been so for longest.
+// oldestIdle returns the partial file that has been idle for longest.
 func (s *Store) oldestIdle() (d digest.Digest, oldest idle, any bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +203,7 @@ func (s *Store) dropIdle(d digest.Digest) {
 	}
 }
 
-// takeIdle ends the idleness of a partial file.
+// takeIdle removes a partial file from the idle ones.
 func (s *Store) takeIdle(d digest.Digest) (i idle, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -51,8 +51,8 @@ func (i Info) Position() string { return position(i.Name, i.Digest) }
 
 // Named yields the blobs whose file names begin with prefix, in the order of
 // these, from the one after after: "" for the first, a Position, or a name, of
-// which no blob is yielded then. Blobs without a name come last. Blobs that
-// come or go meanwhile may be left out or not. An error is the last thing it
+// which no blob is yielded then. Blobs without a name come last. Blobs
+// added or removed meanwhile may be missing. An error is the last thing it
 // yields.
 func (s *Store) Named(prefix, after string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {
@@ -77,7 +77,7 @@ func (s *Store) Names(prefix, after string) iter.Seq2[Named, error] {
 	return func(yield func(Named, error) bool) {
 		var from []byte
 		if after != "" {
-			from = append([]byte("n"+after), 0) // the least key after a position
+			from = append([]byte("n"+after), 0) // the smallest key after a position
 			if strings.IndexByte(after, 0) < 0 {
 				from[len(from)-1] = 1 // after all that have this name
 			}

@@ -16,7 +16,7 @@ import (
 // goroutines at once. It ends with Commit, Discard or Close; after that,
 // writing gives fs.ErrClosed.
 //
-// A byte that is there never changes: what is written over it is ignored.
+// A written byte never changes: a second write of it is ignored.
 // Otherwise a second source could replace what has been hashed already.
 //
 // Lock order: life, grow, saving; the locks of Store; mu last. Neither hashing
@@ -28,7 +28,7 @@ type Partial struct {
 	keep    bool // Close keeps what is there, under digest
 	resumed bool
 
-	life  sync.RWMutex // held by writers for reading, by who ends it for writing
+	life  sync.RWMutex // held by writers for reading, by the call that ends it for writing
 	ended bool         // guarded by life
 
 	grow   sync.Mutex // one reservation at a time
@@ -48,8 +48,8 @@ type Partial struct {
 	gone     bool       // discarded or closed: no new readers
 }
 
-// Partial opens the unfinished blob d for writing, with what an earlier
-// process or attempt left of it. size is -1 if it is not known yet. The errors
+// Partial opens the unfinished blob d for writing, with the bytes that an earlier
+// process or attempt left. size is -1 if it is not known yet. The errors
 // are ErrBusy while another Partial of d is open, fs.ErrExist if d is held,
 // and ErrNoSpace.
 func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
@@ -130,7 +130,7 @@ func (p *Partial) start() error {
 		size, there = readMap(p.path)
 	}
 	if p.size >= 0 && (size >= 0 && size != p.size || there.end() > p.size) {
-		there = nil // of something else
+		there = nil // of a blob of another size
 	}
 	n := max(p.size, there.end())
 	if err := p.s.reserve(n, there.total()); err != nil {
@@ -167,7 +167,7 @@ func openPartial(path string, there spans) (*os.File, error) {
 
 // Resumed reports whether there were bytes from an earlier attempt at the
 // start. If so, ErrMismatch may be the fault of those, of a power cut even,
-// rather than of who sent the rest.
+// rather than of the source of the rest.
 func (p *Partial) Resumed() bool { return p.resumed }
 
 // Size returns the size of the blob, or -1 while it is unknown.
@@ -177,7 +177,7 @@ func (p *Partial) Size() int64 {
 	return p.size
 }
 
-// SetSize tells the size, once it is known, and reserves the room for it. It
+// SetSize sets the size, once it is known, and reserves the room for it. It
 // cannot change any more, nor be less than what is written; the other errors
 // are ErrNoSpace and fs.ErrClosed.
 func (p *Partial) SetSize(n int64) error {
@@ -256,7 +256,7 @@ func (p *Partial) WriteAt(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
-// begin waits until nobody else writes in [off, end), keeps others out, and
+// begin waits until no other call writes in [off, end), keeps others out, and
 // returns the holes there.
 func (p *Partial) begin(off, end int64) []Range {
 	p.mu.Lock()
@@ -276,7 +276,7 @@ func (p *Partial) finish(off, end int64) {
 	p.written.Broadcast()
 }
 
-// fill writes b into the hole at off and hashes it if its turn has come.
+// fill writes b into the hole at off, and hashes it if all bytes before are hashed.
 func (p *Partial) fill(b []byte, off int64) (int, error) {
 	if err := p.s.mayWrite(len(b)); err != nil {
 		return 0, err

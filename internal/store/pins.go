@@ -8,9 +8,9 @@ import (
 )
 
 // A pin has an owner, and only the owner releases it: a blob is exempt from
-// eviction as long as it has any. Rows of older boxes know only whether a blob
-// was pinned; that counts as ByAdmin, since a pin that an administrator set
-// must not be lost, and one too many can be taken off by hand.
+// eviction as long as it has any. Rows written by older versions record only
+// whether a blob was pinned; that counts as ByAdmin, since an administrator's pin
+// must not be lost, and a superfluous one can be removed by hand.
 
 // ByAdmin is the owner of the pins that an administrator sets by hand.
 const ByAdmin = "admin"
@@ -19,17 +19,17 @@ const ByAdmin = "admin"
 // Release file, mostly. A row then has at most 16 KB.
 const maxPins = 64
 
-// ErrTooManyPins tells that a blob is pinned by as many owners as it can be.
+// ErrTooManyPins means that a blob has the maximum number of owners.
 var ErrTooManyPins = errors.New("the blob has 64 pins already")
 
-// Pin keeps a blob from eviction until the same owner calls Unpin. Owners are
-// named by any text that is not empty. Pinning twice is pinning once. The error
+// Pin keeps a blob from eviction until the same owner calls Unpin. An owner is
+// any text that is not empty. A second Pin by the same owner changes nothing. The error
 // wraps fs.ErrNotExist if the blob is not held, and ErrTooManyPins.
 func (s *Store) Pin(d digest.Digest, owner string) error {
 	return s.Annotate(d, Meta{Pin: owner})
 }
 
-// Unpin takes back the pin of one owner, if there is one; those of others
+// Unpin removes the pin of one owner, if there is one; other owners' pins
 // stay. The error wraps fs.ErrNotExist if the blob is not held.
 func (s *Store) Unpin(d digest.Digest, owner string) error {
 	s.meta.Lock()
@@ -54,7 +54,7 @@ func pinOwner(owner string) string {
 	return owner[:maxName-len(sum)] + sum
 }
 
-// addPin returns pins with owner among them, and leaves pins as it is.
+// addPin returns a copy of pins with owner in it.
 func addPin(pins []string, owner string) []string {
 	i, found := slices.BinarySearch(pins, owner)
 	if found {
@@ -63,8 +63,7 @@ func addPin(pins []string, owner string) []string {
 	return slices.Insert(slices.Clone(pins), i, owner)
 }
 
-// cutPin returns pins without owner and whether it was there, and leaves pins
-// as it is.
+// cutPin returns a copy of pins without owner, and whether pins had it.
 func cutPin(pins []string, owner string) (rest []string, found bool) {
 	i, found := slices.BinarySearch(pins, owner)
 	if !found {

@@ -8,7 +8,7 @@ import (
 )
 
 // Quota is the size that blobs and unfinished ones may have together: bytes,
-// or a share of the file system that holds the store, taken anew at each Open.
+// or a share of the file system that holds the store, computed at each Open.
 type Quota struct {
 	Bytes   int64
 	Percent float64 // used if Bytes is 0

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// readAt reads bytes that are there. Short of len(b) it returns ErrAbsent at
-// the first byte that is not, or io.EOF at the end of the blob.
+// readAt reads written bytes. Short of len(b) it returns ErrAbsent at
+// the first missing byte, or io.EOF at the end of the blob.
 func (p *Partial) readAt(file *os.File, b []byte, off int64) (int, error) {
 	p.mu.Lock()
 	size, n := p.size, p.there.available(off)
@@ -27,7 +27,7 @@ func (p *Partial) readAt(file *os.File, b []byte, off int64) (int, error) {
 	return read, ErrAbsent
 }
 
-// Available returns how many bytes are there from off on without a hole. It
+// Available returns how many bytes are written from off on without a hole. It
 // never waits for the disk.
 func (p *Partial) Available(off int64) int64 {
 	p.mu.Lock()
@@ -57,7 +57,7 @@ func (p *Partial) Reader() *PartialReader {
 		p.mu.Unlock()
 		r.file, r.err = os.Open(name)
 	}
-	// Only now: the file may be that of the next Partial of this digest.
+	// Checked after opening: the file may be that of the next Partial of this digest.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
@@ -67,9 +67,9 @@ func (p *Partial) Reader() *PartialReader {
 	return r
 }
 
-// PartialReader reads the bytes of a Partial that are there, and goes on
-// working after its Commit, Close or Discard. Eviction may have the blob
-// meanwhile; the disk gets the room back at Close.
+// PartialReader reads the written bytes of a Partial, also after its Commit,
+// Close or Discard. The blob may be evicted meanwhile; the disk space is freed
+// at Close.
 type PartialReader struct {
 	p    *Partial
 	file *os.File

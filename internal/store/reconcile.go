@@ -15,7 +15,7 @@ import (
 // reconcile brings table and directory in step, and counts. The directory is
 // right: files without a row were verified and synced before they got their
 // name, rows without a file are of no use. A file of another size than its row
-// says is torn, by whatever the disk went through, and goes.
+// says is torn, and is removed.
 func (s *Store) reconcile() error {
 	for i := range 256 {
 		if err := s.reconcileDir(byte(i)); err != nil {
@@ -25,8 +25,8 @@ func (s *Store) reconcile() error {
 	return s.reconcilePartials()
 }
 
-// reconcileDir does one fan-out directory, of whose rows it holds all in
-// memory: 1/256 of the store's.
+// reconcileDir reconciles one fan-out directory. It holds its rows in memory:
+// 1/256 of the store's.
 func (s *Store) reconcileDir(b byte) error {
 	rows, err := s.rowsOf(b)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Store) reconcileDir(b byte) error {
 			if err := os.Remove(s.blobPath(d)); err != nil {
 				return err
 			}
-			continue // a row goes with those that have no file
+			continue // its row is dropped with those that have no file
 		case !known:
 			at := info.ModTime()
 			r = row{size: info.Size(), modified: at.Unix(), used: at.UnixNano()}
@@ -100,7 +100,7 @@ func (s *Store) reconcilePartials() error {
 		d, err := digest.Parse(base)
 		if err == nil && base != name {
 			if _, err := os.Lstat(s.partialPath(d)); err == nil {
-				continue // the map of a file that has its own turn
+				continue // the map of a file that is handled by itself
 			}
 		}
 		if err == nil && base == name && s.resumable(d) {
@@ -114,7 +114,7 @@ func (s *Store) reconcilePartials() error {
 	return nil
 }
 
-// resumable counts the partial file of d as idle, if there is something in it.
+// resumable counts the partial file of d as idle, if it has any bytes.
 func (s *Store) resumable(d digest.Digest) bool {
 	path := s.partialPath(d)
 	info, err := os.Lstat(path)

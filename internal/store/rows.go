@@ -245,9 +245,8 @@ func (s *Store) applyOne(tx *kv.Tx, c change) error {
 	return tx.Put(blobKey(c.d), c.new.encode())
 }
 
-// maxUses bounds the uses in memory. Run is asked for an early flush at half
-// of it; uses beyond it are not noted, and these blobs seem a little older
-// than they are.
+// maxUses bounds the uses in memory. At half of it Run flushes early;
+// uses beyond it are not noted, and these blobs are evicted a little earlier.
 const maxUses = 16 << 10
 
 // note remembers that d is used now.

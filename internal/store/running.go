@@ -19,12 +19,12 @@ type running struct {
 // catchUp is how many bytes a write hashes beyond its own. What a resumed file
 // has at the start, and what lies behind a hole when it is filled, is read
 // back and hashed in such steps by the writes that follow, the rest in Commit:
-// no single write stands still for gigabytes.
+// no single write waits for gigabytes.
 const catchUp = 1 << 20
 
 // advance hashes what can be hashed now, with b, which was written at off,
-// from memory. While another goroutine hashes, it leaves it all to that one
-// and to later writes.
+// from memory. While another goroutine hashes, it does nothing: that one
+// and later writes continue.
 func (p *Partial) advance(b []byte, off int64) {
 	for budget := len(b) + catchUp; budget > 0 && p.hash.mu.TryLock(); {
 		n, err := p.hashSome(b, off)
@@ -77,7 +77,7 @@ func (p *Partial) finishHash() (digest.Digest, error) {
 }
 
 // Hasher returns a copy of the running hash and how many bytes from the
-// beginning on it has seen; there may be more.
+// beginning on it covers; more may be written.
 func (p *Partial) Hasher() (*digest.Hasher, int64) {
 	p.hash.mu.Lock()
 	defer p.hash.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// scrubPass is how long the scrub takes over all blobs: long enough to be
-	// nothing for the disk, short enough to find rot before a peer does.
+	// scrubPass is how long one pass over all blobs takes: long enough to cost
+	// the disk nearly nothing, short enough to find rot before a peer does.
 	scrubPass = 30 * 24 * time.Hour
 	// scrubRate bounds its reading in bytes a second.
 	scrubRate = 16 << 20
@@ -28,7 +28,7 @@ const (
 // stopped. After each it waits for the blob's share of scrubPass.
 func (s *Store) scrub(ctx context.Context) {
 	limit := rate.NewLimiter(scrubRate, hashChunk)
-	wait := time.NewTimer(scrubIdle) // not at once: a start has better to do
+	wait := time.NewTimer(scrubIdle) // not at once: the disk is busy after a start
 	defer wait.Stop()
 	for {
 		select {
@@ -53,7 +53,7 @@ func (s *Store) scrubNext(ctx context.Context, limit *rate.Limiter) time.Duratio
 	}
 	page, _, err := s.page(from)
 	if err == nil && len(page) == 0 {
-		page, _, err = s.page(nil) // around
+		page, _, err = s.page(nil) // from the beginning again
 	}
 	if err != nil || len(page) == 0 {
 		return scrubIdle

@@ -30,7 +30,7 @@ func (s *spans) add(off, end int64) {
 	*s = slices.Replace(*s, first, last, Range{off, end})
 }
 
-// available returns how many bytes are there from off on without a hole.
+// available returns how many bytes of the set follow from off on without a hole.
 func (s spans) available(off int64) int64 {
 	if i := s.after(off); i < len(s) && s[i].Off <= off {
 		return s[i].End - off

@@ -6,8 +6,7 @@
 //	partial/abcdef….map  which of its bytes are there
 //	partial/new-…        an unfinished blob without a name, swept at start
 //
-// There is one door: bytes become a blob in Commit, which has hashed all of
-// them. A blob never changes; the least recently used ones make room for new
+// Bytes become a blob only in Commit, which has hashed all of them. A blob never changes; the least recently used ones make room for new
 // ones, but none that is pinned or open. Memory does not grow with the number
 // of blobs. After kill -9 at any instant, Open finds every blob whose Commit
 // had returned, and no torn one. The table of blobs is only a view of the
@@ -32,12 +31,12 @@ import (
 )
 
 var (
-	// ErrNoSpace tells that the quota or the disk has no room, even after
-	// eviction. Where the disk said so, it comes with syscall.ENOSPC.
+	// ErrNoSpace means that the quota or the disk has no room, even after
+	// eviction. If the disk is full, the error wraps syscall.ENOSPC too.
 	ErrNoSpace = errors.New("no room in the store")
-	// ErrMismatch tells that the bytes are not those that the digest names.
+	// ErrMismatch means that the bytes are not those that the digest names.
 	ErrMismatch = errors.New("content does not match its digest")
-	// ErrBusy tells that another Partial of that digest is open.
+	// ErrBusy means that another Partial of that digest is open.
 	ErrBusy = errors.New("blob is being written")
 	// ErrAbsent ends a short read at the first byte that is not there yet.
 	ErrAbsent = errors.New("bytes not present yet")
@@ -84,10 +83,10 @@ type Store struct {
 	open      map[digest.Digest]int       // Blobs open
 	removing  digest.Digest               // the blob that is being removed, if any
 	uses      map[digest.Digest]time.Time // not yet in the table; at most maxUses
-	flushSoon chan struct{}               // tells Run that uses fills up
+	flushSoon chan struct{}               // signals Run that uses is half full
 	partials  map[digest.Digest]*Partial  // open ones with a digest
 	unnamed   map[*Partial]struct{}       // open ones without
-	idle      map[digest.Digest]idle      // partial files of nobody; at most maxIdle
+	idle      map[digest.Digest]idle      // partial files that are not open; at most maxIdle
 	watchers  map[*watcher]struct{}
 }
 
@@ -194,8 +193,8 @@ const (
 )
 
 // Run keeps the store in order until ctx ends, then returns nil. It writes
-// last uses to the table, evicts when others fill the disk, drops partial
-// files that nobody has touched for a week, and verifies every blob about
+// last uses to the table, evicts when other programs fill the disk, drops partial
+// files that have been idle for a week, and verifies every blob about
 // once a month.
 func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)

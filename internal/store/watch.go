@@ -7,9 +7,9 @@ import (
 	"millpond/internal/digest"
 )
 
-// Event tells that a blob came or went. With Reset alone it says that the
-// watcher was too slow and that every blob held follows anew; with Synced
-// alone, that the listing is complete: a blob that it did not name is not held.
+// Event reports that a blob was added or removed. Reset alone means that the
+// watcher was too slow and that every blob held follows again; Synced alone, that
+// the listing is complete: a blob that it did not name is not held.
 type Event struct {
 	Digest digest.Digest
 	Size   int64
@@ -56,9 +56,9 @@ func (s *Store) take(w *watcher) (events []Event, lost bool) {
 
 // Watch yields first every blob held, then an Event with Synced, then each
 // change, until ctx ends or the store is closed. Changes made during the listing
-// are among it. A slow watcher never blocks the store and costs no more
+// are yielded too. A slow watcher never blocks the store and costs no more
 // than a bounded queue: when that overflows, the watcher gets an Event with
-// Reset and every blob held anew. Otherwise it may see a change twice, but
+// Reset and every blob held again. Otherwise it may see a change twice, but
 // misses none. The events of one blob come in order.
 func (s *Store) Watch(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
@@ -81,7 +81,7 @@ func (s *Store) Watch(ctx context.Context) iter.Seq[Event] {
 func (s *Store) watch(ctx context.Context, w *watcher, yield func(Event) bool) (lost bool) {
 	// drain yields what has queued up. It runs between pages too, so that a
 	// long listing does not overflow the queue; a page is read before the
-	// events that follow it are yielded, and so nothing stale comes last.
+	// events that follow it are yielded, so that nothing stale is yielded last.
 	drain := func() (more bool) {
 		var events []Event
 		if events, lost = s.take(w); lost {
@@ -126,7 +126,7 @@ func (s *Store) watch(ctx context.Context, w *watcher, yield func(Event) bool) (
 	return false
 }
 
-// over reports whether a watcher with ctx has to end.
+// over reports whether a watcher with ctx must end.
 func (s *Store) over(ctx context.Context) bool {
 	select {
 	case <-s.closed:
