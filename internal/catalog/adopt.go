@@ -20,7 +20,7 @@ func (c *Catalog) Adopt(r *CheckedRelease) (Generation, error) {
 }
 
 func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) {
-	var written *table // what r lists, if it was not known
+	var written *table // what r lists, if no table has it yet
 	for {
 		if written == nil && c.state.Load().byContent[r.content()] == nil {
 			var err error
@@ -32,7 +32,7 @@ func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) {
 		if done || err != nil {
 			return g, err
 		}
-		// The table that was known is gone by now.
+		// The table found above has been dropped since.
 	}
 }
 

@@ -41,10 +41,10 @@ import (
 // large one takes about a second once its bytes are there.
 const LearnWait = 5 * time.Second
 
-// expireEvery is the time between two looks for generations to let go of.
+// expireEvery is the interval at which superseded generations are dropped.
 const expireEvery = time.Minute
 
-// Options joins a Catalog with what it stands on. All but TrustHosts are
+// Options are a Catalog's dependencies and settings. All but TrustHosts are
 // required.
 type Options struct {
 	Table      *kv.Table
@@ -54,7 +54,7 @@ type Options struct {
 }
 
 // Catalog may be used by several goroutines. Reading never waits for learning,
-// but for Resolve where it says so.
+// except in Resolve as documented there.
 type Catalog struct {
 	rows    rows
 	keyring *keyring.Keyring
@@ -68,16 +68,16 @@ type Catalog struct {
 
 	state atomic.Pointer[state]
 
-	// mu is held by the one who makes the next state. Rows are written before.
+	// mu serializes the making of the next state. Its rows are written before.
 	mu    sync.Mutex
 	drops drops
 
 	changed  broadcast.Signal // what is Shared
-	progress broadcast.Signal // a table was learned, or given up
+	progress broadcast.Signal // a table was learned, or its learning failed
 	learning register
 }
 
-// Open reads what the table holds. Everything learned before is there at once;
+// Open reads what the table holds. Everything learned before is available at once;
 // rows that a killed process left unfinished are removed by Run.
 func Open(o Options) (*Catalog, error) {
 	c := &Catalog{
@@ -145,7 +145,7 @@ func (c *Catalog) loadSuites(s *state) error {
 		st := newSuite(dir, time.Time{})
 		for _, r := range rec.Generations {
 			if s.tables[r.Table] == nil {
-				continue // cannot be: both are written in one transaction
+				continue // impossible: both are written in one transaction
 			}
 			c.decideSigned(dir, &r)
 			st.gens = append(st.gens, &generation{record: r})
@@ -243,7 +243,7 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	return tx.Put(key, value)
 }
 
-// Run lets go of superseded generations and deletes the rows that nothing
+// Run drops superseded generations and deletes the rows that no generation
 // shows any more, until ctx ends; then it returns nil.
 func (c *Catalog) Run(ctx context.Context) error {
 	tick := time.NewTicker(expireEvery)
@@ -262,7 +262,7 @@ func (c *Catalog) Run(ctx context.Context) error {
 	}
 }
 
-// expire lets go of generations that are old enough.
+// expire drops superseded generations that are old enough.
 func (c *Catalog) expire() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// Bounds of an index, against bombs. The largest of the field, the Sources of
+// Bounds of an index, against bombs. The largest in use, the Sources of
 // a whole distribution, has 50 MB and 140,000 files.
 const (
 	maxIndexBytes = 2 << 30 // uncompressed
@@ -29,8 +29,8 @@ var (
 	errLZMA    = errors.New("legacy .lzma compression, which is not read: publish the index as .xz")
 )
 
-// decompress tells the compression by the first bytes, since the name of a
-// file in by-hash does not. Without one that it knows, r is plain text.
+// decompress detects the compression by the first bytes, since the name of a
+// file in by-hash has no suffix. If it detects none, r is plain text.
 // close must be called.
 func decompress(r io.Reader) (text io.Reader, close func(), err error) {
 	close = func() {}
@@ -65,8 +65,8 @@ func decompress(r io.Reader) (text io.Reader, close func(), err error) {
 	return &limitedReader{r: text, left: maxIndexBytes}, close, nil
 }
 
-// limitedReader fails after too many bytes, where io.LimitedReader would tell
-// of a regular end.
+// limitedReader fails after too many bytes, where io.LimitedReader would
+// report a regular end.
 type limitedReader struct {
 	r    io.Reader
 	left int64

@@ -2,12 +2,12 @@ package catalog
 
 import "github.com/cespare/xxhash/v2"
 
-// filter is a Bloom filter over the paths of a table: it says for nearly all
-// paths that are not in a table that they are not. A look-up asks the tables of
-// all suites of an archive, and for each but one the answer is no; from disk a
-// no costs some 5 µs, from a filter some 10 ns.
+// filter is a Bloom filter over the paths of a table: it recognizes nearly all
+// paths that a table does not have. A look-up searches the tables of all suites of
+// an archive, and all but one lack the path; finding that out costs some 5 µs on
+// disk, some 10 ns in a filter.
 //
-// Of 10 bits a row, 4 are set: one in 80 absent paths looks as if it were there.
+// Of 10 bits a row, 4 are set: one in 80 absent paths is a false positive.
 type filter []byte
 
 const (

@@ -14,19 +14,19 @@ import (
 	"millpond/internal/digest"
 )
 
-// maxPlaces bounds how many listings of one digest are looked at. The same
-// index stands in a Release once, an empty one some dozens of times.
+// maxPlaces bounds how many listings of one digest are read. The same
+// index is listed in a Release once, an empty one some dozens of times.
 const maxPlaces = 1024
 
 var errNoIndex = errors.New("not an index that the catalog reads")
 
-// LearnIndex reads the index e, compressed as it is, from r and commits its
-// rows when r has ended well and what came is e.Digest. It streams: r may be a
+// LearnIndex reads the index e, still compressed, from r and commits its rows when
+// r has ended without an error and its digest is e.Digest. It streams: r may be a
 // download in progress, and is not read after LearnIndex has returned. An
-// error of r, a wrong digest, a syntax error, or an index beyond all measure (2
+// error of r, a wrong digest, a syntax error, or an index over the limits (2
 // GiB of text, a million files) leave nothing behind. e must be as Resolve
-// gave it, with Index set, and BeginLearning called for it if anybody is to
-// wait.
+// gave it, with Index set, and BeginLearning called for it if callers of
+// Resolve are to wait.
 func (c *Catalog) LearnIndex(ctx context.Context, e Entry, r io.Reader) error {
 	if err := c.learnIndex(ctx, e, r); err != nil {
 		return fmt.Errorf("learning the index %s: %w", e.Location, err)
@@ -124,7 +124,7 @@ func (c *Catalog) places(s *state, releases map[tableID][]place, t *table) ([]pl
 	return found, err
 }
 
-// kindOf says how to read e: by its name or, for a file in by-hash, by the
+// kindOf returns how to read e: by its name or, for a file in by-hash, by the
 // name that a Release or a .diff/Index gives its digest.
 func (c *Catalog) kindOf(e Entry) (kind, error) {
 	if k, _ := indexKind(e.Location.Path); k != noIndex {
@@ -147,7 +147,7 @@ func (c *Catalog) kindOf(e Entry) (kind, error) {
 	return found, err
 }
 
-// lists says what kind of index the file is that the table lists under p.
+// lists returns the kind of the index that the table lists under p.
 func (sh *shown) lists(p string) kind {
 	switch sh.kind {
 	case kindRelease:
@@ -237,8 +237,8 @@ func parse(ctx context.Context, k kind, text io.Reader, chunks chan<- []row) err
 			chunk = make([]row, 0, rowChunk)
 		}
 	}
-	// The parser may be content before the end of the text, but what follows
-	// belongs to the digest.
+	// The parser may stop before the end of the text, but the digest covers the
+	// rest too.
 	if _, err := io.Copy(io.Discard, text); err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"millpond/internal/digest"
 )
 
-// register is the one list of what is being learned: indices that are being
-// read, from the moment on when their download begins, and Release files that
+// register lists what is being learned: indices, from the start of their
+// download on, and Release files that
 // are being checked.
 type register struct {
 	indices atomic.Int32 // how many; most look-ups need no more than this
@@ -21,7 +21,7 @@ type register struct {
 
 // ongoing is some work that others may wait for. The zero value is none.
 type ongoing struct {
-	n    int           // how often it was begun and not ended
+	n    int           // begun and not ended
 	over chan struct{} // closed when n is 0 again; nil while it is
 }
 
@@ -96,7 +96,7 @@ func (r *register) begin(e Entry) {
 func (r *register) end(e Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer r.all.end() // last: who waits for it finds nothing else either
+	defer r.all.end() // last: a caller that waits for all then finds nothing in progress
 	if e.Kind == ReleaseFile {
 		return
 	}

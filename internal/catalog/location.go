@@ -136,7 +136,7 @@ func parsePath(escaped string) (string, error) {
 	return path.Clean(string(decoded)), nil
 }
 
-// String returns the URL to ask upstream. RFC 3986 allows the characters of a
+// String returns the URL to request upstream. RFC 3986 allows the characters of a
 // path segment to stand for themselves, '+' and '~' of versions among them;
 // all others are escaped.
 func (l Location) String() string {
@@ -178,7 +178,7 @@ func (l Location) Join(rel string) Location {
 }
 
 // SplitSuite splits the directory of a suite into that of its archive and the
-// name that stands in sources.list. ok is false for a flat archive, which has
+// name used in sources.list. ok is false for a flat archive, which has
 // no dists: then base is l itself.
 func (l Location) SplitSuite() (base Location, name string, ok bool) {
 	i := strings.LastIndex(l.Path, "/dists/")

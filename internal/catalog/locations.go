@@ -8,7 +8,7 @@ import (
 	"millpond/internal/digest"
 )
 
-// maxNames bounds how many names of one digest are told: a package is listed
+// maxNames bounds how many names of one digest are returned: a package is listed
 // in some suites of some mirrors, an empty index everywhere.
 const maxNames = 64
 
@@ -16,7 +16,7 @@ const maxNames = 64
 const maxMirrors = 8
 
 // Shared reports whether d is listed under a signed Release, and so may be
-// given to peers and taken from them; and its size, -1 if no list tells it.
+// uploaded to peers and downloaded from them; and its size, -1 if no list has it.
 func (c *Catalog) Shared(d digest.Digest) (size int64, ok bool) {
 	size, ok, err := c.shared(c.state.Load(), d)
 	if err != nil {
@@ -37,9 +37,9 @@ func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err er
 	return size, ok, err
 }
 
-// Describe is Resolve the other way round: it returns an entry whose content is
-// d, listed under a signed Release, for a box that is asked for a digest
-// without a name. It never waits.
+// Describe is the inverse of Resolve: it returns an entry whose content is
+// d, listed under a signed Release, for a peer's request that has a digest
+// only. It never waits.
 func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 	s := c.state.Load()
 	err := c.rows.listed(d, func(l listing) bool {
@@ -114,11 +114,11 @@ func (p place) locate(k kind, rel string) Location {
 	return p.suite.base.Join(rel)
 }
 
-// Mirrors lists where the content e may be had, at most eight places, best
+// Mirrors lists the locations that may have the content e, at most eight, best
 // first: by-hash beside e.Location if its Release offers that, since it
 // outlives the next generation; e.Location itself; then other names of the same
 // digest on the same host and, as far as their archives are signed, on others.
-// What was asked over https is never looked for over http.
+// Content requested over https is never fetched over http.
 func (c *Catalog) Mirrors(e Entry) []Location {
 	var all []Location
 	add := func(l Location) {

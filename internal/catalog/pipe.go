@@ -58,7 +58,7 @@ func (p *pipe) fill(r io.Reader) error {
 	}
 }
 
-// close tells the reader that nothing follows.
+// close ends the stream for the reader.
 func (p *pipe) close() { close(p.filled) }
 
 // Read implements io.Reader.

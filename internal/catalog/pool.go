@@ -12,7 +12,7 @@ func (c *Catalog) pooled(s *state, l Location, pin pinFunc) (Entry, error) {
 			nearest = dir
 		}
 		// Files of a flat archive may be relative to a directory above its
-		// own, but not so as to claim what lies in another archive.
+		// own, but not in another archive.
 		for _, st := range s.above[dir] {
 			if nearest == (Location{}) || st.dir == nearest {
 				suites = append(slices.Clip(suites), st)
@@ -31,8 +31,8 @@ func (c *Catalog) pooled(s *state, l Location, pin pinFunc) (Entry, error) {
 
 // inArchive looks rel up in the indices of suites: those of the generations
 // that the client has first, then of the current ones, then of earlier ones,
-// and the signed before the others. What only a superseded index lists is
-// still an answer, since the file may be on the mirror yet, or held here.
+// and the signed before the others. A file that only a superseded index lists
+// is returned too, since the mirror or the store may still have it.
 func (c *Catalog) inArchive(s *state, suites []*suite, l Location, rel string, pin pinFunc) (Entry, error) {
 	h := hashPath(rel)
 	var few [8]ranked

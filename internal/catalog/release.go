@@ -17,7 +17,7 @@ import (
 type Generation struct {
 	ID         digest.Digest // of InRelease, or of Release where there is no InRelease
 	Signature  digest.Digest // of Release.gpg; zero with InRelease or if unsigned
-	Signed     bool          // by a key of the keyring, or the host is trusted without
+	Signed     bool          // by a key of the keyring, or of a trusted host
 	Why        string        // why not Signed, in plain words
 	Date       time.Time
 	ValidUntil time.Time // zero: no end
@@ -26,7 +26,7 @@ type Generation struct {
 }
 
 // record is a Generation as it is kept on disk, with all that Signed and Why
-// follow from: the keys and the trusted hosts may be others after a restart.
+// depend on: the keys and the trusted hosts may differ after a restart.
 type record struct {
 	Generation
 	Origin, Label, Suite, Codename string
@@ -63,7 +63,7 @@ type CheckedRelease struct {
 // recording anything. A Release without a signature by a known key is no
 // error: the Generation is not Signed, and says why. An error means that it is
 // no Release at all, or that a known key's signature is over other bytes
-// (keyring.ErrBadSignature): keep the last good one.
+// (keyring.ErrBadSignature): the last good one stays in force.
 func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, error) {
 	var rec record
 	text, signer, err := c.verify(r)
@@ -95,7 +95,7 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 }
 
 // verify returns the text of the Release, and an error if no key of the
-// keyring vouches for it. No text means that there is none.
+// keyring signed it. The text is nil if there is none.
 func (c *Catalog) verify(r ReleaseFiles) (text []byte, s keyring.Signer, err error) {
 	switch {
 	case r.InRelease != nil:

@@ -10,12 +10,12 @@ import (
 	"millpond/internal/digest"
 )
 
-// Kind says how a location is to be cached.
+// Kind is how a location is cached.
 type Kind uint8
 
 const (
 	// Unknown is neither of the others: cached by name, revalidated, never
-	// given to other boxes.
+	// uploaded to peers.
 	Unknown Kind = iota
 	// ReleaseFile is InRelease, Release or Release.gpg of a suite: it changes, and
 	// has no digest.
@@ -24,24 +24,24 @@ const (
 	Content
 )
 
-// Entry is what the catalog says of a location.
+// Entry is what the catalog knows of a location.
 type Entry struct {
 	Location Location
 	Kind     Kind
 	Digest   digest.Digest // of Content
 	Size     int64         // of Content, in bytes; -1 if not known (by-hash of an unknown Release, some pdiffs)
-	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host: peers may give and get it
+	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host: shared with peers
 	Suite    Location      // of a Release file, and of files that a Release lists: the directory of that Release
 	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex)
 	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Release file: the client's pin
 }
 
-// pinFunc gives the generation of a suite that the asking client was last
+// pinFunc gives the generation of a suite that the client was last
 // served, zero if none.
 type pinFunc func(suite Location) digest.Digest
 
-// Resolve says what l is. pin (may be nil) gives the generation of a suite
-// that the asking client was last served, zero if none: files of that suite,
+// Resolve returns what l is. pin (may be nil) gives the generation of a suite
+// that the client was last served, zero if none: files of that suite,
 // and pool files, are looked up in that generation first. While an index of
 // l's archive is being learned, an unresolved l waits for it, at most
 // LearnWait and no longer than ctx.
@@ -83,7 +83,7 @@ func (c *Catalog) resolve(l Location, pin pinFunc) Entry {
 			c.log.Error("catalog not readable", "url", l.String(), "err", err)
 			return Entry{Location: l, Size: -1}
 		}
-		// The rows of a state that is no longer the latest may be gone.
+		// The rows of a superseded state may have been deleted.
 		if e.Kind != Unknown || c.state.Load() == s {
 			return e
 		}
@@ -118,7 +118,7 @@ func byHash(l Location) (digest.Digest, bool) {
 	return d, err == nil && d.String() == name
 }
 
-// order returns the generations of a suite as a client wants them looked up:
+// order returns the generations of a suite in the order of look-ups for a client:
 // the one that it was served, the current one, earlier ones.
 func (st *suite) order(pin pinFunc) []*generation {
 	pinned := st.find(pin(st.dir))
@@ -129,7 +129,7 @@ func (st *suite) order(pin pinFunc) []*generation {
 	return append(order, slices.DeleteFunc(slices.Clone(st.gens), func(g *generation) bool { return g == pinned })...)
 }
 
-// use notes that the suite is asked for.
+// use notes a look-up in the suite.
 func (st *suite) use(now int64) {
 	if st.used.Load() < now {
 		st.used.Store(now)
@@ -167,7 +167,7 @@ func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
 }
 
 // inRelease looks for rel in the Release of g and, if it may be a patch, in
-// the .diff/Index beside it. index tells whether it is an index not yet
+// the .diff/Index beside it. index reports whether it is an index not yet
 // learned.
 func (c *Catalog) inRelease(s *state, g *generation, rel string) (f row, index, ok bool, err error) {
 	if f, ok, err = c.rows.get(s.tables[g.Table], rel, hashPath(rel)); err != nil || ok {
@@ -198,7 +198,7 @@ func (c *Catalog) signed(s *state, already bool, d digest.Digest) (bool, error) 
 }
 
 // hashed resolves a file of by-hash: its name is its digest, and a Release
-// may tell more of it.
+// may list more about it.
 func (c *Catalog) hashed(s *state, l Location, d digest.Digest, pin pinFunc) (Entry, error) {
 	e := Entry{Location: l, Kind: Content, Digest: d, Size: -1}
 	var found []listing

@@ -34,7 +34,7 @@ type rows struct {
 	counts *sync.Mutex // held by newID
 }
 
-// row is one listed file. Size is -1 if the list does not tell.
+// row is one listed file. Size is -1 if the list does not have it.
 type row struct {
 	path   string
 	digest digest.Digest
@@ -218,7 +218,7 @@ func (r rows) writer() (*writer, error) {
 
 func (w *writer) put(f row) error {
 	if len(f.path) > maxPath {
-		return nil // no Location is that long
+		return nil // longer than any Location
 	}
 	h := hashPath(f.path)
 	if _, ok := w.seen[h]; ok {
@@ -250,5 +250,5 @@ func (w *writer) finish(k kind, d digest.Digest) (*table, error) {
 	return t, nil
 }
 
-// cancel gives up rows not yet written; after finish it does nothing.
+// cancel discards rows not yet written; after finish it does nothing.
 func (w *writer) cancel() { w.batch.Cancel() }

@@ -11,8 +11,8 @@ import (
 	"millpond/internal/digest"
 )
 
-// Bounds of what the catalog knows. Over them, the suites that were not asked
-// for the longest time are forgotten, with all that was learned from them. An
+// Bounds of what the catalog knows. Over them, the least recently used suites
+// are forgotten, with all that was learned from them. An
 // office has some tens of suites with a few million rows; ten million take
 // about 3 GB of disk.
 const (
@@ -22,7 +22,7 @@ const (
 	maxEarlier  = 2 // generations kept beside the current one
 )
 
-// keepEarlier is how long an earlier generation is kept at least, unless there
+// keepEarlier is how long an earlier generation is kept, unless there
 // are more than maxEarlier: clients that updated their lists before the change
 // still install from it.
 const keepEarlier = time.Hour
@@ -50,7 +50,7 @@ type table struct {
 	filter filter
 }
 
-// content is what two tables cannot have in common.
+// content identifies a table: no two have the same.
 type content struct {
 	digest digest.Digest
 	kind   kind
@@ -180,7 +180,7 @@ func (s *state) show(t *table, p place) {
 	sh.places = append(sh.places, p)
 }
 
-// shares reports whether all that is signed in s is so in o.
+// shares reports whether every table signed in s is also signed in o.
 func (s *state) shares(o *state) bool {
 	for id, sh := range s.shown {
 		if sh.signed && (o.shown[id] == nil || !o.shown[id].signed) {
@@ -191,7 +191,7 @@ func (s *state) shares(o *state) bool {
 }
 
 // trim forgets the least recently used suites until the bounds are kept, and
-// indexes. It returns the forgotten ones and the tables that are gone.
+// indexes. It returns the forgotten ones and the tables that no suite shows any more.
 func (s *state) trim(b bounds) (forgotten []Location, gone []*table) {
 	gone = s.index()
 	for len(s.suites) > 1 && (len(s.suites) > b.suites || len(s.archives) > b.archives || s.rows > b.rows) {
@@ -226,7 +226,7 @@ func (st *suite) find(id digest.Digest) *generation {
 	return nil
 }
 
-// supersede makes g the current generation and lets go of earlier ones over
+// supersede makes g the current generation and drops earlier ones over
 // the bound.
 func (st *suite) supersede(g *generation, now time.Time) {
 	if len(st.gens) > 0 && st.current().ID != g.ID {
@@ -248,7 +248,7 @@ func (st *suite) supersede(g *generation, now time.Time) {
 	st.gens = slices.Delete(st.gens, victim, victim+1)
 }
 
-// expire lets go of earlier generations that are old enough.
+// expire drops earlier generations that are old enough.
 func (st *suite) expire(now time.Time) (changed bool) {
 	for i := len(st.gens) - 1; i > 0; i-- {
 		if now.Sub(st.gens[i].Superseded) >= keepEarlier && st.covered(i) {
@@ -260,8 +260,8 @@ func (st *suite) expire(now time.Time) (changed bool) {
 }
 
 // covered reports whether each package index learned in generation i was
-// learned in a newer one too. Where clients take patches or nobody has updated
-// yet, an earlier generation is all that is known of the pool.
+// learned in a newer one too. Where clients take patches or no client has updated
+// yet, only an earlier generation describes the pool.
 func (st *suite) covered(i int) bool {
 	for _, l := range st.gens[i].learned {
 		if l.table.kind != kindPackages && l.table.kind != kindSources {
@@ -302,7 +302,7 @@ func (g *generation) add(p string, t *table) {
 	g.learned = append(g.learned, learned{path: p, stem: stem, table: t})
 }
 
-// indexKind tells from the path of a file that a Release lists whether it is
+// indexKind reports from the path of a file that a Release lists whether it is
 // an index that the catalog reads, and its path without the compression's
 // suffix.
 func indexKind(p string) (k kind, stem string) {

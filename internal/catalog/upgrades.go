@@ -65,7 +65,7 @@ func (r rows) pages(id tableID) iter.Seq2[row, error] {
 			if len(page) < rowPage {
 				return
 			}
-			from = append(pathKey(id, page[len(page)-1].path), 0) // the least key after it
+			from = append(pathKey(id, page[len(page)-1].path), 0) // the smallest key after it
 		}
 	}
 }

@@ -46,7 +46,7 @@ var (
 func plain(a netip.Addr) netip.Addr { return a.WithZone("").Unmap() }
 
 // destination returns the IPv4 address that a packet to a ends up at, if a
-// gateway is told it by a; else a. a is plain.
+// gateway derives it from a; else a. a is plain.
 func destination(a netip.Addr) netip.Addr {
 	b := a.As16()
 	switch {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// read turns an answer into a Response, or into an error if it is none of a
-// file or does not fit the request.
+// read turns an answer into a Response, or into an error if it is not a
+// file or does not match the request.
 func read(r Request, resp *http.Response) (*Response, error) {
 	h := resp.Header
 	a := &Response{
@@ -45,7 +45,7 @@ func read(r Request, resp *http.Response) (*Response, error) {
 	return a, nil
 }
 
-// readRange checks that a 206 is the range asked for, and bounds its body.
+// readRange checks that a 206 is the requested range, and bounds its body.
 func (a *Response) readRange(r Request, resp *http.Response) error {
 	if !r.ranged() {
 		return errors.New("206 to a request without a range")
@@ -121,9 +121,9 @@ func parsePosition(s string) (int64, error) {
 	return int64(n), nil
 }
 
-// fits checks that the range is the one that r asked for, as far as the file
-// goes. RFC 9110 lets a server send less; then the body would end where the file
-// does not.
+// fits checks that the range is the one that r requested, up to the end of the
+// file. RFC 9110 lets a server send less; then the body would end before the file
+// does.
 func (c contentRange) fits(r Request) error {
 	if c.first != r.Offset {
 		return fmt.Errorf("a range from %d on instead of %d", c.first, r.Offset)

@@ -2,8 +2,8 @@ package mirror
 
 import "time"
 
-// Away returns the hosts that did not answer when last asked and are being
-// left alone for a moment; at most a thousand or so.
+// Away returns the hosts that did not answer the last request and get none for a
+// while; about a thousand at most.
 func (c *Client) Away() []string {
 	c.down.mu.Lock()
 	defer c.down.mu.Unlock()

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Limits of what is read of a body that nobody wants, so that its connection can
+// Limits of what is read of an unwanted body, so that its connection can
 // be used again; past either, a new one costs less.
 const (
 	maxDrain  = 64 << 10
 	drainTime = 2 * time.Second
 )
 
-// body is an answer's body: metered, and given up if it stalls.
+// body is an answer's body: metered, and ended if it stalls.
 type body struct {
 	from   io.ReadCloser
 	ctx    context.Context // the request's, which lasts as long as the body
@@ -65,8 +65,8 @@ func (b *body) Close() error {
 	return b.from.Close()
 }
 
-// drain reads to the end of a body that nobody wants, within limits, and closes
-// it. How it ends makes no difference.
+// drain reads an unwanted body to its end, within limits, and closes it. Errors
+// are ignored.
 func (b *body) drain() {
 	limit := time.AfterFunc(drainTime, func() { b.cancel(nil) })
 	defer limit.Stop()

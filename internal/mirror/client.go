@@ -7,9 +7,9 @@
 //   - a Body is a part of the file that begins where Response.Offset says, as its
 //     bytes are at the mirror, and ends with an error if it is cut short;
 //   - every body byte is metered once, those of error answers and redirects too;
-//   - a mirror that sends nothing is given up (connect, header and stall limits),
-//     one that is slow but steady never, and one that does not answer is left
-//     alone for a while.
+//   - a request to a mirror that sends nothing is ended (connect, header and stall
+//     limits), one to a slow but steady mirror never is, and a mirror that does
+//     not answer gets no request for a while.
 package mirror
 
 import (
@@ -84,7 +84,7 @@ type Options struct {
 // File is what body bytes are about.
 type File struct {
 	Host string // that sent them: lower case, with a port only if it is not the scheme's own
-	Path string // that was asked for, decoded; redirects do not change it
+	Path string // as requested, decoded; redirects do not change it
 }
 
 // Client sends requests to mirrors. Its methods may be called concurrently.
@@ -167,17 +167,17 @@ func (c *Client) Close() error {
 // Request is a GET for a file or a part of one.
 type Request struct {
 	URL string // absolute, http or https
-	// Offset > 0 or Length > 0 asks for a range; Length 0 is to the end.
+	// Offset > 0 or Length > 0 requests a range; Length 0 is to the end.
 	Offset, Length int64
 	// IfRange guards a range: a strong ETag or an HTTP date. A mirror whose file
 	// has another sends the whole. A weak ETag cannot guard one (RFC 9110,
-	// section 13.1.5), so the whole file is asked for.
+	// section 13.1.5), so the whole file is requested.
 	IfRange string
 	// Validators of what is held already; both may be empty.
 	IfNoneMatch, IfModifiedSince string
 }
 
-// ranged reports whether r asks for a part.
+// ranged reports whether r requests a part.
 func (r Request) ranged() bool {
 	return (r.Offset > 0 || r.Length > 0) && !strings.HasPrefix(r.IfRange, "W/")
 }
@@ -187,10 +187,10 @@ func (r Request) conditional() bool { return r.IfNoneMatch != "" || r.IfModified
 // Response is a mirror's answer. Its Body is never nil and must be closed.
 type Response struct {
 	Status       int   // 200, 206 or 304
-	Offset       int64 // where Body starts in the file; 0 although a range was asked = the mirror sends the whole
-	Size         int64 // of the whole file, -1 if not told
+	Offset       int64 // where Body starts in the file; 0 after a request for a range: the mirror sends the whole file
+	Size         int64 // of the whole file, -1 if not stated
 	ETag         string
-	LastModified time.Time // zero if not told
+	LastModified time.Time // zero if not stated
 	// Body fails with ErrStalled, io.ErrUnexpectedEOF or the context's error,
 	// and never sends a second request.
 	Body io.ReadCloser
@@ -198,7 +198,7 @@ type Response struct {
 }
 
 // Get sends a request and follows at most 10 redirects. The context must last
-// as long as the Body. Before the first body byte, what may pass is tried up to
+// as long as the Body. Before the first body byte, temporary failures are tried up to
 // twice more: a refused or cut connection, and 429, 502, 503 and 504 with a
 // Retry-After of at most 3 s. Errors: ErrOffline, *RefusedError,
 // *UnreachableError, *StatusError, the context's, and others for an answer that
@@ -217,14 +217,14 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 			c.leaveAlone(err)
 			return nil, err
 		}
-		c.log.Debug("asking a mirror again", "url", r.URL, "try", try, "wait", wait, "err", err)
+		c.log.Debug("mirror request retried", "url", r.URL, "try", try, "wait", wait, "err", err)
 		if err := sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// check finds what the caller got wrong.
+// check returns an error for an invalid request.
 func (r Request) check() error {
 	u, err := url.Parse(r.URL)
 	switch {
@@ -240,7 +240,7 @@ func (r Request) check() error {
 	return nil
 }
 
-// get asks once.
+// get sends the request once.
 func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
 	if err != nil {
@@ -262,7 +262,7 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var outer *url.Error // says "Get" and the URL, which ours say better
+		var outer *url.Error // adds "Get" and the URL, which our errors name already
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}

@@ -21,8 +21,8 @@ func (c *Client) Dial(ctx context.Context, hostport string) (net.Conn, error) {
 	return conn, nil
 }
 
-// admit is the one gate: every upstream request and every dial passes it, and
-// offline none does.
+// admit refuses what the policy forbids, and everything when offline. Every
+// upstream request and every dial calls it.
 func (c *Client) admit(host string, port int) error {
 	if c.offline {
 		return ErrOffline
@@ -30,7 +30,7 @@ func (c *Client) admit(host string, port int) error {
 	return c.policy.CheckName(host, port)
 }
 
-// connect dials hostport for tunnels and for the transport. The policy judges
+// connect dials hostport for tunnels and for the transport. The policy checks
 // each address between its resolution and the connect system call, so a name
 // that resolves differently a second time gains nothing.
 func (c *Client) connect(ctx context.Context, network, hostport string) (net.Conn, error) {
@@ -64,7 +64,7 @@ type judge struct {
 }
 
 // control is a net.Dialer's ControlContext: an error keeps the address from
-// being connected to, and the dialer goes on to the next.
+// being connected to, and the dialer tries the next.
 func (j *judge) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 // maxDown bounds how many hosts are remembered as down.
 const maxDown = 1024
 
-// errLeftAlone says that a host was not asked, since it did not answer shortly
-// before.
+// errLeftAlone says that no request was sent, since the host did not answer
+// shortly before.
 var errLeftAlone = errors.New("not asked again yet")
 
 // down remembers hosts that did not answer.
@@ -27,7 +27,7 @@ type outage struct {
 	cause error
 }
 
-// cause returns why host is left alone, or nil if it may be asked.
+// cause returns why host gets no request, or nil if it may get one.
 func (d *down) cause(host string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -38,7 +38,7 @@ func (d *down) cause(host string) error {
 	return fmt.Errorf("%w: %w", errLeftAlone, o.cause)
 }
 
-// mark leaves host alone from now on.
+// mark notes that host is down from now on.
 func (d *down) mark(host string, cause error, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -51,7 +51,8 @@ func (d *down) mark(host string, cause error, now time.Time) {
 	d.hosts[host] = outage{until: now.Add(d.lasts), cause: cause}
 }
 
-// makeRoom drops what is over, or else any one: it is only asked again sooner.
+// makeRoom drops expired outages, or else any one: that host only gets a request
+// sooner.
 // d.mu is held.
 func (d *down) makeRoom(now time.Time) {
 	for host, o := range d.hosts {
@@ -67,7 +68,7 @@ func (d *down) makeRoom(now time.Time) {
 	}
 }
 
-// clear says that host answered.
+// clear notes that host answered.
 func (d *down) clear(host string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

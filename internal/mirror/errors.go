@@ -17,7 +17,7 @@ var ErrStalled = errors.New("the mirror stalled")
 // RefusedError says that the policy forbids a destination; nothing was sent to
 // it.
 type RefusedError struct {
-	Host    string // as asked, with the port if that was the reason
+	Host    string // as requested, with the port if that was the reason
 	Addr    string // the address it resolved to, if that was the reason
 	Reason  string
 	Setting string // what would allow it: MILLPOND_ALLOW_UPSTREAMS=10.1.2.3; empty if nothing would
@@ -52,7 +52,7 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 type StatusError struct {
 	URL        string // after redirects
 	Code       int
-	RetryAfter time.Duration // as the mirror asked, at most a day; 0 if it did not
+	RetryAfter time.Duration // as the mirror stated, at most a day; 0 if it did not
 }
 
 // Error implements error.
@@ -67,7 +67,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: the mirror says %d %s", e.URL, e.Code, text)
 }
 
-// IsUnreachable reports whether err means that the mirror could not be asked,
+// IsUnreachable reports whether err means that the mirror could not be reached,
 // so that what is held may be served instead. The mirror's own 404, or a
 // refusal by the policy, does not.
 func IsUnreachable(err error) bool {

@@ -13,7 +13,7 @@ import (
 )
 
 // hop sends one request, to the host of its URL and no further. Redirects are
-// followed above it, so each host on the way is judged and metered for itself.
+// followed above it, so each host on the way is checked and metered by itself.
 type hop struct{ c *Client }
 
 // RoundTrip implements http.RoundTripper. The body of an answer that is no file
@@ -58,7 +58,7 @@ func asked(req *http.Request) *http.Request {
 	return req
 }
 
-// destinationOf returns where a request goes. The host is canonical, so that
+// destinationOf returns the destination of a request. The host is canonical, so that
 // one host has one entry wherever hosts are remembered.
 func destinationOf(u *url.URL) (host string, port int, err error) {
 	host = canonical(u.Hostname())
@@ -104,11 +104,11 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	case from.Scheme == "https" && to.Scheme == "http":
 		return &RefusedError{Host: to.Host, Reason: fmt.Sprintf("redirect of %.300s from https to http, where others can read and change the answer", from)}
 	}
-	req.Header.Del("Referer") // net/http's own; what a client fetched is nobody's concern
+	req.Header.Del("Referer") // net/http's own; it would reveal what a client fetched
 	return nil
 }
 
-// leaveAlone marks the host that err is about as down, if asking it again soon
+// leaveAlone marks the host that err is about as down, if another request soon
 // would cost time and gain nothing. A host that accepts connections and cuts
 // them answers quickly, and may do so for one file only.
 func (c *Client) leaveAlone(err error) {

@@ -104,7 +104,7 @@ func parseBlock(entry string) (netip.Prefix, error) {
 	return block, nil
 }
 
-// splitEntry parts an entry's port, 0 if there is none. An IPv6 address may
+// splitEntry splits off an entry's port, 0 if there is none. An IPv6 address may
 // stand without brackets only if no port follows.
 func splitEntry(entry string) (host string, port int, err error) {
 	if inner, ok := strings.CutPrefix(entry, "["); ok && strings.HasSuffix(inner, "]") {
@@ -119,7 +119,7 @@ func splitEntry(entry string) (host string, port int, err error) {
 	return splitHostPort(entry)
 }
 
-// splitHostPort parts host:port with a port from 1 to 65535.
+// splitHostPort splits host:port with a port from 1 to 65535.
 func splitHostPort(hostport string) (host string, port int, err error) {
 	host, text, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -156,7 +156,7 @@ func isHostName(s string) bool {
 // dot of a fully qualified name.
 func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
-// Check judges a connection to port at addr, to which host, a name or an
+// Check decides on a connection to port at addr, to which host, a name or an
 // address without brackets, was resolved. Its error is a *RefusedError.
 func (p *Policy) Check(host string, port int, addr netip.Addr) error {
 	if p.namesAllow(host, port) {
@@ -178,8 +178,8 @@ func (p *Policy) Check(host string, port int, addr netip.Addr) error {
 	return nil
 }
 
-// CheckName is Check for as much as can be told before host is resolved: nil
-// means that it may still be refused then.
+// CheckName is Check before host is resolved: after nil, Check may still refuse
+// its address.
 func (p *Policy) CheckName(host string, port int) error {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return p.Check(host, port, a)
@@ -206,7 +206,7 @@ func refusedPort(host string, port int) *RefusedError {
 	}
 }
 
-// cure is the narrowest setting that allows host and survives a change of its
+// cure returns the narrowest setting that allows host and survives a change of its
 // address.
 func cure(host string, port int) string {
 	if a, err := netip.ParseAddr(host); err == nil {

@@ -13,18 +13,17 @@ import (
 const (
 	maxTries = 3
 	// firstWait doubles with each try. Both together stay below a second, which
-	// somebody in front of apt does not notice.
+	// a user of apt does not notice.
 	firstWait = 250 * time.Millisecond
 	// maxWait is the longest Retry-After that is waited for here; apt's client
 	// waits for it.
 	maxWait = 3 * time.Second
-	// maxRetryAfter bounds what a mirror may ask for.
+	// maxRetryAfter bounds a mirror's Retry-After.
 	maxRetryAfter = 24 * time.Hour
 )
 
 // backoff returns how long to wait after try failed with err, and whether to try
-// again at all: only what may pass in a moment, and what failed without taking
-// long.
+// again at all: only after a temporary failure that did not take long.
 func backoff(err error, try int) (time.Duration, bool) {
 	if try >= maxTries || errors.Is(err, errLeftAlone) {
 		return 0, false

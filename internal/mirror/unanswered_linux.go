@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// unanswered is how long the kernel sends a request again and again that
-// nobody acknowledges before it gives the connection up; by default that is a
-// quarter of an hour. A connection from the pool may have died in silence,
-// when this machine got another way out or a firewall was restarted: the
-// transport then asks again on a new one, long before the header timeout. Four
+// unanswered is how long the kernel retransmits a request without an
+// acknowledgement before it closes the connection; the default is a quarter of an
+// hour. A connection from the pool may be dead without notice,
+// after a change of routes or the restart of a firewall: the transport then sends
+// the request again on a new one, long before the header timeout. Four
 // lost packets in a row take as long.
 const unanswered = 5 * time.Second
 
@@ -28,7 +28,7 @@ func giveUpUnanswered(conn net.Conn) {
 	if err != nil {
 		return // closed already
 	}
-	// Without it the header timeout ends the waiting.
+	// On failure the header timeout ends the wait.
 	_ = raw.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unanswered.Milliseconds()))
 	})

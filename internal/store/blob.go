@@ -162,7 +162,7 @@ func (a *appender) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Remove removes a blob, even a pinned or open one; who reads it keeps the
+// Remove removes a blob, even a pinned or open one; its readers keep the
 // file. The error wraps fs.ErrNotExist if it is not held.
 func (s *Store) Remove(d digest.Digest) error {
 	s.meta.Lock()
