@@ -40,7 +40,7 @@ func ParseFileName(name string) (f File, ok bool) {
 	return File{}, false
 }
 
-// isSource tells by what follows the name. Other tarballs with an underscore
+// isSource decides by what follows the name. Other tarballs with an underscore
 // exist, such as debian-cd_info.tar.gz: only a version begins with a digit.
 func isSource(rest string) bool {
 	if rest == "" || !isDigit(rest[0]) {
@@ -58,8 +58,8 @@ func isSource(rest string) bool {
 	return false
 }
 
-// isPackageName takes what dpkg does: upper case and names of one letter
-// included, which Policy has not.
+// isPackageName accepts what dpkg does: also upper case and names of one letter,
+// which Policy forbids.
 func isPackageName(s string) bool {
 	if s == "" || !isAlphanumeric(s[0]) {
 		return false

@@ -2,7 +2,7 @@
 //
 // A digest is the name of a blob everywhere in millpond: in the store, in the
 // catalog, between boxes and in the DHT. It is a comparable array, so it can
-// key a map, and nothing passes a hash around as a string. The digests come
+// key a map, and no package passes a hash as a string. The digests come
 // from the SHA256 fields of Debian's Release, Packages and Sources files.
 package digest
 
@@ -73,8 +73,8 @@ func (h *Hasher) Digest() Digest {
 	return d
 }
 
-// Clone returns an independent Hasher in the same state, so that a stream can
-// be carried on by someone else from where this one stands.
+// Clone returns an independent Hasher in the same state, which can
+// hash the rest of a stream from here on.
 func (h *Hasher) Clone() *Hasher {
 	c, err := h.h.Clone()
 	if err != nil {

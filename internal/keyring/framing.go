@@ -27,7 +27,7 @@ func malformed(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, a...))
 }
 
-// splitClearsigned parts an InRelease into the text, the text in the form
+// splitClearsigned splits an InRelease into the text, the text in the form
 // that is hashed, and the signatures.
 func splitClearsigned(b []byte) (text, signed []byte, sigs []*packet.OpaquePacket, err error) {
 	b = bytes.Trim(b, " \t\r\n")
@@ -54,8 +54,8 @@ func splitClearsigned(b []byte) (text, signed []byte, sigs []*packet.OpaquePacke
 	return block.Plaintext, block.Bytes, sigs, nil
 }
 
-// checkMarkers makes sure that b is one message and no more: each marker
-// stands once, the first at the very beginning, and no other line begins with
+// checkMarkers checks that b is exactly one message: each marker
+// occurs once, the first at the very beginning, and no other line begins with
 // a dash, unless it is escaped and in the text.
 func checkMarkers(b []byte) error {
 	if !bytes.HasPrefix(b, []byte(markers[0])) {

@@ -1,13 +1,13 @@
 // Package keyring verifies Release files against the keys of archives.
 //
-// It stands on ProtonMail's go-crypto for OpenPGP and adds what apt asks for
+// It stands on ProtonMail's go-crypto for OpenPGP and adds what apt requires
 // beyond a good signature: strict framing of clear-signed text, so that
-// nothing unsigned can ride along, and one verdict over several signatures. As
+// no unsigned text is accepted with it, and one verdict over several signatures. As
 // in apt, a file is good if at least one key of the keyring signed it and no
-// signature by a key of the keyring is wrong; signatures by strangers do not
+// signature by a key of the keyring is wrong; signatures by unknown keys do not
 // matter, since archives sign with old and new keys side by side. Signatures
-// made with MD5, SHA-1 or RIPEMD-160 count for nothing. How long a key must
-// be is not judged here: whoever fills the keyring decides that.
+// made with MD5, SHA-1 or RIPEMD-160 count for nothing. The length of a key
+// is not checked: the administrator decides which keys the keyring has.
 package keyring
 
 import (
@@ -24,8 +24,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// Why a file is not verified. ErrBadSignature means that somebody changed the
-// file or its signature; the others that it is as good as unsigned.
+// Reasons why a file is not verified. ErrBadSignature means that the file or its
+// signature was changed; the others that it counts as unsigned.
 var (
 	ErrUnknownKey   = errors.New("no key in the keyring made this signature: put the archive's key there")
 	ErrBadSignature = errors.New("signature does not match")
@@ -63,7 +63,7 @@ type Signer struct {
 }
 
 // Clearsigned verifies an InRelease and returns the signed text, as apt
-// parses it: dash-escapes undone, blanks at line ends gone, lines ended by
+// parses it: dash-escapes undone, blanks at line ends removed, lines ended by
 // "\n" alone. The text is returned together with the errors above too, so
 // that the files of an unsigned archive can still be listed; only with
 // ErrMalformed there is none. That stands for anything but exactly one
@@ -101,7 +101,7 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, er
 		case errors.Is(err, ErrBadSignature):
 			return Signer{}, err
 		case err != nil:
-			// A key that is known but expired says more than a stranger's.
+			// An expired known key says more than an unknown one.
 			if worst == nil || errors.Is(worst, ErrUnknownKey) {
 				worst = err
 			}

@@ -20,7 +20,7 @@ const maxKeyFile = 16 << 20
 // binary whatever the name says. A missing directory counts as an empty one.
 // Keyrings of removed keys (*removed-keys*), which Debian ships to verify old
 // releases, are left out. A file that cannot be used is an error in bad, and
-// the rest is loaded; err stands for a directory that cannot be read.
+// the rest is loaded; err is for a directory that cannot be read.
 func Load(dirs ...string) (k *Keyring, bad []error, err error) {
 	k = &Keyring{keys: make(map[uint64]openpgp.EntityList)}
 	for _, dir := range dirs {
@@ -93,8 +93,8 @@ func readKeys(file string) (openpgp.EntityList, error) {
 	return selfSigned(entities)
 }
 
-// selfSigned leaves out keys without a self-signature: nothing says what they
-// are for, and go-crypto relies on its presence when it verifies.
+// selfSigned leaves out keys without a self-signature: it would state their
+// purpose, and go-crypto relies on its presence when it verifies.
 func selfSigned(entities openpgp.EntityList) (kept openpgp.EntityList, err error) {
 	for _, e := range entities {
 		if sig, _ := e.PrimarySelfSignature(); sig == nil {

@@ -13,7 +13,7 @@ import (
 type Batch struct {
 	table *Table
 	wb    *badger.WriteBatch
-	err   error // why wb could not be had
+	err   error // why there is no wb
 }
 
 // Batch begins a batch of writes. Flush or Cancel ends it; Cancel after Flush
@@ -48,7 +48,7 @@ func (b *Batch) Delete(key []byte) error {
 // outlive the process.
 func (b *Batch) Flush() error { return b.do(b.wb.Flush) }
 
-// Cancel gives up what is not yet written.
+// Cancel discards what is not yet written.
 func (b *Batch) Cancel() {
 	// A database closed by now has nothing left to cancel.
 	_ = b.do(func() error { b.wb.Cancel(); return nil })

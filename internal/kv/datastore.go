@@ -11,13 +11,13 @@ import (
 	"github.com/ipfs/go-datastore/query"
 )
 
-// Datastore returns the keyspace called name as go-datastore wants it. Names
+// Datastore returns the keyspace called name under go-datastore's interface. Names
 // are as for Table; a Table and a Datastore of one name share nothing. Its
 // Close does nothing, since the database is not its own.
 //
 // Queries come in key order and read the matching keys only. A query without
 // another order holds a page of rows at a time and, between pages, nothing of
-// the database: results that are never closed do no harm, and rows written
+// the database: results that are never closed cost nothing, and rows written
 // during a query may or may not be seen.
 func (db *DB) Datastore(name string) ds.Batching {
 	return datastore{db.keyspace('d', name)}
@@ -175,12 +175,12 @@ func (p *pages) read() error {
 }
 
 // Batch returns a batch that keeps its operations in memory until Commit, as
-// go-datastore wants it, and is not atomic.
+// go-datastore specifies, and is not atomic.
 func (d datastore) Batch(context.Context) (ds.Batch, error) {
 	return &dsBatch{table: d.table, ops: make(map[ds.Key]op)}, nil
 }
 
-// op is the last thing that a batch does to a key.
+// op is the last operation of a batch on a key.
 type op struct {
 	value  []byte
 	delete bool

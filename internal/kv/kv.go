@@ -10,7 +10,7 @@
 // only Sync makes it survive a power cut. Memory is bounded by the options
 // here and does not grow with the number of rows. Badger writes through
 // memory maps of sparse files, so the volume must never run full: the kernel
-// answers such a write with SIGBUS, not with an error.
+// then sends SIGBUS instead of returning an error.
 package kv
 
 import (
@@ -27,11 +27,11 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// gcEvery is the time between two looks for space to reclaim. A look that
-// finds nothing reads no data.
+// gcEvery is the interval at which space is reclaimed. When there is none to
+// reclaim, no data is read.
 const gcEvery = 10 * time.Minute
 
-// DB is an open database. Its methods, and those of what it hands out, may be
+// DB is an open database. Its methods, and those of its tables, may be
 // called from several goroutines; after Close they return an error wrapping
 // fs.ErrClosed.
 type DB struct {
@@ -46,8 +46,8 @@ type DB struct {
 }
 
 // Open opens or makes the database in dir. A directory that another process
-// (or another DB of this one) holds gives an error wrapping ErrLocked.
-// Messages of Badger go to log: its faults as warnings, the rest for debugging.
+// (or another DB of this one) has open gives an error wrapping ErrLocked.
+// Badger's messages are logged: its errors as warnings, the rest at debug level.
 func Open(dir string, log *slog.Logger) (*DB, error) {
 	return open(badgerOptions(dir, log), log)
 }
@@ -67,9 +67,10 @@ func open(opt badger.Options, log *slog.Logger) (*DB, error) {
 
 // badgerOptions is tuned for a small machine. Badger has one memtable on the
 // heap, and up to NumMemtables+2 while it writes faster than the disk does,
-// each about a third larger than MemTableSize; table indices and blocks are read in place from memory maps,
-// which the kernel drops when it needs the room. That needs tables without
-// compression, and then Badger wants no block cache and no index cache.
+// each about a third larger than MemTableSize; table indices and blocks are read
+// in place from memory maps, which the kernel drops when it needs the memory. That
+// requires tables without compression, and then Badger needs neither a block cache
+// nor an index cache.
 func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	opt := badger.DefaultOptions(dir).
 		WithLogger(badgerLog{log}).
@@ -78,7 +79,7 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
-		WithNumCompactors(2). // the least Badger accepts
+		WithNumCompactors(2). // the minimum that Badger accepts
 		// Rows are small: what is larger than this is kept out of the tables,
 		// so that compaction does not copy it again and again.
 		WithValueThreshold(16 << 10).
@@ -89,7 +90,7 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
 		// lockDir takes the lock that Badger would: Badger's error for a
-		// directory in use cannot be told from others but by its text.
+		// directory in use differs from others only in its text.
 		WithBypassLockGuard(true)
 	// Tables of 1 MB at every level. Compaction builds ten or so at once, each
 	// in a buffer of twice the size; Badger's 2 MB, doubled at each level down,
@@ -117,8 +118,8 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// enter announces a call that uses Badger, which must not be touched once it
-// is closed: its files are unmapped then. Each enter without an error needs a
+// enter begins a call that uses Badger, which must not be used once it is
+// closed: its files are unmapped then. Each enter without an error needs a
 // db.users.Done.
 func (db *DB) enter() error {
 	db.mu.Lock()
@@ -159,8 +160,7 @@ func (db *DB) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if err := db.reclaim(ctx); err != nil {
-			// Space not reclaimed now may be the next time: no reason to
-			// stop the box.
+			// The next run may reclaim it: no reason to stop the box.
 			db.log.Warn("database space not reclaimed", "err", err)
 		}
 	}
@@ -198,8 +198,8 @@ func (db *DB) Sync() error {
 	return nil
 }
 
-// badgerLog hands Badger's messages to slog. Badger's Info tells of every
-// table it opens, which an operator need not read.
+// badgerLog hands Badger's messages to slog. Badger's Info names every
+// table that it opens, which an operator need not read.
 type badgerLog struct{ log *slog.Logger }
 
 var _ badger.Logger = badgerLog{}
@@ -210,7 +210,7 @@ func (l badgerLog) Infof(format string, args ...any)    { l.print(slog.LevelDebu
 func (l badgerLog) Debugf(format string, args ...any)   { l.print(slog.LevelDebug, format, args) }
 
 func (l badgerLog) print(level slog.Level, format string, args []any) {
-	// Badger calls Debugf for each write: do not format for nobody.
+	// Badger calls Debugf for each write: formatting would be wasted.
 	if ctx := context.Background(); l.log.Enabled(ctx, level) {
 		l.log.Log(ctx, level, "badger", "message", fmt.Sprintf(format, args...))
 	}

@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// ErrLocked tells that another process has the database open.
+// ErrLocked means that another process has the database open.
 var ErrLocked = errors.New("in use by another process")
 
 // lockDir makes dir if need be and takes the exclusive lock on it, the one
-// that Badger's own tools look at. The death of the process gives the lock
-// back: no stale lock can be left behind.
+// that Badger's own tools look at. The kernel releases the lock when
+// the process ends: no stale lock is left behind.
 func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -32,7 +32,7 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("locking %s: %w", dir, err)
 }
 
-// unlockDir gives back what lockDir took. Closing the file is not enough: a
+// unlockDir releases the lock of lockDir. Closing the file is not enough: a
 // child that another goroutine is starting has it open until it runs its
 // program.
 func unlockDir(f *os.File) error {

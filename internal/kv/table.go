@@ -13,7 +13,7 @@ import (
 // MaxValue is the size of the largest value in bytes: these are rows, not files.
 const MaxValue = 1 << 20
 
-// ErrTxnTooBig tells that an Update wrote more than one transaction can hold:
+// ErrTxnTooBig means that an Update wrote more than one transaction can hold:
 // about 1.2 MB of keys and values, or 12,000 rows. A Batch has no such limit.
 var ErrTxnTooBig = badger.ErrTxnTooBig
 

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// maxAskers is how many clients are remembered of a package: those that asked
-// for it last.
+// maxAskers is how many clients are remembered of a package: the latest that
+// requested it.
 const maxAskers = 16
 
-// Asker is a client that asked for a package. Its figures begin anew when 16
-// others have asked since.
+// Asker is a client that requested a package. It is forgotten, with its figures,
+// when 16 others have requested it since.
 type Asker struct {
 	Client   netip.Addr
 	Last     time.Time
@@ -33,8 +33,8 @@ type asker struct {
 // askers are in no order, at most maxAskers, each client once.
 type askers []asker
 
-// note adds what a client got. If there are too many, the one that has not
-// asked for the longest time is forgotten.
+// note adds the figures of a client. If there are too many, the one with the
+// oldest request is forgotten.
 func (s *askers) note(a asker) {
 	oldest := 0
 	for i := range *s {
@@ -64,7 +64,7 @@ func (s *askers) merge(o askers) {
 	}
 }
 
-// latest returns the askers as others see them, who asked last first.
+// latest returns the askers, the latest request first.
 func (s askers) latest() []Asker {
 	all := make([]Asker, 0, len(s))
 	for _, a := range s {

@@ -1,9 +1,9 @@
 // Package ledger counts every body byte once: by where it came from, by the
 // client that got it, by the archive host and the package it is about and by
-// the peer it went to or came from. Of each package it also remembers who asked
-// for it last.
+// the peer it went to or came from. Of each package it also remembers the clients
+// that requested it last.
 //
-// It stands on one table of package kv. Counting touches memory only; Run
+// It uses one table of package kv. Counting touches memory only; Run
 // writes what was counted since the last time, twice a second, in one
 // transaction. So after kill -9 the ledger is at most a second behind, never
 // ahead, and always in agreement with itself: the totals are the sum of the
@@ -65,7 +65,7 @@ func (c Counts) Delivered() int64 {
 }
 
 // Saved is Delivered − MirrorTaken: what the mirror did not have to send. It
-// is negative while the box has fetched more than it was asked for.
+// is negative while the box has fetched more than clients requested.
 func (c Counts) Saved() int64 { return c.Delivered() - c.MirrorTaken }
 
 func (c *Counts) add(d Counts) {
@@ -83,7 +83,7 @@ func (c *Counts) add(d Counts) {
 // The counting methods ignore n ≤ 0 and do no input or output.
 type Ledger struct {
 	table *kv.Table
-	full  chan struct{} // tells Run that pending has filled up
+	full  chan struct{} // signals Run that pending is filling up
 
 	// saving is held while the table is written. Lock order: saving, mu.
 	saving                          sync.Mutex
@@ -92,7 +92,7 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	totals  row      // guarded by mu; pending included
-	pending *pending // guarded by mu; what the table does not have
+	pending *pending // guarded by mu; not yet in the table
 	err     error    // guarded by mu; of the last Flush
 }
 
@@ -104,7 +104,7 @@ type File struct {
 }
 
 // Open reads the ledger that t holds, or begins one. It reads every row, which
-// are some 50,000 at most, so that a row it cannot make sense of is an error
+// are some 50,000 at most, so that a row that does not decode is an error
 // here and not while counting; the error names the row.
 func Open(t *kv.Table) (*Ledger, error) {
 	l := &Ledger{
@@ -180,7 +180,7 @@ func (l *Ledger) beginPackages() error {
 }
 
 // Run writes what was counted until ctx ends, and a last time then. A write
-// that fails is tried again, with all that was counted since, and shows in
+// that fails is tried again, with all that was counted since, and is in
 // Err; only the failure of the last one is returned.
 func (l *Ledger) Run(ctx context.Context) error {
 	tick := time.NewTicker(flushEvery)
@@ -192,7 +192,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-l.full:
 		}
-		// Counting goes on whatever the disk does; Err keeps the reason.
+		// Counting does not depend on the disk; Err returns the cause.
 		_ = l.Flush()
 	}
 }
@@ -217,7 +217,7 @@ func (l *Ledger) Request(client netip.Addr, f File) {
 	l.deliver(time.Now(), client, f, Counts{Requests: 1})
 }
 
-// Delivered credits n body bytes of f written to client. It panics if from is
+// Delivered counts n body bytes of f written to client. It panics if from is
 // none of the constants.
 func (l *Ledger) Delivered(client netip.Addr, f File, from Origin, n int64) {
 	if n <= 0 {
@@ -266,7 +266,7 @@ func (l *Ledger) Tunnelled(client netip.Addr, n int64) {
 	}
 }
 
-// The four ways to count: each adds the same counts to the totals, to a
+// There are four ways to count: each adds the same counts to the totals, to a
 // minute, and to one account of every kind that it is about.
 
 func (l *Ledger) deliver(now time.Time, client netip.Addr, f File, c Counts) {
@@ -322,7 +322,7 @@ func (l *Ledger) count(now time.Time, c Counts) int64 {
 	if l.err == nil && l.pending.fillingUp() {
 		select {
 		case l.full <- struct{}{}:
-		default: // Run has been told
+		default: // Run has a signal already
 		}
 	}
 	return sec

@@ -2,8 +2,8 @@ package ledger
 
 import "net/netip"
 
-// What is counted between two flushes is bounded too, as the flush may fail
-// for long. The limits also keep a flush, with what it folds, well within one
+// Counts between two flushes are bounded too, since flushes may fail for a long
+// time. The limits also keep a flush, with what it folds, well within one
 // kv transaction (a test fills them all).
 const (
 	pendingClients  = 1024
@@ -19,7 +19,7 @@ const (
 	maxPackage = 128 // the longest in Debian have some 80
 )
 
-// pending is what the table does not have yet. It is guarded by Ledger.mu.
+// pending is what was counted and is not in the table yet. It is guarded by Ledger.mu.
 type pending struct {
 	minutes map[int64]*Counts // by the Unix time of their start
 	latest  int64             // the minute last counted in
@@ -63,7 +63,7 @@ func (p *pending) minute(sec int64) *Counts {
 	return c
 }
 
-// fillingUp tells that names will be folded soon unless they are written.
+// fillingUp reports whether names must be written soon so as not to be folded.
 func (p *pending) fillingUp() bool {
 	return p.clients.halfFull() || p.hosts.halfFull() || p.peers.halfFull() || p.packages.halfFull()
 }
@@ -80,7 +80,7 @@ func (p *pending) merge(o *pending) {
 }
 
 // accounts holds up to limit rows and one more, that of the zero key, for all
-// that found no place. The zero key is also where counts without a name go.
+// names beyond limit. The zero key is also where counts without a name go.
 type accounts[K comparable] struct {
 	limit int
 	rows  map[K]*row

@@ -22,7 +22,7 @@ func (l *Ledger) read(key []byte) (row, error) {
 	return r, nil
 }
 
-// scan calls fn for the rows that kv's Scan finds, without who asked.
+// scan calls fn for the rows that kv's Scan finds, without their askers.
 func (l *Ledger) scan(prefix, from []byte, fn func(key []byte, r row) bool) error {
 	var fault error
 	err := l.table.Scan(prefix, from, func(key, value []byte) bool {
@@ -95,7 +95,7 @@ func (l *Ledger) Packages(after string) iter.Seq2[Account, error] {
 	return l.accounts(&l.packages, after)
 }
 
-// Package returns a package's account and the clients that asked for it last,
+// Package returns a package's account and the clients that requested it last,
 // 16 at most, the latest first. The error wraps fs.ErrNotExist if nothing was
 // counted for it.
 func (l *Ledger) Package(name string) (Account, []Asker, error) {

@@ -10,7 +10,7 @@ import (
 
 // A row of the table is a version byte and ten unsigned varints: when first
 // and last something was counted, in Unix seconds, and the counts. In a row of
-// version 2, who asked follows. Its key is
+// version 2, the askers follow. Its key is
 //
 //	t                    the totals; first is when the ledger began
 //	m, h, d + time       a minute, hour or UTC day by its start, in Unix seconds
@@ -18,7 +18,7 @@ import (
 //	c, o, p, k + name    the account of a client, a host, a peer, a package
 //
 // A row that does not decode is an error that names it, never skipped: figures
-// that silently lack a part could flatter. Badger's checksums guard against
+// that silently lack a part could overstate savings. Badger's checksums guard against
 // bad disks, so such a row is most likely the work of another version.
 type row struct {
 	first, last int64
@@ -33,7 +33,7 @@ const (
 
 var totalsKey = []byte("t")
 
-// validKey tells whether key is one of these.
+// validKey reports whether key is one of these.
 func validKey(key []byte) bool {
 	if len(key) == 0 {
 		return false
@@ -69,7 +69,7 @@ func (r row) encode() []byte {
 	return r.asked.append(b)
 }
 
-// decode reads a row, with who asked.
+// decode reads a row, with its askers.
 func decode(b []byte) (row, error) {
 	r, rest, err := decodeFigures(b)
 	if err == nil {
@@ -81,7 +81,7 @@ func decode(b []byte) (row, error) {
 	return r, nil
 }
 
-// decodeFigures reads a row up to who asked, which is in rest.
+// decodeFigures reads a row up to its askers, which are in rest.
 func decodeFigures(b []byte) (r row, rest []byte, err error) {
 	if len(b) == 0 {
 		return row{}, nil, errors.New("empty row")

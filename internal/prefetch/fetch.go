@@ -11,14 +11,14 @@ import (
 
 const (
 	// parallel is how many files are fetched at once: enough to hide the
-	// round trip between two, and few beside what clients ask for.
+	// round trip between two, and few beside the requests of clients.
 	parallel = 2
 	// maxFailures is how many files in a row may fail before the rest is left
 	// out: with the mirror unreachable all would fail.
 	maxFailures = 8
 	// minFree is the share of the disk below which nothing is prefetched,
-	// whatever the quota leaves: the store evicts when others fill the disk
-	// too, from 1 % on.
+	// whatever the quota leaves: the store also evicts when other programs fill
+	// the disk, from 1 % free on.
 	minFree = 0.05
 )
 
@@ -43,7 +43,7 @@ func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 		failed   int   // in a row
 		last     error
 	)
-	settle := func() {
+	collect := func() {
 		r := <-results
 		running--
 		reserved -= max(r.entry.Size, 0)
@@ -55,7 +55,7 @@ func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 	}
 	for _, e := range files {
 		for running == parallel || running > 0 && !s.fits(reserved+e.Size) {
-			settle()
+			collect()
 		}
 		if failed >= maxFailures || ctx.Err() != nil {
 			break
@@ -69,7 +69,7 @@ func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 		go func() { results <- result{e, s.fetcher.Keep(ctx, e)} }()
 	}
 	for running > 0 {
-		settle()
+		collect()
 	}
 	if failed >= maxFailures && ctx.Err() == nil {
 		return fmt.Errorf("given up after %d failures in a row: %w", failed, last)

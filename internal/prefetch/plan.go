@@ -40,8 +40,8 @@ func newPlan(suites []catalog.SuiteInfo) *plan {
 
 // line names the distribution's release that a suite is a part of. What
 // clients have from bookworm they update from bookworm-security and
-// bookworm-updates, but neither from trixie nor, unless told, from backports
-// and proposed updates.
+// bookworm-updates, but neither from trixie nor, unless configured, from
+// backports and proposed updates.
 func line(s catalog.SuiteInfo) string {
 	name := cmp.Or(s.Codename, s.Suite, s.Location.String())
 	if strings.Contains(name, "backports") || strings.Contains(name, "proposed") || strings.Contains(name, "://") {

@@ -1,7 +1,7 @@
 // Package prefetch fetches the packages of an update before clients request
 // them: when a suite has a new Release, every client of the site is about to
-// request the new versions of what it has installed. It runs when it is told
-// to, through the API.
+// request the new versions of what it has installed. It runs on request,
+// through the API.
 //
 // A prefetch brings the Release files of the suites up to date, fetches the
 // indices that replace those that clients used before, and reads which packages
@@ -32,7 +32,7 @@ import (
 )
 
 var (
-	// ErrRunning says that one prefetch at a time is enough.
+	// ErrRunning says that another prefetch has not ended yet.
 	ErrRunning = errors.New("a prefetch is running already")
 	// ErrUnknownSuite says that no client has used the suite.
 	ErrUnknownSuite = errors.New("no client has used this suite")
@@ -43,7 +43,7 @@ type Options struct {
 	Catalog Catalog
 	Store   Store
 	Fetch   Fetcher
-	Offline bool // nothing can be asked of mirrors
+	Offline bool // no mirror may be used
 	Log     *slog.Logger
 }
 
@@ -84,7 +84,7 @@ type State struct {
 	FilesDone, BytesDone int64 // held by now
 	FilesFailed          int64
 	NoRoom               int64  // files left out so that nothing is evicted
-	Error                string // what kept it from doing all
+	Error                string // why it did not fetch all
 }
 
 // Prefetcher runs one prefetch at a time. Its methods may be called by several
@@ -177,8 +177,8 @@ func (s *Prefetcher) Run(ctx context.Context) error {
 	}
 }
 
-// prefetch fetches the update wave of suites and returns what kept it from
-// doing all.
+// prefetch fetches the update wave of suites and returns why it
+// did not fetch all.
 func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) string {
 	var faults faults
 	var current []catalog.Location
@@ -243,17 +243,17 @@ func (s *Prefetcher) logEnd(t State) {
 		"wanted", t.Files, "failed", t.FilesFailed, "no_room", t.NoRoom, "duration", t.Ended.Sub(t.Started), "err", t.Error)
 }
 
-// faults are what went wrong with suites; the first few in words.
+// faults are the errors of suites, the first few as text.
 type faults struct {
-	words []string
-	more  int
+	texts []string
+	more  int // errors beyond those
 }
 
 func (f *faults) add(err error) {
 	switch {
 	case err == nil:
-	case len(f.words) < 3:
-		f.words = append(f.words, err.Error())
+	case len(f.texts) < 3:
+		f.texts = append(f.texts, err.Error())
 	default:
 		f.more++
 	}
@@ -261,7 +261,7 @@ func (f *faults) add(err error) {
 
 // String is "" if there are none.
 func (f *faults) String() string {
-	all := strings.Join(f.words, "; ")
+	all := strings.Join(f.texts, "; ")
 	if f.more > 0 {
 		all += fmt.Sprintf("; and %d more", f.more)
 	}

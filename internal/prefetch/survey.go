@@ -78,5 +78,5 @@ func sameKind(a, b deb.File) bool {
 	return a.Package == b.Package && a.Architecture == b.Architecture && a.Type == b.Type && a.Version != b.Version
 }
 
-// isBinary takes files of binary packages that have a version in their name.
+// isBinary accepts files of binary packages that have a version in their name.
 func isBinary(f deb.File) bool { return f.Type != "" && f.Version != "" }
