@@ -254,7 +254,9 @@ func TestPiecesEndWithTheirDownload(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
-	<-done
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the client that left got %v", err)
+	}
 	begun := time.Now()
 	must(t, r.Fetcher.Close())
 	if took := time.Since(begun); took > 5*time.Second || r.streams.Load() != 0 {

@@ -104,7 +104,8 @@ func (fl *flight) peers(ctx context.Context, neighbours []*peerSource) iter.Seq[
 		if !fl.shareable() {
 			return
 		}
-		for p := range fl.startLookup().peers(ctx) {
+		found := fl.startLookup() //nolint:contextcheck // the whole flight shares it
+		for p := range found.peers(ctx) {
 			if !contains(neighbours, p) && !yield(fl.peerSource(p, seed)) {
 				return
 			}

@@ -59,7 +59,7 @@ func open(opt badger.Options, log *slog.Logger) (*DB, error) {
 	}
 	b, err := badger.Open(opt)
 	if err != nil {
-		unlockDir(lock)
+		_ = unlockDir(lock) // Open failed for another reason
 		return nil, fmt.Errorf("opening database %s: %w", opt.Dir, err)
 	}
 	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock}, nil

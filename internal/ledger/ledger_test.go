@@ -231,7 +231,10 @@ func TestAccountPages(t *testing.T) {
 			t.Fatalf("account %d = %+v, want %+v", i, a, want)
 		}
 	}
-	for range l.accounts(&l.peers, "") {
+	for _, err := range l.accounts(&l.peers, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		break // stopping early must be possible
 	}
 }

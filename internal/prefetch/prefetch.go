@@ -172,7 +172,7 @@ func (s *Prefetcher) Run(ctx context.Context) error {
 			return nil
 		case dirs := <-s.wanted:
 			fault := s.prefetch(ctx, dirs)
-			s.logEnd(s.end(fault))
+			s.logEnd(s.end(fault)) //nolint:contextcheck // logging is not cut off
 		}
 	}
 }

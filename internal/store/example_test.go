@@ -38,9 +38,13 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	p.WriteAt(text[8:], 8)
+	if _, err := p.WriteAt(text[8:], 8); err != nil {
+		panic(err)
+	}
 	fmt.Println("missing:", p.Missing())
-	p.WriteAt(text[:8], 0)
+	if _, err := p.WriteAt(text[:8], 0); err != nil {
+		panic(err)
+	}
 	if _, err := p.Commit(store.Meta{Name: "Packages"}); err != nil {
 		panic(err)
 	}

@@ -122,12 +122,12 @@ func (s *Store) resumable(d digest.Digest) bool {
 		return false
 	}
 	if _, err := s.row(d); !errors.Is(err, fs.ErrNotExist) {
-		removePartial(path) // held as a whole
+		_ = removePartial(path) // held as a whole; removed at the next start, if not now
 		return false
 	}
 	_, there := readMap(path)
 	if len(there) == 0 {
-		removePartial(path)
+		_ = removePartial(path)
 		return false
 	}
 	s.mu.Lock()

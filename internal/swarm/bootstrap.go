@@ -121,7 +121,7 @@ func (b *bootstrap) round(ctx context.Context) {
 			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // its functions return nil
 }
 
 // report logs an entry when it begins to fail and when it works again.
@@ -156,7 +156,7 @@ func (b *bootstrap) joinAll(ctx context.Context, targets []target) error {
 			return nil
 		})
 	}
-	group.Wait()
+	_ = group.Wait() // its functions return nil
 	for _, err := range faults {
 		if err == nil {
 			return nil

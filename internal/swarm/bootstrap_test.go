@@ -141,7 +141,9 @@ func TestBootstrapBacksOff(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			b.run(ctx)
+			if err := b.run(ctx); err != nil {
+				t.Error(err)
+			}
 		}()
 		time.Sleep(60 * time.Second)
 		synctest.Wait()

@@ -21,7 +21,6 @@ import (
 
 	"millpond/internal/digest"
 	"millpond/internal/peer"
-	"millpond/internal/swarm/reputation"
 )
 
 // shelf is a peer.Inventory in memory.
@@ -243,15 +242,6 @@ func (b *box) findAll(ctx context.Context, d digest.Digest) map[p2p.ID]bool {
 		ids[id] = true
 	}
 	return ids
-}
-
-func openReputation(t testing.TB) *reputation.Table {
-	t.Helper()
-	table, err := reputation.New(ds.NewMapDatastore(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return table
 }
 
 func numbered(i int) []byte { return []byte("blob " + strconv.Itoa(i)) }

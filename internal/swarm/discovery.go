@@ -47,7 +47,7 @@ func (s *Swarm) discover(ctx context.Context) error {
 	defer events.Close()
 	found := make(segment, maxFound)
 	var dialling errgroup.Group
-	defer dialling.Wait()
+	defer func() { _ = dialling.Wait() }() // its functions return nil
 	dialling.SetLimit(joinsAtOnce)
 	tick := time.NewTicker(mdnsRetry)
 	defer tick.Stop()

@@ -155,7 +155,7 @@ func (v *inventories) tell(ctx context.Context, id p2p.ID) error {
 	}()
 	go func() { // a peer that gives up resets the stream
 		defer close(gone)
-		st.Read(make([]byte, 1))
+		_, _ = st.Read(make([]byte, 1)) // returns when the stream ends
 	}()
 	at := uint64(0)
 	for {
@@ -186,7 +186,7 @@ func (v *inventories) listen(ctx context.Context, st network.Stream) {
 	n := &told{inventory.NewSet(v.budget), st.Reset}
 	v.mu.Lock()
 	if before := v.told[id]; before != nil {
-		before.reset()
+		_ = before.reset() // it is gone either way
 	}
 	v.told[id] = n
 	v.mu.Unlock()

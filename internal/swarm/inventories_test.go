@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"iter"
 	"math/rand/v2"
 	"sync/atomic"
@@ -62,7 +63,9 @@ func TestInventoryAfterReset(t *testing.T) {
 	d := giver.shelf.put([]byte("a blob"))
 	until(t, "the blob", func() bool { return len(taker.Seeds(d)) == 1 })
 	old := taker.inventories.of(giver.self())
-	old.reset()
+	if err := old.reset(); err != nil {
+		t.Fatal(err)
+	}
 	until(t, "another stream with the blob", func() bool {
 		now := taker.inventories.of(giver.self())
 		return now != nil && now != old && now.Count() == 1
@@ -95,7 +98,9 @@ func TestFalseInventory(t *testing.T) {
 		return
 	}
 	time.Sleep(5 * time.Second) // in which notices of their removal would have come
-	from.Open(t.Context(), lies[3], peer.Request{})
+	if _, err := from.Open(t.Context(), lies[3], peer.Request{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("opening what the giver does not have: %v", err)
+	}
 	if !taker.banned(giver.self()) {
 		t.Error("not banned for an inventory that is false time and again")
 	}

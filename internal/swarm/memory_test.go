@@ -100,7 +100,7 @@ func startFull(n int, listed *atomic.Bool, change func(*settings)) (*box, error)
 		return nil, err
 	}
 	b.announcer.every = fullEvery
-	go b.serve(context.Background())
+	go func() { _ = b.serve(context.Background()) }() // until the process ends
 	go db.Run(context.Background())
 	return b, nil
 }

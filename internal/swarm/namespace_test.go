@@ -98,7 +98,7 @@ func start(change func(*settings)) (*box, error) {
 	if err != nil {
 		return nil, err
 	}
-	go b.serve(context.Background())
+	go func() { _ = b.serve(context.Background()) }() // until the process ends
 	return b, nil
 }
 

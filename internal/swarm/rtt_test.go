@@ -51,7 +51,9 @@ func TestSilentBoxIsGone(t *testing.T) {
 		go func() { done <- r.run(ctx) }()
 		time.Sleep(time.Minute) // of the bubble's clock
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if at, ok := gone["silent"]; !ok || at > 3*pingEvery {
 			t.Errorf("the silent box was given up after %s, %v", at, ok)
 		}
@@ -89,7 +91,9 @@ func TestRefusedPing(t *testing.T) {
 			t.Error("it was not pinged again")
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -139,6 +143,8 @@ func TestSuspectedBox(t *testing.T) {
 			t.Errorf("given up after %s, want %s", took, pingTimeout)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -88,7 +88,7 @@ func benchTransfer(b *testing.B, key []byte) {
 		giver.host.SetStreamHandler("/bare", func(st network.Stream) {
 			defer st.Close()
 			st.Read(make([]byte, 1))
-			io.CopyBuffer(struct{ io.Writer }{st}, &zeros{}, make([]byte, maxChunk))
+			_, _ = io.CopyBuffer(struct{ io.Writer }{st}, &zeros{}, make([]byte, maxChunk))
 		})
 		gibibytes(b, func() (io.ReadCloser, error) {
 			st, err := taker.host.NewStream(b.Context(), giver.self(), "/bare")

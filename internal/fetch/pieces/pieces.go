@@ -206,8 +206,8 @@ func (d *download) work(ctx context.Context, s *source) {
 			}
 			continue
 		}
-		err := d.piece(r.ctx, s, r.piece)
-		needless := r.ctx.Err() != nil // another source was faster, or it is all over
+		err := d.piece(r.ctx, s, r.piece) //nolint:contextcheck // pick derives it from ctx
+		needless := r.ctx.Err() != nil    // another source was faster, or it is all over
 		d.picker.end(r)
 		if needless || err == nil {
 			continue

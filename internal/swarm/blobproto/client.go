@@ -161,7 +161,7 @@ func (c *Client) Open(ctx context.Context, id string, d digest.Digest, r peer.Re
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := c.watch(id, cancel)
 	timer.start(headerTimeout(c.options.RTT(id), r.Fetch), errNoHeader)
-	answer, err := c.ask(ctx, id, "/blob/", d, header, timer)
+	answer, err := c.ask(ctx, id, "/blob/", d, header, timer) //nolint:bodyclose // body closes it
 	if err != nil {
 		cancel(nil)
 		return nil, err

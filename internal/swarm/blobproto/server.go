@@ -150,7 +150,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request) {
 	if content.Size() < 0 {
 		body.WriteHeader(http.StatusOK)
 		if r.Method != http.MethodHead {
-			body.ReadFrom(content)
+			_, _ = body.ReadFrom(content) //nolint:contextcheck // it waits under the request's context; body.err has the error
 		}
 	} else {
 		w.Header().Set("ETag", `"`+d.String()+`"`)
