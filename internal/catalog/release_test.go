@@ -121,9 +121,9 @@ func TestLearnReleaseNewKey(t *testing.T) {
 	c.wantContent(t, archiveURL+"/"+file, g.File(file), true)
 }
 
-// A client in the middle of an update goes on with the generation it was
-// given; nothing is left of those that went; and what is learned is in a
-// bounded number of rows however many there have been.
+// A client in the middle of an update continues with the generation it was
+// served; dropped generations leave nothing behind; and the number of rows is
+// bounded however many generations there have been.
 func TestGenerations(t *testing.T) {
 	t.Parallel()
 	const index = "dists/stable/main/binary-amd64/Packages.xz"
@@ -252,7 +252,7 @@ func TestGenerationsUncovered(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.wantContent(t, archiveURL+"/"+deb.Path, deb.Data, true)
-	// That one is gone now; the last but one was superseded just now.
+	// That one has been dropped; the last but one was superseded just now.
 	if gens := c.state.Load().suites[at(t, suiteURL)].gens; len(gens) != 2 || gens[1].Superseded != now {
 		t.Errorf("%d generations", len(gens))
 	}

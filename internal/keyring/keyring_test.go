@@ -93,7 +93,7 @@ func armored(t testing.TB, kind string, b []byte) []byte {
 }
 
 // legacySignature is the frame of a signature of version 3 (RFC 9580, section
-// 5.2.2), with numbers that are none: it has to be told before they matter.
+// 5.2.2), with invalid numbers: its version must be noticed before they are read.
 func legacySignature() []byte {
 	body := append([]byte{3, 5, 0x00}, make([]byte, 4+8)...)
 	body = append(body, 1, 8, 0, 0, 0, 8, 0xff)

@@ -15,8 +15,8 @@ import (
 // as the child of TestKill.
 const childDir = "KV_TEST_CHILD_DIR"
 
-// child writes numbered rows for ever and tells each one that was
-// acknowledged on standard output.
+// child writes numbered rows for ever and prints each one that was
+// acknowledged.
 func child(dir string) {
 	db, err := Open(dir, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // the child of TestKill.
 const childDir = "LEDGER_TEST_CHILD_DIR"
 
-// child tells each count before it makes it, and each flush after it is done.
+// child prints each count before it makes it, and each flush after it is done.
 func child(dir string) {
 	db, err := kv.Open(dir, slog.New(slog.DiscardHandler))
 	if err != nil {

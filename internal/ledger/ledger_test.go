@@ -242,7 +242,7 @@ func TestAccountPages(t *testing.T) {
 func TestSeries(t *testing.T) {
 	t.Parallel()
 	l, _ := testLedger(t)
-	// trim goes by the clock of the machine.
+	// trim uses the clock of the machine.
 	day := time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour)
 	at := func(clock string) time.Time {
 		d, err := time.ParseDuration(clock)

@@ -99,7 +99,7 @@ func TestAskers(t *testing.T) {
 	ask(1, addr(1), file)                                   // too old to come in
 	ask(103, netip.Addr{}, file)                            // of whom nothing is known
 	ask(104, addr(1), File{Host: host})                     // about no package
-	l.take(at(105), file, Counts{MirrorTaken: 3})           // for nobody
+	l.take(at(105), file, Counts{MirrorTaken: 3})           // for no client
 	want := []Asker{{addr(0), at(102).UTC(), 1, 15}, {addr(40), at(101).UTC(), 3, 45}}
 	for i := 3*maxAskers - 1; len(want) < maxAskers; i-- {
 		if i != 40 {

@@ -50,8 +50,8 @@ func TestDamagedRow(t *testing.T) {
 	}
 }
 
-// A row that goes bad while the ledger is open stops the writing, not the
-// counting, and is named.
+// A row damaged while the ledger is open stops the writing, not the counting, and
+// the error names it.
 func TestDamagedLater(t *testing.T) {
 	t.Parallel()
 	l, table := testLedger(t)

@@ -12,8 +12,8 @@ import (
 	"millpond/internal/mirror"
 )
 
-// A download goes on where it ended. A mirror at a private address must be
-// allowed, and whatever comes is metered.
+// A download continues where it ended. A mirror at a private address must be
+// allowed, and all received bytes are metered.
 func Example() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("0123456789"))

@@ -133,7 +133,7 @@ func TestCheckName(t *testing.T) {
 			t.Errorf("%s at %d: %v, want allowed %v", tt.host, tt.port, err, tt.ok)
 		}
 	}
-	// What it resolves to may lie in the range.
+	// Its addresses may be in the range.
 	if err := mustPolicy(t, "10.0.0.0/8").CheckName("deb.example.org", 8080); err != nil {
 		t.Error(err)
 	}

@@ -102,14 +102,14 @@ func TestCancel(t *testing.T) {
 				t.Errorf("%s: %v, want the cause", path, err)
 			}
 		}
-		// A caller who left says nothing about the host.
+		// A caller that left proves nothing about the host.
 		if err := c.down.cause("deb.example.org:80"); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// TestDrip holds that nobody waits for the rest of an error page.
+// TestDrip holds that no caller waits for the rest of an error page.
 func TestDrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// insideNamespace tells the test binary that it has a network of its own.
+// insideNamespace is set if the test binary has a network of its own.
 const insideNamespace = "MIRROR_TEST_INSIDE"
 
 // TestDeadPooledConnection has a firewall forget the connection that the client

@@ -172,7 +172,7 @@ func (s *Prefetcher) Run(ctx context.Context) error {
 			return nil
 		case dirs := <-s.wanted:
 			fault := s.prefetch(ctx, dirs)
-			s.logEnd(s.end(fault)) //nolint:contextcheck // logging is not cut off
+			s.logEnd(ctx, s.end(fault))
 		}
 	}
 }
@@ -230,7 +230,7 @@ func (s *Prefetcher) end(fault string) State {
 }
 
 // logEnd logs what a prefetch did.
-func (s *Prefetcher) logEnd(t State) {
+func (s *Prefetcher) logEnd(ctx context.Context, t State) {
 	level := slog.LevelInfo
 	if t.Error != "" || t.FilesFailed > 0 {
 		level = slog.LevelWarn
@@ -239,7 +239,7 @@ func (s *Prefetcher) logEnd(t State) {
 	if suite == "" {
 		suite = "all"
 	}
-	s.log.Log(context.Background(), level, "prefetch ended", "suite", suite, "files", t.FilesDone, "bytes", t.BytesDone,
+	s.log.Log(ctx, level, "prefetch ended", "suite", suite, "files", t.FilesDone, "bytes", t.BytesDone,
 		"wanted", t.Files, "failed", t.FilesFailed, "no_room", t.NoRoom, "duration", t.Ended.Sub(t.Started), "err", t.Error)
 }
 

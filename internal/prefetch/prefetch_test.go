@@ -184,7 +184,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A suite whose mirror is away keeps nobody from the others.
+// A suite whose mirror is away does not keep others from being prefetched.
 func TestSuitesThatCannotBeChecked(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

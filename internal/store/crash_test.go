@@ -28,8 +28,8 @@ const (
 	crashStep = 2*blockSize + 100
 )
 
-// crashChild puts blobs, tells of each on stdout once it is stored, and goes on
-// with the large blob as a Partial, until it is killed.
+// crashChild puts blobs, prints each once it is stored, and then writes the large
+// blob as a Partial, until it is killed.
 func crashChild(dir string, large digest.Digest) {
 	log := slog.New(slog.DiscardHandler)
 	fatal := func(err error) {
@@ -88,7 +88,7 @@ func TestKill(t *testing.T) {
 	var written int64
 	for round := range 6 {
 		resumed := runChild(t, dir, large, stored, &written, time.Duration(50+rand.IntN(300))*time.Millisecond)
-		if resumed > written+crashStep { // one write may not have been told of
+		if resumed > written+crashStep { // one write may not have been printed
 			t.Errorf("round %d: resumed %d bytes of %d", round, resumed, written)
 		}
 	}
@@ -110,8 +110,8 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The map is at most 4 MiB and a write behind. If it says more than was
-	// told, the bytes must still be there: the digest of the whole decides.
+	// The map is at most 4 MiB and a write behind. If it has more than was
+	// printed, the bytes must still be there: the digest of the whole decides.
 	if got := p.Available(0); got < written-saveBytes-2*crashStep {
 		t.Errorf("resumed %d bytes, of %d written", got, written)
 	}

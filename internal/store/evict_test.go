@@ -39,8 +39,8 @@ func TestEvictLeastRecentlyUsed(t *testing.T) {
 	b.check()
 }
 
-// An open blob stays however old, and goes once it is closed: the place where
-// eviction begins must not have passed it.
+// An open blob stays however old, and is evicted once it is closed: the position
+// where eviction begins must not have passed it.
 func TestEvictAfterClose(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, 3000)

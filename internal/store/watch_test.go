@@ -7,8 +7,8 @@ import (
 	"millpond/internal/digest"
 )
 
-// A watcher that sleeps through more changes than its queue holds is told to
-// begin anew and ends up knowing what is held.
+// A watcher that sleeps through more changes than its queue holds gets
+// Reset and every blob held again.
 func TestWatchOverflow(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, 1<<30)
