@@ -2,7 +2,7 @@
 //
 // It stands on ProtonMail's go-crypto for OpenPGP and adds what apt requires
 // beyond a good signature: strict framing of clear-signed text, so that
-// no unsigned text is accepted with it, and one verdict over several signatures. As
+// no unsigned text is accepted with it, and one result for several signatures. As
 // in apt, a file is good if at least one key of the keyring signed it and no
 // signature by a key of the keyring is wrong; signatures by unknown keys do not
 // matter, since archives sign with old and new keys side by side. Signatures
@@ -88,7 +88,7 @@ func (k *Keyring) Detached(release, sig []byte) (Signer, error) {
 	return k.verify(release, sigs)
 }
 
-// verify gives the verdict over all signatures of a text.
+// verify combines the results of all signatures of a text.
 func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, error) {
 	var (
 		signer Signer
@@ -134,18 +134,18 @@ func (k *Keyring) check(signed []byte, p *packet.OpaquePacket) (Signer, error) {
 		return Signer{}, fmt.Errorf("serializing a signature: %w", err)
 	}
 	var signer Signer
-	verdict := ErrUnknownKey
+	result := ErrUnknownKey
 	for _, entity := range k.keys[*sig.IssuerKeyId] {
 		_, _, err := openpgp.VerifyDetachedSignature(openpgp.EntityList{entity},
 			bytes.NewReader(signed), bytes.NewReader(raw.Bytes()), nil)
-		if err = sentinel(err); rank(err) > rank(verdict) {
-			verdict = err
+		if err = sentinel(err); rank(err) > rank(result) {
+			result = err
 			signer = describe(entity, sig)
 		}
 	}
-	if verdict != nil {
+	if result != nil {
 		return Signer{}, fmt.Errorf("signature by key %016X of %s: %w",
-			*sig.IssuerKeyId, sig.CreationTime.UTC().Format(time.DateOnly), verdict)
+			*sig.IssuerKeyId, sig.CreationTime.UTC().Format(time.DateOnly), result)
 	}
 	return signer, nil
 }
@@ -153,8 +153,8 @@ func (k *Keyring) check(signed []byte, p *packet.OpaquePacket) (Signer, error) {
 // rank orders what the copies of a key say of one signature: the last counts.
 // A copy that can check the signature beats another key with the same ID, a
 // renewed copy an expired one, and one that knows of a revocation beats all.
-func rank(verdict error) int {
-	return slices.Index([]error{ErrUnknownKey, ErrBadSignature, ErrExpired, nil, ErrRevoked}, verdict)
+func rank(result error) int {
+	return slices.Index([]error{ErrUnknownKey, ErrBadSignature, ErrExpired, nil, ErrRevoked}, result)
 }
 
 // sentinel returns our error for one of go-crypto, which reports expiry and

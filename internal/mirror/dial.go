@@ -41,19 +41,19 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 	if err := c.admit(host, port); err != nil {
 		return nil, err
 	}
-	j := judge{policy: c.policy, host: host, port: port}
-	d := net.Dialer{Timeout: c.connectTimeout, Resolver: c.resolver, ControlContext: j.control}
+	f := addressFilter{policy: c.policy, host: host, port: port}
+	d := net.Dialer{Timeout: c.connectTimeout, Resolver: c.resolver, ControlContext: f.control}
 	conn, err := d.DialContext(ctx, network, hostport)
 	if err != nil {
-		return nil, j.verdict(err)
+		return nil, f.failure(err)
 	}
 	giveUpUnanswered(conn)
 	return conn, nil
 }
 
-// judge applies the policy to the addresses that one dial tries. IPv4 and IPv6
-// are tried at the same time.
-type judge struct {
+// addressFilter applies the policy to the addresses that one dial tries. IPv4 and
+// IPv6 are tried at the same time.
+type addressFilter struct {
 	policy *Policy
 	host   string
 	port   int
@@ -65,36 +65,36 @@ type judge struct {
 
 // control is a net.Dialer's ControlContext: an error keeps the address from
 // being connected to, and the dialer tries the next.
-func (j *judge) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+func (f *addressFilter) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("address to dial: %w", err)
 	}
-	err = j.policy.Check(j.host, j.port, at.Addr())
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	err = f.policy.Check(f.host, f.port, at.Addr())
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if err == nil {
-		j.passed = true
-	} else if j.refused == nil {
-		j.refused = err
+		f.passed = true
+	} else if f.refused == nil {
+		f.refused = err
 	}
 	return err
 }
 
-// verdict is the refusal if no address was allowed, else why the allowed ones
+// failure returns the refusal if no address was allowed, else why the allowed ones
 // could not be reached. The dialer itself returns its first error, which may be
 // the refusal of one address of several.
-func (j *judge) verdict(err error) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+func (f *addressFilter) failure(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var refused *RefusedError
 	switch {
-	case j.refused == nil:
+	case f.refused == nil:
 		return err
-	case !j.passed:
-		return j.refused
+	case !f.passed:
+		return f.refused
 	case errors.As(err, &refused):
-		return &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("no allowed address of %s can be connected to", j.host)}
+		return &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("no allowed address of %s can be connected to", f.host)}
 	}
 	return err
 }

@@ -55,7 +55,7 @@ func twins(t *testing.T, h http.HandlerFunc) (port string, wrong *atomic.Int32) 
 	return "", nil
 }
 
-// TestRebinding holds that the address judged is the address dialled: a name
+// TestRebinding holds that the address checked is the address dialled: a name
 // that gives an allowed address to the first look-up and another to the next is
 // looked up once, and refused when it is looked up again.
 func TestRebinding(t *testing.T) {

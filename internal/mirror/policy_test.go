@@ -191,7 +191,7 @@ func FuzzParsePolicy(f *testing.F) {
 	})
 }
 
-// FuzzUnfit holds that an IPv4 address is judged alike in all its disguises.
+// FuzzUnfit holds that an IPv4 address is treated alike in all its forms.
 func FuzzUnfit(f *testing.F) {
 	f.Add([]byte{127, 0, 0, 1})
 	f.Add([]byte{1, 1, 1, 1})
