@@ -2,6 +2,10 @@ package api
 
 import "time"
 
+// IdentityPath is where a box answers with its Identity, for other boxes that
+// know its HTTP address.
+const IdentityPath = "/api/v1/peer"
+
 // Identity is what GET /api/v1/peer returns: the box as others dial it.
 type Identity struct {
 	ID    string   `json:"id"`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"millpond/internal/api"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +47,7 @@ func identityServer(t *testing.T, b *box, failures int64) *httptest.Server {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		if err := json.NewEncoder(w).Encode(identityAnswer(b.Identity())); err != nil {
+		if err := json.NewEncoder(w).Encode(api.Identity(b.Identity())); err != nil {
 			t.Error(err)
 		}
 	}))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"millpond/internal/api"
 	"net"
 	"net/http"
 	"net/url"
@@ -117,7 +118,7 @@ func (b *bootstrap) look(ctx context.Context, name string, port int) ([]target, 
 
 // ask requests the identity of a box from its dashboard.
 func (b *bootstrap) ask(ctx context.Context, u *url.URL) ([]target, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("api/v1/peer").String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath(api.IdentityPath).String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -156,15 +157,9 @@ func hostAddr(host string, port int) string {
 	return fmt.Sprintf("/%s/%s/tcp/%d", kind, host, port)
 }
 
-// identityAnswer is what GET /api/v1/peer of another box's dashboard answers.
-type identityAnswer struct {
-	ID    string   `json:"id"`
-	Addrs []string `json:"addrs"`
-}
-
-// parseIdentity reads what another box says of itself.
+// parseIdentity reads another box's answer.
 func parseIdentity(body []byte) (target, error) {
-	var said identityAnswer
+	var said api.Identity
 	if err := json.Unmarshal(body, &said); err != nil {
 		return target{}, fmt.Errorf("reading a box's identity: %w", err)
 	}

@@ -1,9 +1,9 @@
 // The tests: a box and its fakes are in box_test; swarm_test has the swarm as a
 // whole; inventories_, refused_, transfer_, liars_, bans_, links_, graph_,
 // announce_, bootstrap_, redial_, rtt_, handshakes_ and relayed_test are about
-// one part each, parts_test about the small ones; nat_, dead_ and
-// namespace_test play in network namespaces; bench_, transfer_bench_ and
-// memory_test measure.
+// one part each, parts_test about the small ones; nat_linux_, dead_linux_ and
+// namespace_linux_test run in network namespaces; bench_, transfer_bench_ and
+// memory_linux_test measure.
 package swarm
 
 import (
