@@ -13,6 +13,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
 
@@ -53,7 +54,7 @@ type flight struct {
 	f       *Fetcher
 	key     flightKey
 	entry   catalog.Entry
-	cached  cachedURL // of an unknown file: what is held of it
+	cached  mirror.Copy // of an unknown file: what is held of it
 	log     *slog.Logger
 	stop    context.CancelFunc
 	started time.Time

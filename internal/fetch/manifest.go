@@ -8,6 +8,7 @@ import (
 
 	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
+	"millpond/internal/kv"
 )
 
 // manifestKey is a manifest's name in the table of names.
@@ -29,14 +30,14 @@ func (f *Fetcher) Manifest(ctx context.Context, d digest.Digest) ([]digest.Diges
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if all, err := load[[]digest.Digest](f.names, manifestKey(d)); err != nil || all != nil {
+	if all, err := kv.GetJSON[[]digest.Digest](f.names, manifestKey(d)); err != nil || all != nil {
 		return all, err
 	}
 	all, err := pieces.Digests(readerOf(ctx, file.Body))
 	if err != nil {
 		return nil, fmt.Errorf("manifest of %s: %w", d.Short(), err)
 	}
-	return all, save(f.names, manifestKey(d), all)
+	return all, kv.PutJSON(f.names, manifestKey(d), all)
 }
 
 // ctxReader ends reading with ctx.

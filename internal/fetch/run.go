@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/kv"
+	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
 
@@ -45,7 +47,7 @@ func (f *Fetcher) sweepRecords(ctx context.Context) {
 func (f *Fetcher) sweep() error {
 	return errors.Join(
 		f.sweepKind("file/", func(key string) bool {
-			v, err := load[cachedURL](f.names, key)
+			v, err := kv.GetJSON[mirror.Copy](f.names, key)
 			return err == nil && f.holds(v.Digest)
 		}),
 		f.sweepKind("pieces/", func(key string) bool {

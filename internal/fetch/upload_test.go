@@ -12,6 +12,7 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
+	"millpond/internal/kv"
 	"millpond/internal/ledger"
 )
 
@@ -216,7 +217,7 @@ func TestManifestIsKeptAndSwept(t *testing.T) {
 		}
 	}
 	kept := func() bool {
-		m, err := load[[]digest.Digest](r.names, manifestKey(d))
+		m, err := kv.GetJSON[[]digest.Digest](r.names, manifestKey(d))
 		must(t, err)
 		return m != nil
 	}

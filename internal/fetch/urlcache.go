@@ -2,79 +2,16 @@ package fetch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"millpond/internal/catalog"
-	"millpond/internal/digest"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
 	"millpond/internal/store"
 )
-
-// cachedURL is what is kept of a file without a digest of its own: the bytes
-// last seen under its name, and how to ask whether they are still the same.
-type cachedURL struct {
-	Digest       digest.Digest
-	Size         int64
-	ETag         string
-	LastModified time.Time // zero if the mirror told none
-	Seen         time.Time // when these bytes were first seen
-	Checked      time.Time // when the mirror last said that they are current
-}
-
-// modified is the Last-Modified under which clients get the file.
-func (v cachedURL) modified() time.Time {
-	if v.LastModified.IsZero() {
-		return v.Seen
-	}
-	return v.LastModified
-}
-
-// request asks the mirror for the file unless it is still v.
-func (v cachedURL) request(l catalog.Location) mirror.Request {
-	r := mirror.Request{URL: l.String()}
-	if v.Digest.IsZero() {
-		return r
-	}
-	r.IfNoneMatch = v.ETag
-	if !v.LastModified.IsZero() {
-		r.IfModifiedSince = v.LastModified.UTC().Format(httpTime)
-	}
-	return r
-}
-
-// httpTime is RFC 9110's date, section 5.6.7.
-const httpTime = "Mon, 02 Jan 2006 15:04:05 GMT"
-
-// load reads what is kept under key; the zero value if there is nothing.
-func load[T any](names *kv.Table, key string) (T, error) {
-	var v T
-	b, err := names.Get([]byte(key))
-	if errors.Is(err, fs.ErrNotExist) {
-		return v, nil
-	}
-	if err != nil {
-		return v, err
-	}
-	if err := json.Unmarshal(b, &v); err != nil {
-		return v, fmt.Errorf("record of %s: %w", key, err)
-	}
-	return v, nil
-}
-
-// save keeps v under key.
-func save[T any](names *kv.Table, key string, v T) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return names.Put([]byte(key), b)
-}
 
 // unknownKey is the name of an unknown file in the table of names.
 func unknownKey(l catalog.Location) string { return "file/" + l.String() }
@@ -93,13 +30,13 @@ func (f *Fetcher) unknown(ctx context.Context, l catalog.Location) (*File, error
 	// With a TTL of zero a check counts at least for those who waited for it.
 	var unchanged *unchangedError
 	for range 3 {
-		v, err := load[cachedURL](f.names, unknownKey(l))
+		v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(l))
 		if err != nil {
 			return nil, err
 		}
 		if !v.Digest.IsZero() && (unchanged != nil || time.Since(v.Checked) < f.ttl) {
 			if file, err := f.stored(v.Digest); err == nil {
-				file.Modified, file.Age = v.modified(), time.Since(v.Checked)
+				file.Modified, file.Age = v.Modified(), time.Since(v.Checked)
 				if unchanged != nil {
 					file.Stale = unchanged.stale
 				}
@@ -120,7 +57,7 @@ func (f *Fetcher) unknown(ctx context.Context, l catalog.Location) (*File, error
 
 // newUnknownFlight returns the flight that revalidates or fetches l, of which
 // v is held.
-func (f *Fetcher) newUnknownFlight(l catalog.Location, v cachedURL) *flight {
+func (f *Fetcher) newUnknownFlight(l catalog.Location, v mirror.Copy) *flight {
 	fl := f.newFlight(flightKey{url: l.String()}, catalog.Entry{Location: l, Size: -1})
 	fl.cached = v
 	return fl
@@ -131,9 +68,9 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	f, l, v := fl.f, fl.entry.Location, fl.cached
 	held := !v.Digest.IsZero() && f.holds(v.Digest)
 	if !held {
-		v = cachedURL{}
+		v = mirror.Copy{}
 	}
-	resp, err := f.mirror.Get(ctx, v.request(l))
+	resp, err := f.mirror.Get(ctx, v.Request(l.String()))
 	if err != nil && held && mirror.IsUnreachable(err) {
 		f.stats.stale.Add(1)
 		return &unchangedError{stale: fmt.Sprintf("mirror not asked: %v", err)}
@@ -144,7 +81,7 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	defer resp.Body.Close()
 	if resp.Status == 304 {
 		v.Checked = time.Now()
-		if err := save(f.names, unknownKey(l), v); err != nil {
+		if err := kv.PutJSON(f.names, unknownKey(l), v); err != nil {
 			return err
 		}
 		return &unchangedError{}
@@ -185,10 +122,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		return fmt.Errorf("keeping a downloaded file: %w", err)
 	}
 	fl.landed(info)
-	now := time.Now()
-	return save(f.names, unknownKey(l), cachedURL{
-		Digest: info.Digest, Size: info.Size, ETag: resp.ETag, LastModified: resp.LastModified, Seen: now, Checked: now,
-	})
+	return kv.PutJSON(f.names, unknownKey(l), mirror.NewCopy(info.Digest, info.Size, resp))
 }
 
 // resumeUnknown goes on with a file that has no digest; only the validator

@@ -271,3 +271,22 @@ func TestLog(t *testing.T) {
 		t.Errorf("log is %q", got)
 	}
 }
+
+func TestJSON(t *testing.T) {
+	table := openTest(t, t.TempDir()).Table("records")
+	type record struct{ A, B int }
+	if got, err := GetJSON[record](table, "absent"); err != nil || got != (record{}) {
+		t.Errorf("an absent record: %v, %v", got, err)
+	}
+	want := record{1, 2}
+	if err := PutJSON(table, "there", want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := GetJSON[record](table, "there"); err != nil || got != want {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	mustPut(t, table, "damaged", "{")
+	if _, err := GetJSON[record](table, "damaged"); err == nil || !strings.Contains(err.Error(), `"damaged"`) {
+		t.Errorf("a damaged record: %v, want an error that names it", err)
+	}
+}

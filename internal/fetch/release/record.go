@@ -1,14 +1,10 @@
 package release
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"time"
 
 	"millpond/internal/catalog"
-	"millpond/internal/digest"
+	"millpond/internal/kv"
 	"millpond/internal/mirror"
 )
 
@@ -21,17 +17,16 @@ type suite struct {
 	Signature record
 }
 
-// record is what is kept of one file: the bytes last seen under its name, and
-// how to ask whether they are still the same.
+// record is what is kept of one file.
 type record struct {
-	Digest       digest.Digest
-	Size         int64
-	ETag         string
-	LastModified time.Time // zero if the mirror stated none
-	Seen         time.Time // when these bytes were first seen
-	Checked      time.Time // when the mirror last said that they are current
-	Unchecked    string    // why it could not be asked since
-	Missing      int       // the mirror's 404, 403 or 410 instead, when not 0
+	mirror.Copy
+	Unchecked string // why the mirror could not be asked since Checked
+	Missing   int    // the mirror's 404, 403 or 410 instead, when not 0
+}
+
+// missing is the record of a file that the mirror does not have.
+func missing(status int) record {
+	return record{Copy: mirror.Copy{Checked: time.Now()}, Missing: status}
 }
 
 // form is the record that decides how fresh a file is: a signature is as fresh
@@ -43,30 +38,6 @@ func (s *suite) form(name string) *record {
 	return &s.Release
 }
 
-// modified is the Last-Modified under which clients get the file.
-func (v record) modified() time.Time {
-	if v.LastModified.IsZero() {
-		return v.Seen
-	}
-	return v.LastModified
-}
-
-// request asks the mirror for the file unless it is still v.
-func (v record) request(l catalog.Location) mirror.Request {
-	r := mirror.Request{URL: l.String()}
-	if v.Digest.IsZero() {
-		return r
-	}
-	r.IfNoneMatch = v.ETag
-	if !v.LastModified.IsZero() {
-		r.IfModifiedSince = v.LastModified.UTC().Format(httpTime)
-	}
-	return r
-}
-
-// httpTime is RFC 9110's date, section 5.6.7.
-const httpTime = "Mon, 02 Jan 2006 15:04:05 GMT"
-
 // holds reports whether v can be served: its bytes, or the mirror's refusal.
 func (c *Cache) holds(v record) bool {
 	if v.Digest.IsZero() {
@@ -77,31 +48,18 @@ func (c *Cache) holds(v record) bool {
 }
 
 // key is the suite's name in the table.
-func key(dir catalog.Location) []byte { return []byte("suite/" + dir.String()) }
+func key(dir catalog.Location) string { return "suite/" + dir.String() }
 
 // load reads what is kept of a suite, and how many checks had ended before.
 func (c *Cache) load(dir catalog.Location) (s suite, ended int, err error) {
 	c.mu.Lock()
 	ended = c.ended
 	c.mu.Unlock()
-	b, err := c.names.Get(key(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, ended, nil
-	}
-	if err != nil {
-		return s, ended, err
-	}
-	if err := json.Unmarshal(b, &s); err != nil {
-		return s, ended, fmt.Errorf("record of the suite %s: %w", dir, err)
-	}
-	return s, ended, nil
+	s, err = kv.GetJSON[suite](c.names, key(dir))
+	return s, ended, err
 }
 
 // save keeps s.
 func (c *Cache) save(dir catalog.Location, s suite) error {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return c.names.Put(key(dir), b)
+	return kv.PutJSON(c.names, key(dir), s)
 }

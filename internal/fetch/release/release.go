@@ -100,7 +100,7 @@ func (c *Cache) Get(ctx context.Context, e catalog.Entry) (File, error) {
 		v = s.Signature
 		if g, ok := c.catalog.Generation(e.Suite, e.Release); ok && !e.Release.IsZero() && e.Release != release {
 			release = g.ID
-			v = record{Digest: g.Signature, Seen: g.Learned}
+			v = record{Copy: mirror.Copy{Digest: g.Signature, Seen: g.Learned}}
 		}
 	}
 	if v.Digest.IsZero() {
@@ -110,7 +110,7 @@ func (c *Cache) Get(ctx context.Context, e catalog.Entry) (File, error) {
 		}
 		return File{}, &mirror.StatusError{URL: e.Location.String(), Code: code}
 	}
-	file := File{Digest: v.Digest, Size: v.Size, Modified: v.modified(), Release: release, Age: time.Since(at)}
+	file := File{Digest: v.Digest, Size: v.Size, Modified: v.Modified(), Release: release, Age: time.Since(at)}
 	if k != nil {
 		file.Stale, file.Data = k.stale, k.fetched[v.Digest]
 	}

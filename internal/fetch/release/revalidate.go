@@ -47,7 +47,7 @@ func (c *Cache) revalidate(ctx context.Context, e catalog.Entry, k *check) error
 	switch {
 	case err == nil:
 	case errors.As(err, &status) && !mirror.IsUnreachable(err):
-		*form = record{Missing: status.Code, Checked: time.Now()}
+		*form = missing(status.Code)
 	case mirror.IsUnreachable(err) && !form.Digest.IsZero():
 		c.log.Warn("suite not checked, serving the last good Release", "suite", e.Suite.String(), "err", err)
 		k.stale = err.Error()
@@ -106,7 +106,7 @@ func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check)
 	sig, sv, err := c.pull(ctx, dir.Join("Release.gpg"), record{})
 	var status *mirror.StatusError
 	if errors.As(err, &status) && !mirror.IsUnreachable(err) {
-		sv, err = record{Missing: status.Code, Checked: time.Now()}, nil
+		sv, err = missing(status.Code), nil
 	}
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check)
 // pull requests a file of which v is held. A nil body says that v is current;
 // the record returned is in force then too.
 func (c *Cache) pull(ctx context.Context, l catalog.Location, v record) ([]byte, record, error) {
-	resp, err := c.mirror.Get(ctx, v.request(l))
+	resp, err := c.mirror.Get(ctx, v.Request(l.String()))
 	if err != nil {
 		return nil, v, err
 	}
@@ -149,9 +149,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record) ([]byte,
 		v.Checked, v.Unchecked = now, ""
 		return nil, v, nil
 	}
-	return body, record{
-		Digest: d, Size: int64(len(body)), ETag: resp.ETag, LastModified: resp.LastModified, Seen: now, Checked: now,
-	}, nil
+	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
 }
 
 // adopt keeps a new Release and makes the catalog learn it.

@@ -1,0 +1,50 @@
+package mirror_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/mirror"
+)
+
+func TestCopyRequest(t *testing.T) {
+	const url = "http://archive.example.org/debian/dists/stable/InRelease"
+	modified := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("CET", 3600))
+	d := digest.Of([]byte("bytes"))
+	for name, c := range map[string]struct {
+		held mirror.Copy
+		want mirror.Request
+	}{
+		"nothing held":    {mirror.Copy{ETag: `"a"`, LastModified: modified}, mirror.Request{URL: url}},
+		"no validators":   {mirror.Copy{Digest: d}, mirror.Request{URL: url}},
+		"both":            {mirror.Copy{Digest: d, ETag: `"a"`, LastModified: modified}, mirror.Request{URL: url, IfNoneMatch: `"a"`, IfModifiedSince: "Sun, 01 Mar 2026 11:00:00 GMT"}},
+		"date alone":      {mirror.Copy{Digest: d, LastModified: modified}, mirror.Request{URL: url, IfModifiedSince: "Sun, 01 Mar 2026 11:00:00 GMT"}},
+		"entity tag only": {mirror.Copy{Digest: d, ETag: `W/"a"`}, mirror.Request{URL: url, IfNoneMatch: `W/"a"`}},
+	} {
+		if got := c.held.Request(url); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+// Databases have records in this form.
+func TestCopyIsKeptAsBefore(t *testing.T) {
+	const kept = `{"Digest":"2d9b5ae5cc0d5c4b8d4ea2b9c6c1a2fd8e1f9e5c4b3a29181706f5e4d3c2b1a0","Size":5,"ETag":"\"a\"",` +
+		`"LastModified":"2026-03-01T11:00:00Z","Seen":"2026-03-02T00:00:00Z","Checked":"2026-03-03T00:00:00Z"}`
+	var c mirror.Copy
+	if err := json.Unmarshal([]byte(kept), &c); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := json.Marshal(c); err != nil || string(got) != kept {
+		t.Errorf("%s, %v; want %s", got, err, kept)
+	}
+	if !c.Modified().Equal(c.LastModified) {
+		t.Error("Modified is not the mirror's date")
+	}
+	c.LastModified = time.Time{}
+	if !c.Modified().Equal(c.Seen) {
+		t.Error("without the mirror's date Modified is not when the bytes were first seen")
+	}
+}
