@@ -162,7 +162,7 @@ func TestOnlySharedContentIsLookedUp(t *testing.T) {
 	r.boxes.mu.Unlock()
 
 	// The same for an archive of an unknown key, and for a file of no index.
-	other := &rig{t: t, key: r.key, files: r.files, archive: aptest.NewArchive(aptest.NewKey("stranger"), aptest.Suite{}), mirror: aptest.NewMirror(t, aptest.MirrorOptions{})}
+	other := &rig{t: t, key: r.key, keys: r.keys, files: r.files, archive: aptest.NewArchive(aptest.NewKey("stranger"), aptest.Suite{}), mirror: aptest.NewMirror(t, aptest.MirrorOptions{})}
 	file := other.archive.Add(aptest.Package{Name: "stranger", Version: "1.0", Size: small})
 	s := newBoxes()
 	other.publish()

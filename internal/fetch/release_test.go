@@ -250,7 +250,7 @@ func TestGenerationsAreNotMixed(t *testing.T) {
 func TestReleaseWithTooManyPins(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
-	resp, err := r.client(time.Minute).Get(t.Context(), mirror.Request{URL: r.at(inRelease).String()})
+	resp, err := r.box.NewMirror(r.metered(time.Minute)).Get(t.Context(), mirror.Request{URL: r.at(inRelease).String()})
 	must(t, err)
 	want, err := io.ReadAll(resp.Body)
 	must(t, errors.Join(err, resp.Body.Close()))

@@ -4,11 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"log/slog"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,10 +12,9 @@ import (
 	"go.uber.org/goleak"
 
 	"millpond/internal/aptest"
+	"millpond/internal/boxtest"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
-	"millpond/internal/keyring"
-	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/store/storetest"
 )
@@ -32,19 +27,13 @@ type rig struct {
 	options Options
 	t       testing.TB
 	key     *aptest.Key
+	keys    string // the directory with key
 	archive *aptest.Archive
 	mirror  *aptest.Mirror
-	disk    storetest.Disk
+	box     *boxtest.Box
+	disk    *storetest.Disk
 	taken   atomic.Int64 // bytes metered from mirrors
 	files   map[string]aptest.File
-}
-
-// safeLog keeps what the Fetcher logs, for a failing test.
-type safeLog struct{ tb testing.TB }
-
-func (l safeLog) Write(b []byte) (int, error) {
-	l.tb.Log(strings.TrimSpace(string(b)))
-	return len(b), nil
 }
 
 // small and large are packages on either side of holdback.
@@ -61,14 +50,13 @@ func newRig(t testing.TB, suite aptest.Suite, change ...func(*Options)) *rig {
 // newRigWith has packages of the sizes named beside small and large.
 func newRigWith(t testing.TB, suite aptest.Suite, sizes map[string]int, change ...func(*Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, key: aptest.NewKey("archive"), files: make(map[string]aptest.File)}
-	r.archive = aptest.NewArchive(r.key, suite)
+	a := boxtest.NewArchive(t, aptest.MirrorOptions{}, suite)
+	r := &rig{t: t, key: a.Key, keys: a.Keys, archive: a.Archive, mirror: a.Mirror, files: a.Files}
 	for _, more := range []map[string]int{{"small": small, "large": large}, sizes} {
 		for name, size := range more {
 			r.files[name] = r.archive.Add(aptest.Package{Name: name, Version: "1.0", Size: size})
 		}
 	}
-	r.mirror = aptest.NewMirror(t, aptest.MirrorOptions{})
 	r.publish()
 	r.open(change...)
 	return r
@@ -81,22 +69,11 @@ func (r *rig) publish() { r.mirror.Publish("/debian", r.archive.Publish(time.Now
 func (r *rig) open(change ...func(*Options)) {
 	t := r.t
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(safeLog{t}, nil))
-	keys := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(keys, "archive.gpg"), r.key.Public(), 0o644))
-	ring, bad, err := keyring.Load(keys)
-	if err != nil || len(bad) > 0 {
-		t.Fatal(err, bad)
-	}
-	db, err := kv.Open(t.TempDir(), log)
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
-	cat, err := catalog.Open(catalog.Options{Table: db.Table("catalog"), Keyring: ring, Log: log})
-	must(t, err)
-	client := r.client(time.Minute)
+	r.box = boxtest.New(t, boxtest.Options{Keys: r.keys, Mirror: r.metered(time.Minute)})
+	r.disk = r.box.Disk
 	o := Options{
-		Store: storetest.New(t, r.disk.Under), Catalog: cat, Mirror: client, Names: db.Table("names"), TTL: time.Minute,
-		Log: log,
+		Store: r.box.Store, Catalog: r.box.Catalog, Mirror: r.box.Mirror, Names: r.box.DB.Table("names"), TTL: time.Minute,
+		Log: r.box.Log,
 	}
 	for _, c := range change {
 		c(&o)
@@ -106,17 +83,12 @@ func (r *rig) open(change ...func(*Options)) {
 	t.Cleanup(func() { r.Fetcher.Close() })
 }
 
-// client is a mirror client that meters, and takes a mirror that sends nothing
-// for as long as stall for stalled.
-func (r *rig) client(stall time.Duration) *mirror.Client {
-	r.t.Helper()
-	policy, err := mirror.ParsePolicy([]string{"127.0.0.0/8"})
-	must(r.t, err)
-	c := mirror.New(mirror.Options{
-		Policy: policy, Meter: func(_ mirror.File, n int64) { r.taken.Add(n) }, StallTimeout: stall, DownFor: time.Millisecond,
-	})
-	r.t.Cleanup(func() { c.Close() })
-	return c
+// metered are the options of a mirror client that counts into taken, and takes
+// a mirror that sends nothing for as long as stall for stalled.
+func (r *rig) metered(stall time.Duration) mirror.Options {
+	return mirror.Options{
+		Meter: func(_ mirror.File, n int64) { r.taken.Add(n) }, StallTimeout: stall, DownFor: time.Millisecond,
+	}
 }
 
 // impatient makes the box give up soon on a mirror that stalls.
@@ -124,7 +96,7 @@ func (r *rig) impatient() {
 	r.t.Helper()
 	must(r.t, r.Fetcher.Close())
 	o := r.options
-	o.Mirror = r.client(300 * time.Millisecond)
+	o.Mirror = r.box.NewMirror(r.metered(300 * time.Millisecond))
 	r.Fetcher = New(o)
 	r.t.Cleanup(func() { r.Fetcher.Close() })
 }
