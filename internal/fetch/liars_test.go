@@ -200,6 +200,9 @@ func TestUnverifiedBytesAreNoLie(t *testing.T) {
 
 // Wrong bytes of the mirror are not laid at a peer's door.
 func TestMirrorsLieWithPeers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 4 s")
+	}
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 11 * mib})
 	r.mirror.Inject("*/big_*", aptest.Slow(8*mib), aptest.Corrupt(mib, 4), aptest.Corrupt(5*mib, 4), aptest.Corrupt(9*mib, 4))

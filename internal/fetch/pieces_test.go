@@ -103,6 +103,9 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 }
 
 func TestMirrorIsASourceUnlessAPeerIsNear(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 4 s")
+	}
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"far": 20 * mib, "near": 9 * mib, "owner": 9 * mib})
 	slowly := func(b *box) { b.rate, b.far = 4*mib, true }
@@ -177,6 +180,9 @@ func TestOnlySharedContentIsLookedUp(t *testing.T) {
 }
 
 func TestReplacedSources(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 4 s")
+	}
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{
 		"silent": 11 * mib, "trickle": 11 * mib, "cut": 11 * mib,

@@ -217,6 +217,9 @@ func TestReleaseWithoutRoom(t *testing.T) {
 // Between any two requests the mirror goes on to the next generation. With
 // by-hash a client that was given one Release gets that one's indices.
 func TestGenerationsAreNotMixed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 4 s")
+	}
 	t.Parallel()
 	for _, byHash := range []bool{true, false} {
 		r := newRig(t, aptest.Suite{NoByHash: !byHash}, noTTL)
