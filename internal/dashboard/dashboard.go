@@ -62,7 +62,7 @@ type Ledger interface {
 	Clients(after string) iter.Seq2[ledger.Account, error]
 	Hosts(after string) iter.Seq2[ledger.Account, error]
 	Packages(after string) iter.Seq2[ledger.Account, error]
-	Package(name string) (ledger.Account, []ledger.Asker, error)
+	Package(name string) (ledger.Account, []ledger.RecentClient, error)
 }
 
 // Store has the blobs; *store.Store.

@@ -279,7 +279,7 @@ func (l *Ledger) deliver(now time.Time, client netip.Addr, f File, c Counts) {
 	p := l.pending.packages.entry(f.account(), sec)
 	p.add(c)
 	if f.Package != "" && client.IsValid() {
-		p.asked.note(asker{client, sec, c.Requests, c.Delivered()})
+		p.recent.note(recentClient{client, sec, c.Requests, c.Delivered()})
 	}
 }
 

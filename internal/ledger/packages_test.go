@@ -87,7 +87,7 @@ func TestAskers(t *testing.T) {
 		l.deliver(at(i), client, f, Counts{DeliveredStore: 10})
 		l.deliver(at(i), client, f, Counts{DeliveredMirror: 5})
 	}
-	for i := range 3 * maxAskers {
+	for i := range 3 * maxRecent {
 		ask(i, addr(i), file)
 		if i%7 == 0 {
 			flush(t, l)
@@ -100,18 +100,18 @@ func TestAskers(t *testing.T) {
 	ask(103, netip.Addr{}, file)                            // of whom nothing is known
 	ask(104, addr(1), File{Host: host})                     // about no package
 	l.take(at(105), file, Counts{MirrorTaken: 3})           // for no client
-	want := []Asker{{addr(0), at(102).UTC(), 1, 15}, {addr(40), at(101).UTC(), 3, 45}}
-	for i := 3*maxAskers - 1; len(want) < maxAskers; i-- {
+	want := []RecentClient{{addr(0), at(102).UTC(), 1, 15}, {addr(40), at(101).UTC(), 3, 45}}
+	for i := 3*maxRecent - 1; len(want) < maxRecent; i-- {
 		if i != 40 {
-			want = append(want, Asker{addr(i), at(i).UTC(), 1, 15})
+			want = append(want, RecentClient{addr(i), at(i).UTC(), 1, 15})
 		}
 	}
 	for range 2 {
 		a, got, err := l.Package("bash")
 		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("askers = %+v, %v, want %+v", got, err, want)
+			t.Errorf("recent clients = %+v, %v, want %+v", got, err, want)
 		}
-		counts := Counts{Requests: 3*maxAskers + 5, DeliveredStore: 10 * (3*maxAskers + 5), DeliveredMirror: 5 * (3*maxAskers + 5), MirrorTaken: 3}
+		counts := Counts{Requests: 3*maxRecent + 5, DeliveredStore: 10 * (3*maxRecent + 5), DeliveredMirror: 5 * (3*maxRecent + 5), MirrorTaken: 3}
 		if a.Name != "bash" || a.Counts != counts || !a.First.Equal(at(0)) || !a.Last.Equal(at(105)) {
 			t.Errorf("account = %+v, want %+v", a, counts)
 		}

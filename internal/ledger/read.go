@@ -22,7 +22,7 @@ func (l *Ledger) read(key []byte) (row, error) {
 	return r, nil
 }
 
-// scan calls fn for the rows that kv's Scan finds, without their askers.
+// scan calls fn for the rows that kv's Scan finds, without their recent clients.
 func (l *Ledger) scan(prefix, from []byte, fn func(key []byte, r row) bool) error {
 	var fault error
 	err := l.table.Scan(prefix, from, func(key, value []byte) bool {
@@ -98,7 +98,7 @@ func (l *Ledger) Packages(after string) iter.Seq2[Account, error] {
 // Package returns a package's account and the clients that requested it last,
 // 16 at most, the latest first. The error wraps fs.ErrNotExist if nothing was
 // counted for it.
-func (l *Ledger) Package(name string) (Account, []Asker, error) {
+func (l *Ledger) Package(name string) (Account, []RecentClient, error) {
 	if err := l.Flush(); err != nil {
 		return Account{}, nil, err
 	}
@@ -106,7 +106,7 @@ func (l *Ledger) Package(name string) (Account, []Asker, error) {
 	if err != nil {
 		return Account{}, nil, fmt.Errorf("reading ledger: package %.100q: %w", name, err)
 	}
-	return r.account(name), r.asked.latest(), nil
+	return r.account(name), r.recent.latest(), nil
 }
 
 func (r row) account(name string) Account {

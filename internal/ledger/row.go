@@ -10,7 +10,7 @@ import (
 
 // A row of the table is a version byte and ten unsigned varints: when first
 // and last something was counted, in Unix seconds, and the counts. In a row of
-// version 2, the askers follow. Its key is
+// version 2, the recent clients follow. Its key is
 //
 //	t                    the totals; first is when the ledger began
 //	m, h, d + time       a minute, hour or UTC day by its start, in Unix seconds
@@ -23,12 +23,12 @@ import (
 type row struct {
 	first, last int64
 	Counts
-	asked askers // of a package
+	recent recentClients // of a package
 }
 
 const (
-	rowVersion   = 1
-	askedVersion = 2 // of a row with askers
+	rowVersion    = 1
+	recentVersion = 2 // of a row with recent clients
 )
 
 var totalsKey = []byte("t")
@@ -60,20 +60,20 @@ func (r *row) fields() [10]*int64 {
 func (r row) encode() []byte {
 	b := make([]byte, 1, 32)
 	b[0] = rowVersion
-	if len(r.asked) > 0 {
-		b[0] = askedVersion
+	if len(r.recent) > 0 {
+		b[0] = recentVersion
 	}
 	for _, f := range r.fields() {
 		b = binary.AppendUvarint(b, uint64(*f))
 	}
-	return r.asked.append(b)
+	return r.recent.append(b)
 }
 
-// decode reads a row, with its askers.
+// decode reads a row, with its recent clients.
 func decode(b []byte) (row, error) {
 	r, rest, err := decodeFigures(b)
 	if err == nil {
-		r.asked, err = decodeAskers(rest)
+		r.recent, err = decodeRecent(rest)
 	}
 	if err != nil {
 		return row{}, err
@@ -81,14 +81,14 @@ func decode(b []byte) (row, error) {
 	return r, nil
 }
 
-// decodeFigures reads a row up to its askers, which are in rest.
+// decodeFigures reads a row up to its recent clients, which are in rest.
 func decodeFigures(b []byte) (r row, rest []byte, err error) {
 	if len(b) == 0 {
 		return row{}, nil, errors.New("empty row")
 	}
 	version := b[0]
-	if version != rowVersion && version != askedVersion {
-		return row{}, nil, fmt.Errorf("row of version %d, not %d or %d: run the version of millpond that wrote it", version, rowVersion, askedVersion)
+	if version != rowVersion && version != recentVersion {
+		return row{}, nil, fmt.Errorf("row of version %d, not %d or %d: run the version of millpond that wrote it", version, rowVersion, recentVersion)
 	}
 	b = b[1:]
 	for i, f := range r.fields() {
@@ -124,7 +124,7 @@ func (r *row) merge(o row) {
 	}
 	r.last = max(r.last, o.last)
 	r.add(o.Counts)
-	r.asked.merge(o.asked)
+	r.recent.merge(o.recent)
 }
 
 // unix returns t in Unix seconds; a clock before 1970 counts as 1970, since

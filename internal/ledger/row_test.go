@@ -22,9 +22,9 @@ func TestDamagedRow(t *testing.T) {
 	}{
 		{"empty value", "t", nil},
 		{"version", "t", append([]byte{3}, good[1:]...)},
-		{"asker cut short", "kbash", row{asked: askers{{client: client}}}.encode()[:14]},
-		{"asker without an address", "kbash", append([]byte{askedVersion}, append(bytes.Clone(good[1:]), 3, 1, 2, 3, 0, 0, 0)...)},
-		{"too many askers", "kbash", row{asked: slices.Repeat(askers{{client: client}}, maxAskers+1)}.encode()},
+		{"recent client cut short", "kbash", row{recent: recentClients{{client: client}}}.encode()[:14]},
+		{"recent client without an address", "kbash", append([]byte{recentVersion}, append(bytes.Clone(good[1:]), 3, 1, 2, 3, 0, 0, 0)...)},
+		{"too many recent clients", "kbash", row{recent: slices.Repeat(recentClients{{client: client}}, maxRecent+1)}.encode()},
 		{"cut short", "o" + host, good[:len(good)-1]},
 		{"too long", "o" + host, append(bytes.Clone(good), 0)},
 		{"out of range", "c192.0.2.7", append([]byte{rowVersion}, binary.AppendUvarint(nil, 1<<63)...)},
@@ -78,7 +78,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(row{}.encode())
 	f.Add(row{first: 1700000000, last: 1800000000, Counts: Counts{1, 2, 3, 4, 5, 6, 7, math.MaxInt64}}.encode())
-	f.Add(row{asked: askers{{client: client, last: 1, requests: 2, bytes: 3}}}.encode())
+	f.Add(row{recent: recentClients{{client: client, last: 1, requests: 2, bytes: 3}}}.encode())
 	f.Add([]byte{rowVersion, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // a zero of two bytes
 	f.Add(append([]byte{rowVersion}, bytes.Repeat([]byte{0xff}, 30)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -107,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 func BenchmarkDelivered(b *testing.B) {
 	l, _ := testLedger(b)
 	// A package that many have asked for costs the most.
-	for i := range maxAskers {
+	for i := range maxRecent {
 		l.Request(addr(i), file)
 	}
 	run := func(b *testing.B) {
@@ -150,7 +150,7 @@ func BenchmarkFlush(b *testing.B) {
 func BenchmarkPackages(b *testing.B) {
 	l, _ := testLedger(b)
 	for i := range maxPackages {
-		for j := range maxAskers {
+		for j := range maxRecent {
 			l.deliver(time.Now(), addr(j), File{host, fmt.Sprint("package", i)}, Counts{Requests: 1})
 		}
 		if i%500 == 0 {

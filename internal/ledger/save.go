@@ -23,7 +23,7 @@ const Others = "others"
 const NoPackage = "(no package)"
 
 // The largest number of accounts of each kind, Others included. Each takes
-// about 100 bytes on disk, that of a package up to 600 more for its askers.
+// about 100 bytes on disk, that of a package up to 600 more for its recent clients.
 const (
 	maxClients  = 20_000
 	maxHosts    = 4096

@@ -218,9 +218,9 @@ func TestLargestFlush(t *testing.T) {
 			}
 		}
 		for _, r := range l.pending.packages.rows {
-			for i := range maxAskers {
+			for i := range maxRecent {
 				addr := netip.AddrFrom16([16]byte{0x20, 0x01, byte(round + 1), byte(i), 15: 0xff})
-				r.asked.note(asker{addr, start.Unix() + 1<<40, big, big})
+				r.recent.note(recentClient{addr, start.Unix() + 1<<40, big, big})
 			}
 		}
 		for _, r := range l.pending.clients.rows {

@@ -188,18 +188,18 @@ func TestLiarsOfLinks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			asker, ends := hub(t, 1)
+			recentClient, ends := hub(t, 1)
 			liar := ends[0]
 			liar.host.SetStreamHandler(linksProtocol, c.tell)
 			begun := time.Now()
-			g := asker.Graph()
+			g := recentClient.Graph()
 			if took := time.Since(begun); took > linksTimeout+time.Second {
 				t.Errorf("it took %s", took)
 			}
 			if len(g.Nodes) != 2 || len(g.Links) != 1 || len(g.Silent) != 1 {
 				t.Errorf("%v", g)
 			}
-			if fault := asker.Peers()[0].LastFault; (fault != "") != c.fault {
+			if fault := recentClient.Peers()[0].LastFault; (fault != "") != c.fault {
 				t.Errorf("fault %q, want one: %t", fault, c.fault)
 			}
 		})
@@ -209,7 +209,7 @@ func TestLiarsOfLinks(t *testing.T) {
 // A box that claims to be linked with others speaks for itself alone.
 func TestClaims(t *testing.T) {
 	t.Parallel()
-	asker, ends := hub(t, 2)
+	recentClient, ends := hub(t, 2)
 	liar, honest := ends[0], ends[1]
 	stranger := newIDs(t, 1)[0]
 	links := linksTo(min(honest.self(), stranger), max(honest.self(), stranger))
@@ -217,11 +217,11 @@ func TestClaims(t *testing.T) {
 		st.Write(appendLinks(nil, links))
 		st.Close()
 	})
-	g := asker.heard(t)
+	g := recentClient.heard(t)
 	if g.has(liar.self(), honest.self()) {
 		t.Error("the liar is linked with a box that denies it")
 	}
-	if g.has(honest.self(), stranger) || g.has(asker.self(), stranger) {
+	if g.has(honest.self(), stranger) || g.has(recentClient.self(), stranger) {
 		t.Error("others are linked with the stranger")
 	}
 	if !g.has(liar.self(), stranger) || len(g.Nodes) != 4 || len(g.Links) != 3 || len(g.Silent) != 0 {
@@ -233,16 +233,16 @@ func TestClaims(t *testing.T) {
 func TestTellingIsLimited(t *testing.T) {
 	t.Parallel()
 	teller, ends := hub(t, 1)
-	asker := ends[0]
-	if links, err := asker.links.ask(t.Context(), teller.self()); err != nil || len(links) != 1 {
+	recentClient := ends[0]
+	if links, err := recentClient.links.ask(t.Context(), teller.self()); err != nil || len(links) != 1 {
 		t.Fatalf("%v, %v", links, err)
 	}
-	if links, err := asker.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
+	if links, err := recentClient.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
 		t.Errorf("asked at once again: %v, %v", links, err)
 	}
 	teller.links.forget()
-	teller.reputation.Ban(asker.self().String(), time.Hour)
-	if links, err := asker.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
+	teller.reputation.Ban(recentClient.self().String(), time.Hour)
+	if links, err := recentClient.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
 		t.Errorf("banned: %v, %v", links, err)
 	}
 	now := time.Now()

@@ -11,31 +11,31 @@ import (
 	"time"
 )
 
-// maxAskers is how many clients are remembered of a package: the latest that
+// maxRecent is how many clients are remembered of a package: the latest that
 // requested it.
-const maxAskers = 16
+const maxRecent = 16
 
-// Asker is a client that requested a package. It is forgotten, with its figures,
+// RecentClient is a client that requested a package. It is forgotten, with its figures,
 // when 16 others have requested it since.
-type Asker struct {
+type RecentClient struct {
 	Client   netip.Addr
 	Last     time.Time
 	Requests int64
 	Bytes    int64 // delivered to it
 }
 
-// asker is an Asker in a row.
-type asker struct {
+// recentClient is a RecentClient in a row.
+type recentClient struct {
 	client                netip.Addr
 	last, requests, bytes int64 // last in Unix seconds
 }
 
-// askers are in no order, at most maxAskers, each client once.
-type askers []asker
+// recentClients are in no order, at most maxRecent, each client once.
+type recentClients []recentClient
 
 // note adds the figures of a client. If there are too many, the one with the
 // oldest request is forgotten.
-func (s *askers) note(a asker) {
+func (s *recentClients) note(a recentClient) {
 	oldest := 0
 	for i := range *s {
 		have := &(*s)[i]
@@ -50,7 +50,7 @@ func (s *askers) note(a asker) {
 		}
 	}
 	switch {
-	case len(*s) < maxAskers:
+	case len(*s) < maxRecent:
 		*s = append(*s, a)
 	case (*s)[oldest].last <= a.last:
 		(*s)[oldest] = a
@@ -58,27 +58,27 @@ func (s *askers) note(a asker) {
 }
 
 // merge adds all that o has.
-func (s *askers) merge(o askers) {
+func (s *recentClients) merge(o recentClients) {
 	for _, a := range o {
 		s.note(a)
 	}
 }
 
-// latest returns the askers, the latest request first.
-func (s askers) latest() []Asker {
-	all := make([]Asker, 0, len(s))
+// latest returns the recent clients, the latest request first.
+func (s recentClients) latest() []RecentClient {
+	all := make([]RecentClient, 0, len(s))
 	for _, a := range s {
-		all = append(all, Asker{a.client, time.Unix(a.last, 0).UTC(), a.requests, a.bytes})
+		all = append(all, RecentClient{a.client, time.Unix(a.last, 0).UTC(), a.requests, a.bytes})
 	}
-	slices.SortFunc(all, func(a, b Asker) int {
+	slices.SortFunc(all, func(a, b RecentClient) int {
 		return cmp.Or(b.Last.Compare(a.Last), a.Client.Compare(b.Client))
 	})
 	return all
 }
 
-// append encodes each asker as the length of its address, the address, and
+// append encodes each recent client as the length of its address, the address, and
 // three unsigned varints.
-func (s askers) append(b []byte) []byte {
+func (s recentClients) append(b []byte) []byte {
 	for _, a := range s {
 		addr := a.client.AsSlice()
 		b = append(append(b, byte(len(addr))), addr...)
@@ -89,17 +89,17 @@ func (s askers) append(b []byte) []byte {
 	return b
 }
 
-// decodeAskers reads what append wrote, up to the end of b.
-func decodeAskers(b []byte) (askers, error) {
-	var s askers
+// decodeRecent reads what append wrote, up to the end of b.
+func decodeRecent(b []byte) (recentClients, error) {
+	var s recentClients
 	for len(b) > 0 {
-		var a asker
+		var a recentClient
 		n := int(b[0])
 		var ok bool
 		if len(b) < 1+n {
 			return nil, errors.New("damaged row: the address of a client is cut short")
 		}
-		if a.client, ok = netip.AddrFromSlice(b[1 : 1+n]); !ok || len(s) == maxAskers {
+		if a.client, ok = netip.AddrFromSlice(b[1 : 1+n]); !ok || len(s) == maxRecent {
 			return nil, fmt.Errorf("damaged row: client %d has an address of %d bytes", len(s), n)
 		}
 		b = b[1+n:]
