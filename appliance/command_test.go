@@ -176,7 +176,7 @@ func TestHealthcheck(t *testing.T) {
 
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
-	check(other.Listener.Addr().String(), 1, "no millpond", "404")
+	check(other.Listener.Addr().String(), 1, "not a millpond", "404")
 }
 
 // A fault of the running box ends it with exit code 1, not with silence.

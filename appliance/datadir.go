@@ -10,16 +10,15 @@ import (
 	"millpond/internal/store"
 )
 
-// minRoom is what must be free on the disk for a start. The database writes
-// through memory maps: on a full disk it would not get an error but a signal,
-// in the middle of something. Its two logs take 16 MiB each between two
-// flushes; while the box runs, the store keeps more than that free.
+// minRoom is the free disk space that a start needs. The database writes
+// through memory maps, so on a full disk it gets a signal instead of an error.
+// Its two logs take 16 MiB each between two flushes; while the box runs, the
+// store keeps more than that free.
 const minRoom = 32 << 20
 
-// networkFS are the file systems of file servers, by their numbers in
-// statfs(2). The lock that keeps a second box away, memory maps and the
-// meaning of fsync are the server's matter there, and a server that is away
-// stops the box in the middle of a write.
+// networkFS has the network file systems, by their numbers in statfs(2). On
+// these, the lock against a second box, memory maps and fsync depend on the
+// server, and an unreachable server blocks the box in the middle of a write.
 var networkFS = map[uint32]string{
 	0x6969:     "NFS",
 	0x517B:     "SMB",
@@ -30,8 +29,8 @@ var networkFS = map[uint32]string{
 	0x01021997: "9P",
 }
 
-// checkDataDir makes dir if need be and tells why a box cannot live there, as
-// far as the file system says so by itself.
+// checkDataDir makes dir if it does not exist, and returns an error if its file
+// system is unsuitable or too full.
 func checkDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -54,8 +53,8 @@ func checkDisk(d store.Disk) error {
 	return nil
 }
 
-// dataFault says whose fault it is that the data directory cannot be used, and
-// what would help.
+// dataFault adds to err, for which the data directory cannot be used, what the
+// operator can do about it.
 func dataFault(dir string, err error) error {
 	var path *fs.PathError
 	switch {

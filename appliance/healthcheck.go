@@ -18,12 +18,13 @@ const (
 	// healthcheckTimeout is below the 3 s that container engines are commonly
 	// told to wait.
 	healthcheckTimeout = 2 * time.Second
-	// maxReadiness is many times what a thousand mirrors that are away take.
+	// maxReadiness is many times the size of an answer with a thousand
+	// unreachable mirrors.
 	maxReadiness = 1 << 20
 )
 
-// healthcheck asks the box on this machine whether it is ready, as a
-// container's health check does. A box that is merely degraded is.
+// healthcheck requests the readiness of the box on this machine, for a
+// container's health check. A degraded box is ready.
 func healthcheck(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
@@ -36,16 +37,16 @@ func healthcheck(ctx context.Context, c Config) error {
 	err = json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&ready)
 	switch {
 	case err != nil || ready.Status == "":
-		return fmt.Errorf("what answers is no millpond (MILLPOND_LISTEN=%s): %s", c.Listen, resp.Status)
+		return fmt.Errorf("the server at MILLPOND_LISTEN=%s is not a millpond: it answered %s", c.Listen, resp.Status)
 	case resp.StatusCode != http.StatusOK:
 		return fmt.Errorf("the box is %s: %s", ready.Status, fatal(ready.Faults))
 	}
 	return nil
 }
 
-// askBox sends a request to the box that listens on addr. No proxy from the
-// environment: the box itself is often set as one. And no look-up: to dial a
-// listener's own address, even ":3142", gets to it.
+// askBox sends a request to the box that listens on addr. It ignores the
+// environment's proxy, which is often the box itself, and dials the listener's
+// own address, which works even for ":3142".
 func askBox(ctx context.Context, addr, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
@@ -64,7 +65,7 @@ func askBox(ctx context.Context, addr, path string) (*http.Response, error) {
 	return resp, nil
 }
 
-// fatal words the faults that keep a box from serving, in one line.
+// fatal joins the faults that keep a box from serving into one line.
 func fatal(faults []api.Fault) string {
 	var all []string
 	for _, f := range faults {

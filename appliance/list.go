@@ -12,8 +12,8 @@ import (
 	"millpond/internal/dashboard"
 )
 
-// printPeers asks the box running here for the boxes that it is connected
-// with.
+// printPeers writes a table of the peers that the box on this machine is
+// connected with.
 func printPeers(ctx context.Context, c Config, w io.Writer) error {
 	addr := c.Listen
 	if c.DashboardListen != "" {
@@ -26,7 +26,7 @@ func printPeers(ctx context.Context, c Config, w io.Writer) error {
 	defer resp.Body.Close()
 	var all api.PeerList
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&all); err != nil {
-		return fmt.Errorf("what answers at %s is no millpond: %w", addr, err)
+		return fmt.Errorf("the server at %s is not a millpond: %w", addr, err)
 	}
 	if len(all.Peers) == 0 {
 		fmt.Fprintln(w, "No other box is connected. Boxes on one network segment find each other; "+

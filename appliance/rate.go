@@ -7,18 +7,18 @@ import (
 	"millpond/internal/swarm"
 )
 
-// elsewhere is the default upload rate, in bytes per second, to boxes that are
-// not of this site: a third of a common office uplink of 100 Mbit/s.
+// elsewhere is the default upload rate, in bytes per second, to boxes of other
+// sites: a third of a common office uplink of 100 Mbit/s.
 const elsewhere = 4e6
 
-// uploadRate is how fast the box gives to other boxes. The zero value stands
-// for elsewhere, to boxes elsewhere alone.
+// uploadRate limits uploads to other boxes. The zero value is the rate
+// elsewhere, for boxes of other sites only.
 type uploadRate struct {
 	bytes int64
-	set   bool // the rate holds within the site as well; 0 bytes: no limit
+	set   bool // the rate applies within the site as well; 0 bytes: no limit
 }
 
-// parseUploadRate takes a size in bytes, of one second.
+// parseUploadRate parses a number of bytes per second.
 func parseUploadRate(s string) (uploadRate, error) {
 	if s == "0" {
 		return uploadRate{set: true}, nil
@@ -33,7 +33,7 @@ func parseUploadRate(s string) (uploadRate, error) {
 	return uploadRate{bytes: q.Bytes, set: true}, nil
 }
 
-// parseMode takes the name of a part in the DHT.
+// parseMode parses the name of a mode in the DHT.
 func parseMode(s string) (swarm.Mode, error) {
 	switch m := swarm.Mode(s); m {
 	case swarm.Auto, swarm.Server, swarm.Client:

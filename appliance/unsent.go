@@ -12,30 +12,30 @@ import (
 	"time"
 )
 
-// lookAgain is the time between two looks at the kernel's list of connections,
-// which takes it a millisecond for some thousands.
-const lookAgain = 50 * time.Millisecond
+// unsentPoll is the time between two reads of the kernel's list of
+// connections. One read takes about a millisecond for some thousand connections.
+const unsentPoll = 50 * time.Millisecond
 
-// sent waits until clients have all that was written to connections of a local
-// port, or ctx ends. A handler is done when the kernel has taken its last
-// bytes, megabytes before a slow client has them; and when this process ends, a
-// container's network may go before the kernel has sent them.
+// sent waits until clients have acknowledged every byte written to connections
+// of a local port, or ctx ends. A handler returns when the kernel has buffered
+// its last bytes; a slow client may lack megabytes then, and a container's
+// network can be removed after this process ends and before they are sent.
 func sent(ctx context.Context, port int) error {
 	for {
-		waiting, err := unsent(port)
-		if err != nil || !waiting {
+		queued, err := unsent(port)
+		if err != nil || !queued {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(lookAgain):
+		case <-time.After(unsentPoll):
 		}
 	}
 }
 
-// unsent reports whether a socket of a local port, closed or not, has bytes
-// that were not acknowledged.
+// unsent reports whether a socket of a local port, closed or not, has
+// unacknowledged bytes.
 func unsent(port int) (bool, error) {
 	for _, name := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		f, err := os.Open(name)
@@ -45,18 +45,19 @@ func unsent(port int) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		waiting, err := waits(f, port)
+		queued, err := hasQueued(f, port)
 		f.Close()
-		if waiting || err != nil {
-			return waiting, err
+		if queued || err != nil {
+			return queued, err
 		}
 	}
 	return false, nil
 }
 
-// waits reports whether a connection of a local port in list, as proc_net_tcp(5)
-// has it, has bytes in its send queue. A listener's queue is of something else.
-func waits(list io.Reader, port int) (bool, error) {
+// hasQueued reports whether list, in the format of proc_net_tcp(5), has a
+// connection of a local port with bytes in its send queue. For a listener this
+// field means something else.
+func hasQueued(list io.Reader, port int) (bool, error) {
 	const listening = "0A"
 	local := fmt.Sprintf(":%04X", port)
 	lines := bufio.NewScanner(list)

@@ -46,7 +46,7 @@ func TestSent(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*lookAgain)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*unsentPoll)
 	defer cancel()
 	if err := sent(ctx, port); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("while the client takes nothing: %v", err)
