@@ -1,3 +1,7 @@
+// The tests: a Dashboard over a real store and ledger is in this file.
+// dashboard_test has health and metrics; api_, document_ and generated_test the
+// API and its description; packages_, prefetch_ and swarm_test one view each;
+// page_test the page and the client set-up.
 package dashboard
 
 import (
