@@ -251,7 +251,11 @@ func TestPiecesEndWithTheirDownload(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { _, err := r.get(ctx, r.packageAt("big"), digest.Digest{}); done <- err }()
 	for r.streams.Load() < 3 {
-		time.Sleep(time.Millisecond)
+		select {
+		case err := <-done:
+			t.Fatalf("the download ended before three sources sent: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
