@@ -18,10 +18,6 @@ import (
 const (
 	maxProviders = 16              // more are not asked for
 	dialTimeout  = 3 * time.Second // for a provider that is not connected
-	// missingFor is how long a box that did not have a blob is not asked for
-	// it again: a record cannot be withdrawn and may be recordValidity old.
-	missingFor = 10 * time.Minute
-	maxMissing = 4096 // about 500 KB
 	// relayedFor is how long a relayed connection is given to become direct:
 	// libp2p punches for each connection when it begins, three times, and then
 	// no more. It fails too when the other box has just started.
@@ -36,7 +32,7 @@ func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
 		ctx, cancel := context.WithCancel(ctx)
 		found := make(chan p2p.ID)
 		skip := func(id p2p.ID) bool {
-			return s.missing.has(id, d) || s.banned(id) || s.inventories.lists(id, d)
+			return s.missing.Has(id.String(), d) || s.banned(id) || s.inventories.lists(id, d)
 		}
 		go s.find(ctx, d, skip, found)
 		defer func() {
@@ -109,55 +105,4 @@ func (s *Swarm) reachProvider(ctx context.Context, info p2p.AddrInfo) error {
 		return fmt.Errorf("%w: %w", network.ErrLimitedConn, err)
 	}
 	return st.Reset()
-}
-
-// missing remembers which box did not have which blob.
-type missing struct {
-	mu   sync.Mutex // guards seen
-	seen map[missingKey]time.Time
-	now  func() time.Time
-}
-
-type missingKey struct {
-	id p2p.ID
-	d  digest.Digest
-}
-
-func newMissing() *missing {
-	return &missing{seen: make(map[missingKey]time.Time), now: time.Now}
-}
-
-// add is called when id answered that it does not have d. It reports whether
-// that was known.
-func (m *missing) add(id p2p.ID, d digest.Digest) (known bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.seen[missingKey{id, d}]
-	known = ok && m.now().Sub(at) < missingFor
-	if len(m.seen) >= maxMissing {
-		for k, at := range m.seen {
-			if m.now().Sub(at) >= missingFor {
-				delete(m.seen, k)
-			}
-		}
-		if len(m.seen) >= maxMissing {
-			clear(m.seen) // costs a 404 each, no more
-		}
-	}
-	m.seen[missingKey{id, d}] = m.now()
-	return known
-}
-
-// remove is called when id has d after all.
-func (m *missing) remove(id p2p.ID, d digest.Digest) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.seen, missingKey{id, d})
-}
-
-func (m *missing) has(id p2p.ID, d digest.Digest) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.seen[missingKey{id, d}]
-	return ok && m.now().Sub(at) < missingFor
 }

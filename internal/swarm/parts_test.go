@@ -14,8 +14,6 @@ import (
 
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
-
-	"millpond/internal/digest"
 )
 
 func TestKey(t *testing.T) {
@@ -194,32 +192,6 @@ func TestRefusalsAreFew(t *testing.T) {
 	}
 	if n := len(r.logged); n > maxRefusals {
 		t.Errorf("%d addresses remembered", n)
-	}
-}
-
-func TestMissing(t *testing.T) {
-	t.Parallel()
-	m, now := newMissing(), time.Now()
-	m.now = func() time.Time { return now }
-	d := digest.Of([]byte("a blob"))
-	m.add("a", d)
-	if !m.has("a", d) || m.has("b", d) || m.has("a", digest.Digest{}) {
-		t.Error("not exactly what was added")
-	}
-	m.remove("a", d)
-	if m.has("a", d) {
-		t.Error("removed and still there")
-	}
-	m.add("a", d)
-	now = now.Add(missingFor)
-	if m.has("a", d) {
-		t.Error("does not run out")
-	}
-	for i := range 3 * maxMissing {
-		m.add("a", digest.Of(numbered(i)))
-		if len(m.seen) > maxMissing {
-			t.Fatalf("%d entries", len(m.seen))
-		}
 	}
 }
 

@@ -37,7 +37,7 @@ func (p *remote) Open(ctx context.Context, d digest.Digest, r peer.Request) (*pe
 	s, err := p.swarm.transfers.client.Open(ctx, p.ID(), d, r)
 	switch {
 	case err == nil:
-		p.swarm.missing.remove(p.id, d)
+		p.swarm.missing.Remove(p.ID(), d)
 	case errors.Is(err, fs.ErrNotExist):
 		p.refused(d)
 	}
@@ -47,7 +47,7 @@ func (p *remote) Open(ctx context.Context, d digest.Digest, r peer.Request) (*pe
 // refused reports the fault that it is not to have d: for a neighbour that lists
 // it, and once for a box that a record in the DHT names.
 func (p *remote) refused(d digest.Digest) {
-	known := p.swarm.missing.add(p.id, d)
+	known := p.swarm.missing.Add(p.ID(), d)
 	f, why := p.swarm.inventories.refused(p.id, d)
 	if f == peer.None && p.found && !known {
 		f, why = peer.Failed, "does not have "+d.Short()+", which it announced in the DHT"

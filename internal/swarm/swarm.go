@@ -34,6 +34,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/peer"
+	"millpond/internal/swarm/inventory"
 	"millpond/internal/swarm/reputation"
 )
 
@@ -81,7 +82,7 @@ type Swarm struct {
 	dht          *dht.IpfsDHT
 	boxes        *boxes
 	rtts         *rtts
-	missing      *missing
+	missing      inventory.Missing
 	bootstrap    *bootstrap
 	redials      *redials
 	announcer    *announcer
@@ -135,7 +136,6 @@ func New(o Options) (*Swarm, error) {
 	s.bootstrap.host, s.bootstrap.boxes = s.host, s.boxes
 	s.redials = newRedials(func(ctx context.Context, info p2p.AddrInfo) error { return dialNow(ctx, s.host, info) }, o.Log)
 	s.rtts = newRTTs(s.host)
-	s.missing = newMissing()
 	s.records = newRecords(o.Datastore)
 	s.reachability = &reachability{}
 	s.inventories = newInventories(s)

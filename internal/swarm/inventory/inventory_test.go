@@ -398,3 +398,30 @@ func FuzzFrame(f *testing.F) {
 		_ = n.Take(got) // must not panic
 	})
 }
+
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var m Missing
+		d := numberedDigest(1)
+		m.Add("a", d)
+		if !m.Has("a", d) || m.Has("b", d) || m.Has("a", numberedDigest(2)) {
+			t.Error("not exactly what was added")
+		}
+		m.Remove("a", d)
+		if m.Has("a", d) {
+			t.Error("still listed after Remove")
+		}
+		m.Add("a", d)
+		time.Sleep(missingFor)
+		if m.Has("a", d) {
+			t.Error("still listed after missingFor")
+		}
+		for i := range uint64(3 * maxMissing) {
+			m.Add("a", numberedDigest(i))
+			if len(m.seen) > maxMissing {
+				t.Fatalf("%d entries", len(m.seen))
+			}
+		}
+	})
+}

@@ -4,7 +4,8 @@
 // peer.Inventory and hands each reader, one per peer, first a full listing and
 // then the changes, as Frames. A Set is what one peer told; all Sets share a
 // Budget of memory. A blob is told of by the first 8 bytes of its digest.
-// Suspicions remember who did not have what its inventory lists.
+// Suspicions remember which peer did not have what its inventory lists, Missing
+// which peer did not have a blob at all.
 //
 // The package does no I/O and knows no network: the swarm carries the Frames.
 package inventory
