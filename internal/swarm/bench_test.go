@@ -71,14 +71,14 @@ func BenchmarkFind(b *testing.B) {
 		}
 	}
 	b.Logf("records written in %v", time.Since(begun))
-	recentClient := boxes[0]
+	asker := boxes[0]
 	b.Run("hit", func(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			// The first provider is what a fetch waits for.
 			ctx, cancel := context.WithCancel(b.Context())
 			found := make(chan p2p.ID)
 			of := 1 + i%(boxesN-1)
-			go recentClient.find(ctx, nth(of, i%perBox), func(p2p.ID) bool { return false }, found)
+			go asker.find(ctx, nth(of, i%perBox), func(p2p.ID) bool { return false }, found)
 			if id, ok := <-found; !ok || id != boxes[of].self() {
 				b.Fatalf("look-up %d found nothing", i)
 			}
@@ -93,7 +93,7 @@ func BenchmarkFind(b *testing.B) {
 		var d digest.Digest
 		for b.Loop() {
 			rand.Read(d[:])
-			if n := len(recentClient.findAll(b.Context(), d)); n != 0 {
+			if n := len(asker.findAll(b.Context(), d)); n != 0 {
 				b.Fatalf("found %d providers", n)
 			}
 		}

@@ -20,8 +20,8 @@ import (
 // boxTag protects the connections to boxes from being trimmed.
 const boxTag = "box"
 
-// boxes are the connected peers that speak blobProtocol, directly or by a
-// relay. Other libp2p peers do not belong to the swarm.
+// boxes are the peers that speak blobProtocol and are connected directly or
+// through a relay. Other libp2p peers do not belong to the swarm.
 type boxes struct {
 	host atomic.Pointer[host.Host] // set by follow
 
@@ -53,17 +53,18 @@ func (b *boxes) count() int {
 	return len(b.since)
 }
 
-// connectedSince is zero for a peer that is no connected box.
+// connectedSince returns zero for a peer that is not a connected box.
 func (b *boxes) connectedSince(id p2p.ID) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.since[id]
 }
 
-// changed is closed when a box next connects or disconnects.
+// changed returns a channel that is closed when a box next connects or
+// disconnects.
 func (b *boxes) changed() <-chan struct{} { return b.change.Wait() }
 
-// set returns false if nothing changed.
+// set reports whether it changed anything.
 func (b *boxes) set(id p2p.ID, connected bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,8 +80,9 @@ func (b *boxes) set(id p2p.ID, connected bool) bool {
 	return true
 }
 
-// follow keeps boxes up to date and tells the other parts, one box at a time
-// and in order, so that a box that reconnects is first seen to disconnect.
+// follow keeps boxes up to date and notifies the other parts. Events are handled
+// one by one in order, so that every part sees a reconnecting box disconnect
+// first.
 func (s *Swarm) follow(ctx context.Context) error {
 	events, err := s.host.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted),
@@ -159,7 +161,7 @@ func (s *Swarm) direct(id p2p.ID) network.Conn {
 	return nil
 }
 
-// address is where id is connected; empty if it is not.
+// address returns the remote address of id's connection; empty if there is none.
 func (s *Swarm) address(id p2p.ID) string {
 	if c := s.direct(id); c != nil {
 		return c.RemoteMultiaddr().String()

@@ -18,27 +18,27 @@ import (
 )
 
 const (
-	// A record outlives two missed rounds of reprovideEvery, and a dead box is
-	// named no longer than this.
+	// recordValidity lets a record survive two missed rounds of reprovideEvery,
+	// and bounds how long look-ups return a dead box.
 	recordValidity = 3 * time.Hour
-	// providerAddrTTL is how long a provider's addresses are given out with
-	// its records; then FindPeer has to ask for them.
+	// providerAddrTTL is how long look-ups return a provider's addresses with
+	// its record; after that FindPeer has to find them.
 	providerAddrTTL = time.Hour
 	// countEvery bounds the cost of counting, which reads every key.
 	countEvery = 10 * time.Minute
 )
 
-// lookAgain is when a box that joined looks for others again, one after the
-// other. Boxes that join through the same box at the same time do not learn of
-// each other at first, and the DHT itself looks every 10 min.
+// lookAgain holds the waits between the searches for other boxes after joining.
+// Boxes that join through the same box at the same time do not learn of each
+// other at first, and the DHT's own refresh runs every 10 min.
 var lookAgain = [...]time.Duration{3 * time.Second, 15 * time.Second, time.Minute}
 
-// dhtPrefix sets the DHT of one swarm apart from every other.
+// dhtPrefix separates the DHT of one swarm from all others.
 func dhtPrefix(tag string) protocol.ID { return protocol.ID("/millpond/" + tag) }
 
-// newDHT joins a DHT that has provider records only, kept in an ordered
-// store: libp2p's default, a map, reads all records for each look-up.
-// Private addresses are as good as public ones.
+// newDHT makes this box a node of a DHT that has provider records only. They are
+// kept in an ordered store: libp2p's default, a map, reads all records for each
+// look-up. Private addresses count like public ones.
 func newDHT(h host.Host, o Options, tag string) (*dht.IpfsDHT, error) {
 	var mode dht.ModeOpt
 	switch o.Mode {
@@ -67,8 +67,8 @@ func newDHT(h host.Host, o Options, tag string) (*dht.IpfsDHT, error) {
 	return d, nil
 }
 
-// meet looks for boxes in the DHT after the first one connected, and again after
-// all had disconnected.
+// meet searches the DHT for boxes after the first one connects, and again each
+// time that one connects after all had disconnected.
 func (s *Swarm) meet(ctx context.Context) error {
 	waits := lookAgain[:]
 	for {
@@ -90,8 +90,8 @@ func (s *Swarm) meet(ctx context.Context) error {
 	}
 }
 
-// multihashOf is d's name in the DHT: the digest that a Packages file gives
-// is the key, with nothing to look up first.
+// multihashOf returns d's key in the DHT. It is the SHA-256 that a Packages file
+// lists, so that no other look-up is needed first.
 func multihashOf(d digest.Digest) multihash.Multihash {
 	m, err := multihash.Encode(d[:], multihash.SHA2_256)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"millpond/internal/api"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,6 +16,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	madns "github.com/multiformats/go-multiaddr-dns"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"millpond/internal/api"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 	maxDepth    = 4        // a dnsaddr may name others
 )
 
-// systemResolver asks what the machine asks.
+// systemResolver uses the machine's DNS settings.
 var systemResolver madns.BasicResolver = net.DefaultResolver
 
 // entry of Options.Bootstrap leads to boxes.
@@ -98,7 +99,7 @@ func (b *bootstrap) resolve(ctx context.Context, addr ma.Multiaddr, depth int) (
 	return targets, nil
 }
 
-// look takes each address of a DNS name for a different box, as in a headless
+// look treats each address of a DNS name as a different box, as in a headless
 // service.
 func (b *bootstrap) look(ctx context.Context, name string, port int) ([]target, error) {
 	found, err := b.resolver.LookupIPAddr(ctx, name)

@@ -14,13 +14,13 @@ const (
 	maxGraphLinks = 4096
 )
 
-// Graph is who is connected with whom, as far as this box and its neighbours
+// Graph shows which boxes are connected, as far as this box and its neighbours
 // know. Its lists are never nil.
 type Graph struct {
 	Nodes  []Node    // this box among them
 	Links  []Link    // each once
 	Asked  time.Time // when the oldest answer in it was given
-	Silent []string  // IDs of the neighbours that told nothing
+	Silent []string  // IDs of the neighbours without an answer
 	Cut    bool      // there were more nodes or links than are allowed
 }
 
@@ -30,8 +30,8 @@ type Node struct {
 	Self      bool
 	Connected bool   // with this box
 	Agent     string // "" unless connected
-	// Nearby: of this box's site, by its own measure if connected, else by the
-	// word of a box of the site.
+	// Nearby: of this box's site, as measured by this box if connected, else as
+	// reported by a box of the site.
 	Nearby bool
 }
 
@@ -42,17 +42,18 @@ type Link struct {
 	RTT  float64 // round trip in milliseconds; 0 if it is not known
 }
 
-// Graph asks the neighbours for their connections, unless they told them within
-// 15 s, and waits 2 s at most. A box tells its own connections alone, up to 256,
-// and one that its other end denies is left out. A Graph has up to 512 nodes and 4096 links: first those of this
-// box, then those among the connected boxes.
+// Graph asks the neighbours for their connections, unless they answered within
+// the last 15 s, and waits at most 2 s. A box reports only its own connections,
+// up to 256; one that its other end denies is left out. A Graph has up to 512
+// nodes and 4096 links: first those of this box, then those among the connected
+// boxes.
 func (s *Swarm) Graph() Graph {
 	own := s.links.own()
 	return draw(s.self(), own, s.links.gather(own), s.agent)
 }
 
-// draw makes the graph of own, the links of self, and of what their other ends
-// answered.
+// draw makes the graph from own, the links of self, and the answers of their
+// other ends.
 func draw(self p2p.ID, own []link, answers map[p2p.ID]reply, agent func(p2p.ID) string) Graph {
 	g := &drawing{
 		self:  self,
@@ -65,8 +66,8 @@ func draw(self p2p.ID, own []link, answers map[p2p.ID]reply, agent func(p2p.ID) 
 			n.Connected, n.Nearby, n.Agent = true, l.nearby, agent(l.id)
 		}
 	}
-	g.tell(own, answers, true)
-	g.tell(own, answers, false)
+	g.add(own, answers, true)
+	g.add(own, answers, false)
 	return g.graph(own, answers)
 }
 
@@ -74,11 +75,11 @@ func draw(self p2p.ID, own []link, answers map[p2p.ID]reply, agent func(p2p.ID) 
 type drawing struct {
 	self  p2p.ID
 	nodes map[p2p.ID]*Node
-	links map[[2]p2p.ID]link // by both ends; the link's own is of no account
+	links map[[2]p2p.ID]link // by both ends; the link's own id is not used
 	cut   bool
 }
 
-// link adds the link l that a told, if there is room.
+// link adds the link l that a reported, if there is room.
 func (g *drawing) link(a p2p.ID, l link) {
 	ends := [2]p2p.ID{min(a, l.id), max(a, l.id)}
 	if before, ok := g.links[ends]; ok {
@@ -97,39 +98,39 @@ func (g *drawing) link(a p2p.ID, l link) {
 	g.links[ends] = l
 }
 
-// tell adds what the answers say of links among the connected boxes, or of all
-// others. The boxes take turns until there is no more room, so that one that
-// names many leaves some for the rest. Of its own links this box knows itself.
-func (g *drawing) tell(own []link, answers map[p2p.ID]reply, among bool) {
+// add adds the reported links among the connected boxes, or all others. It takes
+// one link of each box in turn, so that a box with many links leaves room for the
+// rest. It ignores reports about this box's own links.
+func (g *drawing) add(own []link, answers map[p2p.ID]reply, among bool) {
 	for i := range maxLinks {
-		for _, teller := range own {
-			told := answers[teller.id].links
+		for _, sender := range own {
+			reported := answers[sender.id].links
 			if g.cut {
 				return
 			}
-			if i >= len(told) {
+			if i >= len(reported) {
 				continue
 			}
-			l := told[i]
+			l := reported[i]
 			n := g.nodes[l.id]
 			connected := n != nil && n.Connected
-			if l.id == g.self || connected != among || denies(answers[l.id], teller.id) {
+			if l.id == g.self || connected != among || denies(answers[l.id], sender.id) {
 				continue
 			}
-			g.link(teller.id, l)
-			if n := g.nodes[l.id]; n != nil && !connected && teller.nearby && l.nearby {
+			g.link(sender.id, l)
+			if n := g.nodes[l.id]; n != nil && !connected && sender.nearby && l.nearby {
 				n.Nearby = true
 			}
 		}
 	}
 }
 
-// denies reports whether a box that told all its links left out one with id.
+// denies reports whether a is a complete list of links without one to id.
 func denies(a reply, id p2p.ID) bool {
-	return a.told && len(a.links) < maxLinks && !linked(a.links, id)
+	return a.ok && len(a.links) < maxLinks && !linked(a.links, id)
 }
 
-// graph is the finished drawing.
+// graph returns the finished Graph.
 func (g *drawing) graph(own []link, answers map[p2p.ID]reply) Graph {
 	done := Graph{Nodes: []Node{}, Links: []Link{}, Silent: []string{}, Asked: time.Now().UTC(), Cut: g.cut}
 	for _, n := range g.nodes {
@@ -146,9 +147,9 @@ func (g *drawing) graph(own []link, answers map[p2p.ID]reply) Graph {
 	for _, o := range own {
 		a := answers[o.id]
 		switch n := g.nodes[o.id]; {
-		case n != nil && !a.told:
+		case n != nil && !a.ok:
 			done.Silent = append(done.Silent, n.ID)
-		case a.told && a.at.Before(done.Asked):
+		case a.ok && a.at.Before(done.Asked):
 			done.Asked = a.at.UTC()
 		}
 	}

@@ -52,7 +52,7 @@ func TestDraw(t *testing.T) {
 	own := []link{{near, false, true, time.Millisecond}, {far, false, false, 30 * time.Millisecond}, {mute, true, false, 0}}
 	longAgo := time.Now().Add(-10 * time.Second)
 	g := draw(self, own, map[p2p.ID]reply{
-		// A box does not know better than this one what its links are.
+		// This box's own measure of its links takes precedence.
 		near: said([]link{{self, true, true, time.Hour}, {far, true, false, 0}, {mute, true, false, 0}, {one, false, true, 7 * time.Millisecond}}),
 		far:  {longAgo, true, []link{{self, false, false, 0}, {near, false, false, 1500 * time.Microsecond}, {two, true, true, 0}}},
 	}, func(id p2p.ID) string { return "agent " + id.String() })
@@ -105,8 +105,7 @@ func TestDrawAlone(t *testing.T) {
 	}
 }
 
-// A box that names one that has told as well, and that does not name it back,
-// is not believed.
+// A link that its other end denies is left out.
 func TestDrawDisagreement(t *testing.T) {
 	t.Parallel()
 	ids := newIDs(t, 4+maxLinks)
@@ -115,18 +114,18 @@ func TestDrawDisagreement(t *testing.T) {
 	g := draw(self, own, map[p2p.ID]reply{
 		liar:   said(linksTo(honest, full)),
 		honest: said(linksTo(self)),
-		full:   said(linksTo(ids[4:]...)), // may have had more to tell
+		full:   said(linksTo(ids[4:]...)), // may have more links
 	}, noAgent)
 	if g.has(liar, honest) {
 		t.Error("the liar is linked with a box that denies it")
 	}
 	if !g.has(liar, full) {
-		t.Error("a box that told as much as it may is taken to deny the rest")
+		t.Error("a box with a full list is taken to deny further links")
 	}
 }
 
-// Boxes that name as many others as they may crowd out neither this box's own
-// links nor those among the connected boxes, nor what a modest box tells.
+// Boxes that report the maximum of links crowd out neither this box's own links,
+// nor those among the connected boxes, nor the only link of another box.
 func TestDrawBounds(t *testing.T) {
 	t.Parallel()
 	const boastful = 20
@@ -172,7 +171,7 @@ func TestDrawBounds(t *testing.T) {
 	}
 }
 
-// BenchmarkDraw is of the worst that 128 boxes can tell.
+// BenchmarkDraw draws the longest answers of 128 boxes.
 func BenchmarkDraw(b *testing.B) {
 	ids := newIDs(b, 1+maxAsked)
 	answers := make(map[p2p.ID]reply)
@@ -184,7 +183,7 @@ func BenchmarkDraw(b *testing.B) {
 	}
 }
 
-// BenchmarkGraph asks 49 boxes that say that all are connected with all.
+// BenchmarkGraph asks 49 boxes that report a link to every other.
 func BenchmarkGraph(b *testing.B) {
 	const others = 49
 	middle, ends := hub(b, others)
@@ -193,7 +192,7 @@ func BenchmarkGraph(b *testing.B) {
 		ids = append(ids, e.self())
 	}
 	slices.Sort(ids)
-	var told atomic.Int64
+	var sent atomic.Int64
 	for i, id := range ids {
 		if id == middle.self() {
 			continue
@@ -203,7 +202,7 @@ func BenchmarkGraph(b *testing.B) {
 		e.host.SetStreamHandler(linksProtocol, func(st network.Stream) {
 			n, _ := st.Write(answer)
 			st.Close()
-			told.Add(int64(n))
+			sent.Add(int64(n))
 		})
 	}
 	for b.Loop() {
@@ -212,15 +211,15 @@ func BenchmarkGraph(b *testing.B) {
 			b.Fatal(g)
 		}
 	}
-	b.ReportMetric(float64(told.Load())/float64(b.N), "B/op-told")
+	b.ReportMetric(float64(sent.Load())/float64(b.N), "B/op-sent")
 }
 
-// forget has the boxes asked again, and told again.
+// forget makes the next gather ask all boxes, and lets all boxes ask again.
 func (l *links) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.answers)
-	clear(l.told)
+	clear(l.served)
 }
 
 func (g Graph) String() string {

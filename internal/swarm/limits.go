@@ -11,19 +11,20 @@ import (
 	"github.com/libp2p/go-libp2p/x/rate"
 )
 
-// Many boxes stand behind one address: a NAT, a Kubernetes service, Docker's
-// proxy. libp2p lets 8 of them connect, and one more in 5 s.
+// Many boxes can share one address: behind a NAT, a Kubernetes service or
+// Docker's proxy. By default libp2p accepts 8 connections from an address, and
+// one more every 5 s.
 const (
 	connsPerAddress  = 512 // an IPv4 address, or an IPv6 /56, which is a site
-	connsPerSecond   = 32  // new ones, from such an address
+	connsPerSecond   = 32  // new ones, per address
 	burstPerAddress  = 256
 	defaultMemory    = 512 << 20
-	inboundConnsBase = 256 // whatever the memory; libp2p: 64
+	inboundConnsBase = 256 // independent of memory; libp2p's default is 64
 )
 
 // newLimits makes libp2p's resource manager for a process that may use memory
-// bytes. libp2p by itself scales with the machine's memory and knows no
-// cgroups. An eighth for the network is its own choice.
+// bytes. libp2p's own scaling uses the machine's memory and ignores cgroups. Like
+// libp2p it allots an eighth of the memory to the network.
 func newLimits(memory int64) (network.ResourceManager, error) {
 	if memory <= 0 {
 		memory = defaultMemory
@@ -37,12 +38,12 @@ func newLimits(memory int64) (network.ResourceManager, error) {
 	scaling.TransientBaseLimit.Conns = scaling.TransientBaseLimit.ConnsInbound + scaling.TransientBaseLimit.ConnsOutbound
 	limits := scaling.Scale(memory/8, files()/2)
 
-	// The list of exempt networks (loopback) is left as it is.
-	site := rcmgr.WithLimitPerSubnet(
+	// Loopback stays exempt, by libp2p's default.
+	perSubnet := rcmgr.WithLimitPerSubnet(
 		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connsPerAddress}},
 		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: connsPerAddress}})
 	perAddress := rate.Limit{RPS: connsPerSecond, Burst: burstPerAddress}
-	newcomers := rcmgr.WithConnRateLimiters(&rate.Limiter{
+	connRates := rcmgr.WithConnRateLimiters(&rate.Limiter{
 		NetworkPrefixLimits: []rate.PrefixLimit{
 			{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, // no limit
 			{Prefix: netip.MustParsePrefix("::1/128")},
@@ -53,10 +54,10 @@ func newLimits(memory int64) (network.ResourceManager, error) {
 			GracePeriod:      time.Minute,
 		},
 	})
-	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), site, newcomers)
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), perSubnet, connRates)
 }
 
-// files is how many files the process may have open.
+// files returns how many files the process may have open.
 func files() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -19,47 +19,49 @@ import (
 	"millpond/internal/peer"
 )
 
-// linksProtocol has a box tell with which others it is connected. A peer that
-// opens a stream is sent one link after the other, in ascending order of the other
-// ends' peer IDs, and then the stream's end:
+// linksProtocol transfers the list of a box's connections. A peer opens a stream;
+// the box answers with its links, in ascending order of the other ends' peer IDs,
+// and closes the stream. Each link is:
 //
 //	flags   1 byte
 //	rtt     round trip in microseconds as a varint, 0 if not known
 //	length  of the peer ID, as a varint
 //	id      the peer ID
 //
-// A box can only tell links that it is an end of.
+// The format has no field for the near end, so a box can only report its own
+// links.
 const linksProtocol protocol.ID = "/millpond/links/1"
 
 const (
 	relayedFlag = 1
 	nearbyFlag  = 2
 
-	maxLinks  = 256 // told and accepted
-	maxID     = 64  // bytes; an ed25519 key's takes 38
+	maxLinks  = 256 // sent and accepted
+	maxID     = 64  // bytes; the ID of an ed25519 key has 38
 	maxRTT    = time.Minute
 	maxAnswer = maxLinks * (1 + 4 + 1 + maxID)
 )
 
-// Boxes are asked when somebody looks, and not again within linksFor.
+// Boxes are asked when Graph is called, each at most once within linksFor.
 const (
 	linksFor     = 15 * time.Second
 	linksTimeout = 2 * time.Second // for all of them together
-	maxAsked     = 128             // all at once, so that none waits for one that stalls
+	maxAsked     = 128             // all at once, so that a stalled box delays no other
 
-	// linksEvery is how soon a peer may ask again: soon enough for one that was
-	// restarted. Writing takes no longer, so that each is answered once at a time.
+	// linksEvery is the shortest interval between two requests of a peer; a peer
+	// may ask again soon because it restarted. It is also the deadline for writing,
+	// so that each peer has one answer in progress.
 	linksEvery = 2 * time.Second
-	maxTold    = 1024 // boxes, within linksEvery
+	maxServed  = 1024 // boxes answered within linksEvery
 )
 
 var errLinks = errors.New("malformed links")
 
-// link is a connection of a box with the box id, as the former sees it.
+// link is a connection to the box id, as the box at its near end sees it.
 type link struct {
 	id      p2p.ID
 	relayed bool
-	nearby  bool          // of its site
+	nearby  bool          // both ends are of one site
 	rtt     time.Duration // 0: not known
 }
 
@@ -78,8 +80,8 @@ func appendLinks(b []byte, links []link) []byte {
 	return b
 }
 
-// readLinks reads what the box teller told to its end.
-func readLinks(r io.Reader, teller p2p.ID) ([]link, error) {
+// readLinks reads the answer of the box sender.
+func readLinks(r io.Reader, sender p2p.ID) ([]link, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxAnswer+1))
 	if err != nil {
 		return nil, err
@@ -106,50 +108,50 @@ func readLinks(r io.Reader, teller p2p.ID) ([]link, error) {
 			return nil, fmt.Errorf("%w: %w", errLinks, err)
 		}
 		b = b[length:]
-		if id == teller || len(links) > 0 && id <= links[len(links)-1].id {
-			return nil, fmt.Errorf("%w: peer IDs out of order, or the teller's own", errLinks)
+		if id == sender || len(links) > 0 && id <= links[len(links)-1].id {
+			return nil, fmt.Errorf("%w: peer IDs out of order, or the sender's own", errLinks)
 		}
 		links = append(links, link{id, flags&relayedFlag != 0, flags&nearbyFlag != 0, time.Duration(rtt) * time.Microsecond})
 	}
 	return links, nil
 }
 
-// linked reports whether links, which are in order, have id as an end.
+// linked reports whether one of links, which are sorted, leads to id.
 func linked(links []link, id p2p.ID) bool {
 	_, ok := slices.BinarySearchFunc(links, id, func(l link, id p2p.ID) int { return cmp.Compare(l.id, id) })
 	return ok
 }
 
-// links are those that the connected boxes told.
+// links exchanges links with the connected boxes.
 type links struct {
 	swarm *Swarm
-	turn  chan struct{} // holds one token while somebody asks
+	turn  chan struct{} // holds one token while a gather asks
 
 	mu      sync.Mutex // guards the fields below
 	answers map[p2p.ID]reply
-	told    map[p2p.ID]time.Time // when a box was last told ours
+	served  map[p2p.ID]time.Time // when a box was last sent ours
 }
 
-// reply is what a box said when it was asked, or that it said nothing.
+// reply is the outcome of asking a box.
 type reply struct {
 	at    time.Time
-	told  bool
+	ok    bool // it answered
 	links []link
 }
 
 func newLinks(s *Swarm) *links {
-	return &links{swarm: s, turn: make(chan struct{}, 1), answers: make(map[p2p.ID]reply), told: make(map[p2p.ID]time.Time)}
+	return &links{swarm: s, turn: make(chan struct{}, 1), answers: make(map[p2p.ID]reply), served: make(map[p2p.ID]time.Time)}
 }
 
-// run tells until ctx ends. Part of Run's group.
+// run answers requests until ctx ends. Part of Run's group.
 func (l *links) run(ctx context.Context) error {
-	l.swarm.host.SetStreamHandler(linksProtocol, l.tell)
+	l.swarm.host.SetStreamHandler(linksProtocol, l.serve)
 	defer l.swarm.host.RemoveStreamHandler(linksProtocol)
 	<-ctx.Done()
 	return nil
 }
 
-// own are this box's links, in order.
+// own returns this box's links, sorted.
 func (l *links) own() []link {
 	ids := l.swarm.boxes.ids()
 	own := make([]link, len(ids))
@@ -159,8 +161,8 @@ func (l *links) own() []link {
 	return own
 }
 
-// tell answers a stream.
-func (l *links) tell(st network.Stream) {
+// serve answers a request.
+func (l *links) serve(st network.Stream) {
 	id := st.Conn().RemotePeer()
 	if l.swarm.banned(id) || !l.due(id, time.Now()) {
 		st.Reset()
@@ -175,30 +177,26 @@ func (l *links) tell(st network.Stream) {
 	st.Close()
 }
 
-// due reports whether id may be told again.
+// due reports whether id may be answered now, and if so records that it is.
 func (l *links) due(id p2p.ID, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now.Sub(l.told[id]) < linksEvery {
+	if now.Sub(l.served[id]) < linksEvery {
 		return false
 	}
-	if len(l.told) >= maxTold {
-		for id, at := range l.told {
-			if now.Sub(at) >= linksEvery {
-				delete(l.told, id)
-			}
-		}
+	if len(l.served) >= maxServed {
+		maps.DeleteFunc(l.served, func(_ p2p.ID, at time.Time) bool { return now.Sub(at) >= linksEvery })
 	}
-	if len(l.told) >= maxTold {
+	if len(l.served) >= maxServed {
 		return false
 	}
-	l.told[id] = now
+	l.served[id] = now
 	return true
 }
 
-// gather returns what the boxes said within linksFor. It asks those that did
-// not, and waits for them linksTimeout at most; whoever comes meanwhile waits
-// for the same answers.
+// gather returns the boxes' answers of the last linksFor. It asks the boxes whose
+// answers are older and waits for them at most linksTimeout; concurrent calls
+// wait for the same answers.
 func (l *links) gather(own []link) map[p2p.ID]reply {
 	ctx, cancel := context.WithTimeout(context.Background(), linksTimeout)
 	defer cancel()
@@ -208,19 +206,19 @@ func (l *links) gather(own []link) map[p2p.ID]reply {
 		<-l.turn
 	case <-ctx.Done():
 	}
-	said := make(map[p2p.ID]reply)
+	fresh := make(map[p2p.ID]reply)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, o := range own {
-		if a := l.answers[o.id]; a.told && time.Since(a.at) < linksFor+linksTimeout {
-			said[o.id] = a
+		if a := l.answers[o.id]; a.ok && time.Since(a.at) < linksFor+linksTimeout {
+			fresh[o.id] = a
 		}
 	}
-	return said
+	return fresh
 }
 
-// askable are the peers to ask: those of an older version do not speak the
-// protocol, and relays are for signalling.
+// askable returns the peers to ask. It leaves out older versions, which do not
+// speak the protocol, and relayed connections, which carry signalling only.
 func (l *links) askable(own []link) []p2p.ID {
 	var ids []p2p.ID
 	for _, o := range own {
@@ -232,7 +230,8 @@ func (l *links) askable(own []link) []p2p.ID {
 	return ids
 }
 
-// refresh asks those of ids whose answers are old and forgets all other boxes'.
+// refresh asks those of ids whose answers are old and drops the answers of all
+// boxes not in ids.
 func (l *links) refresh(ctx context.Context, ids []p2p.ID) {
 	var due []p2p.ID
 	l.mu.Lock()
@@ -261,7 +260,7 @@ func (l *links) refresh(ctx context.Context, ids []p2p.ID) {
 	asking.Wait()
 }
 
-// ask has one box tell its links.
+// ask requests the links of one box.
 func (l *links) ask(ctx context.Context, id p2p.ID) ([]link, error) {
 	st, err := l.swarm.host.NewStream(network.WithNoDial(ctx, "links"), id, linksProtocol)
 	if err != nil {
@@ -271,7 +270,7 @@ func (l *links) ask(ctx context.Context, id p2p.ID) ([]link, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		st.SetDeadline(deadline)
 	}
-	if err := st.CloseWrite(); err != nil { // asks: the protocol's name goes out with it
+	if err := st.CloseWrite(); err != nil { // sends the request: the protocol's name, buffered until now
 		return nil, err
 	}
 	return readLinks(st, id)

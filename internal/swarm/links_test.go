@@ -14,7 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// hub runs a box and n others that are connected with it alone.
+// hub runs a box and n others that are connected only with it.
 func hub(t testing.TB, n int) (middle *box, ends []*box) {
 	t.Helper()
 	middle = newBox(t, nil).run(t)
@@ -24,7 +24,7 @@ func hub(t testing.TB, n int) (middle *box, ends []*box) {
 		}).run(t))
 	}
 	for _, e := range ends {
-		until(t, "each end and the middle know that the other tells links", func() bool {
+		until(t, "each end and the middle know that the other speaks linksProtocol", func() bool {
 			there, err1 := e.host.Peerstore().SupportsProtocols(middle.self(), linksProtocol)
 			here, err2 := middle.host.Peerstore().SupportsProtocols(e.self(), linksProtocol)
 			return err1 == nil && err2 == nil && len(there) == 1 && len(here) == 1 &&
@@ -34,11 +34,11 @@ func hub(t testing.TB, n int) (middle *box, ends []*box) {
 	return middle, ends
 }
 
-// heard is the graph when all boxes have told; a busy machine may take them too
-// long at first.
-func (b *box) heard(t testing.TB) (g Graph) {
+// completeGraph returns the graph once all boxes have answered; on a busy machine
+// the first answers may come too late.
+func (b *box) completeGraph(t testing.TB) (g Graph) {
 	t.Helper()
-	until(t, "all boxes have told", func() bool {
+	until(t, "all boxes have answered", func() bool {
 		g = b.Graph()
 		return len(g.Silent) == 0
 	})
@@ -50,7 +50,7 @@ func TestGraph(t *testing.T) {
 	middle, ends := hub(t, 2)
 	a, b := ends[0], ends[1]
 	for name, x := range map[string]*box{"middle": middle, "end": a} {
-		g := x.heard(t)
+		g := x.completeGraph(t)
 		if len(g.Nodes) != 3 || len(g.Links) != 2 || len(g.Silent) != 0 || g.Cut {
 			t.Errorf("%s: %v", name, g)
 		}
@@ -80,8 +80,8 @@ func TestGraphOfOneBox(t *testing.T) {
 	}
 }
 
-// Those who look at once share one asking of each box, and the next ones its
-// answer.
+// Concurrent calls of Graph send one request to each box, and later calls use
+// its answer.
 func TestBoxesAreAskedSeldom(t *testing.T) {
 	t.Parallel()
 	middle, ends := hub(t, 2)
@@ -89,7 +89,7 @@ func TestBoxesAreAskedSeldom(t *testing.T) {
 	for _, e := range ends {
 		e.host.SetStreamHandler(linksProtocol, func(st network.Stream) {
 			asked <- struct{}{}
-			e.links.tell(st)
+			e.links.serve(st)
 		})
 	}
 	var looking sync.WaitGroup
@@ -154,7 +154,7 @@ func TestWhoIsNotAsked(t *testing.T) {
 	}
 }
 
-// TestLiarsOfLinks has boxes tell badly.
+// TestLiarsOfLinks has boxes send bad answers.
 func TestLiarsOfLinks(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -188,28 +188,28 @@ func TestLiarsOfLinks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			recentClient, ends := hub(t, 1)
+			asker, ends := hub(t, 1)
 			liar := ends[0]
 			liar.host.SetStreamHandler(linksProtocol, c.tell)
 			begun := time.Now()
-			g := recentClient.Graph()
+			g := asker.Graph()
 			if took := time.Since(begun); took > linksTimeout+time.Second {
 				t.Errorf("it took %s", took)
 			}
 			if len(g.Nodes) != 2 || len(g.Links) != 1 || len(g.Silent) != 1 {
 				t.Errorf("%v", g)
 			}
-			if fault := recentClient.Peers()[0].LastFault; (fault != "") != c.fault {
+			if fault := asker.Peers()[0].LastFault; (fault != "") != c.fault {
 				t.Errorf("fault %q, want one: %t", fault, c.fault)
 			}
 		})
 	}
 }
 
-// A box that claims to be linked with others speaks for itself alone.
+// A box cannot report links for other boxes.
 func TestClaims(t *testing.T) {
 	t.Parallel()
-	recentClient, ends := hub(t, 2)
+	asker, ends := hub(t, 2)
 	liar, honest := ends[0], ends[1]
 	stranger := newIDs(t, 1)[0]
 	links := linksTo(min(honest.self(), stranger), max(honest.self(), stranger))
@@ -217,11 +217,11 @@ func TestClaims(t *testing.T) {
 		st.Write(appendLinks(nil, links))
 		st.Close()
 	})
-	g := recentClient.heard(t)
+	g := asker.completeGraph(t)
 	if g.has(liar.self(), honest.self()) {
 		t.Error("the liar is linked with a box that denies it")
 	}
-	if g.has(honest.self(), stranger) || g.has(recentClient.self(), stranger) {
+	if g.has(honest.self(), stranger) || g.has(asker.self(), stranger) {
 		t.Error("others are linked with the stranger")
 	}
 	if !g.has(liar.self(), stranger) || len(g.Nodes) != 4 || len(g.Links) != 3 || len(g.Silent) != 0 {
@@ -229,31 +229,31 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// A box that asks too often, or is banned, is told nothing.
+// A box that asks too often, or is banned, gets no answer.
 func TestTellingIsLimited(t *testing.T) {
 	t.Parallel()
 	teller, ends := hub(t, 1)
-	recentClient := ends[0]
-	if links, err := recentClient.links.ask(t.Context(), teller.self()); err != nil || len(links) != 1 {
+	asker := ends[0]
+	if links, err := asker.links.ask(t.Context(), teller.self()); err != nil || len(links) != 1 {
 		t.Fatalf("%v, %v", links, err)
 	}
-	if links, err := recentClient.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
+	if links, err := asker.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
 		t.Errorf("asked at once again: %v, %v", links, err)
 	}
 	teller.links.forget()
-	teller.reputation.Ban(recentClient.self().String(), time.Hour)
-	if links, err := recentClient.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
+	teller.reputation.Ban(asker.self().String(), time.Hour)
+	if links, err := asker.links.ask(t.Context(), teller.self()); !errors.Is(err, network.ErrReset) {
 		t.Errorf("banned: %v, %v", links, err)
 	}
 	now := time.Now()
 	l := newLinks(nil)
-	for i, id := range newIDs(t, maxTold+1) {
-		if got, want := l.due(id, now), i < maxTold; got != want {
-			t.Errorf("box %d may be told: %t", i, got)
+	for i, id := range newIDs(t, maxServed+1) {
+		if got, want := l.due(id, now), i < maxServed; got != want {
+			t.Errorf("box %d may be answered: %t", i, got)
 		}
 	}
-	if id := newIDs(t, 1)[0]; !l.due(id, now.Add(linksEvery)) || len(l.told) != 1 || l.due(id, now.Add(2*linksEvery-1)) {
-		t.Errorf("%d boxes are remembered", len(l.told))
+	if id := newIDs(t, 1)[0]; !l.due(id, now.Add(linksEvery)) || len(l.served) != 1 || l.due(id, now.Add(2*linksEvery-1)) {
+		t.Errorf("%d boxes are remembered", len(l.served))
 	}
 }
 

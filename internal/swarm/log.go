@@ -11,11 +11,11 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// libp2p has one log for the process, and two libraries that write it: slog
-// in libp2p, zap in the DHT. Both come to the Log of the Swarm made last. Its
-// errors are warnings here, since a swarm lives with peers that fail; the
-// rest is for debugging, and its own debug level is left out: that is several
-// lines for each packet.
+// libp2p logs per process, not per host: itself through slog, the DHT through
+// zap. Both are redirected to the Log of the Swarm made last. Their errors
+// become warnings, since failing peers are normal in a swarm, and the rest
+// becomes debug. Their own debug level is dropped: it logs several lines per
+// packet.
 var (
 	theirLog     atomic.Pointer[slog.Logger]
 	captureTheir = sync.OnceFunc(func() {
@@ -29,7 +29,7 @@ func logTo(log *slog.Logger) {
 	captureTheir()
 }
 
-// ourLevel is the level here of one of theirs.
+// ourLevel translates a level of libp2p's.
 func ourLevel(l slog.Level) slog.Level {
 	if l >= slog.LevelError {
 		return slog.LevelWarn
@@ -37,7 +37,7 @@ func ourLevel(l slog.Level) slog.Level {
 	return slog.LevelDebug
 }
 
-// theirHandler takes libp2p's lines.
+// theirHandler redirects libp2p's log.
 type theirHandler struct{ attrs []slog.Attr }
 
 func (h theirHandler) Enabled(ctx context.Context, l slog.Level) bool {
@@ -57,7 +57,7 @@ func (h theirHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (h theirHandler) WithGroup(string) slog.Handler { return h }
 
-// theirCore takes the DHT's lines.
+// theirCore redirects the DHT's log.
 type theirCore struct {
 	zapcore.LevelEnabler
 	fields []zapcore.Field

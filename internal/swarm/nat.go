@@ -17,21 +17,20 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// Boxes are looked through for relays every relaysEvery, and one that refused
-// is asked again after relayBackoff. libp2p waits 3 min for four candidates, and
-// an hour after a refusal, for a network of thousands: here one public box may
-// be all there is, and learn late that it is public.
+// libp2p searches the boxes for relays every relaysEvery and retries a box that
+// refused after relayBackoff. Its defaults suit a network of thousands: wait
+// 3 min for four candidates, and an hour after a refusal. Here one public box
+// may be the only candidate, and may take a while to detect that it is public.
 const (
 	relaysEvery  = 15 * time.Second
 	relayBackoff = time.Minute
 )
 
-// natOptions let boxes behind address translation be reached: a mapping asked
-// of the router, hole punching, and a reservation with a box that is public.
-// Relays keep libp2p's default limits, 128 KiB and 2 min for each circuit:
-// enough to signal, useless for files, which is the point. Streams for blobs
-// are never opened over such a connection, since network.WithAllowLimitedConn
-// is not used.
+// natOptions make boxes behind NAT reachable: by a port mapping in the router,
+// hole punching, and a relay reservation at a public box. Relays keep libp2p's
+// default limits, 128 KiB and 2 min per circuit: enough to coordinate hole
+// punching, and deliberately too little for files. Blob streams never use such
+// a connection, because they are opened without network.WithAllowLimitedConn.
 func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option {
 	options := []libp2p.Option{
 		libp2p.EnableNATService(),
@@ -47,17 +46,17 @@ func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option 
 		options = append(options, libp2p.NATPortMap())
 	}
 	if len(o.AllowPeers) == 0 {
-		// AutoNAT v2 dials back under a peer ID made for it, which the list
-		// of a box with allowed peers would refuse: every address would
-		// count as unreachable.
+		// AutoNAT v2 dials back under a new peer ID. A box with a list of
+		// allowed peers would refuse it and count every own address as
+		// unreachable.
 		options = append(options, libp2p.EnableAutoNATv2())
 	}
 	return append(options, o.nat...)
 }
 
-// relays offers the connected boxes, which are the super-peers, as relays:
-// libp2p takes those that serve. It waits for the first, since libp2p asks for
-// the first time before there can be one.
+// relays sends up to n connected boxes as relay candidates; libp2p uses those
+// that run a relay. It first waits for a box to connect, because libp2p calls it
+// before any can be connected.
 func (b *boxes) relays(ctx context.Context, n int) <-chan p2p.AddrInfo {
 	found := make(chan p2p.AddrInfo)
 	go func() {
@@ -86,10 +85,10 @@ func (b *boxes) relays(ctx context.Context, n int) <-chan p2p.AddrInfo {
 	return found
 }
 
-// reachability follows what libp2p found out about who can dial this box.
+// reachability is libp2p's latest finding on whether others can dial this box.
 type reachability struct {
 	general   atomic.Int32 // network.Reachability
-	confirmed atomic.Int32 // addresses that AutoNAT v2 saw dialled
+	confirmed atomic.Int32 // number of addresses that AutoNAT v2 found reachable
 }
 
 func (r *reachability) run(ctx context.Context, h host.Host) error {

@@ -19,14 +19,16 @@ const (
 	// twice as long each time, up to lastRedial.
 	firstRedial = time.Second
 	lastRedial  = time.Minute
-	// lostFor is for how long. Later it most likely has another address or is
-	// gone; the bootstrap entries and the DHT may still find it.
+	// lostFor is how long a box is redialled. After that it has most likely
+	// changed its address or shut down; the bootstrap entries and the DHT may
+	// still find it.
 	lostFor = time.Hour
 )
 
-// redials reconnects boxes that disconnected. The bootstrap entries lead to some
-// boxes only, and the DHT looks for others when none is left or after minutes:
-// without this, two boxes that lost each other but not a third would stay apart.
+// redials reconnects boxes that disconnected. The bootstrap entries name some
+// boxes only, and the DHT refreshes only after minutes or when no box is
+// connected: without redials, two boxes that lost their connection to each other
+// but not to a third would stay disconnected.
 type redials struct {
 	dial func(context.Context, p2p.AddrInfo) error
 	log  *slog.Logger
@@ -39,14 +41,14 @@ type redials struct {
 // lost is a box that disconnected.
 type lost struct {
 	p2p.AddrInfo
-	stop context.CancelFunc // nil: it is not dialled yet
+	stop context.CancelFunc // nil: not yet being redialled
 }
 
 func newRedials(dial func(context.Context, p2p.AddrInfo) error, log *slog.Logger) *redials {
 	return &redials{dial: dial, log: log, wake: broadcast.NewWake(), lost: make(map[p2p.ID]*lost)}
 }
 
-// connected and disconnected come in order for each box and must not block.
+// connected and disconnected are called in order for each box and must not block.
 func (r *redials) connected(id p2p.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,7 +62,7 @@ func (r *redials) disconnected(info p2p.AddrInfo) {
 	r.wake.Call()
 }
 
-// forget ends the dialling of l, which may be nil. r.mu is held.
+// forget stops redialling l, which may be nil. The caller holds r.mu.
 func (r *redials) forget(l *lost) {
 	if l == nil {
 		return
@@ -73,7 +75,7 @@ func (r *redials) forget(l *lost) {
 	}
 }
 
-// run dials what is lost until ctx ends.
+// run redials lost boxes until ctx ends.
 func (r *redials) run(ctx context.Context) error {
 	var dialling sync.WaitGroup
 	defer dialling.Wait()
@@ -101,9 +103,9 @@ func (r *redials) run(ctx context.Context) error {
 	}
 }
 
-// redial tries until ctx ends, which it does when the box is connected, by
-// either side. Two boxes that dial each other at the same instant may both fail (see
-// dialFound), so no wait is like another.
+// redial dials until ctx ends; connected ends it, whichever side dialled. Two
+// boxes that dial each other at the same instant may both fail (see dialFound),
+// so the waits are random.
 func (r *redials) redial(ctx context.Context, info p2p.AddrInfo) {
 	for wait := firstRedial; ; wait = min(2*wait, lastRedial) {
 		select {

@@ -61,7 +61,7 @@ func TestRelayed(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if err := taker.inventories.tell(ctx, giver.self()); err == nil {
-		t.Error("an inventory is told over a relay")
+		t.Error("an inventory is sent over a relay")
 	}
 	if n := taker.inventories.held(giver.self()); n != 0 {
 		t.Errorf("%d entries came over the relay", n)

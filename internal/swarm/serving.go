@@ -8,7 +8,7 @@ import (
 	"millpond/internal/swarm/inventory"
 )
 
-// Serving is what a box does for its peers while it runs.
+// Serving holds what a running box uploads from.
 type Serving struct {
 	Inventory peer.Inventory
 	// Busy reports whether clients are being served at full speed: uploads then
@@ -16,10 +16,10 @@ type Serving struct {
 	Busy func() bool
 }
 
-// offer tells the neighbours and the DHT of what events say. The journal alone
-// knows what a listing changed, and the announcer is told of that. Neither
-// holds the other up: the journal never blocks, and the announcer works off the
-// changes in a goroutine of its own.
+// offer passes events to the journal, for the neighbours, and to the announcer,
+// for the DHT. Only the journal can detect what a listing changed, so the
+// announcer gets those changes. Neither delays the other: the journal never
+// blocks, and the announcer handles the changes in its own goroutine.
 func offer(ctx context.Context, events iter.Seq[peer.Event], j *inventory.Journal, a *announcer) {
 	for e := range events {
 		if changed := j.Take(e); changed || e.Synced {

@@ -44,7 +44,7 @@ type Mode string
 const (
 	Auto   Mode = "auto"   // server unless known to be unreachable
 	Server Mode = "server" // keeps records for others and answers queries
-	Client Mode = "client" // only asks and announces: for a box that nobody can dial
+	Client Mode = "client" // only asks and announces: for a box that others cannot dial
 )
 
 // Options configure a swarm. Zero values are as the fields say; Datastore
@@ -70,8 +70,8 @@ type Options struct {
 	nat []libp2p.Option // set by tests
 }
 
-// Swarm is this box among the others. Its methods may be called from any
-// goroutine, before Run and after Close too: they then find nobody.
+// Swarm is this box's part in the swarm. Its methods may be called from any
+// goroutine, also before Run and after Close: they then find no peers.
 type Swarm struct {
 	options Options
 	log     *slog.Logger
@@ -167,7 +167,7 @@ func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 	}{
 		{"serving blobs", func(ctx context.Context) error { return s.transfers.run(ctx, serving) }},
 		{"exchanging inventories", s.inventories.run},
-		{"telling links", s.links.run},
+		{"answering requests for links", s.links.run},
 		{"following connections", s.follow},
 		{"measuring round trips", s.rtts.run},
 		{"watching reachability", func(ctx context.Context) error { return s.reachability.run(ctx, s.host) }},

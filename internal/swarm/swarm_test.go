@@ -45,9 +45,9 @@ func TestTwentyBoxesFindEachOther(t *testing.T) {
 				until(t, fmt.Sprintf("box %d is connected with all", i), func() bool { return b.Status().Neighbours == n-1 })
 			}
 			for i := range boxes {
-				recentClient, holder := boxes[(i+7)%n], boxes[i]
+				asker, holder := boxes[(i+7)%n], boxes[i]
 				until(t, fmt.Sprintf("box %d finds the blob of box %d", (i+7)%n, i), func() bool {
-					return recentClient.findAll(t.Context(), digests[i])[holder.self()]
+					return asker.findAll(t.Context(), digests[i])[holder.self()]
 				})
 			}
 			if got := boxes[3].findAll(t.Context(), digest.Of([]byte("held by nobody"))); len(got) != 0 {

@@ -18,22 +18,22 @@ import (
 )
 
 const (
-	// Each record is sent again in every reprovideEvery, at the latest
-	// reprovideLate after that: well within recordValidity.
+	// Each record is sent again once per reprovideEvery, at most reprovideLate
+	// late: well within recordValidity.
 	reprovideEvery = time.Hour
 	reprovideLate  = 10 * time.Minute
-	// replication is the number of boxes that keep a record. By libp2p's 20
-	// each box of a small swarm would keep every record of all; with 6 a box
-	// keeps 6 times what one box announces, however many there are: 200,000
-	// blobs make 1.2 million records, about 180 MB on disk, and at 180 bytes on
-	// the wire for each sent (BenchmarkMemory) 60 KB/s of upkeep. A look-up asks
-	// the closest boxes first and survives the loss of any 5.
+	// replication is the number of boxes that keep a record. With libp2p's 20,
+	// each box of a small swarm would keep all records. With 6, a box keeps 6
+	// times what one box announces, whatever the size of the swarm: for 200,000
+	// blobs 1.2 million records, about 180 MB on disk, and 60 KB/s of upkeep at
+	// 180 bytes on the wire per record sent (BenchmarkMemory). A look-up asks the
+	// closest boxes first and survives the loss of any 5.
 	replication = 6
 )
 
-// sweeper is libp2p's sweeping provider: it walks the key space and tells the
-// boxes of each region all the keys that belong there in one go, where one
-// look-up for each key would cost a hundred times as much.
+// sweeper is libp2p's sweeping provider: it walks the key space and sends the
+// boxes of each region all the keys of that region at once. One look-up per key
+// would cost a hundred times as much.
 type sweeper struct {
 	provider *provider.SweepingProvider
 	keys     keystore.Keystore
@@ -49,8 +49,8 @@ func newSweep(store ds.Batching, h host.Host, d *dht.IpfsDHT, every time.Duratio
 		provider.WithRouter(d),
 		provider.WithMessageSender(d.MessageSender()),
 		provider.WithSelfAddrs(h.Addrs),
-		// The own record answers boxes that ask this one, as all do in a
-		// swarm of two.
+		// The local record answers look-ups at this box itself; in a swarm of
+		// two, all look-ups of the other box are.
 		provider.WithAddLocalRecord(func(ctx context.Context, key multihash.Multihash) error {
 			return d.Provide(ctx, cid.NewCidV1(cid.Raw, key), false)
 		}),
@@ -93,8 +93,8 @@ func (s *sweeper) all(ctx context.Context, f func([]multihash.Multihash) error) 
 	return nil
 }
 
-// progress counts the keys that wait in the provider's queues, and those of
-// the regions that wait, as their share of all.
+// progress counts as waiting the keys in the provider's queues and, in
+// proportion to their number, those of the regions in its queue.
 func (s *sweeper) progress(ctx context.Context) (announced, keys, sent int64, err error) {
 	stats, err := s.provider.Stats(ctx)
 	if err != nil {
