@@ -1,18 +1,18 @@
 // Package broadcast wakes goroutines that wait for something to change.
 //
-// A Signal wakes everybody who waits; a Wake wakes the one goroutine that does
-// the work, however often it was called meanwhile. Neither carries data: who is
-// woken looks at the state that changed, under that state's own lock. A waiter
-// takes the channel before it looks, or it could miss a change in between.
+// A Signal wakes all waiting goroutines; a Wake wakes one worker, once for any
+// number of calls since it last ran. Neither carries data: the goroutine reads
+// the changed state under that state's own lock. It must take the channel before
+// it reads the state, or it could miss a change in between.
 package broadcast
 
 import "sync"
 
-// Signal wakes everybody who waits. The zero value is ready, and a Signal is
+// Signal wakes all waiting goroutines. The zero value is ready, and a Signal is
 // safe for concurrent use.
 type Signal struct {
 	mu sync.Mutex
-	ch chan struct{} // guarded by mu; nil if nobody waits
+	ch chan struct{} // guarded by mu; nil if no goroutine waits
 }
 
 // Wait returns a channel that the next Fire closes.
@@ -25,7 +25,7 @@ func (s *Signal) Wait() <-chan struct{} {
 	return s.ch
 }
 
-// Fire wakes everybody who waits now. It never blocks.
+// Fire wakes the goroutines that wait now. It never blocks.
 func (s *Signal) Fire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,14 +35,14 @@ func (s *Signal) Fire() {
 	}
 }
 
-// Wake wakes one goroutine, which receives from it; calls made before that
-// count as one. Make it with NewWake.
+// Wake wakes one goroutine, which receives from it; calls before a receive count
+// as one. Make it with NewWake.
 type Wake chan struct{}
 
-// NewWake returns a Wake that nobody has called yet.
+// NewWake returns a Wake without pending calls.
 func NewWake() Wake { return make(Wake, 1) }
 
-// Call lets the receiver go on. It never blocks.
+// Call wakes the receiver. It never blocks.
 func (w Wake) Call() {
 	select {
 	case w <- struct{}{}:

@@ -1,13 +1,13 @@
-// Package hostnames finds the names of machines by their addresses, for
-// display.
+// Package hostnames looks up the names of IP addresses, for display.
 //
-// Nobody waits for it: Of returns what is known and queues the rest, and Run
-// looks it up, so that a name is there the next time. Names are remembered for
-// an hour, failures for 5 minutes, 4,096 of them in all.
+// Lookups run in the background: Of returns a cached name at once and queues an
+// unknown address, and Run looks it up, so that a later call of Of returns the
+// name. Names are cached for an hour, failures for 5 minutes, 4,096 of both in
+// all.
 //
-// The owner of an address may control its reverse zone too, and can publish any
-// name there. Since people act on what a page says of a machine, a name counts
-// only if it resolves to the address.
+// The owner of an address may control its reverse zone too and can publish any
+// name there. Since administrators rely on displayed names, a name counts only if
+// it resolves to the address.
 package hostnames
 
 import (
@@ -23,33 +23,31 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Resolver looks names up; *net.Resolver.
+// Resolver is the part of *net.Resolver that lookups use.
 type Resolver interface {
 	LookupAddr(ctx context.Context, addr string) ([]string, error)
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 const (
-	// maxNames bounds the names that are remembered, about 1 MB.
+	// maxNames bounds the cache to about 1 MB.
 	maxNames = 4096
-	// maxWanted bounds the addresses that wait to be looked up: those of one
-	// page of the dashboard. If no server answers for any, they take four
-	// minutes, in the background.
+	// maxWanted bounds the queue to the addresses of one page of the dashboard. If
+	// every lookup times out, they take four minutes.
 	maxWanted = 200
-	// nameFor is how long a name counts: an address that DHCP gave to another
-	// machine has the other's name within it.
+	// nameFor is how long a name is cached. When DHCP moves an address to another
+	// machine, the old name is shown no longer than this.
 	nameFor = time.Hour
 	// noNameFor is how long an address is not looked up again after a failure.
 	noNameFor = 5 * time.Minute
-	// lookups at once, each within lookupLimit.
+	// lookups run at once, each for at most lookupLimit.
 	lookups     = 4
 	lookupLimit = 2 * time.Second
-	// maxTried bounds the names that are tried of one address.
+	// maxTried bounds the names that are checked for one address.
 	maxTried = 4
 )
 
-// Names are the names that are known. All methods may be called by several
-// goroutines.
+// Names caches names by address. It is safe for concurrent use.
 type Names struct {
 	resolver Resolver
 	wanted   chan string // addresses to look up
@@ -63,7 +61,7 @@ type name struct {
 	until time.Time // when it is looked up again
 }
 
-// New returns Names that know none. Run must be called.
+// New returns an empty cache. Run must be called.
 func New(r Resolver) *Names {
 	return &Names{resolver: r, wanted: make(chan string, maxWanted), known: make(map[string]name)}
 }
@@ -75,8 +73,8 @@ func (n *Names) Known(addr string) string {
 	return n.known[addr].host
 }
 
-// Of is Known, and has the name looked up if it is not known or old. What is no
-// IP address has no name.
+// Of returns the name of addr like Known, and queues a lookup if the name is
+// unknown or old. It returns "" for text that is not an IP address.
 func (n *Names) Of(addr string) string {
 	if _, err := netip.ParseAddr(addr); err != nil {
 		return ""
@@ -89,15 +87,15 @@ func (n *Names) Of(addr string) string {
 	}
 	select {
 	case n.wanted <- addr:
-		// Not again while it is being looked up.
+		// Not queued again while the lookup runs.
 		n.remember(addr, name{have.host, time.Now().Add(noNameFor)})
-	default: // the next time
+	default: // the queue is full; a later call tries again
 	}
 	return have.host
 }
 
-// remember notes a name, and forgets the one that would be looked up next if
-// they are too many. n.mu is held.
+// remember caches a name. When the cache is full it evicts the name that expires
+// first. The caller holds n.mu.
 func (n *Names) remember(addr string, new name) {
 	n.known[addr] = new
 	if len(n.known) <= maxNames {

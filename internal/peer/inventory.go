@@ -11,30 +11,30 @@ import (
 // Inventory is what this box offers to its peers. Everything in it is listed
 // by a signed Release.
 type Inventory interface {
-	// Watch yields what is held, then each change, until ctx ends. A listing
-	// begins with an Event that says Reset and ends with one that says Synced.
-	// Another listing may follow at any time; until it is Synced, what was
-	// yielded before still counts, and then whatever it did not name is gone.
+	// Watch yields the held blobs, then each change, until ctx ends. A listing
+	// begins with an Event with Reset and ends with one with Synced. Another
+	// listing may follow at any time. Until its Synced the blobs yielded before
+	// remain valid; then those that it did not list are removed.
 	Watch(ctx context.Context) iter.Seq[Event]
 	// Open returns a held blob, or the readable side of a download in
 	// progress; fs.ErrNotExist for anything else. With fetch the box starts
-	// the download itself if it knows d, since the peer relies on it
-	// (rendezvous).
+	// the download itself if its catalog has d, since the peer picked it as the
+	// owner.
 	Open(ctx context.Context, d digest.Digest, fetch bool) (Upload, error)
 	// Manifest returns the digest of each piece of a held blob;
 	// fs.ErrNotExist for anything else.
 	Manifest(ctx context.Context, d digest.Digest) ([]digest.Digest, error)
-	// Pieces returns which pieces of a download in progress are there, and the
+	// Pieces returns which pieces of a download in progress it has, and the
 	// whole file's size in bytes; fs.ErrNotExist if there is none.
 	Pieces(d digest.Digest) (size int64, have Bitfield, err error)
 }
 
-// Event is one change of an Inventory: a blob that came or went, or, without a
-// digest, the beginning (Reset) or the end (Synced) of a full listing.
+// Event is one change of an Inventory: a blob that was added or removed, or,
+// without a digest, the beginning (Reset) or the end (Synced) of a full listing.
 type Event struct {
 	Digest digest.Digest
 	Size   int64 // bytes
-	Held   bool  // false: no longer
+	Held   bool  // false: removed
 	Reset  bool
 	Synced bool
 }
@@ -42,6 +42,6 @@ type Event struct {
 // Upload is a file on its way to a peer, read by one goroutine.
 type Upload interface {
 	io.ReadSeekCloser
-	// Size is in bytes; -1 while it is not known, and then Seek fails.
+	// Size is in bytes, or -1 while unknown; Seek then fails.
 	Size() int64
 }

@@ -1,10 +1,10 @@
-// Package peer is the vocabulary that fetch, which downloads, and swarm, which
-// knows the other boxes, share. It has no state and does no I/O.
+// Package peer has the types that fetch, which downloads, and swarm, which
+// connects to other boxes, share. It has no state and does no I/O.
 //
-// A Peer is another box: fetch opens Streams at it and reports each Outcome.
+// A Peer is another box: fetch opens Streams from it and reports each Outcome.
 // Swarm finds peers for a digest. Inventory is the other direction: what this
-// box offers to its peers. Nothing a peer says or sends is trusted; the digest
-// in the signed index decides.
+// box offers to its peers. Data from a peer is never trusted; the digest in the
+// signed index decides.
 package peer
 
 import (
@@ -18,32 +18,31 @@ import (
 )
 
 var (
-	// ErrBusy says that a peer serves as many others as it will; to be asked
-	// again later.
+	// ErrBusy means that all upload slots of a peer are taken; a later request
+	// may succeed.
 	ErrBusy = errors.New("the peer is busy")
-	// ErrStalled says that a peer fell below the Pace of a request. Errors that
+	// ErrStalled means that a peer fell below the Pace of a request. Errors that
 	// wrap it name the peer.
 	ErrStalled = errors.New("the peer stalled")
 )
 
-// Swarm is the other boxes and what they have. Its methods do not block,
-// except for Find.
+// Swarm finds the boxes that have a file. Only Find blocks.
 type Swarm interface {
-	// Seeds are the neighbours that list d in their inventory, best first. The
-	// lookup is in memory, and a miss is certain.
+	// Seeds returns the neighbours that list d in their inventory, best first. The
+	// lookup is in memory.
 	Seeds(d digest.Digest) []Peer
-	// Downloaders are the neighbours that said they are downloading d, best
+	// Downloaders returns the neighbours that announced a download of d, best
 	// first.
 	Downloaders(d digest.Digest) []Peer
-	// Owners are the boxes of this site that rank above this one for d by
-	// rendezvous hashing, the highest first. They are asked to fetch d before
-	// this box asks the mirror itself.
+	// Owners returns the boxes of this site that rank above this one for d by
+	// rendezvous hashing, highest first. This box asks them to fetch d before it
+	// asks the mirror itself.
 	Owners(d digest.Digest) []Peer
-	// Find yields further boxes that hold d according to the DHT. It may block
-	// between two, and ends when ctx does.
+	// Find yields further boxes that hold d according to the DHT. It blocks while
+	// it searches, and ends when ctx does.
 	Find(ctx context.Context, d digest.Digest) iter.Seq[Peer]
-	// Announce tells the neighbours that d is being downloaded here, or no
-	// longer.
+	// Announce announces to the neighbours that a download of d began here, or
+	// that it ended.
 	Announce(d digest.Digest, on bool)
 }
 
@@ -56,9 +55,10 @@ type Peer interface {
 	// Nearby reports whether the peer belongs to this site.
 	Nearby() bool
 	// Open requests bytes of d and returns when the peer has accepted the
-	// request, which may be before it has the first byte. fs.ErrNotExist says
-	// that the peer does not have d and will not; ErrBusy, not now; ErrStalled,
-	// no answer in time. The stream ends when ctx does.
+	// request, which may be before it has the first byte. The error is
+	// fs.ErrNotExist if the peer neither has d nor will fetch it, ErrBusy if it has
+	// no free slot, ErrStalled if it did not answer in time. The stream ends when
+	// ctx does.
 	//
 	// Open reports two faults by itself, which the caller must not report
 	// again: fs.ErrNotExist from a peer that claims to hold d, in its inventory
@@ -70,7 +70,7 @@ type Peer interface {
 	// Pieces returns which pieces of d, which it is downloading, the peer has.
 	// size is the whole file's, in bytes. Errors are as for Open.
 	Pieces(ctx context.Context, d digest.Digest) (size int64, have Bitfield, err error)
-	// Report tells how a transfer went, for the peer's score. It does not
+	// Report records the outcome of a transfer in the peer's score. It does not
 	// block.
 	Report(Outcome)
 }
@@ -78,15 +78,15 @@ type Peer interface {
 // Request is for N bytes from Off on; for N = 0, to the end.
 type Request struct {
 	Off, N int64
-	// Fetch asks the peer to download the file itself if it lacks it. Its
-	// answer comes at once, and the bytes as they arrive there.
+	// Fetch asks the peer to download the file itself if it lacks it. The peer
+	// answers at once and forwards the bytes as it receives them.
 	Fetch bool
-	// Pace is what the stream must keep up, the first bytes included.
+	// Pace is the minimum speed of the stream, the first bytes included.
 	Pace Pace
 }
 
-// Pace is a lower bound on speed: Bytes in each stretch of Per that is spent
-// waiting for the peer. Time that the reader spends elsewhere does not count.
+// Pace is a minimum speed: Bytes within each Per of time spent waiting for the
+// peer. Time between the reads does not count.
 // A stream that falls below it fails with ErrStalled.
 type Pace struct {
 	Bytes int
@@ -102,7 +102,7 @@ type Stream struct {
 	Modified time.Time // zero if it is not known
 }
 
-// Outcome is how a transfer went: well, with Bytes in Took, or with a Fault.
+// Outcome is the result of a transfer: Bytes in Took, or a Fault.
 type Outcome struct {
 	Bytes int64
 	Took  time.Duration
@@ -113,7 +113,7 @@ type Outcome struct {
 // Fault is what a peer did wrong.
 type Fault uint8
 
-// Faults from bad to worse.
+// Faults in ascending order of severity.
 const (
 	None   Fault = iota
 	Slow         // stalled, or missed a piece's deadline
@@ -121,5 +121,5 @@ const (
 	Lied         // sent bytes, a manifest or an inventory that are false
 )
 
-// String is the fault in one word, for logs.
+// String returns the fault as one word, for logs.
 func (f Fault) String() string { return [...]string{"none", "slow", "failed", "lied"}[f] }

@@ -1,10 +1,10 @@
 package peer
 
-// PieceSize is how much of a large file is taken from one source at a time, in
-// bytes. It is part of the protocol: all boxes of a swarm must agree on it.
+// PieceSize is the size in bytes of the pieces in which a large file is
+// downloaded. It is part of the protocol: all boxes of a swarm must agree on it.
 const PieceSize = 4 << 20
 
-// Pieces is how many pieces a file of size bytes has.
+// Pieces returns the number of pieces of a file of size bytes.
 func Pieces(size int64) int { return int((size + PieceSize - 1) / PieceSize) }
 
 // PieceAt returns where piece i of a file of size bytes begins, and its length.
@@ -13,14 +13,14 @@ func PieceAt(i int, size int64) (off, n int64) {
 	return off, min(PieceSize, size-off)
 }
 
-// Bitfield says which pieces of a file are there: bit i of byte i/8, the low
-// bit first, as it is sent between boxes.
+// Bitfield is a set of pieces of a file: piece i is bit i%8 of byte i/8, low bit
+// first, as boxes send it.
 type Bitfield []byte
 
 // NewBitfield returns an empty bitfield for n pieces.
 func NewBitfield(n int) Bitfield { return make(Bitfield, (n+7)/8) }
 
-// Has reports whether piece i is there. Pieces past the end are not.
+// Has reports whether b contains piece i; false past its end.
 func (b Bitfield) Has(i int) bool { return i/8 < len(b) && b[i/8]&(1<<(i%8)) != 0 }
 
 // Set adds piece i.

@@ -16,11 +16,11 @@ import (
 //
 // The first frame of a listing has flag 1 and the last flag 2. Prefixes are in
 // ascending order: the first as a varint, then each as its distance to the one
-// before; in changes each of the four lists has its length before it. number,
-// from and to count the changes that there ever were: a listing says up to
-// which one it goes, and changes must start where the frame before ended, or
-// something was lost and the reader gives up, whereupon the writer begins
-// again. 200,000 random prefixes take 1.4 MB.
+// before; in changes, its length precedes each of the four lists. number, from
+// and to count the changes since the writer started. A listing includes those up
+// to number, and a changes frame must start where the frame before ended; if it
+// does not, the reader resets the stream and the writer begins again with a
+// listing. 200,000 random prefixes take 1.4 MB.
 const (
 	listingFrame = 'L'
 	changesFrame = 'C'
@@ -43,7 +43,7 @@ type Frame struct {
 	came, went, begun, ended []uint64
 }
 
-// ErrFrame says that a peer broke the protocol.
+// ErrFrame means that a peer broke the protocol.
 var ErrFrame = errors.New("malformed inventory frame")
 
 // Append encodes f after b.
@@ -83,7 +83,7 @@ func appendPrefixes(b []byte, list []uint64) []byte {
 }
 
 // Read reads one frame. It returns io.EOF at the end of the stream, and ErrFrame
-// for a frame that is malformed or cut off. It allocates 64 KiB at most.
+// for a frame that is malformed or cut off. It allocates at most 64 KiB.
 func Read(r *bufio.Reader) (*Frame, error) {
 	kind, err := r.ReadByte()
 	if err != nil {

@@ -1,13 +1,13 @@
-// Package inventory is what boxes tell each other that they hold.
+// Package inventory has the lists of blobs that boxes send each other.
 //
 // A Journal is this box's own inventory: it takes the events of a
-// peer.Inventory and hands each reader, one per peer, first a full listing and
-// then the changes, as Frames. A Set is what one peer told; all Sets share a
-// Budget of memory. A blob is told of by the first 8 bytes of its digest.
+// peer.Inventory and gives each reader, one per peer, first a full listing and
+// then the changes, as Frames. A Set is the inventory received from one peer; all
+// Sets share a Budget of memory. The first 8 bytes of a digest stand for a blob.
 // Suspicions remember which peer did not have what its inventory lists, Missing
 // which peer did not have a blob at all.
 //
-// The package does no I/O and knows no network: the swarm carries the Frames.
+// The package does no I/O: the swarm sends and receives the Frames.
 package inventory
 
 import (
@@ -25,10 +25,10 @@ const (
 	// maxJournal changes are kept for readers that lag behind; one that lags
 	// further gets a full listing. 1 MB.
 	maxJournal = 32 << 10
-	// maxDownloads in progress are told of.
+	// maxDownloads bounds the downloads in progress that are listed.
 	maxDownloads = 4096
-	// gather is how long changes wait for others to be sent together. Downloads
-	// that begin do not wait: in a flash crowd the peers look for them at once.
+	// gather is how long changes wait to be sent together. Downloads that begin
+	// are sent at once: in a flash crowd the peers search for them immediately.
 	gather = 200 * time.Millisecond
 )
 
@@ -88,9 +88,9 @@ func (j *Journal) Run(ctx context.Context) {
 }
 
 // Take applies an event of this box's peer.Inventory and reports whether the
-// inventory changed. What was held before a Reset counts until the Synced that
-// ends the listing; then what the listing did not name is removed, so that
-// readers are sent the difference alone.
+// inventory changed. Blobs held before a Reset remain until the Synced that ends
+// the listing; then those that the listing lacked are removed, so that readers
+// get only the difference.
 func (j *Journal) Take(e peer.Event) (changed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -146,9 +146,9 @@ func (j *Journal) Holds(d digest.Digest) bool {
 	return j.held.has(prefixOf(d))
 }
 
-// Download notes that d is being downloaded here, or no longer. Readers are
-// woken at once for a download that begins. One that ended may wait, so that
-// the news does not precede that of the blob.
+// Download records that a download of d began here, or that it ended. A begin
+// wakes the readers at once. An end waits, so that it is not sent before the
+// addition of the blob.
 func (j *Journal) Download(d digest.Digest, on bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -175,9 +175,9 @@ func (j *Journal) add(c change) {
 }
 
 // Since returns the frames for a reader that has the changes before from, the
-// number to ask from next, and a channel that is closed when there may be more.
-// A reader that has nothing asks from 0; it gets a full listing, as does one
-// that is too far behind.
+// value of from for the next call, and a channel that is closed when there may be
+// more. A new reader begins with 0; it gets a full listing, as does a reader that
+// is too far behind.
 func (j *Journal) Since(from uint64) (frames []Frame, to uint64, more <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -192,7 +192,7 @@ func (j *Journal) Since(from uint64) (frames []Frame, to uint64, more <-chan str
 	return frames, j.next, more
 }
 
-// everything is a full listing and the downloads in progress.
+// everything returns a full listing and the downloads in progress.
 func (j *Journal) everything() []Frame {
 	var frames []Frame
 	for part := range slices.Chunk(j.held.list(), prefixesFrame) {
@@ -213,8 +213,8 @@ func (j *Journal) everything() []Frame {
 	return append(frames, Frame{from: j.next, to: j.next, begun: under})
 }
 
-// fold puts changes, the first of which has the number from, into frames: of
-// several to one prefix the last counts.
+// fold makes frames of changes, the first of which has the number from. Of several
+// changes to one prefix only the last is kept.
 func fold(from uint64, changes []change) []Frame {
 	var frames []Frame
 	for part := range slices.Chunk(changes, prefixesFrame) {

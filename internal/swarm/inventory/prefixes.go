@@ -7,8 +7,8 @@ import (
 	"millpond/internal/digest"
 )
 
-// prefixOf is what stands for a digest in an inventory: its first 8 bytes. Two
-// of 200,000 collide in one of 10⁹ boxes, and then a request finds out.
+// prefixOf returns the entry for a digest in an inventory: its first 8 bytes. Among
+// 200,000 a collision occurs in one of 10⁹ boxes; a request then gets a 404.
 func prefixOf(d digest.Digest) uint64 { return binary.BigEndian.Uint64(d[:8]) }
 
 // prefixSet is a set of prefixes at 8 bytes each and little more: a sorted
@@ -16,7 +16,7 @@ func prefixOf(d digest.Digest) uint64 { return binary.BigEndian.Uint64(d[:8]) }
 // empty.
 type prefixSet struct {
 	sorted  []uint64        // never written to: others may hold it
-	changed map[uint64]bool // true: came, false: went
+	changed map[uint64]bool // true: added, false: removed
 }
 
 // minMerge is how many changes there are at least before they are merged into

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxEntries of one peer are kept: 16 MB. What it lists beyond is left to
-	// the DHT.
+	// maxEntries bounds the entries kept of one peer: 16 MB. Further blobs are
+	// found through the DHT.
 	maxEntries = 2 << 20
 	entrySize  = 8 // bytes
 )
@@ -28,8 +28,8 @@ func NewBudget(bytes int64) *Budget {
 // Free is the number of entries that still fit.
 func (b *Budget) Free() int64 { return b.entries.Load() }
 
-// Set is the inventory that one peer told. One goroutine writes it, any may
-// read it.
+// Set is the inventory received from one peer. One goroutine may write it, any
+// may read it.
 type Set struct {
 	budget *Budget
 
@@ -116,8 +116,8 @@ func (s *Set) drop() {
 	s.listing, s.listed = nil, false
 }
 
-// reserve takes room for up to want entries and returns for how many there was.
-// s.mu is held.
+// reserve reserves up to want entries of the budget and returns how many it got.
+// The caller holds s.mu.
 func (s *Set) reserve(want int) int {
 	got := min(int64(want), s.room)
 	if left := s.budget.entries.Add(-got); left < 0 {
@@ -134,7 +134,7 @@ func (s *Set) release(entries int64) {
 	s.budget.entries.Add(entries)
 }
 
-// Close empties the Set and gives its room back.
+// Close empties the Set and releases its share of the budget.
 func (s *Set) Close() {
 	s.drop()
 	s.mu.Lock()
@@ -153,7 +153,7 @@ func (s *Set) holds(x uint64) bool {
 	return s.held.has(x)
 }
 
-// Downloads reports whether the peer said that it is downloading d.
+// Downloads reports whether the peer lists d as a download in progress.
 func (s *Set) Downloads(d digest.Digest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

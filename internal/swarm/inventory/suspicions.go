@@ -14,8 +14,8 @@ const (
 	// and did not have.
 	suspectFor = 10 * time.Minute
 	// grace allows for the removal notice still being in transit; more than
-	// maxUntrue misses without a notice count as lying. A download may be told
-	// of before its first byte can be had, and is asked for again after grace.
+	// maxUntrue misses without a notice count as lying. A download may be listed
+	// before its first byte can be read, and is requested again after grace.
 	grace         = 5 * time.Second
 	maxUntrue     = 3
 	maxSuspicions = 4096
@@ -73,8 +73,8 @@ func (s *Suspicions) Refused(id string, set *Set, d digest.Digest) (f peer.Fault
 // Holder reports whether id did not have d lately although it lists it.
 func (s *Suspicions) Holder(id string, d digest.Digest) bool { return s.within(id, d, suspectFor) }
 
-// Downloader reports whether id did not have d a moment ago although it said
-// that it is downloading it.
+// Downloader reports whether id did not have d within the last grace although it
+// lists d as a download.
 func (s *Suspicions) Downloader(id string, d digest.Digest) bool { return s.within(id, d, grace) }
 
 func (s *Suspicions) within(id string, d digest.Digest, limit time.Duration) bool {
@@ -87,7 +87,7 @@ func (s *Suspicions) within(id string, d digest.Digest, limit time.Duration) boo
 	return ok && time.Since(at) < limit
 }
 
-// Clear drops the suspicions about what f, a frame of id's, tells anew.
+// Clear drops the suspicions about blobs that f, a frame from id, lists again.
 func (s *Suspicions) Clear(id string, f *Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

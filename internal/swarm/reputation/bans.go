@@ -15,7 +15,7 @@ import (
 	"github.com/ipfs/go-datastore/query"
 )
 
-// banTimes are how long the first, second, … ban lasts.
+// banTimes are the durations of the first, second, … ban.
 var banTimes = [...]time.Duration{time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
 
 const (
@@ -74,8 +74,8 @@ func (r ban) strikes(now time.Time) int {
 	return max(r.Strikes-int(forgotten), 0)
 }
 
-// next is the row after one more strike. Lies found while the ban is in force
-// were told before it and do not prolong it.
+// next returns the row after one more strike. Lies found while a ban is in force
+// date from before it and do not prolong it.
 func (r ban) next(now time.Time) ban {
 	if now.Before(r.Until) {
 		return r
@@ -152,7 +152,7 @@ func (b *bans) drop(key ds.Key) {
 	}
 }
 
-// until is zero if no ban of key is in force.
+// until returns zero if no ban of key is in force.
 func (b *bans) until(key ds.Key) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
