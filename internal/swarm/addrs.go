@@ -12,12 +12,13 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// bridge matches the interfaces that containers hang on: of Docker (br- and
-// twelve digits; br-lan is a router's own), Kubernetes networks, Podman and
-// libvirt. Their addresses mean another machine elsewhere, or none.
+// bridge matches the interfaces of containers and virtual machines: of Docker (br-
+// and twelve digits; br-lan is a router's own), Kubernetes networks, Podman and
+// libvirt. On other machines their addresses lead to a different host or to none.
 var bridge = regexp.MustCompile(`^(docker\d|br-[0-9a-f]{12}$|veth|cni|cali|cilium|flannel|podman|virbr|lxc)`)
 
-// Interfaces seldom change, and libp2p asks for addresses often.
+// interfacesFor is how long the list of interfaces is cached: it seldom changes,
+// and libp2p calls choose often.
 const interfacesFor = 30 * time.Second
 
 // addresses chooses the addresses that a box announces.
@@ -52,8 +53,8 @@ func (a *addresses) choose(all []ma.Multiaddr) []ma.Multiaddr {
 	return a.own(all)
 }
 
-// own leaves out loopback and container bridges, but only if something else
-// is left: a box that listens on such an address alone is reached there.
+// own leaves out loopback and container bridges if other addresses remain: a box
+// that listens only on such an address is reachable there.
 func (a *addresses) own(all []ma.Multiaddr) []ma.Multiaddr {
 	bridges := a.bridgesNow()
 	var good, bridged []ma.Multiaddr
@@ -82,7 +83,7 @@ func (a *addresses) bridgesNow() map[string]bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now := time.Now(); now.After(a.until) {
-		// On an error the last known ones are used.
+		// After an error the previous list is used.
 		if known, err := a.bridges(); err == nil {
 			a.known = known
 		}

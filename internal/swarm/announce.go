@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// announceEvery is how long changes wait to be announced together, and
-	// maxChanges how many at most, so many go to the sweep at a time.
+	// Changes are collected for announceEvery, or until there are maxChanges, and
+	// then passed to the sweep together.
 	announceEvery = time.Second
 	maxChanges    = 2048
 	// maxPending changes wait while the sweep is slow, 20 MB: enough for the
@@ -34,7 +34,7 @@ const (
 type sweep interface {
 	// start adds keys; those that are new are announced at once.
 	start(keys []multihash.Multihash) error
-	// stop removes keys. Their records in the DHT run out by themselves.
+	// stop removes keys. Their records in the DHT expire by themselves.
 	stop(keys []multihash.Multihash) error
 	// all calls f with the keys of the set, some thousands at a time.
 	all(ctx context.Context, f func([]multihash.Multihash) error) error
@@ -44,7 +44,7 @@ type sweep interface {
 	Close() error
 }
 
-// announcer has the DHT name this box for each blob in its inventory.
+// announcer keeps a provider record in the DHT for each blob in the inventory.
 type announcer struct {
 	store ds.Batching
 	holds func(digest.Digest) bool // the inventory has it
@@ -53,8 +53,8 @@ type announcer struct {
 	full  broadcast.Wake // maxChanges are pending
 
 	mu                    sync.Mutex             // guards the fields below
-	pending               map[digest.Digest]bool // announced from now on, or no longer
-	room                  broadcast.Signal       // pending became less
+	pending               map[digest.Digest]bool // true: to announce, false: to stop
+	room                  broadcast.Signal       // pending has shrunk
 	synced                bool                   // a listing has ended
 	stale                 bool                   // the sweep may have keys that the inventory lacks
 	announced, toAnnounce int64
@@ -79,13 +79,13 @@ func (a *announcer) progress() (announced, toAnnounce int64, last time.Time) {
 	return a.announced, a.toAnnounce, a.last
 }
 
-// take notes an event that changed the inventory, or the end of a listing. It
-// waits only while maxPending changes are pending, and then for one batch.
+// take records an event that changed the inventory, or the end of a listing. It
+// blocks only while maxPending changes are pending, until the next batch.
 func (a *announcer) take(ctx context.Context, e peer.Event, changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if e.Synced {
-		// The first listing is compared with what an earlier process left.
+		// After the first listing, keys of an earlier process may remain.
 		a.stale = a.stale || changed || !a.synced
 		a.synced = true
 		return
@@ -108,7 +108,7 @@ func (a *announcer) take(ctx context.Context, e peer.Event, changed bool) {
 	}
 }
 
-// run announces what take noted, until ctx ends.
+// run announces the changes that take recorded, until ctx ends.
 func (a *announcer) run(ctx context.Context, h host.Host, d *dht.IpfsDHT) error {
 	s, err := newSweep(a.store, h, d, a.every)
 	if err != nil {
@@ -121,7 +121,7 @@ func (a *announcer) run(ctx context.Context, h host.Host, d *dht.IpfsDHT) error 
 	return nil
 }
 
-// feed hands the changes to s until ctx ends.
+// feed passes the changes to s until ctx ends.
 func (a *announcer) feed(ctx context.Context, s sweep) {
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
@@ -142,7 +142,7 @@ func (a *announcer) feed(ctx context.Context, s sweep) {
 	}
 }
 
-// flush hands the pending changes to s while there are at least n.
+// flush passes the pending changes to s while there are at least n.
 func (a *announcer) flush(ctx context.Context, s sweep, n int) {
 	for ctx.Err() == nil {
 		added, removed := a.batch(n)
@@ -158,8 +158,8 @@ func (a *announcer) flush(ctx context.Context, s sweep, n int) {
 	}
 }
 
-// batch takes up to maxChanges of the pending changes, and none if there are
-// less than n.
+// batch removes and returns up to maxChanges pending changes; none if there are
+// fewer than n.
 func (a *announcer) batch(n int) (added, removed []multihash.Multihash) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -188,8 +188,8 @@ func (a *announcer) takeStale() (was bool) {
 	return was
 }
 
-// forget stops announcing what the inventory lacks: what a listing did not
-// name, or an earlier process held.
+// forget stops announcing blobs that the inventory lacks: those that a listing
+// dropped or an earlier process held.
 func (a *announcer) forget(ctx context.Context, s sweep) {
 	err := s.all(ctx, func(keys []multihash.Multihash) error {
 		return s.stop(slices.DeleteFunc(keys, func(key multihash.Multihash) bool {
@@ -207,7 +207,7 @@ func (a *announcer) measure(ctx context.Context, s sweep) {
 	defer cancel()
 	announced, keys, sent, err := s.progress(ctx)
 	if err != nil {
-		return // busy; the figures of before are good enough
+		return // busy; the previous figures remain
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

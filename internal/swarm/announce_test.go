@@ -191,7 +191,7 @@ func TestFeedFlushesLargeBatches(t *testing.T) {
 	})
 }
 
-// stuck is a sweep that takes nothing until it is let.
+// stuck is a sweep that blocks until it is released.
 type stuck struct {
 	*list
 	let chan struct{}
@@ -202,7 +202,7 @@ func (s stuck) start(keys []multihash.Multihash) error {
 	return s.list.start(keys)
 }
 
-// A sweep that is slow holds the journal up only when there is no more room.
+// A slow sweep delays the journal only when maxPending changes are pending.
 func TestSlowSweep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -237,8 +237,8 @@ func TestSlowSweep(t *testing.T) {
 	})
 }
 
-// What goes from Holdings is no longer announced by the real sweep, and a
-// restart neither loses what is announced nor announces it anew.
+// The real sweep stops announcing removed blobs, and a restart neither loses the
+// announced ones nor announces them again.
 func TestAnnounceAndStop(t *testing.T) {
 	long(t)
 	t.Parallel()

@@ -38,8 +38,8 @@ func (s *Swarm) fault(id p2p.ID, f peer.Fault, why string) {
 	}
 }
 
-// cut closes the connections to a banned peer. They may be in the middle of a
-// write, so nobody waits for it.
+// cut closes the connections to a banned peer. Close may block during a write, so
+// cut does not wait for it.
 func (s *Swarm) cut(id p2p.ID) {
 	for _, c := range s.host.Network().ConnsToPeer(id) {
 		go c.Close()
@@ -49,8 +49,8 @@ func (s *Swarm) cut(id p2p.ID) {
 // banned reports whether a ban of id is in force.
 func (s *Swarm) banned(id p2p.ID) bool { return s.reputation.Banned(id.String()) }
 
-// cost is the reputation's rank of id, whose text form is text; false if id may
-// not be asked now, because it is banned, excluded for its score, or
+// cost returns the reputation's rank of id, whose text form is text; false if id
+// must not be asked now, because it is banned, excluded for its score, or
 // unresponsive.
 func (s *Swarm) cost(id p2p.ID, text string) (time.Duration, bool) {
 	cost, ok := s.reputation.Cost(text, s.rtts.of(id))

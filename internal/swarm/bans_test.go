@@ -9,7 +9,7 @@ import (
 	"millpond/internal/peer"
 )
 
-// A box that is slow again and again is not asked as an owner for a while.
+// A box with several Slow faults is left out of Owners until its score recovers.
 func TestExcludedOwner(t *testing.T) {
 	t.Parallel()
 	giver, taker, from := pair(t, nil)

@@ -23,8 +23,8 @@ const (
 	// While no box is connected all entries are tried again and again.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 10 * time.Second
-	// recheckEvery finds boxes that came later, and heals a swarm that was apart
-	// for longer than lostFor.
+	// recheckEvery finds boxes that started later, and reconnects a swarm that was
+	// split for longer than lostFor.
 	recheckEvery = 3 * time.Minute
 	roundTimeout = 20 * time.Second // for one entry
 	joinTimeout  = 5 * time.Second  // for one address or box
@@ -38,7 +38,8 @@ type target struct {
 	addrs []ma.Multiaddr
 }
 
-// bootstrap finds the first boxes by the configured entries, for ever.
+// bootstrap connects to the boxes that the configured entries name, and retries
+// for as long as the box runs.
 type bootstrap struct {
 	log      *slog.Logger
 	entries  []entry
@@ -106,7 +107,7 @@ func (b *bootstrap) run(ctx context.Context) error {
 	}
 }
 
-// round follows all entries at once and dials what they name.
+// round resolves all entries at once and dials the boxes that they name.
 func (b *bootstrap) round(ctx context.Context) {
 	var group errgroup.Group
 	for _, e := range b.entries {
@@ -188,9 +189,9 @@ func dialNow(ctx context.Context, h host.Host, info p2p.AddrInfo) error {
 	return h.Connect(ctx, info)
 }
 
-// identify finds out which box answers at addrs: it dials for an unused ID
-// and takes the real one from the refusal. The answer is remembered; when the
-// box there changes, the dial for the old one fails and tells the new one.
+// identify finds out which box answers at addrs: it dials with an unused ID and
+// takes the real one from the handshake's error. The ID is cached, and determined
+// again while that box is not connected.
 func (b *bootstrap) identify(ctx context.Context, addrs []ma.Multiaddr) (p2p.ID, error) {
 	place := addrs[0].String() // a target without ID has one
 	b.mu.Lock()

@@ -18,9 +18,9 @@ func init() {
 	roles["dead"] = deadFar
 }
 
-// TestDeadOwner pulls the cable to the box that ranks first for 50 files. No
-// connection is closed by that; the first file finds out, the others do not
-// wait, and the box is back when the cable is.
+// TestDeadOwner pulls the cable to the box that ranks first for 50 files, which
+// closes no connection. Only the first request waits for it, and the box is an
+// owner again when the cable is back.
 func TestDeadOwner(t *testing.T) {
 	t.Parallel()
 	t.Log(play(t, "alive"))

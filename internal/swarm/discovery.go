@@ -32,9 +32,9 @@ const (
 // do not meet: at most 15 characters (RFC 6763, section 7.2).
 func segmentName(tag string) string { return fmt.Sprintf("_mp-%.12s._udp", tag) }
 
-// discover announces and finds boxes on the network segment, if that is
-// wanted. The announced addresses are fixed when the service starts, so it is
-// started again when they change. A segment without multicast is no error:
+// discover announces this box and finds others on the network segment, if Local is
+// set. The mDNS service announces the addresses that it started with, so it is
+// restarted when they change. A segment without multicast is not an error, since
 // the bootstrap entries remain.
 func (s *Swarm) discover(ctx context.Context) error {
 	if !s.options.Local {
@@ -96,10 +96,10 @@ func (s *Swarm) discover(ctx context.Context) error {
 }
 
 // dialFound tries more than once. Two boxes that find each other at the same
-// instant dial from and to the ports that they listen on, and get one
-// connection with a caller at both ends (TCP's simultaneous open), which comes
-// to nothing; chance keeps them apart the next time. mDNS tells of a box again
-// only after minutes.
+// instant dial from and to the ports that they listen on. They get one connection
+// with a dialler at both ends (TCP's simultaneous open), and its handshake fails;
+// random waits make the next dials differ. mDNS reports a box again only after
+// minutes.
 func (s *Swarm) dialFound(ctx context.Context, info p2p.AddrInfo) error {
 	var err error
 	for try := range foundTries {
@@ -120,7 +120,7 @@ func (s *Swarm) dialFound(ctx context.Context, info p2p.AddrInfo) error {
 	return err
 }
 
-// segment takes what mDNS finds, each from a goroutine of its own.
+// segment receives the boxes that mDNS finds; it is called concurrently.
 type segment chan p2p.AddrInfo
 
 func (f segment) HandlePeerFound(info p2p.AddrInfo) {

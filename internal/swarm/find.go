@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	maxProviders = 16              // more are not asked for
+	maxProviders = 16              // per look-up
 	dialTimeout  = 3 * time.Second // for a provider that is not connected
-	// relayedFor is how long a relayed connection is given to become direct:
-	// libp2p punches for each connection when it begins, three times, and then
-	// no more. It fails too when the other box has just started.
+	// relayedFor is how long a relayed connection may take to become direct.
+	// libp2p tries hole punching three times when a connection begins, and not
+	// again. It can also fail because the other box has just started.
 	relayedFor = 10 * time.Second
 )
 
-// Find implements peer.Swarm. Seeds are left out. Boxes that are connected come
-// at once, others when they have been dialled, within 3 s each. It ends when the
-// DHT knows no more or ctx ends, and none of its goroutines outlives it.
+// Find implements peer.Swarm. It leaves out Seeds. It yields connected boxes at
+// once and others after a dial of at most 3 s. It ends when the look-up or ctx
+// ends, after all of its goroutines.
 func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
 	return func(yield func(peer.Peer) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -48,8 +48,8 @@ func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
 	}
 }
 
-// find sends the providers of d that it can connect to, but those to skip. It
-// closes found when all of its goroutines are done.
+// find sends the providers of d that it can connect to, except those to skip. It
+// closes found when all of its goroutines have ended.
 func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(p2p.ID) bool, found chan<- p2p.ID) {
 	var dials sync.WaitGroup
 	defer close(found)
@@ -80,12 +80,12 @@ func (s *Swarm) find(ctx context.Context, d digest.Digest, skip func(p2p.ID) boo
 	}
 }
 
-// reachProvider connects directly: files do not go over relays. From a relayed
-// connection it waits for the hole that libp2p punches.
+// reachProvider connects directly, because files are not sent over relays. If the
+// connection is relayed, it waits for libp2p's hole punching.
 func (s *Swarm) reachProvider(ctx context.Context, info p2p.AddrInfo) error {
 	for _, c := range s.host.Network().ConnsToPeer(info.ID) {
 		if c.Stat().Limited && time.Since(c.Stat().Opened) > relayedFor {
-			c.Close() // and try anew
+			c.Close() // so that hole punching starts again
 		}
 	}
 	if len(info.Addrs) == 0 && len(s.host.Peerstore().Addrs(info.ID)) == 0 {

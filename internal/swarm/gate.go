@@ -13,10 +13,10 @@ import (
 	"millpond/internal/swarm/reputation"
 )
 
-// gate decides by peer ID who may connect, both ways, and refuses addresses
-// that are banned.
+// gate allows or refuses connections in both directions by peer ID, and refuses
+// banned addresses.
 type gate struct {
-	allowed    map[p2p.ID]bool // nil: everybody
+	allowed    map[p2p.ID]bool // nil: all
 	reputation *reputation.Table
 	handshakes *handshakeLog
 }
@@ -40,7 +40,7 @@ func newGate(allow []string, reputation *reputation.Table, handshakes *handshake
 	return g, errors.Join(faults...)
 }
 
-// objection tells why id may not connect; empty if it may.
+// objection returns why id may not connect; empty if it may.
 func (g *gate) objection(id p2p.ID) string {
 	switch {
 	case g.reputation.Banned(id.String()):
@@ -57,7 +57,7 @@ func (g *gate) InterceptAddrDial(p2p.ID, ma.Multiaddr) bool { return true }
 
 func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
-// InterceptSecured is where the peer's ID is first certain, and where a
+// InterceptSecured is the first call in which the peer's ID is verified and the
 // connection is known to be of this swarm.
 func (g *gate) InterceptSecured(_ network.Direction, id p2p.ID, conn network.ConnMultiaddrs) bool {
 	if c, ok := conn.(*handshake); ok {

@@ -21,18 +21,19 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// A refused peer tries again for ever: one line for each address in this time.
+// A refused peer retries without end: one log line per address in this time.
 const refusalEvery = 10 * time.Minute
 
-// A caller that tries several addresses at once drops all but one of its
-// connections in mid-handshake; so much later it is not one of those.
+// A box that dials several addresses at once closes all but one of its connections
+// during the handshake. Within afterAccept of an accepted connection such a
+// failure is not logged.
 const afterAccept = 10 * time.Second
 
-// maxRefusals bounds the addresses remembered; when it is reached all are
-// forgotten, which costs no more than lines that come early.
+// maxRefusals bounds the addresses remembered. When it is reached, all are
+// dropped; the only effect is that some lines are repeated early.
 const maxRefusals = 256
 
-// handshakeLog logs the peers that were refused.
+// handshakeLog logs refused peers.
 type handshakeLog struct {
 	logger  *slog.Logger
 	private bool // this swarm has a key
@@ -53,7 +54,7 @@ func (r *handshakeLog) log(addr ma.Multiaddr, why string, attrs ...any) {
 	}
 }
 
-// place is addr without its port, which is always new on inbound connections.
+// place returns addr without its port, which differs for each inbound connection.
 func place(addr ma.Multiaddr) string {
 	if ip, err := manet.ToIP(addr); err == nil {
 		return ip.String()
@@ -91,7 +92,7 @@ func (r *handshakeLog) due(what string, now time.Time) bool {
 }
 
 // failed logs a peer that completed TCP but failed our handshake. libp2p has no
-// error for a wrong key: either side sees random bytes and hangs up.
+// error for a wrong key: each side reads random bytes and closes the connection.
 func (r *handshakeLog) failed(addr ma.Multiaddr) {
 	switch {
 	case r.acceptedNow(addr):
@@ -102,14 +103,14 @@ func (r *handshakeLog) failed(addr ma.Multiaddr) {
 	}
 }
 
-// tcp is the constructor of libp2p's TCP transport with a watch on the
+// tcp constructs libp2p's TCP transport with an upgrader that logs failed
 // handshakes.
 func (r *handshakeLog) tcp(u transport.Upgrader, limits network.ResourceManager) (*tcp.TcpTransport, error) {
 	return tcp.NewTCPTransport(&watchedUpgrader{u, r}, limits, nil)
 }
 
-// watchedUpgrader is the one place where failed handshakes of both directions
-// can be seen: libp2p itself drops inbound ones silently.
+// watchedUpgrader detects failed handshakes in both directions: libp2p itself
+// drops inbound ones silently.
 type watchedUpgrader struct {
 	transport.Upgrader
 	handshakes *handshakeLog
@@ -122,21 +123,21 @@ func (u *watchedUpgrader) UpgradeGatedMaListener(t transport.Transport, l transp
 func (u *watchedUpgrader) Upgrade(ctx context.Context, t transport.Transport, conn manet.Conn, dir network.Direction, id p2p.ID, scope network.ConnManagementScope) (transport.CapableConn, error) {
 	c := &handshake{Conn: conn}
 	upgraded, err := u.Upgrader.Upgrade(context.WithValue(ctx, handshakeKey{}, c), t, c, dir, id, scope)
-	// A wrong key often looks like a handshake that stalls. A dial that was
-	// called off says nothing.
-	calledOff := errors.Is(ctx.Err(), context.Canceled)
-	if err != nil && !calledOff && c.foreign() {
+	// With a wrong key the handshake often stalls. A cancelled dial proves
+	// nothing.
+	cancelled := errors.Is(ctx.Err(), context.Canceled)
+	if err != nil && !cancelled && c.foreign() {
 		u.handshakes.failed(conn.RemoteMultiaddr())
 	}
 	return upgraded, err
 }
 
-// handshakeKey is where the context of an outbound Upgrade has its *handshake.
+// handshakeKey is the context key of the *handshake of an outbound Upgrade.
 type handshakeKey struct{}
 
-// observed notes that both ends of an outbound connection have agreed on how to
-// secure it. What fails after that is not due to the swarm key: the box is
-// another one than was dialled, or it dialled too (see dialFound).
+// observed records that both ends of an outbound connection agreed on a security
+// protocol. Later failures are not due to the swarm key: another box answered than
+// was dialled, or both ends dialled (see dialFound).
 type observed struct{ sec.SecureTransport }
 
 func (w observed) SecureOutbound(ctx context.Context, conn net.Conn, id p2p.ID) (sec.SecureConn, error) {
@@ -169,13 +170,13 @@ func (l *watchedListener) Accept() (manet.Conn, network.ConnManagementScope, err
 	return &handshake{Conn: conn, inbound: l.handshakes}, scope, nil
 }
 
-// handshake is a connection that knows whether the other end failed our
+// handshake is a connection that records whether the other end failed our
 // handshake.
 type handshake struct {
 	manet.Conn
 	inbound *handshakeLog // gets a line at Close if so; nil on outbound ones
 	known   atomic.Bool   // the other end has this swarm's key, or neither has one
-	read    atomic.Bool   // something came: a mere probe of the port sends nothing
+	read    atomic.Bool   // the other end sent something; a port scan sends nothing
 	closed  atomic.Bool
 }
 

@@ -10,8 +10,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// TestCallersAtBothEnds lays one connection between two boxes that both called,
-// as TCP's simultaneous open does. It comes to nothing, and is no refusal.
+// TestCallersAtBothEnds makes one connection between two boxes that both dialled,
+// like TCP's simultaneous open. Its handshake fails and is not logged as a refusal.
 func TestCallersAtBothEnds(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string][]byte{"open": nil, "with a key": NewKey()} {

@@ -21,9 +21,9 @@ import (
 	"millpond/internal/swarm/inventory"
 )
 
-// inventoryProtocol is one stream from each box to each neighbour, on which it
-// tells for as long as they are connected what it holds. Nothing is sent the
-// other way.
+// inventoryProtocol is one stream from each box to each neighbour. The box sends
+// its inventory on it for as long as they are connected; the neighbour sends
+// nothing.
 const inventoryProtocol protocol.ID = "/millpond/inventory/1"
 
 const (
@@ -31,8 +31,7 @@ const (
 	minBackoff  = time.Second
 	maxBackoff  = time.Minute
 
-	// inventoryShare of Memory is for the inventories of all neighbours: an
-	// eighth.
+	// The inventories of all neighbours may take an eighth of Memory.
 	inventoryShare = 8
 )
 
@@ -42,14 +41,14 @@ type inventories struct {
 	journal    *inventory.Journal
 	budget     *inventory.Budget
 	suspicions inventory.Suspicions
-	rewanted   broadcast.Wake // wanted has changed
+	rewanted   broadcast.Wake // wanted changed
 
 	mu     sync.Mutex // guards the fields below
 	wanted map[p2p.ID]struct{}
 	told   map[p2p.ID]*told
 }
 
-// told is the inventory of one neighbour and the stream that it comes on.
+// told is the inventory of one neighbour and the stream that it arrives on.
 type told struct {
 	*inventory.Set
 	reset func() error
@@ -70,7 +69,7 @@ func newInventories(s *Swarm) *inventories {
 	}
 }
 
-// run tells and listens until ctx ends. Part of Run's group.
+// run sends and receives inventories until ctx ends. Part of Run's group.
 func (v *inventories) run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -105,7 +104,7 @@ func (v *inventories) run(ctx context.Context) error {
 	}
 }
 
-// connected and disconnected come in order for each box and must not block.
+// connected and disconnected are called in order for each box and must not block.
 func (v *inventories) connected(id p2p.ID)    { v.want(id, true) }
 func (v *inventories) disconnected(id p2p.ID) { v.want(id, false) }
 
@@ -120,7 +119,7 @@ func (v *inventories) want(id p2p.ID, on bool) {
 	v.rewanted.Call()
 }
 
-// telling keeps a stream to id until ctx ends.
+// telling keeps a stream to id open until ctx ends.
 func (v *inventories) telling(ctx context.Context, id p2p.ID) {
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		begun := time.Now()
@@ -153,7 +152,7 @@ func (v *inventories) tell(ctx context.Context, id p2p.ID) error {
 		st.Reset()
 		<-gone
 	}()
-	go func() { // a peer that gives up resets the stream
+	go func() { // a peer that stops reading resets the stream
 		defer close(gone)
 		_, _ = st.Read(make([]byte, 1)) // returns when the stream ends
 	}()
@@ -178,7 +177,7 @@ func (v *inventories) tell(ctx context.Context, id p2p.ID) error {
 	}
 }
 
-// listen reads what a neighbour tells until the stream breaks, then forgets it.
+// listen reads a neighbour's inventory until the stream ends, then drops it.
 func (v *inventories) listen(ctx context.Context, st network.Stream) {
 	defer st.Reset()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
@@ -186,7 +185,7 @@ func (v *inventories) listen(ctx context.Context, st network.Stream) {
 	n := &told{inventory.NewSet(v.budget), st.Reset}
 	v.mu.Lock()
 	if before := v.told[id]; before != nil {
-		_ = before.reset() // it is gone either way
+		_ = before.reset() // the stream is abandoned either way
 	}
 	v.told[id] = n
 	v.mu.Unlock()
@@ -218,19 +217,19 @@ func (v *inventories) take(id p2p.ID, set *inventory.Set, r *bufio.Reader) error
 	}
 }
 
-// isReset tells a frame that was cut off by the stream's end from a bad one.
+// isReset reports whether the stream's end cut off a frame.
 func isReset(err error) bool {
 	return errors.Is(err, network.ErrReset) || errors.Is(err, io.EOF)
 }
 
-// of returns what id told; nil if it told nothing.
+// of returns the inventory of id; nil if there is none.
 func (v *inventories) of(id p2p.ID) *told {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.told[id]
 }
 
-// held is the number of entries in id's inventory, for Peers.
+// held returns the number of entries in id's inventory, for Peers.
 func (v *inventories) held(id p2p.ID) int64 {
 	if n := v.of(id); n != nil {
 		return n.Count()
@@ -238,14 +237,14 @@ func (v *inventories) held(id p2p.ID) int64 {
 	return 0
 }
 
-// lists reports whether Seeds names id for d.
+// lists reports whether Seeds returns id for d.
 func (v *inventories) lists(id p2p.ID, d digest.Digest) bool {
 	n := v.of(id)
 	return n != nil && n.Holds(d) && !v.suspicions.Holder(id.String(), d)
 }
 
 // refused is called when id answered that it does not have d. It returns the
-// fault that this is if id lists d.
+// fault if id lists d.
 func (v *inventories) refused(id p2p.ID, d digest.Digest) (f peer.Fault, why string) {
 	if n := v.of(id); n != nil {
 		return v.suspicions.Refused(id.String(), n.Set, d)
@@ -254,7 +253,7 @@ func (v *inventories) refused(id p2p.ID, d digest.Digest) (f peer.Fault, why str
 }
 
 // find lists the neighbours for which has is true, best first. It leaves out
-// those that may not be asked and those that are suspected for d.
+// those that must not be asked now and those that are suspected for d.
 func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Digest) bool, suspected func(id string, d digest.Digest) bool) []peer.Peer {
 	v.mu.Lock()
 	var ids []p2p.ID
@@ -298,5 +297,5 @@ func (s *Swarm) Downloaders(d digest.Digest) []peer.Peer {
 	return s.inventories.find(d, (*inventory.Set).Downloads, s.inventories.suspicions.Downloader)
 }
 
-// Announce implements peer.Swarm. Beyond 4096 at a time nobody is told.
+// Announce implements peer.Swarm. It announces at most 4096 downloads at a time.
 func (s *Swarm) Announce(d digest.Digest, on bool) { s.inventories.journal.Download(d, on) }

@@ -26,7 +26,7 @@ func TestInventoriesMeet(t *testing.T) {
 	giver, taker, _ := pair(t, nil)
 	d := giver.shelf.put([]byte("a blob"))
 	neighbours := func() int { return len(taker.Seeds(d)) }
-	until(t, "the word that the blob came", func() bool { return neighbours() == 1 })
+	until(t, "the addition of the blob", func() bool { return neighbours() == 1 })
 	if got := taker.Seeds(d)[0]; got.ID() != giver.self().String() {
 		t.Errorf("got %s, want the giver", got)
 	}
@@ -34,19 +34,19 @@ func TestInventoriesMeet(t *testing.T) {
 		t.Errorf("Held is %d, want 1", info[0].Held)
 	}
 	giver.shelf.drop(d)
-	until(t, "the word that the blob went", func() bool { return neighbours() == 0 })
+	until(t, "the removal of the blob", func() bool { return neighbours() == 0 })
 
 	begun := time.Now()
 	giver.Announce(d, true)
 	for len(taker.Downloaders(d)) == 0 {
 		if time.Since(begun) > 10*time.Second {
-			t.Fatal("no word of a download")
+			t.Fatal("no announcement of a download")
 		}
 		time.Sleep(time.Millisecond)
 	}
 	t.Logf("told of a download after %s", time.Since(begun))
 	giver.Announce(d, false)
-	until(t, "the word that the download ended", func() bool { return len(taker.Downloaders(d)) == 0 })
+	until(t, "the end of the download", func() bool { return len(taker.Downloaders(d)) == 0 })
 
 	giver.shelf.put([]byte("another"))
 	giver.stop()

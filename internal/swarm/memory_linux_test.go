@@ -105,7 +105,7 @@ func startFull(n int, listed *atomic.Bool, change func(*settings)) (*box, error)
 	return b, nil
 }
 
-// announced tells whether b has nothing left to announce.
+// announced reports whether b has announced everything.
 func announced(b *box) bool {
 	done, all, _ := b.announcer.progress()
 	return done == fullBlobs && all == fullBlobs
@@ -192,8 +192,8 @@ func fullBox() error {
 	return far.Wait()
 }
 
-// memory is the process's now, in bytes: what it has allocated, and with that
-// what of its mapped files is in memory, which the kernel may take back.
+// memory returns the process's memory in bytes: what it has allocated, and the
+// same plus the resident part of its mapped files, which the kernel may reclaim.
 func memory() (anonymous, resident int64, err error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Loopback has no multicast, and libp2p's limits for one address do not hold
-// there. These tests run in network namespaces of their own, as root or where
-// users may make them; the machine's network is not touched.
+// Loopback has no multicast, and libp2p does not apply its limits per address
+// there. These tests run in their own network namespaces, as root or where users
+// may create them; the machine's network is not changed.
 
 func init() {
 	roles["near"] = segmentNear
@@ -131,7 +131,7 @@ link set near up
 	return far, in, bufio.NewReader(out), err
 }
 
-// tell gives an order and waits for the answer.
+// tell sends an order and waits for the answer.
 func tell(orders io.Writer, answers *bufio.Reader, order string) error {
 	if _, err := io.WriteString(orders, order+"\n"); err != nil {
 		return err

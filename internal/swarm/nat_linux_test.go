@@ -30,24 +30,24 @@ func init() {
 // noPunchingVariable, if set, keeps the boxes from punching holes.
 const noPunchingVariable = "MILLPOND_SWARM_TEST_NO_PUNCHING"
 
-// TestNAT has a giver and a taker in two home networks, each behind a router
-// that masquerades and lets nothing in that was not asked for, and a public
-// box that both know. libp2p must take the addresses between the routers for
-// public ones, so they are of a real network; they leave no namespace.
+// TestNAT has a giver and a taker in two home networks, each behind a router that
+// masquerades and drops unsolicited packets, and a public box that is bootstrap
+// for both. libp2p must treat the addresses between the routers as public, so they
+// are of a real network; no packet leaves the namespaces.
 //
 //	giver 192.168.1.2 - router 11.0.0.2 -+- router 11.0.0.3 - taker 192.168.2.2
 //	                                     |
 //	                              public 11.0.0.1
 //
-// The taker finds the giver in the DHT and gets through to it by a punched
-// hole; what it takes does not pass the public box.
+// The taker finds the giver in the DHT and connects to it by hole punching; the
+// file does not pass through the public box.
 func TestNAT(t *testing.T) {
 	t.Parallel()
 	t.Log(play(t, "public"))
 }
 
-// TestNATWithoutPunching shows that TestNAT proves something: without punching
-// there is no direct way, and no byte of a file goes by the relay.
+// TestNATWithoutPunching validates TestNAT: without hole punching there is no
+// direct connection, and no byte of a file passes through the relay.
 func TestNATWithoutPunching(t *testing.T) {
 	t.Parallel()
 	t.Log(play(t, "public", noPunchingVariable+"=1"))
@@ -168,8 +168,8 @@ link set home netns %[3]d
 	return nil
 }
 
-// natRouter is one of a home: what comes in unasked is dropped, as such boxes
-// do, not refused.
+// natRouter is a home router: it drops unsolicited packets, rather than refuse
+// them.
 func natRouter() error {
 	orders := bufio.NewReader(os.Stdin)
 	number, err := orders.ReadString('\n')

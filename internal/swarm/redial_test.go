@@ -14,8 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 )
 
-// TestRedial has two boxes find each other again that no source leads to and
-// no third box knows.
+// TestRedial has two boxes reconnect although no bootstrap entry or third box
+// leads from one to the other.
 func TestRedial(t *testing.T) {
 	long(t)
 	t.Parallel()

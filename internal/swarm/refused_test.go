@@ -11,8 +11,8 @@ import (
 	"millpond/internal/peer"
 )
 
-// A box that does not have what it claims is at fault once, wherever the claim
-// is from; who claims nothing is not at fault.
+// A box that lacks a blob that it claims to hold gets one fault, whether the claim
+// is in its inventory or in the DHT. Without a claim it gets none.
 func TestRefusalIsOneFault(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -19,17 +19,17 @@ import (
 const (
 	pingEvery   = 5 * time.Second
 	pingTimeout = 5 * time.Second
-	// maxMissed is after how many pings in a row without an answer a box counts
-	// as gone: a cable pulled out closes no connection, and TCP would keep one
-	// for minutes, in which each file would first be asked of that box.
+	// maxMissed is the number of unanswered pings in a row after which a box is
+	// disconnected. Pulling a cable closes no connection, and TCP would keep it
+	// for minutes, in which this box would request each file from that box first.
 	maxMissed   = 2
 	pingsAtOnce = 8 // boxes
 	firstPings  = 4 // when a box connects
 	// rttWeight is the share of a new sample in the smoothed value: 1/8, as
 	// TCP has it (RFC 6298, section 2.3).
 	rttWeight = 8
-	// rttSamples are kept for the shortest one: that tells how far a box is,
-	// where the mean tells how busy it is too.
+	// rttSamples are kept for their minimum, which depends on distance alone; the
+	// mean depends on load too.
 	rttSamples = 8
 )
 
@@ -37,7 +37,7 @@ const (
 type rtts struct {
 	host host.Host
 	ping func(context.Context, p2p.ID) (time.Duration, error)
-	// hangUp closes the connections with a box.
+	// hangUp closes the connections to a box.
 	hangUp func(p2p.ID)
 	wake   broadcast.Wake
 
@@ -82,7 +82,7 @@ func (r *rtts) disconnected(id p2p.ID) {
 	delete(r.known, id)
 }
 
-// of is the smoothed round trip to id; 0 when it is not known.
+// of returns the smoothed round trip to id; 0 if unknown.
 func (r *rtts) of(id p2p.ID) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,8 +92,8 @@ func (r *rtts) of(id p2p.ID) time.Duration {
 	return 0
 }
 
-// min is the shortest of the last round trips; 0 until there are firstPings,
-// since one alone may have met a busy moment.
+// min returns the shortest of the last round trips; 0 until there are firstPings,
+// since a single one may coincide with a busy moment.
 func (r *rtts) min(id p2p.ID) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +108,7 @@ func (r *rtts) add(id p2p.ID, sample time.Duration) {
 	defer r.mu.Unlock()
 	k := r.known[id]
 	if k == nil {
-		return // gone meanwhile
+		return // disconnected meanwhile
 	}
 	if k.smoothed == 0 {
 		k.smoothed = sample
@@ -122,8 +122,8 @@ func (r *rtts) add(id p2p.ID, sample time.Duration) {
 	k.missed = 0
 }
 
-// suspect is called when id let a request go unanswered. It is pinged at once
-// and unresponsive until it answers; alive and busy, it is back in a round trip.
+// suspect is called when id did not answer a request. It is pinged at once and
+// counts as unresponsive until it answers, after a round trip if it was only busy.
 func (r *rtts) suspect(id p2p.ID) {
 	r.mu.Lock()
 	if k := r.known[id]; k != nil {
@@ -133,7 +133,7 @@ func (r *rtts) suspect(id p2p.ID) {
 	r.wake.Call()
 }
 
-// unresponsive reports whether id let something go unanswered and has not
+// unresponsive reports whether id left a request or ping unanswered and has not
 // answered a ping since.
 func (r *rtts) unresponsive(id p2p.ID) bool {
 	r.mu.Lock()
@@ -142,7 +142,7 @@ func (r *rtts) unresponsive(id p2p.ID) bool {
 	return k != nil && k.missed > 0
 }
 
-// miss notes a ping without an answer and hangs up on a box that is gone.
+// miss records an unanswered ping and disconnects the box after maxMissed.
 func (r *rtts) miss(id p2p.ID) {
 	r.mu.Lock()
 	k := r.known[id]
@@ -174,8 +174,8 @@ func (r *rtts) run(ctx context.Context) error {
 	}
 }
 
-// measure pings the boxes: a new one firstPings times, an unresponsive one once, and
-// with all the others once.
+// measure pings each new box firstPings times and each unresponsive one once; if
+// all is set, the others once too.
 func (r *rtts) measure(ctx context.Context, all bool) {
 	due := make(map[p2p.ID]int)
 	r.mu.Lock()
@@ -196,14 +196,14 @@ func (r *rtts) measure(ctx context.Context, all bool) {
 			defer cancel()
 			for range n {
 				sample, err := r.ping(ctx, id)
-				// A ping that is refused is no silence: the other box counts the
-				// stream of the one before until it has seen its end, and has a
-				// limit on them.
+				// A refused ping does not count as unanswered: the other box limits
+				// the streams, and counts that of the previous ping until it has
+				// seen its end.
 				if errors.Is(err, context.DeadlineExceeded) && run.Err() == nil {
 					r.miss(id)
 				}
 				if err != nil {
-					break // a box that does not answer has no figure
+					break
 				}
 				r.add(id, sample)
 			}

@@ -12,8 +12,8 @@ import (
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 )
 
-// TestSilentBoxIsGone: a box that answers no ping is hung up on within three
-// rounds, and one that misses a single one is not.
+// TestSilentBoxIsGone: a box that answers no ping is disconnected within three
+// rounds; a box that misses a single ping is not.
 func TestSilentBoxIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,8 +97,8 @@ func TestRefusedPing(t *testing.T) {
 	})
 }
 
-// TestSuspectedBox is unresponsive from the first request without an answer until it
-// answers a ping, and is hung up on after one ping that it misses.
+// TestSuspectedBox: a box is unresponsive from the first unanswered request until
+// it answers a ping, and is disconnected after one unanswered ping.
 func TestSuspectedBox(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

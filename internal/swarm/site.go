@@ -13,15 +13,15 @@ import (
 	"millpond/internal/peer"
 )
 
-// nearbyRTT is the round trip below which a box belongs to this site: a campus
-// takes about 1 ms, the next town 10.
+// nearbyRTT is the round trip below which a box belongs to this site: about 1 ms
+// within a campus, 10 ms to the next town.
 const nearbyRTT = 10 * time.Millisecond
 
 // Owners implements peer.Swarm.
 //
-// The order depends on the peer IDs and d alone, so that two boxes always agree
-// on it, and each box ranks first for its share of the digests. A box that may
-// not be asked now is left out: waiting for it would cost each file 3 s.
+// The order depends only on the peer IDs and d, so that two boxes always agree on
+// it, and each box ranks first for its share of the digests. A box that must not
+// be asked now is left out: waiting for it would delay each file by 3 s.
 func (s *Swarm) Owners(d digest.Digest) []peer.Peer {
 	type owner struct {
 		id     p2p.ID

@@ -53,7 +53,8 @@ func (s *Swarm) Peers() []PeerInfo {
 // maxAgent is in bytes; ours are half as long.
 const maxAgent = 64
 
-// agent is the program that id says it runs; empty if it does not say.
+// agent returns the program and version that id reports; empty if it reports
+// none.
 func (s *Swarm) agent(id p2p.ID) string {
 	said, err := s.host.Peerstore().Get(id, "AgentVersion")
 	if err != nil {
@@ -63,13 +64,13 @@ func (s *Swarm) agent(id p2p.ID) string {
 	return strings.ToValidUTF8(agent[:min(len(agent), maxAgent)], "")
 }
 
-// Identity is who this box is and where it can be dialled.
+// Identity is this box's peer ID and the addresses at which it can be dialled.
 type Identity struct {
 	ID    string
 	Addrs []string // multiaddrs with /p2p/ID
 }
 
-// Identity is as of now: addresses change.
+// Identity returns the current identity; addresses change.
 func (s *Swarm) Identity() Identity {
 	identity := Identity{ID: s.self().String()}
 	addrs, err := p2p.AddrInfoToP2pAddrs(&p2p.AddrInfo{ID: s.self(), Addrs: s.host.Addrs()})
@@ -82,7 +83,7 @@ func (s *Swarm) Identity() Identity {
 	return identity
 }
 
-// Status is this box's own part in the swarm.
+// Status describes this box's own part in the swarm.
 type Status struct {
 	Identity
 	Private               bool   // has a key
@@ -96,7 +97,7 @@ type Status struct {
 	Banned                int
 }
 
-// Status reads figures that are at hand; it waits for nothing.
+// Status returns figures from memory; it does not block.
 func (s *Swarm) Status() Status {
 	status := Status{
 		Identity:     s.Identity(),

@@ -171,8 +171,8 @@ func TestManifestAndPieces(t *testing.T) {
 	}
 }
 
-// TestGrowing reads a download under way: the answer comes before the first
-// byte, each byte as it comes, and a download that fails is no whole file.
+// TestGrowing reads a download in progress: the answer arrives before the first
+// byte, each byte as the giver receives it, and a failed download ends in an error.
 func TestGrowing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -279,8 +279,8 @@ func (n noted) Close() error {
 	return n.Upload.Close()
 }
 
-// TestCancelStopsTheGiver cancels in the midst of a long body: the giver must
-// notice long before the body is over.
+// TestCancelStopsTheGiver cancels in the middle of a long body: the giver must stop
+// long before its end.
 func TestCancelStopsTheGiver(t *testing.T) {
 	t.Parallel()
 	var given atomic.Int64

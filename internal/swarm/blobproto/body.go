@@ -10,7 +10,8 @@ import (
 	"millpond/internal/peer"
 )
 
-// body is an answer's, watched and counted. It is read by one goroutine.
+// body is the body of an answer; it counts bytes and enforces the Pace. One
+// goroutine may read it.
 type body struct {
 	*watchdog
 	ctx    context.Context // the request's, which the watchdog ends
@@ -54,8 +55,8 @@ func (b *body) Close() error {
 	return b.answer.Close()
 }
 
-// pacer holds a body to a Pace: it measures the time spent waiting until
-// Pace.Bytes have come, and then begins anew.
+// pacer enforces a Pace: it measures the time spent waiting until Pace.Bytes have
+// arrived, then starts over.
 type pacer struct {
 	peer.Pace
 	next   peer.Pace // after the first bytes
@@ -75,7 +76,7 @@ func newPacer(r peer.Request) pacer {
 	return p
 }
 
-// tooSlow is the peer.ErrStalled of a Pace that was not kept.
+// tooSlow returns the peer.ErrStalled for a missed Pace.
 type tooSlow peer.Pace
 
 func (p tooSlow) Error() string {
@@ -84,10 +85,10 @@ func (p tooSlow) Error() string {
 
 func (tooSlow) Unwrap() error { return peer.ErrStalled }
 
-// left is how long the next read may take.
+// left returns how long the next read may take.
 func (p *pacer) left() time.Duration { return p.Per - p.waited }
 
-// read notes that n bytes came in took.
+// read records that n bytes arrived after waiting for took.
 func (p *pacer) read(n int, took time.Duration) {
 	p.waited += took
 	if p.got += n; p.got >= p.Bytes {

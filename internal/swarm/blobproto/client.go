@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// A peer answers from memory: the header is due in a few round trips, and
-	// the rest is for one whose cores are busy. A peer that is to fetch has to
-	// ask others first.
+	// A peer answers from memory, so its header is due within headerRTTs round
+	// trips; minHeaderTimeout allows for a busy processor, and fetchHeaderTimeout
+	// for a peer that must ask others before it fetches.
 	minHeaderTimeout   = 500 * time.Millisecond
 	fetchHeaderTimeout = 3 * time.Second
 	headerRTTs         = 4
-	unknownRTT         = 50 * time.Millisecond // stands for one that was not measured
+	unknownRTT         = 50 * time.Millisecond // assumed until measured
 
-	// Without a Pace a body must bring a byte every stallTimeout; one that the
-	// peer fetches, the first byte within fetchStallTimeout.
+	// Without a Pace, at least one byte must arrive every stallTimeout; if the
+	// peer fetches, the first within fetchStallTimeout.
 	stallTimeout      = 4 * time.Second
 	fetchStallTimeout = 10 * time.Second
 
@@ -51,7 +51,7 @@ type ClientOptions struct {
 	Dial func(ctx context.Context, id string) (Stream, error)
 	// RTT is the round trip to id; 0 if it is not known.
 	RTT func(id string) time.Duration
-	// Stalled is called when id let a request go unanswered.
+	// Stalled is called when id did not answer a request in time.
 	Stalled func(id string)
 	// Lied is called for an answer that no honest box gives.
 	Lied func(id, what string)
@@ -101,14 +101,15 @@ func (c *Client) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	return conn{s}, nil
 }
 
-// conn is a stream for net/http. Its Close resets: a request that is given up in
-// the middle of a body must not leave the other side writing. After a whole
-// answer there is nothing left to lose.
+// conn is a stream for net/http. Its Close resets the stream, so that the other
+// side stops writing when a request is cancelled in the middle of a body. After a
+// complete answer a reset loses nothing.
 type conn struct{ Stream }
 
 func (c conn) Close() error { return c.Reset() }
 
-// headerTimeout for a peer with the round trip rtt, 0 if it is not known.
+// headerTimeout returns the timeout for a peer with the round trip rtt, 0 if
+// unknown.
 func headerTimeout(rtt time.Duration, fetch bool) time.Duration {
 	if rtt == 0 {
 		rtt = unknownRTT
@@ -119,7 +120,7 @@ func headerTimeout(rtt time.Duration, fetch bool) time.Duration {
 	return minHeaderTimeout + headerRTTs*rtt
 }
 
-// ask sends a request and returns what answers with 200 or 206. The body must
+// ask sends a request and returns an answer of status 200 or 206. The body must
 // be closed; that resets the stream unless it was read to its end.
 func (c *Client) ask(ctx context.Context, id, path string, d digest.Digest, header http.Header, timer *watchdog) (*http.Response, error) {
 	r := (&http.Request{
@@ -193,8 +194,8 @@ func byteRange(r peer.Request) string {
 	return fmt.Sprintf("bytes=%d-%d", r.Off, r.Off+r.N-1)
 }
 
-// partial reads what a 206 is about. An error means that this is not what r
-// asked for.
+// partial reads which range a 206 contains. An error means that r did not ask
+// for it.
 func partial(answer *http.Response, r peer.Request) (off, n, size int64, err error) {
 	text := answer.Header.Get("Content-Range")
 	var end int64
@@ -237,7 +238,7 @@ func (c *Client) Pieces(ctx context.Context, id string, d digest.Digest) (size i
 	return size, have, err
 }
 
-// small asks for an answer that is read at once.
+// small requests a short answer and reads all of it.
 func (c *Client) small(ctx context.Context, id, path string, d digest.Digest, read func(io.Reader) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

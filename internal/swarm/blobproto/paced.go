@@ -9,14 +9,14 @@ import (
 
 var chunks = sync.Pool{New: func() any { return new([maxChunk]byte) }}
 
-// pacedWriter sends a body in chunks, each when its turn has come, and the
-// header before the first is read.
+// pacedWriter sends the header at once and then the body in chunks, each when it
+// is the peer's turn.
 type pacedWriter struct {
 	http.ResponseWriter
 	r      *http.Request
 	upload *upload
 	gave   func(int64)
-	err    error // why the body is not whole
+	err    error // why the body is incomplete
 }
 
 var _ io.ReaderFrom = (*pacedWriter)(nil)
@@ -34,7 +34,7 @@ func (w *pacedWriter) flush() {
 	}
 }
 
-// ReadFrom is what http.ServeContent copies by.
+// ReadFrom implements io.ReaderFrom; http.ServeContent copies with it.
 func (w *pacedWriter) ReadFrom(src io.Reader) (int64, error) {
 	buffer := chunks.Get().(*[maxChunk]byte)
 	defer chunks.Put(buffer)
@@ -47,7 +47,7 @@ func (w *pacedWriter) ReadFrom(src io.Reader) (int64, error) {
 			if err != nil {
 				return total, err
 			}
-			if n < w.upload.chunk() { // the next bytes may be a while
+			if n < w.upload.chunk() { // the next bytes may take long
 				w.flush()
 			}
 		}
@@ -61,7 +61,7 @@ func (w *pacedWriter) ReadFrom(src io.Reader) (int64, error) {
 	}
 }
 
-// Write takes at most a chunk.
+// Write accepts at most a chunk.
 func (w *pacedWriter) Write(b []byte) (int, error) {
 	if err := w.upload.wait(w.r.Context(), len(b)); err != nil {
 		w.err = err

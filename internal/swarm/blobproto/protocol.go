@@ -1,17 +1,17 @@
 // Package blobproto carries blobs between boxes.
 //
 // The protocol is HTTP/1.1 over a stream, kept alive for the next request.
-// Three things can be asked for:
+// It has three requests:
 //
 //	GET, HEAD /blob/HEX   the bytes; Range with one range, ETag is the digest
 //	GET /manifest/HEX     the SHA-256 of each piece, 32 bytes each
 //	GET /pieces/HEX       of a download in progress: size (8 bytes, big-endian),
 //	                      then a bit for each piece, low bit first
 //
-// 404 means that the box does not have it, or not for peers; 429 with
-// Retry-After that all upload slots are taken. The header of an answer comes
-// before its first byte is at hand, so that the requester knows in a round trip
-// that the request was accepted; a body that breaks off ends without its last
+// Status 404 means that the box does not have the blob or does not share it; 429
+// with Retry-After, that all upload slots are taken. A box sends the header before
+// it has the first byte of the body, so that the requester learns within a round
+// trip that the request was accepted. An incomplete body ends without its last
 // chunk or short of its Content-Length.
 //
 // A Server divides the upload rate fairly among the peers. A Client checks what

@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// writeTimeout is how long a peer may take nothing, and take to send a
-	// request.
+	// writeTimeout is how long a write to a peer may block, and the time in which
+	// a peer must send its request.
 	writeTimeout = 30 * time.Second
-	// retryAfter is what a peer is told to wait when all slots are taken.
+	// retryAfter is the wait sent to a peer when all slots are taken.
 	retryAfter = time.Second
-	idleServer = 2 * time.Minute // longer than a client's, or requests would meet a stream that closes
+	idleServer = 2 * time.Minute // longer than idleClient, or a request could reach a stream that is closing
 )
 
 // ServerOptions configure a Server.
@@ -109,7 +109,7 @@ func (h *handler) enter() bool {
 	return true
 }
 
-// drain lets no more requests begin and waits for those that run.
+// drain refuses new requests and waits for the running ones.
 func (h *handler) drain() {
 	h.mu.Lock()
 	h.closed = true
@@ -117,7 +117,8 @@ func (h *handler) drain() {
 	h.running.Wait()
 }
 
-// digestOf is what a request is for; false if it was answered.
+// digestOf returns the digest that a request names. If there is none, it answers
+// the request and returns false.
 func digestOf(w http.ResponseWriter, r *http.Request) (digest.Digest, bool) {
 	d, err := digest.Parse(r.PathValue("digest"))
 	if err != nil {
@@ -200,7 +201,7 @@ func answer(w http.ResponseWriter, b []byte) {
 	w.Write(b)
 }
 
-// refuse answers that d cannot be had.
+// refuse answers a request that failed with err.
 func (h *handler) refuse(w http.ResponseWriter, d digest.Digest, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		w.WriteHeader(http.StatusNotFound)

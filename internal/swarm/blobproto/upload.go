@@ -10,16 +10,15 @@ import (
 )
 
 const (
-	// An upload of a download in progress waits for bytes as long as the
-	// download does, so there must be slots for a site that wants 50 new files
-	// at once.
+	// An upload of a download in progress lasts as long as the download, so the
+	// slots must suffice for a site that requests 50 new files at once.
 	maxUploads        = 128
 	maxUploadsPerPeer = 32
 
 	maxChunk = 128 << 10
 	minChunk = 4 << 10
-	// chunksPerSecond makes chunks small when the rate is: each of 32 peers has
-	// its turn within half a second.
+	// chunksPerSecond makes chunks small at low rates, so that each of 32 peers
+	// gets a turn within half a second.
 	chunksPerSecond = 64
 
 	// While clients are served at full speed each chunk to a peer waits up to
@@ -28,11 +27,10 @@ const (
 	busyStep  = 10 * time.Millisecond
 )
 
-// uploads divides what this box sends among the peers. Each peer has one turn
-// at a time in the queue for the common tokens, however many streams it has,
-// and the queue is first come, first served: a peer that wants more than its
-// fair share gets as much as the others, and what one does not use the others
-// get.
+// uploads divides the upload rate among the peers. A peer has at most one place
+// in the queue for tokens, whatever the number of its streams, and the queue is
+// first come, first served. So all peers that want more than their fair share get
+// the same, and unused shares are divided among them.
 type uploads struct {
 	tokens  *rate.Limiter
 	perTurn atomic.Int64 // bytes
@@ -42,7 +40,7 @@ type uploads struct {
 	peers map[string]*share
 }
 
-// share is what the uploads to one peer have in common.
+// share is the common state of the uploads to one peer.
 type share struct {
 	uploads int
 	turn    chan struct{} // holds one token while an upload has the turn
@@ -71,11 +69,11 @@ func (u *uploads) setRate(bytesPerSecond int64) {
 	chunk := min(max(bytesPerSecond/chunksPerSecond, minChunk), maxChunk)
 	u.perTurn.Store(chunk)
 	u.tokens.SetLimit(rate.Limit(bytesPerSecond))
-	// The burst stays at maxChunk, so that nobody in the queue with a larger
-	// chunk of the rate before is refused.
+	// The burst stays at maxChunk, so that a waiting upload with a larger chunk,
+	// from the previous rate, is not refused.
 }
 
-// begin is false if all slots are taken. A free upload takes no tokens, but it
+// begin returns false if all slots are taken. A free upload takes no tokens, but it
 // takes a slot and waits while clients are busy.
 func (u *uploads) begin(id string, free bool, busy func() bool) (*upload, bool) {
 	u.mu.Lock()
@@ -102,7 +100,7 @@ func (p *upload) end() {
 	}
 }
 
-// chunk is how many bytes to wait for at a time.
+// chunk returns how many bytes to wait for at a time.
 func (p *upload) chunk() int { return int(p.all.perTurn.Load()) }
 
 // wait returns when n bytes, at most maxChunk, may be sent.
