@@ -222,11 +222,15 @@ func long(t testing.TB) {
 	}
 }
 
+// patience bounds the wait for what never comes. It says nothing about speed: with
+// the race detector, beside other packages' tests, 200,000 blobs take a while.
+const patience = 2 * time.Minute
+
 // until waits for what comes about in other goroutines and processes, over
 // real sockets.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited too long for: %s", what)
 		}

@@ -203,7 +203,7 @@ func TestLargeInventory(t *testing.T) {
 		if i := rand.IntN(largeBlobs); len(taker.Seeds(nth(0, i))) != 1 {
 			t.Fatalf("blob %d left the neighbour's view", i)
 		}
-		if time.Since(begun) > 40*time.Second {
+		if time.Since(begun) > patience {
 			t.Fatal("the new blobs did not arrive")
 		}
 	}
