@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"strings"
-	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
@@ -201,7 +199,7 @@ func (d *download) fill(ctx context.Context, part *store.Partial, c candidates) 
 		case r.asked == 0 && r.later == 0:
 			return d.verdict(answer)
 		}
-		if err := pause(ctx); err != nil {
+		if err := pieces.Pause(ctx); err != nil {
 			return err
 		}
 		c = d.fl.candidates()
@@ -252,19 +250,6 @@ func (d *download) othersUsed(s source) bool {
 		}
 	}
 	return false
-}
-
-// pause waits before sources are asked once more, each flight another while,
-// so that they do not all come back at once.
-func pause(ctx context.Context) error {
-	t := time.NewTimer(200*time.Millisecond + rand.N(300*time.Millisecond))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // gone is the error for a blob that was evicted between its download and its

@@ -213,7 +213,7 @@ func (d *download) work(ctx context.Context, s *source) {
 			continue
 		}
 		d.fail(ctx, s, err)
-		if errors.Is(err, peer.ErrBusy) && waitBusy(ctx) != nil {
+		if errors.Is(err, peer.ErrBusy) && Pause(ctx) != nil {
 			return
 		}
 	}
@@ -234,9 +234,9 @@ func (d *download) await(ctx context.Context, changed <-chan struct{}) bool {
 	}
 }
 
-// waitBusy waits before a busy source is asked again, each time another while,
-// so that its downloaders do not all come back at once.
-func waitBusy(ctx context.Context) error {
+// Pause waits 200 to 500 ms before a source is asked again, each time another
+// while, so that downloaders do not all come back at once. The error is ctx's.
+func Pause(ctx context.Context) error {
 	t := time.NewTimer(200*time.Millisecond + rand.N(300*time.Millisecond))
 	defer t.Stop()
 	select {
