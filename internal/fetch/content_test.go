@@ -321,6 +321,9 @@ func TestFullDisk(t *testing.T) {
 			}
 			r.mirror.ClearFaults()
 			r.disk.Full(false)
+			for r.Stats().Running > 0 { // a client that joins one gets its passthrough
+				time.Sleep(time.Millisecond)
+			}
 			r.want(path, want)
 			if !r.held(digest.Of(want)) {
 				t.Error("not kept although the disk has room again")
