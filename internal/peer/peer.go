@@ -81,7 +81,8 @@ type Request struct {
 	// Fetch asks the peer to download the file itself if it lacks it. The peer
 	// answers at once and forwards the bytes as it receives them.
 	Fetch bool
-	// Pace is the minimum speed of the stream, the first bytes included.
+	// Pace is the minimum speed of the stream, the first bytes included. Zero
+	// leaves it to the swarm: a byte in each 4 s, and the first of a Fetch in 10.
 	Pace Pace
 }
 
