@@ -136,22 +136,31 @@ func parsePath(escaped string) (string, error) {
 	return path.Clean(string(decoded)), nil
 }
 
-// String returns the URL to request upstream. RFC 3986 allows the characters of a
-// path segment to stand for themselves, '+' and '~' of versions among them;
-// all others are escaped.
-func (l Location) String() string {
+// String returns l as a URL, for logs and as a key: RFC 3986 allows the
+// characters of a path segment to stand for themselves, '+' and '~' of versions
+// among them; all others are escaped. Requests are sent to URL.
+func (l Location) String() string { return l.escape("/-._~!$&'()*+,;=:@", "0123456789ABCDEF") }
+
+// URL returns the URL to request upstream, escaped as apt escapes it: '+' and
+// '~' too (Acquire::URIEncode), since object stores behind some mirrors read a
+// bare '+' as a space. Servers must take both for the same file (RFC 3986,
+// section 6.2.2.2).
+func (l Location) URL() string { return l.escape("/-._!$&'()*,;=:@", "0123456789abcdef") }
+
+// escape returns l as a URL in which letters, digits and the characters of
+// plain stand for themselves, and the others are written with the digits hex.
+func (l Location) escape(plain, hex string) string {
 	var b strings.Builder
 	b.Grow(len(l.Scheme) + len("://") + len(l.Host) + len(l.Path))
 	b.WriteString(l.Scheme)
 	b.WriteString("://")
 	b.WriteString(l.Host)
 	for i := range len(l.Path) {
-		const upperHex = "0123456789ABCDEF"
 		c := l.Path[i]
-		if isAlphanumeric(c) || strings.IndexByte("/-._~!$&'()*+,;=:@", c) >= 0 {
+		if isAlphanumeric(c) || strings.IndexByte(plain, c) >= 0 {
 			b.WriteByte(c)
 		} else {
-			b.Write([]byte{'%', upperHex[c>>4], upperHex[c&15]})
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		}
 	}
 	return b.String()

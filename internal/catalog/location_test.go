@@ -157,3 +157,23 @@ func FuzzParseLocation(f *testing.F) {
 		}
 	})
 }
+
+// As apt writes them (its Acquire::URIEncode).
+func TestURL(t *testing.T) {
+	for path, want := range map[string]string{
+		"/g%2b%2B_1%7Erc1.deb":  "http://h/g%2b%2b_1%7erc1.deb",
+		"/g++_1~rc1.deb":        "http://h/g%2b%2b_1%7erc1.deb",
+		"/a_1%253a2.deb":        "http://h/a_1%253a2.deb",
+		"/a:b,c=d@e_1-2(3)!.gz": "http://h/a:b,c=d@e_1-2(3)!.gz",
+		"/with blank":           "http://h/with%20blank",
+	} {
+		l, err := ParseLocation("http", "h", path)
+		if err != nil || l.URL() != want {
+			t.Errorf("%s: %q, %v, want %q", path, l.URL(), err, want)
+		}
+		again, err := ParseLocation("http", "h", strings.TrimPrefix(l.URL(), "http://h"))
+		if err != nil || again != l {
+			t.Errorf("%s: read back as %v, %v", path, again, err)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (m mirrorSource) Record() store.Provenance { return store.Provenance{Name: 
 func (m mirrorSource) Report(peer.Outcome) {}
 
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
-	r := mirror.Request{URL: m.String(), Offset: off, Length: n}
+	r := mirror.Request{URL: m.URL(), Offset: off, Length: n}
 	if off > 0 || n > 0 {
 		r.IfRange = m.validator
 	}

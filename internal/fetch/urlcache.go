@@ -70,7 +70,7 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	if !held {
 		v = mirror.Copy{}
 	}
-	resp, err := f.mirror.Get(ctx, v.Request(l.String()))
+	resp, err := f.mirror.Get(ctx, v.Request(l.URL()))
 	if err != nil && held && mirror.IsUnreachable(err) {
 		f.stats.stale.Add(1)
 		return &unchangedError{stale: fmt.Sprintf("mirror not asked: %v", err)}

@@ -127,7 +127,7 @@ func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check)
 // pull requests a file of which v is held. A nil body says that v is current;
 // the record returned is in force then too.
 func (c *Cache) pull(ctx context.Context, l catalog.Location, v record) ([]byte, record, error) {
-	resp, err := c.mirror.Get(ctx, v.Request(l.String()))
+	resp, err := c.mirror.Get(ctx, v.Request(l.URL()))
 	if err != nil {
 		return nil, v, err
 	}
