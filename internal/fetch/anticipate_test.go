@@ -20,7 +20,7 @@ func TestAnticipate(t *testing.T) {
 	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
 	hold := r.mirror.Inject("*/large*", aptest.Hold())
 	for range 3 {
-		r.Anticipate(e)
+		r.Anticipate(Request{Entry: e})
 	}
 	must(t, hold.Await(t.Context(), 1))
 	hold.Release()
@@ -29,7 +29,7 @@ func TestAnticipate(t *testing.T) {
 		t.Fatalf("anticipated three times: %d requests of the mirror, held %v", n, r.held(e.Digest))
 	}
 	for i, want := range []ledger.Origin{ledger.FromMirror, ledger.FromStore, ledger.FromStore} {
-		f, err := r.Get(t.Context(), e)
+		f, err := r.Get(t.Context(), Request{Entry: e})
 		must(t, err)
 		b, err := io.ReadAll(f.Body)
 		must(t, err)
@@ -38,8 +38,8 @@ func TestAnticipate(t *testing.T) {
 			t.Errorf("client %d: %d bytes from %v, want from %v", i, len(b), f.Body.Origin(), want)
 		}
 	}
-	r.Anticipate(e) // held: nothing to do
-	r.Anticipate(r.catalog.Resolve(t.Context(), r.at(inRelease), nil))
+	r.Anticipate(Request{Entry: e}) // held: nothing to do
+	r.Anticipate(Request{Entry: r.catalog.Resolve(t.Context(), r.at(inRelease), nil)})
 	if n := r.mirror.Requests("*"); r.mirror.Requests("*/large*") != 1 {
 		t.Errorf("%d requests in all", n)
 	}
@@ -66,7 +66,7 @@ func TestAnticipateLanding(t *testing.T) {
 	var e catalog.Entry
 	var origins []ledger.Origin
 	read := func() {
-		f, err := r.Get(t.Context(), e)
+		f, err := r.Get(t.Context(), Request{Entry: e})
 		if err != nil {
 			t.Error(err)
 			return
@@ -87,7 +87,7 @@ func TestAnticipateLanding(t *testing.T) {
 	})
 	r.update()
 	e = r.catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
-	r.Anticipate(e)
+	r.Anticipate(Request{Entry: e})
 	r.running.Wait()
 	read()
 	if want := []ledger.Origin{ledger.FromMirror, ledger.FromStore, ledger.FromStore}; !slices.Equal(origins, want) {

@@ -23,7 +23,7 @@ func TestSlowOpenHoldsUpNobody(t *testing.T) {
 	r.update()
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large*3/4))
 	e := r.entry(r.packageAt("large"))
-	r.Anticipate(e)
+	r.Anticipate(Request{Entry: e})
 	part := filepath.Join(dir, "partial", e.Digest.String())
 	for len(r.Transfers()) != 1 || len(r.Transfers()[0].Parts) == 0 || r.Transfers()[0].Parts[0].End < large*3/4 {
 		time.Sleep(time.Millisecond)
@@ -33,7 +33,7 @@ func TestSlowOpenHoldsUpNobody(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if f, err := r.Get(t.Context(), e); err == nil {
+		if f, err := r.Get(t.Context(), Request{Entry: e}); err == nil {
 			f.Body.Close()
 		}
 	}()

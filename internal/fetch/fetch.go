@@ -130,6 +130,17 @@ func (f *Fetcher) Close() error {
 	return nil
 }
 
+// Request is what a client asks for.
+type Request struct {
+	catalog.Entry
+	// Login is the client's, for the host of the Location and no other; "" if it
+	// sent none.
+	Login mirror.Login
+	// Revalidate has the mirror asked for a Release or unknown file although
+	// what is held is fresh (RFC 9111, section 5.2.1.4: no-cache).
+	Revalidate bool
+}
+
 // File is an answer ready to be sent: its first bytes are at hand.
 type File struct {
 	Digest   digest.Digest    // zero for an unknown file still on its way
@@ -163,19 +174,19 @@ func (b StoredBody) Origin() ledger.Origin { return b.origin }
 // File returns the blob's own file, which the kernel can send without copying.
 func (b StoredBody) File() *os.File { return b.Blob.File }
 
-// Get returns the file that e names, and fails as soon as it is clear that no
+// Get returns the file that r names, and fails as soon as it is clear that no
 // byte of it can be had: with the mirror's own answer (*mirror.StatusError),
 // a *mirror.RefusedError, a *mirror.UnreachableError, mirror.ErrOffline, one of
 // this package's errors, or ctx's. ctx ends the caller's waiting and reading
 // only, never a download that others share.
-func (f *Fetcher) Get(ctx context.Context, e catalog.Entry) (*File, error) {
-	switch e.Kind {
+func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
+	switch r.Kind {
 	case catalog.ReleaseFile:
-		return f.release(ctx, e)
+		return f.release(ctx, r.Entry)
 	case catalog.Content:
-		return f.content(ctx, e)
+		return f.content(ctx, r.Entry)
 	default:
-		return f.unknown(ctx, e.Location)
+		return f.unknown(ctx, r.Location)
 	}
 }
 

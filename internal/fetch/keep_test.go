@@ -47,7 +47,7 @@ func TestKeep(t *testing.T) {
 		t.Fatalf("kept four times: %d requests of the mirror, held %v", n, r.held(e.Digest))
 	}
 	for i, want := range []ledger.Origin{ledger.FromMirror, ledger.FromStore} {
-		f, err := r.Get(t.Context(), e)
+		f, err := r.Get(t.Context(), Request{Entry: e})
 		must(t, err)
 		_, err = io.Copy(io.Discard, f.Body)
 		must(t, err)

@@ -13,9 +13,10 @@ import (
 // Peek is Get for a client that wants to know of a file, not to have it (HEAD):
 // nothing is downloaded for it where the index tells all there is to tell. The
 // File's Body may have no bytes.
-func (f *Fetcher) Peek(ctx context.Context, e catalog.Entry) (*File, error) {
+func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
+	e := r.Entry
 	if e.Kind != catalog.Content || e.Size < 0 || f.holds(e.Digest) {
-		return f.Get(ctx, e)
+		return f.Get(ctx, r)
 	}
 	err := errNoSource
 	for _, l := range f.catalog.Mirrors(e) {

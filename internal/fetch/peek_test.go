@@ -16,7 +16,7 @@ func TestPeek(t *testing.T) {
 	size := int64(len(r.files["large"].Data))
 	before := r.taken.Load()
 	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("large")), nil)
-	f, err := r.Peek(t.Context(), e)
+	f, err := r.Peek(t.Context(), Request{Entry: e})
 	must(t, err)
 	f.Body.Close()
 	if f.Size != size || r.taken.Load()-before > 1 || r.Stats().Running != 0 {
@@ -24,12 +24,12 @@ func TestPeek(t *testing.T) {
 	}
 	r.mirror.Inject("*/large*", aptest.Status(404))
 	var status *mirror.StatusError
-	if _, err := r.Peek(t.Context(), e); !errors.As(err, &status) {
+	if _, err := r.Peek(t.Context(), Request{Entry: e}); !errors.As(err, &status) {
 		t.Errorf("got %v, want the mirror's 404", err)
 	}
 	r.mirror.ClearFaults()
 	r.want(r.packageAt("large"), r.files["large"].Data)
-	f, err = r.Peek(t.Context(), e)
+	f, err = r.Peek(t.Context(), Request{Entry: e})
 	must(t, err)
 	f.Body.Close()
 	if f.Size != size {

@@ -137,7 +137,7 @@ func location(t testing.TB, m *aptest.Mirror, path string) catalog.Location {
 // pin of its suite.
 func (r *rig) get(ctx context.Context, path string, pin digest.Digest) (*File, error) {
 	e := r.catalog.Resolve(ctx, r.at(path), func(catalog.Location) digest.Digest { return pin })
-	return r.Get(ctx, e)
+	return r.Get(ctx, Request{Entry: e})
 }
 
 // read gets a path whole.
@@ -188,7 +188,7 @@ func (r *rig) second() *aptest.Mirror {
 	r.publish() // the same content; the catalog compares digests
 	for _, path := range []string{"dists/stable/InRelease", "dists/stable/main/binary-amd64/Packages.xz"} {
 		e := r.catalog.Resolve(r.t.Context(), location(r.t, m, path), nil)
-		f, err := r.Get(r.t.Context(), e)
+		f, err := r.Get(r.t.Context(), Request{Entry: e})
 		must(r.t, err)
 		_, err = io.Copy(io.Discard, f.Body)
 		must(r.t, err)

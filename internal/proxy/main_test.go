@@ -91,18 +91,18 @@ func (c *fakeCatalog) Known(l catalog.Location) bool {
 // fakeFetcher has files by URL; others are the mirror's 404.
 type fakeFetcher map[string]func(ctx context.Context) (*fetch.File, error)
 
-func (f fakeFetcher) Get(ctx context.Context, e catalog.Entry) (*fetch.File, error) {
+func (f fakeFetcher) Get(ctx context.Context, e fetch.Request) (*fetch.File, error) {
 	if get := f[e.Location.String()]; get != nil {
 		return get(ctx)
 	}
 	return nil, &mirror.StatusError{URL: e.Location.String(), Code: 404}
 }
 
-func (f fakeFetcher) Peek(ctx context.Context, e catalog.Entry) (*fetch.File, error) {
+func (f fakeFetcher) Peek(ctx context.Context, e fetch.Request) (*fetch.File, error) {
 	return f.Get(ctx, e)
 }
 
-func (f fakeFetcher) Anticipate(catalog.Entry) {}
+func (f fakeFetcher) Anticipate(fetch.Request) {}
 
 // fails makes an answer of Get of an error.
 func fails(err error) func(context.Context) (*fetch.File, error) {

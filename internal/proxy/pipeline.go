@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"syscall"
+
+	"millpond/internal/fetch"
 )
 
 // maxAhead is how many requests of a connection may wait to be anticipated.
@@ -138,5 +140,5 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	if err != nil {
 		return
 	}
-	p.fetcher.Anticipate(p.resolve(ctx, l, client))
+	p.fetcher.Anticipate(fetch.Request{Entry: p.resolve(ctx, l, client)})
 }

@@ -25,7 +25,7 @@ type anticipator struct {
 	entries chan catalog.Entry
 }
 
-func (a anticipator) Anticipate(e catalog.Entry) { a.entries <- e }
+func (a anticipator) Anticipate(r fetch.Request) { a.entries <- r.Entry }
 
 // next returns the URLs of the next n entries.
 func (a anticipator) next(t *testing.T, n int) (urls []string) {

@@ -37,12 +37,12 @@ type Catalog interface {
 
 // Fetcher gets a file's bytes; *fetch.Fetcher.
 type Fetcher interface {
-	Get(ctx context.Context, e catalog.Entry) (*fetch.File, error)
+	Get(ctx context.Context, r fetch.Request) (*fetch.File, error)
 	// Peek is Get without need of the bytes, for HEAD.
-	Peek(ctx context.Context, e catalog.Entry) (*fetch.File, error)
+	Peek(ctx context.Context, r fetch.Request) (*fetch.File, error)
 	// Anticipate begins to fetch what Get will be asked for soon, and waits
 	// for nothing.
-	Anticipate(e catalog.Entry)
+	Anticipate(r fetch.Request)
 }
 
 // Ledger counts; *ledger.Ledger.

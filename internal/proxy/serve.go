@@ -32,7 +32,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	if r.Method == http.MethodHead {
 		get = p.fetcher.Peek
 	}
-	file, err := get(r.Context(), e)
+	file, err := get(r.Context(), fetch.Request{Entry: e})
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
 	about := ledger.File{Host: l.Host, Package: l.Package()}
