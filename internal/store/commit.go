@@ -14,6 +14,7 @@ import (
 // ends: with ErrMismatch or ErrNoSpace nothing is kept of it. When Commit
 // returns nil, the blob survives a power cut. If the blob has come in by
 // another way meanwhile, that one is kept, with what m adds to it (see Annotate).
+// Readers of p read on whatever the result (see Reader).
 func (p *Partial) Commit(m Meta) (Info, error) {
 	p.life.Lock()
 	defer p.life.Unlock()
@@ -34,6 +35,7 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 	p.digest = sum
 	p.mu.Unlock()
 	if r, err := p.s.annotate(sum, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		p.blob = err == nil
 		return r.info(sum), errors.Join(err, p.discard())
 	}
 	r, err := p.admit(m)
@@ -41,6 +43,7 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 		// After a failed sync it is unknown which bytes are on the disk.
 		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, noSpace(err)), p.discard())
 	}
+	p.blob = true
 	return r.info(sum), nil
 }
 
@@ -149,7 +152,6 @@ func (p *Partial) Discard() error {
 
 // discard is Discard for callers that hold life.
 func (p *Partial) discard() error {
-	p.bar()
 	err := errors.Join(removePartial(p.path), p.file.Close())
 	p.s.mu.Lock()
 	p.leave()
@@ -158,13 +160,6 @@ func (p *Partial) discard() error {
 		return fmt.Errorf("discarding a blob: %w", err)
 	}
 	return nil
-}
-
-// bar keeps new readers out.
-func (p *Partial) bar() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.gone = true
 }
 
 // Close ends p and keeps its bytes for a later Partial of its digest, but
@@ -179,7 +174,6 @@ func (p *Partial) Close() error {
 	if !p.keep || len(kept) == 0 {
 		return p.discard()
 	}
-	p.bar()
 	err := errors.Join(writeMap(p.path, p.size, kept), p.file.Close())
 	if err != nil {
 		err = fmt.Errorf("closing a partial blob: %w", err)

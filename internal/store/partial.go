@@ -30,6 +30,7 @@ type Partial struct {
 
 	life  sync.RWMutex // held by writers for reading, by the call that ends it for writing
 	ended bool         // guarded by life
+	blob  bool         // ended with a blob of these bytes; guarded by life
 
 	grow   sync.Mutex // one reservation at a time
 	saving sync.Mutex // one writer of the map file at a time
@@ -45,7 +46,6 @@ type Partial struct {
 	reserved int64      // counted in Store.count.partial
 	unsaved  int64      // bytes there that the map file does not know
 	saved    time.Time  // when the map file was written
-	gone     bool       // discarded or closed: no new readers
 }
 
 // Partial opens the unfinished blob d for writing, with the bytes that an earlier

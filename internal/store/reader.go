@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -46,38 +45,38 @@ func (p *Partial) Missing() []Range {
 	return p.there.missing(0, p.size)
 }
 
-// Reader opens the bytes of p for reading on after p has ended, also when p
-// ended with Commit before. Its error, if any, is that of ReadAt.
+// Reader opens the bytes of p for reading. However p ends after that, by Commit
+// (of a blob that is held already, too), Discard or Close, the reader gets every
+// byte that was written, until it is closed: whoever was promised bytes opens it
+// before p ends. Later only a committed p can be read, while its blob is held.
+// An error of Reader, if any, is that of ReadAt; fs.ErrClosed says that p was
+// given up.
 func (p *Partial) Reader() *PartialReader {
+	p.life.RLock()
+	defer p.life.RUnlock()
 	r := &PartialReader{p: p}
-	r.file, r.err = os.Open(p.path)
-	if errors.Is(r.err, fs.ErrNotExist) { // committed
-		p.mu.Lock()
-		name := p.s.blobPath(p.digest)
-		p.mu.Unlock()
-		r.file, r.err = os.Open(name)
-	}
-	// Checked after opening: the file may be that of the next Partial of this digest.
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.gone {
-		r.Close()
-		r.file, r.err = nil, fmt.Errorf("reading a blob that was given up: %w", fs.ErrClosed)
+	switch {
+	case !p.ended:
+		r.file, r.err = os.Open(p.path)
+	case p.blob: // another Partial may be at p.path by now
+		r.file, r.err = os.Open(p.s.blobPath(p.digest))
+	default:
+		r.err = fmt.Errorf("reading a blob that was given up: %w", fs.ErrClosed)
 	}
 	return r
 }
 
-// PartialReader reads the written bytes of a Partial, also after its Commit,
-// Close or Discard. The blob may be evicted meanwhile; the disk space is freed
-// at Close.
+// PartialReader reads the written bytes of a Partial, also after its end. The
+// blob may be evicted meanwhile; the disk space is freed at Close. All methods
+// may be called by several goroutines at once.
 type PartialReader struct {
 	p    *Partial
 	file *os.File
 	err  error
 }
 
-// ReadAt is like Partial.ReadAt: a read short of len(b) ends with ErrAbsent or
-// io.EOF.
+// ReadAt ends a read short of len(b) with ErrAbsent at the first missing byte,
+// or with io.EOF at the end of the blob.
 func (r *PartialReader) ReadAt(b []byte, off int64) (int, error) {
 	if r.err != nil {
 		return 0, r.err

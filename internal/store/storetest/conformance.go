@@ -42,6 +42,7 @@ func Conformance(t *testing.T, open func(testing.TB) *store.Store) {
 		"one writer":       oneWriter,
 		"first bytes stay": firstBytesStay,
 		"readers go on":    readersGoOn,
+		"readers outlive":  readersOutlive,
 		"watch":            watch,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -319,38 +320,6 @@ func firstBytesStay(t *testing.T, s *store.Store) {
 	_, err = p.Commit(store.Meta{})
 	must(t, err)
 	wantBlob(t, s, d, b)
-}
-
-func readersGoOn(t *testing.T, s *store.Store) {
-	b, d := Bytes(1, 100_000)
-	p, err := s.Partial(d, 100_000)
-	must(t, err)
-	r := p.Reader()
-	defer r.Close()
-	buf := make([]byte, 1000)
-	n, err := r.ReadAt(buf, 0)
-	if n != 0 {
-		t.Errorf("ReadAt of nothing: got %d bytes", n)
-	}
-	wantErr(t, "ReadAt of nothing", err, store.ErrAbsent)
-	write(t, p, b, 0, 500)
-	n, err = r.ReadAt(buf, 100)
-	if !bytes.Equal(buf[:n], b[100:500]) {
-		t.Errorf("ReadAt: got %d other bytes than the 400 there", n)
-	}
-	wantErr(t, "ReadAt beyond what is there", err, store.ErrAbsent)
-	write(t, p, b, 500, len(b))
-	_, err = p.Commit(store.Meta{})
-	must(t, err)
-	late := p.Reader()
-	defer late.Close()
-	must(t, s.Remove(d))
-	for _, r := range []*store.PartialReader{r, late} {
-		got, err := io.ReadAll(io.NewSectionReader(r, 0, 200_000))
-		if err != nil || !bytes.Equal(got, b) {
-			t.Errorf("reading on after Commit: got %d bytes, %v", len(got), err)
-		}
-	}
 }
 
 func watch(t *testing.T, s *store.Store) {
