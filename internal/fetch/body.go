@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"sync/atomic"
 
 	"millpond/internal/ledger"
@@ -22,10 +21,7 @@ type body struct {
 	off    atomic.Int64 // of the next read; the flight looks at it
 	read   bool         // bytes of this epoch were given out
 	epoch  int
-	part   *store.Partial       // of this epoch
-	file   *store.PartialReader // of part
-	lost   *store.Partial       // was given up before it could be opened; another comes
-	own    *ownStream           // once the flight passes through
+	own    *ownStream // once the flight passes through
 	origin ledger.Origin
 	closed bool
 }
@@ -34,11 +30,11 @@ var _ Body = (*body)(nil)
 
 func (b *body) Origin() ledger.Origin { return b.origin }
 
-// step is what a body does next: read n bytes, open the part, follow the
-// flight past the disk, wait, or give up.
+// step is what a body does next: read n bytes of file, follow the flight past
+// the disk, wait, or give up.
 type step struct {
 	n    int64
-	open *store.Partial
+	file *store.PartialReader
 	pass *passthrough
 	wait <-chan struct{}
 	err  error
@@ -70,14 +66,10 @@ func (b *body) await() error {
 func (b *body) next(want int) step {
 	for b.own == nil {
 		s := b.look(want)
-		switch {
-		case s.open != nil: // the disk is not waited for under the flight's lock
-			b.part, b.file = s.open, s.open.Reader()
-		case s.pass != nil:
-			b.own = s.pass.follow(b)
-		default:
+		if s.pass == nil {
 			return s
 		}
+		b.own = s.pass.follow(b, s.file)
 	}
 	return step{}
 }
@@ -92,20 +84,16 @@ func (b *body) look(want int) step {
 			return step{err: fmt.Errorf("%w: the download began anew after bytes of it were sent", ErrWrongBytes)}
 		}
 		b.epoch = fl.epoch
-		b.dropFile()
 	}
 	if fl.passthrough != nil {
 		if !b.client {
-			return step{err: fmt.Errorf("without room to keep it nothing is fetched for peers: %w", store.ErrNoSpace)}
+			return step{err: fmt.Errorf("what cannot be kept is not fetched for peers: %w", fl.passthrough.why)}
 		}
-		return step{pass: fl.passthrough}
+		return step{pass: fl.passthrough, file: fl.file}
 	}
-	if fl.part != nil && b.file == nil && fl.part != b.lost {
-		return step{open: fl.part}
-	}
-	if n := fl.released(b.off.Load()); n > 0 && b.file != nil {
+	if n := fl.released(b.off.Load()); n > 0 && !fl.abandoned {
 		if n = b.attribute(n, int64(want)); n > 0 {
-			return step{n: n}
+			return step{n: n, file: fl.file}
 		}
 	}
 	switch {
@@ -170,7 +158,8 @@ func (b *body) Read(p []byte) (int, error) {
 			b.origin = b.own.origin
 			return n, err
 		case s.n > 0:
-			if n, err := b.readFile(p[:s.n]); !errors.Is(err, fs.ErrClosed) {
+			n, err := b.readFile(s.file, p[:s.n])
+			if n > 0 || !b.outdated() {
 				return n, err
 			}
 			continue
@@ -182,21 +171,24 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 }
 
-// readFile reads bytes that are there. fs.ErrClosed says that the part was
-// given up just before; look finds what comes next.
-func (b *body) readFile(p []byte) (int, error) {
+// readFile reads bytes that are there.
+func (b *body) readFile(file *store.PartialReader, p []byte) (int, error) {
 	off := b.off.Load()
-	n, err := b.file.ReadAt(p, off)
+	n, err := file.ReadAt(p, off)
 	if n > 0 {
 		b.off.Add(int64(n))
 		b.read = true
 		return n, nil
 	}
-	if errors.Is(err, fs.ErrClosed) {
-		b.lost = b.part
-		b.dropFile()
-	}
 	return 0, fmt.Errorf("reading a download at %d: %w", off, err)
+}
+
+// outdated reports whether the download began anew since b last looked, so that
+// what failed is to be tried again.
+func (b *body) outdated() bool {
+	b.fl.mu.Lock()
+	defer b.fl.mu.Unlock()
+	return b.fl.epoch != b.epoch
 }
 
 // Seek implements io.Seeker. The end is known only with the size.
@@ -233,17 +225,9 @@ func (b *body) Close() error {
 	if b.own != nil {
 		b.own.Close()
 	}
-	b.dropFile()
 	b.fl.mu.Lock()
 	delete(b.fl.bodies, b)
 	b.fl.mu.Unlock()
 	b.fl.leave()
 	return nil
-}
-
-func (b *body) dropFile() {
-	if b.file != nil {
-		b.file.Close()
-		b.file = nil
-	}
 }

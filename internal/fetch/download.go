@@ -55,8 +55,7 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 	for range maxAttempts {
 		part, err := fl.f.store.Partial(fl.key.digest, fl.entry.Size)
 		if errors.Is(err, store.ErrNoSpace) {
-			fl.log.Warn("store full, file served without keeping it", "err", err)
-			fl.passThrough(nil)
+			fl.passThrough(nil, err)
 			return nil
 		}
 		if errors.Is(err, fs.ErrExist) {
@@ -118,8 +117,7 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	fl.begin(part)
 	err := d.take(ctx, part)
 	if errors.Is(err, store.ErrNoSpace) {
-		fl.log.Warn("store full, file served without keeping it", "err", err)
-		fl.passThrough(part)
+		fl.passThrough(part, err)
 		return nil
 	}
 	if err != nil {
@@ -131,12 +129,9 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 		d.blame(resumed)
 		return err
 	}
-	if errors.Is(err, store.ErrNoSpace) {
-		fl.passThrough(part)
+	if err != nil { // that it is not kept is no client's trouble
+		fl.passThrough(part, err)
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("keeping a downloaded file: %w", err)
 	}
 	fl.landed(info)
 	d.checkVotes()

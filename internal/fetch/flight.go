@@ -64,7 +64,10 @@ type flight struct {
 	mu          sync.Mutex       // guards what follows; taken before the partial's own lock, never after
 	changed     broadcast.Signal // something below has changed
 	part        *store.Partial
-	epoch       int // how often the download began anew after wrong bytes
+	file        *store.PartialReader // of part, for all bodies; closed with the last of them
+	abandoned   bool                 // who joins now gets no byte, but errAbandoned at the end
+	over        bool                 // run has returned, or is about to
+	epoch       int                  // how often the download began anew after wrong bytes
 	size        int64
 	modified    time.Time
 	attribution attribution
@@ -150,20 +153,28 @@ func (fl *flight) run(ctx context.Context) {
 	} else {
 		err = fl.downloadContent(ctx)
 	}
+	fl.closePart()
 	fl.f.land(fl, err)
 	fl.finish(err)
+}
+
+// closePart keeps an unfinished part for a resume. Before the flight lands: the
+// next one of the same digest opens it.
+func (fl *flight) closePart() {
+	fl.mu.Lock()
+	part := fl.part
+	fl.mu.Unlock()
+	if part != nil {
+		part.Close() // nothing to do after Commit
+	}
 }
 
 // finish tells all readers how the flight ended.
 func (fl *flight) finish(err error) {
 	fl.mu.Lock()
-	part := fl.part
-	fl.mu.Unlock()
-	if part != nil {
-		part.Close() // keeps an unfinished one for a resume; nothing to do after Commit
-	}
-	fl.mu.Lock()
 	defer fl.mu.Unlock()
+	fl.over = true
+	fl.closeFile()
 	if fl.idle != nil {
 		fl.idle.Stop()
 	}
@@ -194,7 +205,8 @@ func (fl *flight) leave() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.readers--
-	if fl.readers > 0 || fl.ended {
+	fl.closeFile()
+	if fl.readers > 0 || fl.over {
 		return
 	}
 	if fl.idle == nil {
@@ -204,22 +216,34 @@ func (fl *flight) leave() {
 	}
 }
 
+// closeFile closes the file when it has no reader and cannot get one any more.
+// fl.mu is held.
+func (fl *flight) closeFile() {
+	if fl.over && fl.readers == 0 && fl.file != nil {
+		fl.file.Close()
+		fl.file = nil
+	}
+}
+
 // abandon stops a download that has had no reader for a while.
 func (fl *flight) abandon() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if fl.readers == 0 {
+		fl.abandoned = true
 		fl.stop()
 	}
 }
 
-// begin makes part the file that is written from now on. Bytes that part has
-// from an earlier attempt count as the store's: they were counted as taken
-// then.
+// begin makes part the file that is written from now on. It is opened for all
+// bodies at once, before it can end: so they get all that the flight releases
+// to them. Bytes that part has from an earlier attempt count as the store's:
+// they were counted as taken then.
 func (fl *flight) begin(part *store.Partial) {
+	file := part.Reader() // the disk is not waited for under mu
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.part = part
+	fl.part, fl.file = part, file
 	fl.attribution, fl.from = attribution{}, nil
 	if size := part.Size(); size >= 0 {
 		end := int64(0)
@@ -240,7 +264,10 @@ func (fl *flight) restart() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.epoch++
-	fl.part, fl.attribution, fl.from = nil, attribution{}, nil
+	if fl.file != nil {
+		fl.file.Close()
+	}
+	fl.part, fl.file, fl.attribution, fl.from = nil, nil, attribution{}, nil
 	fl.size = fl.entry.Size
 	fl.changed.Fire()
 }

@@ -6,7 +6,6 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
-	"millpond/internal/store"
 )
 
 // Keep fetches the content e into the store without a client, sharing the
@@ -41,11 +40,11 @@ func (fl *flight) wait(ctx context.Context) error {
 	defer b.Close()
 	for {
 		fl.mu.Lock()
-		changed, ended, err, unkept := fl.changed.Wait(), fl.ended, fl.err, fl.passthrough != nil
+		changed, ended, err, unkept := fl.changed.Wait(), fl.ended, fl.err, fl.passthrough
 		fl.mu.Unlock()
 		switch {
-		case unkept:
-			return fmt.Errorf("%s: %w", fl.entry.Location, store.ErrNoSpace)
+		case unkept != nil:
+			return fmt.Errorf("%s: %w", fl.entry.Location, unkept.why)
 		case ended:
 			return err
 		}

@@ -12,19 +12,29 @@ import (
 	"millpond/internal/store"
 )
 
-// passthrough is what becomes of a flight when the store has no room: each
-// client goes on with a stream of its own, past the disk. The mirror then
-// sends the rest once per client; there is nowhere to keep it.
+// passthrough is what becomes of a flight when the store cannot keep its file,
+// mostly for lack of room: each client goes on with a stream of its own, past
+// the disk. The mirror then sends the rest once per client; there is nowhere
+// to keep it.
 type passthrough struct {
+	why    error
 	hasher *digest.Hasher // has seen the bytes before at
 	at     int64
+	size   int64 // of the file; -1 if it is not known
 }
 
-// passThrough sends the flight's clients past the disk and frees its room.
-func (fl *flight) passThrough(part *store.Partial) {
-	p := &passthrough{hasher: digest.NewHasher()}
+// passThrough sends the flight's clients past the disk, for the reason why, and
+// frees its room.
+func (fl *flight) passThrough(part *store.Partial, why error) {
+	if errors.Is(why, store.ErrNoSpace) {
+		fl.log.Warn("store full, file served without keeping it", "err", why)
+	} else {
+		fl.log.Error("store failed, file served without keeping it", "err", why)
+	}
+	p := &passthrough{why: why, hasher: digest.NewHasher(), size: fl.entry.Size}
 	if part != nil {
 		p.hasher, p.at = part.Hasher()
+		p.size = part.Size()
 	}
 	fl.f.stats.diverted.Add(1)
 	fl.mu.Lock()
@@ -32,21 +42,18 @@ func (fl *flight) passThrough(part *store.Partial) {
 	fl.changed.Fire()
 	fl.mu.Unlock()
 	if part != nil {
-		// Bodies that have the file open can read what was there.
-		part.Discard()
+		part.Discard() // bodies read on what was there
 	}
 }
 
-// follow returns a stream for b that continues where the disk ended.
-func (p *passthrough) follow(b *body) *ownStream {
-	o := &ownStream{fl: b.fl, at: p.at, ctx: b.ctx, skipTo: b.off.Load(), hasher: digest.NewHasher()}
-	if b.file == nil {
+// follow returns a stream for b that continues where the disk ended. What came
+// before is in file, which is nil if nothing did.
+func (p *passthrough) follow(b *body, file *store.PartialReader) *ownStream {
+	o := &ownStream{fl: b.fl, at: p.at, ctx: b.ctx, size: p.size, skipTo: b.off.Load(), hasher: digest.NewHasher()}
+	if file == nil {
 		return o
 	}
-	if _, err := b.file.ReadAt(nil, 0); err != nil {
-		return o // the part was discarded before b had opened it
-	}
-	o.head, o.headEnd = b.file, p.at
+	o.head, o.headEnd = file, p.at
 	if o.skipTo >= p.at {
 		o.headEnd = 0
 		o.hasher, o.pos = p.hasher.Clone(), p.at
@@ -59,6 +66,7 @@ func (p *passthrough) follow(b *body) *ownStream {
 type ownStream struct {
 	fl     *flight
 	at     int64 // where the disk ended
+	size   int64 // -1 if it is not known
 	ctx    context.Context
 	hasher *digest.Hasher
 	pos    int64 // bytes hashed, all of them from the beginning on
@@ -139,13 +147,13 @@ func (o *ownStream) next(buf []byte) (int, error) {
 		o.origin = ledger.FromStore
 		return o.head.ReadAt(buf[:min(int64(len(buf)), o.headEnd-o.pos)], o.pos)
 	}
+	if o.size >= 0 && o.pos >= o.size {
+		return 0, io.EOF
+	}
 	if o.from == nil {
 		if err := o.connect(); err != nil {
 			return 0, err
 		}
-	}
-	if size := o.fl.entry.Size; size >= 0 && o.pos >= size {
-		return 0, io.EOF
 	}
 	n, err := o.from.Read(buf)
 	if err != nil && !errors.Is(err, io.EOF) && o.resumable() {

@@ -94,7 +94,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	f, l := fl.f, fl.entry.Location
 	part, err := f.store.Create(resp.Size)
 	if errors.Is(err, store.ErrNoSpace) {
-		fl.passThrough(nil)
+		fl.passThrough(nil, err)
 		return nil
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		err = fl.resumeUnknown(ctx, part, src)
 	}
 	if errors.Is(err, store.ErrNoSpace) {
-		fl.passThrough(part)
+		fl.passThrough(part, err)
 		return nil
 	}
 	if err != nil {
@@ -119,10 +119,14 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	}
 	info, err := part.Commit(fl.about())
 	if err != nil {
-		return fmt.Errorf("keeping a downloaded file: %w", err)
+		fl.passThrough(part, err)
+		return nil
 	}
 	fl.landed(info)
-	return kv.PutJSON(f.names, unknownKey(l), mirror.NewCopy(info.Digest, info.Size, resp))
+	if err := kv.PutJSON(f.names, unknownKey(l), mirror.NewCopy(info.Digest, info.Size, resp)); err != nil {
+		fl.log.Error("record of a file not written, the next request fetches it again", "err", err)
+	}
+	return nil
 }
 
 // resumeUnknown goes on with a file that has no digest; only the validator
