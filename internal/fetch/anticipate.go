@@ -11,7 +11,7 @@ func (f *Fetcher) Anticipate(r Request) {
 	e := r.Entry
 	switch e.Kind {
 	case catalog.ReleaseFile:
-		f.releases.Anticipate(e)
+		f.releases.Anticipate(e, r.Revalidate)
 	case catalog.Content:
 		if f.holds(e.Digest) {
 			return

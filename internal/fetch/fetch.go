@@ -137,7 +137,9 @@ type Request struct {
 	// sent none.
 	Login mirror.Login
 	// Revalidate has the mirror asked for a Release or unknown file although
-	// what is held is fresh (RFC 9111, section 5.2.1.4: no-cache).
+	// what is held is fresh (RFC 9111, section 5.2.1.4: no-cache): with all that
+	// wait for an answer, and once a second at most. A file with a digest is
+	// what it is.
 	Revalidate bool
 }
 
@@ -182,11 +184,11 @@ func (b StoredBody) File() *os.File { return b.Blob.File }
 func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 	switch r.Kind {
 	case catalog.ReleaseFile:
-		return f.release(ctx, r.Entry)
+		return f.release(ctx, r)
 	case catalog.Content:
 		return f.content(ctx, r.Entry)
 	default:
-		return f.unknown(ctx, r.Location)
+		return f.unknown(ctx, r)
 	}
 }
 

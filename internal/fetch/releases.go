@@ -12,8 +12,9 @@ import (
 )
 
 // release serves InRelease, Release or Release.gpg.
-func (f *Fetcher) release(ctx context.Context, e catalog.Entry) (*File, error) {
-	r, err := f.releases.Get(ctx, e)
+func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
+	e := q.Entry
+	r, err := f.releases.Get(ctx, e, q.Revalidate)
 	if err != nil {
 		return nil, err
 	}

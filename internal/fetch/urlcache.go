@@ -26,7 +26,8 @@ func (e *unchangedError) Error() string { return "what is held is to be served" 
 
 // unknown serves a file that no index lists: what is held of it when that was
 // checked within the TTL or cannot be checked, else what the mirror has.
-func (f *Fetcher) unknown(ctx context.Context, l catalog.Location) (*File, error) {
+func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
+	l := r.Location
 	// With a TTL of zero a check counts at least for those who waited for it.
 	var unchanged *unchangedError
 	for range 3 {
@@ -34,7 +35,7 @@ func (f *Fetcher) unknown(ctx context.Context, l catalog.Location) (*File, error
 		if err != nil {
 			return nil, err
 		}
-		if !v.Digest.IsZero() && (unchanged != nil || time.Since(v.Checked) < f.ttl) {
+		if !v.Digest.IsZero() && (unchanged != nil || v.Fresh(f.ttl, r.Revalidate)) {
 			if file, err := f.stored(v.Digest); err == nil {
 				file.Modified, file.Age = v.Modified(), time.Since(v.Checked)
 				if unchanged != nil {

@@ -45,3 +45,21 @@ func (c Copy) Request(url string) Request {
 	}
 	return r
 }
+
+// insistence is how long ago a check must have ended for a client that wants
+// the mirror asked (no-cache) to cause another one: a mirror gets one request
+// a second for a file, however many clients insist.
+const insistence = time.Second
+
+// Fresh reports whether the copy, or the absence of one that was recorded with
+// Checked, can be served without asking the mirror: within ttl of the last
+// check, or, for a client that wants it revalidated, within a second. A check
+// in the future was recorded before the clock was set back, and counts for
+// nothing.
+func (c Copy) Fresh(ttl time.Duration, revalidate bool) bool {
+	if revalidate {
+		ttl = min(ttl, insistence)
+	}
+	age := time.Since(c.Checked)
+	return 0 <= age && age < ttl
+}

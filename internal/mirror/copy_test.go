@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"encoding/json"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"millpond/internal/digest"
@@ -47,4 +48,36 @@ func TestCopyIsKeptAsBefore(t *testing.T) {
 	if !c.Modified().Equal(c.Seen) {
 		t.Error("without the mirror's date Modified is not when the bytes were first seen")
 	}
+}
+
+// What a client that insists gets is at most a second old.
+func TestCopyFresh(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := mirror.NewCopy(digest.Of(nil), 0, &mirror.Response{})
+		for _, tt := range []struct {
+			after               time.Duration
+			ttl                 time.Duration
+			relaxed, insistence bool
+		}{
+			{0, time.Minute, true, true},
+			{0, 0, false, false},
+			{time.Second - 1, time.Minute, true, true},
+			{time.Second, time.Minute, true, false},
+			{time.Minute - 1, time.Minute, true, false},
+			{time.Minute, time.Minute, false, false},
+		} {
+			time.Sleep(time.Until(c.Checked.Add(tt.after)))
+			if got := c.Fresh(tt.ttl, false); got != tt.relaxed {
+				t.Errorf("%v after the check, within %v: fresh is %v", tt.after, tt.ttl, got)
+			}
+			if got := c.Fresh(tt.ttl, true); got != tt.insistence {
+				t.Errorf("%v after the check, within %v, to be revalidated: fresh is %v", tt.after, tt.ttl, got)
+			}
+		}
+		c.Checked = time.Now().Add(time.Hour)
+		if c.Fresh(time.Minute, false) {
+			t.Error("checked by a clock that was an hour ahead: fresh")
+		}
+	})
 }

@@ -87,10 +87,11 @@ type File struct {
 
 // Get returns the Release file that e names. A client that was given a Release,
 // which e.Release names then, gets the signature of that one, whatever is
-// current by now. Errors are those of package mirror, ErrNotRelease, ctx's and
-// the lifetime's.
-func (c *Cache) Get(ctx context.Context, e catalog.Entry) (File, error) {
-	s, k, err := c.checked(ctx, e)
+// current by now. With revalidate the mirror is asked within the TTL, too, once
+// a second at most. Errors are those of package mirror, ErrNotRelease, ctx's
+// and the lifetime's.
+func (c *Cache) Get(ctx context.Context, e catalog.Entry, revalidate bool) (File, error) {
+	s, k, err := c.checked(ctx, e, revalidate)
 	if err != nil {
 		return File{}, err
 	}
@@ -118,9 +119,9 @@ func (c *Cache) Get(ctx context.Context, e catalog.Entry) (File, error) {
 }
 
 // Anticipate begins the check that Get would wait for, and waits for nothing.
-func (c *Cache) Anticipate(e catalog.Entry) {
+func (c *Cache) Anticipate(e catalog.Entry, revalidate bool) {
 	s, ended, err := c.load(e.Suite)
-	if err == nil && !c.fresh(&s, e) {
+	if err == nil && !c.fresh(&s, e, revalidate) {
 		c.check(e, s, ended)
 	}
 }
@@ -139,7 +140,7 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 		name = "Release"
 	}
 	e := catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}
-	s, k, err := c.checked(ctx, e)
+	s, k, err := c.checked(ctx, e, false)
 	switch {
 	case err != nil:
 		return err
@@ -190,12 +191,12 @@ type check struct {
 	fetched map[digest.Digest][]byte // what the mirror sent anew, also where the store had no room
 }
 
-// checked returns what is kept of e's suite, no older than the TTL, and the
-// check that this took, if any.
-func (c *Cache) checked(ctx context.Context, e catalog.Entry) (suite, *check, error) {
+// checked returns what is kept of e's suite, no older than the TTL, or than a
+// second with revalidate, and the check that this took, if any.
+func (c *Cache) checked(ctx context.Context, e catalog.Entry, revalidate bool) (suite, *check, error) {
 	for {
 		s, ended, err := c.load(e.Suite)
-		if err != nil || c.fresh(&s, e) {
+		if err != nil || c.fresh(&s, e, revalidate) {
 			return s, nil, err
 		}
 		k := c.check(e, s, ended)
@@ -212,9 +213,9 @@ func (c *Cache) checked(ctx context.Context, e catalog.Entry) (suite, *check, er
 }
 
 // fresh reports whether e can be served from s without asking the mirror.
-func (c *Cache) fresh(s *suite, e catalog.Entry) bool {
+func (c *Cache) fresh(s *suite, e catalog.Entry, revalidate bool) bool {
 	v := s.form(e.Location.Name())
-	return c.holds(*v) && time.Since(v.Checked) < c.ttl
+	return c.holds(*v) && v.Fresh(c.ttl, revalidate)
 }
 
 // check returns the check in progress of e's suite in e's form, or starts one
