@@ -5,14 +5,14 @@
 // directory and the ed-style patches in it. Everything but a Release is read
 // as a stream that yields one [File] after another: only the fields that a
 // File holds are kept, one stanza at a time, so memory does not grow with the
-// index. A line longer than the buffer is an error if its field is kept, and
-// is skipped otherwise.
+// index.
 //
-// Every Path that comes out is relative, clean and free of "..", control
-// characters and backslashes. An entry whose path, size or SHA-256 is not
-// usable is left out without an error, since one bad stanza must not lose the
-// index; text that is not control format at all is an error that names the
-// line.
+// The readers take what apt takes: a line that is not of the control format, a
+// field with a line longer than the buffer, and an entry whose path, size or
+// SHA-256 is not usable are left out without an error, since one bad stanza
+// must not lose the index. Text without any field is an error that names the
+// line. Every Path that comes out is relative, clean and free of "..", control
+// characters and backslashes.
 package deb822
 
 import (
@@ -35,9 +35,18 @@ type File struct {
 type Release struct {
 	Origin, Label, Suite, Codename string
 
-	Date, ValidUntil time.Time // UTC; zero if not given
+	Date, ValidUntil time.Time // UTC; zero if not given, or not as a date
 	ByHash           bool      // the mirror serves index files by-hash
 
-	Files []File // of the SHA256 list only
-	Weak  bool   // lists files, but none by SHA-256
+	Files  []File // of the SHA256 list only
+	Hashes []Hash // of the other lists, if ByHash
+	Weak   bool   // lists files, but none by SHA-256
+	SHA512 bool   // lists files by SHA-512
+}
+
+// Hash is what a Release lists of a file in another list than that of SHA-256.
+type Hash struct {
+	Path string // as that of a File
+	List string // "MD5Sum", "SHA1" or "SHA512": the directory in by-hash too
+	Sum  string // hexadecimal digits in lower case
 }

@@ -87,7 +87,10 @@ func TestCleanPath(t *testing.T) {
 		"a/.":                       "",
 		"./ a":                      "",
 		"./../a":                    "",
-		"/a":                        "",
+		"/a":                        "a",
+		"//a/./b":                   "a/b",
+		"/../a":                     "",
+		"/":                         "",
 		"a/":                        "",
 		"a\\b":                      "",
 		"a\x00b":                    "",
@@ -114,13 +117,14 @@ func TestErrorsNameTheLine(t *testing.T) {
 			continue
 		}
 		for in, want := range map[string]string{
-			"<html>\n":                             "line 1",
-			"Package: a\n\nVersion: 1\nno field\n": "line 4",
-			"\n folded\n":                          "line 2",
-			"A b: c\n":                             "line 1",
-			"-A: c\n":                              "line 1",
-			": c\n":                                "line 1",
-			strings.Repeat("long ", maxLine):       "line 1",
+			"<html>\n":                       "line 1",
+			"<html>\nsign in\n":              "line 1",
+			"\n\n\nno field\n":               "line 4",
+			"\n folded\n":                    "line 2",
+			"A b: c\n":                       "line 1",
+			"-A: c\n":                        "line 1",
+			": c\n":                          "line 1",
+			strings.Repeat("long ", maxLine): "line 1",
 		} {
 			_, err := collect(read(strings.NewReader(in)))
 			if err == nil || !strings.Contains(err.Error(), want) {

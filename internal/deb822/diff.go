@@ -84,10 +84,7 @@ func (s *scanner) hunk(yield func(File, error) bool) (more bool, err error) {
 			line = nil // it ends the last stanza as an empty line does
 		}
 		s.open = true // a hunk may begin and end in the middle of a stanza
-		t, err := s.accept(line, cut)
-		if err != nil {
-			return false, err
-		}
+		t := s.accept(line, cut)
 		if t.field == stanzaEnd {
 			f, ok := st.file()
 			st.reset()

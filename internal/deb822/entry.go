@@ -13,14 +13,17 @@ import (
 
 const maxPath = 1024 // bytes; the longest in Debian have about 200
 
-// cleanPath returns the clean form of a relative path, nil if it is none that
-// an archive may list. A path that ends in a slash, or in the element ".", names
-// no file, and one that begins with a blank could not be listed by itself.
+// cleanPath returns the clean form of a path, nil if it is none that an archive
+// may list. apt appends a path to the URL of the archive, whatever it begins
+// with, so that an absolute one is relative too. A path that ends in a slash,
+// or in the element ".", names no file, and one that begins with a blank could
+// not be listed by itself.
 func cleanPath(b []byte) []byte {
+	b = bytes.TrimLeft(b, "/")
 	for bytes.HasPrefix(b, []byte("./")) {
 		b = bytes.TrimLeft(b[2:], "/")
 	}
-	if len(b) == 0 || len(b) > maxPath || b[0] == '/' || b[0] == ' ' || b[len(b)-1] == '/' {
+	if len(b) == 0 || len(b) > maxPath || b[0] == ' ' || b[len(b)-1] == '/' {
 		return nil
 	}
 	// Nearly all paths are clean already; only those with an empty or dotted

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"millpond/internal/digest"
 )
 
 func multi(head string, tail io.Reader) io.Reader {
@@ -108,6 +110,7 @@ func FuzzPatch(f *testing.F) {
 func FuzzParseRelease(f *testing.F) {
 	f.Add([]byte("Suite: stable\nDate: Sat, 1 Jul 2026 10:16:37 UTC\nAcquire-By-Hash: yes\nComponents: main\n contrib\nSHA256:\n " + hexA + " 1 main/binary-amd64/Packages\n"))
 	f.Add([]byte("MD5Sum:\n 00 1 a\nSHA1: x\n"))
+	f.Add([]byte("Acquire-By-Hash: yes\nMD5Sum:\n 0123456789ABCDEF0123456789abcdef 1 ./a//b\nSHA512:\n " + hexA + hexB + " 1 c\n"))
 	f.Add([]byte("Date: Sat, 11 Jul 2026 10:16:37 +0200\nValid-Until: Sat, 18 Jul 2026 10:16:37 GMT\n\n\n"))
 	f.Add([]byte("Date: Sat, 11 Jul 2026 10:16:37 UTC\n\nSuite: evil\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -121,6 +124,12 @@ func FuzzParseRelease(f *testing.F) {
 		checkFiles(t, in, rel.Files)
 		if rel.Weak && len(rel.Files) > 0 {
 			t.Error("weak, and lists files by SHA-256")
+		}
+		for _, h := range rel.Hashes {
+			checkFiles(t, make([]byte, 64), []File{{Path: h.Path, Digest: digest.Of(nil)}})
+			if !rel.ByHash || len(h.Sum) < 32 || strings.Trim(h.Sum, "0123456789abcdef") != "" {
+				t.Errorf("hash %+v", h)
+			}
 		}
 		out := "MD5Sum:\n x\nSHA256:\n"
 		if !rel.Date.IsZero() {

@@ -16,6 +16,7 @@ type stanza struct {
 	path   []byte
 	size   int64
 	digest digest.Digest
+	valued bool // the present field has its value
 	bad    bool // holds a value that is not usable
 }
 
@@ -23,11 +24,18 @@ func (s *stanza) reset() {
 	*s = stanza{path: s.path[:0], size: -1}
 }
 
+// set takes a line of a kept field. A value is one line: that of the name or, if
+// nothing follows the name, a later one.
 func (s *stanza) set(t token) {
-	if t.folded { // the value of a kept field is one line
+	switch {
+	case t.cut, t.folded && len(t.value) > 0 && s.valued:
 		s.bad = true
 		return
+	case len(t.value) == 0:
+		s.valued = s.valued && t.folded
+		return
 	}
+	s.valued = true
 	ok := true
 	switch t.field {
 	case fFilename:
@@ -49,8 +57,9 @@ func (s *stanza) file() (File, bool) {
 }
 
 // Packages yields the file of each stanza of a Packages index, uncompressed,
-// that has a Filename and a SHA256. It reads r once, and stops after the
-// first error, which it yields with an empty File.
+// that has a Filename and a SHA256, and leaves out those whose values it cannot
+// use. It reads r once, and stops after the first error, which it yields with
+// an empty File.
 func Packages(r io.Reader) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		var s stanza

@@ -19,7 +19,7 @@ func TestPackages(t *testing.T) {
 		{"one stanza", stanza, []File{hello}, ""},
 		{"no final newline", strings.TrimSuffix(stanza, "\n"), []File{hello}, ""},
 		{"two, several empty lines", "\n" + stanza + "\n\n\n" + stanza + "\n\n", []File{hello, hello}, ""},
-		{"blanks between stanzas", stanza + " \t\n" + stanza, []File{hello, hello}, ""},
+		{"blanks do not end a stanza", "Filename: a\n \t\n" + stanza, []File{hello}, ""},
 		{"CRLF", strings.ReplaceAll(stanza+"\n"+stanza, "\n", "\r\n"), []File{hello, hello}, ""},
 		{"case of names", strings.NewReplacer("Package", "PACKAGE", "SHA256", "sha256", "Filename", "fileNAME").Replace(stanza), []File{hello}, ""},
 		{"no blanks", strings.ReplaceAll(stanza, ": ", ":"), []File{hello}, ""},
@@ -40,14 +40,18 @@ func TestPackages(t *testing.T) {
 		{"negative size", "Filename: a\nSize: -1\nSHA256: " + hexA + "\n\n" + stanza, []File{hello}, ""},
 		{"size beyond 63 bits", "Filename: a\nSize: 9223372036854775808\nSHA256: " + hexA + "\n\n" + stanza, []File{hello}, ""},
 		{"path that climbs", "Filename: pool/../../etc/passwd\nSHA256: " + hexA + "\n\n" + stanza, []File{hello}, ""},
-		{"folded path", "Filename:\n pool/a\nSHA256: " + hexA + "\n\n" + stanza, []File{hello}, ""},
+		{"folded path", "Filename:\n pool/a\nSHA256: " + hexB + "\n\n" + stanza, []File{bare("pool/a"), hello}, ""},
+		{"path of two lines", "Filename: pool/a\n b\nSHA256: " + hexB + "\n\n" + stanza, []File{hello}, ""},
+		{"lines that are no fields", "Package hello\n" + stanza + "A b: c\n folded\n: d\n-e: f\n\n folded\n" + stanza, []File{hello, hello}, ""},
+		{"blanks after a name", strings.ReplaceAll(stanza, ":", "\t :"), []File{hello}, ""},
+		{"absolute path", fields("Filename: /pool//a", "SHA256: "+hexB), []File{bare("pool/a")}, ""},
 		{"values that are not printable, in fields that are not kept", fields("Package: a\x1bb", "Version: a b", "Architecture: "+strings.Repeat("x", 257), "Filename: a", "SHA256: "+hexB), []File{bare("a")}, ""},
 
 		{"long lines that are not kept", "Depends: " + strings.Repeat("x", 3*maxLine) + "\n" + strings.Repeat(" ", 2*maxLine) + "\n" + stanza, []File{hello}, ""},
 		{"long comment", "#" + strings.Repeat("x", 3*maxLine) + "\n" + stanza, []File{hello}, ""},
 		{"longest line that is kept", "Filename: " + strings.Repeat("x", maxLine-11) + "\n" + stanza, []File{hello}, ""},
-		{"longer than that", stanza + "\nFilename: " + strings.Repeat("x", maxLine-10) + "\n" + stanza, []File{hello}, "line 14: longer than 65536 bytes"},
-		{"an error after good stanzas", stanza + "\nPackage hello\n", []File{hello}, "line 14"},
+		{"longer than that", stanza + "\nFilename: " + strings.Repeat("x", maxLine-10) + "\n" + stanza + "\n" + stanza, []File{hello, hello}, ""},
+		{"no index", "<html>\nsign in\n", nil, "line 1"},
 	})
 }
 
@@ -69,13 +73,23 @@ func TestSources(t *testing.T) {
 		{"empty directory", names + "Directory:\n" + lists, rooted, ""},
 		{"no directory", names + lists, rooted, ""},
 		{"two stanzas", names + "Directory: pool/h\n" + lists + "\n" + names + lists, append(append([]File{}, two...), rooted...), ""},
-		{"absolute directory", names + "Directory: /\n" + lists, nil, ""},
+		{"absolute directory", names + "Directory: /pool/h/\n" + lists, two, ""},
+		{"the root as directory", names + "Directory: /\n" + lists, rooted, ""},
+		{"directory on the next line", names + "Directory:\n pool/h\n" + lists, two, ""},
 		{"directory that climbs", names + "Directory: ../x\n" + lists, nil, ""},
 		{"no SHA-256", names + "Files:\n " + hexA + " 1 hello.dsc\n", nil, ""},
 		{"bad entries", names + "Checksums-Sha256:\n x 1 a\n " + hexA + " y a\n " + hexA + " 1\n " + hexA + " 1 a b\n " + hexA + " 1 ../a\n " + hexB + " 2 b\n",
 			[]File{file("b", hexB, 2)}, ""},
-		{"too many files", "Checksums-Sha256:\n" + strings.Repeat(" "+hexA+" 1 a\n", maxStanzaFiles+1), nil, "line 4098: a source package of more than 4096 files"},
 	})
+}
+
+// Of a source package that lists without end, the first files are kept.
+func TestSourcesBound(t *testing.T) {
+	t.Parallel()
+	got, err := collect(Sources(strings.NewReader("Checksums-Sha256:\n" + strings.Repeat(" "+hexA+" 1 a\n", maxStanzaFiles+1))))
+	if err != nil || len(got) != maxStanzaFiles {
+		t.Errorf("%d files, %v, want %d", len(got), err, maxStanzaFiles)
+	}
 }
 
 // BenchmarkPackages reads an index of as many stanzas as Debian's, with the

@@ -1,6 +1,9 @@
 package deb822
 
 import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -8,108 +11,170 @@ import (
 	"time"
 )
 
-const releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil |
-	fByHash | fSHA256 | fOtherList
+const (
+	fOtherLists   = fMD5Sum | fSHA1 | fSHA512
+	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSHA256 | fOtherLists | fDescribes
+)
 
-const maxReleaseFiles = 1 << 17 // Debian's unstable lists some 5,000
+// maxReleaseFiles bounds each list of a Release. Debian's unstable lists some
+// 5,000 files.
+const maxReleaseFiles = 1 << 17
 
 // ParseRelease reads the text of a Release or, without its signature, of an
-// InRelease. It holds at most 131,072 files. The error names the line; text
-// with neither a Date nor a list of files is no Release.
+// InRelease. It takes what apt takes, and ignores what apt ignores: stanzas
+// after the first one, dates that are none, lines that are no fields. It holds
+// at most the first 131,072 files of each list. Text with no field of a Release
+// is an error, and so is HTML.
 func ParseRelease(r io.Reader) (*Release, error) {
-	var (
-		rel   Release
-		lists bool // files are listed by some hash
-		ended bool
-	)
-	for t, err := range tokens(r, releaseFields) {
-		switch {
-		case err != nil:
-		case t.field == stanzaEnd:
-			ended = true
-			continue
-		case ended:
-			err = errors.New("a second stanza")
-		default:
-			lists = lists || t.field&(fSHA256|fOtherList) != 0 && len(t.value) > 0
-			err = rel.set(t)
-		}
-		if err != nil && t.line > 0 { // errors of tokens name their line themselves
-			err = fmt.Errorf("line %d: %w", t.line, err)
-		}
+	text := bufio.NewReaderSize(r, maxLine)
+	if head, _ := text.Peek(maxName); bytes.HasPrefix(bytes.TrimSpace(head), []byte("<")) {
+		return nil, errors.New("reading Release: this is HTML or XML")
+	}
+	var p releaseParser
+	for t, err := range tokens(text, releaseFields) {
 		if err != nil {
 			return nil, fmt.Errorf("reading Release: %w", err)
 		}
+		if t.field == stanzaEnd {
+			if p.found == 0 {
+				continue
+			}
+			break
+		}
+		p.set(t)
 	}
-	if !lists && rel.Date.IsZero() {
-		return nil, errors.New("reading Release: neither a Date nor a list of files: this is something else")
+	if p.found == 0 {
+		return nil, errors.New("reading Release: no field of a Release in it: this is something else")
 	}
-	rel.Weak = lists && len(rel.Files) == 0
-	return &rel, nil
+	rel := &p.Release
+	rel.Weak = p.lists && len(rel.Files) == 0
+	if !rel.ByHash {
+		rel.Hashes = nil
+	}
+	return rel, nil
 }
 
-func (rel *Release) set(t token) (err error) {
-	switch t.field {
+// releaseParser gathers the first stanza of a Release.
+type releaseParser struct {
+	Release
+	found  field // fields that were there
+	lists  bool  // files are listed by some hash
+	valued bool  // the present field has its value
+}
+
+// set takes a line of a wanted field. Of fields that are there several times
+// apt uses the last.
+func (p *releaseParser) set(t token) {
+	p.found |= t.field
+	if t.field&(fSHA256|fOtherLists) != 0 {
+		p.list(t)
+		return
+	}
+	// A value is one line here: that of the name or, if nothing follows the
+	// name, a later one.
+	if !t.folded {
+		p.valued = false
+	}
+	if p.valued || t.cut || t.folded && len(t.value) == 0 {
+		return
+	}
+	p.valued = len(t.value) > 0
+	switch value := string(t.value); t.field {
 	case fOrigin:
-		rel.Origin = string(t.value)
+		p.Origin = value
 	case fLabel:
-		rel.Label = string(t.value)
+		p.Label = value
 	case fSuite:
-		rel.Suite = string(t.value)
+		p.Suite = value
 	case fCodename:
-		rel.Codename = string(t.value)
+		p.Codename = value
 	case fDate:
-		rel.Date, err = parseTime(string(t.value))
+		p.Date = parseTime(value)
 	case fValidUntil:
-		rel.ValidUntil, err = parseTime(string(t.value))
+		p.ValidUntil = parseTime(value)
 	case fByHash:
-		rel.ByHash = isTrue(t.value)
-	case fSHA256:
-		err = rel.list(t.value)
+		p.ByHash = isTrue(value)
 	}
-	return err
 }
 
-func (rel *Release) list(line []byte) error {
-	e, ok := parseListed(line)
-	if !ok {
-		return nil
+// list takes a line of a list of files.
+func (p *releaseParser) list(t token) {
+	if t.field == fSHA256 && !t.folded {
+		p.Files = nil
 	}
-	f, ok := e.file()
-	if !ok {
-		return nil
+	if t.cut || len(t.value) == 0 {
+		return
 	}
-	if len(rel.Files) == maxReleaseFiles {
-		return fmt.Errorf("more than %d files", maxReleaseFiles)
+	p.lists = true
+	p.SHA512 = p.SHA512 || t.field == fSHA512
+	if t.field != fSHA256 {
+		p.hash(t)
+		return
 	}
-	rel.Files = append(rel.Files, f)
-	return nil
+	e, ok := parseListed(t.value)
+	if !ok || len(p.Files) == maxReleaseFiles {
+		return
+	}
+	if f, ok := e.file(); ok {
+		p.Files = append(p.Files, f)
+	}
 }
 
-// isTrue reports whether apt reads b as true.
-func isTrue(b []byte) bool {
-	switch strings.ToLower(string(b)) {
+// hash takes a line of a list by another hash than SHA-256.
+func (p *releaseParser) hash(t token) {
+	name, size := "MD5Sum", 16
+	switch t.field {
+	case fSHA1:
+		name, size = "SHA1", 20
+	case fSHA512:
+		name, size = "SHA512", 64
+	}
+	sum, rest := word(t.value)
+	_, rest = word(rest)
+	path := cleanPath(rest)
+	if len(sum) != 2*size || len(path) == 0 || len(p.Hashes) == 3*maxReleaseFiles {
+		return
+	}
+	sum = bytes.ToLower(sum)
+	if _, err := hex.DecodeString(string(sum)); err != nil {
+		return
+	}
+	p.Hashes = append(p.Hashes, Hash{Path: string(path), List: name, Sum: string(sum)})
+}
+
+// isTrue reports whether apt reads s as true.
+func isTrue(s string) bool {
+	switch strings.ToLower(s) {
 	case "yes", "true", "with", "on", "enable", "1":
 		return true
 	}
 	return false
 }
 
-// parseTime reads the dates of Release files: those of RFC 1123, but with
-// days of one digit too. The zone is UTC by one of its names or a number;
-// other names of zones mean different things to different people.
-func parseTime(s string) (time.Time, error) {
-	date, zone := s, ""
-	if i := strings.LastIndexByte(s, ' '); i >= 0 {
-		date, zone = s[:i], s[i+1:]
+// The dates that apt reads are those of RFC 1123, RFC 850 and asctime
+// (RFC 9110, section 5.6.7).
+var dateLayouts = []string{
+	"Mon, 2 Jan 2006 15:04:05 -0700",
+	"Monday, 2-Jan-06 15:04:05 -0700",
+	"Mon Jan 2 15:04:05 2006",
+}
+
+// parseTime reads the dates of Release files, and is zero for what is none: apt
+// warns of those and goes on. The zone is UTC by one of its names or a number,
+// which apt wants to be zero; other names of zones mean different things to
+// different people.
+func parseTime(s string) time.Time {
+	words := strings.Fields(s)
+	if last := len(words) - 1; last >= 0 {
+		switch words[last] {
+		case "UTC", "GMT", "Z":
+			words[last] = "+0000"
+		}
 	}
-	switch zone {
-	case "UTC", "GMT", "Z":
-		zone = "+0000"
+	for _, layout := range dateLayouts {
+		if t, err := time.Parse(layout, strings.Join(words, " ")); err == nil {
+			return t.UTC()
+		}
 	}
-	t, err := time.Parse("Mon, 2 Jan 2006 15:04:05 -0700", date+" "+zone)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("date %.60q is not like \"Sat, 11 Jul 2026 10:16:37 UTC\"", s)
-	}
-	return t.UTC(), nil
+	return time.Time{}
 }

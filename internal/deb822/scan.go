@@ -35,7 +35,10 @@ const (
 	fDate
 	fValidUntil
 	fByHash
-	fOtherList // files by another hash than SHA-256
+	fMD5Sum // files by another hash than SHA-256
+	fSHA1
+	fSHA512
+	fDescribes // other fields that a Release has
 	fDownload
 	stanzaEnd
 )
@@ -67,8 +70,14 @@ func lookup(name []byte) field {
 		return fValidUntil
 	case "acquire-by-hash":
 		return fByHash
-	case "md5sum", "sha1", "sha512":
-		return fOtherList
+	case "md5sum":
+		return fMD5Sum
+	case "sha1":
+		return fSHA1
+	case "sha512":
+		return fSHA512
+	case "version", "architectures", "components", "description":
+		return fDescribes
 	case "sha256-download", "x-unmerged-sha256-download":
 		return fDownload
 	}
@@ -121,6 +130,7 @@ func (l *lines) fault(err error) error { return fmt.Errorf("line %d: %w", l.n, e
 type token struct {
 	field  field
 	folded bool   // the line continues the field of an earlier one
+	cut    bool   // the line is too long to be kept; value is not all of it
 	value  []byte // without white space around it; valid until the next token
 	line   int
 }
@@ -128,79 +138,96 @@ type token struct {
 // scanner turns lines into tokens.
 type scanner struct {
 	*lines
-	want field // the set of fields to return
-	open bool  // inside a stanza
-	cur  field // what a folded line belongs to; zero if not wanted
+	want   field // the set of fields to return
+	open   bool  // inside a stanza
+	cur    field // what a folded line belongs to; zero if not wanted
+	fields bool  // some field was read
+	odd    error // names the first line that is none
 }
 
 // tokens yields the tokens of the wanted fields and of the ends of stanzas,
-// and stops after the first error.
+// and stops after the first error. As apt does, it passes over lines that are
+// not of the control format; text without any field is an error.
 func tokens(r io.Reader, want field) iter.Seq2[token, error] {
 	return func(yield func(token, error) bool) {
 		s := scanner{lines: newLines(r), want: want}
 		for {
 			line, cut, err := s.next()
 			if err == io.EOF {
-				if s.open {
-					yield(token{field: stanzaEnd, line: s.n}, nil)
-				}
+				s.end(yield)
 				return
-			}
-			var t token
-			if err == nil {
-				t, err = s.accept(line, cut)
 			}
 			if err != nil {
 				yield(token{}, err)
 				return
 			}
-			if t.field != 0 && !yield(t, nil) {
+			if t := s.accept(line, cut); t.field != 0 && !yield(t, nil) {
 				return
 			}
 		}
 	}
 }
 
-// accept returns the token of a line, with no field if it is not wanted.
-func (s *scanner) accept(line []byte, cut bool) (token, error) {
-	t := token{line: s.n, value: trim(line)}
+// end yields what is due at the end of the text.
+func (s *scanner) end(yield func(token, error) bool) {
 	switch {
-	case len(t.value) == 0 && !cut:
+	case s.open:
+		yield(token{field: stanzaEnd, line: s.n}, nil)
+	case !s.fields && s.odd != nil:
+		yield(token{}, s.odd)
+	}
+}
+
+// accept returns the token of a line, with no field if it is not wanted. Only
+// an empty line ends a stanza: one of blanks continues a field (apt's
+// pkgTagSection::Scan).
+func (s *scanner) accept(line []byte, cut bool) token {
+	t := token{line: s.n, cut: cut, value: trim(line)}
+	switch {
+	case len(bytes.TrimLeft(line, "\r")) == 0:
 		if s.open {
 			t.field = stanzaEnd
 		}
 		s.open, s.cur = false, 0
-		return t, nil
+		return t
 	case line[0] == '#':
-		return token{}, nil
+		return token{}
 	case line[0] == ' ' || line[0] == '\t':
-		if !s.open {
-			return token{}, s.fault(errors.New("a folded line without a field"))
+		if !s.open && len(t.value) > 0 {
+			s.refuse("a folded line without a field")
 		}
 		t.folded = true
 	default:
 		name, value, ok := split(line)
 		if !ok {
-			return token{}, s.fault(fmt.Errorf("%.40q is no field of the control format", line))
+			s.cur = 0
+			s.refuse(fmt.Sprintf("%.40q is no field of the control format", line))
+			return token{}
 		}
-		s.open, s.cur, t.value = true, name&s.want, value
+		s.open, s.fields, s.cur, t.value = true, true, name&s.want, value
 	}
 	t.field = s.cur
-	if cut && t.field != 0 {
-		return token{}, s.fault(fmt.Errorf("longer than %d bytes", maxLine))
+	return t
+}
+
+// refuse notes why the present line is none of the control format.
+func (s *scanner) refuse(why string) {
+	if s.odd == nil {
+		s.odd = s.fault(errors.New(why))
 	}
-	return t, nil
 }
 
 // split parts "Name: value". Names are of any case and consist of the
-// printable ASCII characters but the colon (Debian Policy 5.1).
+// printable ASCII characters but the colon (Debian Policy 5.1); blanks may
+// follow them.
 func split(line []byte) (f field, value []byte, ok bool) {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 || line[0] == '-' {
 		return 0, nil, false
 	}
+	name := trim(line[:colon])
 	var lower [maxName]byte
-	for i, c := range line[:colon] {
+	for i, c := range name {
 		if c <= ' ' || c > '~' {
 			return 0, nil, false
 		}
@@ -211,8 +238,8 @@ func split(line []byte) (f field, value []byte, ok bool) {
 			lower[i] = c
 		}
 	}
-	if colon <= maxName {
-		f = lookup(lower[:colon])
+	if len(name) <= maxName {
+		f = lookup(lower[:len(name)])
 	}
 	return f, trim(line[colon+1:]), true
 }

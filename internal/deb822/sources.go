@@ -21,27 +21,25 @@ type source struct {
 	path  []byte // scratch
 }
 
-func (s *source) set(t token) error {
+func (s *source) set(t token) {
+	if t.cut {
+		return
+	}
 	switch t.field {
 	case fDirectory:
-		s.dir = strings.TrimRight(string(t.value), "/")
-		if s.dir == "" && len(t.value) > 0 {
-			s.dir = "/" // absolute, and refused as such
+		if len(t.value) > 0 || !t.folded {
+			s.dir = strings.Trim(string(t.value), "/")
 		}
 	case fChecksums:
 		e, ok := parseListed(t.value)
-		if !ok || len(e.name) > maxPath {
-			return nil
-		}
-		if len(s.files) == maxStanzaFiles {
-			return fmt.Errorf("a source package of more than %d files", maxStanzaFiles)
+		if !ok || len(e.name) > maxPath || len(s.files) == maxStanzaFiles {
+			return
 		}
 		from := len(s.names)
 		s.names = append(s.names, e.name...)
 		e.name = s.names[from:] // remains valid when names is reallocated
 		s.files = append(s.files, e)
 	}
-	return nil
 }
 
 // each yields the files of the stanza and reports whether to go on.
@@ -63,21 +61,20 @@ func (s *source) each(yield func(File, error) bool) bool {
 
 // Sources yields the files of each stanza of a Sources index, uncompressed:
 // those of Checksums-Sha256, in the stanza's Directory. A file that is listed
-// by other hashes alone is left out. It reads r once and stops after the
+// by other hashes alone is left out, and so are those of one stanza beyond the
+// first 4,096. It reads r once and stops after the
 // first error, which it yields with an empty File.
 func Sources(r io.Reader) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
 		var s source
 		for t, err := range tokens(r, sourceFields) {
-			if err == nil && t.field != stanzaEnd {
-				if err = s.set(t); err == nil {
-					continue
-				}
-				err = fmt.Errorf("line %d: %w", t.line, err)
-			}
 			if err != nil {
 				yield(File{}, fmt.Errorf("reading Sources: %w", err))
 				return
+			}
+			if t.field != stanzaEnd {
+				s.set(t)
+				continue
 			}
 			if !s.each(yield) {
 				return
