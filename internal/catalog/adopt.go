@@ -54,6 +54,9 @@ func (c *Catalog) writeRelease(r *CheckedRelease) (t *table, err error) {
 		}
 	}
 	if err == nil {
+		err = w.putHashes(r.files, r.hashes)
+	}
+	if err == nil {
 		t, err = w.finish(kindRelease, r.record.ID)
 	}
 	if err != nil {

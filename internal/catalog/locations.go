@@ -115,10 +115,11 @@ func (p place) locate(k kind, rel string) Location {
 }
 
 // Mirrors lists the locations that may have the content e, at most eight, best
-// first: by-hash beside e.Location if its Release offers that, since it
-// outlives the next generation; e.Location itself; then other names of the same
-// digest on the same host and, as far as their archives are signed, on others.
-// Content requested over https is never fetched over http.
+// first: e.Location if it is a name in by-hash; by-hash beside it if its Release
+// offers that, since it outlives the next generation; e.Location itself; then
+// other names of the same digest on the same host and, as far as their archives
+// are signed, on others. Content requested over https is never fetched over
+// http.
 func (c *Catalog) Mirrors(e Entry) []Location {
 	var all []Location
 	add := func(l Location) {
@@ -126,11 +127,15 @@ func (c *Catalog) Mirrors(e Entry) []Location {
 			all = append(all, l)
 		}
 	}
+	dir, _, _, hashed := byHash(e.Location)
+	if hashed {
+		add(e.Location)
+	} else {
+		dir = e.Location.Dir()
+	}
 	if st := c.state.Load().suites[e.Suite]; st != nil && e.Kind == Content {
 		if g := st.find(e.Release); g != nil && g.ByHash {
-			if _, ok := byHash(e.Location); !ok {
-				add(e.Location.Dir().Join("by-hash/SHA256/" + e.Digest.String()))
-			}
+			add(dir.Join(byHashName("", "SHA256", e.Digest.String())))
 		}
 	}
 	add(e.Location)

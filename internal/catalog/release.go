@@ -32,7 +32,8 @@ type record struct {
 	Origin, Label, Suite, Codename string
 
 	ByHash     bool
-	Weak       bool
+	Weak       bool       // lists files, but none by SHA-256
+	SHA512     bool       // lists files by SHA-512
 	Signer     string // fingerprint of the key, "" if none of the keyring
 	Fault      string // why there is no Signer
 	Table      tableID
@@ -56,6 +57,7 @@ type CheckedRelease struct {
 	dir      Location
 	record   record
 	files    []deb822.File
+	hashes   []deb822.Hash
 	unsigned bool // came without a signature, which says nothing against an earlier one
 }
 
@@ -86,10 +88,10 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 		rec.Signature = digest.Of(r.Signature)
 	}
 	rec.Origin, rec.Label, rec.Suite, rec.Codename = rel.Origin, rel.Label, rel.Suite, rel.Codename
-	rec.ByHash, rec.Weak = rel.ByHash, rel.Weak
+	rec.ByHash, rec.Weak, rec.SHA512 = rel.ByHash, rel.Weak, rel.SHA512
 	c.decideSigned(dir, &rec)
 	return &CheckedRelease{
-		Generation: rec.Generation, dir: dir, record: rec, files: rel.Files,
+		Generation: rec.Generation, dir: dir, record: rec, files: rel.Files, hashes: rel.Hashes,
 		unsigned: r.InRelease == nil && r.Signature == nil,
 	}, nil
 }
@@ -118,6 +120,8 @@ func (c *Catalog) verify(r ReleaseFiles) (text []byte, s keyring.Signer, err err
 func (c *Catalog) decideSigned(dir Location, r *record) {
 	r.Signed, r.Why = false, ""
 	switch {
+	case r.Weak && r.SHA512:
+		r.Why = "the Release lists files by SHA-512 but not by SHA-256, by which files are known here: they are cached by name"
 	case r.Weak:
 		r.Why = "the Release lists files by MD5 or SHA-1 only, which prove nothing"
 	case r.Signer != "", c.trusted[dir.Host]:

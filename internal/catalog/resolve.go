@@ -91,7 +91,11 @@ func (c *Catalog) resolve(l Location, pin pinFunc) Entry {
 }
 
 func (c *Catalog) lookUp(s *state, l Location, pin pinFunc) (Entry, error) {
-	if d, ok := byHash(l); ok {
+	d, ok, err := c.digestOf(s, l, pin)
+	if err != nil {
+		return Entry{}, err
+	}
+	if ok {
 		return c.hashed(s, l, d, pin)
 	}
 	e, err := c.listed(s, l, pin)
@@ -104,18 +108,6 @@ func (c *Catalog) lookUp(s *state, l Location, pin pinFunc) (Entry, error) {
 		return Entry{Location: l, Kind: ReleaseFile, Size: -1, Suite: dir, Release: pin(dir)}, nil
 	}
 	return c.pooled(s, l, pin)
-}
-
-// byHash returns the digest that the name of a file in by-hash/SHA256 is. The
-// other algorithms name nothing that the box could verify.
-func byHash(l Location) (digest.Digest, bool) {
-	dir, name := path.Split(l.Path)
-	if !strings.HasSuffix(dir, "/by-hash/SHA256/") {
-		return digest.Digest{}, false
-	}
-	d, err := digest.Parse(name)
-	// Upper case would be another file at a mirror, which has none such.
-	return d, err == nil && d.String() == name
 }
 
 // order returns the generations of a suite in the order of look-ups for a client:
@@ -197,8 +189,8 @@ func (c *Catalog) signed(s *state, already bool, d digest.Digest) (bool, error) 
 	return ok, err
 }
 
-// hashed resolves a file of by-hash: its name is its digest, and a Release
-// may list more about it.
+// hashed resolves a file of by-hash, of which d is the digest. A Release may
+// list more about it.
 func (c *Catalog) hashed(s *state, l Location, d digest.Digest, pin pinFunc) (Entry, error) {
 	e := Entry{Location: l, Kind: Content, Digest: d, Size: -1}
 	var found []listing

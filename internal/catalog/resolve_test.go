@@ -123,7 +123,9 @@ func TestResolveByHash(t *testing.T) {
 	}
 	sum := path.Base(byHash)
 	for _, url := range []string{
-		suiteURL + "/main/by-hash/MD5Sum/d41d8cd98f00b204e9800998ecf8427e",
+		suiteURL + "/main/by-hash/MD5Sum/" + sum[:32],
+		suiteURL + "/main/by-hash/SHA1/" + sum[:40],
+		suiteURL + "/main/by-hash/SHA224/" + sum[:56],
 		suiteURL + "/main/by-hash/SHA512/" + sum + sum,
 		suiteURL + "/main/by-hash/SHA256/" + sum[1:],
 		suiteURL + "/main/by-hash/SHA256/" + strings.ToUpper(sum),

@@ -14,7 +14,8 @@ import (
 
 // Keys begin with one of these. A row stands twice, by path and by digest, so
 // that both can be looked up; the one by path is written first and deleted
-// last, so that a table's rows by path always lead to all of its rows.
+// last, so that a table's rows by path always lead to all of its rows. The names
+// in by-hash that a Release lists stand by path only.
 const (
 	keyNext   = 'n' // → the next table id
 	keySuite  = 's' // URL of the directory → suiteRecord
@@ -216,25 +217,36 @@ func (r rows) writer() (*writer, error) {
 	return &writer{id: id, batch: r.kv.Batch(), seen: make(map[uint64]struct{}), max: maxIndexRows}, nil
 }
 
+// put writes the row of a file, by path and by digest.
 func (w *writer) put(f row) error {
-	if len(f.path) > maxPath {
-		return nil // longer than any Location
+	size, ok, err := w.enter(f)
+	if err != nil || !ok {
+		return err
 	}
+	return w.batch.Put(digestKey(f.digest, w.id, f.path), size)
+}
+
+// putPath writes the row by path only.
+func (w *writer) putPath(f row) error {
+	_, _, err := w.enter(f)
+	return err
+}
+
+// enter writes the row by path, unless there is one or no Location could have
+// that path, and returns the size as it is written.
+func (w *writer) enter(f row) (size []byte, ok bool, err error) {
 	h := hashPath(f.path)
-	if _, ok := w.seen[h]; ok {
-		return nil
+	if _, ok := w.seen[h]; ok || len(f.path) > maxPath {
+		return nil, false, nil
 	}
 	if len(w.seen) == w.max {
-		return fmt.Errorf("more than %d files are listed", w.max)
+		return nil, false, fmt.Errorf("more than %d files are listed", w.max)
 	}
 	w.seen[h] = struct{}{}
 	var value [digest.Size + binary.MaxVarintLen64]byte
 	n := copy(value[:], f.digest[:])
 	n += binary.PutVarint(value[n:], f.size)
-	if err := w.batch.Put(pathKey(w.id, f.path), value[:n]); err != nil {
-		return err
-	}
-	return w.batch.Put(digestKey(f.digest, w.id, f.path), value[digest.Size:n])
+	return value[digest.Size:n], true, w.batch.Put(pathKey(w.id, f.path), value[:n])
 }
 
 // finish ends the writing of what is the table of the file d. All rows are on

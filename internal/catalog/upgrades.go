@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"millpond/internal/digest"
 )
@@ -116,7 +117,7 @@ func (c *Catalog) used(s *state, st *suite, held func(digest.Digest) bool) (map[
 	paths, stems := make(map[string]bool), make(map[string]bool)
 	for _, g := range st.gens[1:] {
 		err := c.rows.all(g.Table, func(f row) bool {
-			if held(f.digest) {
+			if held(f.digest) && !strings.Contains(f.path, "by-hash/") {
 				_, stem := indexKind(f.path)
 				paths[f.path], stems[stem] = true, true
 			}
