@@ -25,8 +25,8 @@ var errNoIndex = errors.New("not an index that the catalog reads")
 // download in progress, and is not read after LearnIndex has returned. An
 // error of r, a wrong digest, a syntax error, or an index over the limits (2
 // GiB of text, a million files) leave nothing behind. e must be as Resolve
-// gave it, with Index set, and BeginLearning called for it if callers of
-// Resolve are to wait.
+// gave it, with Index set, and BeginLearning and Await called for it if
+// callers of Resolve are to wait.
 func (c *Catalog) LearnIndex(ctx context.Context, e Entry, r io.Reader) error {
 	if err := c.learnIndex(ctx, e, r); err != nil {
 		return fmt.Errorf("learning the index %s: %w", e.Location, err)

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -11,12 +12,18 @@ import (
 // download on, and Release files that
 // are being checked.
 type register struct {
-	indices atomic.Int32 // how many; most look-ups need no more than this
+	waits atomic.Int32 // how many suites; most look-ups need no more than this
 
 	mu      sync.Mutex // guards all below
 	all     ongoing
-	suites  map[Location]int // indices, by the directory of their suite
-	digests map[digest.Digest]*ongoing
+	suites  map[Location]int // awaited indices, by the directory of their suite
+	digests map[digest.Digest]*ongoingIndex
+}
+
+// ongoingIndex is the learning of an index.
+type ongoingIndex struct {
+	ongoing
+	awaited []Location // the suites for whose files Resolve waits
 }
 
 // ongoing is some work that others may wait for. The zero value is none.
@@ -40,10 +47,10 @@ func (o *ongoing) end() (over bool) {
 	return true
 }
 
-// BeginLearning notes that e is about to be learned: an index, for which
-// Resolve waits from now on, or a Release file that is being checked with its
-// mirror, for which it does not. end must be called, after LearnIndex or Adopt;
-// only its first call counts.
+// BeginLearning notes that e is about to be learned: an index, or a Release
+// file that is being checked with its mirror. Resolve waits for neither, but
+// for an index once Await was called. end must be called, after LearnIndex or
+// Adopt; only its first call counts.
 func (c *Catalog) BeginLearning(e Entry) (end func()) {
 	c.learning.begin(e)
 	return sync.OnceFunc(func() {
@@ -51,6 +58,11 @@ func (c *Catalog) BeginLearning(e Entry) (end func()) {
 		c.progress.Fire()
 	})
 }
+
+// Await notes that a client has asked for the index e. If it is being learned,
+// Resolve waits for it from now on: the client asks for what it lists next. An
+// index that is read for nobody holds up nobody.
+func (c *Catalog) Await(e Entry) { c.learning.await(e) }
 
 // Learning returns a channel that is closed when the index d is no longer
 // being learned, well or not. It is nil if d is not being learned.
@@ -80,17 +92,27 @@ func (r *register) begin(e Entry) {
 	if e.Kind == ReleaseFile {
 		return
 	}
-	if r.suites == nil {
-		r.suites, r.digests = make(map[Location]int), make(map[digest.Digest]*ongoing)
+	if r.digests == nil {
+		r.suites, r.digests = make(map[Location]int), make(map[digest.Digest]*ongoingIndex)
 	}
-	r.indices.Add(1)
-	r.suites[e.Suite]++
 	o := r.digests[e.Digest]
 	if o == nil {
-		o = new(ongoing)
+		o = new(ongoingIndex)
 		r.digests[e.Digest] = o
 	}
 	o.begin()
+}
+
+func (r *register) await(e Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.digests[e.Digest]
+	if o == nil || slices.Contains(o.awaited, e.Suite) {
+		return
+	}
+	o.awaited = append(o.awaited, e.Suite)
+	r.suites[e.Suite]++
+	r.waits.Add(1)
 }
 
 func (r *register) end(e Entry) {
@@ -100,19 +122,23 @@ func (r *register) end(e Entry) {
 	if e.Kind == ReleaseFile {
 		return
 	}
-	if r.digests[e.Digest].end() {
-		delete(r.digests, e.Digest)
+	o := r.digests[e.Digest]
+	if !o.end() {
+		return
 	}
-	if r.suites[e.Suite]--; r.suites[e.Suite] == 0 {
-		delete(r.suites, e.Suite)
+	delete(r.digests, e.Digest)
+	for _, suite := range o.awaited {
+		if r.suites[suite]--; r.suites[suite] == 0 {
+			delete(r.suites, suite)
+		}
+		r.waits.Add(-1)
 	}
-	r.indices.Add(-1)
 }
 
-// mayList reports whether an index is being learned that may list l: one of l's
+// mayList reports whether an index is awaited that may list l: one of l's
 // archive or, where a flat one's files may be above it, of l's host.
 func (r *register) mayList(l Location) bool {
-	if r.indices.Load() == 0 {
+	if r.waits.Load() == 0 {
 		return false
 	}
 	r.mu.Lock()

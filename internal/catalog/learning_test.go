@@ -27,7 +27,13 @@ func TestLearning(t *testing.T) {
 	if idle == nil || c.learning.mayList(at(t, archiveURL+"/pool/a.deb")) {
 		t.Error("look-ups wait for the check of a Release file, or nothing does")
 	}
+	c.Await(index) // nobody reads it yet
 	first, second := c.BeginLearning(index), c.BeginLearning(index)
+	if c.learning.mayList(at(t, archiveURL+"/pool/a.deb")) {
+		t.Error("look-ups wait for an index that no client has asked for")
+	}
+	c.Await(index)
+	c.Await(index)
 	learned := c.Learning(index.Digest)
 	if learned == nil || !c.learning.mayList(at(t, archiveURL+"/pool/a.deb")) {
 		t.Error("the index is not being learned")

@@ -43,8 +43,8 @@ type pinFunc func(suite Location) digest.Digest
 // Resolve returns what l is. pin (may be nil) gives the generation of a suite
 // that the client was last served, zero if none: files of that suite,
 // and pool files, are looked up in that generation first. While an index of
-// l's archive is being learned, an unresolved l waits for it, at most
-// LearnWait and no longer than ctx.
+// l's archive is being learned that a client has asked for (Await), an
+// unresolved l waits for it, at most LearnWait and no longer than ctx.
 func (c *Catalog) Resolve(ctx context.Context, l Location, pin func(suite Location) digest.Digest) Entry {
 	if pin == nil {
 		pin = func(Location) digest.Digest { return digest.Digest{} }

@@ -217,6 +217,7 @@ func TestResolveWaits(t *testing.T) {
 	c.learnSuite(t, archiveURL, "dists/stable", g)
 	e := c.resolveURL(t, archiveURL+"/"+index)
 	done := c.BeginLearning(e)
+	c.Await(e)
 
 	// What is known, what is of another archive, and whoever gives up do not
 	// wait.
@@ -259,7 +260,7 @@ func TestResolveWaits(t *testing.T) {
 	if e := <-missing; e.Kind != Unknown {
 		t.Errorf("%+v", e)
 	}
-	if r := &c.learning; r.indices.Load() != 0 || len(r.suites)+len(r.digests)+r.all.n != 0 {
+	if r := &c.learning; r.waits.Load() != 0 || len(r.suites)+len(r.digests)+r.all.n != 0 {
 		t.Error("something is still said to be learned")
 	}
 }
@@ -269,7 +270,9 @@ func TestResolveWaitEnds(t *testing.T) {
 	c := trusting(t)
 	c.learnWait = time.Millisecond
 	dir := at(t, suiteURL)
-	defer c.BeginLearning(Entry{Kind: Content, Suite: dir})()
+	e := Entry{Kind: Content, Suite: dir}
+	defer c.BeginLearning(e)()
+	c.Await(e)
 	c.wantUnknown(t, archiveURL+"/pool/none.deb")
 }
 

@@ -16,8 +16,7 @@ func (f *Fetcher) Anticipate(r Request) {
 		if f.holds(e.Digest) {
 			return
 		}
-		fl, err := f.join(flightKey{digest: e.Digest}, func() *flight { return f.newContentFlight(e) })
-		if err == nil {
+		if fl, err := f.joinForClient(e); err == nil {
 			fl.leave()
 		}
 	}

@@ -201,13 +201,14 @@ func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
 		if err == nil {
 			if e.Index {
 				f.learnStored(e)
+				f.catalog.Await(e)
 			}
 			return file, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			f.log.Error("held blob unreadable, fetching it again", "digest", e.Digest, "err", err)
 		}
-		fl, err := f.join(flightKey{digest: e.Digest}, func() *flight { return f.newContentFlight(e) })
+		fl, err := f.joinForClient(e)
 		if err != nil {
 			return nil, err
 		}
@@ -217,6 +218,16 @@ func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
 		}
 	}
 	return nil, f.gone(e.Digest)
+}
+
+// joinForClient returns the flight that fetches the content e for a client,
+// counted in.
+func (f *Fetcher) joinForClient(e catalog.Entry) (*flight, error) {
+	fl, err := f.join(flightKey{digest: e.Digest}, func() *flight { return f.newContentFlight(e) })
+	if err == nil && e.Index {
+		f.catalog.Await(e)
+	}
+	return fl, err
 }
 
 // stored opens a held blob as a File.

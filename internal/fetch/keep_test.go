@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"time"
 
 	"millpond/internal/aptest"
 	"millpond/internal/catalog"
@@ -158,5 +159,33 @@ func TestRefresh(t *testing.T) {
 	var status *mirror.StatusError
 	if err := r.Refresh(t.Context(), r.at("dists/nowhere")); !errors.As(err, &status) || status.Code != 404 {
 		t.Errorf("a suite that does not exist: %v", err)
+	}
+}
+
+// An index that is fetched for nobody holds up no look-up. Once a client has
+// joined its download, those of its packages wait for it.
+func TestOnlyIndicesThatClientsFetchAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	const index = "dists/stable/main/binary-amd64/Packages.xz"
+	r := newRig(t, aptest.Suite{})
+	must(t, r.Refresh(t.Context(), r.dir()))
+	e := r.entry(index)
+	hold := r.mirror.Inject("*/Packages.xz", aptest.Hold())
+	inByHash := r.mirror.Inject("*/by-hash/*", aptest.Hold())
+	kept := make(chan error, 1)
+	go func() { kept <- r.Keep(t.Context(), e) }()
+	must(t, inByHash.Await(t.Context(), 1))
+	begun := time.Now()
+	if e := r.entry(r.packageAt("small")); e.Kind != catalog.Unknown || time.Since(begun) >= catalog.LearnWait {
+		t.Errorf("while nobody wants the index: %+v after %s", e, time.Since(begun))
+	}
+	r.Anticipate(Request{Entry: e})
+	resolved := make(chan catalog.Entry, 1)
+	go func() { resolved <- r.entry(r.packageAt("small")) }()
+	inByHash.Release()
+	hold.Release()
+	must(t, <-kept)
+	if e := <-resolved; e.Kind != catalog.Content {
+		t.Errorf("a client fetches the index: %+v, want what it lists", e)
 	}
 }

@@ -9,8 +9,9 @@ import (
 )
 
 // learnFlight lets the catalog read an index while it is being downloaded, as
-// one more reader of the flight. Resolve waits for it from now on, so that
-// the packages a client asks for next are known. f.mu is held.
+// one more reader of the flight. Once a client asks for the index, Resolve
+// waits for it (Catalog.Await), so that the packages that the client asks for
+// next are known. f.mu is held.
 func (f *Fetcher) learnFlight(fl *flight) {
 	done := f.catalog.BeginLearning(fl.entry)
 	fl.enter()
