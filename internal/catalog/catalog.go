@@ -66,7 +66,8 @@ type Catalog struct {
 	learnWait time.Duration
 	bounds    bounds
 
-	state atomic.Pointer[state]
+	state    atomic.Pointer[state]
+	revision atomic.Uint64
 
 	// mu serializes the making of the next state. Its rows are written before.
 	mu    sync.Mutex
@@ -216,6 +217,7 @@ func (c *Catalog) commit(next *state, changed ...Location) error {
 		return err
 	}
 	c.state.Store(next)
+	c.revision.Add(1)
 	for _, t := range gone {
 		c.discard(t.id)
 	}
@@ -320,6 +322,9 @@ func (c *Catalog) Stats() Stats {
 	s := c.state.Load()
 	return Stats{Archives: len(s.archives), Suites: len(s.suites), Tables: len(s.tables), Rows: s.rows}
 }
+
+// Revision changes with all that the catalog knows.
+func (c *Catalog) Revision() uint64 { return c.revision.Load() }
 
 // Changed returns a channel that is closed at the next change of what is
 // Shared.

@@ -1,26 +1,37 @@
 package catalog
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
-// pooled looks for a file that an index lists, of the archives above l: the
-// nearest first.
-func (c *Catalog) pooled(s *state, l Location, pin pinFunc) (Entry, error) {
-	var nearest Location // base of an archive
-	for dir, rel := range l.parents {
-		suites := s.archives[dir]
-		if len(suites) > 0 && nearest == (Location{}) {
-			nearest = dir
-		}
-		// Files of a flat archive may be relative to a directory above its
-		// own, but not in another archive.
-		for _, st := range s.above[dir] {
-			if nearest == (Location{}) || st.dir == nearest {
-				suites = append(slices.Clip(suites), st)
+// around yields the suites that may list l, by the path that they list it
+// under: those of the archives above l, the nearest first.
+func (s *state) around(l Location) iter.Seq2[string, []*suite] {
+	return func(yield func(rel string, suites []*suite) bool) {
+		var nearest Location // base of an archive
+		for dir, rel := range l.parents {
+			suites := s.archives[dir]
+			if len(suites) > 0 && nearest == (Location{}) {
+				nearest = dir
+			}
+			// Files of a flat archive may be relative to a directory above its
+			// own, but not in another archive.
+			for _, st := range s.above[dir] {
+				if nearest == (Location{}) || st.dir == nearest {
+					suites = append(slices.Clip(suites), st)
+				}
+			}
+			if len(suites) > 0 && !yield(rel, suites) {
+				return
 			}
 		}
-		if len(suites) == 0 {
-			continue
-		}
+	}
+}
+
+// pooled looks for a file that an index lists.
+func (c *Catalog) pooled(s *state, l Location, pin pinFunc) (Entry, error) {
+	for rel, suites := range s.around(l) {
 		e, err := c.inArchive(s, suites, l, rel, pin)
 		if err != nil || e.Kind != Unknown {
 			return e, err

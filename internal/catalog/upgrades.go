@@ -98,16 +98,23 @@ func (c *Catalog) Successors(suite Location, held func(digest.Digest) bool) ([]E
 			continue
 		}
 		seen[f.digest] = true
-		e := Entry{
-			Location: suite.Join(rel), Kind: Content, Digest: f.digest, Size: f.size,
-			Suite: suite, Index: index, Release: g.ID,
-		}
-		if e.Signed, err = c.signed(s, g.Signed, f.digest); err != nil {
+		e, err := c.entry(s, st, g, f)
+		if err != nil {
 			return nil, err
 		}
+		e.Index = index
 		all = append(all, e)
 	}
 	return all, nil
+}
+
+// entry is the file f that the Release of a suite's generation lists.
+func (c *Catalog) entry(s *state, st *suite, g *generation, f row) (Entry, error) {
+	signed, err := c.signed(s, g.Signed, f.digest)
+	return Entry{
+		Location: st.dir.Join(f.path), Kind: Content, Digest: f.digest, Size: f.size, Signed: signed,
+		Suite: st.dir, Release: g.ID,
+	}, err
 }
 
 // used returns the paths, relative to the suite, of files of its earlier
