@@ -47,8 +47,11 @@ func (c *Cache) holds(v record) bool {
 	return err == nil
 }
 
+// keyPrefix begins the names of suites in the table.
+const keyPrefix = "suite/"
+
 // key is the suite's name in the table.
-func key(dir catalog.Location) string { return "suite/" + dir.String() }
+func key(dir catalog.Location) string { return keyPrefix + dir.String() }
 
 // load reads what is kept of a suite, and how many checks had ended before.
 func (c *Cache) load(dir catalog.Location) (s suite, ended int, err error) {

@@ -215,7 +215,7 @@ func (c *Cache) checked(ctx context.Context, e catalog.Entry, revalidate bool) (
 // fresh reports whether e can be served from s without asking the mirror.
 func (c *Cache) fresh(s *suite, e catalog.Entry, revalidate bool) bool {
 	v := s.form(e.Location.Name())
-	return c.holds(*v) && v.Fresh(c.ttl, revalidate)
+	return c.holds(*v) && v.Fresh(c.ttl, revalidate) && (v.Digest.IsZero() || c.known(e.Suite))
 }
 
 // check returns the check in progress of e's suite in e's form, or starts one

@@ -36,6 +36,9 @@ func (c *Cache) revalidate(ctx context.Context, e catalog.Entry, k *check) error
 			*v = record{}
 		}
 	}
+	if err := c.recall(e, s); err != nil {
+		c.log.Warn("forgotten suite not learned again", "suite", e.Suite.String(), "err", err)
+	}
 	var err error
 	if e.Location.Name() == "InRelease" {
 		err = c.refreshInRelease(ctx, e.Suite, k)

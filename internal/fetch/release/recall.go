@@ -1,0 +1,96 @@
+package release
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+)
+
+const (
+	// maxRecords bounds how many records of a host OnRecord reads.
+	maxRecords = 1024
+	// maxOnRecord bounds the suites that it returns.
+	maxOnRecord = 8
+)
+
+// OnRecord returns suites of l's archive of which a Release is held, at most
+// eight, also such as the catalog has forgotten.
+func (c *Cache) OnRecord(l catalog.Location) ([]catalog.Location, error) {
+	var found []catalog.Location
+	read := 0
+	host := catalog.Location{Scheme: l.Scheme, Host: l.Host, Path: "/"}
+	err := c.names.Scan([]byte(key(host)), nil, func(k, value []byte) bool {
+		read++
+		var s suite
+		dir, err := parseKey(string(k))
+		if err == nil && l.InArchiveOf(dir) && json.Unmarshal(value, &s) == nil && (c.kept(s.InRelease) || c.kept(s.Release)) {
+			found = append(found, dir)
+		}
+		return len(found) < maxOnRecord && read < maxRecords
+	})
+	return found, err
+}
+
+// kept reports whether the bytes of v are held.
+func (c *Cache) kept(v record) bool { return !v.Digest.IsZero() && c.holds(v) }
+
+// parseKey reads what key wrote.
+func parseKey(k string) (catalog.Location, error) {
+	u, err := url.Parse(strings.TrimPrefix(k, keyPrefix))
+	if err != nil {
+		return catalog.Location{}, err
+	}
+	return catalog.ParseLocation(u.Scheme, u.Host, u.EscapedPath())
+}
+
+// known reports whether the catalog knows the suite. It forgets the least
+// recently used when it knows too much.
+func (c *Cache) known(suite catalog.Location) bool {
+	_, ok := c.catalog.Generation(suite, digest.Digest{})
+	return ok
+}
+
+// recall makes the catalog learn the held Release again if it has forgotten
+// the suite. The mirror may answer that nothing has changed.
+func (c *Cache) recall(e catalog.Entry, s *suite) error {
+	if !c.kept(*s.form(e.Location.Name())) || c.known(e.Suite) {
+		return nil
+	}
+	var files catalog.ReleaseFiles
+	var err error
+	if e.Location.Name() == "InRelease" {
+		files.InRelease, err = c.read(s.InRelease)
+	} else {
+		files.Release, err = c.read(s.Release)
+		if c.kept(s.Signature) {
+			var fault error
+			files.Signature, fault = c.read(s.Signature)
+			err = errors.Join(err, fault)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("reading the held Release of %s: %w", e.Suite, err)
+	}
+	checked, err := c.catalog.CheckRelease(e.Suite, files)
+	if err != nil {
+		return err
+	}
+	_, err = c.catalog.Adopt(checked)
+	return err
+}
+
+// read returns the held bytes of v.
+func (c *Cache) read(v record) ([]byte, error) {
+	blob, err := c.store.Open(v.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	return io.ReadAll(io.LimitReader(blob, maxSize))
+}
