@@ -4,6 +4,8 @@
 // A Client promises:
 //   - no destination is dialled that the Policy forbids, whatever a name resolves
 //     to, in redirects and tunnels too, and none at all offline;
+//   - no file is asked for outside of the archives that the Policy is restricted
+//     to; an archive's redirects may lead elsewhere;
 //   - a Body is a part of the file that begins where Response.Offset says, as its
 //     bytes are at the mirror, and ends with an error if it is cut short;
 //   - every body byte is metered once, those of error answers and redirects too;
@@ -21,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"time"
 )
@@ -204,7 +207,7 @@ type Response struct {
 // *UnreachableError, *StatusError, the context's, and others for an answer that
 // makes no sense.
 func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
-	if err := r.check(); err != nil {
+	if err := c.vet(r); err != nil {
 		return nil, err
 	}
 	for try := 1; ; try++ {
@@ -224,8 +227,9 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 	}
 }
 
-// check returns an error for an invalid request.
-func (r Request) check() error {
+// vet returns an error for an invalid request and for one that the policy
+// forbids by its URL, which a redirect is not held to.
+func (c *Client) vet(r Request) error {
 	u, err := url.Parse(r.URL)
 	switch {
 	case err != nil:
@@ -237,7 +241,11 @@ func (r Request) check() error {
 	case r.Offset < 0 || r.Length < 0:
 		return fmt.Errorf("range of %.300q: offset %d and length %d", r.URL, r.Offset, r.Length)
 	}
-	return nil
+	host, port, err := destinationOf(u)
+	if err != nil {
+		return err
+	}
+	return c.policy.CheckArchive(host, port, path.Clean("/"+u.Path))
 }
 
 // get sends the request once.

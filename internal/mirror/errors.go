@@ -17,18 +17,28 @@ var ErrStalled = errors.New("the mirror stalled")
 // RefusedError says that the policy forbids a destination; nothing was sent to
 // it.
 type RefusedError struct {
-	Host    string // as requested, with the port if that was the reason
-	Addr    string // the address it resolved to, if that was the reason
-	Reason  string
-	Setting string // what would allow it: MILLPOND_ALLOW_UPSTREAMS=10.1.2.3; empty if nothing would
+	Host   string // as requested, with the port if that was the reason
+	Addr   string // the address it resolved to, if that was the reason
+	Reason string
+	// Setting is what would allow it: MILLPOND_ALLOW_UPSTREAMS=10.1.2.3, or the
+	// name of a setting alone, whose list lacks it; empty if nothing would.
+	Setting string
+}
+
+// Cure says what would allow the destination, "" if the reason says it.
+func (e *RefusedError) Cure() string {
+	if !strings.Contains(e.Setting, "=") {
+		return ""
+	}
+	return e.Setting + " would allow it"
 }
 
 // Error implements error.
 func (e *RefusedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "upstream %s is refused: %s", e.Host, e.Reason)
-	if e.Setting != "" {
-		fmt.Fprintf(&b, "; %s would allow it", e.Setting)
+	if cure := e.Cure(); cure != "" {
+		b.WriteString("; " + cure)
 	}
 	return b.String()
 }

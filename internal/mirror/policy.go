@@ -10,18 +10,26 @@ import (
 	"strings"
 )
 
-// setting is the variable that a Policy is read from.
-const setting = "MILLPOND_ALLOW_UPSTREAMS"
+// The variables that a Policy is read from.
+const (
+	setting      = "MILLPOND_ALLOW_UPSTREAMS"
+	onlyArchives = "MILLPOND_ONLY_ARCHIVES"
+)
 
 // maxHost is the longest host taken, in bytes; names have at most 253 (RFC 1035).
 const maxHost = 255
 
 // Policy says which destinations may be dialled. Public addresses at ports 80
 // and 443 always may, all else only if it is allowed. The zero value allows
-// nothing else. It is not changed after ParsePolicy.
+// nothing else. It is not changed after ParsePolicy and Restrict.
+//
+// It also says what may be asked of a host: files of archives, of certain ones
+// only after Restrict, and anything at all of hosts that are allowed so.
 type Policy struct {
-	names  map[namedPort]bool
-	ranges []portRange
+	names   map[namedPort]bool
+	ranges  []portRange
+	anyPath map[namedPort]bool // hosts, by hostKey, that may be asked for anything
+	only    []place            // the archives; nil is all
 }
 
 // namedPort is a host allowed by name, in lower case; port 0 is any.
@@ -46,11 +54,12 @@ func (r portRange) has(a netip.Addr, port int) bool {
 //   - "mirror.example.net:8080": this port there, at private addresses too;
 //   - "10.0.0.0/8", "10.1.2.3", "fd00::1": any port at these addresses, by
 //     whatever name;
-//   - "10.1.2.3:8080", "[fd00::1]:8080": this port at this address.
+//   - "10.1.2.3:8080", "[fd00::1]:8080": this port at this address;
+//   - one of these but a range, and "/*": the same, and any path there.
 //
 // The error names every malformed entry and what an entry takes.
 func ParsePolicy(allow []string) (*Policy, error) {
-	p := &Policy{names: make(map[namedPort]bool)}
+	p := &Policy{names: make(map[namedPort]bool), anyPath: make(map[namedPort]bool)}
 	var faults []error
 	for _, entry := range allow {
 		if err := p.add(strings.TrimSpace(entry)); err != nil {
@@ -64,7 +73,11 @@ func ParsePolicy(allow []string) (*Policy, error) {
 }
 
 func (p *Policy) add(entry string) error {
+	entry, anyPath := strings.CutSuffix(entry, "/*")
 	if strings.Contains(entry, "/") {
+		if anyPath {
+			return errors.New("want host/* or host:port/*, without another path or a range")
+		}
 		block, err := parseBlock(entry)
 		if err != nil {
 			return err
@@ -88,14 +101,50 @@ func (p *Policy) add(entry string) error {
 	default:
 		p.names[namedPort{canonical(host), port}] = true
 	}
+	if anyPath {
+		p.anyPath[namedPort{hostKey(host), port}] = true
+	}
 	return nil
+}
+
+// Restrict reads the entries of MILLPOND_ONLY_ARCHIVES, which alone may be
+// asked for files from now on: "archive.example.org", with a port and a
+// directory where it is to be narrower, or "*.example.org". No entries restrict
+// nothing. The error names every malformed entry.
+func (p *Policy) Restrict(archives []string) error {
+	var faults []error
+	for _, entry := range archives {
+		archive, err := parsePlace(entry)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: entry %.300q: %w", onlyArchives, entry, err))
+		}
+		p.only = append(p.only, archive)
+	}
+	return errors.Join(faults...)
+}
+
+// CheckArchive decides whether a file, by its decoded and clean path, may be
+// asked of a host. Where the host then redirects to is Check's to judge: an
+// archive may keep its bytes elsewhere. The error is a *RefusedError.
+func (p *Policy) CheckArchive(host string, port int, file string) error {
+	if p.only == nil || has(p.only, host, port, file) {
+		return nil
+	}
+	return &RefusedError{Host: host, Reason: fmt.Sprintf("%s%.150s is not in %s", host, file, onlyArchives), Setting: onlyArchives}
+}
+
+// AllowsAnyPath reports whether the host may be asked for anything, not for
+// files of archives only.
+func (p *Policy) AllowsAnyPath(host string, port int) bool {
+	host = hostKey(host)
+	return p.anyPath[namedPort{host, 0}] || p.anyPath[namedPort{host, port}]
 }
 
 func parseBlock(entry string) (netip.Prefix, error) {
 	block, err := netip.ParsePrefix(entry)
 	switch {
 	case err != nil:
-		return netip.Prefix{}, errors.New("not a range; want one such as 10.0.0.0/8 or fd00::/8, or a host without scheme and path")
+		return netip.Prefix{}, errors.New("not a range; want one such as 10.0.0.0/8 or fd00::/8, or a host without scheme and path, or host/* for any path")
 	case block.Addr().Is4In6():
 		return netip.Prefix{}, errors.New("a range of IPv4 addresses in IPv6 form; write it as IPv4")
 	case block != block.Masked():

@@ -145,7 +145,7 @@ func TestParsePolicyFaults(t *testing.T) {
 		"", " ", "http://deb.example.org", "deb.example.org/debian", "10.0.0.0/33", "10.1.2.3/8", "::ffff:10.0.0.0/104",
 		"deb.example.org:0", "deb.example.org:65536", "deb.example.org:http", "deb.example.org:", ":80", "*.example.org",
 		"deb..example.org", "10.1.2", "256.1.1.1", "10.1.2.3:x", "[10.1.2.3]:80", "[fd00::1", "[fd00::1]x", "fe80::1%eth0",
-		"[deb.example.org]", "fd00::1::2", "a b", strings.Repeat("a", 300),
+		"[deb.example.org]", "fd00::1::2", "a b", "/*", "*/*", "deb.example.org/*/*", "deb.example.org/x/*", "10.0.0.0/8/*", strings.Repeat("a", 300),
 	}
 	_, err := ParsePolicy(append(bad, "deb.example.org", "10.0.0.0/8"))
 	joined, ok := err.(interface{ Unwrap() []error })
@@ -164,7 +164,7 @@ func TestParsePolicyFaults(t *testing.T) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	for _, s := range []string{"deb.example.org", "h:80", "10.0.0.0/8", "10.1.2.3", "[fd00::1]:80", "[::1]", "::1", "fe80::1%x", "::ffff:1.2.3.4", "a:b:c", "[", "]:1", "1.2.3.4:5/6"} {
+	for _, s := range []string{"deb.example.org", "h:80", "10.0.0.0/8", "10.1.2.3", "[fd00::1]:80", "[::1]", "::1", "fe80::1%x", "::ffff:1.2.3.4", "a:b:c", "[", "]:1", "1.2.3.4:5/6", "h/*", "[::1]:80/*"} {
 		f.Add(s)
 	}
 	public := netip.MustParseAddr("1.1.1.1")
