@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -23,13 +24,18 @@ type Location struct {
 	Scheme string // "http" or "https"
 	Host   string // lower case, with a port only if it is not the scheme's own
 	Path   string // percent-decoded, absolute, clean: no "//", ".", ".." or trailing "/"
+	// Tail is what a request has behind such a path, percent-encoded: the "/" of
+	// a directory other than the root, and a query with its "?". No archive
+	// lists a name that has one.
+	Tail string
 }
 
 // ParseLocation takes the parts of a request's URL, the path still
-// percent-encoded. It refuses what no archive needs and what could mean
-// another file to another program: other schemes, queries, user names,
-// encoded slashes, control characters, "..", a host over 255 or a path over
-// 2,048 bytes.
+// percent-encoded and with the query, if there is one. It refuses what no
+// archive needs and what could mean another file to another program: other
+// schemes, fragments, user names, encoded slashes, control characters, a host
+// over 255 bytes, a path or a query over 2,048. A ".." is resolved, as every
+// server does it (RFC 3986, section 5.2.4).
 func ParseLocation(scheme, host, escapedPath string) (Location, error) {
 	l := Location{Scheme: strings.ToLower(scheme)}
 	if l.Scheme != "http" && l.Scheme != "https" {
@@ -39,8 +45,15 @@ func ParseLocation(scheme, host, escapedPath string) (Location, error) {
 	if l.Host, err = parseHost(l.Scheme, host); err != nil {
 		return Location{}, fmt.Errorf("host %.80q of an archive: %w", host, err)
 	}
-	if l.Path, err = parsePath(escapedPath); err != nil {
-		return Location{}, fmt.Errorf("path %.200q in an archive: %w", escapedPath, err)
+	escaped, query, asks := strings.Cut(escapedPath, "?")
+	if l.Path, l.Tail, err = parsePath(escaped); err != nil {
+		return Location{}, fmt.Errorf("path %.200q in an archive: %w", escaped, err)
+	}
+	if asks {
+		if query, err = parseQuery(query); err != nil {
+			return Location{}, fmt.Errorf("query %.200q: %w", query, err)
+		}
+		l.Tail += "?" + query
 	}
 	return l, nil
 }
@@ -94,46 +107,67 @@ func isHostName(s string) bool {
 	return true
 }
 
-func parsePath(escaped string) (string, error) {
+// parsePath returns the path decoded and clean, and the "/" of a directory.
+func parsePath(escaped string) (clean, slash string, err error) {
 	switch {
 	case len(escaped) > 3*maxPath:
-		return "", fmt.Errorf("longer than %d bytes", maxPath)
+		return "", "", fmt.Errorf("longer than %d bytes", maxPath)
 	case !strings.HasPrefix(escaped, "/"):
-		return "", errors.New("not absolute")
+		return "", "", errors.New("not absolute")
 	}
 	decoded := make([]byte, 0, len(escaped))
 	for i := 0; i < len(escaped); i++ {
 		c := escaped[i]
 		switch c {
-		case '?', '#':
-			return "", errors.New("archives know no queries and fragments")
+		case '#':
+			return "", "", errors.New("archives know no fragments")
 		case '%':
 			if i+2 >= len(escaped) {
-				return "", errors.New("incomplete percent-encoding")
+				return "", "", errors.New("incomplete percent-encoding")
 			}
 			n, err := strconv.ParseUint(escaped[i+1:i+3], 16, 8)
 			if err != nil {
-				return "", errors.New("invalid percent-encoding")
+				return "", "", errors.New("invalid percent-encoding")
 			}
 			if c = byte(n); c == '/' {
-				return "", errors.New("encoded slash")
+				return "", "", errors.New("encoded slash")
 			}
 			i += 2
 		}
 		if c < ' ' || c == 0x7f {
-			return "", errors.New("control character")
+			return "", "", errors.New("control character")
 		}
 		decoded = append(decoded, c)
 	}
 	if len(decoded) > maxPath {
-		return "", fmt.Errorf("longer than %d bytes", maxPath)
+		return "", "", fmt.Errorf("longer than %d bytes", maxPath)
 	}
-	for segment := range strings.SplitSeq(string(decoded), "/") {
-		if segment == ".." {
-			return "", errors.New(`".." in it`)
+	clean = path.Clean(string(decoded))
+	last := string(decoded[bytes.LastIndexByte(decoded, '/')+1:])
+	if clean != "/" && (last == "" || last == "." || last == "..") {
+		slash = "/"
+	}
+	return clean, slash, nil
+}
+
+// parseQuery returns query with what may not stand in one (RFC 3986, section
+// 3.4) percent-encoded.
+func parseQuery(query string) (string, error) {
+	if len(query) > maxPath {
+		return query, fmt.Errorf("longer than %d bytes", maxPath)
+	}
+	var b strings.Builder
+	for i := range len(query) {
+		switch c := query[i]; {
+		case c < ' ' || c == 0x7f:
+			return query, errors.New("control character")
+		case c > '~' || strings.IndexByte(` "#<>\^`+"`"+`{|}`, c) >= 0:
+			fmt.Fprintf(&b, "%%%02X", c)
+		default:
+			b.WriteByte(c)
 		}
 	}
-	return path.Clean(string(decoded)), nil
+	return b.String(), nil
 }
 
 // String returns l as a URL, for logs and as a key: RFC 3986 allows the
@@ -151,7 +185,7 @@ func (l Location) URL() string { return l.escape("/-._!$&'()*,;=:@", "0123456789
 // plain stand for themselves, and the others are written with the digits hex.
 func (l Location) escape(plain, hex string) string {
 	var b strings.Builder
-	b.Grow(len(l.Scheme) + len("://") + len(l.Host) + len(l.Path))
+	b.Grow(len(l.Scheme) + len("://") + len(l.Host) + len(l.Path) + len(l.Tail))
 	b.WriteString(l.Scheme)
 	b.WriteString("://")
 	b.WriteString(l.Host)
@@ -163,6 +197,7 @@ func (l Location) escape(plain, hex string) string {
 			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 		}
 	}
+	b.WriteString(l.Tail)
 	return b.String()
 }
 
@@ -170,11 +205,13 @@ func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// Dir returns the directory that l is in. The root is in itself.
-func (l Location) Dir() Location {
-	l.Path = path.Dir(l.Path)
-	return l
+// at returns the Location of another path of the same host.
+func (l Location) at(path string) Location {
+	return Location{Scheme: l.Scheme, Host: l.Host, Path: path}
 }
+
+// Dir returns the directory that l is in. The root is in itself.
+func (l Location) Dir() Location { return l.at(path.Dir(l.Path)) }
 
 // Name returns the last element of the path, "" for the root.
 func (l Location) Name() string { return l.Path[strings.LastIndexByte(l.Path, '/')+1:] }
@@ -182,8 +219,7 @@ func (l Location) Name() string { return l.Path[strings.LastIndexByte(l.Path, '/
 // Join returns the Location of rel beneath l. A rel that climbs does not get
 // above l.
 func (l Location) Join(rel string) Location {
-	l.Path = path.Join(l.Path, path.Clean("/"+rel))
-	return l
+	return l.at(path.Join(l.Path, path.Clean("/"+rel)))
 }
 
 // SplitSuite splits the directory of a suite into that of its archive and the
@@ -194,9 +230,7 @@ func (l Location) SplitSuite() (base Location, name string, ok bool) {
 	if i < 0 {
 		return l, "", false
 	}
-	base = l
-	base.Path = l.Path[:max(i, 1)]
-	return base, l.Path[i+len("/dists/"):], true
+	return l.at(l.Path[:max(i, 1)]), l.Path[i+len("/dists/"):], true
 }
 
 // SplitPool splits the place of a file in a pool into the directory of its
@@ -207,14 +241,12 @@ func (l Location) SplitPool() (base Location, rel string, ok bool) {
 	if i < 0 {
 		return l.Dir(), "", false
 	}
-	base = l
-	base.Path = l.Path[:max(i, 1)]
-	return base, l.Path[i+len("/pool/"):], true
+	return l.at(l.Path[:max(i, 1)]), l.Path[i+len("/pool/"):], true
 }
 
-// compare orders by host, path and scheme.
+// compare orders by host, path, scheme and tail.
 func (l Location) compare(o Location) int {
-	return cmp.Or(cmp.Compare(l.Host, o.Host), cmp.Compare(l.Path, o.Path), cmp.Compare(l.Scheme, o.Scheme))
+	return cmp.Or(cmp.Compare(l.Host, o.Host), cmp.Compare(l.Path, o.Path), cmp.Compare(l.Scheme, o.Scheme), cmp.Compare(l.Tail, o.Tail))
 }
 
 // beneath returns the path of l relative to dir.
@@ -232,11 +264,9 @@ func (l Location) beneath(dir Location) (rel string, ok bool) {
 // parents yields the directories above l, the nearest first and the root last,
 // each with the path of l relative to it.
 func (l Location) parents(yield func(dir Location, rel string) bool) {
-	dir := l
 	for i := len(l.Path); i > 1; {
 		i = strings.LastIndexByte(l.Path[:i], '/')
-		dir.Path = l.Path[:max(i, 1)]
-		if !yield(dir, l.Path[i+1:]) {
+		if !yield(l.at(l.Path[:max(i, 1)]), l.Path[i+1:]) {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"path"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -24,8 +25,19 @@ func TestParseLocation(t *testing.T) {
 		{"space and percent", "http", "h", "/a%20b%2525", "http://h/a%20b%2525"},
 		{"question mark of a name", "http", "h", "/a%3Fb", "http://h/a%3Fb"},
 		{"not UTF-8", "http", "h", "/%ff", "http://h/%FF"},
-		{"double slashes", "http", "h", "//debian//pool/", "http://h/debian/pool"},
-		{"dots", "http", "h", "/./debian/./pool/.", "http://h/debian/pool"},
+		{"double slashes", "http", "h", "//debian//pool", "http://h/debian/pool"},
+		{"directory", "http", "h", "/debian//pool/", "http://h/debian/pool/"},
+		{"dots", "http", "h", "/./debian/./pool/.", "http://h/debian/pool/"},
+		{"climbing", "http", "h", "/a/../b", "http://h/b"},
+		{"climbing, encoded", "http", "h", "/a/%2e%2E/b", "http://h/b"},
+		{"climbing at the end", "http", "h", "/a/b/..", "http://h/a/"},
+		{"climbing out", "http", "h", "/../../a", "http://h/a"},
+		{"climbing out to the root", "http", "h", "/a/../..", "http://h/"},
+		{"query", "http", "h", "/a%3fb?c=d/../&e=%2f+", "http://h/a%3Fb?c=d/../&e=%2f+"},
+		{"query of a directory", "http", "h", "/a/?b", "http://h/a/?b"},
+		{"query of the root", "http", "h", "/?b", "http://h/?b"},
+		{"empty query", "http", "h", "/a?", "http://h/a?"},
+		{"query to be encoded", "http", "h", "/a?b c#d\xff?", "http://h/a?b%20c%23d%FF?"},
 		{"dots in names", "http", "h", "/..a/b../c...d", "http://h/..a/b../c...d"},
 		{"root", "http", "h", "/", "http://h/"},
 		{"longest", "http", "h", "/" + strings.Repeat("a", maxPath-1), "http://h/" + strings.Repeat("a", maxPath-1)},
@@ -65,11 +77,7 @@ func TestParseLocationRefuses(t *testing.T) {
 		{"long host", "http", strings.Repeat("a", 256), "/a"},
 		{"relative", "http", "h", "debian"},
 		{"no path", "http", "h", ""},
-		{"query", "http", "h", "/a?b"},
 		{"fragment", "http", "h", "/a#b"},
-		{"climbing", "http", "h", "/a/../b"},
-		{"climbing, encoded", "http", "h", "/a/%2e%2E/b"},
-		{"climbing at the end", "http", "h", "/a/.."},
 		{"encoded slash", "http", "h", "/a%2Fb"},
 		{"encoded slash, small", "http", "h", "/a/..%2fb"},
 		{"NUL", "http", "h", "/a%00"},
@@ -80,6 +88,8 @@ func TestParseLocationRefuses(t *testing.T) {
 		{"bad escape", "http", "h", "/a%zz"},
 		{"signed escape", "http", "h", "/a%+1"},
 		{"long path", "http", "h", "/" + strings.Repeat("a", maxPath)},
+		{"line feed in a query", "http", "h", "/a?b\nc"},
+		{"long query", "http", "h", "/a?" + strings.Repeat("a", maxPath+1)},
 		{"endless path", "http", "h", strings.Repeat("/", 4*maxPath)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -93,19 +103,19 @@ func TestParseLocationRefuses(t *testing.T) {
 
 func TestLocationParts(t *testing.T) {
 	t.Parallel()
-	l := Location{"http", "h", "/debian/pool/a.deb"}
+	l := Location{Scheme: "http", Host: "h", Path: "/debian/pool/a.deb"}
 	if got := l.Name(); got != "a.deb" {
 		t.Errorf("name %q", got)
 	}
 	if got := l.Dir(); got.Path != "/debian/pool" || got.Host != "h" {
 		t.Errorf("directory %v", got)
 	}
-	root := Location{"http", "h", "/"}
+	root := Location{Scheme: "http", Host: "h", Path: "/"}
 	if root.Name() != "" || root.Dir() != root {
 		t.Errorf("root: name %q, directory %v", root.Name(), root.Dir())
 	}
 	for rel, want := range map[string]string{"x/y": "/debian/x/y", "./x": "/debian/x", "../x": "/debian/x", "a/../../../x": "/debian/x", "": "/debian"} {
-		if got := (Location{"http", "h", "/debian"}).Join(rel); got.Path != want {
+		if got := (Location{Scheme: "http", Host: "h", Path: "/debian", Tail: "?x"}).Join(rel); got.Path != want {
 			t.Errorf("Join(%q) = %q, want %q", rel, got.Path, want)
 		}
 	}
@@ -116,6 +126,12 @@ func TestLocationParts(t *testing.T) {
 	for dir, rel := range l.parents {
 		dirs = append(dirs, dir.Path+" "+rel)
 	}
+	l.Tail = "/?x"
+	for dir := range l.parents {
+		if dir.Tail != "" {
+			t.Errorf("parent %v has a tail", dir)
+		}
+	}
 	if got, want := strings.Join(dirs, ", "), "/debian/pool a.deb, /debian pool/a.deb, / debian/pool/a.deb"; got != want {
 		t.Errorf("parents %q, want %q", got, want)
 	}
@@ -125,7 +141,7 @@ func TestLocationParts(t *testing.T) {
 }
 
 func FuzzParseLocation(f *testing.F) {
-	for _, seed := range []string{"/debian/pool/main/g/g++_1%3a2~rc_amd64.deb", "//a/./b/", "/%2e%2e/%2fx", "/%", "/a%00?x#y", "/%25%32%66", "/\xff%C3%A9"} {
+	for _, seed := range []string{"/debian/pool/main/g/g++_1%3a2~rc_amd64.deb", "//a/./b/", "/%2e%2e/%2fx", "/%", "/a%00?x#y", "/%25%32%66", "/\xff%C3%A9", "/a/?b#c d", "/a/../.?"} {
 		f.Add("http", "deb.example.org:8080", seed)
 	}
 	f.Add("HTTPS", "[2001:DB8::1]:443", "/")
@@ -144,7 +160,11 @@ func FuzzParseLocation(f *testing.F) {
 		if strings.ContainsFunc(l.Path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			t.Fatalf("%#v has a control character", l)
 		}
-		// Slashes come from the request's own slashes only.
+		// Slashes come from the request's own slashes only, and what is no path
+		// is behind it.
+		if !regexp.MustCompile(`^/?(\?[!-~]*)?$`).MatchString(l.Tail) || strings.Contains(l.Tail, "#") {
+			t.Fatalf("%#v has a tail that is none", l)
+		}
 		if got, had := strings.Count(l.Path, "/"), strings.Count(escaped, "/"); got > had {
 			t.Fatalf("%q has %d slashes, %q had %d", l.Path, got, escaped, had)
 		}
@@ -152,6 +172,7 @@ func FuzzParseLocation(f *testing.F) {
 		if err != nil || again != l {
 			t.Fatalf("%#v reads back from %q as %#v, %v", l, l, again, err)
 		}
+		l.Tail = ""
 		if l.Dir().Join(l.Name()) != l {
 			t.Fatalf("%#v is not its name %q in its directory", l, l.Name())
 		}

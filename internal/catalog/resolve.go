@@ -49,6 +49,9 @@ func (c *Catalog) Resolve(ctx context.Context, l Location, pin func(suite Locati
 	if pin == nil {
 		pin = func(Location) digest.Digest { return digest.Digest{} }
 	}
+	if l.Tail != "" {
+		return Entry{Location: l, Size: -1}
+	}
 	var timeout <-chan time.Time
 	for {
 		if !c.learning.mayList(l) {

@@ -130,6 +130,7 @@ func TestResolveByHash(t *testing.T) {
 		suiteURL + "/main/by-hash/SHA256/" + sum[1:],
 		suiteURL + "/main/by-hash/SHA256/" + strings.ToUpper(sum),
 		suiteURL + "/main/by-hash/SHA256/" + sum + "/x",
+		byHash + "/", byHash + "?x", suiteURL + "/InRelease?x", suiteURL + "/InRelease/",
 	} {
 		c.wantUnknown(t, url)
 	}
@@ -331,7 +332,7 @@ func TestPlausible(t *testing.T) {
 		"/":                   false,
 		"/whirlpool/x":        false,
 	} {
-		if got := Plausible(Location{"http", "h", p}); got != want {
+		if got := Plausible(Location{Scheme: "http", Host: "h", Path: p}); got != want {
 			t.Errorf("%s: %v", p, got)
 		}
 	}

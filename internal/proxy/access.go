@@ -59,35 +59,49 @@ func (p *Proxy) vet(r *http.Request, t target) (catalog.Location, error) {
 		return l, &methodError{r.Method}
 	case err != nil:
 		return l, err
-	case p.looped(r):
+	case p.looped(r) && (t.absolute || originTarget(t.path).route == toArchive):
 		return l, errLoop
 	case r.ContentLength != 0:
 		// It has no meaning (RFC 9110, section 9.3.1), and waiting for the
 		// end of it is not bounded.
 		return l, &requestError{errors.New("a GET with a body")}
-	case !catalog.Plausible(l) && !p.catalog.Known(l):
+	}
+	if err := p.check(l); err != nil {
+		return l, err
+	}
+	host, port := destination(l)
+	if !p.policy.AllowsAnyPath(host, port) && !p.mayBeAsked(l) {
 		return l, &pathError{l}
 	}
-	return l, p.check(l.Scheme, l.Host)
+	return l, nil
 }
 
-// check is the early look at policy. host, of a Location, may have a port.
-func (p *Proxy) check(scheme, host string) error {
-	name, port := host, 80
-	if scheme == "https" {
+// check is the early look at policy.
+func (p *Proxy) check(l catalog.Location) error {
+	host, port := destination(l)
+	if err := p.policy.CheckName(host, port); err != nil {
+		return err
+	}
+	return p.policy.CheckArchive(host, port, l.Path)
+}
+
+// destination returns the host of l without brackets, and its port.
+func destination(l catalog.Location) (host string, port int) {
+	host, port = l.Host, 80
+	if l.Scheme == "https" {
 		port = 443
 	}
-	if n, s, err := net.SplitHostPort(host); err == nil {
-		name = n
-		if port, err = strconv.Atoi(s); err != nil {
-			return &requestError{err}
-		}
+	if name, s, err := net.SplitHostPort(l.Host); err == nil {
+		host = name
+		port, _ = strconv.Atoi(s) // a Location has checked it
 	}
-	return p.policy.CheckName(strings.Trim(name, "[]"), port)
+	return strings.Trim(host, "[]"), port
 }
 
 // looped reports whether the request has been here before: an upstream that is
-// a proxy can lead back to the box.
+// a proxy, or the box's own name, can lead back to the box. Without a host in
+// its URL such a request names the next one in its path, of which each turn
+// takes one off; so it may pass once.
 func (p *Proxy) looped(r *http.Request) bool {
 	for _, line := range r.Header.Values("Via") {
 		for element := range strings.SplitSeq(line, ",") {

@@ -44,10 +44,25 @@ type clientError struct{ addr netip.Addr }
 
 func (e *clientError) Error() string { return fmt.Sprintf("client %s may not use the box", e.addr) }
 
-// pathError is a path that no archive has.
+// pathError is a path that no archive has, of a host that may not be asked for
+// anything else.
 type pathError struct{ location catalog.Location }
 
 func (e *pathError) Error() string { return fmt.Sprintf("%s is no file of an archive", e.location) }
+
+// hostError is a word in the place of a host that cannot be told from a page.
+type hostError struct{ word string }
+
+func (e *hostError) Error() string {
+	return fmt.Sprintf("a host in the path needs a dot or a port, %.60q has neither", e.word)
+}
+
+// tunnelError is a destination that tunnels must not have.
+type tunnelError struct{ hostport string }
+
+func (e *tunnelError) Error() string {
+	return fmt.Sprintf("%.255s is not in %s", e.hostport, tunnelsTo)
+}
 
 // answer is what a client is told instead of the file.
 type answer struct {
@@ -64,6 +79,8 @@ type answer struct {
 const (
 	allowClients = "MILLPOND_ALLOW_CLIENTS"
 	tunnelsOn    = "MILLPOND_TUNNELS=true"
+	tunnelsTo    = "MILLPOND_TUNNELS"
+	allowPath    = "MILLPOND_ALLOW_UPSTREAMS=" // host/* follows
 	offline      = "MILLPOND_OFFLINE"
 )
 
@@ -81,6 +98,8 @@ func explain(err error) answer {
 		method      *methodError
 		client      *clientError
 		path        *pathError
+		host        *hostError
+		tunnel      *tunnelError
 		forbidden   *mirror.RefusedError
 		unreachable *mirror.UnreachableError
 		status      *mirror.StatusError
@@ -88,7 +107,7 @@ func explain(err error) answer {
 	switch {
 	case errors.As(err, &request):
 		return answer{status: 400, level: slog.LevelInfo, cause: refused + request.Error(),
-			advice: "Write the archive as http://host/directory, without user name, query or fragment."}
+			advice: "Write the archive as http://host/directory, without user name and fragment."}
 	case errors.As(err, &method):
 		return answer{status: 405, level: slog.LevelInfo, cause: refused + method.Error(),
 			advice: "Archives are read with GET and HEAD.", header: http.Header{"Allow": {"GET, HEAD"}}}
@@ -97,10 +116,18 @@ func explain(err error) answer {
 			cause:  fmt.Sprintf("%sclient %s is not in %s", refused, client.addr, allowClients),
 			advice: "The box's administrator can add the client's address or network to " + allowClients + "."}
 	case errors.As(err, &path):
-		return answer{status: 403, level: slog.LevelInfo,
-			cause: refused + "not an archive path (want one with dists/ or pool/, or a Release or index file)",
-			advice: "An archive path has a directory dists/ or pool/ in it, or names a Release or index file such as InRelease " +
-				"or Packages.xz. Of an archive of which the box has read an index it serves every file."}
+		setting := allowPath + path.location.Host + "/*"
+		return answer{status: 403, level: slog.LevelInfo, setting: setting,
+			cause: refused + "not an archive path, " + setting + " would allow it",
+			advice: "The box serves what archives have (paths with dists/ or pool/, Release files, indices and, of an archive that it knows, every file), " +
+				"and what tools ask for beside it: lists of mirrors, meta-release files, changelogs, keys and directories. " +
+				"Other paths, and URLs with a query, are for hosts that the administrator names with " + setting + "."}
+	case errors.As(err, &host):
+		return answer{status: 403, level: slog.LevelInfo, cause: refused + host.Error(),
+			advice: "Write http://BOX/archive.example.org/debian in sources.list; for a host without a dot, http://BOX/archive:80/debian."}
+	case errors.As(err, &tunnel):
+		return answer{status: 403, level: slog.LevelInfo, setting: tunnelsTo, cause: refused + "no tunnel, " + tunnel.Error(),
+			advice: "Without a tunnel, and cached, an https archive is reached as http://HTTPS///host/directory in sources.list."}
 	case errors.As(err, &forbidden):
 		return explainRefused(forbidden)
 	case errors.Is(err, errLoop):
@@ -154,8 +181,10 @@ func explainRefused(e *mirror.RefusedError) answer {
 		cause = "host " + e.Host + ": " + cause
 	}
 	a := answer{status: 403, level: slog.LevelInfo, setting: e.Setting, cause: refused + cause}
+	if cure := e.Cure(); cure != "" {
+		a.cause += ", " + cure
+	}
 	if e.Setting != "" {
-		a.cause += ", " + e.Setting + " would allow it"
 		a.advice = "The box's administrator can allow it with " + e.Setting + "."
 	}
 	return a

@@ -200,10 +200,25 @@ func (l *fakeLedger) total() (n int64) {
 	return n
 }
 
-// fakePolicy refuses one host.
+// fakePolicy refuses one host, one archive and a port, and lets one host be
+// asked for anything.
 type fakePolicy struct{}
 
+func (fakePolicy) CheckArchive(host string, _ int, path string) error {
+	if host == "excluded.example.org" {
+		return &mirror.RefusedError{Host: host, Reason: host + path + " is not in MILLPOND_ONLY_ARCHIVES", Setting: "MILLPOND_ONLY_ARCHIVES"}
+	}
+	return nil
+}
+
+func (fakePolicy) AllowsAnyPath(host string, port int) bool {
+	return host == "downloads.example.org" && port == 80
+}
+
 func (fakePolicy) CheckName(host string, port int) error {
+	if port == 3142 {
+		return &mirror.RefusedError{Host: host + ":3142", Reason: "port 3142 is neither 80 nor 443", Setting: "MILLPOND_ALLOW_UPSTREAMS=" + host + ":3142"}
+	}
 	if host == "10.0.0.5" {
 		return &mirror.RefusedError{Host: host, Addr: host, Reason: "10.0.0.5 is a private address", Setting: "MILLPOND_ALLOW_UPSTREAMS=10.0.0.5"}
 	}

@@ -132,7 +132,7 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	}
 	r = r.WithContext(ctx)
 	r.RemoteAddr = remoteAddr
-	client, t := clientOf(r), targetOf(r)
+	client, t := clientOf(r), p.targetOf(r)
 	if !p.admits(client) || t.route != toArchive {
 		return
 	}
@@ -140,5 +140,5 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	if err != nil {
 		return
 	}
-	p.fetcher.Anticipate(fetch.Request{Entry: p.resolve(ctx, l, client)})
+	p.fetcher.Anticipate(fetch.Request{Entry: p.resolve(ctx, l, client), Revalidate: wantsRevalidation(r.Header)})
 }

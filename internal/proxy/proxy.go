@@ -25,6 +25,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 )
 
 // Catalog says what a file is; *catalog.Catalog.
@@ -58,10 +59,13 @@ type Dialer interface {
 }
 
 // Policy refuses, with a *mirror.RefusedError, a destination that is forbidden
-// by its name or port alone, before anything else is done for the request;
-// *mirror.Policy. The addresses of a name are checked when it is dialled.
+// by its name or port alone and a file outside of the archives that the box is
+// restricted to, before anything else is done for the request; *mirror.Policy.
+// The addresses of a name are checked when it is dialled.
 type Policy interface {
 	CheckName(host string, port int) error
+	CheckArchive(host string, port int, path string) error
+	AllowsAnyPath(host string, port int) bool
 }
 
 // Options joins a Proxy with the floors below. What has no default is
@@ -75,8 +79,9 @@ type Options struct {
 	// AllowClients are the addresses that may use the box; by default those
 	// of private networks (PrivateClients).
 	AllowClients []netip.Prefix
-	Tunnels      bool         // whether CONNECT is served
-	Local        http.Handler // serves what is not for an archive, in origin form
+	Tunnels      bool          // whether CONNECT is served
+	TunnelHosts  *mirror.Hosts // where it may lead to, under the policy; nil is anywhere
+	Local        http.Handler  // serves what is not for an archive, in origin form
 	// Via names this box in Via headers (RFC 9110, section 7.6.3): a token
 	// that no other box has, the same that the mirror's client sends.
 	Via string
@@ -104,7 +109,8 @@ type Proxy struct {
 	dialer       Dialer
 	policy       Policy
 	allowClients []netip.Prefix
-	tunnelling   bool // whether CONNECT is served
+	tunnelling   bool          // whether CONNECT is served
+	tunnelHosts  *mirror.Hosts // nil is all
 	local        http.Handler
 	via          string
 	log          *slog.Logger
@@ -112,6 +118,7 @@ type Proxy struct {
 	stall    time.Duration
 	sessions sessions
 	tunnels  tunnels
+	names    ownNames
 	serving  atomic.Int64 // clients to whom a held file is being sent
 }
 
@@ -124,7 +131,7 @@ func New(o Options) *Proxy {
 	}
 	return &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy, allowClients: o.AllowClients,
-		tunnelling: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
+		tunnelling: o.Tunnels, tunnelHosts: o.TunnelHosts, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), tunnels: newTunnels(),
 	}
 }
@@ -145,7 +152,7 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // handle routes the request. An error is returned only before
 // anything of an answer was sent.
 func (p *Proxy) handle(w *response, r *http.Request) error {
-	client, t := clientOf(r), targetOf(r)
+	client, t := clientOf(r), p.targetOf(r)
 	if !p.admits(client) && !isHealth(r, t) {
 		return &clientError{client}
 	}
@@ -154,6 +161,8 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 		return p.archive(w, r, t, client)
 	case toTunnel:
 		return p.tunnel(w, r, client)
+	case toNothing:
+		return &hostError{t.host}
 	default:
 		p.local.ServeHTTP(w, originForm(r))
 		return nil

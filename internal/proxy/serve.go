@@ -22,17 +22,9 @@ import (
 
 // archive serves a file of an archive.
 func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Addr) error {
-	l, err := p.vet(r, t)
-	if err != nil {
-		return err
-	}
 	begun := time.Now()
-	e := p.resolve(r.Context(), l, client)
-	get := p.fetcher.Get
-	if r.Method == http.MethodHead {
-		get = p.fetcher.Peek
-	}
-	file, err := get(r.Context(), fetch.Request{Entry: e})
+	e, file, err := p.openNamed(r, t, client)
+	l := e.Location
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
 	about := ledger.File{Host: l.Host, Package: l.Package()}
@@ -69,6 +61,38 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	return nil
 }
 
+// open gets the file of a target, if it may be asked for. The entry says what
+// it is, also beside an error.
+func (p *Proxy) open(r *http.Request, t target, client netip.Addr) (catalog.Entry, *fetch.File, error) {
+	l, err := p.vet(r, t)
+	if err != nil {
+		return catalog.Entry{Location: l}, nil, err
+	}
+	e := p.resolve(r.Context(), l, client)
+	get := p.fetcher.Get
+	if r.Method == http.MethodHead || e.Kind == catalog.Content && hasAlready(r.Header, e.Digest) {
+		get = p.fetcher.Peek
+	}
+	file, err := get(r.Context(), fetch.Request{Entry: e, Revalidate: wantsRevalidation(r.Header)})
+	return e, file, err
+}
+
+// etag is the strong validator of the bytes with a digest.
+func etag(d digest.Digest) string { return `"` + d.String() + `"` }
+
+// hasAlready reports whether a condition says that the client has the bytes with
+// digest d. The answer is 304 then, for which nothing has to be fetched; what
+// else stood in the condition is dropped, so that nothing in it can change that.
+func hasAlready(h http.Header, d digest.Digest) bool {
+	for tag := range strings.SplitSeq(h.Get("If-None-Match"), ",") {
+		if strings.TrimPrefix(strings.TrimSpace(tag), "W/") == etag(d) {
+			h.Set("If-None-Match", etag(d))
+			return true
+		}
+	}
+	return false
+}
+
 // resolve asks the catalog what l is for a client.
 func (p *Proxy) resolve(ctx context.Context, l catalog.Location, client netip.Addr) catalog.Entry {
 	return p.catalog.Resolve(ctx, l, func(suite catalog.Location) digest.Digest {
@@ -86,7 +110,7 @@ func (p *Proxy) describe(h http.Header, e catalog.Entry, file *fetch.File) {
 		h.Set("X-Cache", "HIT")
 	}
 	if !file.Digest.IsZero() {
-		h.Set("ETag", `"`+file.Digest.String()+`"`)
+		h.Set("ETag", etag(file.Digest))
 	}
 	if file.Age > 0 {
 		h.Set("Age", strconv.FormatInt(int64(file.Age/time.Second), 10))
@@ -110,11 +134,12 @@ func contentType(e catalog.Entry) string {
 	return "application/octet-stream"
 }
 
-// cacheControl says what a cache between the client and the box may do. Under
-// the name of a file in pool/ or by-hash/ there never are other bytes.
+// cacheControl says what a cache between the client and the box may do. Only
+// under a name that is a hash there never are other bytes: names in pool/ are
+// used again, by archives that build a version anew or have none in their names.
+// Asking whether the digest is still the same costs such a cache a 304.
 func cacheControl(e catalog.Entry) string {
-	lasting := e.Suite == catalog.Location{} || strings.Contains(e.Location.Path, "/by-hash/")
-	if e.Kind == catalog.Content && lasting {
+	if e.Kind == catalog.Content && strings.Contains(e.Location.Path, "/by-hash/") {
 		return "public, max-age=31536000, immutable"
 	}
 	return "no-cache"

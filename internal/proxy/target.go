@@ -18,13 +18,15 @@ const (
 	toLocal route = iota
 	toArchive
 	toTunnel
+	toNothing
 )
 
 // target is what a request asks for, as far as its form tells: the parts of an
 // archive's URL are not checked yet.
 type target struct {
 	route
-	scheme, host, path string // of an archive; the path is percent-encoded
+	scheme, host, path string // of an archive; the path is percent-encoded, with the query behind it
+	absolute           bool   // the request's URL names the host
 }
 
 // targetOf reads the forms of a request:
@@ -37,7 +39,8 @@ type target struct {
 //	GET /https/host/path           likewise
 //	CONNECT host:port
 //
-// Everything else is local, as is a proxy request for the box itself.
+// Everything else is local, as is a proxy request for the box itself, but for a
+// path that begins with a word that is neither a host nor the box's own.
 // A Host header plays no part: the URL of an absolute form takes precedence
 // (RFC 9112, section 3.2.2), and the other forms name the host in the path.
 func targetOf(r *http.Request) target {
@@ -49,24 +52,30 @@ func targetOf(r *http.Request) target {
 		path = "/" // RFC 9112, section 3.2.2
 	}
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		path += "?" + r.URL.RawQuery // an archive's location refuses it
+		path += "?" + r.URL.RawQuery
 	}
 	switch {
 	case r.URL.Scheme == "" || isSelf(r):
 		return originTarget(path)
 	case strings.EqualFold(r.URL.Host, "https"):
-		return httpsTarget(path)
+		t := httpsTarget(path)
+		t.absolute = true
+		return t
 	case r.URL.User != nil:
-		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.User.Username() + "@" + r.URL.Host, path: path}
+		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.User.Username() + "@" + r.URL.Host, path: path, absolute: true}
 	default:
-		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.Host, path: path}
+		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.Host, path: path, absolute: true}
 	}
 }
 
 // originTarget reads /host/path, where host must look like one, so that pages
-// of the box keep their names: /favicon.ico is no host, nothing follows it.
+// of the box keep their names: /favicon.ico is no host, nothing follows it. A
+// word that is no page either is most likely meant as an archive.
 func originTarget(path string) target {
-	first, rest, followed := strings.Cut(strings.TrimLeft(path, "/"), "/")
+	path = strings.TrimLeft(path, "/")
+	plain, _, _ := strings.Cut(path, "?")
+	first, _, followed := strings.Cut(plain, "/")
+	rest := path[len(first):]
 	switch {
 	case !followed:
 		return target{}
@@ -75,7 +84,9 @@ func originTarget(path string) target {
 			return t
 		}
 	case looksLikeHost(first):
-		return target{route: toArchive, scheme: "http", host: first, path: "/" + rest}
+		return target{route: toArchive, scheme: "http", host: first, path: rest}
+	case !isReserved(first) && !strings.HasPrefix(first, "."):
+		return target{route: toNothing, host: first}
 	}
 	return target{}
 }

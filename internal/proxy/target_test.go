@@ -46,9 +46,19 @@ func TestTarget(t *testing.T) {
 		{"origin, https, no dot", "/https/mirror/a", "https://mirror/a"},
 		{"escapes", "/deb.example.org/a%2bb%7Ec+d", "http://deb.example.org/a+b~c+d"},
 		{"encoded slash", "/deb.example.org/a%2fb", "error"},
-		{"climbing", "/deb.example.org/../a", "error"},
-		{"query", "http://deb.example.org/a?b", "error"},
-		{"empty query", "http://deb.example.org/a?", "error"},
+		{"climbing", "/deb.example.org/../a", "http://deb.example.org/a"},
+		{"query", "http://deb.example.org/a?b", "http://deb.example.org/a?b"},
+		{"empty query", "http://deb.example.org/a?", "http://deb.example.org/a?"},
+		{"origin, query", "/deb.example.org/a?b=/c", "http://deb.example.org/a?b=/c"},
+		{"https, query", "/https/deb.example.org/?b", "https://deb.example.org/?b"},
+		{"directory", "http://deb.example.org/debian/", "http://deb.example.org/debian/"},
+		{"origin, a host's root", "/deb.example.org/", "http://deb.example.org/"},
+		{"origin, a word", "/archive/dists/stable/InRelease", "nothing"},
+		{"origin, a word and a slash", "/archive/", "nothing"},
+		{"self, a word", "http://192.0.2.1:3142/archive/x", "nothing"},
+		{"page below a reserved word", "/api/archive.example.org/x", "local"},
+		{"page of a later part", "/ring/x", "local"},
+		{"page with a query", "/setup.sh?a/b", "local"},
 		{"user", "http://me:secret@deb.example.org/a", "error"},
 		{"scheme", "ftp://deb.example.org/a", "error"},
 		{"no host", "http:///a", "error"},
@@ -86,8 +96,11 @@ func TestTarget(t *testing.T) {
 
 // where says in a word what a target is.
 func where(t target) string {
-	if t.route == toLocal {
+	switch t.route {
+	case toLocal:
 		return "local"
+	case toNothing:
+		return "nothing"
 	}
 	l, err := t.location()
 	if err != nil {
@@ -119,7 +132,7 @@ func FuzzTarget(f *testing.F) {
 	for _, s := range []string{
 		"/", "/deb.example.org/debian/a", "http://deb.example.org/a", "http://HTTPS///deb.example.org/a", "/https/deb.example.org/a",
 		"/HTTPS///x", "//a.b//c", "http:x", "http://a@b/c", "/%2e%2e/a", "/a.b/%2e%2e/c", "*", "http://[::1]:80/a", "/:/a", "https://a:443/b?c",
-		"/localhost/%C3%A9", "http://https//", "http://192.0.2.1:3142/https/x.y/z", "/a.b/c#d",
+		"/localhost/%C3%A9", "http://https//", "http://192.0.2.1:3142/https/x.y/z", "/a.b/c#d", "http://nas:3142/https/a.b/c", "http://nas:3142/", "/archive/x", "http://a.b/c/?d/../e", "/a.b/?",
 	} {
 		f.Add(s)
 	}
@@ -129,10 +142,13 @@ func FuzzTarget(f *testing.F) {
 			return
 		}
 		got := targetOf(r)
-		if got.route == toTunnel || got.route == toLocal && got != (target{}) {
+		if got.route == toTunnel || got.route == toLocal && got != (target{}) || got.route == toNothing && (isReserved(got.host) || looksLikeHost(got.host)) {
 			t.Fatalf("GET %q is for %+v", s, got)
 		}
-		if got.route == toLocal {
+		if own, ok := got.own("3142"); ok && (own.absolute || own.route != toArchive && own.route != toLocal) {
+			t.Fatalf("GET %q would be for %+v", s, own)
+		}
+		if got.route != toArchive {
 			return
 		}
 		l, err := got.location()

@@ -135,6 +135,9 @@ func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
 	if port == 80 {
 		return "", errTunnelHTTP
 	}
+	if p.tunnelHosts != nil && !p.tunnelHosts.Has(host, int(port)) {
+		return "", &tunnelError{r.RequestURI}
+	}
 	return r.RequestURI, p.policy.CheckName(host, int(port))
 }
 

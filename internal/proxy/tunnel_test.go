@@ -134,6 +134,8 @@ func TestTunnelRefused(t *testing.T) {
 		want   string
 	}{
 		{"off", func(o *Options) { o.Tunnels = false }, "403 Refused by millpond: CONNECT tunnels are off, MILLPOND_TUNNELS=true would allow them"},
+		{"not on the list", func(o *Options) { o.TunnelHosts = &mirror.Hosts{} },
+			"403 Refused by millpond: no tunnel, deb.example.org:443 is not in MILLPOND_TUNNELS"},
 		{"dial refused", func(o *Options) {
 			o.Dialer = dialer(func(context.Context, string) (net.Conn, error) {
 				return nil, &mirror.RefusedError{Host: "deb.example.org", Addr: "10.0.0.1", Reason: "10.0.0.1 is a private address", Setting: "MILLPOND_ALLOW_UPSTREAMS=deb.example.org"}

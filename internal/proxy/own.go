@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/fetch"
+	"millpond/internal/mirror"
+)
+
+// A client can have the box as its proxy and name it in sources.list as well:
+// GET http://nas:3142/https/archive.example.org/debian/x comes to the box as
+// its proxy then. Behind a port mapping, or by a name that somebody else
+// resolves, the box cannot tell that it is meant. What it can tell is that the
+// URL's host is no upstream: policy refuses it, or nobody has such a name. Then
+// the path is read as if the box had been asked directly. Nothing is reached by
+// that which the client could not ask for in so many words, since policy
+// judges the host in the path.
+
+// own returns how a request would be read if the host of its URL were the box,
+// which came in at the port local.
+func (t target) own(local string) (target, bool) {
+	if !t.absolute || t.scheme != "http" {
+		return target{}, false
+	}
+	o := originTarget(t.path)
+	switch o.route {
+	case toArchive:
+		return o, true
+	case toLocal:
+		page, _, _ := strings.Cut(strings.TrimLeft(t.path, "/"), "/")
+		page, _, _ = strings.Cut(page, "?")
+		_, port, _ := net.SplitHostPort(t.host)
+		return o, isReserved(page) && port == local
+	}
+	return target{}, false
+}
+
+// targetOf is what a request is for, as far as its form, policy and what is
+// known of the box's names tell.
+func (p *Proxy) targetOf(r *http.Request) target {
+	t := targetOf(r)
+	own, ok := t.own(localPort(r))
+	if !ok {
+		return t
+	}
+	if l, err := t.location(); err == nil && (p.names.has(l.Host) || p.check(l) != nil) {
+		return own
+	}
+	return t
+}
+
+// openNamed is open, but for a host that turns out to be no upstream: then it
+// is taken for the box, unless the host in the path turns out to be none either.
+func (p *Proxy) openNamed(r *http.Request, t target, client netip.Addr) (catalog.Entry, *fetch.File, error) {
+	e, file, err := p.open(r, t, client)
+	own, ok := t.own(localPort(r))
+	if !ok || own.route != toArchive || !isNoUpstream(err, e.Location) {
+		return e, file, err
+	}
+	ownEntry, ownFile, ownErr := p.open(r, own, client)
+	if isNoName(ownErr, ownEntry.Location) {
+		return e, file, err
+	}
+	p.names.add(e.Location.Host)
+	return ownEntry, ownFile, ownErr
+}
+
+func localPort(r *http.Request) string {
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if addr == nil {
+		return ""
+	}
+	return strconv.Itoa(addr.Port)
+}
+
+// isNoUpstream reports whether err says that the host of l can be no upstream,
+// by the address that its name has, or by having none.
+func isNoUpstream(err error, l catalog.Location) bool {
+	host, _ := destination(l)
+	var refused *mirror.RefusedError
+	return errors.As(err, &refused) && refused.Addr != "" && refused.Host == host || isNoName(err, l)
+}
+
+// isNoName reports whether err says that nobody has the name of l's host.
+func isNoName(err error, l catalog.Location) bool {
+	host, _ := destination(l)
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound && strings.TrimSuffix(dns.Name, ".") == host
+}
+
+const (
+	maxOwnNames = 64
+	// ownNameAge is how long the names are kept: what resolves to no upstream
+	// now may do so later. An update takes less.
+	ownNameAge = time.Minute
+)
+
+// ownNames remembers hosts that turned out to be no upstream where the path
+// fitted the box, so that only the first request of an update has to find out.
+type ownNames struct {
+	mu    sync.Mutex // guards since
+	since map[string]time.Time
+}
+
+func (n *ownNames) has(host string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at, ok := n.since[host]
+	return ok && time.Since(at) < ownNameAge
+}
+
+func (n *ownNames) add(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.since == nil {
+		n.since = make(map[string]time.Time)
+	}
+	for old, at := range n.since {
+		if time.Since(at) >= ownNameAge || len(n.since) >= maxOwnNames {
+			delete(n.since, old)
+		}
+	}
+	n.since[host] = time.Now()
+}
