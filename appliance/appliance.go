@@ -148,6 +148,9 @@ func (a *Appliance) openNetwork() (err error) {
 	if a.policy, err = mirror.ParsePolicy(a.config.AllowUpstreams); err != nil {
 		return err
 	}
+	if err = a.policy.Restrict(a.config.OnlyArchives); err != nil {
+		return err
+	}
 	a.mirror = mirror.New(mirror.Options{
 		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken,
 		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
@@ -194,7 +197,8 @@ func (a *Appliance) openFaces() (err error) {
 	}
 	a.proxy = proxy.New(proxy.Options{
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Dialer: a.mirror, Policy: a.policy,
-		AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels, Local: local, Via: a.via,
+		AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.open, TunnelHosts: a.config.Tunnels.hosts,
+		Local: local, Via: a.via,
 		Log: a.log.With("part", "proxy"),
 	})
 	clients := a.proxy.Server()

@@ -35,8 +35,9 @@ type Config struct {
 	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
 	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
 	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box; by default private and loopback addresses"`
-	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port or range, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443"`
-	Tunnels         bool           `env:"TUNNELS" envDefault:"true" takes:"true or false" help:"whether CONNECT may open tunnels to https archives; nothing in them can be cached"`
+	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
+	OnlyArchives    []string       `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
+	Tunnels         tunnels        `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
 	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
 	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
 	SwarmListen     []string       `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
@@ -70,6 +71,7 @@ func parseConfig(environ []string) (Config, error) {
 		Environment: vars,
 		FuncMap: map[reflect.Type]env.ParserFunc{
 			reflect.TypeFor[uploadRate]():     func(s string) (any, error) { return parseUploadRate(s) },
+			reflect.TypeFor[tunnels]():        func(s string) (any, error) { return parseTunnels(s) },
 			reflect.TypeFor[swarm.Mode]():     func(s string) (any, error) { return parseMode(s) },
 			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },
 			reflect.TypeFor[[]string]():       func(s string) (any, error) { return parseList(s), nil },
@@ -149,6 +151,9 @@ func (c *Config) check(f *faults) {
 		if _, err := mirror.ParsePolicy([]string{upstream}); err != nil {
 			f.add("ALLOW_UPSTREAMS", err)
 		}
+	}
+	for _, archive := range c.OnlyArchives {
+		f.add("ONLY_ARCHIVES", new(mirror.Policy).Restrict([]string{archive}))
 	}
 	c.checkSwarm(f)
 }

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"millpond/internal/mirror"
+)
+
+// tunnels says where CONNECT may lead: nowhere, anywhere, or to some hosts.
+type tunnels struct {
+	open  bool
+	hosts *mirror.Hosts // nil: anywhere
+	text  string        // as it was given
+}
+
+// String implements fmt.Stringer.
+func (t tunnels) String() string { return t.text }
+
+// parseTunnels reads true, false or a list of hosts.
+func parseTunnels(s string) (tunnels, error) {
+	if open, err := strconv.ParseBool(s); err == nil {
+		return tunnels{open: open, text: strconv.FormatBool(open)}, nil
+	}
+	entries := parseList(s)
+	if len(entries) == 0 {
+		return tunnels{}, errors.New("an empty list; false allows no tunnels")
+	}
+	hosts, err := mirror.ParseHosts(entries)
+	if err != nil {
+		// A fault of a setting is one line.
+		return tunnels{}, errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return tunnels{open: true, hosts: &hosts, text: strings.Join(entries, ",")}, nil
+}
