@@ -83,9 +83,10 @@ func originTarget(path string) target {
 		if t := httpsTarget(rest); t.host != "" {
 			return t
 		}
+	case isReserved(first), strings.HasPrefix(first, "."):
 	case looksLikeHost(first):
 		return target{route: toArchive, scheme: "http", host: first, path: rest}
-	case !isReserved(first) && !strings.HasPrefix(first, "."):
+	default:
 		return target{route: toNothing, host: first}
 	}
 	return target{}

@@ -58,6 +58,7 @@ func TestTarget(t *testing.T) {
 		{"self, a word", "http://192.0.2.1:3142/archive/x", "nothing"},
 		{"page below a reserved word", "/api/archive.example.org/x", "local"},
 		{"page of a later part", "/ring/x", "local"},
+		{"reserved word with a dot", "/setup.sh/x", "local"},
 		{"page with a query", "/setup.sh?a/b", "local"},
 		{"user", "http://me:secret@deb.example.org/a", "error"},
 		{"scheme", "ftp://deb.example.org/a", "error"},
@@ -142,7 +143,7 @@ func FuzzTarget(f *testing.F) {
 			return
 		}
 		got := targetOf(r)
-		if got.route == toTunnel || got.route == toLocal && got != (target{}) || got.route == toNothing && (isReserved(got.host) || looksLikeHost(got.host)) {
+		if got.route == toTunnel || got.route == toLocal && got != (target{}) || (got.route == toNothing || got.route == toArchive && !got.absolute && got.scheme == "http") && isReserved(got.host) {
 			t.Fatalf("GET %q is for %+v", s, got)
 		}
 		if own, ok := got.own("3142"); ok && (own.absolute || own.route != toArchive && own.route != toLocal) {
