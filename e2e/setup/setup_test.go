@@ -129,6 +129,10 @@ func script(t *testing.T) {
 		}
 	}
 	sh(t, "shellcheck "+saved+" "+probe)
+	// A source that names the box goes there without a proxy.
+	if said := sh(t, "apt-config dump Acquire::http::Proxy::10.77.0.1"); said != `Acquire::http::Proxy::10.77.0.1 "DIRECT";` {
+		t.Errorf("apt read %q", said)
+	}
 	// apt itself asks the probe and goes to the box, which says that the
 	// mirror cannot be reached.
 	lists := filepath.Join(t.TempDir(), "lists")

@@ -145,6 +145,18 @@ func (m machine) files(t *testing.T) map[string]string {
 	return all
 }
 
+// The name of an option cannot have the colons of an address in it.
+func TestSetupIPv6(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "[::1]:1")
+	if out, err := m.run(t); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if conf := m.files(t)["etc/apt/apt.conf.d/01millpond"]; strings.Contains(conf, "Proxy::") || !strings.Contains(conf, "Proxy-Auto-Detect") {
+		t.Errorf("configuration:\n%s", conf)
+	}
+}
+
 func TestSetup(t *testing.T) {
 	t.Parallel()
 	box := httptest.NewServer(New(options()).Handler())
@@ -154,7 +166,8 @@ func TestSetup(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	first := m.files(t)
-	if !strings.Contains(first["etc/apt/apt.conf.d/01millpond"], `Acquire::http::Proxy-Auto-Detect "`+m.dir) {
+	conf := first["etc/apt/apt.conf.d/01millpond"]
+	if !strings.Contains(conf, `Acquire::http::Proxy-Auto-Detect "`+m.dir) || !strings.Contains(conf, "\nAcquire::http::Proxy::127.0.0.1 \"DIRECT\";\n") {
 		t.Errorf("files: %v", first)
 	}
 	if out, err := m.run(t); err != nil || len(m.files(t)) != len(first) || m.files(t)["etc/apt/apt.conf.d/01millpond"] != first["etc/apt/apt.conf.d/01millpond"] {

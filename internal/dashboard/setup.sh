@@ -61,9 +61,16 @@ else
 	echo DIRECT
 fi
 EOF
+	# A source that names the box itself needs no proxy. The colons of an IPv6
+	# address would be parts of the option's name.
+	case $box in
+	\[*) own= ;;
+	*) own="Acquire::http::Proxy::${box%:*} \"DIRECT\";" ;;
+	esac
 	put "$conf" 644 <<EOF
 // Written by millpond's setup.sh; "setup.sh --remove" undoes it.
 Acquire::http::Proxy-Auto-Detect "$probe";
+$own
 EOF
 	case $("$probe") in
 	DIRECT)
