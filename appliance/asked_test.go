@@ -91,6 +91,19 @@ func TestEscapesReachTheMirror(t *testing.T) {
 	}
 }
 
+// apt's usual max-age=0 does not have the mirror asked by every client of a site.
+func TestUsualUpdate(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{}, 5000)
+	b := start(t, s.environ(t.TempDir()))
+	for range 3 {
+		s.apt(t, b.url, s.Mirror.URL("/debian")).MustApt("update")
+	}
+	if n := s.Mirror.Requests("*/InRelease"); n != 1 {
+		t.Errorf("the mirror was asked for InRelease %d times, want once in a TTL", n)
+	}
+}
+
 // A list of mirrors by the proxy, as apt-transport-mirror(1) has it.
 func TestMirrorList(t *testing.T) {
 	t.Parallel()

@@ -113,4 +113,10 @@ func TestRealAptRefused(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	c = aptest.NewClient(t)
+	c.Sources("deb http://" + b.addr + "/debian stable main")
+	out, _ = c.Apt(t.Context(), "update")
+	if want := `403  Refused by millpond: a host in the path needs a dot or a port, "debian" has neither`; !strings.Contains(out, want) {
+		t.Errorf("no %q in\n%s", want, out)
+	}
 }

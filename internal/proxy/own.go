@@ -43,33 +43,45 @@ func (t target) own(local string) (target, bool) {
 	return target{}, false
 }
 
-// targetOf is what a request is for, as far as its form, policy and what is
-// known of the box's names tell.
+// targetOf is what a request is for, as far as its form and what is known of the
+// box's names tell.
 func (p *Proxy) targetOf(r *http.Request) target {
 	t := targetOf(r)
 	own, ok := t.own(localPort(r))
 	if !ok {
 		return t
 	}
-	if l, err := t.location(); err == nil && (p.names.has(l.Host) || p.check(l) != nil) {
+	if l, err := t.location(); err == nil && (p.names.has(l.Host) || own.route == toLocal && p.check(l) != nil) {
 		return own
 	}
 	return t
+}
+
+// ownArchive returns the target that t would be if its host were the box, where
+// err, of vet or of open, says that the host is no upstream.
+func (p *Proxy) ownArchive(r *http.Request, t target, l catalog.Location, err error) (target, bool) {
+	own, ok := t.own(localPort(r))
+	if !ok || own.route != toArchive || err == nil || l.Host == "" {
+		return target{}, false
+	}
+	return own, isNoUpstream(err, l) || p.check(l) != nil
 }
 
 // openNamed is open, but for a host that turns out to be no upstream: then it
 // is taken for the box, unless the host in the path turns out to be none either.
 func (p *Proxy) openNamed(r *http.Request, t target, client netip.Addr) (catalog.Entry, *fetch.File, error) {
 	e, file, err := p.open(r, t, client)
-	own, ok := t.own(localPort(r))
-	if !ok || own.route != toArchive || !isNoUpstream(err, e.Location) {
+	own, ok := p.ownArchive(r, t, e.Location, err)
+	if !ok {
 		return e, file, err
 	}
 	ownEntry, ownFile, ownErr := p.open(r, own, client)
 	if isNoName(ownErr, ownEntry.Location) {
 		return e, file, err
 	}
-	p.names.add(e.Location.Host)
+	if isNoUpstream(err, e.Location) {
+		p.names.add(e.Location.Host)
+	}
 	return ownEntry, ownFile, ownErr
 }
 

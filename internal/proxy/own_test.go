@@ -46,6 +46,7 @@ func TestOwnName(t *testing.T) {
 		{"port, own page", "http://nas:3142/setup.sh", nil, "200"},
 		{"port, front page", "http://nas:3142/", nil, "200"},
 		{"port, no page", "http://nas:3142/debian/dists/stable/InRelease", nil, "403 Refused by millpond: host nas:3142: port 3142 is neither 80 nor 443"},
+		{"port, path that begins with a number", "http://nexus:3142/2.0/dists/stable/InRelease", nil, "403 Refused by millpond: host nexus:3142: port 3142 is neither 80 nor 443"},
 		{"redirect to a private address", "http://nas/deb.example.org" + debPath, private("elsewhere"), "403 Refused by millpond: host elsewhere: 192.168.1.2"},
 		{"redirect to nowhere", "http://nas/deb.example.org" + debPath, nowhere("elsewhere"), "502 millpond: mirror elsewhere:80 cannot be reached"},
 		{"away", "http://nas/deb.example.org" + debPath, &mirror.UnreachableError{Host: "nas:80", Err: context.DeadlineExceeded}, "502 millpond: mirror nas:80 cannot be reached"},
@@ -59,6 +60,7 @@ func TestOwnName(t *testing.T) {
 			b.files[debURL] = gives([]byte("the file"), ledger.FromMirror)
 			b.files["https://deb.example.org"+debPath] = b.files[debURL]
 			b.files["http://other.example.org"+debPath] = fails(nowhere("other.example.org"))
+			b.files["http://2.0/dists/stable/InRelease"] = fails(nowhere("2.0"))
 			if tt.outer != nil {
 				b.files[tt.url] = fails(tt.outer)
 			}

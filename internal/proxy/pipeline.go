@@ -137,6 +137,9 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 		return
 	}
 	l, err := p.vet(r, t)
+	if own, ok := p.ownArchive(r, t, l, err); ok {
+		l, err = p.vet(r, own)
+	}
 	if err != nil {
 		return
 	}

@@ -126,6 +126,7 @@ func TestAnticipateRefused(t *testing.T) {
 		{"origin form", "192.0.2.7:1", aptRequest("/deb.example.org" + debPath), debURL},
 		{"https", "192.0.2.7:1", aptRequest("http://HTTPS///deb.example.org" + debPath), "https://deb.example.org" + debPath},
 		{"the box as host of a proxy form", "192.0.2.7:1", aptRequest("http://192.0.2.1:3142/deb.example.org" + debPath), debURL},
+		{"a name of the box as host of a proxy form", "192.0.2.7:1", aptRequest("http://nas:3142/deb.example.org" + debPath), debURL},
 		{"mapped address", "[::ffff:192.0.2.7]:1", aptRequest(debURL), debURL},
 		{"a client that may not", "198.51.100.7:1", aptRequest(debURL), ""},
 		{"a client without address", "", aptRequest(debURL), ""},
