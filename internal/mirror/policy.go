@@ -130,7 +130,8 @@ func (p *Policy) CheckArchive(host string, port int, file string) error {
 	if p.only == nil || has(p.only, host, port, file) {
 		return nil
 	}
-	return &RefusedError{Host: host, Reason: fmt.Sprintf("%s%.150s is not in %s", host, file, onlyArchives), Setting: onlyArchives}
+	// Short enough for a status line to end with the setting.
+	return &RefusedError{Host: host, Reason: fmt.Sprintf("%.100s%.100s is not in %s", host, file, onlyArchives), Setting: onlyArchives}
 }
 
 // AllowsAnyPath reports whether the host may be asked for anything, not for

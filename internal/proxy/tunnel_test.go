@@ -155,6 +155,30 @@ func TestTunnelRefused(t *testing.T) {
 	}
 }
 
+// A list of hosts is for the others.
+func TestTunnelHosts(t *testing.T) {
+	t.Parallel()
+	hosts, err := mirror.ParseHosts([]string{"*.example.org:443"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(func(o *Options) {
+		o.Dialer = upstream(t, func(c *net.TCPConn) { io.Copy(c, c) })
+		o.TunnelHosts = &hosts
+	}).serve(t)
+	c, r := b.connect(t, "to and fro")
+	c.CloseWrite()
+	if got, err := io.ReadAll(r); err != nil || string(got) != "to and fro" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, to := range []string{"deb.example.org:8443", "example.org:443", "deb.example.net:443", "10.0.0.5:443"} {
+		want := "HTTP/1.1 403 Refused by millpond: no tunnel, " + to + " is not in MILLPOND_TUNNELS\r\n"
+		if got := b.raw(t, "CONNECT "+to+" HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestTunnelsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := newBox(func(o *Options) { o.Dialer = upstream(t, func(c *net.TCPConn) { io.Copy(c, c) }) })
