@@ -2,13 +2,12 @@ package keyring
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
@@ -16,7 +15,7 @@ import (
 const maxDetached = 1 << 20
 
 // markers are the lines that frame clear-signed text (RFC 9580, section 7),
-// in their order.
+// in their order. The second and third may come again.
 var markers = [...]string{
 	"-----BEGIN PGP SIGNED MESSAGE-----",
 	"-----BEGIN PGP SIGNATURE-----",
@@ -27,57 +26,63 @@ func malformed(format string, a ...any) error {
 	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, a...))
 }
 
-// splitClearsigned splits an InRelease into the text, the text in the form
-// that is hashed, and the signatures.
-func splitClearsigned(b []byte) (text, signed []byte, sigs []*packet.OpaquePacket, err error) {
-	b = bytes.Trim(b, " \t\r\n")
-	if err := checkMarkers(b); err != nil {
-		return nil, nil, nil, err
+// splitClearsigned splits an InRelease into text and signatures by apt's own
+// rules (SplitClearSignedFile in apt-pkg/contrib/gpgv.cc, apt 3.0): blanks at
+// the end of any line do not count, armor headers are ignored whatever they
+// say, several blocks of signatures may follow, and no line begins with a dash
+// but markers and, in the text, escaped lines.
+func splitClearsigned(b []byte) (text []byte, sigs []*packet.OpaquePacket, err error) {
+	var (
+		armored []byte
+		part    clearsignedPart
+	)
+	for line := range bytes.SplitSeq(bytes.Trim(b, " \t\r\n"), []byte("\n")) {
+		line = bytes.TrimRight(bytes.TrimRight(line, "\r"), " \t")
+		dash := bytes.HasPrefix(line, []byte("-"))
+		switch {
+		case part == begin && string(line) != markers[0]:
+			return nil, nil, malformed("clear-signed text does not begin with %q", markers[0])
+		case part == begin:
+			part = headers
+		case part == headers && len(line) == 0:
+			part = body
+		case part == body && string(line) == markers[1], part == signatures:
+			part = signatures
+			armored = append(append(armored, line...), '\n')
+		case part == body && bytes.HasPrefix(line, []byte("- ")):
+			text = append(append(text, line[2:]...), '\n')
+		case dash:
+			return nil, nil, malformed("line %.40q where it does not belong", line)
+		case part == body:
+			text = append(append(text, line...), '\n')
+		}
 	}
-	// Decode on its own would skip anything before the first message and stop
-	// at its end; the markers say that there is nothing before, and rest must
-	// be empty.
-	block, rest := clearsign.Decode(b)
-	if block == nil {
-		return nil, nil, nil, malformed("damaged clear-signed message")
+	if part != signatures {
+		return nil, nil, malformed("no line %q", markers[1])
 	}
-	if len(rest) > 0 {
-		return nil, nil, nil, malformed("%.40q after the signature", rest)
-	}
-	if block.ArmoredSignature.Type != openpgp.SignatureType {
-		return nil, nil, nil, malformed("%.40q in place of a signature", block.ArmoredSignature.Type)
-	}
-	sigs, err = readSignatures(block.ArmoredSignature.Body)
+	bin, outside, err := dearmor(armored, openpgp.SignatureType)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, malformed("%v", err)
 	}
-	return block.Plaintext, block.Bytes, sigs, nil
+	if len(bytes.TrimSpace(outside)) > 0 {
+		return nil, nil, malformed("%.40q beside the signature", outside)
+	}
+	if sigs, err = readSignatures(bytes.NewReader(bin)); err != nil {
+		return nil, nil, err
+	}
+	// The last line's end belongs to the marker after it.
+	return bytes.TrimSuffix(text, []byte("\n")), sigs, nil
 }
 
-// checkMarkers checks that b is exactly one message: each marker
-// occurs once, the first at the very beginning, and no other line begins with
-// a dash, unless it is escaped and in the text.
-func checkMarkers(b []byte) error {
-	if !bytes.HasPrefix(b, []byte(markers[0])) {
-		return malformed("clear-signed text does not begin with %q", markers[0])
-	}
-	n := 0
-	for line := range bytes.SplitSeq(b, []byte("\n")) {
-		line = bytes.TrimSuffix(line, []byte("\r"))
-		escaped := n == 1 && bytes.HasPrefix(line, []byte("- "))
-		if escaped || !bytes.HasPrefix(line, []byte("-")) {
-			continue
-		}
-		if n == len(markers) || string(line) != markers[n] {
-			return malformed("line %.40q where it does not belong", line)
-		}
-		n++
-	}
-	if n < len(markers) {
-		return malformed("no line %q", markers[n])
-	}
-	return nil
-}
+// clearsignedPart is a part of clear-signed text, in their order.
+type clearsignedPart int
+
+const (
+	begin clearsignedPart = iota
+	headers
+	body
+	signatures
+)
 
 // splitDetached returns the signatures of a Release.gpg. Archives that sign
 // with several keys may put armored blocks one after another.
@@ -125,29 +130,40 @@ func readSignatures(r io.Reader) ([]*packet.OpaquePacket, error) {
 func isBinary(b []byte) bool { return len(b) > 0 && b[0]&0x80 != 0 }
 
 // dearmor decodes the armored blocks of a kind in b, and returns the text
-// outside of them as well.
+// outside of them as well. Like apt's sqv it takes any header, needs neither
+// the blank line after them nor the checksum, and ignores a wrong one (RFC
+// 9580, section 6.1: it must not be required).
 func dearmor(b []byte, kind string) (bin, outside []byte, err error) {
-	begin := []byte("-----BEGIN " + kind + "-----")
-	end := []byte("-----END " + kind + "-----")
-	for {
-		before, rest, found := bytes.Cut(b, begin)
-		outside = append(outside, before...)
-		if !found {
-			return bin, outside, nil
+	var (
+		open, inHeaders bool
+		data            []byte
+	)
+	for line := range bytes.SplitSeq(b, []byte("\n")) {
+		line = bytes.Trim(line, " \t\r")
+		switch {
+		case !open && string(line) == "-----BEGIN "+kind+"-----":
+			open, inHeaders, data = true, true, data[:0]
+		case !open:
+			outside = append(append(outside, line...), '\n')
+		case string(line) == "-----END "+kind+"-----":
+			n := len(bin)
+			bin = append(bin, make([]byte, base64.StdEncoding.DecodedLen(len(data)))...)
+			read, err := base64.StdEncoding.Decode(bin[n:], data)
+			if err != nil {
+				return nil, nil, fmt.Errorf("decoding an armored block: %w", err)
+			}
+			bin, open = bin[:n+read], false
+		case bytes.HasPrefix(line, []byte("-")):
+			return nil, nil, fmt.Errorf("line %.40q in an armored block", line)
+		case inHeaders && bytes.Contains(line, []byte(":")):
+		case len(line) == 5 && line[0] == '=': // the checksum
+		default:
+			inHeaders = false
+			data = append(data, line...)
 		}
-		body, rest, found := bytes.Cut(rest, end)
-		if !found {
-			return nil, nil, errors.New("an armored block has no end")
-		}
-		block, err := armor.Decode(io.MultiReader(bytes.NewReader(begin), bytes.NewReader(body), bytes.NewReader(end)))
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading an armored block: %w", err)
-		}
-		decoded, err := io.ReadAll(block.Body)
-		if err != nil {
-			return nil, nil, fmt.Errorf("decoding an armored block: %w", err)
-		}
-		bin = append(bin, decoded...)
-		b = rest
 	}
+	if open {
+		return nil, nil, errors.New("an armored block has no end")
+	}
+	return bin, outside, nil
 }

@@ -3,6 +3,7 @@ package keyring
 import (
 	"bytes"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 
 func TestClearsignedFraming(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key", 0)
+	key := newKey(t, "key")
 	k := ringOf(t, key)
 	good := string(clearSign(t, releaseText, key))
 	if _, _, err := k.Clearsigned([]byte(good)); err != nil {
@@ -31,10 +32,10 @@ func TestClearsignedFraming(t *testing.T) {
 		"second begin in text":    replace("Suite:", markers[0]+"\nSuite:"),
 		"second signature block":  good + good[strings.Index(good, markers[1]):],
 		"unescaped dash in text":  replace("Suite:", "-Suite:"),
-		"begin with a tail":       replace(markers[0], markers[0]+" "),
-		"signature with a tail":   replace(markers[1], markers[1]+" "),
-		"unknown header":          replace("Hash:", "Package:"),
-		"header without a colon":  replace("Hash:", "evil\nHash:"),
+		"begin with text behind":  replace(markers[0], markers[0]+" evil"),
+		"header like a marker":    replace("Hash:", "-----BEGIN PGP MESSAGE-----\nHash:"),
+		"no blank line":           replace("\n\nSuite", "\nSuite"),
+		"text between signatures": strings.TrimSpace(good) + "\nevil\n" + good[strings.Index(good, markers[1]):],
 		"no signature":            good[:strings.Index(good, markers[1])],
 		"no end":                  good[:strings.Index(good, markers[2])],
 		"cut in the signature":    good[:strings.Index(good, markers[2])-10] + "\n" + markers[2],
@@ -56,6 +57,34 @@ func TestClearsignedFraming(t *testing.T) {
 	}
 }
 
+// TestClearsignedLikeApt: what apt accepts, though nobody should write it.
+func TestClearsignedLikeApt(t *testing.T) {
+	t.Parallel()
+	key, other := newKey(t, "key"), newKey(t, "other")
+	k := ringOf(t, key)
+	good := string(clearSign(t, releaseText, key))
+	foreign := string(clearSign(t, releaseText, other))
+	block := func(message string) string { return message[strings.Index(message, markers[1]):] }
+	replace := func(from, to string) string { return strings.Replace(good, from, to, 1) }
+	for name, in := range map[string]string{
+		"as written":             good,
+		"blanks after markers":   strings.ReplaceAll(good, "-----\n", "----- \t\n"),
+		"unknown header":         replace("Hash:", "Charset: utf-8\nHash:"),
+		"header without a colon": replace("Hash:", "evil\nHash:"),
+		"no header":              replace("Hash: SHA256\n", ""),
+		"wrong hash header":      replace("Hash: SHA256", "Hash: MD5"),
+		"armor headers":          replace(markers[1]+"\n", markers[1]+"\nVersion: GnuPG v1\nComment: a: b\n"),
+		"every line escaped":     replace("Suite:", "- Suite:"),
+		"two blocks":             strings.TrimSpace(good) + "\n" + block(foreign),
+		"two blocks, the other":  strings.TrimSpace(foreign) + "\n" + block(good),
+	} {
+		text, s, err := k.Clearsigned([]byte(in))
+		if err != nil || string(text) != releaseText || s.Identity != "key <key@deb.example.org>" {
+			t.Errorf("%s: got text %q, signer %+v, error %v", name, text, s, err)
+		}
+	}
+}
+
 func repeat(e *openpgp.Entity, n int) []*openpgp.Entity {
 	all := make([]*openpgp.Entity, n)
 	for i := range all {
@@ -66,7 +95,7 @@ func repeat(e *openpgp.Entity, n int) []*openpgp.Entity {
 
 func TestDetachedFraming(t *testing.T) {
 	t.Parallel()
-	key, other := newKey(t, "key", 0), newKey(t, "other", 0)
+	key, other := newKey(t, "key"), newKey(t, "other")
 	k := ringOf(t, key)
 	sig := detachSign(t, releaseText, key, nil)
 	block := armored(t, openpgp.SignatureType, sig)
@@ -81,6 +110,12 @@ func TestDetachedFraming(t *testing.T) {
 		{"white space around", []byte("\n\n" + string(block) + " \r\n"), true},
 		{"CRLF", bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n")), true},
 		{"two blocks", append(first, block...), true},
+		{"header", bytes.Replace(block, []byte("\n"), []byte("\nComment: x\n"), 1), true},
+		{"no blank line", bytes.Replace(block, []byte("\n\n"), []byte("\n"), 1), true},
+		{"header without a colon", bytes.Replace(block, []byte("\n"), []byte("\nevil\n"), 1), false},
+		{"wrong checksum", regexp.MustCompile(`(?m)^=....$`).ReplaceAll(block, []byte("=AAAA")), true},
+		{"no checksum", regexp.MustCompile(`(?m)^=....\n`).ReplaceAll(block, nil), true},
+		{"blanks at line ends", bytes.ReplaceAll(block, []byte("\n"), []byte(" \t\n")), true},
 		{"empty", nil, false},
 		{"a page of a portal", []byte("<html></html>"), false},
 		{"text before", append([]byte("evil\n"), block...), false},
@@ -136,7 +171,7 @@ func FuzzClearsigned(f *testing.F) {
 			t.Errorf("text %q verified, which nobody signed", text)
 		}
 		in = bytes.TrimSpace(in)
-		if !bytes.HasPrefix(in, []byte(markers[0])) || !bytes.HasSuffix(in, []byte(markers[2])) || bytes.Count(in, []byte(markers[0])) != 1 {
+		if !bytes.HasPrefix(in, []byte(markers[0])) || !bytes.HasSuffix(in, []byte(markers[2])) || len(regexp.MustCompile(`(?m)^`+markers[0]).FindAll(in, -1)) != 1 {
 			t.Errorf("verified with something around it: %q", in)
 		}
 	})

@@ -1,17 +1,15 @@
 // Package keyring verifies Release files against the keys of archives.
 //
-// It stands on ProtonMail's go-crypto for OpenPGP and adds what apt requires
-// beyond a good signature: strict framing of clear-signed text, so that
-// no unsigned text is accepted with it, and one result for several signatures. As
-// in apt, a file is good if at least one key of the keyring signed it and no
-// signature by a key of the keyring is wrong; signatures by unknown keys do not
-// matter, since archives sign with old and new keys side by side. Signatures
-// made with MD5, SHA-1 or RIPEMD-160 count for nothing. The length of a key
-// is not checked: the administrator decides which keys the keyring has.
+// It stands on ProtonMail's go-crypto for OpenPGP and follows apt of the current
+// Debian release (13) in what it accepts: framing has how apt splits
+// clear-signed text, so that no unsigned text is accepted with it; policy which
+// algorithms are too weak, and from when on; validity when keys and signatures
+// are valid. Of several signatures one good one by a key of the keyring is
+// enough, whatever the others are: archives sign with old and new keys side by
+// side. (apt before Debian 13 refuses a file that has a wrong one, too.)
 package keyring
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -29,10 +27,11 @@ import (
 var (
 	ErrUnknownKey   = errors.New("no key in the keyring made this signature: put the archive's key there")
 	ErrBadSignature = errors.New("signature does not match")
-	ErrExpired      = errors.New("key or signature has expired, or is not yet valid by this machine's clock")
+	ErrExpired      = errors.New("not valid at this time")
 	ErrRevoked      = errors.New("the signing key is revoked")
-	ErrWeak         = errors.New("the signature uses a broken hash (MD5, SHA-1 or RIPEMD-160)")
-	ErrLegacy       = errors.New("the signature has a legacy format (older than version 4) that is not supported: the archive has to sign anew")
+	ErrWeak         = errors.New("apt refuses such a signature")
+	ErrUnsupported  = errors.New("the signature cannot be verified here")
+	ErrLegacy       = errors.New("the signature has a legacy format (older than version 4), which apt refuses since 2026-02-01: the archive has to sign anew")
 	ErrMalformed    = errors.New("not one well-formed OpenPGP signature")
 )
 
@@ -50,6 +49,7 @@ type Keyring struct {
 	// instance, so copies are kept side by side.
 	keys map[uint64]openpgp.EntityList
 	n    int
+	now  func() time.Time // nil: time.Now
 }
 
 // Len returns the number of keys, not counting subkeys and copies.
@@ -68,13 +68,13 @@ type Signer struct {
 // that the files of an unsigned archive can still be listed; only with
 // ErrMalformed there is none. That stands for anything but exactly one
 // clear-signed message with nothing but white space around it. The caller
-// bounds the size: memory is about four times that of inRelease.
+// bounds the size: memory is about twice that of inRelease.
 func (k *Keyring) Clearsigned(inRelease []byte) (text []byte, s Signer, err error) {
-	text, signed, sigs, err := splitClearsigned(inRelease)
+	text, sigs, err := splitClearsigned(inRelease)
 	if err != nil {
 		return nil, Signer{}, fmt.Errorf("reading clear-signed text: %w", err)
 	}
-	s, err = k.verify(signed, sigs)
+	s, err = k.verify(text, sigs)
 	return text, s, err
 }
 
@@ -90,55 +90,47 @@ func (k *Keyring) Detached(release, sig []byte) (Signer, error) {
 
 // verify combines the results of all signatures of a text.
 func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, error) {
-	var (
-		signer Signer
-		good   bool
-		worst  error
-	)
+	worst := ErrUnknownKey
+	if k.n == 0 {
+		worst = fmt.Errorf("the keyring is empty: %w", ErrUnknownKey)
+	}
 	for _, sig := range sigs {
 		s, err := k.check(signed, sig)
 		switch {
+		case err == nil:
+			return s, nil
 		case errors.Is(err, ErrBadSignature):
-			return Signer{}, err
-		case err != nil:
-			// An expired known key says more than an unknown one.
-			if worst == nil || errors.Is(worst, ErrUnknownKey) {
-				worst = err
-			}
-		case !good:
-			signer, good = s, true
+			worst = err
+		case k.n > 0 && (errors.Is(worst, ErrUnknownKey) || errors.Is(worst, ErrUnsupported)):
+			worst = err // an expired known key says more than an unknown one
 		}
-	}
-	if good {
-		return signer, nil
 	}
 	return Signer{}, worst
 }
 
 // check verifies one signature against every copy of the key that made it.
 func (k *Keyring) check(signed []byte, p *packet.OpaquePacket) (Signer, error) {
+	now := time.Now()
+	if k.now != nil {
+		now = k.now()
+	}
 	if p.Contents[0] < 4 {
 		return Signer{}, fmt.Errorf("signature of version %d: %w", p.Contents[0], ErrLegacy)
 	}
-	if weakHash(p.Contents) {
-		return Signer{}, ErrWeak
+	if len(p.Contents) > 3 {
+		if err := fileHashes.accept(oldHashes[p.Contents[3]], "made", now); err != nil {
+			return Signer{}, err
+		}
 	}
 	parsed, err := p.Parse()
 	sig, ok := parsed.(*packet.Signature)
 	if err != nil || !ok || sig.IssuerKeyId == nil {
-		// A kind of key that go-crypto does not know cannot be in the keyring.
-		return Signer{}, fmt.Errorf("signature that cannot be read (%v): %w", err, ErrUnknownKey)
-	}
-	var raw bytes.Buffer
-	if err := p.Serialize(&raw); err != nil {
-		return Signer{}, fmt.Errorf("serializing a signature: %w", err)
+		return Signer{}, fmt.Errorf("%w: it cannot be read (%v)", ErrUnsupported, err)
 	}
 	var signer Signer
 	result := ErrUnknownKey
 	for _, entity := range k.keys[*sig.IssuerKeyId] {
-		_, _, err := openpgp.VerifyDetachedSignature(openpgp.EntityList{entity},
-			bytes.NewReader(signed), bytes.NewReader(raw.Bytes()), nil)
-		if err = sentinel(err); rank(err) > rank(result) {
+		if err := checkBy(entity, sig, signed, now); rank(err) > rank(result) {
 			result = err
 			signer = describe(entity, sig)
 		}
@@ -150,33 +142,55 @@ func (k *Keyring) check(signed []byte, p *packet.OpaquePacket) (Signer, error) {
 	return signer, nil
 }
 
+// checkBy verifies a signature against one copy of the key that it names.
+func checkBy(entity *openpgp.Entity, sig *packet.Signature, signed []byte, now time.Time) error {
+	keys := openpgp.EntityList{entity}.KeysByIdUsage(*sig.IssuerKeyId, packet.KeyFlagSign)
+	if len(keys) == 0 { // not meant for signing
+		return ErrUnknownKey
+	}
+	bindings, err := acceptKey(keys[0], sig.CreationTime, now)
+	if err != nil {
+		return err
+	}
+	if err := match(keys[0].PublicKey, sig, signed); err != nil {
+		return err
+	}
+	return valid(keys[0], bindings, sig, now)
+}
+
+// match checks that sig is by pub and of the text.
+func match(pub *packet.PublicKey, sig *packet.Signature, signed []byte) error {
+	h, err := sig.PrepareVerify()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	switch sig.SigType {
+	case packet.SigTypeBinary:
+		h.Write(signed)
+	case packet.SigTypeText:
+		openpgp.NewCanonicalTextHash(h).Write(signed)
+	default:
+		return fmt.Errorf("%w: it is not one of a file, but of type %d", ErrBadSignature, sig.SigType)
+	}
+	var unsupported pgperrors.UnsupportedError
+	switch err := pub.VerifySignature(h, sig); {
+	case errors.As(err, &unsupported):
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
+	case err != nil:
+		return ErrBadSignature
+	}
+	return nil
+}
+
 // rank orders what the copies of a key say of one signature: the last counts.
 // A copy that can check the signature beats another key with the same ID, a
 // renewed copy an expired one, and one that knows of a revocation beats all.
 func rank(result error) int {
-	return slices.Index([]error{ErrUnknownKey, ErrBadSignature, ErrExpired, nil, ErrRevoked}, result)
-}
-
-// sentinel returns our error for one of go-crypto, which reports expiry and
-// revocation only of signatures that match.
-func sentinel(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, pgperrors.ErrUnknownIssuer): // among others a key not meant for signing
-		return ErrUnknownKey
-	case errors.Is(err, pgperrors.ErrKeyExpired), errors.Is(err, pgperrors.ErrSignatureExpired):
-		return ErrExpired
-	case errors.Is(err, pgperrors.ErrKeyRevoked):
-		return ErrRevoked
+	if result == nil {
+		return 5
 	}
-	return ErrBadSignature
-}
-
-// weakHash reports whether a signature packet of version 4 or later names one
-// of the hashes 1 to 3 (RFC 9580, section 9.5): MD5, SHA-1 or RIPEMD-160.
-func weakHash(packet []byte) bool {
-	return len(packet) > 3 && 1 <= packet[3] && packet[3] <= 3
+	return slices.IndexFunc([]error{ErrUnknownKey, ErrUnsupported, ErrBadSignature, ErrWeak, ErrExpired, nil, ErrRevoked},
+		func(e error) bool { return e != nil && errors.Is(result, e) })
 }
 
 func describe(e *openpgp.Entity, sig *packet.Signature) Signer {

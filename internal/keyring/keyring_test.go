@@ -19,16 +19,23 @@ import (
 
 const releaseText = "Suite: stable\nDate: Fri, 02 Jan 2026 03:04:05 UTC\nSHA256:\n 00 0 Packages"
 
-func newKey(t testing.TB, name string, lifetime time.Duration) *openpgp.Entity {
+func newKey(t testing.TB, name string) *openpgp.Entity {
 	t.Helper()
-	e, err := openpgp.NewEntity(name, "", name+"@deb.example.org", &packet.Config{
-		Algorithm:       packet.PubKeyAlgoEdDSA,
-		KeyLifetimeSecs: uint32(lifetime / time.Second),
-	})
+	e, err := openpgp.NewEntity(name, "", name+"@deb.example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// shorten makes key expire after a lifetime.
+func shorten(t testing.TB, key *openpgp.Entity, lifetime time.Duration) {
+	t.Helper()
+	id, seconds := key.PrimaryIdentity(), uint32(lifetime/time.Second)
+	id.SelfSignature.KeyLifetimeSecs = &seconds
+	if err := id.SelfSignature.SignUserId(id.UserId.Id, key.PrimaryKey, key.PrivateKey, nil); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func public(t testing.TB, keys ...*openpgp.Entity) []byte {
@@ -105,26 +112,37 @@ func legacySignature() []byte {
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		good, other := newKey(t, "good", 0), newKey(t, "other", 0)
-		stranger, old := newKey(t, "stranger", 0), newKey(t, "old", time.Hour)
-		revoked := newKey(t, "revoked", 0)
+		good, other := newKey(t, "good"), newKey(t, "other")
+		stranger, old := newKey(t, "stranger"), newKey(t, "old")
+		revoked, retired := newKey(t, "revoked"), newKey(t, "retired")
+		in := func(d time.Duration) *packet.Config {
+			at := time.Now().Add(d)
+			return &packet.Config{Time: func() time.Time { return at }}
+		}
 		signatures := map[string][]byte{
 			"good":      detachSign(t, releaseText, good, nil),
 			"other":     detachSign(t, releaseText, other, nil),
 			"stranger":  detachSign(t, releaseText, stranger, nil),
 			"old":       detachSign(t, releaseText, old, nil),
+			"late":      detachSign(t, releaseText, old, in(2*time.Hour)),
 			"revoked":   detachSign(t, releaseText, revoked, nil),
+			"retired":   detachSign(t, releaseText, retired, nil),
+			"too late":  detachSign(t, releaseText, retired, in(2*time.Hour)),
 			"bad":       detachSign(t, releaseText+"!", other, nil),
 			"bad old":   detachSign(t, releaseText+"!", old, nil),
 			"bad alien": detachSign(t, releaseText+"!", stranger, nil),
 			"short":     detachSign(t, releaseText, good, &packet.Config{SigLifetimeSecs: 60}),
-			"early":     detachSign(t, releaseText, good, &packet.Config{Time: func() time.Time { return time.Now().Add(48 * time.Hour) }}),
+			"early":     detachSign(t, releaseText, good, in(24*time.Hour+time.Second)),
 			"legacy":    legacySignature(),
 		}
 		if err := revoked.RevokeKey(packet.KeyCompromised, "stolen", nil); err != nil {
 			t.Fatal(err)
 		}
-		k := ringOf(t, good, other, old, revoked)
+		if err := retired.RevokeKey(packet.KeyRetired, "replaced", in(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		shorten(t, old, time.Hour)
+		k := ringOf(t, good, other, old, revoked, retired)
 		time.Sleep(24 * time.Hour)
 
 		for _, tt := range []struct {
@@ -134,18 +152,22 @@ func TestVerdict(t *testing.T) {
 		}{
 			{"one good", []string{"good"}, nil},
 			{"good among strangers", []string{"stranger", "good", "legacy"}, nil},
-			{"good beside an expired one", []string{"old", "good"}, nil},
+			{"good beside an expired one", []string{"late", "good"}, nil},
+			{"good of a key that has expired since", []string{"old"}, nil},
+			{"good of a key that was retired since", []string{"retired"}, nil},
 			{"good beside a revoked one", []string{"revoked", "good"}, nil},
-			{"good after a bad one", []string{"bad", "good"}, ErrBadSignature},
-			{"good before a bad one", []string{"good", "bad"}, ErrBadSignature},
+			{"good after a bad one", []string{"bad", "good"}, nil},
+			{"good before a bad one", []string{"good", "bad"}, nil},
+			{"bad among others", []string{"late", "bad", "stranger"}, ErrBadSignature},
 			{"bad by a stranger", []string{"bad alien", "good"}, nil},
 			{"bad by an expired key", []string{"bad old"}, ErrBadSignature},
 			{"stranger", []string{"stranger"}, ErrUnknownKey},
-			{"expired key", []string{"old"}, ErrExpired},
-			{"expired key tells more than a stranger", []string{"stranger", "old", "stranger"}, ErrExpired},
+			{"expired key", []string{"late"}, ErrExpired},
+			{"expired key tells more than a stranger", []string{"stranger", "late", "stranger"}, ErrExpired},
 			{"expired signature", []string{"short"}, ErrExpired},
 			{"signature of tomorrow", []string{"early"}, ErrExpired},
 			{"revoked key", []string{"revoked"}, ErrRevoked},
+			{"retired key", []string{"too late"}, ErrRevoked},
 			{"version 3", []string{"legacy"}, ErrLegacy},
 		} {
 			var sig []byte
@@ -157,7 +179,11 @@ func TestVerdict(t *testing.T) {
 				if !errors.Is(err, tt.want) {
 					t.Errorf("%s, %s: got error %v, want %v", tt.name, form, err, tt.want)
 				}
-				if want := fmt.Sprintf("%X", good.PrimaryKey.Fingerprint); err == nil && s.Fingerprint != want {
+				signer := map[string]*openpgp.Entity{"old": old, "retired": retired}[tt.sigs[0]]
+				if signer == nil {
+					signer = good
+				}
+				if want := fmt.Sprintf("%X", signer.PrimaryKey.Fingerprint); err == nil && s.Fingerprint != want {
 					t.Errorf("%s, %s: got signer %s, want %s", tt.name, form, s.Fingerprint, want)
 				}
 				if err != nil && s != (Signer{}) {
@@ -172,16 +198,12 @@ func TestVerdict(t *testing.T) {
 func TestCopies(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		key := newKey(t, "key", 0)
+		key := newKey(t, "key")
 		fresh := public(t, key)
-		sig := detachSign(t, releaseText, key, nil)
+		later := time.Now().Add(2 * time.Hour)
+		sig := detachSign(t, releaseText, key, &packet.Config{Time: func() time.Time { return later }})
 
-		id := key.PrimaryIdentity()
-		hour := uint32(3600)
-		id.SelfSignature.KeyLifetimeSecs = &hour
-		if err := id.SelfSignature.SignUserId(id.UserId.Id, key.PrimaryKey, key.PrivateKey, nil); err != nil {
-			t.Fatal(err)
-		}
+		shorten(t, key, time.Hour)
 		expiring := public(t, key)
 		if err := key.RevokeKey(packet.KeyCompromised, "stolen", nil); err != nil {
 			t.Fatal(err)
@@ -213,7 +235,7 @@ func TestCopies(t *testing.T) {
 
 func TestClearsignedText(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key", 0)
+	key := newKey(t, "key")
 	k := ringOf(t, key)
 	for _, tt := range []struct{ name, text, want string }{
 		{"plain", "Suite: stable\nCodename: x", "Suite: stable\nCodename: x"},
@@ -239,14 +261,14 @@ func TestClearsignedText(t *testing.T) {
 
 func TestHashes(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key", 0)
+	key := newKey(t, "key")
 	k := ringOf(t, key)
 	sig := detachSign(t, releaseText, key, &packet.Config{DefaultHash: crypto.SHA512})
 	if _, err := k.Detached([]byte(releaseText), sig); err != nil {
 		t.Errorf("SHA-512: got %v, want a good signature", err)
 	}
 	// The packet: two bytes of header, then version, type, key algorithm, hash.
-	for id, want := range map[byte]error{1: ErrWeak, 2: ErrWeak, 3: ErrWeak, 8: ErrBadSignature, 99: ErrUnknownKey} {
+	for id, want := range map[byte]error{1: ErrWeak, 2: ErrWeak, 3: ErrWeak, 8: ErrBadSignature, 11: ErrWeak, 99: ErrUnsupported} {
 		sig := bytes.Clone(sig)
 		sig[5] = id
 		if _, err := k.Detached([]byte(releaseText), sig); !errors.Is(err, want) {
@@ -259,7 +281,7 @@ func TestHashes(t *testing.T) {
 // a file.
 func TestNotASignatureOfText(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key", 0)
+	key := newKey(t, "key")
 	var b bytes.Buffer
 	if err := key.PrimaryIdentity().SelfSignature.Serialize(&b); err != nil {
 		t.Fatal(err)
@@ -271,7 +293,7 @@ func TestNotASignatureOfText(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	key := newKey(t, "key", 0)
+	key := newKey(t, "key")
 	k, signed := ringOf(t, key), clearSign(t, releaseText, key)
 	var wg sync.WaitGroup
 	for range 4 {

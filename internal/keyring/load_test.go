@@ -31,7 +31,7 @@ func mustLoad(t testing.TB, dirs ...string) *Keyring {
 
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	a, b, c := newKey(t, "a", 0), newKey(t, "b", 0), newKey(t, "c", 0)
+	a, b, c := newKey(t, "a"), newKey(t, "b"), newKey(t, "c")
 	block := func(e *openpgp.Entity) []byte { return armored(t, openpgp.PublicKeyType, public(t, e)) }
 	for _, tt := range []struct {
 		name  string
@@ -76,7 +76,7 @@ func TestLoad(t *testing.T) {
 
 func TestLoadDirectories(t *testing.T) {
 	t.Parallel()
-	a, b := newKey(t, "a", 0), newKey(t, "b", 0)
+	a, b := newKey(t, "a"), newKey(t, "b")
 	first := dirWith(t, map[string][]byte{"a.gpg": public(t, a)})
 	second := dirWith(t, map[string][]byte{"b.gpg": public(t, b)})
 	if err := os.Mkdir(filepath.Join(second, "old.gpg"), 0o700); err != nil {
