@@ -105,12 +105,26 @@ func (c *Catalog) lookUp(s *state, l Location, pin pinFunc) (Entry, error) {
 	if err != nil || e.Kind != Unknown {
 		return e, err
 	}
-	switch l.Name() {
-	case "InRelease", "Release", "Release.gpg":
+	if isReleaseFile(l) {
 		dir := l.Dir()
 		return Entry{Location: l, Kind: ReleaseFile, Size: -1, Suite: dir, Release: pin(dir)}, nil
 	}
 	return c.pooled(s, l, pin)
+}
+
+// isReleaseFile goes by the name. The file Release that older tools keep in the
+// directory of an architecture or of the sources describes one index; clients
+// may ask for it before the Release that lists it.
+func isReleaseFile(l Location) bool {
+	switch l.Name() {
+	case "InRelease", "Release.gpg":
+		return true
+	case "Release":
+		dir := path.Base(path.Dir(l.Path))
+		ofIndex := strings.Contains(l.Path, "/dists/") && (strings.HasPrefix(dir, "binary-") || dir == "source")
+		return !ofIndex
+	}
+	return false
 }
 
 // order returns the generations of a suite in the order of look-ups for a client:

@@ -30,6 +30,14 @@ func TestResolveHeads(t *testing.T) {
 		}
 		return digest.Digest{}
 	}
+	// A file of that name beneath, which Debian's Release lists, is content, and
+	// before that Release was learned no Release file either.
+	const beneath = "dists/stable/main/binary-amd64/Release"
+	for _, name := range []string{beneath, "dists/stable/main/source/Release"} {
+		if e := c.Resolve(t.Context(), at(t, archiveURL+"/"+name), pin); e.Kind != Unknown {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
 	for range 2 { // before and after it was learned
 		for _, name := range []string{"InRelease", "Release", "Release.gpg"} {
 			e := c.Resolve(t.Context(), at(t, suiteURL+"/"+name), pin)
@@ -39,8 +47,6 @@ func TestResolveHeads(t *testing.T) {
 		}
 		c.learnSuite(t, archiveURL, "dists/stable", g)
 	}
-	// A file of that name beneath, which Debian's Release lists, is content.
-	const beneath = "dists/stable/main/binary-amd64/Release"
 	e := c.wantContent(t, archiveURL+"/"+beneath, g.File(beneath), true)
 	if e.Index || e.Suite.String() != suiteURL {
 		t.Errorf("%+v", e)
