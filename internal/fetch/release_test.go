@@ -179,6 +179,25 @@ func TestReleasePair(t *testing.T) {
 	}
 }
 
+// A client that asks for InRelease and then for the pair gets all three, in
+// whichever order.
+func TestReleasePairAfterInRelease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	_, f, err := r.read(inRelease)
+	must(t, err)
+	f, err = r.get(t.Context(), "dists/stable/Release.gpg", f.Release)
+	must(t, err)
+	defer f.Body.Close()
+	sig, err := io.ReadAll(f.Body)
+	must(t, err)
+	release, _, err := r.read("dists/stable/Release")
+	must(t, err)
+	if _, err := r.catalog.CheckRelease(r.at(inRelease).Dir(), releaseFiles(release, sig)); err != nil {
+		t.Errorf("Release and Release.gpg do not fit: %v", err)
+	}
+}
+
 // The mirror is updated between the box's two requests.
 func TestReleasePairAcrossAnUpdate(t *testing.T) {
 	t.Parallel()

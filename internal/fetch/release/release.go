@@ -99,7 +99,10 @@ func (c *Cache) Get(ctx context.Context, e catalog.Entry, revalidate bool) (File
 	release, at := v.Digest, v.Checked
 	if e.Location.Name() == "Release.gpg" {
 		v = s.Signature
-		if g, ok := c.catalog.Generation(e.Suite, e.Release); ok && !e.Release.IsZero() && e.Release != release {
+		// Tools that copy archives ask for InRelease first, which has no signature
+		// beside it, and for the pair then.
+		other := e.Release != release && e.Release != s.InRelease.Digest
+		if g, ok := c.catalog.Generation(e.Suite, e.Release); ok && !e.Release.IsZero() && other {
 			release = g.ID
 			v = record{Copy: mirror.Copy{Digest: g.Signature, Seen: g.Learned}}
 		}
