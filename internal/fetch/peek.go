@@ -2,24 +2,40 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/peer"
 )
 
 // Peek is Get for a client that wants to know of a file, not to have it (HEAD):
-// nothing is downloaded for it where the index tells all there is to tell. The
-// File's Body may have no bytes.
+// of one that is not held the mirror is asked for a single byte. The File's Body
+// may have no bytes.
 func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 	e := r.Entry
-	if e.Kind != catalog.Content || e.Size < 0 || f.holds(e.Digest) {
-		return f.Get(ctx, r)
+	switch {
+	case e.Kind == catalog.Unknown && !f.holdsUnknown(e.Location):
+		file, err := f.peekAt(ctx, e, []catalog.Location{e.Location})
+		var status *mirror.StatusError
+		if !errors.As(err, &status) || status.Code != http.StatusRequestedRangeNotSatisfiable {
+			return file, err
+		}
+		// It is empty.
+	case e.Kind == catalog.Content && e.Size >= 0 && !f.holds(e.Digest):
+		return f.peekAt(ctx, e, f.catalog.Mirrors(e))
 	}
+	return f.Get(ctx, r)
+}
+
+// peekAt asks where the file may be, one place after the other.
+func (f *Fetcher) peekAt(ctx context.Context, e catalog.Entry, places []catalog.Location) (*File, error) {
 	err := errNoSource
-	for _, l := range f.catalog.Mirrors(e) {
+	for _, l := range places {
 		var s *peer.Stream
 		if s, err = (mirrorSource{client: f.mirror, Location: l}).Open(ctx, 0, 1); err != nil {
 			continue
@@ -28,7 +44,9 @@ func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 		io.CopyN(io.Discard, s, 1)
 		s.Close()
 		file := &File{Digest: e.Digest, Size: e.Size, Modified: s.Modified, Body: noBody{}}
-		if file.Modified.IsZero() {
+		if e.Kind == catalog.Unknown {
+			file.Size = s.Size
+		} else if file.Modified.IsZero() {
 			file.Modified = time.Now()
 		}
 		return file, nil

@@ -56,6 +56,12 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 	return nil, fmt.Errorf("%s: what is held of it was evicted while it was being checked", l)
 }
 
+// holdsUnknown reports whether there is a copy of an unknown file, current or not.
+func (f *Fetcher) holdsUnknown(l catalog.Location) bool {
+	v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(l))
+	return err == nil && !v.Digest.IsZero() && f.holds(v.Digest)
+}
+
 // newUnknownFlight returns the flight that revalidates or fetches l, of which
 // v is held.
 func (f *Fetcher) newUnknownFlight(l catalog.Location, v mirror.Copy) *flight {
