@@ -32,8 +32,8 @@ type record struct {
 	Origin, Label, Suite, Codename string
 
 	ByHash     bool
-	Weak       bool       // lists files, but none by SHA-256
-	SHA512     bool       // lists files by SHA-512
+	Weak       bool   // lists files, but none by SHA-256
+	SHA512     bool   // lists files by SHA-512
 	Signer     string // fingerprint of the key, "" if none of the keyring
 	Fault      string // why there is no Signer
 	Table      tableID
