@@ -15,13 +15,13 @@ var hashLists = map[string]int{"MD5Sum": 32, "SHA1": 40, "SHA256": 64, "SHA512":
 // byHash splits the name of a file in by-hash, beside the file that it is another
 // name of, into that directory, the list and the hash.
 func byHash(l Location) (dir Location, list, sum string, ok bool) {
-	above, sum := path.Split(l.Path)
-	above, list = path.Split(strings.TrimSuffix(above, "/"))
-	dir = l
-	dir.Path, ok = strings.CutSuffix(above, "/by-hash/")
-	if dir.Path == "" {
-		dir.Path = "/"
+	i := strings.LastIndex(l.Path, "/by-hash/")
+	if i < 0 {
+		return Location{}, "", "", false
 	}
+	dir = l
+	dir.Path = l.Path[:max(i, 1)]
+	list, sum, ok = strings.Cut(l.Path[i+len("/by-hash/"):], "/")
 	// Upper case would be another file at a mirror, which has none such.
 	return dir, list, sum, ok && len(sum) == hashLists[list] && strings.Trim(sum, "0123456789abcdef") == ""
 }

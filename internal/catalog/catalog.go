@@ -320,7 +320,7 @@ type Stats struct {
 // Stats returns the present sizes.
 func (c *Catalog) Stats() Stats {
 	s := c.state.Load()
-	return Stats{Archives: len(s.archives), Suites: len(s.suites), Tables: len(s.tables), Rows: s.rows}
+	return Stats{Archives: len(s.roots), Suites: len(s.suites), Tables: len(s.tables), Rows: s.rows}
 }
 
 // Revision changes with all that the catalog knows.

@@ -7,14 +7,15 @@ import "github.com/cespare/xxhash/v2"
 // an archive, and all but one lack the path; finding that out costs some 5 µs on
 // disk, some 10 ns in a filter.
 //
-// Of 10 bits a row, 4 are set: one in 80 absent paths is a false positive.
+// Of 16 bits a row, 4 are set: one in 400 absent paths is a false positive.
+// Tables of earlier versions have 10 bits a row.
 type filter []byte
 
 const (
-	filterBits   = 10 // for each row
+	filterBits   = 16 // for each row
 	filterHashes = 4
 	// maxFilter is its largest size in bytes. The filters of maxRows rows take
-	// 13 MB. From 400,000 rows in one table on they grow less precise.
+	// 20 MB. From 260,000 rows in one table on they grow less precise.
 	maxFilter = 512 << 10
 )
 

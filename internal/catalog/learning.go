@@ -9,21 +9,20 @@ import (
 )
 
 // register lists what is being learned: indices, from the start of their
-// download on, and Release files that
-// are being checked.
+// download on, and Release files that are being checked.
 type register struct {
-	waits atomic.Int32 // how many suites; most look-ups need no more than this
+	waits atomic.Int32 // in reaches; most look-ups need no more than this
 
 	mu      sync.Mutex // guards all below
 	all     ongoing
-	suites  map[Location]int // awaited indices, by the directory of their suite
+	reaches map[Location]int // awaited indices, by the topmost directory of what they list
 	digests map[digest.Digest]*ongoingIndex
 }
 
 // ongoingIndex is the learning of an index.
 type ongoingIndex struct {
 	ongoing
-	awaited []Location // the suites for whose files Resolve waits
+	awaited []Location // the topmost directories, below which Resolve waits
 }
 
 // ongoing is some work that others may wait for. The zero value is none.
@@ -93,7 +92,7 @@ func (r *register) begin(e Entry) {
 		return
 	}
 	if r.digests == nil {
-		r.suites, r.digests = make(map[Location]int), make(map[digest.Digest]*ongoingIndex)
+		r.reaches, r.digests = make(map[Location]int), make(map[digest.Digest]*ongoingIndex)
 	}
 	o := r.digests[e.Digest]
 	if o == nil {
@@ -107,11 +106,12 @@ func (r *register) await(e Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o := r.digests[e.Digest]
-	if o == nil || slices.Contains(o.awaited, e.Suite) {
+	at := reach(e)
+	if o == nil || slices.Contains(o.awaited, at) {
 		return
 	}
-	o.awaited = append(o.awaited, e.Suite)
-	r.suites[e.Suite]++
+	o.awaited = append(o.awaited, at)
+	r.reaches[at]++
 	r.waits.Add(1)
 }
 
@@ -127,25 +127,23 @@ func (r *register) end(e Entry) {
 		return
 	}
 	delete(r.digests, e.Digest)
-	for _, suite := range o.awaited {
-		if r.suites[suite]--; r.suites[suite] == 0 {
-			delete(r.suites, suite)
+	for _, at := range o.awaited {
+		if r.reaches[at]--; r.reaches[at] == 0 {
+			delete(r.reaches, at)
 		}
 		r.waits.Add(-1)
 	}
 }
 
-// mayList reports whether an index is awaited that may list l: one of l's
-// archive or, where a flat one's files may be above it, of l's host.
+// mayList reports whether an index is awaited that may list l.
 func (r *register) mayList(l Location) bool {
 	if r.waits.Load() == 0 {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for dir := range r.suites {
-		base, flat := archiveBase(dir)
-		if _, ok := l.beneath(base); ok || flat && l.Scheme == dir.Scheme && l.Host == dir.Host {
+	for dir := range r.reaches {
+		if _, ok := l.beneath(dir); ok {
 			return true
 		}
 	}

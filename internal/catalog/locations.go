@@ -3,7 +3,6 @@ package catalog
 import (
 	"path"
 	"slices"
-	"strings"
 
 	"millpond/internal/digest"
 )
@@ -102,16 +101,7 @@ func (p place) locate(k kind, rel string) Location {
 	case kindDiffIndex:
 		return p.suite.dir.Join(path.Join(path.Dir(p.path), rel))
 	}
-	if p.suite.flat {
-		// A path that begins with the end of the index's own directory is
-		// relative to the one above that end.
-		for above, end := range p.suite.dir.parents {
-			if strings.HasPrefix(rel, end+"/") {
-				return above.Join(rel)
-			}
-		}
-	}
-	return p.suite.base.Join(rel)
+	return p.suite.poolBase(besideRelease(p.path), rel).Join(rel)
 }
 
 // Mirrors lists the locations that may have the content e, at most eight, best
@@ -153,29 +143,4 @@ func (c *Catalog) Mirrors(e Entry) []Location {
 		}
 	}
 	return all
-}
-
-// Plausible reports whether l looks like a file of an archive by its path
-// alone: a dists or pool segment, or the name of a Release or index file.
-func Plausible(l Location) bool {
-	switch l.Name() {
-	case "InRelease", "Release", "Release.gpg":
-		return true
-	}
-	if k, _ := indexKind(l.Path); k != noIndex {
-		return true
-	}
-	return strings.Contains(l.Path, "/dists/") || strings.Contains(l.Path, "/pool/")
-}
-
-// Known reports whether l lies beneath an archive that a Release was learned
-// from.
-func (c *Catalog) Known(l Location) bool {
-	s := c.state.Load()
-	for dir := range l.parents {
-		if len(s.archives[dir]) > 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -3,51 +3,132 @@ package catalog
 import (
 	"iter"
 	"slices"
+
+	"millpond/internal/digest"
 )
 
-// around yields the suites that may list l, by the path that they list it
-// under: those of the archives above l, the nearest first.
-func (s *state) around(l Location) iter.Seq2[string, []*suite] {
-	return func(yield func(rel string, suites []*suite) bool) {
+// around yields the suites that may list l, by what the path that they list it
+// under is relative to: those of the archives above l, the nearest first.
+func (s *state) around(l Location) iter.Seq[listers] {
+	return func(yield func(listers) bool) {
 		var nearest Location // base of an archive
 		for dir, rel := range l.parents {
 			suites := s.archives[dir]
-			if len(suites) > 0 && nearest == (Location{}) {
+			if len(suites) > 0 && nearest == (Location{}) && s.roots[dir] {
 				nearest = dir
 			}
 			// Files of a flat archive may be relative to a directory above its
 			// own, but not in another archive.
 			for _, st := range s.above[dir] {
-				if nearest == (Location{}) || st.dir == nearest {
+				if nearest == (Location{}) || st.base == nearest {
 					suites = append(slices.Clip(suites), st)
 				}
 			}
-			if len(suites) > 0 && !yield(rel, suites) {
+			if len(suites) > 0 && !yield(listers{dir, rel, suites}) {
 				return
 			}
 		}
 	}
 }
 
+// listers are suites whose files may be relative to dir; rel is the path
+// that they would list the file in question under.
+type listers struct {
+	dir    Location
+	rel    string
+	suites []*suite
+}
+
 // pooled looks for a file that an index lists.
 func (c *Catalog) pooled(s *state, l Location, pin pinFunc) (Entry, error) {
-	for rel, suites := range s.around(l) {
-		e, err := c.inArchive(s, suites, l, rel, pin)
-		if err != nil || e.Kind != Unknown {
+	for n := range s.around(l) {
+		e, ok, err := c.inArchive(s, n.suites, n.dir, n.rel, pin)
+		if err != nil || ok {
+			e.Location = l
 			return e, err
 		}
 	}
 	return Entry{Location: l, Size: -1}, nil
 }
 
+// maxOneOf bounds the digests of one path that are told. With more the path
+// says nothing of the content.
+const maxOneOf = 8
+
 // inArchive looks rel up in the indices of suites: those of the generations
 // that the client has first, then of the current ones, then of earlier ones,
 // and the signed before the others. A file that only a superseded index lists
-// is returned too, since the mirror or the store may still have it.
-func (c *Catalog) inArchive(s *state, suites []*suite, l Location, rel string, pin pinFunc) (Entry, error) {
+// is returned too, since the mirror or the store may still have it. Where
+// indices of the same standing differ, one of them is wrong about the mirror,
+// and which one is not known. rel is relative to dir.
+func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string, pin pinFunc) (e Entry, ok bool, err error) {
 	h := hashPath(rel)
-	var few [8]ranked
-	gens := few[:0]
+	var few [64]ranked
+	gens := inOrder(few[:0], suites, pin)
+	var fewIDs [64]tableID
+	tried := fewIDs[:0]
+	var first ranked
+	for _, r := range gens {
+		if ok && (r.standing() != first.standing() || r.standing() == 2) {
+			break
+		}
+		for _, x := range r.gen.learned {
+			t := x.table
+			if t.kind == kindDiffIndex || slices.Contains(tried, t.id) {
+				continue
+			}
+			tried = append(tried, t.id)
+			if !t.filter.has(h) {
+				continue
+			}
+			f, has, err := c.rows.get(t, rel, h)
+			if err != nil {
+				return Entry{}, false, err
+			}
+			if !has || ok && f.digest == e.Digest {
+				continue
+			}
+			if ok {
+				e.add(f.digest)
+				continue
+			}
+			ok, first = true, r
+			r.suite.use(c.now().Unix())
+			r.suite.found(x, dir, rel)
+			e = Entry{Kind: Content, Digest: f.digest, Size: f.size, Signed: s.shown[t.id].signed}
+		}
+	}
+	switch {
+	case !ok:
+		return Entry{}, false, nil
+	case len(e.OneOf) > maxOneOf:
+		return Entry{Size: -1}, true, nil
+	case len(e.OneOf) > 0:
+		return Entry{Size: -1, OneOf: e.OneOf}, true, nil
+	}
+	e.Signed, err = c.signed(s, e.Signed, e.Digest)
+	return e, true, err
+}
+
+// add makes d one more digest that the file may have.
+func (e *Entry) add(d digest.Digest) {
+	if e.OneOf == nil {
+		e.OneOf = []digest.Digest{e.Digest}
+	}
+	if len(e.OneOf) <= maxOneOf && !slices.Contains(e.OneOf, d) {
+		e.OneOf = append(e.OneOf, d)
+	}
+}
+
+// ranked is a generation in the order of look-ups.
+type ranked struct {
+	suite *suite
+	gen   *generation
+	rank  int // 0: the client has it; 1: current; more: earlier
+}
+
+// inOrder appends the generations of suites to gens, in the order of look-ups.
+func inOrder(gens []ranked, suites []*suite, pin pinFunc) []ranked {
 	for _, st := range suites {
 		pinned := pin(st.dir)
 		for i, g := range st.gens {
@@ -59,41 +140,16 @@ func (c *Catalog) inArchive(s *state, suites []*suite, l Location, rel string, p
 		}
 	}
 	slices.SortStableFunc(gens, ranked.compare)
-	var fewIDs [64]tableID
-	tried := fewIDs[:0]
-	for _, r := range gens {
-		for _, x := range r.gen.learned {
-			t := x.table
-			if t.kind == kindDiffIndex || slices.Contains(tried, t.id) {
-				continue
-			}
-			tried = append(tried, t.id)
-			f, ok, err := c.rows.get(t, rel, h)
-			if err != nil {
-				return Entry{}, err
-			}
-			if ok {
-				r.suite.use(c.now().Unix())
-				signed, err := c.signed(s, s.shown[t.id].signed, f.digest)
-				return Entry{Location: l, Kind: Content, Digest: f.digest, Size: f.size, Signed: signed}, err
-			}
-		}
-	}
-	return Entry{}, nil
+	return gens
 }
 
-// ranked is a generation in the order of look-ups.
-type ranked struct {
-	suite *suite
-	gen   *generation
-	rank  int // 0: the client has it; 1: current; more: earlier
-}
+// standing is 0 for what the client has, 1 for what is in force, 2 for the rest.
+func (r ranked) standing() int { return min(r.rank, 2) }
 
 func (a ranked) compare(b ranked) int {
-	aRank, bRank := min(a.rank, 2), min(b.rank, 2)
 	switch {
-	case aRank != bRank:
-		return aRank - bRank
+	case a.standing() != b.standing():
+		return a.standing() - b.standing()
 	case a.gen.Signed != b.gen.Signed:
 		if a.gen.Signed {
 			return -1

@@ -34,6 +34,10 @@ type Entry struct {
 	Suite    Location      // of a Release file, and of files that a Release lists: the directory of that Release
 	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex)
 	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Release file: the client's pin
+
+	// OneOf has the digests of an Unknown file that indices of equal standing
+	// list differently: the mirror has one of them.
+	OneOf []digest.Digest
 }
 
 // pinFunc gives the generation of a suite that the client was last
@@ -59,7 +63,7 @@ func (c *Catalog) Resolve(ctx context.Context, l Location, pin func(suite Locati
 		}
 		progress := c.progress.Wait()
 		e := c.resolve(l, pin)
-		if e.Kind != Unknown {
+		if e.Kind != Unknown || len(e.OneOf) > 0 {
 			return e
 		}
 		if timeout == nil {
@@ -87,7 +91,7 @@ func (c *Catalog) resolve(l Location, pin pinFunc) Entry {
 			return Entry{Location: l, Size: -1}
 		}
 		// The rows of a superseded state may have been deleted.
-		if e.Kind != Unknown || c.state.Load() == s {
+		if e.Kind != Unknown || len(e.OneOf) > 0 || c.state.Load() == s {
 			return e
 		}
 	}

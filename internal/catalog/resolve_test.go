@@ -267,7 +267,7 @@ func TestResolveWaits(t *testing.T) {
 	if e := <-missing; e.Kind != Unknown {
 		t.Errorf("%+v", e)
 	}
-	if r := &c.learning; r.waits.Load() != 0 || len(r.suites)+len(r.digests)+r.all.n != 0 {
+	if r := &c.learning; r.waits.Load() != 0 || len(r.reaches)+len(r.digests)+r.all.n != 0 {
 		t.Error("something is still said to be learned")
 	}
 }
@@ -320,26 +320,4 @@ func TestResolveConcurrently(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
-}
-
-func TestPlausible(t *testing.T) {
-	t.Parallel()
-	for p, want := range map[string]bool{
-		"/debian/dists/stable/main/i18n/Translation-en.xz": true,
-		"/debian/pool/main/h/hello/hello_1.0_all.deb":      true,
-		"/repo/InRelease":     true,
-		"/repo/Release.gpg":   true,
-		"/repo/Packages":      true,
-		"/repo/Packages.zst":  true,
-		"/repo/Sources.gz":    true,
-		"/repo/Packages.exe":  false,
-		"/repo/MyPackages.gz": false,
-		"/index.html":         false,
-		"/":                   false,
-		"/whirlpool/x":        false,
-	} {
-		if got := Plausible(Location{Scheme: "http", Host: "h", Path: p}); got != want {
-			t.Errorf("%s: %v", p, got)
-		}
-	}
 }

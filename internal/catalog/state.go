@@ -60,6 +60,7 @@ type content struct {
 type learned struct {
 	path  string // relative to the suite's directory
 	stem  string // path without the suffix of its compression
+	flat  bool   // as an index of a flat archive
 	table *table
 }
 
@@ -71,11 +72,12 @@ type generation struct {
 
 // suite is a directory with a Release file.
 type suite struct {
-	dir  Location
-	base Location // of the archive: what pool paths are relative to; dir itself if flat
-	flat bool
-	gens []*generation // the current one first, then the one before it
-	used *atomic.Int64 // Unix time in seconds of the last look-up
+	dir   Location
+	base  Location      // of the archive, as far as dir tells; dir itself if flat
+	flat  bool          // has no dists above it; with one, the indices tell
+	gens  []*generation // the current one first, then the one before it
+	used  *atomic.Int64 // Unix time in seconds of the last look-up
+	asked *asked
 }
 
 // place is where a table is shown: path of the index in a suite's generation.
@@ -99,26 +101,19 @@ type state struct {
 	tables map[tableID]*table
 
 	// Derived from these by index.
-	archives  map[Location][]*suite // by base
-	above     map[Location][]*suite // flat suites, by each directory above them
+	roots     map[Location]bool     // bases of archives
+	archives  map[Location][]*suite // by what their files may be relative to
+	above     map[Location][]*suite // flat suites, by their directory and each above it, if not in archives
 	shown     map[tableID]*shown
 	byContent map[content]*table
 	rows      int64
 }
 
 func newSuite(dir Location, now time.Time) *suite {
-	s := &suite{dir: dir, used: &atomic.Int64{}}
+	s := &suite{dir: dir, used: &atomic.Int64{}, asked: &asked{}}
 	s.base, s.flat = archiveBase(dir)
 	s.used.Store(now.Unix())
 	return s
-}
-
-// archiveBase returns the base of the archive that has a suite in dir, and
-// whether it is flat: without dists, its pool in dir itself or in a directory
-// above (apt's sources.list(5): "deb URI directory/").
-func archiveBase(dir Location) (base Location, flat bool) {
-	base, _, ok := dir.SplitSuite()
-	return base, !ok
 }
 
 // clone returns a deep copy but for the tables, which never change.
@@ -138,6 +133,7 @@ func (s *state) clone() *state {
 // index computes what is derived and returns the tables that no generation
 // shows any more, which it takes out.
 func (s *state) index() (gone []*table) {
+	s.roots = make(map[Location]bool)
 	s.archives = make(map[Location][]*suite)
 	s.above = make(map[Location][]*suite)
 	s.shown = make(map[tableID]*shown, len(s.tables))
@@ -145,12 +141,7 @@ func (s *state) index() (gone []*table) {
 	s.rows = 0
 	suites := slices.SortedFunc(maps.Values(s.suites), func(a, b *suite) int { return a.dir.compare(b.dir) })
 	for _, st := range suites {
-		s.archives[st.base] = append(s.archives[st.base], st)
-		if st.flat {
-			for dir := range st.dir.parents {
-				s.above[dir] = append(s.above[dir], st)
-			}
-		}
+		s.place(st)
 		for _, g := range st.gens {
 			s.show(s.tables[g.Table], place{st, g, ""})
 			for _, l := range g.learned {
@@ -168,6 +159,30 @@ func (s *state) index() (gone []*table) {
 		s.rows += t.rows
 	}
 	return gone
+}
+
+// place enters st under the directories that its files may be relative to.
+func (s *state) place(st *suite) {
+	bases := poolBases(st.dir)
+	if st.flat {
+		bases = []Location{st.dir}
+	}
+	s.roots[st.base] = true
+	for _, dir := range bases {
+		s.archives[dir] = append(s.archives[dir], st)
+	}
+	if !st.flat && !st.learnedFlat() {
+		return
+	}
+	add := func(dir Location) {
+		if !slices.Contains(bases, dir) {
+			s.above[dir] = append(s.above[dir], st)
+		}
+	}
+	add(st.dir)
+	for dir := range st.dir.parents {
+		add(dir)
+	}
 }
 
 func (s *state) show(t *table, p place) {
@@ -194,7 +209,7 @@ func (s *state) shares(o *state) bool {
 // indexes. It returns the forgotten ones and the tables that no suite shows any more.
 func (s *state) trim(b bounds) (forgotten []Location, gone []*table) {
 	gone = s.index()
-	for len(s.suites) > 1 && (len(s.suites) > b.suites || len(s.archives) > b.archives || s.rows > b.rows) {
+	for len(s.suites) > 1 && (len(s.suites) > b.suites || len(s.roots) > b.archives || s.rows > b.rows) {
 		var oldest *suite
 		for _, st := range s.suites {
 			if oldest == nil || st.used.Load() < oldest.used.Load() {
@@ -299,7 +314,7 @@ func (g *generation) add(p string, t *table) {
 		}
 	}
 	_, stem := indexKind(p)
-	g.learned = append(g.learned, learned{path: p, stem: stem, table: t})
+	g.learned = append(g.learned, learned{path: p, stem: stem, flat: besideRelease(p), table: t})
 }
 
 // indexKind reports from the path of a file that a Release lists whether it is

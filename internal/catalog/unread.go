@@ -147,8 +147,8 @@ func (c *Catalog) Around(l Location) []Location {
 
 func (s *state) suitesAround(l Location) []*suite {
 	var found []*suite
-	for _, suites := range s.around(l) {
-		for _, st := range lastUsedFirst(suites) {
+	for n := range s.around(l) {
+		for _, st := range lastUsedFirst(n.suites) {
 			if len(found) < maxAround && !slices.Contains(found, st) {
 				found = append(found, st)
 			}
