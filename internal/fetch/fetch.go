@@ -20,8 +20,8 @@
 // pieces), stream, blame (whose bytes were wrong), body (a reader),
 // attribution (what a read byte counts as), passthrough (no room on disk),
 // learn (indices). Beside it: anticipate, keep and peek (before, without and
-// instead of a client), releases, urlcache (unknown files), upload, manifest
-// and inventory (for peers), run (upkeep), stats, transfers, timeouts.
+// instead of a client), releases, urlcache and oneof (unknown files), upload,
+// manifest and inventory (for peers), run (upkeep), stats, transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
 // packages store, catalog and broadcast. Package pieces takes flight.mu under
@@ -54,7 +54,7 @@ var (
 	// suite and no longer has the files of the one the client was given.
 	ErrMoved = errors.New("the mirror has moved on to another generation of this suite")
 	// ErrWrongBytes says that every source of a file sent something else than
-	// its digest names.
+	// its digest names, or the mirror none of what several indices list.
 	ErrWrongBytes = errors.New("every source sent bytes that do not match the digest in the signed index")
 	// ErrNotRelease says that the mirror answered a request for a Release
 	// with something else, a captive portal's page for instance.

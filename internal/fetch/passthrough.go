@@ -105,7 +105,7 @@ func (o *ownStream) Read(p []byte) (int, error) {
 
 // ready returns how many pending bytes may leave.
 func (o *ownStream) ready() int {
-	if o.whole || o.fl.key.digest.IsZero() {
+	if o.whole || !o.fl.checkable() {
 		return len(o.pending)
 	}
 	return max(len(o.pending)-holdback, 0)
@@ -126,8 +126,7 @@ func (o *ownStream) fill() error {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		want := o.fl.key.digest
-		if !want.IsZero() && o.hasher.Digest() != want {
+		if o.fl.checkable() && !o.fl.right(o.hasher.Digest()) {
 			o.fl.f.stats.wrong.Add(1)
 			if len(o.by) == 1 && o.at == 0 { // it sent all of it
 				o.by[0].Report(peer.Outcome{Fault: peer.Lied, Why: "sent bytes that do not match the digest"})
@@ -166,7 +165,7 @@ func (o *ownStream) next(buf []byte) (int, error) {
 // resumable reports whether the rest may come from another stream. Without a
 // digest nothing would show that it belongs to the same file.
 func (o *ownStream) resumable() bool {
-	return len(o.by) < ownTries && o.ctx.Err() == nil && !o.fl.key.digest.IsZero()
+	return len(o.by) < ownTries && o.ctx.Err() == nil && o.fl.checkable()
 }
 
 // connect opens the file at pos with the first source that has it.

@@ -24,16 +24,20 @@ type unchangedError struct {
 
 func (e *unchangedError) Error() string { return "what is held is to be served" }
 
-// unknown serves a file that no index lists: what is held of it when that was
-// checked within the TTL or cannot be checked, else what the mirror has.
+// unknown serves a file that no index lists, or several list differently: what
+// is held of it when that was checked within the TTL or cannot be checked, else
+// what the mirror has.
 func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
-	l := r.Location
+	e, l := r.Entry, r.Location
 	// With a TTL of zero a check counts at least for those who waited for it.
 	var unchanged *unchangedError
 	for range 3 {
 		v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(l))
 		if err != nil {
 			return nil, err
+		}
+		if !may(e, v.Digest) {
+			v = mirror.Copy{}
 		}
 		if !v.Digest.IsZero() && (unchanged != nil || v.Fresh(f.ttl, r.Revalidate)) {
 			if file, err := f.stored(v.Digest); err == nil {
@@ -44,7 +48,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 				return file, nil
 			}
 		}
-		fl, err := f.join(flightKey{url: l.String()}, func() *flight { return f.newUnknownFlight(l, v) })
+		fl, err := f.join(unknownFlight(e), func() *flight { return f.newUnknownFlight(e, v) })
 		if err != nil {
 			return nil, err
 		}
@@ -62,10 +66,10 @@ func (f *Fetcher) holdsUnknown(l catalog.Location) bool {
 	return err == nil && !v.Digest.IsZero() && f.holds(v.Digest)
 }
 
-// newUnknownFlight returns the flight that revalidates or fetches l, of which
+// newUnknownFlight returns the flight that revalidates or fetches e, of which
 // v is held.
-func (f *Fetcher) newUnknownFlight(l catalog.Location, v mirror.Copy) *flight {
-	fl := f.newFlight(flightKey{url: l.String()}, catalog.Entry{Location: l, Size: -1})
+func (f *Fetcher) newUnknownFlight(e catalog.Entry, v mirror.Copy) *flight {
+	fl := f.newFlight(unknownFlight(e), catalog.Entry{Location: e.Location, Size: -1, OneOf: e.OneOf})
 	fl.cached = v
 	return fl
 }
@@ -123,6 +127,13 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	if err != nil {
 		part.Discard()
 		return err
+	}
+	// One source wrote it from the beginning on: the running hash covers all.
+	if h, _ := part.Hasher(); !fl.right(h.Digest()) {
+		f.stats.wrong.Add(1)
+		fl.log.Error("mirror has none of the contents that indices list for this path")
+		part.Discard()
+		return ErrWrongBytes
 	}
 	info, err := part.Commit(fl.about())
 	if err != nil {

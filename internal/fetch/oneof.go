@@ -1,0 +1,37 @@
+package fetch
+
+import (
+	"slices"
+	"strings"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+)
+
+// unknownFlight is what clients share the flight of an unknown file by: of one
+// that indices list differently, only those who expect the same.
+func unknownFlight(e catalog.Entry) flightKey {
+	var b strings.Builder
+	b.WriteString(e.Location.String())
+	for _, d := range e.OneOf {
+		b.WriteString(" " + d.String())
+	}
+	return flightKey{url: b.String()}
+}
+
+// may reports whether the unknown file e may have the digest d.
+func may(e catalog.Entry, d digest.Digest) bool {
+	return len(e.OneOf) == 0 || slices.Contains(e.OneOf, d)
+}
+
+// checkable reports whether the digest of the whole file shows that its bytes
+// are right.
+func (fl *flight) checkable() bool { return !fl.key.digest.IsZero() || len(fl.entry.OneOf) > 0 }
+
+// right reports whether a whole file with the digest sum is what was asked for.
+func (fl *flight) right(sum digest.Digest) bool {
+	if fl.key.digest.IsZero() {
+		return may(fl.entry, sum)
+	}
+	return sum == fl.key.digest
+}
