@@ -202,7 +202,7 @@ func replay(t *testing.T, c *Catalog, m *aptest.Mirror) map[string]Kind {
 		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Fatal(r.Path, resp.Status, err)
 		}
-		l := Location{"http", m.Addr(), r.Path}
+		l := Location{"http", m.Addr(), r.Path, ""}
 		if !Plausible(l) {
 			t.Errorf("%s is not plausible", l)
 		}

@@ -103,7 +103,7 @@ func TestArchivesAsAptAsks(t *testing.T) {
 						t.Errorf("apt asked for %s, which is unknown", p)
 					}
 				}
-				c.wantContent(t, Location{"http", m.Addr(), at}.String(), file.Data, signed)
+				c.wantContent(t, Location{"http", m.Addr(), at, ""}.String(), file.Data, signed)
 				by := strings.Fields(tc.hashes)
 				slices.Sort(by)
 				if strongest := "*/by-hash/" + by[len(by)-1] + "/*"; tc.head != "" && m.Requests(strongest) == 0 {

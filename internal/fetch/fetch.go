@@ -6,7 +6,8 @@
 // of a stream is held back until the whole SHA-256 matches, so that no client
 // ever has a complete wrong file. An index read on its way teaches the catalog.
 // Release files are part of package release; unknown files, which no index
-// lists, are revalidated with the mirror once per TTL and streamed.
+// lists, are revalidated with the mirror once per TTL and streamed, and package
+// ahead looks for the index that lists them.
 //
 // Bytes come from other boxes (peer.Swarm) before they come from a mirror: a
 // large file in pieces from several at once (package pieces), anything else,
@@ -40,6 +41,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/ahead"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/fetch/release"
 	"millpond/internal/kv"
@@ -86,6 +88,7 @@ type Fetcher struct {
 	log     *slog.Logger
 
 	releases *release.Cache
+	ahead    *ahead.Reader
 	stats    counters
 	lookups  lookups
 	timeouts timeouts
@@ -117,6 +120,9 @@ func New(o Options) *Fetcher {
 	}
 	f.releases = release.New(ctx, release.Options{
 		Store: o.Store, Catalog: o.Catalog, Mirror: o.Mirror, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease,
+	})
+	f.ahead = ahead.New(ctx, ahead.Options{
+		Catalog: o.Catalog, Keep: f.Keep, Refresh: f.Refresh, OnRecord: f.releases.OnRecord, Go: f.running.Go, Log: o.Log,
 	})
 	return f
 }
@@ -188,7 +194,11 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 	case catalog.Content:
 		return f.content(ctx, r.Entry)
 	default:
-		return f.unknown(ctx, r)
+		file, err := f.unknown(ctx, r)
+		if err == nil {
+			f.ahead.Unlisted(r.Location)
+		}
+		return file, err
 	}
 }
 

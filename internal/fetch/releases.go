@@ -57,6 +57,11 @@ func (f *Fetcher) Refresh(ctx context.Context, dir catalog.Location) error {
 	return f.releases.Refresh(ctx, dir)
 }
 
+// Revalidated notes that a client was told that the Release of the suite in dir
+// which it has is the present one, so that it fetches no index of it. If the
+// box has read none, it does so now, without the client.
+func (f *Fetcher) Revalidated(dir catalog.Location) { f.ahead.Revalidated(dir) }
+
 // Checked returns when the suite in dir was last confirmed with the mirror,
 // zero if it never was, and why it could not be since, "" if it could.
 func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {

@@ -85,6 +85,8 @@ func (f *recorder) Peek(_ context.Context, r fetch.Request) (*fetch.File, error)
 	return &fetch.File{Digest: r.Digest, Size: r.Size, Modified: modified, Body: body}, nil
 }
 
+func (f *recorder) Revalidated(catalog.Location) {}
+
 func (f *recorder) Anticipate(r fetch.Request) { f.got = append(f.got, r) }
 
 func TestWantsRevalidation(t *testing.T) {

@@ -104,6 +104,8 @@ func (f fakeFetcher) Peek(ctx context.Context, e fetch.Request) (*fetch.File, er
 
 func (f fakeFetcher) Anticipate(fetch.Request) {}
 
+func (f fakeFetcher) Revalidated(catalog.Location) {}
+
 // fails makes an answer of Get of an error.
 func fails(err error) func(context.Context) (*fetch.File, error) {
 	return func(context.Context) (*fetch.File, error) { return nil, err }

@@ -44,6 +44,8 @@ type Fetcher interface {
 	// Anticipate begins to fetch what Get will be asked for soon, and waits
 	// for nothing.
 	Anticipate(r fetch.Request)
+	// Revalidated is told that a client has the present Release of a suite.
+	Revalidated(suite catalog.Location)
 }
 
 // Ledger counts; *ledger.Ledger.

@@ -47,6 +47,9 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		defer p.serving.Add(-1)
 	}
 	whole, err := send(w, r, file)
+	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified {
+		p.fetcher.Revalidated(e.Suite)
+	}
 	attrs := []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
 	switch {
 	case whole:
