@@ -198,6 +198,7 @@ func TestWrongBytes(t *testing.T) {
 				if r.held(digest.Of(file.Data)) || r.Stats().Wrong == 0 {
 					t.Errorf("held: %v, counted as wrong: %d", r.held(digest.Of(file.Data)), r.Stats().Wrong)
 				}
+				must(t, r.Close()) // the download may still be looking for another source
 				if u := r.store.Usage(); u.Partial != 0 {
 					t.Errorf("%d wrong bytes are kept in partial files", u.Partial)
 				}

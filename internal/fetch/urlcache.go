@@ -74,9 +74,19 @@ func (f *Fetcher) newUnknownFlight(e catalog.Entry, v mirror.Copy) *flight {
 	return fl
 }
 
+// checkedSince reports whether the flight before this one ended after v was
+// read: then what it found is to be served.
+func (fl *flight) checkedSince(v mirror.Copy) bool {
+	now, err := kv.GetJSON[mirror.Copy](fl.f.names, unknownKey(fl.entry.Location))
+	return err == nil && may(fl.entry, now.Digest) && now.Checked.After(v.Checked)
+}
+
 // downloadUnknown asks the mirror for the file, conditionally if it is held.
 func (fl *flight) downloadUnknown(ctx context.Context) error {
 	f, l, v := fl.f, fl.entry.Location, fl.cached
+	if fl.checkedSince(v) {
+		return &unchangedError{}
+	}
 	held := !v.Digest.IsZero() && f.holds(v.Digest)
 	if !held {
 		v = mirror.Copy{}
