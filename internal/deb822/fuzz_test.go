@@ -13,10 +13,6 @@ import (
 	"millpond/internal/digest"
 )
 
-func multi(head string, tail io.Reader) io.Reader {
-	return io.MultiReader(strings.NewReader(head), tail)
-}
-
 // checkFiles holds what is promised of every file, and bounds their number by
 // the input: each needs a digest of its own.
 func checkFiles(t *testing.T, in []byte, files []File) {
