@@ -1,5 +1,5 @@
 // The tests: a Fetcher over a real box is in rig_test, its fake peers in
-// swarmrig_ and swarm_test. content_, release_, urlcache_, keep_, anticipate_,
+// swarmrig_ and swarm_test. content_, release_, urlcache_, ahead_, keep_, anticipate_,
 // body_ and peek_test are about the mirror alone; paths_, pieces_, liars_,
 // lookup_, upload_ and inventory_test about peers; about_, attribution_ and
 // transfers_test about what is recorded of a download.
