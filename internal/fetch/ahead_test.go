@@ -266,3 +266,38 @@ func listed(t *testing.T, f *Fetcher) []digest.Digest {
 	}
 	return all
 }
+
+// A file that a client does not get says nothing of what it has. With the
+// mirror away the client gets what is held, and the mirror is left alone for a
+// while after it has come back.
+func TestIndexIsNotReadForWhatIsMissingOrWhileTheMirrorIsAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	f := r.forAmd64("one")
+	must(t, r.Refresh(t.Context(), r.dir()))
+	if _, _, err := r.read("pool/main/n/none/none_1_amd64.deb"); err == nil {
+		t.Error("a package that does not exist")
+	}
+	r.running.Wait()
+	if got := indexRequests(r.mirror); len(got) != 0 {
+		t.Errorf("for a package that the mirror does not have it was asked for %q", got)
+	}
+	// Held, with an index that could not be had.
+	faults := []*aptest.Injection{r.mirror.Inject("*/by-hash/*", aptest.Status(404)), r.mirror.Inject("*/Packages*", aptest.Status(404))}
+	r.want(f.Path, f.Data)
+	r.running.Wait()
+	for _, fault := range faults {
+		fault.Release()
+	}
+	r.reopen()
+	r.mirror.Down()
+	r.want(f.Path, f.Data)
+	r.running.Wait()
+	must(t, r.mirror.Up())
+	r.mirror.ResetLog()
+	r.want(f.Path, f.Data)
+	r.running.Wait()
+	if got := r.mirror.Log(); len(got) != 0 {
+		t.Errorf("asked again at once: %v", got)
+	}
+}
