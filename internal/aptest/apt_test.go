@@ -75,6 +75,10 @@ func TestRealAptUpdateAndInstall(t *testing.T) {
 		{"second component", Suite{Components: []string{"contrib", "main"}}, "stable main contrib", "*/contrib/*", "nothing"},
 		{"flat", Suite{Flat: true}, "./", "/debian/Packages.gz", "*/dists/*"},
 		{"flat in a directory", Suite{Flat: true, Name: "lab"}, "lab/", "/debian/lab/Packages.gz", "*/dists/*"},
+		{"flat beside its packages", Suite{Flat: true, Name: "lab/stable", Pool: "files"}, "lab/stable/", "/debian/lab/stable/Packages.gz", "/debian/files/*"},
+		{"by-hash alone, of SHA512", Suite{Hashes: []string{"SHA256", "SHA512"}, ByHash: []string{"SHA512"}, ByHashOnly: true}, "stable main", "*/by-hash/SHA512/*", "*/Packages*"},
+		{"SHA512 alone", Suite{Hashes: []string{"SHA512"}}, "stable main", "*/Packages.xz", "*/by-hash/*"},
+		{"file names with a slash before them", Suite{Filename: func(p string) string { return "/" + p }}, "stable main", "*/InRelease", "nothing"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -207,8 +211,11 @@ func TestRealAptRefuses(t *testing.T) {
 		says  string
 	}{
 		{"unknown key", NewKey("stranger"), Suite{}, nil, "NO_PUBKEY"},
+		{"expired key", NewExpiredKey("expired"), Suite{}, nil, "EXPKEYSIG"},
 		{"unsigned", nil, Suite{}, nil, "is not signed"},
-		{"weak hashes", key, Suite{WeakHashes: true}, nil, "strong enough"},
+		{"no Release", nil, Suite{NoRelease: true}, nil, "does not have a Release file"},
+		{"Release without hashes", key, Suite{EditRelease: func(r string) string { return strings.ReplaceAll(r, "SHA256:", "X-SHA256:") }}, nil, "strong enough"},
+		{"weak hashes", key, Suite{Hashes: []string{"MD5Sum", "SHA1"}}, nil, "strong enough"},
 		{"expired", key, Suite{ValidFor: -time.Hour}, nil, "expired"},
 		{"index corrupt", key, Suite{}, Corrupt(30, 5), "Hash Sum mismatch"},
 		{"index longer", key, Suite{}, Longer(3), "unexpected size"},
@@ -225,6 +232,7 @@ func TestRealAptRefuses(t *testing.T) {
 			}
 			c := NewClient(t)
 			c.Trust(key)
+			c.Trust(NewExpiredKey("expired"))
 			c.Sources(m.Source("/debian", "stable", "main"))
 			out, err := c.Apt(t.Context(), "-o", "APT::Update::Error-Mode=any", "update")
 			if err == nil || !strings.Contains(out, tt.says) {

@@ -39,15 +39,31 @@ type Suite struct {
 	Compressions []string
 	ValidFor     time.Duration // until Valid-Until; none if 0
 
-	NoByHash    bool // no by-hash directories
+	// Hashes are the lists of Release, and the sums in Packages, of MD5Sum, SHA1,
+	// SHA256 and SHA512; the first three if none. apt refuses MD5Sum and SHA1
+	// alone.
+	Hashes []string
+	// ByHash are the by-hash directories, of Hashes; SHA256 if none and listed.
+	ByHash     []string
+	NoByHash   bool // no by-hash directories
+	ByHashOnly bool // index files have no other names
+
+	NoRelease   bool // no Release file of any kind: for [trusted=yes]
 	NoInRelease bool // Release and Release.gpg only
 	NoPDiffs    bool // no Packages.diff
-	WeakHashes  bool // MD5Sum and SHA1 only, which apt refuses today
+	// EditRelease changes the Release text before it is signed, if set.
+	EditRelease func(string) string
 
 	// Flat makes a repository without dists and pool, all of it in the
 	// directory Name (the archive's base if empty), for sources.list lines as
-	// "deb URL ./". It has Packages and Sources only, and no by-hash.
+	// "deb URL ./". It has Packages and Sources only, and by-hash only if ByHash
+	// is set.
 	Flat bool
+	// Pool is the directory of packages, relative to the archive's base: "pool",
+	// or of a flat repository its own, if empty.
+	Pool string
+	// Filename is how Packages writes the path of a package, as it is if nil.
+	Filename func(path string) string
 }
 
 // File is a file of an archive, by its path relative to the archive's base.
@@ -95,12 +111,23 @@ func NewArchive(key *Key, suites ...Suite) *Archive {
 }
 
 func (s Suite) withDefaults() Suite {
+	if len(s.Hashes) == 0 {
+		s.Hashes = []string{"MD5Sum", "SHA1", "SHA256"}
+	}
+	if s.Filename == nil {
+		s.Filename = func(path string) string { return path }
+	}
 	if s.Flat {
+		setDefault(&s.Pool, path.Clean(s.Name))
 		if s.Compressions == nil {
 			s.Compressions = []string{"", "gz"}
 		}
 		return s
 	}
+	if len(s.ByHash) == 0 && slices.Contains(s.Hashes, "SHA256") {
+		s.ByHash = []string{"SHA256"}
+	}
+	setDefault(&s.Pool, "pool")
 	setDefault(&s.Name, "stable")
 	setDefault(&s.Codename, strings.ReplaceAll(s.Name, "/", "-")+"-codename")
 	if len(s.Components) == 0 {
@@ -171,7 +198,7 @@ func (a *Archive) suite(name string) *suite {
 // component to the suite's first.
 func (s *suite) poolDir(component *string, source string) string {
 	if s.Flat {
-		return path.Clean(s.Name)
+		return s.Pool
 	}
 	setDefault(component, s.Components[0])
 	if !slices.Contains(s.Components, *component) {
@@ -181,7 +208,7 @@ func (s *suite) poolDir(component *string, source string) string {
 	if strings.HasPrefix(source, "lib") && len(source) > 3 {
 		prefix = source[:4]
 	}
-	return path.Join("pool", *component, prefix, source)
+	return path.Join(s.Pool, *component, prefix, source)
 }
 
 // Generation is one published state of an archive. It never changes.

@@ -89,6 +89,16 @@ func Redirect(to string) Fault {
 	}
 }
 
+// RefusePlus answers 403 to a request that has a + without an escape, as storage
+// does that reads it as a space.
+func RefusePlus() Fault {
+	return func(r *reply, in *Injection) {
+		if strings.Contains(r.entry.Target, "+") {
+			Status(http.StatusForbidden)(r, in)
+		}
+	}
+}
+
 // IgnoreRange answers with the whole file whatever Range is asked.
 func IgnoreRange() Fault {
 	return func(r *reply, _ *Injection) { r.ignoreRange = true }

@@ -84,9 +84,10 @@ func (s *suite) packages(binaries []binary, translated bool) []byte {
 		if translated {
 			text = p.control(p.synopsis()) + "Description-md5: " + p.descriptionMD5() + "\n"
 		}
-		text += fmt.Sprintf("Filename: %s\nSize: %d\nMD5sum: %s\nSHA1: %s\n", p.Path, len(p.Data), md5Hex(p.Data), sha1Hex(p.Data))
-		if !s.WeakHashes {
-			text += fmt.Sprintf("SHA256: %s\n", sha256Hex(p.Data))
+		text += fmt.Sprintf("Filename: %s\nSize: %d\n", s.Filename(p.Path), len(p.Data))
+		for _, hash := range s.Hashes {
+			field := strings.Replace(hash, "MD5Sum", "MD5sum", 1)
+			text += fmt.Sprintf("%s: %s\n", field, sum(hash, p.Data))
 		}
 		stanzas = append(stanzas, text+"\n")
 	}

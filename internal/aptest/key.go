@@ -19,17 +19,31 @@ import (
 // older than its key.
 var keyCreated = time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Key is an archive signing key: OpenPGP version 4, Ed25519, without expiry.
-type Key struct{ entity *openpgp.Entity }
+// Key is an archive signing key: OpenPGP version 4, Ed25519, without expiry but
+// for that of NewExpiredKey.
+type Key struct{ entity, public *openpgp.Entity }
 
 // NewKey returns the key of that name; the same name gives the same key. It is
 // no secret, therefore, and good for tests alone.
 func NewKey(name string) *Key {
-	entity, err := openpgp.NewEntity(name, "", "archive@example.org", config(keyCreated, seeded("key "+name)))
+	entity := newEntity(name, 0)
+	return &Key{entity, entity}
+}
+
+// NewExpiredKey returns the key of that name with a public part that says that
+// it expired a day after it was made. It still signs.
+func NewExpiredKey(name string) *Key {
+	return &Key{newEntity(name, 0), newEntity(name, 24*time.Hour)}
+}
+
+func newEntity(name string, lifetime time.Duration) *openpgp.Entity {
+	c := config(keyCreated, seeded("key "+name))
+	c.KeyLifetimeSecs = uint32(lifetime.Seconds())
+	entity, err := openpgp.NewEntity(name, "", "archive@example.org", c)
 	must("generating a key", err)
 	// A fresh entity has an encryption subkey. Archive keys have none.
 	entity.Subkeys = nil
-	return &Key{entity}
+	return entity
 }
 
 // Fingerprint returns 40 upper-case hexadecimal digits, as gpg prints them.
@@ -40,7 +54,14 @@ func (k *Key) Fingerprint() string {
 // Public returns a binary keyring with the public key (a .gpg file).
 func (k *Key) Public() []byte {
 	var b bytes.Buffer
-	must("writing a key", k.entity.Serialize(&b))
+	must("writing a key", k.public.Serialize(&b))
+	return b.Bytes()
+}
+
+// Private returns the key with its private part, for gpg --import.
+func (k *Key) Private() []byte {
+	var b bytes.Buffer
+	must("writing a private key", k.entity.SerializePrivate(&b, config(keyCreated, nil)))
 	return b.Bytes()
 }
 
@@ -49,7 +70,7 @@ func (k *Key) Armored() []byte {
 	var b bytes.Buffer
 	w, err := armor.Encode(&b, openpgp.PublicKeyType, nil)
 	must("armoring a key", err)
-	must("armoring a key", k.entity.Serialize(w))
+	must("armoring a key", k.public.Serialize(w))
 	must("armoring a key", w.Close())
 	b.WriteByte('\n')
 	return b.Bytes()

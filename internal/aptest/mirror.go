@@ -53,9 +53,10 @@ type Request struct {
 	Method, Host, Path                           string
 	Range, IfRange, IfNoneMatch, IfModifiedSince string
 	UserAgent                                    string
-	Status                                       int   // 0 until answered, and if the connection was cut before
-	Sent                                         int64 // body bytes handed to the connection
-	Faults                                       int   // injections that matched
+	Target                                       string // as the request line has it, escapes and all
+	Status                                       int    // 0 until answered, and if the connection was cut before
+	Sent                                         int64  // body bytes handed to the connection
+	Faults                                       int    // injections that matched
 }
 
 // NewMirror starts a mirror with no files. It is closed at the end of the test.
@@ -238,7 +239,7 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Method: r.Method, Host: r.Host, Path: path.Clean("/" + r.URL.Path),
 		Range: r.Header.Get("Range"), IfRange: r.Header.Get("If-Range"),
 		IfNoneMatch: r.Header.Get("If-None-Match"), IfModifiedSince: r.Header.Get("If-Modified-Since"),
-		UserAgent: r.UserAgent(),
+		UserAgent: r.UserAgent(), Target: r.RequestURI,
 	}
 	m.runHook(*entry)
 	rep := m.arrive(entry)

@@ -172,6 +172,24 @@ func TestInjectTimesAndResume(t *testing.T) {
 	}
 }
 
+// TestRefusePlus asks for a name with a + in both ways of writing it.
+func TestRefusePlus(t *testing.T) {
+	t.Parallel()
+	m, _, c := hello(t, MirrorOptions{})
+	m.Put("/g++", []byte("x"), day)
+	m.Inject("*", RefusePlus())
+	for target, want := range map[string]int{"/g++": http.StatusForbidden, "/g%2b%2B": http.StatusOK} {
+		if got := get(t, c, m.URL(target[:1])+target[1:]); got.err != nil || got.StatusCode != want {
+			t.Errorf("%s: %+v, %v; want %d", target, got.Response, got.err, want)
+		}
+	}
+	for _, r := range m.Log() {
+		if r.Path != "/g++" || (r.Target == "/g++") != (r.Status == http.StatusForbidden) {
+			t.Errorf("logged %+v", r)
+		}
+	}
+}
+
 func TestHoldAndStall(t *testing.T) {
 	t.Parallel()
 	m, data, c := hello(t, MirrorOptions{})

@@ -54,9 +54,7 @@ func (s *suite) diff(name string, plain []byte, t time.Time) ([]listed, []File) 
 	for _, p := range d.patches {
 		f := File{path.Join(dir, p.name+".gz"), p.gz}
 		files = append(files, f)
-		if s.byHash() {
-			files = append(files, byHash(f))
-		}
+		files = append(files, s.hashed(f)...)
 	}
 	return []listed{{File: File{path.Join(dir, "Index"), d.index()}}}, files
 }

@@ -1,6 +1,7 @@
 package aptest
 
 import (
+	"crypto/sha512"
 	"fmt"
 	"path"
 	"slices"
@@ -34,18 +35,29 @@ func (s *suite) publish(t time.Time, keys []*Key) []File {
 		if f.absent {
 			continue
 		}
-		files = append(files, f.File)
-		if s.byHash() {
-			files = append(files, byHash(f.File))
+		if !s.byHash() || !s.ByHashOnly {
+			files = append(files, f.File)
 		}
+		files = append(files, s.hashed(f.File)...)
+	}
+	if s.NoRelease {
+		return files
 	}
 	return append(files, s.head(s.release(t, all), t, keys)...)
 }
 
-func (s *suite) byHash() bool { return !s.NoByHash && !s.Flat && !s.WeakHashes }
+func (s *suite) byHash() bool { return !s.NoByHash && len(s.ByHash) > 0 }
 
-func byHash(f File) File {
-	return File{path.Join(path.Dir(f.Path), "by-hash/SHA256", sha256Hex(f.Data)), f.Data}
+// hashed is a file under its names by hash.
+func (s *suite) hashed(f File) []File {
+	if !s.byHash() {
+		return nil
+	}
+	var files []File
+	for _, hash := range s.ByHash {
+		files = append(files, File{path.Join(path.Dir(f.Path), "by-hash", hash, sum(hash, f.Data)), f.Data})
+	}
+	return files
 }
 
 // head signs the Release text: one file InRelease and the older pair.
@@ -88,16 +100,29 @@ func (s *suite) release(t time.Time, all []listed) []byte {
 		field("Components", strings.Join(s.Components, " "))
 	}
 	field("Description", "made for a test")
-	sums := func(name string, sum func([]byte) string) {
-		b.WriteString(name + ":\n")
+	for _, hash := range s.Hashes {
+		b.WriteString(hash + ":\n")
 		for _, f := range all {
-			fmt.Fprintf(&b, " %s %8d %s\n", sum(f.Data), len(f.Data), f.Path)
+			fmt.Fprintf(&b, " %s %8d %s\n", sum(hash, f.Data), len(f.Data), f.Path)
 		}
 	}
-	sums("MD5Sum", md5Hex)
-	sums("SHA1", sha1Hex)
-	if !s.WeakHashes {
-		sums("SHA256", sha256Hex)
+	if s.EditRelease != nil {
+		return []byte(s.EditRelease(b.String()))
 	}
 	return []byte(b.String())
+}
+
+// sum is a file's hash of that name, in hexadecimal.
+func sum(hash string, data []byte) string {
+	switch hash {
+	case "MD5Sum":
+		return md5Hex(data)
+	case "SHA1":
+		return sha1Hex(data)
+	case "SHA256":
+		return sha256Hex(data)
+	case "SHA512":
+		return fmt.Sprintf("%x", sha512.Sum512(data))
+	}
+	panic("aptest: no hash named " + hash)
 }

@@ -156,7 +156,7 @@ func TestResolveUnshared(t *testing.T) {
 		{"unsigned", nil, aptest.Suite{}, Content, "no signature"},
 		{"unknown key", aptest.NewKey("stranger"), aptest.Suite{}, Content, "key"},
 		{"unknown key, detached", aptest.NewKey("stranger"), aptest.Suite{NoInRelease: true}, Content, "key"},
-		{"weak", key, aptest.Suite{WeakHashes: true}, Unknown, "MD5"},
+		{"weak", key, aptest.Suite{Hashes: []string{"MD5Sum", "SHA1"}}, Unknown, "MD5"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
