@@ -1,0 +1,238 @@
+package apt
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"millpond/e2e/internal/box"
+	"millpond/internal/aptest"
+)
+
+// shape is one way in which an archive can be laid out, signed and served.
+type shape struct {
+	name  string
+	build func(builder) *place
+}
+
+// builder is a test that builds a place, and one that outlives it, to which the
+// mirrors belong.
+type builder struct {
+	*testing.T
+	life testing.TB
+}
+
+func (b builder) mirror(o aptest.MirrorOptions) *aptest.Mirror { return aptest.NewMirror(b.life, o) }
+
+// place is an archive of a shape and its mirrors, and what a client does there.
+// MIRROR stands for what comes before the path in a URL of the first mirror.
+type place struct {
+	mirrors []*aptest.Mirror
+	tls     bool // the first mirror speaks https
+	sources []string
+	keys    []*aptest.Key // that clients trust; the key of trusted if none
+	setup   func(*aptest.Client)
+
+	update func(*visit) // apt-get update, if nil
+	fetch  func(*visit) // with the lists of update; all of install, if nil
+	// install are the packages that fetch downloads.
+	install []string
+
+	signed bool // with a key that the boxes have
+	// passes is a pattern of paths that a box may ask the mirror for each time.
+	passes    string
+	fails     bool // apt fails without a box, too
+	proxyOnly bool // there is nothing to write a path form in
+	// moves says that each visit meets other generations than the one before,
+	// and so has other lists.
+	moves bool
+	// live says that fetch needs an update by the same way.
+	live bool
+}
+
+// trusted signs archives, and is in the keyrings of boxes and clients. expired
+// is there too, and stranger is not.
+var (
+	trusted  = aptest.NewKey("archive")
+	expired  = aptest.NewExpiredKey("expired")
+	stranger = aptest.NewKey("stranger")
+)
+
+// form is how a client reaches a mirror.
+type form int
+
+const (
+	direct form = iota
+	byProxy
+	byPath
+)
+
+// base is what MIRROR stands for.
+func (p *place) base(f form, b *box.Box) string {
+	m := p.mirrors[0]
+	switch {
+	case f == byPath && p.tls:
+		return b.URL + "/https/" + m.Addr()
+	case f == byPath:
+		return b.URL + "/" + m.Addr()
+	case f == byProxy && p.tls:
+		return "http://HTTPS///" + m.Addr()
+	}
+	return strings.TrimSuffix(m.URL("/"), "/")
+}
+
+// visit is what one client does at a place.
+type visit struct {
+	t      *testing.T
+	place  *place
+	client *aptest.Client
+	base   string
+	box    *box.Box // nil if direct
+	out    *strings.Builder
+}
+
+// run runs a program of the client and records what it prints.
+func (v *visit) run(program string, args ...string) {
+	args = append([]string(nil), args...)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "MIRROR", v.base)
+	}
+	out, err := v.client.Run(v.t.Context(), program, args...)
+	v.out.WriteString("$ " + filepath.Base(program) + " " + strings.Join(args, " ") + "\n" + out)
+	v.out.WriteString("exit " + exitStatus(err) + "\n")
+}
+
+func (v *visit) apt(args ...string) { v.run("apt-get", append([]string{"-q", "-y"}, args...)...) }
+
+// newVisit makes a client with nothing in it. tb outlives the visit if the
+// client is to be used again.
+func (p *place) newVisit(t *testing.T, tb testing.TB, f form, b *box.Box) *visit {
+	v := &visit{t: t, place: p, client: aptest.NewClient(tb), base: p.base(f, b), box: b}
+	keys := p.keys
+	if keys == nil {
+		keys = []*aptest.Key{trusted}
+	}
+	for _, key := range keys {
+		v.client.Trust(key)
+	}
+	if p.tls {
+		v.client.TrustCA(p.mirrors[0].CertPEM())
+	}
+	if f == byProxy {
+		v.client.Proxy(b.URL)
+	}
+	var lines []string
+	for _, line := range p.sources {
+		lines = append(lines, strings.ReplaceAll(line, "MIRROR", v.base))
+	}
+	v.client.Sources(lines...)
+	if p.setup != nil {
+		p.setup(v.client)
+	}
+	return v
+}
+
+// all does everything, as a new client.
+func (v *visit) all() result {
+	v.out = new(strings.Builder)
+	if v.place.update != nil {
+		v.place.update(v)
+	} else {
+		v.apt("update")
+	}
+	r := result{update: v.printed()}
+	fetched := v.fetched()
+	r.fetch, r.files = fetched.fetch, fetched.files
+	if !v.place.moves {
+		v.addFiles(r.files, "lists", filepath.Join(v.client.Root, "var/lib/apt/lists"))
+	}
+	return r
+}
+
+// fetched does what comes after the update.
+func (v *visit) fetched() result {
+	v.out = new(strings.Builder)
+	if v.place.fetch != nil {
+		v.place.fetch(v)
+	} else {
+		v.apt(append([]string{"install", "--download-only"}, v.place.install...)...)
+	}
+	r := result{fetch: v.printed(), files: map[string]string{}}
+	v.addFiles(r.files, "archives", filepath.Join(v.client.Root, "var/cache/apt/archives"))
+	v.addFiles(r.files, "work", v.client.Work)
+	return r
+}
+
+// forget drops what was fetched after the update, to fetch it again.
+func (v *visit) forget() {
+	for _, dir := range []string{filepath.Join(v.client.Root, "var/cache/apt/archives"), v.client.Work} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Type().IsRegular() {
+				if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+					v.t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// addFiles adds the regular files of a directory by their names without the
+// form's part, and with what they hold.
+func (v *visit) addFiles(files map[string]string, kind, dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || e.Name() == "lock" {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		name := e.Name()
+		for _, m := range v.place.mirrors {
+			if _, after, found := strings.Cut(name, strings.ReplaceAll(m.Addr(), "/", "_")); found {
+				name = after
+			}
+		}
+		files[kind+"/"+name] = string(data)
+	}
+}
+
+// lists copies the lists of another client, whose form may be another.
+func (v *visit) lists(of *visit) {
+	quoted := func(base string) string {
+		_, rest, _ := strings.Cut(base, "://")
+		return strings.ReplaceAll(strings.ReplaceAll(rest, "///", "/"), "/", "_")
+	}
+	from := filepath.Join(of.client.Root, "var/lib/apt/lists")
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for _, e := range entries {
+		rest, found := strings.CutPrefix(e.Name(), quoted(of.base))
+		if !found || !e.Type().IsRegular() {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(from, e.Name()))
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(v.client.Root, "var/lib/apt/lists", quoted(v.base)+rest), data, 0o644); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+}
+
+// helper is apt's own downloader.
+func (v *visit) helper(url, name string) {
+	v.run("/usr/lib/apt/apt-helper", "-q", "download-file", url, name)
+}

@@ -1,0 +1,3 @@
+package apt
+
+func toolShapes() []shape { return nil }
