@@ -76,7 +76,8 @@ func suiteShapes() []shape {
 		{"pdiffs", patches},
 		{"Translations and Contents", targets},
 		{"one path, two digests", twoDigests},
-		{"changed under its name", changed},
+		{"changed under its name", func(b builder) *place { return changed(b, aptest.Suite{NoPDiffs: true}) }},
+		{"changed under its name, with pdiffs", func(b builder) *place { return changed(b, aptest.Suite{}) }},
 	}
 }
 
@@ -88,7 +89,7 @@ func components(b builder) *place {
 	a.AddSource(aptest.Source{Name: "extra", Version: "1.0-1", Component: "contrib"})
 	p := b.at("/debian", a, "deb MIRROR/debian stable main contrib", "deb-src MIRROR/debian stable main contrib")
 	p.install = []string{"one", "lib", "lib:arm64", "extra"}
-	p.setup = func(c *aptest.Client) { c.Set("APT::Architectures::", "arm64") }
+	p.setup = func(c *aptest.Client) { c.Set("APT::Architectures", "amd64,arm64") }
 	p.fetch = func(v *visit) {
 		v.apt(append([]string{"install", "--download-only"}, p.install...)...)
 		v.apt("source", "--download-only", "extra")
@@ -157,15 +158,17 @@ func twoDigests(b builder) *place {
 }
 
 // changed has a package whose bytes change under the name and version that it
-// has; between the two, a client updates.
-func changed(b builder) *place {
-	a := aptest.NewArchive(trusted)
+// has, twice in each visit.
+func changed(b builder, suite aptest.Suite) *place {
+	a := aptest.NewArchive(trusted, suite)
+	sizes := []int{4000, 5000}
+	put := func(size int) { a.Add(aptest.Package{Name: "app", Version: "1.0-1", Size: size}) }
+	put(sizes[1])
 	p := b.at("/debian", a)
-	sizes := [2]int{4000, 5000}
 	p.moves, p.live = true, true
 	p.fetch = func(v *visit) {
 		for _, size := range sizes {
-			a.Add(aptest.Package{Name: "app", Version: "1.0-1", Size: size})
+			put(size)
 			p.mirrors[0].Publish("/debian", a.Publish(time.Now().Add(-time.Hour)))
 			v.apt("update")
 			v.apt("clean")

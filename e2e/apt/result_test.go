@@ -35,6 +35,7 @@ func exitStatus(err error) string {
 var (
 	speed   = regexp.MustCompile(`(?m)^(Fetched .*) in \d+.*$`)
 	number  = regexp.MustCompile(`(?m)^(Get|Hit|Ign|Err):\d+ `)
+	since   = regexp.MustCompile(`\(invalid since [^)]*\)`)
 	address = regexp.MustCompile(` \[IP: [^]]*\]`)
 	answers = regexp.MustCompile(`^(Get|Hit|Ign|Err) `)
 )
@@ -42,6 +43,7 @@ var (
 // printed is what the client has printed, without what is another's in each run.
 func (v *visit) printed() string {
 	s := strings.ReplaceAll(v.out.String(), v.base, "MIRROR")
+	s = strings.ReplaceAll(s, "/"+quoted(v.base)+"_", "/MIRROR_")
 	for _, m := range v.place.mirrors {
 		s = strings.ReplaceAll(s, "http://"+m.Addr(), "MIRROR")
 	}
@@ -50,6 +52,7 @@ func (v *visit) printed() string {
 	}
 	s = number.ReplaceAllString(s, "$1 ")
 	s = address.ReplaceAllString(s, "")
+	s = since.ReplaceAllString(s, "(invalid)")
 	s = speed.ReplaceAllString(s, "$1")
 	v.out.Reset()
 	return strings.Join(sortAnswers(strings.Split(s, "\n")), "\n")

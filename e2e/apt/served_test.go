@@ -80,13 +80,12 @@ func signatureShapes() []shape {
 		{"403 for what is not there", func(b builder) *place {
 			p := b.simple(aptest.Suite{NoInRelease: true})
 			p.mirrors[0].Inject("*/InRelease", aptest.Status(403))
+			p.fails = true
 			return p
 		}},
 		{"Release with odd fields", func(b builder) *place { return b.simple(aptest.Suite{EditRelease: oddRelease}) }},
 		{"Release without Date", func(b builder) *place {
-			p := b.simple(aptest.Suite{EditRelease: without("Date")})
-			p.fails = true
-			return p
+			return b.simple(aptest.Suite{EditRelease: without("Date")})
 		}},
 		{"Release without Suite and Codename", func(b builder) *place {
 			return b.simple(aptest.Suite{EditRelease: func(r string) string { return without("Suite")(without("Codename")(r)) }})

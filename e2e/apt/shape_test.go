@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"millpond/e2e/internal/box"
 	"millpond/internal/aptest"
@@ -164,23 +165,6 @@ func (v *visit) fetched() result {
 	return r
 }
 
-// forget drops what was fetched after the update, to fetch it again.
-func (v *visit) forget() {
-	for _, dir := range []string{filepath.Join(v.client.Root, "var/cache/apt/archives"), v.client.Work} {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			v.t.Fatal(err)
-		}
-		for _, e := range entries {
-			if e.Type().IsRegular() {
-				if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
-					v.t.Fatal(err)
-				}
-			}
-		}
-	}
-}
-
 // addFiles adds the regular files of a directory by their names without the
 // form's part, and with what they hold.
 func (v *visit) addFiles(files map[string]string, kind, dir string) {
@@ -206,12 +190,14 @@ func (v *visit) addFiles(files map[string]string, kind, dir string) {
 	}
 }
 
+// quoted is how the names of lists begin for a base.
+func quoted(base string) string {
+	_, rest, _ := strings.Cut(base, "://")
+	return strings.ReplaceAll(rest, "/", "_")
+}
+
 // lists copies the lists of another client, whose form may be another.
 func (v *visit) lists(of *visit) {
-	quoted := func(base string) string {
-		_, rest, _ := strings.Cut(base, "://")
-		return strings.ReplaceAll(strings.ReplaceAll(rest, "///", "/"), "/", "_")
-	}
 	from := filepath.Join(of.client.Root, "var/lib/apt/lists")
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -226,7 +212,16 @@ func (v *visit) lists(of *visit) {
 		if err != nil {
 			v.t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(v.client.Root, "var/lib/apt/lists", quoted(v.base)+rest), data, 0o644); err != nil {
+		name := filepath.Join(v.client.Root, "var/lib/apt/lists", quoted(v.base)+rest)
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			v.t.Fatal(err)
+		}
+		info, err := e.Info()
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		// apt asks whether there is a newer file than of this time.
+		if err := os.Chtimes(name, time.Time{}, info.ModTime()); err != nil {
 			v.t.Fatal(err)
 		}
 	}

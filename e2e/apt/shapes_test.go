@@ -135,10 +135,9 @@ func (s *shapes) begin(t *testing.T, shape shape) {
 		r.cells["new box"] = "-"
 		return
 	}
-	v.forget()
-	v.box, v.base = s.new, p.base(byProxy, s.new)
-	v.client.Proxy(s.new.URL)
-	s.compare(t, r, "new box", v.fetched(), r.direct.afterUpdate())
+	current := p.newVisit(t, t, byProxy, s.new)
+	current.lists(v)
+	s.compare(t, r, "new box", current.fetched(), r.direct.afterUpdate())
 }
 
 // goOn has clients use it after the box that has served it was started again,
