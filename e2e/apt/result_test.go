@@ -78,18 +78,27 @@ func sortAnswers(lines []string) []string {
 	return sorted[:len(sorted)-1]
 }
 
+// What a program said when it failed: the line of an error, or of a warning where
+// there is no other; and the part of it that is the same for every file.
+var (
+	failure = regexp.MustCompile(`(?m)^exit [^0]`)
+	reason  = regexp.MustCompile(`(?m)^[EW]: (?:Failed to fetch \S+ +)?(.*)$`)
+)
+
+// shortReason is how much of a reason the table has.
+const shortReason = 70
+
 // failed reports whether a program ended with an error, and what it said first.
 func (r result) failed() (string, bool) {
 	text := r.update + r.fetch
-	if !regexp.MustCompile(`(?m)^exit [^0]`).MatchString(text) {
+	if !failure.MatchString(text) {
 		return "", false
 	}
-	for line := range strings.Lines(text) {
-		if first, _, _ := strings.Cut(line, ":"); first == "E" || first == "W" {
-			return strings.TrimSpace(line), true
-		}
+	why := reason.FindStringSubmatch(text)
+	if why == nil {
+		return "fails", true
 	}
-	return "fails", true
+	return why[1][:min(shortReason, len(why[1]))], true
 }
 
 // differences tells what is not the same.

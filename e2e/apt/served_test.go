@@ -163,6 +163,16 @@ func servedShapes() []shape {
 		{"pool redirected to another host", func(b builder) *place { return redirected(b, "*/pool/*") }},
 		{"all redirected to another host", func(b builder) *place { return redirected(b, "*") }},
 		{"mirror+http list", mirrorList},
+		{"other name of a mirror", func(b builder) *place {
+			a := aptest.NewArchive(trusted)
+			p := b.at("/debian", a)
+			m := b.mirror(aptest.MirrorOptions{Listen: "127.0.0.2:0"})
+			g := a.Publish(time.Now())
+			m.Publish("/debian", g)
+			p.mirrors[0].Publish("/debian", g)
+			p.mirrors, p.alias = append(p.mirrors, m), true
+			return p
+		}},
 	}
 }
 

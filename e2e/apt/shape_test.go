@@ -27,7 +27,7 @@ type builder struct {
 func (b builder) mirror(o aptest.MirrorOptions) *aptest.Mirror { return aptest.NewMirror(b.life, o) }
 
 // place is an archive of a shape and its mirrors, and what a client does there.
-// MIRROR stands for what comes before the path in a URL of the first mirror.
+// MIRROR stands for what comes before the path in a URL of the first mirror, or with alias of the second.
 type place struct {
 	mirrors []*aptest.Mirror
 	tls     bool // the first mirror speaks https
@@ -45,6 +45,10 @@ type place struct {
 	passes    string
 	fails     bool // apt fails without a box, too
 	proxyOnly bool // there is nothing to write a path form in
+	// alias says that the mirrors are names of one archive, the second of which
+	// later clients use.
+	alias bool
+	named int // the mirror that MIRROR is of
 	// moves says that each visit meets other generations than the one before,
 	// and so has other lists.
 	moves bool
@@ -71,7 +75,7 @@ const (
 
 // base is what MIRROR stands for.
 func (p *place) base(f form, b *box.Box) string {
-	m := p.mirrors[0]
+	m := p.mirrors[p.named]
 	switch {
 	case f == byPath && p.tls:
 		return b.URL + "/https/" + m.Addr()
