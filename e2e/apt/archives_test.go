@@ -18,6 +18,10 @@ func allShapes() []shape {
 	return append(all, toolShapes()...)
 }
 
+// published is when archives were. Each further generation is a second younger,
+// and none may be of the future.
+var published = time.Now().Add(-time.Hour)
+
 // simple is a signed archive of one suite and two packages.
 func (b builder) simple(suite aptest.Suite, sources ...string) *place {
 	return b.at("/debian", aptest.NewArchive(trusted, suite), sources...)
@@ -28,7 +32,7 @@ func (b builder) at(base string, a *aptest.Archive, sources ...string) *place {
 	a.Add(aptest.Package{Name: "one", Version: "1.0-1", Size: 2000})
 	a.Add(aptest.Package{Name: "two", Version: "1:2.0-1", Size: 3000})
 	m := b.mirror(aptest.MirrorOptions{})
-	m.Publish(base, a.Publish(time.Now()))
+	m.Publish(base, a.Publish(published))
 	if len(sources) == 0 {
 		sources = []string{"deb MIRROR" + base + " stable main"}
 	}
@@ -119,7 +123,7 @@ func patches(b builder) *place {
 	old := p.newVisit(b.T, b.life, direct, nil)
 	old.all()
 	a.Add(aptest.Package{Name: "new", Version: "1", Size: 2000})
-	p.mirrors[0].Publish("/debian", a.Publish(time.Now()))
+	p.mirrors[0].Publish("/debian", a.Publish(published))
 	p.install = []string{"one", "new"}
 	p.update = func(v *visit) {
 		v.lists(old)
@@ -169,7 +173,7 @@ func changed(b builder, suite aptest.Suite) *place {
 	p.fetch = func(v *visit) {
 		for _, size := range sizes {
 			put(size)
-			p.mirrors[0].Publish("/debian", a.Publish(time.Now().Add(-time.Hour)))
+			p.mirrors[0].Publish("/debian", a.Publish(published))
 			v.apt("update")
 			v.apt("clean")
 			v.apt("install", "--download-only", "app", "one")

@@ -53,9 +53,8 @@ func oddNames(b builder) *place {
 
 // move gives a file of an archive's last generation another name on a mirror.
 func move(m *aptest.Mirror, from, to string, a *aptest.Archive) {
-	g := a.Publish(time.Now())
+	g := a.Publish(published)
 	m.Publish("/debian", g)
-	_ = g
 	m.Put(to, g.File(strings.TrimPrefix(from, "/debian/")), g.Time)
 	m.Delete(from)
 }
@@ -91,12 +90,12 @@ func signatureShapes() []shape {
 			return b.simple(aptest.Suite{EditRelease: func(r string) string { return without("Suite")(without("Codename")(r)) }})
 		}},
 		{"expired Release", func(b builder) *place {
-			p := b.simple(aptest.Suite{ValidFor: -time.Hour})
+			p := b.simple(aptest.Suite{ValidFor: time.Minute})
 			p.fails = true
 			return p
 		}},
 		{"expired Release, not checked", func(b builder) *place {
-			return b.simple(aptest.Suite{ValidFor: -time.Hour}, "deb [check-valid-until=no] MIRROR/debian stable main").unsigned()
+			return b.simple(aptest.Suite{ValidFor: time.Minute}, "deb [check-valid-until=no] MIRROR/debian stable main").unsigned()
 		}},
 		{"unsigned", func(b builder) *place {
 			return b.at("/debian", aptest.NewArchive(nil), insecure+"stable main").unsigned()
@@ -156,7 +155,7 @@ func servedShapes() []shape {
 			a := aptest.NewArchive(trusted)
 			a.Add(aptest.Package{Name: "one", Version: "1.0-1", Size: 2000})
 			m := b.mirror(aptest.MirrorOptions{TLS: true})
-			m.Publish("/debian", a.Publish(time.Now()))
+			m.Publish("/debian", a.Publish(published))
 			p.mirrors, p.tls, p.install = []*aptest.Mirror{m}, true, []string{"one"}
 			return p
 		}},
@@ -167,7 +166,7 @@ func servedShapes() []shape {
 			a := aptest.NewArchive(trusted)
 			p := b.at("/debian", a)
 			m := b.mirror(aptest.MirrorOptions{Listen: "127.0.0.2:0"})
-			g := a.Publish(time.Now())
+			g := a.Publish(published)
 			m.Publish("/debian", g)
 			p.mirrors[0].Publish("/debian", g)
 			p.mirrors, p.alias = append(p.mirrors, m), true
@@ -182,8 +181,8 @@ func redirected(b builder, pattern string) *place {
 	a := aptest.NewArchive(trusted)
 	p := b.at("/debian", a)
 	m := b.mirror(aptest.MirrorOptions{Listen: "127.0.0.2:0"})
-	m.Publish("/debian", a.Publish(time.Now()))
-	p.mirrors[0].Publish("/debian", a.Publish(time.Now()))
+	m.Publish("/debian", a.Publish(published))
+	p.mirrors[0].Publish("/debian", a.Publish(published))
 	p.mirrors[0].Inject(pattern, aptest.Redirect(m.URL("/")+"*"))
 	p.mirrors = append(p.mirrors, m)
 	return p
@@ -193,7 +192,7 @@ func redirected(b builder, pattern string) *place {
 func mirrorList(b builder) *place {
 	a := aptest.NewArchive(trusted)
 	p := b.at("/debian", a, "deb mirror+MIRROR/mirrors.txt stable main")
-	g := a.Publish(time.Now())
+	g := a.Publish(published)
 	p.mirrors = append(p.mirrors, b.mirror(aptest.MirrorOptions{Listen: "127.0.0.2:0"}))
 	var list []string
 	for _, m := range p.mirrors {
@@ -235,7 +234,7 @@ func changelogs(b builder) *place {
 		return strings.Replace(r, "Description:", "Changelogs: "+(&url.URL{Scheme: "http", Host: m.Addr()}).String()+"/changelogs/@CHANGEPATH@_changelog\nDescription:", 1)
 	}})
 	p := b.at("/debian", a)
-	m.Publish("/debian", a.Publish(time.Now()))
+	m.Publish("/debian", a.Publish(published))
 	m.Put("/changelogs/main/o/one/one_1.0-1_changelog", []byte("one (1.0-1) stable; urgency=medium\n"), time.Now())
 	p.mirrors, p.proxyOnly, p.passes = []*aptest.Mirror{m}, true, "*_changelog"
 	p.fetch = func(v *visit) { v.apt("changelog", "--download-only", "one") }
