@@ -29,8 +29,8 @@ func (b builder) simple(suite aptest.Suite, sources ...string) *place {
 
 // at puts two packages in an archive and publishes it under base.
 func (b builder) at(base string, a *aptest.Archive, sources ...string) *place {
-	a.Add(aptest.Package{Name: "one", Version: "1.0-1", Size: 2000})
-	a.Add(aptest.Package{Name: "two", Version: "1:2.0-1", Size: 3000})
+	b.add(a, aptest.Package{Name: "one", Version: "1.0-1", Size: 2000})
+	b.add(a, aptest.Package{Name: "two", Version: "1:2.0-1", Size: 3000})
 	m := b.mirror(aptest.MirrorOptions{})
 	m.Publish(base, a.Publish(published))
 	if len(sources) == 0 {
@@ -87,10 +87,10 @@ func suiteShapes() []shape {
 
 func components(b builder) *place {
 	a := aptest.NewArchive(trusted, aptest.Suite{Components: []string{"main", "contrib"}, Architectures: []string{"amd64", "arm64"}})
-	a.Add(aptest.Package{Name: "lib", Version: "1.0-1", Arch: "amd64", Size: 1000, Fields: "Multi-Arch: same\n"})
-	a.Add(aptest.Package{Name: "lib", Version: "1.0-1", Arch: "arm64", Size: 1000, Fields: "Multi-Arch: same\n"})
-	a.Add(aptest.Package{Name: "extra", Version: "1.0-1", Component: "contrib", Size: 1000})
-	a.AddSource(aptest.Source{Name: "extra", Version: "1.0-1", Component: "contrib"})
+	b.add(a, aptest.Package{Name: "lib", Version: "1.0-1", Arch: "amd64", Size: 1000, Fields: "Multi-Arch: same\n"})
+	b.add(a, aptest.Package{Name: "lib", Version: "1.0-1", Arch: "arm64", Size: 1000, Fields: "Multi-Arch: same\n"})
+	b.add(a, aptest.Package{Name: "extra", Version: "1.0-1", Component: "contrib", Size: 1000})
+	b.addSource(a, aptest.Source{Name: "extra", Version: "1.0-1", Component: "contrib"})
 	p := b.at("/debian", a, "deb MIRROR/debian stable main contrib", "deb-src MIRROR/debian stable main contrib")
 	p.install = []string{"one", "lib", "lib:arm64", "extra"}
 	p.setup = func(c *aptest.Client) { c.Set("APT::Architectures", "amd64,arm64") }
@@ -104,7 +104,7 @@ func components(b builder) *place {
 
 func flatSources(b builder) *place {
 	a := aptest.NewArchive(trusted, aptest.Suite{Flat: true, Name: "lab"})
-	a.AddSource(aptest.Source{Name: "one", Version: "1.0-1"})
+	b.addSource(a, aptest.Source{Name: "one", Version: "1.0-1"})
 	p := b.at("/debian", a, "deb MIRROR/debian lab/", "deb-src MIRROR/debian lab/")
 	p.fetch = func(v *visit) {
 		v.apt("install", "--download-only", "one", "two")
@@ -117,12 +117,12 @@ func flatSources(b builder) *place {
 func patches(b builder) *place {
 	a := aptest.NewArchive(trusted)
 	for i := range 20 { // apt takes patches only where they are less than the index
-		a.Add(aptest.Package{Name: "filler" + string(rune('a'+i)), Version: "1", Description: "filler\n" + strings.Repeat("text ", 100)})
+		b.add(a, aptest.Package{Name: "filler" + string(rune('a'+i)), Version: "1", Description: "filler\n" + strings.Repeat("text ", 100)})
 	}
 	p := b.at("/debian", a)
 	old := p.newVisit(b.T, b.life, direct, nil)
 	old.all()
-	a.Add(aptest.Package{Name: "new", Version: "1", Size: 2000})
+	b.add(a, aptest.Package{Name: "new", Version: "1", Size: 2000})
 	p.mirrors[0].Publish("/debian", a.Publish(published))
 	p.install = []string{"one", "new"}
 	p.update = func(v *visit) {
@@ -154,8 +154,8 @@ func targets(b builder) *place {
 // mirror has that of the second one, which has the newest version.
 func twoDigests(b builder) *place {
 	a := aptest.NewArchive(trusted, aptest.Suite{Name: "alpha"}, aptest.Suite{Name: "beta"})
-	a.Add(aptest.Package{Name: "app", Version: "1.0-1", Suite: "alpha", Size: 2000})
-	a.Add(aptest.Package{Name: "app", Version: "1:1.0-1", Suite: "beta", Size: 3000})
+	b.add(a, aptest.Package{Name: "app", Version: "1.0-1", Suite: "alpha", Size: 2000})
+	b.add(a, aptest.Package{Name: "app", Version: "1:1.0-1", Suite: "beta", Size: 3000})
 	p := b.at("/debian", a, "deb MIRROR/debian alpha main", "deb MIRROR/debian beta main")
 	p.install = []string{"app", "one"}
 	return p
@@ -166,7 +166,7 @@ func twoDigests(b builder) *place {
 func changed(b builder, suite aptest.Suite) *place {
 	a := aptest.NewArchive(trusted, suite)
 	sizes := []int{4000, 5000}
-	put := func(size int) { a.Add(aptest.Package{Name: "app", Version: "1.0-1", Size: size}) }
+	put := func(size int) { b.add(a, aptest.Package{Name: "app", Version: "1.0-1", Size: size}) }
 	put(sizes[1])
 	p := b.at("/debian", a)
 	p.moves, p.live = true, true

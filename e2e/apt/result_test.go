@@ -37,6 +37,9 @@ var (
 	number  = regexp.MustCompile(`(?m)^(Get|Hit|Ign|Err):\d+ `)
 	since   = regexp.MustCompile(`\(invalid since [^)]*\)`)
 	address = regexp.MustCompile(` \[IP: [^]]*\]`)
+	// What another generation has otherwise.
+	size    = regexp.MustCompile(`(?m)( \[[\d.,]+ k?B\]|Fetched .*)$`)
+	patch   = regexp.MustCompile(`\S+\.pdiff`)
 	answers = regexp.MustCompile(`^(Get|Hit|Ign|Err) `)
 )
 
@@ -54,6 +57,9 @@ func (v *visit) printed() string {
 	s = address.ReplaceAllString(s, "")
 	s = since.ReplaceAllString(s, "(invalid)")
 	s = speed.ReplaceAllString(s, "$1")
+	if v.place.moves {
+		s = patch.ReplaceAllString(size.ReplaceAllString(s, ""), "PATCH")
+	}
 	v.out.Reset()
 	return strings.Join(sortAnswers(strings.Split(s, "\n")), "\n")
 }

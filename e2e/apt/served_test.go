@@ -40,7 +40,7 @@ func oddNames(b builder) *place {
 	}})
 	install := []string{"g++", "colon", "percent", "space"}
 	for _, name := range install {
-		a.Add(aptest.Package{Name: name, Version: "1:2.0+b1~rc1-1", Size: 2000})
+		b.add(a, aptest.Package{Name: name, Version: "1:2.0+b1~rc1-1", Size: 2000})
 	}
 	p := b.at("/debian", a)
 	p.install = install
@@ -63,7 +63,7 @@ func move(m *aptest.Mirror, from, to string, a *aptest.Archive) {
 // these characters on the mirror.
 func escaped(b builder) *place {
 	a := aptest.NewArchive(trusted, aptest.Suite{Filename: func(p string) string { return strings.ReplaceAll(p, "+", "%2b") }})
-	f := a.Add(aptest.Package{Name: "g++", Version: "1.0-1", Size: 2000})
+	f := b.add(a, aptest.Package{Name: "g++", Version: "1.0-1", Size: 2000})
 	p := b.at("/debian", a)
 	p.install = []string{"g++"}
 	p.mirrors[0].Put("/debian/"+strings.ReplaceAll(f.Path, "+", "%2b"), f.Data, time.Now())
@@ -153,7 +153,7 @@ func servedShapes() []shape {
 		{"https", func(b builder) *place {
 			p := b.simple(aptest.Suite{})
 			a := aptest.NewArchive(trusted)
-			a.Add(aptest.Package{Name: "one", Version: "1.0-1", Size: 2000})
+			b.add(a, aptest.Package{Name: "one", Version: "1.0-1", Size: 2000})
 			m := b.mirror(aptest.MirrorOptions{TLS: true})
 			m.Publish("/debian", a.Publish(published))
 			p.mirrors, p.tls, p.install = []*aptest.Mirror{m}, true, []string{"one"}

@@ -24,6 +24,18 @@ type builder struct {
 	life testing.TB
 }
 
+// add puts a package in an archive, with bytes that no other shape's has: the
+// boxes have seen those.
+func (b builder) add(a *aptest.Archive, p aptest.Package) aptest.File {
+	p.Files = map[string][]byte{"usr/share/doc/" + p.Name + "/shape": []byte(b.Name())}
+	return a.Add(p)
+}
+
+func (b builder) addSource(a *aptest.Archive, s aptest.Source) []aptest.File {
+	s.Files = map[string][]byte{"shape": []byte(b.Name())}
+	return a.AddSource(s)
+}
+
 func (b builder) mirror(o aptest.MirrorOptions) *aptest.Mirror { return aptest.NewMirror(b.life, o) }
 
 // place is an archive of a shape and its mirrors, and what a client does there.

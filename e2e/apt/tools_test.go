@@ -36,13 +36,13 @@ func (b builder) workshop() *workshop {
 	w := &workshop{builder: b, dir: b.TempDir()}
 	a := aptest.NewArchive(nil)
 	files := []aptest.File{
-		a.Add(aptest.Package{Name: "one", Version: "1.0-1", Arch: "amd64", Size: 2000}),
-		a.Add(aptest.Package{Name: "g++", Version: "1:2.0+b1~rc1-1", Size: 3000}),
+		b.add(a, aptest.Package{Name: "one", Version: "1.0-1", Arch: "amd64", Size: 2000}),
+		b.add(a, aptest.Package{Name: "g++", Version: "1:2.0+b1~rc1-1", Size: 3000}),
 	}
 	for _, f := range files {
 		w.packages = append(w.packages, filepath.Base(f.Path))
 	}
-	source := a.AddSource(aptest.Source{Name: "one", Version: "1.0-1"})
+	source := b.addSource(a, aptest.Source{Name: "one", Version: "1.0-1"})
 	w.source = filepath.Base(source[0].Path)
 	for _, f := range append(files, source...) {
 		w.write(filepath.Base(f.Path), f.Data)
