@@ -74,14 +74,20 @@ func suiteShapes() []shape {
 			return b.simple(aptest.Suite{Hashes: all, ByHash: all, ByHashOnly: true})
 		}},
 		{"SHA512 listed, by hash SHA256 alone", func(b builder) *place {
-			return b.simple(aptest.Suite{Hashes: []string{"SHA256", "SHA512"}})
+			p := b.simple(aptest.Suite{Hashes: []string{"SHA256", "SHA512"}})
+			p.spares = true
+			return p
 		}},
 		{"SHA512 alone", func(b builder) *place { return b.simple(aptest.Suite{Hashes: []string{"SHA512"}}).unsigned() }},
 		{"pdiffs", patches},
 		{"Translations and Contents", targets},
 		{"one path, two digests", twoDigests},
 		{"changed under its name", func(b builder) *place { return changed(b, aptest.Suite{NoPDiffs: true}) }},
-		{"changed under its name, with pdiffs", func(b builder) *place { return changed(b, aptest.Suite{}) }},
+		{"changed under its name, with pdiffs", func(b builder) *place {
+			p := changed(b, aptest.Suite{})
+			p.passes = "*" // each generation has new patches
+			return p
+		}},
 	}
 }
 

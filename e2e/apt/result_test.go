@@ -40,6 +40,7 @@ var (
 	// What another generation has otherwise.
 	size    = regexp.MustCompile(`(?m)( \[[\d.,]+ k?B\]|Fetched .*)$`)
 	patch   = regexp.MustCompile(`\S+\.pdiff`)
+	ignored = regexp.MustCompile(`(?m)^Ign .*\n(  .*\n)*`)
 	answers = regexp.MustCompile(`^(Get|Hit|Ign|Err) `)
 )
 
@@ -59,6 +60,9 @@ func (v *visit) printed() string {
 	s = speed.ReplaceAllString(s, "$1")
 	if v.place.moves {
 		s = patch.ReplaceAllString(size.ReplaceAllString(s, ""), "PATCH")
+	}
+	if v.place.spares {
+		s = ignored.ReplaceAllString(s, "")
 	}
 	v.out.Reset()
 	return strings.Join(sortAnswers(strings.Split(s, "\n")), "\n")
@@ -167,7 +171,7 @@ func (p *place) cost() cost {
 		for _, r := range m.Log() {
 			c.requests++
 			c.bytes += r.Sent
-			passes, _ := path.Match(p.passes, path.Base(r.Path))
+			passes, _ := path.Match(p.passes, strings.Trim(path.Base(r.Path), "/"))
 			if !releaseFile(r.Path) && !passes {
 				c.others = append(c.others, r)
 			}

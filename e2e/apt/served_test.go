@@ -161,7 +161,12 @@ func servedShapes() []shape {
 		}},
 		{"pool redirected to another host", func(b builder) *place { return redirected(b, "*/pool/*") }},
 		{"all redirected to another host", func(b builder) *place { return redirected(b, "*") }},
-		{"mirror+http list", mirrorList},
+		{"mirror+http list", func(b builder) *place { return mirrorList(b, "\tpriority:1", "\tpriority:2") }},
+		{"mirror+http list, without an order", func(b builder) *place {
+			p := mirrorList(b, "", "")
+			p.passes = "*" // apt chooses anew for each file
+			return p
+		}},
 		{"other name of a mirror", func(b builder) *place {
 			a := aptest.NewArchive(trusted)
 			p := b.at("/debian", a)
@@ -188,16 +193,17 @@ func redirected(b builder, pattern string) *place {
 	return p
 }
 
-// mirrorList is a list of two mirrors of one archive.
-func mirrorList(b builder) *place {
+// mirrorList is a list of two mirrors of one archive, each with what the list says
+// of it.
+func mirrorList(b builder, says ...string) *place {
 	a := aptest.NewArchive(trusted)
 	p := b.at("/debian", a, "deb mirror+MIRROR/mirrors.txt stable main")
 	g := a.Publish(published)
 	p.mirrors = append(p.mirrors, b.mirror(aptest.MirrorOptions{Listen: "127.0.0.2:0"}))
 	var list []string
-	for _, m := range p.mirrors {
+	for i, m := range p.mirrors {
 		m.Publish("/debian", g)
-		list = append(list, m.URL("/debian")+"/\n")
+		list = append(list, m.URL("/debian")+"/"+says[i]+"\n")
 	}
 	p.mirrors[0].Put("/mirrors.txt", []byte(strings.Join(list, "")), time.Now())
 	p.proxyOnly, p.passes = true, "mirrors.txt"

@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,8 +54,11 @@ type place struct {
 	install []string
 
 	signed bool // with a key that the boxes have
-	// passes is a pattern of paths that a box may ask the mirror for each time.
-	passes    string
+	// passes is a pattern of names that a box may ask the mirror for each time.
+	passes string
+	// spares says that a box has answers where the mirror has none, and apt goes
+	// on to another name.
+	spares    bool
 	fails     bool // apt fails without a box, too
 	proxyOnly bool // there is nothing to write a path form in
 	// alias says that the mirrors are names of one archive, the second of which
@@ -214,33 +218,40 @@ func quoted(base string) string {
 
 // lists copies the lists of another client, whose form may be another.
 func (v *visit) lists(of *visit) {
-	from := filepath.Join(of.client.Root, "var/lib/apt/lists")
-	entries, err := os.ReadDir(from)
+	const lists = "var/lib/apt/lists"
+	from, to := os.DirFS(filepath.Join(of.client.Root, lists)), filepath.Join(v.client.Root, lists)
+	err := fs.WalkDir(from, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rest, found := strings.CutPrefix(e.Name(), quoted(of.base))
+		if !found || !e.Type().IsRegular() {
+			return nil
+		}
+		return copyFile(from, name, filepath.Join(to, filepath.Dir(name), quoted(v.base)+rest))
+	})
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	for _, e := range entries {
-		rest, found := strings.CutPrefix(e.Name(), quoted(of.base))
-		if !found || !e.Type().IsRegular() {
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join(from, e.Name()))
-		if err != nil {
-			v.t.Fatal(err)
-		}
-		name := filepath.Join(v.client.Root, "var/lib/apt/lists", quoted(v.base)+rest)
-		if err := os.WriteFile(name, data, 0o644); err != nil {
-			v.t.Fatal(err)
-		}
-		info, err := e.Info()
-		if err != nil {
-			v.t.Fatal(err)
-		}
-		// apt asks whether there is a newer file than of this time.
-		if err := os.Chtimes(name, time.Time{}, info.ModTime()); err != nil {
-			v.t.Fatal(err)
-		}
+}
+
+// copyFile copies a file with its time: apt asks whether there is a younger one.
+func copyFile(from fs.FS, name, to string) error {
+	data, err := fs.ReadFile(from, name)
+	if err != nil {
+		return err
 	}
+	info, err := fs.Stat(from, name)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, data, 0o644); err != nil {
+		return err
+	}
+	return os.Chtimes(to, time.Time{}, info.ModTime())
 }
 
 // helper is apt's own downloader.

@@ -41,6 +41,9 @@ func TestShapes(t *testing.T) {
 			})
 		}
 	})
+	if s.shares() && s.second.Summary().PeerBytesIn == 0 {
+		t.Error("the second box took nothing from the first one")
+	}
 	t.Log("| shape | " + strings.Join(columns, " | ") + " |")
 	for _, shape := range all {
 		if r := s.row(shape.name); r.place != nil {
