@@ -164,6 +164,7 @@ func twoDigests(b builder) *place {
 	b.add(a, aptest.Package{Name: "app", Version: "1:1.0-1", Suite: "beta", Size: 3000})
 	p := b.at("/debian", a, "deb MIRROR/debian alpha main", "deb MIRROR/debian beta main")
 	p.install = []string{"app", "one"}
+	p.passes = "app_*" // the mirror alone knows which one it has
 	return p
 }
 

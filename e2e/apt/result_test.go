@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os/exec"
 	"path"
 	"regexp"
@@ -199,10 +200,13 @@ func (c cost) String() string {
 	return s
 }
 
+// otherBytes are those of files: a mirror also says in words what it lacks.
 func (c cost) otherBytes() int64 {
 	var n int64
 	for _, r := range c.others {
-		n += r.Sent
+		if r.Status < http.StatusBadRequest {
+			n += r.Sent
+		}
 	}
 	return n
 }
