@@ -29,6 +29,7 @@ func (b builder) simple(suite aptest.Suite, sources ...string) *place {
 
 // at puts two packages in an archive and publishes it under base.
 func (b builder) at(base string, a *aptest.Archive, sources ...string) *place {
+	b.Helper()
 	b.add(a, aptest.Package{Name: "one", Version: "1.0-1", Size: 2000})
 	b.add(a, aptest.Package{Name: "two", Version: "1:2.0-1", Size: 3000})
 	m := b.mirror(aptest.MirrorOptions{})
@@ -130,7 +131,7 @@ func patches(b builder) *place {
 	old.all()
 	b.add(a, aptest.Package{Name: "new", Version: "1", Size: 2000})
 	p.mirrors[0].Publish("/debian", a.Publish(published))
-	p.install = []string{"one", "new"}
+	p.install, p.patched = []string{"one", "new"}, true
 	p.update = func(v *visit) {
 		v.lists(old)
 		v.apt("update")

@@ -89,6 +89,13 @@ func signatureShapes() []shape {
 		{"Release without Suite and Codename", func(b builder) *place {
 			return b.simple(aptest.Suite{EditRelease: func(r string) string { return without("Suite")(without("Codename")(r)) }})
 		}},
+		{"Release of a clock that is ahead", func(b builder) *place {
+			a := aptest.NewArchive(trusted)
+			p := b.at("/debian", a)
+			// apt takes what is less than 10 s ahead.
+			p.mirrors[0].Publish("/debian", a.Publish(time.Now().Add(8*time.Second)))
+			return p
+		}},
 		{"expired Release", func(b builder) *place {
 			p := b.simple(aptest.Suite{ValidFor: time.Minute})
 			p.fails = true

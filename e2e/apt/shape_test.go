@@ -56,6 +56,9 @@ type place struct {
 	signed bool // with a key that the boxes have
 	// passes is a pattern of names that a box may ask the mirror for each time.
 	passes string
+	// patched says that clients make their indices with patches, so that a box
+	// which is new to the archive has read none when they ask for a package.
+	patched bool
 	// spares says that a box has answers where the mirror has none, and apt goes
 	// on to another name.
 	spares    bool
