@@ -1,7 +1,8 @@
-// Package apt holds the tests of the built box with the machine's real apt,
-// debootstrap and mmdebstrap: against a signed archive made for the test, and
-// against the mirror that the machine itself uses. Where that mirror does not
-// answer, the latter fail if CI is set in the environment and are skipped if not.
+// Package apt holds the tests of the built box with the machine's real apt and
+// with other clients of archives, Debian's installer among them: against a
+// signed archive made for the test, and against the mirror that the machine
+// itself uses. Where that mirror does not answer, what needs it fails if CI is
+// set in the environment and is skipped if not.
 package apt
 
 import (
