@@ -95,8 +95,9 @@ func (s *site) by(form string) way {
 }
 
 // TestClients runs each client straight to the mirror, then through a new box,
-// twice in each form that the client knows. It must get the same bytes every
-// time, and the second time the mirror must send nothing but Release files.
+// twice in each form that the client knows, and once more with the mirror away.
+// It must get the same bytes every time, and the second time the mirror must send
+// nothing but Release files.
 func TestClients(t *testing.T) {
 	for _, a := range slices.Concat(aptClients, mirrorTools) {
 		t.Run(a.name, func(t *testing.T) {
@@ -129,6 +130,8 @@ func (a *software) compare(t *testing.T, s *site, form, unpacked string) {
 		onlyTheBox(t, s)
 	}
 	onlyReleases(t, s)
+	s.mirror.Down()
+	same(t, "without the mirror", a.fetch(t, s, s.by(form), unpacked), want)
 	t.Logf("%d files, %d kB from the mirror at first", len(want), s.box.Summary().MirrorBytes/1000)
 }
 
