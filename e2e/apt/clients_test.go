@@ -55,7 +55,7 @@ type software struct {
 
 // clientSite is an archive that has something for each client, before a box of
 // its own.
-func clientSite(t *testing.T, listen string) *site {
+func clientSite(t *testing.T, listen string, upstreams ...string) *site {
 	t.Helper()
 	s := &site{key: aptest.NewKey("archive")}
 	s.archive = aptest.NewArchive(s.key, aptest.Suite{}, aptest.Suite{Name: "stable-security"})
@@ -78,15 +78,17 @@ func clientSite(t *testing.T, listen string) *site {
 	s.archive.AddSource(aptest.Source{Name: "tool", Version: "1.0-1"})
 	s.mirror = aptest.NewMirror(t, aptest.MirrorOptions{Listen: listen})
 	s.mirror.Publish("/debian", s.archive.Publish(time.Now()))
-	s.box = box.Start(t, s.settings(t)...)
+	upstreams = append(upstreams, s.mirror.Addr())
+	s.box = box.Start(t, s.settings(t, "MILLPOND_ALLOW_UPSTREAMS="+strings.Join(upstreams, ","))...)
 	return s
 }
 
-// by is the way to the archive in a form: "direct", "proxy" or "path".
+// by is the way to the archive in a form: "direct", "proxy" or "path"; or "boot",
+// which is "proxy" for what knows of it early.
 func (s *site) by(form string) way {
 	host := strings.TrimSuffix(s.mirror.Addr(), ":80")
 	switch form {
-	case "proxy":
+	case "proxy", "boot":
 		return way{proxy: s.box.URL, uri: "http://" + host + "/debian"}
 	case "path":
 		return way{uri: s.box.URL + "/" + host + "/debian"}

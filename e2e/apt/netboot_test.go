@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,29 +19,35 @@ import (
 // to a mirror before it partitions disks: it fetches its preseed file, chooses
 // the mirror, checks the signed list of its own packages and loads some of them.
 // All its questions are answered by the preseed file, which names the box as
-// proxy or as mirror. (debootstrap, which it runs after that, is in TestClients.)
+// proxy or as mirror; or the proxy is given at boot, and the preseed file itself
+// comes through the box. (debootstrap, which it runs after that, is in TestClients.)
 func TestInstaller(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the test archive has installer packages for amd64 only")
 	}
 	configuredMirror(t)
 	image := installerImage(t)
-	for _, form := range []string{"proxy", "path"} {
+	for _, form := range []string{"proxy", "path", "boot"} {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
-			s := clientSite(t, "")
-			want := s.install(t, image, "direct")
+			server := aptest.NewMirror(t, aptest.MirrorOptions{})
+			s := clientSite(t, "", server.Addr()+"/*")
+			want := s.install(t, image, "direct", server)
+			server.ResetLog()
 			for _, turn := range []string{"first", "second"} {
 				s.mirror.ResetLog()
-				same(t, turn+" time", s.install(t, image, form), want)
+				same(t, turn+" time", s.install(t, image, form, server), want)
 				onlyTheBox(t, s)
 				if turn == "first" && (s.mirror.Requests("*.udeb") == 0 || s.mirror.Requests("*/Release.gpg") == 0) {
 					t.Error("the box was asked for no installer package, or for no signature")
 				}
 			}
 			onlyReleases(t, s)
+			if through := strings.HasPrefix(server.Log()[0].UserAgent, "millpond"); through != (form == "boot") {
+				t.Errorf("the preseed file came through the box: %v", through)
+			}
 			s.mirror.Down()
-			same(t, "without the mirror", s.install(t, image, form), want)
+			same(t, "without the mirror", s.install(t, image, form, server), want)
 		})
 	}
 }
@@ -51,6 +58,7 @@ const installerScript = `#!/bin/sh
 set -e
 . /usr/share/debconf/confmodule
 db_set preseed/url "$PRESEED"
+db_set mirror/http/proxy "$PROXY"
 /var/lib/dpkg/info/network-preseed.postinst
 /var/lib/dpkg/info/choose-mirror.postinst
 anna net-retriever default
@@ -58,15 +66,13 @@ anna net-retriever default
 `
 
 // install boots the installer in a root of its own and returns what it got.
-func (s *site) install(t *testing.T, image, form string) map[string][]byte {
+func (s *site) install(t *testing.T, image, form string, server *aptest.Mirror) map[string][]byte {
 	t.Helper()
 	root := t.TempDir()
 	if err := system.Finish(exec.CommandContext(t.Context(), "tar", "-C", root, "-xf", image)); err != nil {
 		t.Fatal(err)
 	}
 	w := s.by(form)
-	// The installer fetches it before it knows of a proxy.
-	server := aptest.NewMirror(t, aptest.MirrorOptions{})
 	server.Put("/preseed.cfg", fmt.Appendf(nil, `
 d-i mirror/country string manual
 d-i mirror/protocol string http
@@ -85,7 +91,10 @@ mount --bind /dev "$1/dev"
 mount -t proc none "$1/proc"
 mount -t tmpfs none "$1/run"
 exec chroot "$1" /bin/sh -euc '. /lib/debian-installer-startup.d/S20templates; chmod +x /steps; exec debconf -o d-i /steps'`, "sh", root)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "PRESEED=" + server.URL("/preseed.cfg")}
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "PRESEED=" + server.URL("/preseed.cfg"), "PROXY="}
+	if form == "boot" {
+		cmd.Env = append(cmd.Env, "PROXY="+w.proxy)
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the installer: %v\n%s", err, out)
 	}
