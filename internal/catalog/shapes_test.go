@@ -52,6 +52,7 @@ func TestArchivesAsAptAsks(t *testing.T) {
 		{"/pool", source, release, index, "/" + pool, "/debian/" + pool, sha256, ""},
 		{"//pool", source, release, index, "//" + pool, "/debian/" + pool, sha256, ""},
 		{"pool//", source, release, index, "pool//main/./h//" + deb, "/debian/" + pool, sha256, ""},
+		{"../pool", source, release, index, "x/../" + pool, "/debian/" + pool, sha256, ""},
 		{"percent-encoded", source, release, index, "pool/a%2bb%20c%25d/" + deb, "", sha256, ""},
 		{"characters of URLs", source, release, index, "pool/a+b~c:d=e@f,g;h!i$j&k'l(m)*n/" + deb, "", sha256, ""},
 		{"a blank", source, release, index, "pool/a b/" + deb, "", sha256, ""},

@@ -15,9 +15,10 @@ const maxPath = 1024 // bytes; the longest in Debian have about 200
 
 // cleanPath returns the clean form of a path, nil if it is none that an archive
 // may list. apt appends a path to the URL of the archive, whatever it begins
-// with, so that an absolute one is relative too. A path that ends in a slash,
-// or in the element ".", names no file, and one that begins with a blank could
-// not be listed by itself.
+// with, so that an absolute one is relative too. A path that ends in a slash, or
+// in the element "." or "..", names no file, one that climbs higher may lead out
+// of the archive, and one that begins with a blank could not be listed by
+// itself.
 func cleanPath(b []byte) []byte {
 	b = bytes.TrimLeft(b, "/")
 	for bytes.HasPrefix(b, []byte("./")) {
@@ -45,16 +46,12 @@ func cleanPath(b []byte) []byte {
 	if !dotted {
 		return b
 	}
-	var last string
-	for last = range strings.SplitSeq(string(b), "/") {
-		if last == ".." {
-			return nil
-		}
-	}
-	if last == "." {
+	name := path.Base(string(b))
+	clean := path.Clean(string(b))
+	if name == "." || name == ".." || clean == ".." || strings.HasPrefix(clean, "../") {
 		return nil
 	}
-	return []byte(path.Clean(string(b)))
+	return []byte(clean)
 }
 
 // parseDigest reads 64 hexadecimal digits. It differs from digest.Parse in
