@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"millpond/internal/aptest"
 	"millpond/internal/digest"
 )
 
@@ -192,6 +193,39 @@ func TestOneOf(t *testing.T) {
 	}
 	if e := c.Resolve(t.Context(), file, nil); e.Kind != Unknown || e.OneOf != nil {
 		t.Errorf("with more digests than are told: %+v", e)
+	}
+}
+
+// An unsigned suite makes nothing of a signed one doubtful, except to clients
+// that were given both.
+func TestOneOfUnsigned(t *testing.T) {
+	t.Parallel()
+	key := aptest.NewKey("archive")
+	c := newCatalog(t, key)
+	const index = "main/binary-amd64/Packages"
+	given := make(map[Location]digest.Digest)
+	for i, suite := range []string{"unsigned", "signed"} {
+		text := []byte(strings.Replace(onePackage, "ba78", fmt.Sprint("ba7", i), 1))
+		files := lists(map[string][]byte{index: text})
+		if suite == "signed" {
+			files = ReleaseFiles{InRelease: aptest.Clearsign(files.Release, day, key)}
+		}
+		dir := at(t, archiveURL+"/dists/"+suite)
+		g, err := c.learnRelease(dir, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given[dir] = g.ID
+		if err := c.LearnIndex(t.Context(), c.resolveURL(t, dir.Join(index).String()), bytes.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := at(t, archiveURL+"/pool/a.deb")
+	if e := c.Resolve(t.Context(), file, nil); !e.Signed || e.OneOf != nil {
+		t.Errorf("%+v, want what the signed suite lists", e)
+	}
+	if e := c.Resolve(t.Context(), file, func(dir Location) digest.Digest { return given[dir] }); len(e.OneOf) != 2 {
+		t.Errorf("%+v, want either to a client of both", e)
 	}
 }
 

@@ -59,8 +59,8 @@ const maxOneOf = 8
 // that the client has first, then of the current ones, then of earlier ones,
 // and the signed before the others. A file that only a superseded index lists
 // is returned too, since the mirror or the store may still have it. Where
-// indices of the same standing differ, one of them is wrong about the mirror,
-// and which one is not known. rel is relative to dir.
+// indices that count the same differ, one of them is wrong about the mirror, and
+// which one is not known. rel is relative to dir.
 func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string, pin pinFunc) (e Entry, ok bool, err error) {
 	h := hashPath(rel)
 	var few [64]ranked
@@ -69,7 +69,7 @@ func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string,
 	tried := fewIDs[:0]
 	var first ranked
 	for _, r := range gens {
-		if ok && (r.standing() != first.standing() || r.standing() == 2) {
+		if ok && !r.equals(first) {
 			break
 		}
 		for _, x := range r.gen.learned {
@@ -145,6 +145,13 @@ func inOrder(gens []ranked, suites []*suite, pin pinFunc) []ranked {
 
 // standing is 0 for what the client has, 1 for what is in force, 2 for the rest.
 func (r ranked) standing() int { return min(r.rank, 2) }
+
+// equals reports whether what a lists counts as much as what b does. Of suites
+// that the client was not given, an unsigned one counts nothing beside a signed
+// one.
+func (a ranked) equals(b ranked) bool {
+	return a.rank == 0 && b.rank == 0 || a.rank == 1 && b.rank == 1 && a.gen.Signed == b.gen.Signed
+}
 
 func (a ranked) compare(b ranked) int {
 	switch {

@@ -35,7 +35,7 @@ type Entry struct {
 	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex)
 	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Release file: the client's pin
 
-	// OneOf has the digests of an Unknown file that indices of equal standing
+	// OneOf has the digests of an Unknown file that indices which count the same
 	// list differently: the mirror has one of them.
 	OneOf []digest.Digest
 }
