@@ -13,8 +13,8 @@ import (
 type register struct {
 	waits atomic.Int32 // in reaches; most look-ups need no more than this
 
-	mu      sync.Mutex // guards all below
-	all     ongoing
+	mu      sync.Mutex       // guards all below
+	all     ongoing          // checks and awaited indices
 	reaches map[Location]int // awaited indices, by the topmost directory of what they list
 	digests map[digest.Digest]*ongoingIndex
 }
@@ -76,7 +76,8 @@ func (c *Catalog) Learning(d digest.Digest) <-chan struct{} {
 }
 
 // Idle returns a channel that is closed when nothing is being learned any
-// more. It is nil if nothing is.
+// more: no Release file, and no index that a client has asked for. It is nil
+// if nothing is.
 func (c *Catalog) Idle() <-chan struct{} {
 	r := &c.learning
 	r.mu.Lock()
@@ -87,8 +88,8 @@ func (c *Catalog) Idle() <-chan struct{} {
 func (r *register) begin(e Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all.begin()
 	if e.Kind == ReleaseFile {
+		r.all.begin()
 		return
 	}
 	if r.digests == nil {
@@ -111,6 +112,7 @@ func (r *register) await(e Entry) {
 		return
 	}
 	o.awaited = append(o.awaited, at)
+	r.all.begin()
 	r.reaches[at]++
 	r.waits.Add(1)
 }
@@ -118,8 +120,8 @@ func (r *register) await(e Entry) {
 func (r *register) end(e Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer r.all.end() // last: a caller that waits for all then finds nothing in progress
 	if e.Kind == ReleaseFile {
+		r.all.end()
 		return
 	}
 	o := r.digests[e.Digest]
@@ -132,6 +134,7 @@ func (r *register) end(e Entry) {
 			delete(r.reaches, at)
 		}
 		r.waits.Add(-1)
+		r.all.end()
 	}
 }
 

@@ -22,6 +22,11 @@ func TestLearning(t *testing.T) {
 	if c.Idle() != nil || c.Learning(index.Digest) != nil {
 		t.Error("something is being learned in the beginning")
 	}
+	endAhead := c.BeginLearning(index)
+	if c.Idle() != nil || c.Learning(index.Digest) == nil {
+		t.Error("an index that no client has asked for is not being learned, or makes others wait")
+	}
+	endAhead()
 	endRelease := c.BeginLearning(release)
 	idle := c.Idle()
 	if idle == nil || c.learning.mayList(at(t, archiveURL+"/pool/a.deb")) {
