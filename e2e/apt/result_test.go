@@ -34,12 +34,12 @@ func exitStatus(err error) string {
 
 // What depends on times, addresses and the order of answers.
 var (
-	speed   = regexp.MustCompile(`(?m)^(Fetched .*) in \d+.*$`)
+	total   = regexp.MustCompile(`(?m)^Fetched .*$`) // with a list of mirrors, if that was not fetched just now
 	number  = regexp.MustCompile(`(?m)^(Get|Hit|Ign|Err):\d+ `)
 	since   = regexp.MustCompile(`\(invalid since [^)]*\)`)
 	address = regexp.MustCompile(` \[IP: [^]]*\]`)
 	// What another generation has otherwise.
-	size    = regexp.MustCompile(`(?m)( \[[\d.,]+ k?B\]|Fetched .*)$`)
+	size    = regexp.MustCompile(`(?m) \[[\d.,]+ k?B\]$`)
 	patch   = regexp.MustCompile(`\S+\.pdiff`)
 	ignored = regexp.MustCompile(`(?m)^Ign .*\n(  .*\n)*`)
 	answers = regexp.MustCompile(`^(Get|Hit|Ign|Err) `)
@@ -58,7 +58,7 @@ func (v *visit) printed() string {
 	s = number.ReplaceAllString(s, "$1 ")
 	s = address.ReplaceAllString(s, "")
 	s = since.ReplaceAllString(s, "(invalid)")
-	s = speed.ReplaceAllString(s, "$1")
+	s = total.ReplaceAllString(s, "Fetched")
 	if v.place.moves {
 		s = patch.ReplaceAllString(size.ReplaceAllString(s, ""), "PATCH")
 	}

@@ -8,8 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"millpond/e2e/internal/box"
+	"millpond/e2e/internal/poll"
 	"millpond/internal/api"
 	"millpond/internal/aptest"
 )
@@ -162,7 +164,7 @@ func (s *shapes) goOn(t *testing.T, r *row) {
 // again is a client of a box that can have all files, of its own or from
 // another box.
 func (s *shapes) again(t *testing.T, r *row, name string, b *box.Box) {
-	b.Until("the box is at rest", func() bool { return b.Summary().Downloads == 0 })
+	poll.Must(t, 30*time.Second, "the box is at rest", poll.That(func() bool { return b.Summary().Downloads == 0 }))
 	p := r.place
 	if p.alias {
 		p.named = 1
