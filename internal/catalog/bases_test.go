@@ -294,6 +294,10 @@ func TestPlausible(t *testing.T) {
 		"/":                                    false,
 		"/whirlpool/x":                         false,
 		"/repo/x.diff":                         false,
+		"/repo/en.xz":                          true,
+		"/repo/pt_BR.gz":                       true,
+		"/repo/pt_br.gz":                       false,
+		"/repo/eng.xz":                         false,
 	} {
 		if got := Plausible(Location{"http", "h", p, ""}); got != want {
 			t.Errorf("%s: %v", p, got)

@@ -36,7 +36,7 @@ func isIndexName(name string) bool {
 			break
 		}
 	}
-	if name == "Packages" || name == "Sources" {
+	if name == "Packages" || name == "Sources" || isLanguage(name) {
 		return true
 	}
 	for _, prefix := range []string{"Contents-", "Translation-", "Commands-", "Components-"} {
@@ -46,6 +46,14 @@ func isIndexName(name string) bool {
 		}
 	}
 	return false
+}
+
+// isLanguage takes a code such as en or pt_BR, by which apt asks for the
+// translations of a flat archive.
+func isLanguage(name string) bool {
+	language, region, regional := strings.Cut(name, "_")
+	lower := strings.Trim(language, "abcdefghijklmnopqrstuvwxyz") == ""
+	return lower && len(language) == 2 && (!regional || region == strings.ToUpper(region) && len(region) == 2)
 }
 
 // isPackageName takes the names of packages, of changelogs and of the files of
