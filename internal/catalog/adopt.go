@@ -20,9 +20,9 @@ func (c *Catalog) Adopt(r *CheckedRelease) (Generation, error) {
 }
 
 func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) {
-	var written *table // what r lists, if no table has it yet
+	var written *table // what r lists, if no table has all of it yet
 	for {
-		if written == nil && c.state.Load().byContent[r.content()] == nil {
+		if written == nil && c.state.Load().complete(r) == nil {
 			var err error
 			if written, err = c.writeRelease(r); err != nil {
 				return Generation{}, err
@@ -34,6 +34,20 @@ func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) {
 		}
 		// The table found above has been dropped since.
 	}
+}
+
+// complete returns the table with all that r lists, nil if there is none.
+func (s *state) complete(r *CheckedRelease) *table {
+	t := s.byContent[r.content()]
+	if t == nil || len(r.hashes) == 0 {
+		return t
+	}
+	for _, p := range s.shown[t.id].places {
+		if p.gen.Named {
+			return t
+		}
+	}
+	return nil
 }
 
 // content names the table of what r lists. Suites with the very same Release
@@ -71,20 +85,23 @@ func (c *Catalog) writeRelease(r *CheckedRelease) (t *table, err error) {
 func (c *Catalog) publishRelease(r *CheckedRelease, written *table) (g Generation, done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := c.state.Load().clone()
-	t := next.byContent[r.content()]
+	old := c.state.Load()
+	next := old.clone()
+	changed := []Location{r.dir}
+	t := old.complete(r)
 	switch {
 	case t == nil && written == nil:
 		return Generation{}, false, nil
 	case t == nil:
 		t = written
+		changed = append(changed, next.replace(old.byContent[r.content()], t)...)
 	case written != nil:
 		c.discard(written.id)
 		written = nil
 	}
-	gen, changed, err := c.enter(next, r, t)
-	if err == nil && changed {
-		err = c.commit(next, r.dir)
+	gen, news, err := c.enter(next, r, t)
+	if err == nil && (news || len(changed) > 1) {
+		err = c.commit(next, changed...)
 	}
 	if err != nil {
 		if written != nil {
@@ -93,6 +110,21 @@ func (c *Catalog) publishRelease(r *CheckedRelease, written *table) (g Generatio
 		return Generation{}, false, err
 	}
 	return gen.Generation, true, nil
+}
+
+// replace puts the complete table t in the place of one that lacks names, if
+// that is not nil, and returns the suites that it was shown in.
+func (s *state) replace(lacking, t *table) (changed []Location) {
+	for dir, st := range s.suites {
+		for _, g := range st.gens {
+			if lacking != nil && g.Table == lacking.id {
+				g.Table, g.Named = t.id, true
+				s.tables[t.id] = t
+				changed = append(changed, dir)
+			}
+		}
+	}
+	return changed
 }
 
 // enter makes r, which lists what t does, the current generation of its suite
@@ -108,7 +140,7 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 	rec := r.record
 	if g = st.find(rec.ID); g == nil {
 		s.tables[t.id] = t
-		rec.Table = t.id
+		rec.Table, rec.Named = t.id, len(r.hashes) > 0
 		g = &generation{record: rec}
 		if err := c.inherit(s, g, r.files); err != nil {
 			return nil, false, err
@@ -116,7 +148,7 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 		st.supersede(g, now)
 		return g, true, nil
 	}
-	rec.Learned, rec.Table = g.Learned, g.Table
+	rec.Learned, rec.Table, rec.Named = g.Learned, g.Table, g.Named
 	if r.unsigned {
 		rec.Signature, rec.Signer, rec.Fault = g.Signature, g.Signer, g.Fault
 		c.decideSigned(r.dir, &rec)

@@ -129,6 +129,58 @@ func TestByHashOfEarlierGeneration(t *testing.T) {
 	}
 }
 
+// A Release that was learned by an earlier version has no names by other hashes,
+// until it is learned again.
+func TestByHashOfEarlierVersion(t *testing.T) {
+	t.Parallel()
+	c := trusting(t)
+	index := []byte(onePackage)
+	text := listsBy(byHashHead, map[string][]byte{"main/binary-amd64/Packages": index}, "SHA256", "SHA512")
+	dirs := []Location{at(t, suiteURL), at(t, mirrorURL+"/dists/stable")}
+	check := func(dir Location) *CheckedRelease {
+		r, err := c.CheckRelease(dir, ReleaseFiles{Release: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	adopt := func(r *CheckedRelease) {
+		t.Helper()
+		if _, err := c.Adopt(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range dirs {
+		r := check(dir)
+		r.hashes = nil
+		adopt(r)
+	}
+	if err := c.LearnIndex(t.Context(), c.resolveURL(t, suiteURL+"/main/binary-amd64/Packages"), bytes.NewReader(index)); err != nil {
+		t.Fatal(err)
+	}
+	name := "/main/binary-amd64/by-hash/SHA512/" + sums(index)["SHA512"]
+	c.wantUnknown(t, suiteURL+name)
+	adopt(check(dirs[0]))
+	for range 2 { // and after a restart
+		for _, dir := range dirs {
+			if e := c.resolveURL(t, dir.String()+name); e.Kind != Content || e.Index || e.Suite != dir {
+				t.Errorf("%+v", e)
+			}
+		}
+		if e := c.resolveURL(t, archiveURL+"/pool/a.deb"); e.Kind != Content {
+			t.Errorf("what was learned is gone: %+v", e)
+		}
+		c = reopen(t, c)
+	}
+	before := countRows(t, c)
+	adopt(check(dirs[1]))
+	c.sweep(t.Context())
+	// Two names of the index by path, one by digest; the package by both.
+	if after := countRows(t, c); after != 5 || before < after {
+		t.Errorf("%d rows, then %d", before, after)
+	}
+}
+
 // A Release that offers no by-hash has no names there, nor one that lists by
 // SHA-512 only, which says so.
 func TestNoNamesByHash(t *testing.T) {

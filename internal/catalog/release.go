@@ -37,6 +37,7 @@ type record struct {
 	Signer     string // fingerprint of the key, "" if none of the keyring
 	Fault      string // why there is no Signer
 	Table      tableID
+	Named      bool      // the table has the names in by-hash, as none of earlier versions has
 	Superseded time.Time // when it ceased to be the current one
 }
 
