@@ -166,6 +166,7 @@ func twoDigests(b builder) *place {
 	p := b.at("/debian", a, "deb MIRROR/debian alpha main", "deb MIRROR/debian beta main")
 	p.install = []string{"app", "one"}
 	p.passes = "app_*" // the mirror alone knows which one it has
+	p.blames = true
 	return p
 }
 

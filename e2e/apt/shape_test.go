@@ -56,6 +56,8 @@ type place struct {
 	signed bool // with a key that the boxes have
 	// passes is a pattern of names that a box may ask the mirror for each time.
 	passes string
+	// blames says that boxes may find fault with each other, which they remember.
+	blames bool
 	// patched says that clients make their indices with patches, so that a box
 	// which is new to the archive has read none when they ask for a package.
 	patched bool

@@ -35,14 +35,8 @@ func TestShapes(t *testing.T) {
 	s.first.Run()
 	s.second = box.Start(t, append(slices.Clone(s.settings), "MILLPOND_BOOTSTRAP="+s.first.URL)...)
 	s.awaitInventory()
-	t.Run("then", func(t *testing.T) {
-		for _, shape := range all {
-			t.Run(shape.name, func(t *testing.T) {
-				t.Parallel()
-				s.goOn(t, s.row(shape.name))
-			})
-		}
-	})
+	s.goOn("then", all, false)
+	s.goOn("last", all, true)
 	if s.shares() && s.second.Summary().PeerBytesIn == 0 {
 		t.Error("the second box took nothing from the first one")
 	}
@@ -151,14 +145,23 @@ func (s *shapes) begin(t *testing.T, shape shape) {
 	s.compare(t, r, "new box", current.fetched(), r.direct.afterUpdate())
 }
 
-// goOn has clients use it after the box that has served it was started again,
-// and through a box beside that.
-func (s *shapes) goOn(t *testing.T, r *row) {
-	if r.direct.files == nil {
-		t.Fatal("no client got through without a box")
-	}
-	s.again(t, r, "restarted", s.first)
-	s.again(t, r, "second box", s.second)
+// goOn has clients use the archives after the box that has served them was
+// started again, and through a box beside that. It takes those that blame, or
+// those that do not.
+func (s *shapes) goOn(group string, all []shape, blame bool) {
+	s.t.Run(group, func(t *testing.T) {
+		for _, shape := range all {
+			r := s.row(shape.name)
+			if r.direct.files == nil || r.place.blames != blame {
+				continue
+			}
+			t.Run(shape.name, func(t *testing.T) {
+				t.Parallel()
+				s.again(t, r, "restarted", s.first)
+				s.again(t, r, "second box", s.second)
+			})
+		}
+	})
 }
 
 // again is a client of a box that can have all files, of its own or from
