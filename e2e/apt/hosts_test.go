@@ -14,7 +14,6 @@ import (
 func TestShapesOfAnAllowedHost(t *testing.T) {
 	b := builder{t, t}
 	p := asked(b, "/corefonts/andale32.exe", "a font\n")
-	p.live = true
 	other := b.mirror(aptest.MirrorOptions{Listen: "127.0.0.2:0"})
 	other.Put("/cdn/andale32.exe", []byte("a font\n"), time.Now())
 	p.mirrors[0].Inject("*", aptest.Redirect(other.URL("/cdn/andale32.exe")))
