@@ -21,7 +21,7 @@ func read(r Request, resp *http.Response) (*Response, error) {
 		ETag:         parseETag(h.Get("ETag")),
 		LastModified: parseTime(h.Get("Last-Modified")),
 		Body:         resp.Body,
-		URL:          resp.Request.URL.String(),
+		URL:          shown(resp.Request.URL),
 	}
 	var err error
 	switch resp.StatusCode {
@@ -34,7 +34,10 @@ func read(r Request, resp *http.Response) (*Response, error) {
 			err = errors.New("304 to a request without a condition")
 		}
 	default:
-		return nil, &StatusError{URL: a.URL, Code: resp.StatusCode, RetryAfter: parseRetryAfter(h.Get("Retry-After"), time.Now())}
+		return nil, &StatusError{
+			URL: a.URL, Code: resp.StatusCode, RetryAfter: parseRetryAfter(h.Get("Retry-After"), time.Now()),
+			LoggedIn: resp.Request.Header.Get("Authorization") != "", Challenges: challenges(h),
+		}
 	}
 	if err == nil && resp.StatusCode != http.StatusNotModified {
 		err = checkEncoding(resp.Request.URL.Path, h.Values("Content-Encoding"))

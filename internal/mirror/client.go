@@ -2,6 +2,7 @@
 // and knows neither peers nor what the files are.
 //
 // A Client promises:
+//   - a login goes to the host that it is for and to no other, redirects included;
 //   - no destination is dialled that the Policy forbids, whatever a name resolves
 //     to, in redirects and tunnels too, and none at all offline;
 //   - no file is asked for outside of the archives that the Policy is restricted
@@ -71,6 +72,8 @@ type Options struct {
 	// early is not seen here.
 	Meter func(f File, n int64)
 	Log   *slog.Logger // nil logs nothing
+	// Logins are those that the box has itself (LoginFor).
+	Logins Logins
 
 	UserAgent string // "millpond" if empty
 	// Via, if not empty, names this box (RFC 9110, section 7.6.3: a pseudonym
@@ -97,6 +100,7 @@ type Client struct {
 	meter          func(f File, n int64)
 	log            *slog.Logger
 	headers        http.Header // of every request
+	logins         Logins
 	connectTimeout time.Duration
 	stallTimeout   time.Duration
 	resolver       *net.Resolver // nil is the system's
@@ -114,6 +118,7 @@ func New(o Options) *Client {
 		meter:          o.Meter,
 		log:            o.Log,
 		headers:        make(http.Header),
+		logins:         o.Logins,
 		connectTimeout: orDefault(o.ConnectTimeout, defaultConnectTimeout),
 		stallTimeout:   orDefault(o.StallTimeout, defaultStallTimeout),
 		down:           down{lasts: orDefault(o.DownFor, defaultDownFor)},
@@ -147,7 +152,7 @@ func New(o Options) *Client {
 		ForceAttemptHTTP2:      true, // a DialContext turns it off otherwise
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
-	c.http = &http.Client{Transport: hop{c}, CheckRedirect: checkRedirect}
+	c.http = &http.Client{Transport: hop{c}, CheckRedirect: c.checkRedirect}
 	return c
 }
 
@@ -178,6 +183,10 @@ type Request struct {
 	IfRange string
 	// Validators of what is held already; both may be empty.
 	IfNoneMatch, IfModifiedSince string
+	// Login is sent to the scheme, host and port of URL and to no other. Where a
+	// redirect leads to another, that gets the box's own login for it, if there
+	// is one; without a Login, no host gets any.
+	Login Login
 }
 
 // ranged reports whether r requests a part.
@@ -267,6 +276,9 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 		if r.IfRange != "" {
 			req.Header.Set("If-Range", r.IfRange)
 		}
+	}
+	if r.Login != "" {
+		req.Header.Set("Authorization", string(r.Login))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -63,6 +63,8 @@ type StatusError struct {
 	URL        string // after redirects
 	Code       int
 	RetryAfter time.Duration // as the mirror stated, at most a day; 0 if it did not
+	LoggedIn   bool          // the request had a login
+	Challenges []string      // the mirror's WWW-Authenticate fields
 }
 
 // Error implements error.

@@ -94,17 +94,18 @@ func meterName(scheme, host string, port int) string {
 }
 
 // checkRedirect is an http.Client's CheckRedirect.
-func checkRedirect(req *http.Request, via []*http.Request) error {
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	from, to := via[len(via)-1].URL, req.URL
 	switch {
 	case len(via) > maxRedirects:
-		return fmt.Errorf("%.300s: more than %d redirects", via[0].URL, maxRedirects)
+		return fmt.Errorf("%.300s: more than %d redirects", shown(via[0].URL), maxRedirects)
 	case to.Scheme != "http" && to.Scheme != "https":
-		return &RefusedError{Host: to.Host, Reason: fmt.Sprintf("redirect of %.300s to scheme %.20q; want http or https", from, to.Scheme)}
+		return &RefusedError{Host: to.Host, Reason: fmt.Sprintf("redirect of %.300s to scheme %.20q; want http or https", shown(from), to.Scheme)}
 	case from.Scheme == "https" && to.Scheme == "http":
-		return &RefusedError{Host: to.Host, Reason: fmt.Sprintf("redirect of %.300s from https to http, where others can read and change the answer", from)}
+		return &RefusedError{Host: to.Host, Reason: fmt.Sprintf("redirect of %.300s from https to http, where others can read and change the answer", shown(from))}
 	}
 	req.Header.Del("Referer") // net/http's own; it would reveal what a client fetched
+	c.logInAfter(req, via[0])
 	return nil
 }
 
