@@ -149,6 +149,7 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 		return g, true, nil
 	}
 	rec.Learned, rec.Table, rec.Named = g.Learned, g.Table, g.Named
+	rec.Private = rec.Private && g.Private
 	if r.unsigned {
 		rec.Signature, rec.Signer, rec.Fault = g.Signature, g.Signer, g.Fault
 		c.decideSigned(r.dir, &rec)
@@ -163,7 +164,7 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 
 // same reports whether learning rec again would change nothing.
 func (g *generation) same(rec record) bool {
-	return g.Signature == rec.Signature && g.Signer == rec.Signer && g.Fault == rec.Fault
+	return g.Signature == rec.Signature && g.Signer == rec.Signer && g.Fault == rec.Fault && g.Private == rec.Private
 }
 
 // inherit gives a new generation the indices that were learned before, in

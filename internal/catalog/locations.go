@@ -14,8 +14,9 @@ const maxNames = 64
 // maxMirrors bounds the locations that Mirrors returns.
 const maxMirrors = 8
 
-// Shared reports whether d is listed under a signed Release, and so may be
-// uploaded to peers and downloaded from them; and its size, -1 if no list has it.
+// Shared reports whether d is listed under a signed Release that needs no login,
+// and so may be uploaded to peers and downloaded from them; and its size, -1 if
+// no list has it.
 func (c *Catalog) Shared(d digest.Digest) (size int64, ok bool) {
 	size, ok, err := c.shared(c.state.Load(), d)
 	if err != nil {
@@ -28,7 +29,7 @@ func (c *Catalog) Shared(d digest.Digest) (size int64, ok bool) {
 func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err error) {
 	size = -1
 	err = c.rows.listed(d, func(l listing) bool {
-		if sh := s.shown[l.table]; sh != nil && sh.signed {
+		if sh := s.shown[l.table]; sh != nil && sh.shared {
 			size, ok = l.size, true
 		}
 		return size < 0
@@ -38,18 +39,24 @@ func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err er
 
 // Describe is the inverse of Resolve: it returns an entry whose content is
 // d, listed under a signed Release, for a peer's request that has a digest
-// only. It never waits.
+// only; one that is shared, if there is one. It never waits.
 func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 	s := c.state.Load()
 	err := c.rows.listed(d, func(l listing) bool {
 		sh := s.shown[l.table]
-		if sh == nil || !sh.signed {
+		if sh == nil || !sh.signed || ok && !sh.shared {
 			return true
 		}
 		for _, p := range sh.places {
+			if ok && p.gen.Private {
+				continue
+			}
 			pin := func(Location) digest.Digest { return p.gen.ID }
-			e = c.resolve(p.locate(sh.kind, l.path), pin)
-			if ok = e.Kind == Content && e.Digest == d && e.Signed; ok {
+			found := c.resolve(p.locate(sh.kind, l.path), pin)
+			if found.Kind != Content || found.Digest != d || !found.Signed {
+				continue
+			}
+			if e, ok = found, true; p.gen.shared() {
 				return false
 			}
 		}
@@ -61,10 +68,10 @@ func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 	return e, ok
 }
 
-// name is a location of some content, and whether its archive is signed.
+// name is a location of some content, and whether its archive is shared.
 type name struct {
 	Location
-	signed bool
+	shared bool
 }
 
 func (c *Catalog) names(d digest.Digest) []name {
@@ -76,10 +83,10 @@ func (c *Catalog) names(d digest.Digest) []name {
 			return true
 		}
 		for _, p := range sh.places {
-			n := name{p.locate(sh.kind, l.path), p.gen.Signed}
+			n := name{p.locate(sh.kind, l.path), p.gen.shared()}
 			i := slices.IndexFunc(found, func(o name) bool { return o.Location == n.Location })
 			if i >= 0 {
-				found[i].signed = found[i].signed || n.signed
+				found[i].shared = found[i].shared || n.shared
 			} else if len(found) < maxNames {
 				found = append(found, n)
 			}
@@ -108,7 +115,7 @@ func (p place) locate(k kind, rel string) Location {
 // first: e.Location if it is a name in by-hash; by-hash beside it if its Release
 // offers that, since it outlives the next generation; e.Location itself; then
 // other names of the same digest on the same host and, as far as their archives
-// are signed, on others. Content requested over https is never fetched over
+// are shared, on others. Content requested over https is never fetched over
 // http.
 func (c *Catalog) Mirrors(e Entry) []Location {
 	var all []Location
@@ -133,7 +140,7 @@ func (c *Catalog) Mirrors(e Entry) []Location {
 		return all
 	}
 	names := slices.DeleteFunc(c.names(e.Digest), func(n name) bool {
-		return e.Location.Scheme == "https" && n.Scheme != "https" || n.Host != e.Location.Host && !n.signed
+		return e.Location.Scheme == "https" && n.Scheme != "https" || n.Host != e.Location.Host && !n.shared
 	})
 	for _, here := range []bool{true, false} {
 		for _, n := range names {

@@ -95,7 +95,8 @@ func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string,
 			ok, first = true, r
 			r.suite.use(c.now().Unix())
 			r.suite.found(x, dir, rel)
-			e = Entry{Kind: Content, Digest: f.digest, Size: f.size, Signed: s.shown[t.id].signed}
+			sh := s.shown[t.id]
+			e = Entry{Kind: Content, Digest: f.digest, Size: f.size, Signed: sh.signed, Shared: sh.shared}
 		}
 	}
 	switch {
@@ -106,7 +107,7 @@ func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string,
 	case len(e.OneOf) > 0:
 		return Entry{Size: -1, OneOf: e.OneOf}, true, nil
 	}
-	e.Signed, err = c.signed(s, e.Signed, e.Digest)
+	err = c.mark(s, &e, e.Signed, e.Shared)
 	return e, true, err
 }
 

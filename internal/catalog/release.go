@@ -23,7 +23,11 @@ type Generation struct {
 	ValidUntil time.Time // zero: no end
 	Files      int       // that the Release lists by SHA-256
 	Learned    time.Time // first
+	Private    bool      // it came with a login each time, and is not shared
 }
+
+// shared reports whether what g lists may be shared with peers.
+func (g *Generation) shared() bool { return g.Signed && !g.Private }
 
 // record is a Generation as it is kept on disk, with all that Signed and Why
 // depend on: the keys and the trusted hosts may differ after a restart.
@@ -46,7 +50,10 @@ type suiteRecord struct{ Generations []record }
 
 // ReleaseFiles are the bytes of a suite's Release files: InRelease alone, or
 // Release with Signature (nil if there is none).
-type ReleaseFiles struct{ InRelease, Release, Signature []byte }
+type ReleaseFiles struct {
+	InRelease, Release, Signature []byte
+	Private                       bool // a login was sent for them
+}
 
 // CheckedRelease is a Release that CheckRelease accepted. Adopt takes it as it
 // is, so that each is parsed and verified once.
@@ -82,7 +89,7 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 	if err != nil {
 		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
 	}
-	rec.Generation = Generation{ID: digest.Of(r.Release), Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now()}
+	rec.Generation = Generation{ID: digest.Of(r.Release), Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now(), Private: r.Private}
 	if r.InRelease != nil {
 		rec.ID = digest.Of(r.InRelease)
 	} else if r.Signature != nil {

@@ -30,7 +30,8 @@ type Entry struct {
 	Kind     Kind
 	Digest   digest.Digest // of Content
 	Size     int64         // of Content, in bytes; -1 if not known (by-hash of an unknown Release, some pdiffs)
-	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host: shared with peers
+	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host
+	Shared   bool          // Content listed under such a Release that needs no login: shared with peers
 	Suite    Location      // of a Release file, and of files that a Release lists: the directory of that Release
 	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex)
 	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Release file: the client's pin
@@ -168,11 +169,12 @@ func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
 				return Entry{}, err
 			}
 			if ok {
-				signed, err := c.signed(s, g.Signed, f.digest)
-				return Entry{
-					Location: l, Kind: Content, Digest: f.digest, Size: f.size, Signed: signed,
+				e := Entry{
+					Location: l, Kind: Content, Digest: f.digest, Size: f.size,
 					Suite: st.dir, Index: index, Release: g.ID,
-				}, err
+				}
+				err = c.mark(s, &e, g.Signed, g.shared())
+				return e, err
 			}
 		}
 	}
@@ -200,14 +202,19 @@ func (c *Catalog) inRelease(s *state, g *generation, rel string) (f row, index, 
 	return row{}, false, false, nil
 }
 
-// signed reports whether d is listed under a signed Release, given that one
-// list with it is or is not.
-func (c *Catalog) signed(s *state, already bool, d digest.Digest) (bool, error) {
-	if already {
-		return true, nil
+// mark sets Signed and Shared of e, given what they are by one list with e's
+// digest: any other list may make them true.
+func (c *Catalog) mark(s *state, e *Entry, signed, shared bool) error {
+	e.Signed, e.Shared = signed, shared
+	if shared {
+		return nil
 	}
-	_, ok, err := c.shared(s, d)
-	return ok, err
+	return c.rows.listed(e.Digest, func(l listing) bool {
+		if sh := s.shown[l.table]; sh != nil {
+			e.Signed, e.Shared = e.Signed || sh.signed, e.Shared || sh.shared
+		}
+		return !e.Shared
+	})
 }
 
 // hashed resolves a file of by-hash, of which d is the digest. A Release may
@@ -218,7 +225,7 @@ func (c *Catalog) hashed(s *state, l Location, d digest.Digest, pin pinFunc) (En
 	err := c.rows.listed(d, func(f listing) bool {
 		if sh := s.shown[f.table]; sh != nil {
 			found = append(found, f)
-			e.Signed = e.Signed || sh.signed
+			e.Signed, e.Shared = e.Signed || sh.signed, e.Shared || sh.shared
 			e.Size = max(e.Size, f.size)
 		}
 		return len(found) < maxPlaces

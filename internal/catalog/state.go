@@ -91,6 +91,7 @@ type place struct {
 type shown struct {
 	*table
 	signed bool // in one of its places
+	shared bool // likewise
 	places []place
 }
 
@@ -191,14 +192,14 @@ func (s *state) show(t *table, p place) {
 		sh = &shown{table: t}
 		s.shown[t.id] = sh
 	}
-	sh.signed = sh.signed || p.gen.Signed
+	sh.signed, sh.shared = sh.signed || p.gen.Signed, sh.shared || p.gen.shared()
 	sh.places = append(sh.places, p)
 }
 
-// shares reports whether every table signed in s is also signed in o.
+// shares reports whether every table shared in s is also shared in o.
 func (s *state) shares(o *state) bool {
 	for id, sh := range s.shown {
-		if sh.signed && (o.shown[id] == nil || !o.shown[id].signed) {
+		if sh.shared && (o.shown[id] == nil || !o.shown[id].shared) {
 			return false
 		}
 	}

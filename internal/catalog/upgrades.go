@@ -30,8 +30,8 @@ func (c *Catalog) Packages(suite Location) iter.Seq2[Entry, error] {
 			seen[l.stem] = true
 			for f, err := range c.rows.pages(l.table.id) {
 				e := Entry{Location: place{st, g, l.path}.locate(kindPackages, f.path), Kind: Content, Digest: f.digest, Size: f.size}
-				if err == nil {
-					e.Signed, err = c.signed(s, s.shown[l.table.id].signed, f.digest)
+				if sh := s.shown[l.table.id]; err == nil {
+					err = c.mark(s, &e, sh.signed, sh.shared)
 				}
 				if !yield(e, err) || err != nil {
 					return
@@ -110,11 +110,12 @@ func (c *Catalog) Successors(suite Location, held func(digest.Digest) bool) ([]E
 
 // entry is the file f that the Release of a suite's generation lists.
 func (c *Catalog) entry(s *state, st *suite, g *generation, f row) (Entry, error) {
-	signed, err := c.signed(s, g.Signed, f.digest)
-	return Entry{
-		Location: st.dir.Join(f.path), Kind: Content, Digest: f.digest, Size: f.size, Signed: signed,
+	e := Entry{
+		Location: st.dir.Join(f.path), Kind: Content, Digest: f.digest, Size: f.size,
 		Suite: st.dir, Release: g.ID,
-	}, err
+	}
+	err := c.mark(s, &e, g.Signed, g.shared())
+	return e, err
 }
 
 // used returns the paths, relative to the suite, of files of its earlier

@@ -301,7 +301,7 @@ func (fl *flight) grew(off, end int64, s source) {
 // the mirror or in pieces, or no longer.
 func (fl *flight) announce(on bool) {
 	swarm := fl.f.swarm
-	if swarm != nil && fl.entry.Signed && fl.announced.Swap(on) != on {
+	if swarm != nil && fl.entry.Shared && fl.announced.Swap(on) != on {
 		swarm.Announce(fl.key.digest, on)
 	}
 }

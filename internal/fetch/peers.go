@@ -70,7 +70,7 @@ func verified(s source) bool {
 // shareable reports whether peers may be asked: for what a signed Release
 // lists, with its size, since otherwise a liar could fill the disk.
 func (fl *flight) shareable() bool {
-	return fl.f.swarm != nil && fl.entry.Signed && fl.entry.Size >= 0
+	return fl.f.swarm != nil && fl.entry.Shared && fl.entry.Size >= 0
 }
 
 // neighbours lists connected peers that hold the file, that are downloading

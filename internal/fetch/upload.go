@@ -38,6 +38,7 @@ func (f *Fetcher) Open(ctx context.Context, d digest.Digest, start bool) (peer.U
 	var e catalog.Entry
 	if start {
 		e, start = f.catalog.Describe(d)
+		start = start && e.Shared
 	}
 	fl, err := f.joinForPeer(d, e, start)
 	if err != nil {
