@@ -22,6 +22,9 @@ type Info struct {
 	Pins     []string     // owners of its pins, sorted
 	Name     string       // of the file, the last part of its path; "" if it is not known
 	From     []Provenance // where its bytes came from, as far as that is known; at most 8
+	// Private are the places behind a login where the bytes were found, the last
+	// 8 of them. It is empty once they were found where no login is needed.
+	Private []string
 }
 
 // Blob is an open, verified blob. It embeds its file, so that http.ServeContent
@@ -122,14 +125,15 @@ func (s *Store) freshen(i Info) Info {
 }
 
 // Put stores the size bytes of r, which are described by m. Of a blob that is
-// held it reads nothing, and adds m as Annotate does. The blob is visible with
+// held it reads nothing, and adds m as Annotate does; a private blob becomes
+// public if m is not private. The blob is visible with
 // m or not at all. More, fewer or other bytes give ErrMismatch; the quota or
 // the disk ErrNoSpace; an error of r comes back wrapped.
 func (s *Store) Put(d digest.Digest, size int64, r io.Reader, m Meta) error {
-	if err := s.Annotate(d, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.arrived(d, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	p, err := s.create(d, size)
+	p, err := s.CreateFor(d, size)
 	if err != nil {
 		return err
 	}

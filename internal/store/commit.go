@@ -13,7 +13,7 @@ import (
 // missing, or cannot be read back, that is an error and p stays open. Else p
 // ends: with ErrMismatch or ErrNoSpace nothing is kept of it. When Commit
 // returns nil, the blob survives a power cut. If the blob has come in by
-// another way meanwhile, that one is kept, with what m adds to it (see Annotate).
+// another way meanwhile, that one is kept, with what m adds to it (see Put).
 // Readers of p read on whatever the result (see Reader).
 func (p *Partial) Commit(m Meta) (Info, error) {
 	p.life.Lock()
@@ -34,7 +34,7 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 	p.mu.Lock()
 	p.digest = sum
 	p.mu.Unlock()
-	if r, err := p.s.annotate(sum, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if r, err := p.s.arrived(sum, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		p.blob = err == nil
 		return r.info(sum), errors.Join(err, p.discard())
 	}
@@ -68,7 +68,7 @@ func (p *Partial) admit(m Meta) (row, error) {
 	if err := s.fault("sync"); err != nil {
 		return row{}, err
 	}
-	if err := p.file.Chmod(0o444); err != nil {
+	if err := p.file.Chmod(m.row(0, time.Time{}).mode()); err != nil {
 		return row{}, err
 	}
 	if err := p.file.Sync(); err != nil {
@@ -102,7 +102,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 		return row{}, err
 	}
 	if old, err := s.row(p.digest); err == nil {
-		fresh, err := s.merge(p.digest, old, m)
+		fresh, err := s.merge(p.digest, old, m, old.alsoFrom(m))
 		if err != nil {
 			return row{}, err
 		}
@@ -121,7 +121,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 	defer s.mu.Unlock()
 	p.leave()
 	s.count.add(r, 1)
-	s.emit(Event{Digest: p.digest, Size: r.size, Held: true})
+	s.emit(Event{Digest: p.digest, Size: r.size, Held: true, Private: r.isPrivate()})
 	return r, nil
 }
 

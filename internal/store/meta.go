@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ type Meta struct {
 	Name     string       // of the file, as in Info; "" if it has none. One that no file can have is not kept
 	From     []Provenance // those beyond the eighth are not kept
 	Pin      string       // an owner that pins the blob from the start, as with Pin; "" for none
+	Private  string       // the place behind a login that the bytes came from, as in Info; "" if they came without one
 }
 
 // Provenance is a place that some of a blob's bytes came from.
@@ -39,6 +41,9 @@ func (m Meta) row(size int64, now time.Time) row {
 	if m.Pin != "" {
 		r.pins = []string{pinOwner(m.Pin)}
 	}
+	if m.Private != "" {
+		r.private = []string{m.Private[:min(len(m.Private), maxName)]}
+	}
 	return r
 }
 
@@ -46,23 +51,30 @@ func (m Meta) row(size int64, now time.Time) row {
 // it has none yet, and the pin. The error wraps fs.ErrNotExist if the blob is
 // not held; ErrTooManyPins says that nothing was added.
 func (s *Store) Annotate(d digest.Digest, m Meta) error {
-	_, err := s.annotate(d, m)
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	old, err := s.row(d)
+	if err != nil {
+		return err
+	}
+	_, err = s.merge(d, old, m, old.private)
 	return err
 }
 
-func (s *Store) annotate(d digest.Digest, m Meta) (row, error) {
+// arrived is Annotate for a blob whose bytes came in once more.
+func (s *Store) arrived(d digest.Digest, m Meta) (row, error) {
 	s.meta.Lock()
 	defer s.meta.Unlock()
 	old, err := s.row(d)
 	if err != nil {
 		return row{}, err
 	}
-	return s.merge(d, old, m)
+	return s.merge(d, old, m, old.alsoFrom(m))
 }
 
-// merge adds m to the row of d and returns the row as it is then. Caller holds
-// meta.
-func (s *Store) merge(d digest.Digest, old row, m Meta) (row, error) {
+// merge adds m to the row of d, which is private as given from now on, and
+// returns the row as it is then. Caller holds meta.
+func (s *Store) merge(d digest.Digest, old row, m Meta, private []string) (row, error) {
 	fresh, added := old, m.row(old.size, time.Time{})
 	if old.name == "" {
 		fresh.name = added.name
@@ -73,6 +85,7 @@ func (s *Store) merge(d digest.Digest, old row, m Meta) (row, error) {
 	for _, owner := range added.pins {
 		fresh.pins = addPin(old.pins, owner)
 	}
+	fresh.private = private
 	return s.replace(d, old, fresh)
 }
 
@@ -82,8 +95,14 @@ func (s *Store) replace(d digest.Digest, old, fresh row) (row, error) {
 	if len(fresh.pins) > maxPins {
 		return old, fmt.Errorf("blob %s: %w", d, ErrTooManyPins)
 	}
-	if fresh.name == old.name && slices.Equal(fresh.from, old.from) && slices.Equal(fresh.pins, old.pins) {
+	if fresh.name == old.name && slices.Equal(fresh.from, old.from) && slices.Equal(fresh.pins, old.pins) && slices.Equal(fresh.private, old.private) {
 		return old, nil
+	}
+	published := old.isPrivate() && !fresh.isPrivate()
+	if published {
+		if err := os.Chmod(s.blobPath(d), fresh.mode()); err != nil {
+			return old, fmt.Errorf("describing blob %s: %w", d, err)
+		}
 	}
 	if err := s.apply(change{d, &old, &fresh}); err != nil {
 		return old, fmt.Errorf("describing blob %s: %w", d, err)
@@ -92,5 +111,8 @@ func (s *Store) replace(d digest.Digest, old, fresh row) (row, error) {
 	defer s.mu.Unlock()
 	s.count.add(old, -1)
 	s.count.add(fresh, 1)
+	if published {
+		s.emit(Event{Digest: d, Size: fresh.size, Held: true})
+	}
 	return fresh, nil
 }

@@ -96,10 +96,11 @@ func (s *Store) acquire(p *Partial) (left idle, err error) {
 
 // Create opens an unfinished blob whose digest is not known until Commit. It
 // cannot be resumed: Close discards it.
-func (s *Store) Create(size int64) (*Partial, error) { return s.create(digest.Digest{}, size) }
+func (s *Store) Create(size int64) (*Partial, error) { return s.CreateFor(digest.Digest{}, size) }
 
-// create is Create for a blob that must have digest d, if d is not zero.
-func (s *Store) create(d digest.Digest, size int64) (*Partial, error) {
+// CreateFor is Create for a blob that must have digest d, if d is not zero. It
+// has nothing to do with Partial's: d may be held, and several may be open.
+func (s *Store) CreateFor(d digest.Digest, size int64) (*Partial, error) {
 	p := s.newPartial(d, size)
 	file, err := os.CreateTemp(s.partialDir(), "new-*")
 	if err != nil {

@@ -57,7 +57,7 @@ func (s *Store) reconcileDir(b byte) error {
 			continue // its row is dropped with those that have no file
 		case !known:
 			at := info.ModTime()
-			r = row{size: info.Size(), modified: at.Unix(), used: at.UnixNano()}
+			r = row{size: info.Size(), modified: at.Unix(), used: at.UnixNano(), private: privateBy(info.Mode())}
 			changes = append(changes, change{d, nil, &r})
 		case r.old:
 			unindexed = append(unindexed, change{d, nil, &r})

@@ -30,7 +30,8 @@ type row struct {
 	pins     []string // owners, sorted
 	name     string   // of the file; "" if it is not known
 	from     []Provenance
-	old      bool // written before rows had names, and not in the index of them
+	private  []string // places behind a login, as in Info
+	old      bool     // written before rows had names, and not in the index of them
 }
 
 func blobKey(d digest.Digest) []byte { return append([]byte{'b'}, d[:]...) }
@@ -47,8 +48,8 @@ func parseUseKey(k []byte) (digest.Digest, int64) {
 func (r row) pinned() bool { return len(r.pins) > 0 }
 
 // rowSize is that of a row in bytes up to its name. The last byte says whether
-// an administrator pinned the blob; other owners follow at the end of the row,
-// where older rows have nothing.
+// an administrator pinned the blob; other owners, and then the places of a
+// private blob, follow at the end of the row, where older rows have nothing.
 const rowSize = 8 + 8 + 8 + 1
 
 func (r row) encode() []byte {
@@ -63,11 +64,20 @@ func (r row) encode() []byte {
 	for _, f := range r.from {
 		b = appendText(append(b, flag(f.Peer)), f.Name)
 	}
-	if len(pins) > 0 {
-		b = append(b, byte(len(pins)))
-		for _, owner := range pins {
-			b = appendText(b, owner)
-		}
+	if len(pins)+len(r.private) > 0 {
+		b = appendTexts(b, pins)
+	}
+	if len(r.private) > 0 {
+		b = appendTexts(b, r.private)
+	}
+	return b
+}
+
+// appendTexts appends the number of texts and each as appendText does.
+func appendTexts(b []byte, all []string) []byte {
+	b = append(b, byte(len(all)))
+	for _, s := range all {
+		b = appendText(b, s)
 	}
 	return b
 }
@@ -105,8 +115,15 @@ func decodeRow(b []byte) (row, error) {
 	if r.from, b, ok = cutFrom(b); !ok {
 		return row{}, errors.New("blob row is cut short in its sources")
 	}
-	if r.pins, b, ok = cutPins(b, r.pins); !ok {
+	var pins []string
+	if pins, b, ok = cutTexts(b); !ok {
 		return row{}, errors.New("blob row is cut short in its pins")
+	}
+	for _, owner := range pins {
+		r.pins = addPin(r.pins, owner)
+	}
+	if r.private, b, ok = cutTexts(b); !ok {
+		return row{}, errors.New("blob row is cut short in its places")
 	}
 	if len(b) > 0 {
 		return row{}, fmt.Errorf("blob row has %d bytes too many", len(b))
@@ -132,21 +149,22 @@ func cutFrom(b []byte) (from []Provenance, rest []byte, ok bool) {
 	return from, b, true
 }
 
-// cutPins adds the owners at the front of b to pins.
-func cutPins(b []byte, pins []string) (all []string, rest []byte, ok bool) {
+// cutTexts takes what appendTexts appended off the front of b. An older row has
+// nothing there.
+func cutTexts(b []byte) (all []string, rest []byte, ok bool) {
 	if len(b) == 0 {
-		return pins, b, true
+		return nil, b, true
 	}
 	n := b[0]
 	b = b[1:]
 	for range n {
-		var owner string
-		if owner, b, ok = cutText(b); !ok {
+		var s string
+		if s, b, ok = cutText(b); !ok {
 			return nil, nil, false
 		}
-		pins = addPin(pins, owner)
+		all = append(all, s)
 	}
-	return pins, b, true
+	return all, b, true
 }
 
 // cutText takes what appendText appended off the front of b.
@@ -168,6 +186,7 @@ func (r row) info(d digest.Digest) Info {
 		Pins:     r.pins,
 		Name:     r.name,
 		From:     r.from,
+		Private:  r.private,
 	}
 }
 

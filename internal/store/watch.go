@@ -16,6 +16,9 @@ type Event struct {
 	Held   bool
 	Reset  bool
 	Synced bool
+	// Private: its bytes came with a login only, as in Info. When they have come
+	// without one, another Event says so.
+	Private bool
 }
 
 // maxQueue bounds the events that wait for one watcher, about 100 KB.
@@ -101,7 +104,7 @@ func (s *Store) watch(ctx context.Context, w *watcher, yield func(Event) bool) (
 			return false
 		}
 		for _, i := range page {
-			if s.over(ctx) || !yield(Event{Digest: i.Digest, Size: i.Size, Held: true}) {
+			if s.over(ctx) || !yield(Event{Digest: i.Digest, Size: i.Size, Held: true, Private: len(i.Private) > 0}) {
 				return false
 			}
 		}
