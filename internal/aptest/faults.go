@@ -3,8 +3,10 @@ package aptest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -75,6 +77,21 @@ func Status(code int, headers ...string) Fault {
 			r.headers = append(r.headers, [2]string{headers[i], headers[i+1]})
 		}
 	}
+}
+
+// Login answers 401 to requests without one of the logins, values of an
+// Authorization header (BasicLogin).
+func Login(logins ...string) Fault {
+	return func(r *reply, in *Injection) {
+		if !slices.Contains(logins, r.entry.Authorization) {
+			Status(http.StatusUnauthorized, "WWW-Authenticate", `Basic realm="private"`)(r, in)
+		}
+	}
+}
+
+// BasicLogin is what a user's requests have as Authorization.
+func BasicLogin(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
 // Redirect answers 302 to a URL. To send each path to its like on another mirror,
