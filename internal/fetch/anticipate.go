@@ -8,15 +8,15 @@ import "millpond/internal/catalog"
 // request itself meets. If the client never comes to it, what arrives until
 // the download is abandoned is wasted.
 func (f *Fetcher) Anticipate(r Request) {
-	e := r.Entry
-	switch e.Kind {
+	r.Login = f.access.Login(r.Location, r.Login)
+	switch r.Kind {
 	case catalog.ReleaseFile:
-		f.releases.Anticipate(e, r.Revalidate)
+		f.releases.Anticipate(r.ofRelease())
 	case catalog.Content:
-		if f.holds(e.Digest) {
+		if f.holdsFor(r) {
 			return
 		}
-		if fl, err := f.joinForClient(e); err == nil {
+		if fl, err := f.joinForClient(r); err == nil {
 			fl.leave()
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
 	"millpond/internal/peer"
@@ -33,11 +34,11 @@ var (
 	errSoleSource = errors.New("the only source of this attempt failed")
 )
 
-// newContentFlight returns the flight that fetches e's digest. f.mu is held.
-func (f *Fetcher) newContentFlight(e catalog.Entry) *flight {
-	fl := f.newFlight(flightKey{digest: e.Digest}, e)
-	fl.log = fl.log.With("digest", e.Digest.Short())
-	if e.Index {
+// newContentFlight returns the flight that fetches r's digest. f.mu is held.
+func (f *Fetcher) newContentFlight(r Request) *flight {
+	fl := f.newFlight(keyOf(r), r.Entry)
+	fl.log = fl.log.With("digest", r.Digest.Short())
+	if r.Index {
 		f.learnFlight(fl)
 	}
 	return fl
@@ -46,14 +47,14 @@ func (f *Fetcher) newContentFlight(e catalog.Entry) *flight {
 // downloadContent fetches a digest: attempt after attempt until the whole is
 // right, without the sources that sent wrong bytes.
 func (fl *flight) downloadContent(ctx context.Context) error {
-	if fl.f.holds(fl.key.digest) {
+	if fl.f.holdsFor(Request{Entry: fl.entry, Login: fl.key.login}) {
 		return errHeld
 	}
 	defer fl.announce(false)
 	defer fl.endLookup()
 	d := download{fl: fl, tallies: make(map[string]*tally)}
 	for range maxAttempts {
-		part, err := fl.f.store.Partial(fl.key.digest, fl.entry.Size)
+		part, err := fl.openPart()
 		if errors.Is(err, store.ErrNoSpace) {
 			fl.passThrough(nil, err)
 			return nil
@@ -71,6 +72,20 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 		fl.restart()
 	}
 	return ErrWrongBytes
+}
+
+// openPart opens the file to download into. What a login brings is kept apart
+// until it is whole, and so is another copy of a blob that not everybody may
+// have.
+func (fl *flight) openPart() (*store.Partial, error) {
+	f, d := fl.f, fl.key.digest
+	if fl.key.login == "" {
+		part, err := f.store.Partial(d, fl.entry.Size)
+		if info, e := f.store.Stat(d); !errors.Is(err, fs.ErrExist) || e != nil || !access.Private(info) {
+			return part, err
+		}
+	}
+	return f.store.CreateFor(d, fl.entry.Size)
 }
 
 // download is the state of a content flight's attempts. It belongs to the
@@ -160,7 +175,11 @@ func (fl *flight) about() store.Meta {
 	name := fl.f.fileName(fl.entry.Location, fl.key.digest)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	return store.Meta{Modified: fl.modified, Name: name, From: fl.from}
+	m := store.Meta{Modified: fl.modified, Name: name, From: fl.from}
+	if fl.key.login != "" {
+		m.Private = fl.f.access.Place(fl.entry.Location)
+	}
+	return m
 }
 
 // fileName is the name of the file at l, which has digest d. A by-hash name

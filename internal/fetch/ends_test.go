@@ -90,8 +90,8 @@ func TestBlobGoesBeforeItIsRead(t *testing.T) {
 		make func() *flight
 		data []byte
 	}{
-		{flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(e) }, r.files["small"].Data},
-		{flightKey{url: "unlisted"}, func() *flight { return r.newUnknownFlight(catalog.Entry{Location: r.at(unlisted)}, mirror.Copy{}) }, other},
+		{flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(Request{Entry: e}) }, r.files["small"].Data},
+		{flightKey{url: "unlisted"}, func() *flight { return r.newUnknownFlight(Request{Entry: catalog.Entry{Location: r.at(unlisted)}}, mirror.Copy{}) }, other},
 	} {
 		fl, err := r.join(tt.key, tt.make)
 		must(t, err)
@@ -171,7 +171,7 @@ func TestDownloadBeginsAsAnotherEnds(t *testing.T) {
 	e := r.entry(r.packageAt("large"))
 	for range 20 {
 		stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-		fl, err := r.join(flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(e) })
+		fl, err := r.join(flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(Request{Entry: e}) })
 		must(t, err)
 		for fl.position() < large/2 {
 			time.Sleep(time.Millisecond)

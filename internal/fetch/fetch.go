@@ -32,6 +32,7 @@ package fetch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -41,6 +42,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/ahead"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/fetch/release"
@@ -87,6 +89,7 @@ type Fetcher struct {
 	swarm   peer.Swarm // nil without one
 	log     *slog.Logger
 
+	access   *access.Gate
 	releases *release.Cache
 	ahead    *ahead.Reader
 	stats    counters
@@ -118,8 +121,9 @@ func New(o Options) *Fetcher {
 		buffers:  pieces.NewBuffers(maxBuffers),
 		hashing:  make(chan struct{}, 1),
 	}
+	f.access = access.New(o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log})
 	f.releases = release.New(ctx, release.Options{
-		Store: o.Store, Catalog: o.Catalog, Mirror: o.Mirror, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease,
+		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease,
 	})
 	f.ahead = ahead.New(ctx, ahead.Options{
 		Catalog: o.Catalog, Keep: f.Keep, Refresh: f.Refresh, OnRecord: f.releases.OnRecord, Go: f.running.Go, Log: o.Log,
@@ -188,11 +192,12 @@ func (b StoredBody) File() *os.File { return b.Blob.File }
 // this package's errors, or ctx's. ctx ends the caller's waiting and reading
 // only, never a download that others share.
 func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
+	r.Login = f.access.Login(r.Location, r.Login)
 	switch r.Kind {
 	case catalog.ReleaseFile:
 		return f.release(ctx, r)
 	case catalog.Content:
-		return f.content(ctx, r.Entry)
+		return f.content(ctx, r)
 	default:
 		file, err := f.unknown(ctx, r)
 		if err == nil {
@@ -203,22 +208,25 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 }
 
 // content serves a digest from the store, or from the flight that fetches it.
-func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
+func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
 	// A flight may commit, or be abandoned, between the look into the store
 	// and the join; a blob may be evicted between the join and the next look.
 	for range 3 {
-		file, err := f.storedFor(e.Digest)
-		if err == nil {
-			if e.Index {
-				f.learnStored(e)
-				f.catalog.Await(e)
+		file, err := f.admitted(ctx, r)
+		var refused *access.RefusedError
+		switch {
+		case err == nil:
+			if r.Index {
+				f.learnStored(r.Entry)
+				f.catalog.Await(r.Entry)
 			}
 			return file, nil
+		case errors.As(err, &refused):
+			return nil, refused.Err
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, access.ErrNotHeld):
+			f.log.Error("held blob unreadable, fetching it again", "digest", r.Digest, "err", err)
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			f.log.Error("held blob unreadable, fetching it again", "digest", e.Digest, "err", err)
-		}
-		fl, err := f.joinForClient(e)
+		fl, err := f.joinForClient(r)
 		if err != nil {
 			return nil, err
 		}
@@ -227,15 +235,31 @@ func (f *Fetcher) content(ctx context.Context, e catalog.Entry) (*File, error) {
 			return file, err
 		}
 	}
-	return nil, f.gone(e.Digest)
+	return nil, f.gone(r.Digest)
 }
 
-// joinForClient returns the flight that fetches the content e for a client,
+// admitted opens the held blob that r is about, if its client may have it: a
+// blob that came with a login is for those whom a mirror accepted alone.
+func (f *Fetcher) admitted(ctx context.Context, r Request) (*File, error) {
+	file, err := f.stored(r.Digest)
+	if err != nil {
+		return nil, err
+	}
+	blob := file.Body.(StoredBody).Blob
+	if err := f.access.Admit(ctx, r.Location, r.Login, blob.Info()); err != nil {
+		blob.Close()
+		return nil, err
+	}
+	file.Body = StoredBody{blob, f.attribute(r.Digest)}
+	return file, nil
+}
+
+// joinForClient returns the flight that fetches the content r for a client,
 // counted in.
-func (f *Fetcher) joinForClient(e catalog.Entry) (*flight, error) {
-	fl, err := f.join(flightKey{digest: e.Digest}, func() *flight { return f.newContentFlight(e) })
-	if err == nil && e.Index {
-		f.catalog.Await(e)
+func (f *Fetcher) joinForClient(r Request) (*flight, error) {
+	fl, err := f.join(keyOf(r), func() *flight { return f.newContentFlight(r) })
+	if err == nil && r.Index {
+		f.catalog.Await(r.Entry)
 	}
 	return fl, err
 }
@@ -250,11 +274,13 @@ func (f *Fetcher) stored(d digest.Digest) (*File, error) {
 	return &File{Digest: d, Size: info.Size, Modified: info.Modified, Body: StoredBody{blob, ledger.FromStore}}, nil
 }
 
-// storedFor opens a held blob for a client.
-func (f *Fetcher) storedFor(d digest.Digest) (*File, error) {
+// public opens a held blob for whoever wants it. One that came with a login is
+// none.
+func (f *Fetcher) public(d digest.Digest) (*File, error) {
 	file, err := f.stored(d)
-	if err == nil {
-		file.Body = StoredBody{file.Body.(StoredBody).Blob, f.attribute(d)}
+	if err == nil && access.Private(file.Body.(StoredBody).Info()) {
+		file.Body.Close()
+		return nil, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
 	}
 	return file, err
 }
@@ -263,4 +289,11 @@ func (f *Fetcher) storedFor(d digest.Digest) (*File, error) {
 func (f *Fetcher) holds(d digest.Digest) bool {
 	_, err := f.store.Stat(d)
 	return err == nil
+}
+
+// holdsFor reports whether the store has what r is about, for those with r's
+// login whom r's mirror accepts.
+func (f *Fetcher) holdsFor(r Request) bool {
+	info, err := f.store.Stat(r.Digest)
+	return err == nil && access.Found(info, r.Location, r.Login)
 }

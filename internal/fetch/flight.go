@@ -43,10 +43,27 @@ var (
 func again(err error) bool { return errors.Is(err, errHeld) || errors.Is(err, errAbandoned) }
 
 // flightKey is what clients share a flight by: a digest, or the URL of a file
-// that has none.
+// that has none. With a login it is shared by those with the same one, for the
+// same URL.
 type flightKey struct {
 	digest digest.Digest
 	url    string
+	login  mirror.Login
+}
+
+// keyOf returns the key of the flight for r.
+func keyOf(r Request) flightKey {
+	key := flightKey{login: r.Login}
+	if r.Kind == catalog.Content {
+		key.digest = r.Digest
+	}
+	if key.digest.IsZero() || key.login != "" {
+		key.url = r.Location.String()
+	}
+	for _, d := range r.OneOf { // shared by those alone who expect the same
+		key.url += " " + d.String()
+	}
+	return key
 }
 
 // flight is one download, shared. Its goroutine (run) writes; bodies read.
@@ -154,6 +171,9 @@ func (fl *flight) run(ctx context.Context) {
 		err = fl.downloadContent(ctx)
 	}
 	fl.closePart()
+	if err == nil {
+		fl.accepted()
+	}
 	fl.f.land(fl, err)
 	fl.finish(err)
 }
@@ -166,6 +186,16 @@ func (fl *flight) closePart() {
 	fl.mu.Unlock()
 	if part != nil {
 		part.Close() // nothing to do after Commit
+	}
+}
+
+// accepted notes that the mirror gave the file to the flight's login.
+func (fl *flight) accepted() {
+	fl.mu.Lock()
+	d := fl.info.Digest
+	fl.mu.Unlock()
+	if !d.IsZero() { // kept
+		fl.f.access.Accept(fl.entry.Location, fl.key.login, d)
 	}
 }
 
@@ -300,9 +330,8 @@ func (fl *flight) grew(off, end int64, s source) {
 // announce tells the neighbours that the file is being downloaded here, from
 // the mirror or in pieces, or no longer.
 func (fl *flight) announce(on bool) {
-	swarm := fl.f.swarm
-	if swarm != nil && fl.entry.Shared && fl.announced.Swap(on) != on {
-		swarm.Announce(fl.key.digest, on)
+	if fl.shared() && fl.announced.Swap(on) != on {
+		fl.f.swarm.Announce(fl.key.digest, on)
 	}
 }
 

@@ -37,6 +37,9 @@ func (f *Fetcher) list(ctx context.Context, yield func(peer.Event) bool) (more b
 		cancel()
 	})
 	for e := range f.store.Watch(ctx) {
+		if e.Private {
+			continue
+		}
 		if e.Held {
 			if _, ok := f.catalog.Shared(e.Digest); !ok {
 				continue

@@ -13,14 +13,15 @@ import (
 // and, of an index, learned. store.ErrNoSpace says that it could not be kept.
 // ctx ends the waiting, and soon the download if nobody else wants it.
 func (f *Fetcher) Keep(ctx context.Context, e catalog.Entry) error {
+	r := Request{Entry: e, Login: f.access.Login(e.Location, "")}
 	for range 3 { // as in content
-		if f.holds(e.Digest) {
+		if f.holdsFor(r) {
 			if e.Index {
 				f.learnStored(e)
 			}
 			return f.learned(ctx, e.Digest)
 		}
-		fl, err := f.join(flightKey{digest: e.Digest}, func() *flight { return f.newContentFlight(e) })
+		fl, err := f.join(keyOf(r), func() *flight { return f.newContentFlight(r) })
 		if err != nil {
 			return err
 		}

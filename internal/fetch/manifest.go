@@ -19,7 +19,7 @@ func (f *Fetcher) Manifest(ctx context.Context, d digest.Digest) ([]digest.Diges
 	if _, ok := f.catalog.Shared(d); !ok {
 		return nil, fmt.Errorf("manifest of %s: %w", d.Short(), fs.ErrNotExist)
 	}
-	file, err := f.stored(d)
+	file, err := f.public(d)
 	if err != nil {
 		return nil, err
 	}

@@ -2,22 +2,10 @@ package fetch
 
 import (
 	"slices"
-	"strings"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 )
-
-// unknownFlight is what clients share the flight of an unknown file by: of one
-// that indices list differently, only those who expect the same.
-func unknownFlight(e catalog.Entry) flightKey {
-	var b strings.Builder
-	b.WriteString(e.Location.String())
-	for _, d := range e.OneOf {
-		b.WriteString(" " + d.String())
-	}
-	return flightKey{url: b.String()}
-}
 
 // may reports whether the unknown file e may have the digest d.
 func may(e catalog.Entry, d digest.Digest) bool {

@@ -47,7 +47,7 @@ func TestOneOf(t *testing.T) {
 				if !errors.Is(err, ErrWrongBytes) || len(got) >= size || size == small && len(got) > 0 {
 					t.Errorf("got %d bytes of a file that no index lists, %v", len(got), err)
 				}
-				if v, err := kv.GetJSON[mirror.Copy](r.names, unknownKey(r.at(unlisted))); err != nil || !v.Digest.IsZero() {
+				if v, err := kv.GetJSON[mirror.Copy](r.names, unknownKey(r.at(unlisted), "")); err != nil || !v.Digest.IsZero() {
 					t.Errorf("it is kept under its name: %+v, %v", v, err)
 				}
 				if r.held(digest.Of(wrong)) || r.Stats().Wrong != 1 {

@@ -17,27 +17,28 @@ import (
 // of one that is not held the mirror is asked for a single byte. The File's Body
 // may have no bytes.
 func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
+	r.Login = f.access.Login(r.Location, r.Login)
 	e := r.Entry
 	switch {
-	case e.Kind == catalog.Unknown && !f.holdsUnknown(e.Location):
-		file, err := f.peekAt(ctx, e, []catalog.Location{e.Location})
+	case e.Kind == catalog.Unknown && !f.holdsUnknown(r):
+		file, err := f.peekAt(ctx, e, []mirrorSource{f.only(r)})
 		var status *mirror.StatusError
 		if !errors.As(err, &status) || status.Code != http.StatusRequestedRangeNotSatisfiable {
 			return file, err
 		}
 		// It is empty.
-	case e.Kind == catalog.Content && e.Size >= 0 && !f.holds(e.Digest):
-		return f.peekAt(ctx, e, f.catalog.Mirrors(e))
+	case e.Kind == catalog.Content && e.Size >= 0 && !f.holdsFor(r):
+		return f.peekAt(ctx, e, f.mirrorsFor(r))
 	}
 	return f.Get(ctx, r)
 }
 
 // peekAt asks where the file may be, one place after the other.
-func (f *Fetcher) peekAt(ctx context.Context, e catalog.Entry, places []catalog.Location) (*File, error) {
+func (f *Fetcher) peekAt(ctx context.Context, e catalog.Entry, places []mirrorSource) (*File, error) {
 	err := errNoSource
-	for _, l := range places {
+	for _, m := range places {
 		var s *peer.Stream
-		if s, err = (mirrorSource{client: f.mirror, Location: l}).Open(ctx, 0, 1); err != nil {
+		if s, err = m.Open(ctx, 0, 1); err != nil {
 			continue
 		}
 		// Read, and so counted; of a mirror that ignores Range no more.

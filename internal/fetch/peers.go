@@ -67,11 +67,15 @@ func verified(s source) bool {
 	return !ok || p.kind == seed
 }
 
+// shared reports whether the swarm may know of the flight: not if it has a
+// login.
+func (fl *flight) shared() bool {
+	return fl.f.swarm != nil && fl.entry.Shared && fl.key.login == ""
+}
+
 // shareable reports whether peers may be asked: for what a signed Release
 // lists, with its size, since otherwise a liar could fill the disk.
-func (fl *flight) shareable() bool {
-	return fl.f.swarm != nil && fl.entry.Shared && fl.entry.Size >= 0
-}
+func (fl *flight) shareable() bool { return fl.shared() && fl.entry.Size >= 0 }
 
 // neighbours lists connected peers that hold the file, that are downloading
 // it, and that are to fetch it, each peer once.

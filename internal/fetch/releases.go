@@ -3,25 +3,30 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net/http"
 	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/release"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 )
 
 // release serves InRelease, Release or Release.gpg.
 func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 	e := q.Entry
-	r, err := f.releases.Get(ctx, e, q.Revalidate)
+	r, err := f.releases.Get(ctx, q.ofRelease())
 	if err != nil {
 		return nil, err
 	}
 	file := &File{Digest: r.Digest, Size: r.Size}
 	if r.Data != nil {
 		file.Body = memoryBody{bytes.NewReader(r.Data), f.attribute(r.Digest)}
-	} else if file, err = f.storedFor(r.Digest); err != nil {
+	} else if file, err = f.storedRelease(q, r.Digest); err != nil {
 		return nil, fmt.Errorf("opening the held %s: %w", e.Location.Name(), err)
 	}
 	file.Modified, file.Age, file.Stale = r.Modified, r.Age, r.Stale
@@ -30,6 +35,29 @@ func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 		f.stats.stale.Add(1)
 	}
 	return file, nil
+}
+
+// ofRelease is r as package release takes it.
+func (r Request) ofRelease() release.Request {
+	return release.Request{Entry: r.Entry, Login: r.Login, Revalidate: r.Revalidate}
+}
+
+// storedRelease opens a held Release file. One that came with a login is none
+// for a client without: the signature of a generation that another client at
+// its address was given.
+func (f *Fetcher) storedRelease(q Request, d digest.Digest) (*File, error) {
+	open := f.stored
+	if q.Login == "" {
+		open = f.public
+	}
+	file, err := open(d)
+	if q.Login == "" && errors.Is(err, fs.ErrNotExist) && f.holds(d) {
+		return nil, &mirror.StatusError{URL: q.Location.String(), Code: http.StatusNotFound}
+	}
+	if err == nil {
+		file.Body = StoredBody{file.Body.(StoredBody).Blob, f.attribute(d)}
+	}
+	return file, err
 }
 
 // memoryBody is the Body of a Release file that was just fetched.

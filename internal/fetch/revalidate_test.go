@@ -57,10 +57,10 @@ func (r *rig) age() {
 		v["Checked"] = at.Add(-time.Second)
 	}
 	must(r.t, kv.PutJSON(r.names, suite, records))
-	v, err := kv.GetJSON[mirror.Copy](r.names, unknownKey(r.at(unlisted)))
+	v, err := kv.GetJSON[mirror.Copy](r.names, unknownKey(r.at(unlisted), ""))
 	must(r.t, err)
 	v.Checked = v.Checked.Add(-time.Second)
-	must(r.t, kv.PutJSON(r.names, unknownKey(r.at(unlisted)), v))
+	must(r.t, kv.PutJSON(r.names, unknownKey(r.at(unlisted), ""), v))
 }
 
 // A client that insists gets the mirror's present file within the TTL; those

@@ -43,13 +43,17 @@ func (f *Fetcher) sweepRecords(ctx context.Context) {
 }
 
 // sweep deletes the records of unknown files and manifests whose bytes are
-// gone, so that the table follows the store's size.
+// gone, so that the table follows the store's size, and of logins accepted long
+// ago.
 func (f *Fetcher) sweep() error {
+	held := func(key string) bool {
+		v, err := kv.GetJSON[mirror.Copy](f.names, key)
+		return err == nil && f.holds(v.Digest)
+	}
 	return errors.Join(
-		f.sweepKind("file/", func(key string) bool {
-			v, err := kv.GetJSON[mirror.Copy](f.names, key)
-			return err == nil && f.holds(v.Digest)
-		}),
+		f.access.Sweep(),
+		f.sweepKind("file/", held),
+		f.sweepKind(privatePrefix, held),
 		f.sweepKind("pieces/", func(key string) bool {
 			d, err := digest.Parse(strings.TrimPrefix(key, "pieces/"))
 			return err == nil && f.holds(d)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
@@ -33,6 +34,7 @@ type source interface {
 type mirrorSource struct {
 	catalog.Location
 	client *mirror.Client
+	login  mirror.Login
 	// validator, a strong ETag, guards a resumed download of a file without
 	// a digest against a file replaced meanwhile.
 	validator string
@@ -46,7 +48,7 @@ func (m mirrorSource) Record() store.Provenance { return store.Provenance{Name: 
 func (m mirrorSource) Report(peer.Outcome) {}
 
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
-	r := mirror.Request{URL: m.URL(), Offset: off, Length: n}
+	r := mirror.Request{URL: m.URL(), Login: m.login, Offset: off, Length: n}
 	if off > 0 || n > 0 {
 		r.IfRange = m.validator
 	}
@@ -67,15 +69,29 @@ type candidates struct {
 // candidates asks swarm and catalog once. A file without a digest has one
 // source.
 func (fl *flight) candidates() candidates {
-	client := fl.f.mirror
 	if fl.key.digest.IsZero() {
-		return candidates{mirrors: []mirrorSource{{client: client, Location: fl.entry.Location}}}
+		return candidates{mirrors: []mirrorSource{fl.f.only(Request{Entry: fl.entry, Login: fl.key.login})}}
 	}
-	c := candidates{peers: fl.neighbours()}
-	for _, l := range fl.f.catalog.Mirrors(fl.entry) {
-		c.mirrors = append(c.mirrors, mirrorSource{client: client, Location: l})
+	return candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(Request{Entry: fl.entry, Login: fl.key.login})}
+}
+
+// only is the one mirror that an unknown file may be asked of.
+func (f *Fetcher) only(r Request) mirrorSource {
+	return mirrorSource{client: f.mirror, login: r.Login, Location: r.Location}
+}
+
+// mirrorsFor lists the mirrors that may have the content of r. A login is for
+// r's own directory alone, where the bytes that it brings count as found; and
+// without one no other location is asked with the box's.
+func (f *Fetcher) mirrorsFor(r Request) (all []mirrorSource) {
+	here, byHash := r.Location, r.Location.Dir().Join("by-hash")
+	for _, l := range f.catalog.Mirrors(r.Entry) {
+		beside := l == here || l.Host == here.Host && l.Scheme == here.Scheme && strings.HasPrefix(l.Path, byHash.Path+"/")
+		if r.Login == "" && f.access.Login(l, "") == "" || r.Login != "" && beside {
+			all = append(all, mirrorSource{client: f.mirror, login: r.Login, Location: l})
+		}
 	}
-	return c
+	return all
 }
 
 // sources yields the sources in the order in which they are asked: peers, with

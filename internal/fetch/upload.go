@@ -38,7 +38,7 @@ func (f *Fetcher) Open(ctx context.Context, d digest.Digest, start bool) (peer.U
 	var e catalog.Entry
 	if start {
 		e, start = f.catalog.Describe(d)
-		start = start && e.Shared
+		start = start && e.Shared && f.access.Login(e.Location, "") == ""
 	}
 	fl, err := f.joinForPeer(d, e, start)
 	if err != nil {
@@ -56,7 +56,7 @@ func (f *Fetcher) Open(ctx context.Context, d digest.Digest, start bool) (peer.U
 
 // openStored opens a held blob for a peer.
 func (f *Fetcher) openStored(d digest.Digest) (peer.Upload, error) {
-	file, err := f.stored(d)
+	file, err := f.public(d)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (f *Fetcher) openStored(d digest.Digest) (peer.Upload, error) {
 func (f *Fetcher) joinForPeer(d digest.Digest, e catalog.Entry, start bool) (*flight, error) {
 	key := flightKey{digest: d}
 	if start {
-		return f.join(key, func() *flight { return f.newContentFlight(e) })
+		return f.join(key, func() *flight { return f.newContentFlight(Request{Entry: e}) })
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,14 +7,23 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/digest"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
 	"millpond/internal/store"
 )
 
-// unknownKey is the name of an unknown file in the table of names.
-func unknownKey(l catalog.Location) string { return "file/" + l.String() }
+// unknownKey is the name of an unknown file in the table of names. What comes
+// with a login may differ from what comes without one.
+func unknownKey(l catalog.Location, login mirror.Login) string {
+	if login != "" {
+		return privatePrefix + l.String()
+	}
+	return "file/" + l.String()
+}
+
+const privatePrefix = "private file/"
 
 // unchangedError ends the flight of an unknown file of which what is held is
 // to be served.
@@ -32,15 +41,16 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 	// With a TTL of zero a check counts at least for those who waited for it.
 	var unchanged *unchangedError
 	for range 3 {
-		v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(l))
+		v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(l, r.Login))
 		if err != nil {
 			return nil, err
 		}
 		if !may(e, v.Digest) {
 			v = mirror.Copy{}
 		}
-		if !v.Digest.IsZero() && (unchanged != nil || v.Fresh(f.ttl, r.Revalidate)) {
-			if file, err := f.stored(v.Digest); err == nil {
+		fresh := v.Fresh(f.ttl, r.Revalidate) && (r.Login == "" || f.access.Accepted(l, r.Login, v.Digest))
+		if !v.Digest.IsZero() && (unchanged != nil || fresh) {
+			if file, err := f.openUnknown(r, v.Digest); err == nil {
 				file.Modified, file.Age = v.Modified(), time.Since(v.Checked)
 				if unchanged != nil {
 					file.Stale = unchanged.stale
@@ -48,7 +58,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 				return file, nil
 			}
 		}
-		fl, err := f.join(unknownFlight(e), func() *flight { return f.newUnknownFlight(e, v) })
+		fl, err := f.join(keyOf(r), func() *flight { return f.newUnknownFlight(r, v) })
 		if err != nil {
 			return nil, err
 		}
@@ -61,38 +71,52 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 }
 
 // holdsUnknown reports whether there is a copy of an unknown file, current or not.
-func (f *Fetcher) holdsUnknown(l catalog.Location) bool {
-	v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(l))
+func (f *Fetcher) holdsUnknown(r Request) bool {
+	v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(r.Location, r.Login))
 	return err == nil && !v.Digest.IsZero() && f.holds(v.Digest)
 }
 
-// newUnknownFlight returns the flight that revalidates or fetches e, of which
-// v is held.
-func (f *Fetcher) newUnknownFlight(e catalog.Entry, v mirror.Copy) *flight {
-	fl := f.newFlight(unknownFlight(e), catalog.Entry{Location: e.Location, Size: -1, OneOf: e.OneOf})
+// openUnknown opens what is held of an unknown file, for a client with r's login
+// if the mirror has accepted that.
+func (f *Fetcher) openUnknown(r Request, d digest.Digest) (*File, error) {
+	if r.Login == "" {
+		return f.public(d)
+	}
+	return f.stored(d)
+}
+
+// newUnknownFlight returns the flight that revalidates or fetches r's file, of
+// which v is held.
+func (f *Fetcher) newUnknownFlight(r Request, v mirror.Copy) *flight {
+	fl := f.newFlight(keyOf(r), catalog.Entry{Location: r.Location, Size: -1, OneOf: r.OneOf})
 	fl.cached = v
 	return fl
 }
 
 // checkedSince reports whether the flight before this one ended after v was
-// read: then what it found is to be served.
+// read: then what it found is to be served. One with another login says nothing
+// of this one's.
 func (fl *flight) checkedSince(v mirror.Copy) bool {
-	now, err := kv.GetJSON[mirror.Copy](fl.f.names, unknownKey(fl.entry.Location))
-	return err == nil && may(fl.entry, now.Digest) && now.Checked.After(v.Checked)
+	l, login := fl.entry.Location, fl.key.login
+	now, err := kv.GetJSON[mirror.Copy](fl.f.names, unknownKey(l, login))
+	return err == nil && may(fl.entry, now.Digest) && now.Checked.After(v.Checked) &&
+		(login == "" || fl.f.access.Accepted(l, login, now.Digest))
 }
 
 // downloadUnknown asks the mirror for the file, conditionally if it is held.
 func (fl *flight) downloadUnknown(ctx context.Context) error {
-	f, l, v := fl.f, fl.entry.Location, fl.cached
+	f, l, login, v := fl.f, fl.entry.Location, fl.key.login, fl.cached
 	if fl.checkedSince(v) {
 		return &unchangedError{}
 	}
-	held := !v.Digest.IsZero() && f.holds(v.Digest)
+	held := !v.Digest.IsZero() && f.holdsFor(Request{Entry: catalog.Entry{Location: l, Digest: v.Digest}, Login: login})
 	if !held {
 		v = mirror.Copy{}
 	}
-	resp, err := f.mirror.Get(ctx, v.Request(l.URL()))
-	if err != nil && held && mirror.IsUnreachable(err) {
+	q := v.Request(l.URL())
+	q.Login = login
+	resp, err := f.access.Get(ctx, q)
+	if err != nil && held && mirror.IsUnreachable(err) && (login == "" || f.access.AcceptedLately(l, login, v.Digest)) {
 		f.stats.stale.Add(1)
 		return &unchangedError{stale: fmt.Sprintf("mirror not asked: %v", err)}
 	}
@@ -102,7 +126,8 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	defer resp.Body.Close()
 	if resp.Status == 304 {
 		v.Checked = time.Now()
-		if err := kv.PutJSON(f.names, unknownKey(l), v); err != nil {
+		f.access.Accept(l, login, v.Digest)
+		if err := kv.PutJSON(f.names, unknownKey(l, login), v); err != nil {
 			return err
 		}
 		return &unchangedError{}
@@ -122,7 +147,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		return fmt.Errorf("opening a file: %w", err)
 	}
 	fl.begin(part)
-	src := mirrorSource{client: f.mirror, Location: l, validator: resp.ETag}
+	src := mirrorSource{client: f.mirror, login: fl.key.login, Location: l, validator: resp.ETag}
 	s := &peer.Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
 	_, err = fl.receive(part, s, store.Range{End: resp.Size}, src)
 	for tries := 0; err != nil && ctx.Err() == nil && src.validator != "" && tries < maxFailures; tries++ {
@@ -151,7 +176,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		return nil
 	}
 	fl.landed(info)
-	if err := kv.PutJSON(f.names, unknownKey(l), mirror.NewCopy(info.Digest, info.Size, resp)); err != nil {
+	if err := kv.PutJSON(f.names, unknownKey(l, fl.key.login), mirror.NewCopy(info.Digest, info.Size, resp)); err != nil {
 		fl.log.Error("record of a file not written, the next request fetches it again", "err", err)
 	}
 	return nil

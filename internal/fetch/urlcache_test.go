@@ -51,7 +51,7 @@ func TestUnknownFile(t *testing.T) {
 	}
 	must(t, r.store.Remove(digest.Of(second)))
 	must(t, r.sweep())
-	if v, err := kv.GetJSON[mirror.Copy](r.names, unknownKey(r.at(unlisted))); err != nil || !v.Digest.IsZero() {
+	if v, err := kv.GetJSON[mirror.Copy](r.names, unknownKey(r.at(unlisted), "")); err != nil || !v.Digest.IsZero() {
 		t.Errorf("the name of an evicted file is kept: %+v, %v", v, err)
 	}
 }

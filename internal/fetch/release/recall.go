@@ -10,6 +10,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/mirror"
 )
 
 const (
@@ -25,11 +26,11 @@ func (c *Cache) OnRecord(l catalog.Location) ([]catalog.Location, error) {
 	var found []catalog.Location
 	read := 0
 	host := catalog.Location{Scheme: l.Scheme, Host: l.Host, Path: "/"}
-	err := c.names.Scan([]byte(key(host)), nil, func(k, value []byte) bool {
+	err := c.names.Scan([]byte(key(host, false)), nil, func(k, value []byte) bool {
 		read++
 		var s suite
 		dir, err := parseKey(string(k))
-		if err == nil && l.InArchiveOf(dir) && json.Unmarshal(value, &s) == nil && (c.kept(s.InRelease) || c.kept(s.Release)) {
+		if err == nil && l.InArchiveOf(dir) && json.Unmarshal(value, &s) == nil && (c.kept(s.InRelease, "") || c.kept(s.Release, "")) {
 			found = append(found, dir)
 		}
 		return len(found) < maxOnRecord && read < maxRecords
@@ -38,7 +39,9 @@ func (c *Cache) OnRecord(l catalog.Location) ([]catalog.Location, error) {
 }
 
 // kept reports whether the bytes of v are held.
-func (c *Cache) kept(v record) bool { return !v.Digest.IsZero() && c.holds(v) }
+func (c *Cache) kept(v record, login mirror.Login) bool {
+	return !v.Digest.IsZero() && c.holds(v, login)
+}
 
 // parseKey reads what key wrote.
 func parseKey(k string) (catalog.Location, error) {
@@ -58,17 +61,17 @@ func (c *Cache) known(suite catalog.Location) bool {
 
 // recall makes the catalog learn the held Release again if it has forgotten
 // the suite. The mirror may answer that nothing has changed.
-func (c *Cache) recall(e catalog.Entry, s *suite) error {
-	if !c.kept(*s.form(e.Location.Name())) || c.known(e.Suite) {
+func (c *Cache) recall(e Request, s *suite) error {
+	if !c.kept(*s.form(e.Location.Name()), e.Login) || c.known(e.Suite) {
 		return nil
 	}
-	var files catalog.ReleaseFiles
+	files := catalog.ReleaseFiles{Private: e.Login != ""}
 	var err error
 	if e.Location.Name() == "InRelease" {
 		files.InRelease, err = c.read(s.InRelease)
 	} else {
 		files.Release, err = c.read(s.Release)
-		if c.kept(s.Signature) {
+		if c.kept(s.Signature, e.Login) {
 			var fault error
 			files.Signature, fault = c.read(s.Signature)
 			err = errors.Join(err, fault)

@@ -39,30 +39,32 @@ func (s *suite) form(name string) *record {
 }
 
 // holds reports whether v can be served: its bytes, or the mirror's refusal.
-func (c *Cache) holds(v record) bool {
+func (c *Cache) holds(v record, login mirror.Login) bool {
 	if v.Digest.IsZero() {
 		return v.Missing != 0
 	}
-	_, err := c.store.Stat(v.Digest)
-	return err == nil
+	info, err := c.store.Stat(v.Digest)
+	return err == nil && (login != "" || len(info.Private) == 0)
 }
 
-// keyPrefix begins the names of suites in the table.
+// keyPrefix begins the names of the suites of which the Release came without a
+// login.
 const keyPrefix = "suite/"
 
-// key is the suite's name in the table.
-func key(dir catalog.Location) string { return keyPrefix + dir.String() }
+// key is the suite's name in the table: one for what came without a login, and
+// one for what came with one.
+func key(dir catalog.Location, private bool) string {
+	if private {
+		return "private suite/" + dir.String()
+	}
+	return keyPrefix + dir.String()
+}
 
 // load reads what is kept of a suite, and how many checks had ended before.
-func (c *Cache) load(dir catalog.Location) (s suite, ended int, err error) {
+func (c *Cache) load(dir catalog.Location, login mirror.Login) (s suite, ended int, err error) {
 	c.mu.Lock()
 	ended = c.ended
 	c.mu.Unlock()
-	s, err = kv.GetJSON[suite](c.names, key(dir))
+	s, err = kv.GetJSON[suite](c.names, key(dir, login != ""))
 	return s, ended, err
-}
-
-// save keeps s.
-func (c *Cache) save(dir catalog.Location, s suite) error {
-	return kv.PutJSON(c.names, key(dir), s)
 }

@@ -34,11 +34,26 @@ var ErrNotRelease = errors.New("the mirror's answer is not a usable Release file
 // after which apt gives up on an answer.
 const checkTimeout = 45 * time.Second
 
+// Access asks mirrors, and remembers whose logins they accepted; it is a Gate of
+// package access.
+type Access interface {
+	// Login returns the login for a request at l: its own, else the box's.
+	Login(l catalog.Location, own mirror.Login) mirror.Login
+	Get(ctx context.Context, r mirror.Request) (*mirror.Response, error)
+	// Accept notes that the mirror gave d at l to login; Accepted reports
+	// whether it did within the TTL, AcceptedLately within a day.
+	Accept(l catalog.Location, login mirror.Login, d digest.Digest)
+	Accepted(l catalog.Location, login mirror.Login, d digest.Digest) bool
+	AcceptedLately(l catalog.Location, login mirror.Login, d digest.Digest) bool
+	// Place names l as a place behind a login, for store.Meta.
+	Place(l catalog.Location) string
+}
+
 // Options are the parts that a Cache works with. All are required.
 type Options struct {
 	Store   *store.Store
 	Catalog *catalog.Catalog
-	Mirror  *mirror.Client
+	Access  Access
 	Names   *kv.Table     // where the records are kept
 	TTL     time.Duration // how long a suite is served without asking the mirror
 	Log     *slog.Logger
@@ -49,7 +64,7 @@ type Options struct {
 type Cache struct {
 	store    *store.Store
 	catalog  *catalog.Catalog
-	mirror   *mirror.Client
+	access   Access
 	names    *kv.Table
 	ttl      time.Duration
 	log      *slog.Logger
@@ -66,7 +81,7 @@ type Cache struct {
 // lifetime's cause; Wait must be called.
 func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
-		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, log: o.Log, fetched: o.Fetched,
+		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log, fetched: o.Fetched,
 		lifetime: lifetime, checks: make(map[string]*check),
 	}
 }
@@ -85,13 +100,30 @@ type File struct {
 	Data     []byte        // nil: the store has it
 }
 
+// Request is for a Release file, with the client's login or the box's; "" for
+// none. With a login it has a record of its own, that those share whom the
+// mirror accepts, and each login is checked by itself.
+type Request struct {
+	catalog.Entry
+	Login      mirror.Login
+	Revalidate bool // the mirror is asked within the TTL, too, once a second at most
+}
+
+// decisive is the location of the file that decides how fresh r's is, and whom
+// it is for.
+func (r Request) decisive() catalog.Location {
+	if r.Location.Name() == "InRelease" {
+		return r.Location
+	}
+	return r.Suite.Join("Release")
+}
+
 // Get returns the Release file that e names. A client that was given a Release,
 // which e.Release names then, gets the signature of that one, whatever is
-// current by now. With revalidate the mirror is asked within the TTL, too, once
-// a second at most. Errors are those of package mirror, ErrNotRelease, ctx's
-// and the lifetime's.
-func (c *Cache) Get(ctx context.Context, e catalog.Entry, revalidate bool) (File, error) {
-	s, k, err := c.checked(ctx, e, revalidate)
+// current by now. Errors are those of package mirror, ErrNotRelease, ctx's and
+// the lifetime's.
+func (c *Cache) Get(ctx context.Context, e Request) (File, error) {
+	s, k, err := c.checked(ctx, e)
 	if err != nil {
 		return File{}, err
 	}
@@ -122,9 +154,9 @@ func (c *Cache) Get(ctx context.Context, e catalog.Entry, revalidate bool) (File
 }
 
 // Anticipate begins the check that Get would wait for, and waits for nothing.
-func (c *Cache) Anticipate(e catalog.Entry, revalidate bool) {
-	s, ended, err := c.load(e.Suite)
-	if err == nil && !c.fresh(&s, e, revalidate) {
+func (c *Cache) Anticipate(e Request) {
+	s, ended, err := c.load(e.Suite, e.Login)
+	if err == nil && !c.fresh(&s, e) {
 		c.check(e, s, ended)
 	}
 }
@@ -134,7 +166,8 @@ func (c *Cache) Anticipate(e catalog.Entry, revalidate bool) {
 // asked. The error says why the mirror did not answer, though the last good
 // generation stays in force.
 func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
-	s, _, err := c.load(dir)
+	login := c.access.Login(dir.Join("InRelease"), "")
+	s, _, err := c.load(dir, login)
 	if err != nil {
 		return err
 	}
@@ -142,8 +175,8 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 	if s.InRelease.Digest.IsZero() && !s.Release.Digest.IsZero() {
 		name = "Release"
 	}
-	e := catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}
-	s, k, err := c.checked(ctx, e, false)
+	e := Request{Entry: catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}, Login: login}
+	s, k, err := c.checked(ctx, e)
 	switch {
 	case err != nil:
 		return err
@@ -158,13 +191,17 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 // Checked returns when the suite in dir was last confirmed with the mirror,
 // zero if it never was, and why it could not be since, "" if it could.
 func (c *Cache) Checked(dir catalog.Location) (at time.Time, stale string) {
-	s, _, err := c.load(dir)
-	if err != nil {
-		return time.Time{}, err.Error()
-	}
-	v := s.InRelease
-	if s.Release.Checked.After(v.Checked) {
-		v = s.Release
+	var v record
+	for _, private := range []bool{false, true} {
+		s, err := kv.GetJSON[suite](c.names, key(dir, private))
+		if err != nil {
+			return time.Time{}, err.Error()
+		}
+		for _, o := range []record{s.InRelease, s.Release} {
+			if v.Digest.IsZero() || !o.Digest.IsZero() && o.Checked.After(v.Checked) {
+				v = o
+			}
+		}
 	}
 	if v.Digest.IsZero() {
 		return time.Time{}, ""
@@ -174,19 +211,22 @@ func (c *Cache) Checked(dir catalog.Location) (at time.Time, stale string) {
 
 // Expire makes the next request for the suite's Release ask the mirror.
 func (c *Cache) Expire(dir catalog.Location) {
-	s, _, err := c.load(dir)
-	if err != nil {
-		return // the next check meets the same error and returns it
-	}
-	s.InRelease.Checked, s.Release.Checked = time.Time{}, time.Time{}
-	if err := c.save(dir, s); err != nil {
-		c.log.Warn("suite's record not written", "suite", dir.String(), "err", err)
+	for _, private := range []bool{false, true} {
+		s, err := kv.GetJSON[suite](c.names, key(dir, private))
+		if err != nil || s == (suite{}) {
+			continue // the next check meets the same error and returns it
+		}
+		s.InRelease.Checked, s.Release.Checked = time.Time{}, time.Time{}
+		if err := kv.PutJSON(c.names, key(dir, private), s); err != nil {
+			c.log.Warn("suite's record not written", "suite", dir.String(), "err", err)
+		}
 	}
 }
 
 // check is one revalidation in progress, shared by all callers.
 type check struct {
-	done chan struct{}
+	done  chan struct{}
+	login mirror.Login
 	// Written before done is closed.
 	suite   suite  // as it is then
 	stale   string // the mirror could not be asked, and why; what is held is served
@@ -195,11 +235,11 @@ type check struct {
 }
 
 // checked returns what is kept of e's suite, no older than the TTL, or than a
-// second with revalidate, and the check that this took, if any.
-func (c *Cache) checked(ctx context.Context, e catalog.Entry, revalidate bool) (suite, *check, error) {
+// second with Revalidate, and the check that this took, if any.
+func (c *Cache) checked(ctx context.Context, e Request) (suite, *check, error) {
 	for {
-		s, ended, err := c.load(e.Suite)
-		if err != nil || c.fresh(&s, e, revalidate) {
+		s, ended, err := c.load(e.Suite, e.Login)
+		if err != nil || c.fresh(&s, e) {
 			return s, nil, err
 		}
 		k := c.check(e, s, ended)
@@ -216,19 +256,23 @@ func (c *Cache) checked(ctx context.Context, e catalog.Entry, revalidate bool) (
 }
 
 // fresh reports whether e can be served from s without asking the mirror.
-func (c *Cache) fresh(s *suite, e catalog.Entry, revalidate bool) bool {
+func (c *Cache) fresh(s *suite, e Request) bool {
 	v := s.form(e.Location.Name())
-	return c.holds(*v) && v.Fresh(c.ttl, revalidate) && (v.Digest.IsZero() || c.known(e.Suite))
+	if e.Login != "" && !c.access.Accepted(e.decisive(), e.Login, v.Digest) {
+		return false
+	}
+	return c.holds(*v, e.Login) && v.Fresh(c.ttl, e.Revalidate) && (v.Digest.IsZero() || c.known(e.Suite))
 }
 
 // check returns the check in progress of e's suite in e's form, or starts one
 // from s, the suite's record as it was after that many checks had ended; nil
 // if more have ended since.
-func (c *Cache) check(e catalog.Entry, s suite, ended int) *check {
+func (c *Cache) check(e Request, s suite, ended int) *check {
 	key := e.Suite.String()
 	if e.Location.Name() == "InRelease" {
 		key += "/InRelease"
 	}
+	key += " " + string(e.Login)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k := c.checks[key]; k != nil {
@@ -237,14 +281,14 @@ func (c *Cache) check(e catalog.Entry, s suite, ended int) *check {
 	if c.ended != ended {
 		return nil
 	}
-	k := &check{done: make(chan struct{}), suite: s, fetched: make(map[digest.Digest][]byte)}
+	k := &check{done: make(chan struct{}), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
 	if c.lifetime.Err() != nil {
 		k.err = context.Cause(c.lifetime)
 		close(k.done)
 		return k
 	}
 	c.checks[key] = k
-	learned := c.catalog.BeginLearning(e)
+	learned := c.catalog.BeginLearning(e.Entry)
 	c.running.Go(func() {
 		defer learned()
 		ctx, cancel := context.WithTimeout(c.lifetime, checkTimeout)

@@ -16,7 +16,7 @@ func TestCheckStartsFromTheLatestRecord(t *testing.T) {
 	lifetime, end := context.WithCancelCause(t.Context())
 	end(closed)
 	c := New(lifetime, Options{})
-	e := catalog.Entry{Kind: catalog.ReleaseFile, Location: catalog.Location{Scheme: "http", Host: "a", Path: "/dists/stable/InRelease"}}
+	e := Request{Entry: catalog.Entry{Kind: catalog.ReleaseFile, Location: catalog.Location{Scheme: "http", Host: "a", Path: "/dists/stable/InRelease"}}}
 	c.ended = 1
 	if k := c.check(e, suite{}, 0); k != nil {
 		t.Error("a check started from an outdated record")

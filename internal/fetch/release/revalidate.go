@@ -11,6 +11,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/keyring"
+	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
@@ -27,12 +28,12 @@ const (
 
 // revalidate asks the mirror for the suite's Release, adopts what is new, and
 // brings k.suite up to date.
-func (c *Cache) revalidate(ctx context.Context, e catalog.Entry, k *check) error {
+func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	s := &k.suite
 	// A condition on bytes that are not held any more would be answered with
 	// nothing to serve.
 	for _, v := range []*record{&s.InRelease, &s.Release, &s.Signature} {
-		if !c.holds(*v) {
+		if !c.holds(*v, k.login) {
 			*v = record{}
 		}
 	}
@@ -49,6 +50,9 @@ func (c *Cache) revalidate(ctx context.Context, e catalog.Entry, k *check) error
 	var status *mirror.StatusError
 	switch {
 	case err == nil:
+		c.access.Accept(e.decisive(), k.login, form.Digest)
+	case k.login != "" && !c.serves(e, *form, err):
+		return err // the mirror's answer to this login is nobody else's
 	case errors.As(err, &status) && !mirror.IsUnreachable(err):
 		*form = missing(status.Code)
 	case mirror.IsUnreachable(err) && !form.Digest.IsZero():
@@ -58,13 +62,19 @@ func (c *Cache) revalidate(ctx context.Context, e catalog.Entry, k *check) error
 	default:
 		return err
 	}
-	return c.save(e.Suite, *s)
+	return kv.PutJSON(c.names, key(e.Suite, k.login != ""), *s)
+}
+
+// serves reports whether a client with e's login gets v although its check
+// failed with err: the mirror is away, and accepted the login lately.
+func (c *Cache) serves(e Request, v record, err error) bool {
+	return mirror.IsUnreachable(err) && !v.Digest.IsZero() && c.access.AcceptedLately(e.decisive(), e.Login, v.Digest)
 }
 
 // refreshInRelease brings InRelease up to date.
 func (c *Cache) refreshInRelease(ctx context.Context, dir catalog.Location, k *check) error {
 	s := &k.suite
-	body, v, err := c.pull(ctx, dir.Join("InRelease"), s.InRelease)
+	body, v, err := c.pull(ctx, dir.Join("InRelease"), s.InRelease, k.login)
 	if err != nil {
 		return err
 	}
@@ -98,7 +108,7 @@ func (c *Cache) refreshRelease(ctx context.Context, dir catalog.Location, k *che
 // refreshPair is one attempt of refreshRelease.
 func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check) error {
 	s := &k.suite
-	body, v, err := c.pull(ctx, dir.Join("Release"), s.Release)
+	body, v, err := c.pull(ctx, dir.Join("Release"), s.Release, k.login)
 	if err != nil {
 		return err
 	}
@@ -106,7 +116,7 @@ func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check)
 		s.Release = v
 		return nil
 	}
-	sig, sv, err := c.pull(ctx, dir.Join("Release.gpg"), record{})
+	sig, sv, err := c.pull(ctx, dir.Join("Release.gpg"), record{}, k.login)
 	var status *mirror.StatusError
 	if errors.As(err, &status) && !mirror.IsUnreachable(err) {
 		sv, err = missing(status.Code), nil
@@ -122,15 +132,17 @@ func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check)
 	if err := c.adopt(dir, catalog.ReleaseFiles{Release: body, Signature: sig}, s.Release, v, k); err != nil {
 		return err
 	}
-	c.unpin(dir, s.Signature.Digest, sv.Digest)
+	c.unpin(dir, k.login, s.Signature.Digest, sv.Digest)
 	s.Release, s.Signature = v, sv
 	return nil
 }
 
 // pull requests a file of which v is held. A nil body says that v is current;
 // the record returned is in force then too.
-func (c *Cache) pull(ctx context.Context, l catalog.Location, v record) ([]byte, record, error) {
-	resp, err := c.mirror.Get(ctx, v.Request(l.URL()))
+func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mirror.Login) ([]byte, record, error) {
+	q := v.Request(l.URL())
+	q.Login = login
+	resp, err := c.access.Get(ctx, q)
 	if err != nil {
 		return nil, v, err
 	}
@@ -157,6 +169,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record) ([]byte,
 
 // adopt keeps a new Release and makes the catalog learn it.
 func (c *Cache) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new record, k *check) error {
+	r.Private = k.login != ""
 	checked, err := c.catalog.CheckRelease(dir, r)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
@@ -172,7 +185,7 @@ func (c *Cache) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new rec
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
-	c.unpin(dir, old.Digest, new.Digest)
+	c.unpin(dir, k.login, old.Digest, new.Digest)
 	c.log.Info("new generation of a suite", "suite", dir.String(), "date", g.Date, "signed", g.Signed, "why", g.Why)
 	return nil
 }
@@ -183,9 +196,11 @@ func (c *Cache) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new rec
 func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check) error {
 	k.fetched[d] = body
 	c.fetched(d)
-	err := c.store.Put(d, int64(len(body)), bytes.NewReader(body), store.Meta{
-		Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir()),
-	})
+	m := store.Meta{Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir(), k.login)}
+	if k.login != "" {
+		m.Private = c.access.Place(l)
+	}
+	err := c.store.Put(d, int64(len(body)), bytes.NewReader(body), m)
 	if errors.Is(err, store.ErrNoSpace) {
 		c.log.Warn("store full, Release file cannot be served while the mirror is unreachable", "suite", l.Dir().String(), "err", err)
 		return nil
@@ -201,15 +216,20 @@ func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check)
 }
 
 // pinOwner is the owner of the pins of a suite's Release files.
-func pinOwner(suite catalog.Location) string { return "release " + suite.String() }
+func pinOwner(suite catalog.Location, login mirror.Login) string {
+	if login != "" {
+		return "private release " + suite.String()
+	}
+	return "release " + suite.String()
+}
 
 // unpin lets old be evicted, which new has replaced. It is still there for
 // clients in the middle of an update.
-func (c *Cache) unpin(suite catalog.Location, old, new digest.Digest) {
+func (c *Cache) unpin(suite catalog.Location, login mirror.Login, old, new digest.Digest) {
 	if old.IsZero() || old == new {
 		return
 	}
-	if err := c.store.Unpin(old, pinOwner(suite)); err != nil {
+	if err := c.store.Unpin(old, pinOwner(suite, login)); err != nil {
 		c.log.Debug("replaced Release file not held any more", "digest", old, "err", err)
 	}
 }

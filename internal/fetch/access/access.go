@@ -1,0 +1,180 @@
+// Package access decides who may have bytes that came with a login.
+//
+// They are served under a location where they were found, to those whose login
+// the location's mirror accepts: it is asked with a conditional request, once
+// per TTL for each login and file. While it is unreachable, those are served
+// that it accepted in the last day, for this file or another one of the same
+// area: an archive's dists, or a component of its pool. Where the box has a login itself, all of
+// its clients are. To list a digest in an archive of one's own opens nothing:
+// its location is none where the bytes were found, whatever its mirror says.
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/mirror"
+	"millpond/internal/store"
+)
+
+// lasts is how long what a mirror accepted counts while it is unreachable.
+const lasts = 24 * time.Hour
+
+// ErrNotHeld says that a held blob counts as none for a request: it came with a
+// login, and not from there.
+var ErrNotHeld = errors.New("not held for this request")
+
+// RefusedError says that a mirror did not accept a client's login for what is
+// held, or could not be asked. It wraps the mirror's answer.
+type RefusedError struct{ Err error }
+
+// Error implements error.
+func (e *RefusedError) Error() string { return fmt.Sprintf("asking the mirror for access: %v", e.Err) }
+
+// Unwrap returns the cause.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Gate is safe for concurrent use.
+type Gate struct {
+	mirror   *mirror.Client
+	ttl      time.Duration
+	accepted *accepted
+}
+
+// New returns a Gate that knows what mirrors accepted before. A mirror is not
+// asked again for ttl.
+func New(m *mirror.Client, ttl time.Duration, k Keeper) *Gate {
+	return &Gate{mirror: m, ttl: ttl, accepted: newAccepted(k)}
+}
+
+// Login returns the login for a client's request at l: its own, else the box's,
+// "" if there is none.
+func (g *Gate) Login(l catalog.Location, own mirror.Login) mirror.Login {
+	if own != "" {
+		return own
+	}
+	return g.mirror.LoginFor(l.URL())
+}
+
+// Place names l where bytes are found, for store.Meta.
+func (g *Gate) Place(l catalog.Location) string { return place(l) }
+
+func place(l catalog.Location) string {
+	sum := sha256.Sum256([]byte(l.String()))
+	return string(sum[:16])
+}
+
+// Private reports whether a blob came with a login only.
+func Private(i store.Info) bool { return len(i.Private) > 0 }
+
+// Found reports whether a blob may be had at l by those whom l's mirror
+// accepts: login is theirs. A blob that is not private may be had anywhere.
+func Found(i store.Info, l catalog.Location, login mirror.Login) bool {
+	return !Private(i) || login != "" && slices.Contains(i.Private, place(l))
+}
+
+// Admit decides whether a request at l with login may have the held blob i. The
+// error is ErrNotHeld, or a *RefusedError.
+func (g *Gate) Admit(ctx context.Context, l catalog.Location, login mirror.Login, i store.Info) error {
+	switch {
+	case !Found(i, l, login):
+		return ErrNotHeld
+	case !Private(i) || g.Accepted(l, login, i.Digest):
+		return nil
+	}
+	same, err := g.ask(ctx, l, login, i)
+	switch {
+	case err == nil && !same:
+		return ErrNotHeld
+	case err == nil:
+		g.Accept(l, login, i.Digest)
+	case !mirror.IsUnreachable(err) || !g.AcceptedLately(l, login, i.Digest):
+		return &RefusedError{err}
+	}
+	return nil
+}
+
+// Accept notes that the mirror gave the file d at l to login, or said that it is
+// the one there.
+func (g *Gate) Accept(l catalog.Location, login mirror.Login, d digest.Digest) {
+	if login != "" && g.mirror.LoginFor(l.URL()) == "" {
+		g.accepted.note(l, login, d, time.Now())
+		if area, ok := areaOf(l); ok {
+			g.accepted.note(area, login, digest.Digest{}, time.Now())
+		}
+	}
+}
+
+// areaOf returns the directory whose files an archive has behind the same login
+// as l. dists and pool are apart, since some archives (Ubuntu's ESM) have only
+// their pool behind one. In a flat archive all may lie in one directory.
+func areaOf(l catalog.Location) (area catalog.Location, ok bool) {
+	if base, rel, ok := l.SplitPool(); ok {
+		component, _, deeper := strings.Cut(rel, "/")
+		return base.Join("pool/" + component), deeper
+	}
+	base, _, ok := l.SplitSuite()
+	return base.Join("dists"), ok
+}
+
+// Accepted reports whether the mirror gave d at l to login within the TTL, or
+// the box has a login for l.
+func (g *Gate) Accepted(l catalog.Location, login mirror.Login, d digest.Digest) bool {
+	return g.acceptedWithin(g.ttl, l, login, d)
+}
+
+// AcceptedLately is Accepted for a mirror that is unreachable.
+func (g *Gate) AcceptedLately(l catalog.Location, login mirror.Login, d digest.Digest) bool {
+	if area, ok := areaOf(l); ok && g.acceptedWithin(lasts, area, login, digest.Digest{}) {
+		return true
+	}
+	return g.acceptedWithin(lasts, l, login, d)
+}
+
+func (g *Gate) acceptedWithin(d time.Duration, l catalog.Location, login mirror.Login, file digest.Digest) bool {
+	if g.mirror.LoginFor(l.URL()) != "" {
+		return true
+	}
+	age := time.Since(g.accepted.last(l, login, file))
+	return login != "" && 0 <= age && age < d // the clock may have been set back
+}
+
+// ask asks l's mirror with login for i, without taking it. same is false if the
+// answer is about something else: a page to log in at, for instance.
+func (g *Gate) ask(ctx context.Context, l catalog.Location, login mirror.Login, i store.Info) (same bool, err error) {
+	r := mirror.Request{URL: l.URL(), Login: login, IfModifiedSince: i.Modified.UTC().Format(http.TimeFormat)}
+	if i.Size > 0 {
+		r.Length = 1 // in case it has no date
+	}
+	resp, err := g.Get(ctx, r)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	return resp.Status == http.StatusNotModified || resp.Size == i.Size, nil
+}
+
+// Get sends r. With a login, a 304 that a redirect led to counts only for an
+// ETag: the page to log in at may be older than the file. Then the file itself
+// is requested.
+func (g *Gate) Get(ctx context.Context, r mirror.Request) (*mirror.Response, error) {
+	resp, err := g.mirror.Get(ctx, r)
+	doubtful := err == nil && resp.Status == http.StatusNotModified && r.Login != "" && r.IfNoneMatch == "" && resp.URL != r.URL
+	if !doubtful {
+		return resp, err
+	}
+	resp.Body.Close()
+	r.IfModifiedSince = ""
+	return g.mirror.Get(ctx, r)
+}
+
+// Sweep forgets what was accepted too long ago.
+func (g *Gate) Sweep() error { return g.accepted.sweep(time.Now()) }
