@@ -1,6 +1,9 @@
 package fetch
 
-import "millpond/internal/catalog"
+import (
+	"millpond/internal/catalog"
+	"millpond/internal/fetch/access"
+)
 
 // Anticipate begins to fetch r for a client that has requested it behind other
 // files on the same connection, so that it is there, or on its way, when its
@@ -13,7 +16,8 @@ func (f *Fetcher) Anticipate(r Request) {
 	case catalog.ReleaseFile:
 		f.releases.Anticipate(r.ofRelease())
 	case catalog.Content:
-		if f.holdsFor(r) {
+		if info, err := f.store.Stat(r.Digest); err == nil && access.Found(info, r.Location, r.Login) {
+			f.access.Anticipate(r.Location, r.Login, info)
 			return
 		}
 		if fl, err := f.joinForClient(r); err == nil {

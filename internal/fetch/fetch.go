@@ -7,7 +7,9 @@
 // ever has a complete wrong file. An index read on its way teaches the catalog.
 // Release files are part of package release; unknown files, which no index
 // lists, are revalidated with the mirror once per TTL and streamed, and package
-// ahead looks for the index that lists them.
+// ahead looks for the index that lists them. What comes with a login, a client's
+// or the box's, is for those whom its mirror accepts (package access): it is
+// downloaded apart, and peers have no part in it.
 //
 // Bytes come from other boxes (peer.Swarm) before they come from a mirror: a
 // large file in pieces from several at once (package pieces), anything else,
@@ -121,7 +123,7 @@ func New(o Options) *Fetcher {
 		buffers:  pieces.NewBuffers(maxBuffers),
 		hashing:  make(chan struct{}, 1),
 	}
-	f.access = access.New(o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log})
+	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log})
 	f.releases = release.New(ctx, release.Options{
 		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease,
 	})
@@ -137,6 +139,7 @@ func (f *Fetcher) Close() error {
 	f.end(ErrClosed)
 	f.running.Wait()
 	f.releases.Wait()
+	f.access.Wait()
 	return nil
 }
 

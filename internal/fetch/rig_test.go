@@ -1,7 +1,8 @@
 // The tests: a Fetcher over a real box is in rig_test, its fake peers in
 // swarmrig_ and swarm_test. content_, release_, urlcache_, ahead_, keep_, anticipate_,
 // body_ and peek_test are about the mirror alone; paths_, pieces_, liars_,
-// lookup_, upload_ and inventory_test about peers; about_, attribution_ and
+// lookup_, upload_ and inventory_test about peers; login_ and private_test about
+// what comes with a login; about_, attribution_ and
 // transfers_test about what is recorded of a download.
 package fetch
 

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"millpond/internal/catalog"
@@ -27,6 +28,10 @@ import (
 
 // lasts is how long what a mirror accepted counts while it is unreachable.
 const lasts = 24 * time.Hour
+
+// askTimeout ends a request that no stall limit ended. It is below the 60 s after
+// which apt gives up on an answer.
+const askTimeout = 45 * time.Second
 
 // ErrNotHeld says that a held blob counts as none for a request: it came with a
 // login, and not from there.
@@ -47,13 +52,29 @@ type Gate struct {
 	mirror   *mirror.Client
 	ttl      time.Duration
 	accepted *accepted
+	lifetime context.Context
+	running  sync.WaitGroup
+
+	mu        sync.Mutex // guards questions
+	questions map[mark]*question
+}
+
+// question is one request to a mirror in progress, which all callers share.
+type question struct {
+	done chan struct{}
+	// Written before done is closed.
+	same bool
+	err  error
 }
 
 // New returns a Gate that knows what mirrors accepted before. A mirror is not
-// asked again for ttl.
-func New(m *mirror.Client, ttl time.Duration, k Keeper) *Gate {
-	return &Gate{mirror: m, ttl: ttl, accepted: newAccepted(k)}
+// asked again for ttl. Requests run until lifetime ends; Wait must be called.
+func New(lifetime context.Context, m *mirror.Client, ttl time.Duration, k Keeper) *Gate {
+	return &Gate{mirror: m, ttl: ttl, accepted: newAccepted(k), lifetime: lifetime, questions: make(map[mark]*question)}
 }
+
+// Wait returns when no request is in progress any more.
+func (g *Gate) Wait() { g.running.Wait() }
 
 // Login returns the login for a client's request at l: its own, else the box's,
 // "" if there is none.
@@ -90,16 +111,56 @@ func (g *Gate) Admit(ctx context.Context, l catalog.Location, login mirror.Login
 	case !Private(i) || g.Accepted(l, login, i.Digest):
 		return nil
 	}
-	same, err := g.ask(ctx, l, login, i)
+	q := g.question(l, login, i)
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		return &RefusedError{context.Cause(ctx)}
+	}
 	switch {
-	case err == nil && !same:
+	case q.err == nil && !q.same:
 		return ErrNotHeld
-	case err == nil:
-		g.Accept(l, login, i.Digest)
-	case !mirror.IsUnreachable(err) || !g.AcceptedLately(l, login, i.Digest):
-		return &RefusedError{err}
+	case q.err != nil && !(mirror.IsUnreachable(q.err) && g.AcceptedLately(l, login, i.Digest)):
+		return &RefusedError{q.err}
 	}
 	return nil
+}
+
+// Anticipate has the mirror asked what Admit will have to ask, and waits for
+// nothing.
+func (g *Gate) Anticipate(l catalog.Location, login mirror.Login, i store.Info) {
+	if Private(i) && Found(i, l, login) && !g.Accepted(l, login, i.Digest) {
+		g.question(l, login, i)
+	}
+}
+
+// question returns the request in progress about login's access to i at l, or
+// begins one.
+func (g *Gate) question(l catalog.Location, login mirror.Login, i store.Info) *question {
+	m := g.accepted.mark(l, login, i.Digest)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if q := g.questions[m]; q != nil {
+		return q
+	}
+	q := &question{done: make(chan struct{})}
+	if q.err = context.Cause(g.lifetime); q.err != nil {
+		close(q.done)
+		return q
+	}
+	g.questions[m] = q
+	g.running.Go(func() {
+		ctx, cancel := context.WithTimeout(g.lifetime, askTimeout)
+		defer cancel()
+		if q.same, q.err = g.ask(ctx, l, login, i); q.err == nil && q.same {
+			g.Accept(l, login, i.Digest)
+		}
+		g.mu.Lock()
+		delete(g.questions, m)
+		g.mu.Unlock()
+		close(q.done)
+	})
+	return q
 }
 
 // Accept notes that the mirror gave the file d at l to login, or said that it is

@@ -1,11 +1,13 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +37,9 @@ func gate(t *testing.T, o mirror.Options) (*Gate, *kv.Table) {
 	t.Helper()
 	b := boxtest.New(t, boxtest.Options{Mirror: o})
 	table := b.DB.Table("names")
-	return New(b.Mirror, time.Minute, Keeper{table, b.Log}), table
+	g := New(t.Context(), b.Mirror, time.Minute, Keeper{table, b.Log})
+	t.Cleanup(g.Wait)
+	return g, table
 }
 
 const (
@@ -94,6 +98,44 @@ func TestLoginPage(t *testing.T) {
 	}
 }
 
+// However many ask at once, and in advance, the mirror gets one request; a client
+// that leaves does not end it for the others.
+func TestAskedOnce(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	arrived, answer := make(chan struct{}, 10), make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		arrived <- struct{}{}
+		<-answer
+		w.WriteHeader(http.StatusNotModified)
+	}))
+	defer srv.Close()
+	g, _ := gate(t, mirror.Options{})
+	l := at(t, srv, "/file.deb")
+	g.Anticipate(l, right, blob(l))
+	<-arrived
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if err := g.Admit(left, l, right, blob(l)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a client that left: %v", err)
+	}
+	admitted := make(chan error)
+	for range 5 {
+		go func() { admitted <- g.Admit(t.Context(), l, right, blob(l)) }()
+	}
+	close(answer)
+	for range 5 {
+		if err := <-admitted; err != nil {
+			t.Error(err)
+		}
+	}
+	g.Anticipate(l, right, blob(l))
+	if n := requests.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // What was accepted counts for one login, file and location, for the TTL and,
 // while the mirror is away, for a day; over a restart, and then it is swept.
 func TestAccepted(t *testing.T) {
@@ -113,7 +155,7 @@ func TestAccepted(t *testing.T) {
 			t.Errorf("%s %v: %v", tt.l, tt.d.Short(), got)
 		}
 	}
-	again := New(g.mirror, time.Minute, g.accepted.Keeper)
+	again := New(t.Context(), g.mirror, time.Minute, g.accepted.Keeper)
 	if !again.Accepted(l, right, d) {
 		t.Error("forgotten by a restart")
 	}
