@@ -43,7 +43,7 @@ func ParseLocation(scheme, host, escapedPath string) (Location, error) {
 	}
 	var err error
 	if l.Host, err = parseHost(l.Scheme, host); err != nil {
-		return Location{}, fmt.Errorf("host %.80q of an archive: %w", host, err)
+		return Location{}, fmt.Errorf("host %.80q of an archive: %w", withoutUser(host), err)
 	}
 	escaped, query, asks := strings.Cut(escapedPath, "?")
 	if l.Path, l.Tail, err = parsePath(escaped); err != nil {
@@ -63,6 +63,9 @@ func ParseLocation(scheme, host, escapedPath string) (Location, error) {
 func parseHost(scheme, host string) (string, error) {
 	if len(host) > maxHost {
 		return "", fmt.Errorf("longer than %d bytes", maxHost)
+	}
+	if withoutUser(host) != host {
+		return "", errors.New("a user name stands before it")
 	}
 	name, port := strings.ToLower(host), ""
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, ']') {
@@ -89,6 +92,12 @@ func parseHost(scheme, host string) (string, error) {
 		return name, nil
 	}
 	return name + ":" + port, nil
+}
+
+// withoutUser returns host without what stands before an @: it may be a password.
+func withoutUser(host string) string {
+	host = strings.ReplaceAll(host, "%40", "@")
+	return host[strings.LastIndexByte(host, '@')+1:]
 }
 
 // isHostName takes letters, digits, hyphens and dots, and underscores, which

@@ -71,7 +71,7 @@ type answer struct {
 	advice  string // for the body: what to do about it
 	setting string // for the log
 	level   slog.Level
-	header  http.Header // Allow, Retry-After
+	header  http.Header // Allow, Retry-After, WWW-Authenticate
 	verdict bool        // the mirror's own word, an everyday one: passed on as it is
 }
 
@@ -103,6 +103,7 @@ func explain(err error) answer {
 		forbidden   *mirror.RefusedError
 		unreachable *mirror.UnreachableError
 		status      *mirror.StatusError
+		login       *loginError
 	)
 	switch {
 	case errors.As(err, &request):
@@ -158,6 +159,8 @@ func explain(err error) answer {
 	case errors.Is(err, fetch.ErrNotRelease):
 		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: " + err.Error(),
 			advice: "A captive portal or a broken mirror answers in the archive's place."}
+	case errors.As(err, &login):
+		return login.explain()
 	case errors.As(err, &status):
 		return explainStatus(status)
 	case errors.As(err, &unreachable):
@@ -195,7 +198,11 @@ func explainRefused(e *mirror.RefusedError) answer {
 // the time. All else is trouble between the box and the mirror.
 func explainStatus(e *mirror.StatusError) answer {
 	if slices.Contains([]int{401, 403, 404, 410, 451}, e.Code) {
-		return answer{status: e.Code, level: slog.LevelDebug, verdict: true, cause: e.Error()}
+		a := answer{status: e.Code, level: slog.LevelDebug, verdict: true, cause: e.Error()}
+		if len(e.Challenges) > 0 {
+			a.header = http.Header{"Www-Authenticate": e.Challenges}
+		}
+		return a
 	}
 	a := answer{status: 502, level: slog.LevelWarn, cause: fmt.Sprintf("millpond: the mirror answered %d for %s", e.Code, e.URL), advice: adviceMirror}
 	if e.Code == http.StatusTooManyRequests || e.Code == http.StatusServiceUnavailable {

@@ -1,6 +1,6 @@
 // The tests: the fakes and the server are in this file. target_, scanner_ and
 // sessions_test are about single parts; serve_, errors_ and wire_test about
-// responses, the last on the wire; pipeline_test about requests sent ahead;
+// responses, the last on the wire; login_test about logins; pipeline_test about requests sent ahead;
 // tunnel_ and cork_linux_test about connections; apt_test runs the real apt, and
 // archives_test does so over real parts.
 package proxy

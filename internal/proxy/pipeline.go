@@ -143,5 +143,5 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	if err != nil {
 		return
 	}
-	p.fetcher.Anticipate(fetch.Request{Entry: p.resolve(ctx, l, client), Revalidate: wantsRevalidation(r.Header)})
+	p.fetcher.Anticipate(fetch.Request{Entry: p.resolve(ctx, l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header)})
 }

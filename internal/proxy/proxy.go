@@ -175,11 +175,11 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 // errors.go. A client that disconnected is no error.
 func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		p.log.Debug("client disconnected before its answer", "client", clientOf(r), "url", r.URL.Redacted(), "err", err)
+		p.log.Debug("client disconnected before its answer", "client", clientOf(r), "url", shown(r.URL), "err", err)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	a := explain(err)
-	attrs := []any{"client", clientOf(r), "url", r.URL.Redacted(), "status", a.status, "err", err}
+	attrs := []any{"client", clientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
 	}

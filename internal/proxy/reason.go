@@ -24,6 +24,9 @@ const (
 // relay sends the mirror's own verdict as an ordinary answer; the connection
 // stays open.
 func (a answer) relay(w http.ResponseWriter) {
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
 	w.Header().Set("Cache-Control", "no-cache")
 	http.Error(w, a.cause, a.status)
 }
@@ -34,7 +37,7 @@ func (a answer) relay(w http.ResponseWriter) {
 // requests in a pipeline have left by then, and the client repeats the later
 // ones on a new connection.
 func (a answer) refuse(w *response, r *http.Request) {
-	body := fmt.Sprintf("%s\n\n%s\n\nRequest: %s %s\n", a.cause, a.advice, r.Method, r.URL.Redacted())
+	body := fmt.Sprintf("%s\n\n%s\n\nRequest: %s %s\n", a.cause, a.advice, r.Method, shown(r.URL))
 	h := w.Header()
 	for name, values := range a.header {
 		h[name] = values

@@ -33,7 +33,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.ledger.Request(client, about)
 	}
 	if err != nil {
-		return err
+		return needsLogin(t, status, err)
 	}
 	defer file.Body.Close()
 	if e.Kind == catalog.ReleaseFile && !file.Release.IsZero() && r.Method == http.MethodGet {
@@ -42,6 +42,9 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	}
 	w.credit = func(n int64) { p.ledger.Delivered(client, about, file.Body.Origin(), n) }
 	p.describe(w.Header(), e, file)
+	if t.login != "" {
+		w.Header().Set("Cache-Control", "private") // no cache on the way may give it to others
+	}
 	if held(file.Body) != nil {
 		p.serving.Add(1)
 		defer p.serving.Add(-1)
@@ -76,7 +79,7 @@ func (p *Proxy) open(r *http.Request, t target, client netip.Addr) (catalog.Entr
 	if r.Method == http.MethodHead || e.Kind == catalog.Content && hasAlready(r.Header, e.Digest) {
 		get = p.fetcher.Peek
 	}
-	file, err := get(r.Context(), fetch.Request{Entry: e, Revalidate: wantsRevalidation(r.Header)})
+	file, err := get(r.Context(), fetch.Request{Entry: e, Login: t.login, Revalidate: wantsRevalidation(r.Header)})
 	return e, file, err
 }
 

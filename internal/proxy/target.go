@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"millpond/internal/catalog"
+	"millpond/internal/mirror"
 )
 
 // route says what serves a request.
@@ -26,7 +27,11 @@ const (
 type target struct {
 	route
 	scheme, host, path string // of an archive; the path is percent-encoded, with the query behind it
-	absolute           bool   // the request's URL names the host
+	absolute           bool   // the request's URL names the host, in the place of the host or in the path
+	// login is the client's for the archive's host: only in the forms whose URL
+	// has that host. In all others it belongs to the name of the box, or to none.
+	login mirror.Login
+	named bool // the URL has the archive's host
 }
 
 // targetOf reads the forms of a request:
@@ -62,9 +67,12 @@ func targetOf(r *http.Request) target {
 		t.absolute = true
 		return t
 	case r.URL.User != nil:
-		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.User.Username() + "@" + r.URL.Host, path: path, absolute: true}
+		return target{route: toArchive, scheme: r.URL.Scheme, host: "login@" + r.URL.Host, path: path, absolute: true} // refused
 	default:
-		return target{route: toArchive, scheme: r.URL.Scheme, host: r.URL.Host, path: path, absolute: true}
+		return target{
+			route: toArchive, scheme: r.URL.Scheme, host: r.URL.Host, path: path,
+			login: mirror.Login(r.Header.Get("Authorization")), absolute: true, named: true,
+		}
 	}
 }
 

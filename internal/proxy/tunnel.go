@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,7 +129,7 @@ func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
 	}
 	host, s, err := net.SplitHostPort(r.RequestURI)
 	port, perr := strconv.ParseUint(s, 10, 16)
-	if err != nil || perr != nil || host == "" || port == 0 {
+	if err != nil || perr != nil || host == "" || strings.Contains(host, "@") || port == 0 {
 		return "", &requestError{errors.New("CONNECT without host:port")}
 	}
 	// Policy lets everyone reach port 80, for plain requests.
