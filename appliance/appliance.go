@@ -154,6 +154,7 @@ func (a *Appliance) openNetwork() (err error) {
 	a.mirror = mirror.New(mirror.Options{
 		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken,
 		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
+		Logins: a.config.logins,
 	})
 	a.opened(a.mirror.Close)
 	o := fetch.Options{

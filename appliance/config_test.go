@@ -23,6 +23,15 @@ func TestSettings(t *testing.T) {
 	if err := os.WriteFile(key, swarm.NewKey(), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	logins, badLogins := filepath.Join(dir, "auth.conf"), filepath.Join(dir, "bad.conf")
+	for name, text := range map[string]string{
+		logins:    "machine archive.example.org\nlogin bob\npassword hunter2\n",
+		badLogins: "\nmachine archive.example.org hunter2\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	const id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 	// For each setting: values, each with the field it gives, and bad values,
 	// each with a word of the reason.
@@ -60,6 +69,8 @@ func TestSettings(t *testing.T) {
 		{"ALLOW_UPSTREAMS",
 			map[string]string{"": "[]", "mirror.example.net, 10.0.0.0/8,[fd00::1]:8080": "[mirror.example.net 10.0.0.0/8 [fd00::1]:8080]", "fd00::1": "[fd00::1]", "downloads.example.org/*": "[downloads.example.org/*]"},
 			map[string]string{"http://mirror.example.net": "mirror.example.net", "10.1.2.3/8": "10.0.0.0/8", "mirror.example.net:http": "mirror.example.net:http"}},
+		{"AUTH_FILE", map[string]string{"": "", logins: logins},
+			map[string]string{badLogins: "line 2", filepath.Join(dir, "none"): "no such file", dir: "is a directory"}},
 		{"ONLY_ARCHIVES",
 			map[string]string{"": "[]", "archive.example.org/debian, *.example.net,[fd00::1]:8080": "[archive.example.org/debian *.example.net [fd00::1]:8080]"},
 			map[string]string{"http://archive.example.org": "without the scheme", "10.0.0.0/8": "a range", "archive.example.org/*": "wildcard"}},

@@ -138,10 +138,17 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// volumeFiles are where the volumes of Secrets with one file are mounted, and
+// the settings that name the files.
+var volumeFiles = map[string]struct{ dir, setting string }{
+	"swarm-key": {"/etc/millpond/", "MILLPOND_SWARM_KEY_FILE"},
+	"logins":    {"/etc/millpond-logins/", "MILLPOND_AUTH_FILE"},
+}
+
 // What mounts, references and annotations name exists, here or as the values
 // say.
 func TestReferences(t *testing.T) {
-	foreign := []string{"archive-keys", "more-keys", "our-swarm", "our-admin"}
+	foreign := []string{"archive-keys", "more-keys", "our-swarm", "our-admin", "our-logins"}
 	eachSet(t, func(t *testing.T, all objects) {
 		pod := all.pod(t).Spec
 		secret := func(name, key string) {
@@ -157,8 +164,9 @@ func TestReferences(t *testing.T) {
 			volumes[v.Name] = true
 			if v.Secret != nil {
 				secret(v.Secret.SecretName, v.Secret.Items[0].Key)
-				if file := "/etc/millpond/" + v.Secret.Items[0].Path; file != all.env(t)["MILLPOND_SWARM_KEY_FILE"] {
-					t.Errorf("the swarm key is at %s, the box reads %s", file, all.env(t)["MILLPOND_SWARM_KEY_FILE"])
+				file := volumeFiles[v.Name]
+				if at := file.dir + v.Secret.Items[0].Path; at != all.env(t)[file.setting] {
+					t.Errorf("%s is at %s, the box reads %s", v.Name, at, all.env(t)[file.setting])
 				}
 			}
 		}
@@ -170,6 +178,9 @@ func TestReferences(t *testing.T) {
 		for _, m := range pod.Containers[0].VolumeMounts {
 			if !volumes[m.Name] {
 				t.Errorf("mount %s is of no volume", m.Name)
+			}
+			if file, ok := volumeFiles[m.Name]; ok && m.MountPath+"/" != file.dir {
+				t.Errorf("volume %s is at %s, want %s", m.Name, m.MountPath, file.dir)
 			}
 			delete(volumes, m.Name)
 		}

@@ -110,8 +110,14 @@ func (all objects) environment(t *testing.T) []string {
 	expand := strings.NewReplacer("$(POD_IP)", "10.1.2.3", "$(NODE_IP)", "192.0.2.7")
 	var env []string
 	for name, value := range all.env(t) {
-		if name == "MILLPOND_SWARM_KEY_FILE" {
+		switch name {
+		case "MILLPOND_SWARM_KEY_FILE":
 			value = all.keyFile(t)
+		case "MILLPOND_AUTH_FILE":
+			value = filepath.Join(t.TempDir(), "auth.conf")
+			if err := os.WriteFile(value, []byte("machine archive.example.org login bob password x\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		env = append(env, name+"="+expand.Replace(value))
 	}

@@ -22,6 +22,10 @@
       name: {{ include "millpond.adminSecret" . }}
       key: {{ .Values.adminToken.secretKey }}
 {{- end }}
+{{- if .Values.logins.existingSecret }}
+- name: MILLPOND_AUTH_FILE
+  value: /etc/millpond-logins/{{ .Values.logins.secretKey }}
+{{- end }}
 {{- include "millpond.swarmEnv" . }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}

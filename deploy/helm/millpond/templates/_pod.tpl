@@ -79,6 +79,11 @@ spec:
           mountPath: /etc/millpond
           readOnly: true
         {{- end }}
+        {{- if .Values.logins.existingSecret }}
+        - name: logins
+          mountPath: /etc/millpond-logins
+          readOnly: true
+        {{- end }}
         {{- if or .Values.keyrings.configMaps .Values.keyrings.secrets }}
         - name: keyrings
           mountPath: /etc/apt/keyrings
@@ -102,7 +107,7 @@ checksum/admin-token: {{ sha256sum . }}
 {{/* Claims are the StatefulSet's own, so there may be no volume at all. */}}
 {{- define "millpond.volumes" -}}
 {{- $keyrings := or .Values.keyrings.configMaps .Values.keyrings.secrets }}
-{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) $keyrings -}}
+{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) $keyrings .Values.logins.existingSecret -}}
 volumes:
   {{- if eq .Values.kind "DaemonSet" }}
   - name: data
@@ -119,6 +124,15 @@ volumes:
       items:
         - key: {{ .Values.swarm.key.secretKey }}
           path: {{ .Values.swarm.key.secretKey }}
+  {{- end }}
+  {{- if .Values.logins.existingSecret }}
+  - name: logins
+    secret:
+      secretName: {{ .Values.logins.existingSecret }}
+      defaultMode: 0440
+      items:
+        - key: {{ .Values.logins.secretKey }}
+          path: {{ .Values.logins.secretKey }}
   {{- end }}
   {{- if $keyrings }}
   - name: keyrings
