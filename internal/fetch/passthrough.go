@@ -53,6 +53,9 @@ func (p *passthrough) follow(b *body, file *store.PartialReader) *ownStream {
 	if file == nil {
 		return o
 	}
+	if _, err := file.ReadAt(nil, 0); err != nil {
+		return o // it could not be opened
+	}
 	o.head, o.headEnd = file, p.at
 	if o.skipTo >= p.at {
 		o.headEnd = 0
