@@ -11,7 +11,7 @@ import (
 // nameShapes are about the names of packages' files.
 func nameShapes() []shape {
 	return []shape{
-		{"names with + ~ : % and spaces", func(b builder) *place { return oddNames(b) }},
+		{"names with + ~ : % and spaces", oddNames},
 		{"names with +, refused without an escape", func(b builder) *place {
 			p := oddNames(b)
 			p.mirrors[0].Inject("*", aptest.RefusePlus())
@@ -33,41 +33,33 @@ func named(filename func(string) string) func(builder) *place {
 
 // oddNames has a file for each character that one side or the other escapes.
 func oddNames(b builder) *place {
-	a := aptest.NewArchive(trusted, aptest.Suite{Filename: func(p string) string {
+	return b.renamed(func(p string) string {
 		p = strings.Replace(p, "colon_", "colon_1:", 1)
 		p = strings.Replace(p, "percent_", "percent_1%3a", 1)
 		return strings.Replace(p, "/s/", "/a space/", 1)
-	}})
-	install := []string{"g++", "colon", "percent", "space"}
-	for _, name := range install {
-		b.add(a, aptest.Package{Name: name, Version: "1:2.0+b1~rc1-1", Size: 2000})
-	}
-	p := b.at("/debian", a)
-	p.install = install
-	m := p.mirrors[0]
-	for name, as := range map[string]string{"c/colon/colon_": "c/colon/colon_1:", "p/percent/percent_": "p/percent/percent_1%3a", "s/space/space_": "a space/space/space_"} {
-		move(m, "/debian/pool/main/"+name+"2.0+b1~rc1-1_all.deb", "/debian/pool/main/"+as+"2.0+b1~rc1-1_all.deb", a)
-	}
-	return p
-}
-
-// move gives a file of an archive's last generation another name on a mirror.
-func move(m *aptest.Mirror, from, to string, a *aptest.Archive) {
-	g := a.Publish(published)
-	m.Publish("/debian", g)
-	m.Put(to, g.File(strings.TrimPrefix(from, "/debian/")), g.Time)
-	m.Delete(from)
+	}, "g++", "colon", "percent", "space")
 }
 
 // escaped has the name of a file in the index as a URL would have it, and in
 // these characters on the mirror.
 func escaped(b builder) *place {
-	a := aptest.NewArchive(trusted, aptest.Suite{Filename: func(p string) string { return strings.ReplaceAll(p, "+", "%2b") }})
-	f := b.add(a, aptest.Package{Name: "g++", Version: "1.0-1", Size: 2000})
+	return b.renamed(func(p string) string { return strings.ReplaceAll(p, "+", "%2b") }, "g++")
+}
+
+// renamed is an archive whose index and mirror have other paths of its packages
+// than usual.
+func (b builder) renamed(to func(string) string, packages ...string) *place {
+	a := aptest.NewArchive(trusted, aptest.Suite{Filename: to})
+	var files []aptest.File
+	for _, name := range packages {
+		files = append(files, b.add(a, aptest.Package{Name: name, Version: "1:2.0+b1~rc1-1", Size: 2000}))
+	}
 	p := b.at("/debian", a)
-	p.install = []string{"g++"}
-	p.mirrors[0].Put("/debian/"+strings.ReplaceAll(f.Path, "+", "%2b"), f.Data, time.Now())
-	p.mirrors[0].Delete("/debian/" + f.Path)
+	p.install = packages
+	for _, f := range files {
+		p.mirrors[0].Delete("/debian/" + f.Path)
+		p.mirrors[0].Put("/debian/"+to(f.Path), f.Data, published)
+	}
 	return p
 }
 

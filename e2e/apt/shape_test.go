@@ -40,7 +40,7 @@ func (b builder) addSource(a *aptest.Archive, s aptest.Source) []aptest.File {
 func (b builder) mirror(o aptest.MirrorOptions) *aptest.Mirror { return aptest.NewMirror(b.life, o) }
 
 // place is an archive of a shape and its mirrors, and what a client does there.
-// MIRROR stands for what comes before the path in a URL of the first mirror, or with alias of the second.
+// MIRROR stands for what comes before the path in a URL of the mirror.
 type place struct {
 	mirrors []*aptest.Mirror
 	tls     bool // the first mirror speaks https
@@ -114,7 +114,6 @@ type visit struct {
 	place  *place
 	client *aptest.Client
 	base   string
-	box    *box.Box // nil if direct
 	out    *strings.Builder
 }
 
@@ -134,7 +133,7 @@ func (v *visit) apt(args ...string) { v.run("apt-get", append([]string{"-q", "-y
 // newVisit makes a client with nothing in it. tb outlives the visit if the
 // client is to be used again.
 func (p *place) newVisit(t *testing.T, tb testing.TB, f form, b *box.Box) *visit {
-	v := &visit{t: t, place: p, client: aptest.NewClient(tb), base: p.base(f, b), box: b}
+	v := &visit{t: t, place: p, client: aptest.NewClient(tb), base: p.base(f, b)}
 	keys := p.keys
 	if keys == nil {
 		keys = []*aptest.Key{trusted}
