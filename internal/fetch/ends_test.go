@@ -91,7 +91,9 @@ func TestBlobGoesBeforeItIsRead(t *testing.T) {
 		data []byte
 	}{
 		{flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(Request{Entry: e}) }, r.files["small"].Data},
-		{flightKey{url: "unlisted"}, func() *flight { return r.newUnknownFlight(Request{Entry: catalog.Entry{Location: r.at(unlisted)}}, mirror.Copy{}) }, other},
+		{flightKey{url: "unlisted"}, func() *flight {
+			return r.newUnknownFlight(Request{Entry: catalog.Entry{Location: r.at(unlisted)}}, mirror.Copy{})
+		}, other},
 	} {
 		fl, err := r.join(tt.key, tt.make)
 		must(t, err)

@@ -6,16 +6,49 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/keyring"
 )
+
+// withKeys replaces the catalog by what the table of that name holds, with
+// other keys.
+func (r *rig) withKeys(table string, keys *keyring.Keyring) {
+	r.t.Helper()
+	c, err := catalog.Open(catalog.Options{Table: r.box.DB.Table(table), Keyring: keys, Log: r.box.Log})
+	must(r.t, err)
+	r.options.Catalog = c
+	r.reopen()
+}
+
+// A suite whose key comes into the keyring later counts as signed from the next
+// check on, though its mirror has nothing new.
+func TestUnsignedSuiteIsVerifiedAgain(t *testing.T) {
+	t.Parallel()
+	for name, suite := range map[string]aptest.Suite{"InRelease": {}, "Release": {NoInRelease: true}} {
+		r := newRig(t, suite, func(o *Options) { o.TTL = 0 })
+		signed := func() bool {
+			g, ok := r.catalog.Generation(r.dir(), digest.Digest{})
+			return ok && g.Signed
+		}
+		r.withKeys("other keys", new(keyring.Keyring))
+		head, _, err := r.read("dists/stable/" + name)
+		must(t, err)
+		r.want("dists/stable/"+name, head)
+		if signed() {
+			t.Fatalf("%s: signed without a key", name)
+		}
+		r.withKeys("other keys", r.box.Keyring)
+		r.want("dists/stable/"+name, head)
+		if !signed() {
+			t.Errorf("%s: not signed with the key", name)
+		}
+	}
+}
 
 // forget replaces the catalog by one that knows nothing, as when its bounds
 // have made it forget all suites.
 func (r *rig) forget() {
 	r.t.Helper()
-	c, err := catalog.Open(catalog.Options{Table: r.box.DB.Table("another catalog"), Keyring: r.box.Keyring, Log: r.box.Log})
-	must(r.t, err)
-	r.options.Catalog = c
-	r.reopen()
+	r.withKeys("another catalog", r.box.Keyring)
 }
 
 // A suite that the catalog has forgotten is known again as soon as a client

@@ -59,10 +59,19 @@ func (c *Cache) known(suite catalog.Location) bool {
 	return ok
 }
 
-// recall makes the catalog learn the held Release again if it has forgotten
-// the suite. The mirror may answer that nothing has changed.
+// settled reports whether to learn the Release d of the suite again would change
+// nothing: not if the catalog has forgotten the suite, nor if d is in force and
+// unsigned, since its key may be in the keyring by now, or the clock right.
+func (c *Cache) settled(suite catalog.Location, d digest.Digest) bool {
+	g, ok := c.catalog.Generation(suite, digest.Digest{})
+	return ok && (g.Signed || g.ID != d)
+}
+
+// recall makes the catalog learn the held Release again where that may change
+// something. The mirror may answer that nothing has changed.
 func (c *Cache) recall(e Request, s *suite) error {
-	if !c.kept(*s.form(e.Location.Name()), e.Login) || c.known(e.Suite) {
+	v := *s.form(e.Location.Name())
+	if !c.kept(v, e.Login) || c.settled(e.Suite, v.Digest) {
 		return nil
 	}
 	files := catalog.ReleaseFiles{Private: e.Login != ""}

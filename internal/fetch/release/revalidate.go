@@ -38,7 +38,7 @@ func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 		}
 	}
 	if err := c.recall(e, s); err != nil {
-		c.log.Warn("forgotten suite not learned again", "suite", e.Suite.String(), "err", err)
+		c.log.Warn("held Release not learned again", "suite", e.Suite.String(), "err", err)
 	}
 	var err error
 	if e.Location.Name() == "InRelease" {
