@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -83,6 +84,55 @@ func TestPrivateReleasePairs(t *testing.T) {
 	}
 	for name, login := range noLogins {
 		r.refused(name, login, r.at(release), 401)
+	}
+}
+
+// Nobody waits for the check of another login.
+func TestLoginsShareNoCheck(t *testing.T) {
+	t.Parallel()
+	r := newPrivateRig(t, noTTL)
+	held := r.mirror.InjectTimes(1, "*/InRelease", aptest.Hold())
+	got := make(chan error, 1)
+	go func() {
+		_, err := r.as(alice, r.at(inRelease))
+		got <- err
+	}()
+	must(t, held.Await(t.Context(), 1))
+	for name, login := range noLogins {
+		r.refused(name, login, r.at(inRelease), 401)
+	}
+	if _, err := r.as(bob, r.at(inRelease)); err != nil {
+		t.Errorf("bob: %v", err)
+	}
+	held.Release()
+	must(t, <-got)
+}
+
+// Where only the pool wants a login, and the box has it, what the public indices
+// list is not fetched for peers with it.
+func TestLoginForThePool(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	r.mirror.Inject("*/pool/*", aptest.Login(string(alice)))
+	logins, err := mirror.ParseLogins("machine " + r.mirror.URL("/debian/pool") + " login alice password correct-horse")
+	must(t, err)
+	o := r.metered(time.Minute)
+	o.Logins = logins
+	must(t, r.Fetcher.Close())
+	r.options.Mirror = r.box.NewMirror(o)
+	r.reopen()
+	r.update()
+	d := digest.Of(r.files["small"].Data)
+	for range 2 { // not held, then held
+		for _, start := range []bool{false, true} {
+			if _, err := r.Open(t.Context(), d, start); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("a peer: %v", err)
+			}
+		}
+		r.want(r.packageAt("small"), r.files["small"].Data)
+	}
+	if i, err := r.store.Stat(d); err != nil || len(i.Private) != 1 {
+		t.Errorf("%+v, %v", i, err)
 	}
 }
 

@@ -126,6 +126,34 @@ func TestPrivateWithoutTable(t *testing.T) {
 	}
 }
 
+// Whoever reads a download goes on when its blob turns out to be held, also one
+// who comes after the commit.
+func TestReadersOfWhatIsHeld(t *testing.T) {
+	b := newBox(t, 1<<20)
+	data, d := content(1, 1000)
+	b.commit(data, Meta{Private: "x"})
+	p, err := b.CreateFor(d, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.WriteAt(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	before := p.Reader()
+	defer before.Close()
+	if _, err := p.Commit(Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	after := p.Reader()
+	defer after.Close()
+	for name, r := range map[string]*PartialReader{"before": before, "after": after} {
+		got := make([]byte, 1000)
+		if n, err := r.ReadAt(got, 0); n != 1000 || err != nil || !bytes.Equal(got, data) {
+			t.Errorf("opened %s the commit: %d bytes, %v", name, n, err)
+		}
+	}
+}
+
 // Several downloads of one digest may be open beside Partial's.
 func TestCreateFor(t *testing.T) {
 	b := newBox(t, 1<<20)

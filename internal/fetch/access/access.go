@@ -111,7 +111,7 @@ func (g *Gate) Admit(ctx context.Context, l catalog.Location, login mirror.Login
 	case !Private(i) || g.Accepted(l, login, i.Digest):
 		return nil
 	}
-	q := g.question(l, login, i)
+	q := g.question(l, login, i) //nolint:contextcheck // all callers share it
 	select {
 	case <-q.done:
 	case <-ctx.Done():
