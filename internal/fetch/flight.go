@@ -171,10 +171,10 @@ func (fl *flight) run(ctx context.Context) {
 		err = fl.downloadContent(ctx)
 	}
 	fl.closePart()
+	fl.f.land(fl, err)
 	if err == nil {
 		fl.accepted()
 	}
-	fl.f.land(fl, err)
 	fl.finish(err)
 }
 
