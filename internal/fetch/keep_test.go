@@ -103,6 +103,7 @@ func TestKeepFails(t *testing.T) {
 	if err := r.Keep(t.Context(), e); !errors.Is(err, store.ErrNoSpace) {
 		t.Errorf("with a full disk: %v, want ErrNoSpace", err)
 	}
+	r.running.Wait() // who joins that download gets its error
 	r.disk.Full(false)
 	missing := r.mirror.Inject("*/large*", aptest.Status(404))
 	var status *mirror.StatusError
