@@ -179,6 +179,41 @@ func TestLoginOfTheBox(t *testing.T) {
 	}
 }
 
+// A login of the box opens what the mirror gives for it, not what clients have
+// fetched with their own.
+func TestLoginOfTheBoxOpensWhatItMay(t *testing.T) {
+	t.Parallel()
+	r := newPrivateRig(t)
+	const notes = "doc/notes.txt"
+	r.mirror.Put(r.at(notes).Path, []byte("for customers"), time.Now().Add(-time.Hour))
+	if _, err := r.as(alice, r.at(notes)); err != nil {
+		t.Fatal(err)
+	}
+	logins, err := mirror.ParseLogins("machine " + r.mirror.URL("/") + " login mallory password guesswork")
+	must(t, err)
+	must(t, r.Fetcher.Close())
+	o := r.metered(time.Minute)
+	o.Logins = logins
+	r.options.Mirror = r.box.NewMirror(o)
+	r.reopen()
+	paths := []string{inRelease, packages, r.packageAt("small"), r.packageAt("large"), notes}
+	for _, path := range paths {
+		r.refused("a wrong login of the box", "", r.at(path), 401)
+		if _, err := r.as(alice, r.at(path)); err != nil {
+			t.Errorf("%s: alice: %v", path, err)
+		}
+	}
+	r.mirror.Down()
+	for _, path := range paths {
+		if got, err := r.as("", r.at(path)); err == nil {
+			t.Errorf("the mirror away: %s: %d bytes", path, len(got))
+		}
+		if _, err := r.as(alice, r.at(path)); err != nil {
+			t.Errorf("the mirror away: %s: alice: %v", path, err)
+		}
+	}
+}
+
 // What a client has sent ahead is fetched with its login.
 func TestAnticipateWithALogin(t *testing.T) {
 	t.Parallel()

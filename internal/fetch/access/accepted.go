@@ -51,12 +51,35 @@ type accepted struct {
 	max int
 
 	mu    sync.Mutex // guards times
-	times map[mark]time.Time
+	times map[mark]acceptance
+}
+
+// acceptance is the last one. That of a login of the box stays as long as there
+// is room: with its mirror away, the box's clients have no other.
+type acceptance struct {
+	at    time.Time
+	stays bool
+}
+
+// value is a as it is kept on disk.
+func (a acceptance) value() []byte {
+	v := binary.BigEndian.AppendUint64(nil, uint64(a.at.UnixNano()))
+	if a.stays {
+		v = append(v, 1)
+	}
+	return v
+}
+
+func parseAcceptance(v []byte) (a acceptance, ok bool) {
+	if len(v) != 8 && len(v) != 9 {
+		return a, false
+	}
+	return acceptance{time.Unix(0, int64(binary.BigEndian.Uint64(v))), len(v) == 9}, true
 }
 
 // newAccepted reads what is kept. What cannot be read is asked for again.
 func newAccepted(k Keeper) *accepted {
-	a := &accepted{Keeper: k, max: maxAccepted, times: make(map[mark]time.Time)}
+	a := &accepted{Keeper: k, max: maxAccepted, times: make(map[mark]acceptance)}
 	if err := a.load(); err != nil {
 		a.Log.Warn("accepted logins not readable, mirrors are asked again", "err", err)
 	}
@@ -76,8 +99,10 @@ func (a *accepted) load() error {
 		return err
 	}
 	return a.Names.Scan([]byte(markPrefix), nil, func(key, value []byte) bool {
-		if m, ok := parseMark(key); ok && len(value) == 8 {
-			a.times[m] = time.Unix(0, int64(binary.BigEndian.Uint64(value)))
+		m, ok := parseMark(key)
+		last, fits := parseAcceptance(value)
+		if ok && fits {
+			a.times[m] = last
 		}
 		return len(a.times) < a.max
 	})
@@ -116,20 +141,20 @@ func (a *accepted) last(l catalog.Location, login mirror.Login, d digest.Digest)
 	m := a.mark(l, login, d)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.times[m]
+	return a.times[m].at
 }
 
-// note remembers that login was accepted for d at l now.
-func (a *accepted) note(l catalog.Location, login mirror.Login, d digest.Digest, now time.Time) {
+// note remembers that login was accepted for d at l.
+func (a *accepted) note(l catalog.Location, login mirror.Login, d digest.Digest, last acceptance) {
 	m := a.mark(l, login, d)
 	a.mu.Lock()
 	var gone []mark
 	if len(a.times) >= a.max {
-		gone = a.makeRoom(now)
+		gone = a.makeRoom(last.at)
 	}
-	a.times[m] = now
+	a.times[m] = last
 	a.mu.Unlock()
-	err := errors.Join(a.forget(gone), a.Names.Put(m.tableKey(), binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))))
+	err := errors.Join(a.forget(gone), a.Names.Put(m.tableKey(), last.value()))
 	if err != nil {
 		a.Log.Warn("accepted login not kept", "host", l.Host, "err", err)
 	}
@@ -146,7 +171,7 @@ func (a *accepted) makeRoom(now time.Time) []mark {
 		byHost[m.host] = append(byHost[m.host], m)
 	}
 	most := slices.MaxFunc(slices.Collect(maps.Values(byHost)), func(x, y []mark) int { return cmp.Compare(len(x), len(y)) })
-	slices.SortFunc(most, func(x, y mark) int { return a.times[x].Compare(a.times[y]) })
+	slices.SortFunc(most, func(x, y mark) int { return a.times[x].at.Compare(a.times[y].at) })
 	most = most[:(len(most)+1)/2]
 	for _, m := range most {
 		delete(a.times, m)
@@ -156,8 +181,8 @@ func (a *accepted) makeRoom(now time.Time) []mark {
 
 // drop forgets what is too old and returns it. a.mu is held.
 func (a *accepted) drop(now time.Time) (gone []mark) {
-	for m, at := range a.times {
-		if now.Sub(at) >= lasts {
+	for m, last := range a.times {
+		if !last.stays && now.Sub(last.at) >= lasts {
 			delete(a.times, m)
 			gone = append(gone, m)
 		}

@@ -4,8 +4,10 @@
 // the location's mirror accepts: it is asked with a conditional request, once
 // per TTL for each login and file. While it is unreachable, those are served
 // that it accepted in the last day, for this file or another one of the same
-// area: an archive's dists, or a component of its pool. Where the box has a login itself, all of
-// its clients are. To list a digest in an archive of one's own opens nothing:
+// area: an archive's dists, or a component of its pool. A login of the box is
+// that of all its clients without one; the mirror is asked about it once a day
+// only, and while it is unreachable, to have accepted it ever is enough. To list
+// a digest in an archive of one's own opens nothing:
 // its location is none where the bytes were found, whatever its mirror says.
 package access
 
@@ -14,6 +16,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -166,12 +169,20 @@ func (g *Gate) question(l catalog.Location, login mirror.Login, i store.Info) *q
 // Accept notes that the mirror gave the file d at l to login, or said that it is
 // the one there.
 func (g *Gate) Accept(l catalog.Location, login mirror.Login, d digest.Digest) {
-	if login != "" && g.mirror.LoginFor(l.URL()) == "" {
-		g.accepted.note(l, login, d, time.Now())
-		if area, ok := areaOf(l); ok {
-			g.accepted.note(area, login, digest.Digest{}, time.Now())
-		}
+	if login == "" {
+		return
 	}
+	now := acceptance{time.Now(), g.isBoxes(l, login)}
+	g.accepted.note(l, login, d, now)
+	if area, ok := areaOf(l); ok {
+		g.accepted.note(area, login, digest.Digest{}, now)
+	}
+}
+
+// isBoxes reports whether login is the box's own for l. The bytes that are held
+// may have come with another, which opens more.
+func (g *Gate) isBoxes(l catalog.Location, login mirror.Login) bool {
+	return login != "" && login == g.mirror.LoginFor(l.URL())
 }
 
 // areaOf returns the directory whose files an archive has behind the same login
@@ -187,25 +198,31 @@ func areaOf(l catalog.Location) (area catalog.Location, ok bool) {
 }
 
 // Accepted reports whether the mirror gave d at l to login within the TTL, or
-// the box has a login for l.
+// within a day to the box's.
 func (g *Gate) Accepted(l catalog.Location, login mirror.Login, d digest.Digest) bool {
-	return g.acceptedWithin(g.ttl, l, login, d)
+	within := g.ttl
+	if g.isBoxes(l, login) {
+		within = lasts
+	}
+	return g.acceptedWithin(within, l, login, d)
 }
 
 // AcceptedLately is Accepted for a mirror that is unreachable.
 func (g *Gate) AcceptedLately(l catalog.Location, login mirror.Login, d digest.Digest) bool {
-	if area, ok := areaOf(l); ok && g.acceptedWithin(lasts, area, login, digest.Digest{}) {
+	within := lasts
+	if g.isBoxes(l, login) {
+		within = math.MaxInt64
+	}
+	if area, ok := areaOf(l); ok && g.acceptedWithin(within, area, login, digest.Digest{}) {
 		return true
 	}
-	return g.acceptedWithin(lasts, l, login, d)
+	return g.acceptedWithin(within, l, login, d)
 }
 
 func (g *Gate) acceptedWithin(d time.Duration, l catalog.Location, login mirror.Login, file digest.Digest) bool {
-	if g.mirror.LoginFor(l.URL()) != "" {
-		return true
-	}
-	age := time.Since(g.accepted.last(l, login, file))
-	return login != "" && 0 <= age && age < d // the clock may have been set back
+	last := g.accepted.last(l, login, file)
+	age := time.Since(last)
+	return login != "" && !last.IsZero() && 0 <= age && age < d // the clock may have been set back
 }
 
 // ask asks l's mirror with login for i, without taking it. same is false if the

@@ -163,12 +163,12 @@ func TestAccepted(t *testing.T) {
 		59 * time.Second: {true, true}, 2 * time.Minute: {false, true}, 23 * time.Hour: {false, true}, 24 * time.Hour: {false, false},
 		-time.Minute: {false, false}, // the clock was set back
 	} {
-		again.accepted.note(l, right, d, time.Now().Add(-age))
+		again.accepted.note(l, right, d, acceptance{at: time.Now().Add(-age)})
 		if got := [2]bool{again.Accepted(l, right, d), again.AcceptedLately(l, right, d)}; got != want {
 			t.Errorf("after %v: %v, want %v", age, got, want)
 		}
 	}
-	again.accepted.note(l, right, d, time.Now().Add(-25*time.Hour))
+	again.accepted.note(l, right, d, acceptance{at: time.Now().Add(-25 * time.Hour)})
 	if err := again.Sweep(); err != nil {
 		t.Fatal(err)
 	}
@@ -253,5 +253,35 @@ func TestNoLoginOnDisk(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The box's own login counts for a day while its mirror can be asked, and while
+// it cannot, for good; over a restart, too. Another login for its host does not.
+func TestAcceptedOfTheBox(t *testing.T) {
+	t.Parallel()
+	logins, err := mirror.ParseLogins("machine http://archive.example.org login a password b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, _ := gate(t, mirror.Options{Logins: logins})
+	l := catalog.Location{Scheme: "http", Host: "archive.example.org", Path: "/a.deb"}
+	own, d := g.Login(l, ""), digest.Of(nil)
+	g.Accept(l, right, d)
+	if g.Accepted(l, own, d) || g.AcceptedLately(l, own, d) {
+		t.Error("another's acceptance counts for the box")
+	}
+	for age, want := range map[time.Duration][2]bool{23 * time.Hour: {true, true}, 1000 * time.Hour: {false, true}} {
+		g.Accept(l, own, d)
+		at := g.accepted.times[g.accepted.mark(l, own, d)]
+		at.at = at.at.Add(-age)
+		g.accepted.note(l, own, d, at)
+		if err := g.Sweep(); err != nil {
+			t.Fatal(err)
+		}
+		again := New(t.Context(), g.mirror, time.Minute, g.accepted.Keeper)
+		if got := [2]bool{again.Accepted(l, own, d), again.AcceptedLately(l, own, d)}; got != want {
+			t.Errorf("after %v: %v, want %v", age, got, want)
+		}
 	}
 }
