@@ -184,8 +184,8 @@ type Request struct {
 	// Validators of what is held already; both may be empty.
 	IfNoneMatch, IfModifiedSince string
 	// Login is sent to the scheme, host and port of URL and to no other. Where a
-	// redirect leads to another, that gets the box's own login for it, if there
-	// is one; without a Login, no host gets any.
+	// redirect of a request with the box's own login leads to another, that gets
+	// the box's for it, if there is one; otherwise no other host gets any.
 	Login Login
 }
 

@@ -38,7 +38,9 @@ func (c *Client) LoginFor(rawURL string) Login {
 
 // logInAfter gives a request that a redirect led to the login that belongs to
 // its URL, and takes any other from it: net/http would send first's to every
-// host below its own.
+// host below its own. The box's login for another host follows its own for the
+// first one only: any client can name a mirror that redirects, with a login that
+// it made up.
 func (c *Client) logInAfter(req, first *http.Request) {
 	login := Login(first.Header.Get("Authorization"))
 	req.Header.Del("Authorization")
@@ -46,7 +48,10 @@ func (c *Client) logInAfter(req, first *http.Request) {
 		return
 	}
 	if !sameOrigin(first.URL, req.URL) {
-		login = c.logins.match(req.URL)
+		boxes := login == c.logins.match(first.URL)
+		if login = ""; boxes {
+			login = c.logins.match(req.URL)
+		}
 	}
 	if login != "" {
 		req.Header.Set("Authorization", string(login))

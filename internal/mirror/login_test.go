@@ -101,26 +101,29 @@ func TestLoginStaysWithItsHost(t *testing.T) {
 }
 
 // A redirect gets the box's login of the new host, but only as part of a request
-// with a login: the caller has to know that the answer is no public file.
+// with the box's login: the caller has to know that the answer is no public
+// file, and a client could have the box log in wherever a mirror of its own leads.
 func TestRedirectGetsTheBoxsLogin(t *testing.T) {
 	var s seen
 	target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { s.note(r) }))
 	defer target.Close()
-	logins := mustLogins(t, "machine "+target.URL+" login bob password builder")
-	srv, c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, target.URL+r.URL.Path, http.StatusFound)
-	}, Options{Logins: logins})
-	for path, login := range map[string]Login{"/with": "Bearer x", "/without": ""} {
+	}))
+	defer srv.Close()
+	logins := mustLogins(t, "machine "+srv.URL+"/own login a password b machine "+target.URL+" login bob password builder")
+	c := New(Options{Policy: mustPolicy(t, "127.0.0.1"), Logins: logins})
+	defer c.Close()
+	for path, login := range map[string]Login{"/own": basic("a", "b"), "/client": "Bearer x", "/own-client": "Bearer x", "/without": ""} {
 		if err := get(t, c, Request{URL: srv.URL + path, Login: login}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	host := strings.TrimPrefix(target.URL, "http://")
-	if got := s.all[host+"/with"]; got != string(basic("bob", "builder")) {
-		t.Errorf("with a login the new host got %q", got)
-	}
-	if got := s.all[host+"/without"]; got != "" {
-		t.Errorf("without one the new host got %q", got)
+	for path, want := range map[string]Login{"/own": basic("bob", "builder"), "/client": "", "/own-client": "", "/without": ""} {
+		if got := s.all[host+path]; got != string(want) {
+			t.Errorf("%s: the new host got %q, want %q", path, got, string(want))
+		}
 	}
 	if got := c.LoginFor(target.URL + "/x"); got != basic("bob", "builder") {
 		t.Error("the box's login is not found")
