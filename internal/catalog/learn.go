@@ -14,9 +14,9 @@ import (
 	"millpond/internal/digest"
 )
 
-// maxPlaces bounds how many listings of one digest are read. The same
+// maxPlaces bounds how many listings of one digest by one file are read. The same
 // index is listed in a Release once, an empty one some dozens of times.
-const maxPlaces = 1024
+const maxPlaces = 256
 
 var errNoIndex = errors.New("not an index that the catalog reads")
 
@@ -94,15 +94,16 @@ func (c *Catalog) places(s *state, releases map[tableID][]place, t *table) ([]pl
 		return nil, nil
 	}
 	var listings []listing
-	err := c.rows.listed(t.digest, func(l listing) bool {
-		listings = append(listings, l)
-		return len(listings) < maxPlaces
+	err := c.rows.listed(t.digest, maxPlaces, func(l listing) bool {
+		if s.tables[l.table] != nil {
+			listings = append(listings, l)
+		}
+		return true
 	})
 	var found []place
 	for _, l := range listings {
 		parent := s.tables[l.table]
 		switch {
-		case parent == nil:
 		case parent.kind == kindRelease:
 			if k, _ := indexKind(l.path); k == t.kind {
 				for _, p := range releases[parent.id] {
@@ -135,7 +136,7 @@ func (c *Catalog) kindOf(e Entry) (kind, error) {
 	}
 	s := c.state.Load()
 	found := noIndex
-	err := c.rows.listed(e.Digest, func(l listing) bool {
+	err := c.rows.listed(e.Digest, maxPlaces, func(l listing) bool {
 		if sh := s.shown[l.table]; sh != nil {
 			found = sh.lists(l.path)
 		}

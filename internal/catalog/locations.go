@@ -11,6 +11,9 @@ import (
 // in some suites of some mirrors, an empty index everywhere.
 const maxNames = 64
 
+// maxListed bounds how many of them come from one list.
+const maxListed = 8
+
 // maxMirrors bounds the locations that Mirrors returns.
 const maxMirrors = 8
 
@@ -28,7 +31,7 @@ func (c *Catalog) Shared(d digest.Digest) (size int64, ok bool) {
 
 func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err error) {
 	size = -1
-	err = c.rows.listed(d, func(l listing) bool {
+	err = c.rows.listed(d, maxListed, func(l listing) bool {
 		if sh := s.shown[l.table]; sh != nil && sh.shared {
 			size, ok = l.size, true
 		}
@@ -42,7 +45,7 @@ func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err er
 // only; one that is shared, if there is one. It never waits.
 func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 	s := c.state.Load()
-	err := c.rows.listed(d, func(l listing) bool {
+	err := c.rows.listed(d, maxListed, func(l listing) bool {
 		sh := s.shown[l.table]
 		if sh == nil || !sh.signed || ok && !sh.shared {
 			return true
@@ -77,7 +80,7 @@ type name struct {
 func (c *Catalog) names(d digest.Digest) []name {
 	s := c.state.Load()
 	var found []name
-	err := c.rows.listed(d, func(l listing) bool {
+	err := c.rows.listed(d, maxListed, func(l listing) bool {
 		sh := s.shown[l.table]
 		if sh == nil {
 			return true

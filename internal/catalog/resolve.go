@@ -209,7 +209,7 @@ func (c *Catalog) mark(s *state, e *Entry, signed, shared bool) error {
 	if shared {
 		return nil
 	}
-	return c.rows.listed(e.Digest, func(l listing) bool {
+	return c.rows.listed(e.Digest, 1, func(l listing) bool {
 		if sh := s.shown[l.table]; sh != nil {
 			e.Signed, e.Shared = e.Signed || sh.signed, e.Shared || sh.shared
 		}
@@ -218,17 +218,19 @@ func (c *Catalog) mark(s *state, e *Entry, signed, shared bool) error {
 }
 
 // hashed resolves a file of by-hash, of which d is the digest. A Release may
-// list more about it.
+// list more about it: its own, or a signed one of elsewhere.
 func (c *Catalog) hashed(s *state, l Location, d digest.Digest, pin pinFunc) (Entry, error) {
 	e := Entry{Location: l, Kind: Content, Digest: d, Size: -1}
 	var found []listing
-	err := c.rows.listed(d, func(f listing) bool {
+	err := c.rows.listed(d, 1, func(f listing) bool {
 		if sh := s.shown[f.table]; sh != nil {
 			found = append(found, f)
 			e.Signed, e.Shared = e.Signed || sh.signed, e.Shared || sh.shared
-			e.Size = max(e.Size, f.size)
+			if sh.signed {
+				e.Size = max(e.Size, f.size)
+			}
 		}
-		return len(found) < maxPlaces
+		return true
 	})
 	if err != nil || len(found) == 0 {
 		return e, err

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"slices"
 	"sync"
 
 	"millpond/internal/digest"
@@ -94,17 +96,35 @@ func parseSize(b []byte) (int64, bool) {
 }
 
 // listed calls fn for each place where d is listed, in tables that are not
-// (or no longer) visible too, until fn returns false.
-func (r rows) listed(d digest.Digest, fn func(listing) bool) error {
+// (or no longer) visible too, until fn returns false. Of each table it takes
+// the first limit places: none hides another by listing a digest many times.
+func (r rows) listed(d digest.Digest, limit int, fn func(listing) bool) error {
 	prefix := append([]byte{keyDigest}, d[:]...)
-	return r.kv.Scan(prefix, nil, func(key, value []byte) bool {
-		key = key[len(prefix):]
-		size, ok := parseSize(value)
-		if len(key) < idSize || !ok {
-			return true
+	var from []byte
+	for {
+		var last tableID
+		n, skip := 0, false
+		err := r.kv.Scan(prefix, from, func(key, value []byte) bool {
+			key = key[len(prefix):]
+			size, ok := parseSize(value)
+			if len(key) < idSize || !ok {
+				return true
+			}
+			id := tableID(binary.BigEndian.Uint32(key))
+			if id != last {
+				last, n = id, 0
+			}
+			if skip = n == limit; skip {
+				return false
+			}
+			n++
+			return fn(listing{id, string(key[idSize:]), size})
+		})
+		if err != nil || !skip || last == math.MaxUint32 {
+			return err
 		}
-		return fn(listing{tableID(binary.BigEndian.Uint32(key)), string(key[idSize:]), size})
-	})
+		from = binary.BigEndian.AppendUint32(slices.Clone(prefix), uint32(last)+1)
+	}
 }
 
 // all calls fn for each row of a table until fn returns false.

@@ -149,9 +149,7 @@ func (c *Catalog) used(s *state, st *suite, held func(digest.Digest) bool) (map[
 func (c *Catalog) Listers(d digest.Digest) ([]Location, error) {
 	s := c.state.Load()
 	var found []Location
-	seen := 0
-	err := c.rows.listed(d, func(l listing) bool {
-		seen++
+	err := c.rows.listed(d, 1, func(l listing) bool {
 		if sh := s.shown[l.table]; sh != nil {
 			for _, p := range sh.places {
 				if !slices.Contains(found, p.suite.dir) {
@@ -159,7 +157,7 @@ func (c *Catalog) Listers(d digest.Digest) ([]Location, error) {
 				}
 			}
 		}
-		return seen < maxPlaces
+		return true
 	})
 	return found, err
 }
