@@ -188,6 +188,7 @@ func TestReleasesThatAptAccepts(t *testing.T) {
 func replay(t *testing.T, c *Catalog, m *aptest.Mirror) map[string]Kind {
 	t.Helper()
 	known := make(map[string]Kind)
+	given := make(map[Location]digest.Digest)
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for _, r := range m.Log() {
 		if r.Status != http.StatusOK {
@@ -206,7 +207,7 @@ func replay(t *testing.T, c *Catalog, m *aptest.Mirror) map[string]Kind {
 		if !Plausible(l) {
 			t.Errorf("%s is not plausible", l)
 		}
-		e := c.Resolve(t.Context(), l, nil)
+		e := c.Resolve(t.Context(), l, func(suite Location) digest.Digest { return given[suite] })
 		known[r.Path] = e.Kind
 		switch {
 		case e.Kind == ReleaseFile:
@@ -214,9 +215,11 @@ func replay(t *testing.T, c *Catalog, m *aptest.Mirror) map[string]Kind {
 			if l.Name() == "InRelease" {
 				files = ReleaseFiles{InRelease: data}
 			}
-			if _, err := c.learnRelease(l.Dir(), files); err != nil {
+			g, err := c.learnRelease(l.Dir(), files)
+			if err != nil {
 				t.Errorf("apt accepts what the box refuses: %v", err)
 			}
+			given[l.Dir()] = g.ID
 		case e.Index:
 			if err := c.LearnIndex(t.Context(), e, bytes.NewReader(data)); err != nil {
 				t.Error(err)

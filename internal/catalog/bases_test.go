@@ -101,6 +101,23 @@ func TestBasesOfOthers(t *testing.T) {
 	}
 }
 
+// An unsigned flat archive lists no files outside of its own directory for
+// clients that were not given it: they may be another archive's, which the box
+// does not know yet.
+func TestUnsignedListsNothingElsewhere(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t)
+	c.learnIn(t, "/mallory", "Packages", "alice/a.deb")
+	c.wantUnknown(t, hostURL+"/alice/a.deb")
+	g, _ := c.Generation(at(t, hostURL+"/mallory"), digest.Digest{})
+	theirs := func(Location) digest.Digest { return g.ID }
+	if e := c.Resolve(t.Context(), at(t, hostURL+"/alice/a.deb"), theirs); e.Kind != Content || !c.Known(e.Location) {
+		t.Errorf("%+v for a client that has the archive", e)
+	}
+	c.learnIn(t, "/bob", "Packages", "a.deb")
+	c.wantContent(t, hostURL+"/bob/a.deb", []byte("abc"), false)
+}
+
 // An index that a client waits for holds up what it may list, no more.
 func TestReach(t *testing.T) {
 	t.Parallel()

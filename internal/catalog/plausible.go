@@ -82,6 +82,7 @@ func (c *Catalog) Known(l Location) bool {
 			return true
 		}
 	}
-	e, err := c.pooled(s, l, func(Location) digest.Digest { return digest.Digest{} })
+	// Whoever has the index that lists it.
+	e, err := c.pooled(s, l, func(suite Location) digest.Digest { return s.suites[suite].current().ID })
 	return err == nil && (e.Kind != Unknown || len(e.OneOf) > 0)
 }

@@ -74,7 +74,7 @@ func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string,
 		}
 		for _, x := range r.gen.learned {
 			t := x.table
-			if t.kind == kindDiffIndex || slices.Contains(tried, t.id) {
+			if t.kind == kindDiffIndex || slices.Contains(tried, t.id) || !r.counts(dir.Join(rel)) {
 				continue
 			}
 			tried = append(tried, t.id)
@@ -142,6 +142,21 @@ func inOrder(gens []ranked, suites []*suite, pin pinFunc) []ranked {
 	}
 	slices.SortStableFunc(gens, ranked.compare)
 	return gens
+}
+
+// counts reports whether what r lists counts for the file l. An unsigned flat
+// archive may list files outside of its own directory, of another archive that
+// is not known yet for instance: that is for those clients only who have it.
+func (r ranked) counts(l Location) bool {
+	if r.gen.Signed || r.rank == 0 {
+		return true
+	}
+	for _, dir := range append(poolBases(r.suite.dir), r.suite.dir) {
+		if _, ok := l.beneath(dir); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // standing is 0 for what the client has, 1 for what is in force, 2 for the rest.
