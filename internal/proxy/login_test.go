@@ -82,6 +82,28 @@ func TestLoginOfForms(t *testing.T) {
 
 func (b *box) port() string { return b.addr[strings.LastIndexByte(b.addr, ':')+1:] }
 
+// A login for the box by its name is not sent to the archive in the path, nor
+// when the request is sent ahead.
+func TestLoginForTheBoxByName(t *testing.T) {
+	t.Parallel()
+	b, logins := newLoginBox()
+	b.serve(t)
+	own := "http://nas.example.org:3142/deb.example.org" + debPath
+	b.do(t, "GET", own, authField)
+	if got := <-logins; got != "" {
+		t.Errorf("the archive gets %v", got)
+	}
+	b.anticipate(context.Background(), []byte("GET "+own+" HTTP/1.1\r\nHost: x\r\n"+authField+"\r\n\r\n"), "127.0.0.1:1")
+	if got := <-logins; got != "" {
+		t.Errorf("anticipated with %v", got)
+	}
+	b.files[debURL] = fails(&mirror.StatusError{URL: debURL, Code: 401, Challenges: []string{`Basic realm="x"`}})
+	resp, _ := b.do(t, "GET", own, authField)
+	if resp.StatusCode != 401 || resp.Header.Get("WWW-Authenticate") != "" || !strings.Contains(resp.Status, authFile) {
+		t.Errorf("a 401 is told as %q", resp.Status)
+	}
+}
+
 // What a client with a login is sent is not for caches on the way.
 func TestLoginIsNotCached(t *testing.T) {
 	t.Parallel()

@@ -69,20 +69,21 @@ func (p *Proxy) ownArchive(r *http.Request, t target, l catalog.Location, err er
 
 // openNamed is open, but for a host that turns out to be no upstream: then it
 // is taken for the box, unless the host in the path turns out to be none either.
-func (p *Proxy) openNamed(r *http.Request, t target, client netip.Addr) (catalog.Entry, *fetch.File, error) {
+// The target is the one that the answer is of.
+func (p *Proxy) openNamed(r *http.Request, t target, client netip.Addr) (target, catalog.Entry, *fetch.File, error) {
 	e, file, err := p.open(r, t, client)
 	own, ok := p.ownArchive(r, t, e.Location, err)
 	if !ok {
-		return e, file, err
+		return t, e, file, err
 	}
 	ownEntry, ownFile, ownErr := p.open(r, own, client)
 	if isNoName(ownErr, ownEntry.Location) {
-		return e, file, err
+		return t, e, file, err
 	}
 	if isNoUpstream(err, e.Location) {
 		p.names.add(e.Location.Host)
 	}
-	return ownEntry, ownFile, ownErr
+	return own, ownEntry, ownFile, ownErr
 }
 
 func localPort(r *http.Request) string {

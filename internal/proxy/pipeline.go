@@ -138,6 +138,7 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	}
 	l, err := p.vet(r, t)
 	if own, ok := p.ownArchive(r, t, l, err); ok {
+		t = own // without the login, which is for the box
 		l, err = p.vet(r, own)
 	}
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 // archive serves a file of an archive.
 func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Addr) error {
 	begun := time.Now()
-	e, file, err := p.openNamed(r, t, client)
+	t, e, file, err := p.openNamed(r, t, client)
 	l := e.Location
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
