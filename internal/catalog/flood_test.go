@@ -48,3 +48,29 @@ func TestListedElsewhereManyTimes(t *testing.T) {
 		t.Errorf("%d names without the own one", len(names))
 	}
 }
+
+// Of a digest that a signed Release lists, that one says the size, also where
+// another archive lists it: the download is the same.
+func TestSizeIsTheSignedOne(t *testing.T) {
+	t.Parallel()
+	key := aptest.NewKey("archive")
+	c := newCatalog(t, key)
+	const index = "main/binary-amd64/Packages"
+	for dir, text := range map[string]string{
+		suiteURL:                             onePackage,
+		"http://hostile.example.org/dists/x": strings.Replace(onePackage, "Size: 3", "Size: 5", 1),
+	} {
+		files := lists(map[string][]byte{index: []byte(text)})
+		if dir == suiteURL {
+			files = ReleaseFiles{InRelease: aptest.Clearsign(files.Release, day, key)}
+		}
+		if _, err := c.learnRelease(at(t, dir), files); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.LearnIndex(t.Context(), c.resolveURL(t, dir+"/"+index), strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.wantContent(t, "http://hostile.example.org/pool/a.deb", []byte("abc"), true)
+	c.wantContent(t, archiveURL+"/pool/a.deb", []byte("abc"), true)
+}

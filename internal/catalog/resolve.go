@@ -203,7 +203,8 @@ func (c *Catalog) inRelease(s *state, g *generation, rel string) (f row, index, 
 }
 
 // mark sets Signed and Shared of e, given what they are by one list with e's
-// digest: any other list may make them true.
+// digest: any other list may make them true. A signed one knows the size better:
+// all who want the digest share the download.
 func (c *Catalog) mark(s *state, e *Entry, signed, shared bool) error {
 	e.Signed, e.Shared = signed, shared
 	if shared {
@@ -211,6 +212,9 @@ func (c *Catalog) mark(s *state, e *Entry, signed, shared bool) error {
 	}
 	return c.rows.listed(e.Digest, 1, func(l listing) bool {
 		if sh := s.shown[l.table]; sh != nil {
+			if sh.signed && !e.Signed && l.size >= 0 {
+				e.Size = l.size
+			}
 			e.Signed, e.Shared = e.Signed || sh.signed, e.Shared || sh.shared
 		}
 		return !e.Shared
