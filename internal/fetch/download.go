@@ -50,6 +50,10 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 	if fl.f.holdsFor(Request{Entry: fl.entry, Login: fl.key.login}) {
 		return errHeld
 	}
+	if fl.crowded {
+		fl.passThrough(nil, errManyLogins)
+		return nil
+	}
 	defer fl.announce(false)
 	defer fl.endLookup()
 	d := download{fl: fl, tallies: make(map[string]*tally)}

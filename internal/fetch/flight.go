@@ -66,12 +66,36 @@ func keyOf(r Request) flightKey {
 	return key
 }
 
+// maxLogins is how many flights of one file keep it, each for a login of its
+// own. Where every machine has its own, a wave of them would else have the disk
+// take as many copies, and give up what is held for them.
+const maxLogins = 8
+
+// errManyLogins says that a flight is past them.
+var errManyLogins = errors.New("the file is being downloaded for many logins")
+
+// crowded reports whether so many flights of key's file have other logins that
+// one more is not to keep it. f.mu is held.
+func (f *Fetcher) crowded(key flightKey) bool {
+	if key.login == "" {
+		return false
+	}
+	n := 0
+	for other := range f.flights {
+		if other.login != "" && other.url == key.url && other.digest == key.digest {
+			n++
+		}
+	}
+	return n >= maxLogins
+}
+
 // flight is one download, shared. Its goroutine (run) writes; bodies read.
 type flight struct {
 	f       *Fetcher
 	key     flightKey
 	entry   catalog.Entry
 	cached  mirror.Copy // of an unknown file: what is held of it
+	crowded bool        // it keeps nothing
 	log     *slog.Logger
 	stop    context.CancelFunc
 	started time.Time
@@ -149,6 +173,7 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
 	fl := f.flights[key]
 	if fl == nil {
 		fl = make()
+		fl.crowded = f.crowded(key)
 		f.flights[key] = fl
 		var ctx context.Context
 		ctx, fl.stop = context.WithCancel(f.lifetime)

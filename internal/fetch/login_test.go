@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -304,4 +305,45 @@ func TestLoginsShareNoFlight(t *testing.T) {
 	}
 	held.Release()
 	must(t, <-got)
+}
+
+// However many logins want a file at once, the disk takes a few copies of it,
+// and all get it.
+func TestManyLogins(t *testing.T) {
+	t.Parallel()
+	const clients = maxLogins + 4
+	for _, path := range []string{"large", "doc/notes.txt"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, aptest.Suite{})
+			want := bytes.Repeat([]byte("x"), 2*holdback)
+			if path == "large" {
+				r.update()
+				path, want = r.packageAt("large"), r.files["large"].Data
+			} else {
+				r.mirror.Put(r.at(path).Path, want, time.Now())
+			}
+			held := r.mirror.Inject(r.at(path).Path, aptest.Stall(1))
+			got := make(chan error, clients)
+			for i := range clients {
+				go func() {
+					data, err := r.as(mirror.Login(fmt.Sprint("Bearer ", i)), r.at(path))
+					if err == nil && !bytes.Equal(data, want) {
+						err = errors.New("wrong bytes")
+					}
+					got <- err
+				}()
+			}
+			must(t, held.Await(t.Context(), clients))
+			held.Release()
+			for range clients {
+				if err := <-got; err != nil {
+					t.Error(err)
+				}
+			}
+			if n := r.Stats().Diverted; n != clients-maxLogins {
+				t.Errorf("%d of %d downloads are not kept", n, clients)
+			}
+		})
+	}
 }

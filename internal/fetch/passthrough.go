@@ -13,7 +13,7 @@ import (
 )
 
 // passthrough is what becomes of a flight when the store cannot keep its file,
-// mostly for lack of room: each client goes on with a stream of its own, past
+// mostly for lack of room, or others of many logins do: each client goes on with a stream of its own, past
 // the disk. The mirror then sends the rest once per client; there is nowhere
 // to keep it.
 type passthrough struct {
@@ -26,9 +26,12 @@ type passthrough struct {
 // passThrough sends the flight's clients past the disk, for the reason why, and
 // frees its room.
 func (fl *flight) passThrough(part *store.Partial, why error) {
-	if errors.Is(why, store.ErrNoSpace) {
+	switch {
+	case errors.Is(why, errManyLogins):
+		fl.log.Debug("file served without keeping it", "err", why)
+	case errors.Is(why, store.ErrNoSpace):
 		fl.log.Warn("store full, file served without keeping it", "err", why)
-	} else {
+	default:
 		fl.log.Error("store failed, file served without keeping it", "err", why)
 	}
 	p := &passthrough{why: why, hasher: digest.NewHasher(), size: fl.entry.Size}

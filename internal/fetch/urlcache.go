@@ -138,6 +138,10 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 // keepUnknown streams an answer into the store and remembers its name.
 func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error {
 	f, l := fl.f, fl.entry.Location
+	if fl.crowded {
+		fl.passThrough(nil, errManyLogins)
+		return nil
+	}
 	part, err := f.store.Create(resp.Size)
 	if errors.Is(err, store.ErrNoSpace) {
 		fl.passThrough(nil, err)
