@@ -211,6 +211,7 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 					u.Close()
 				}
 			}
+			r.quiet() // what a peer began
 			if _, err := r.Manifest(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: %s: manifest %v", what, name, err)
 			}
