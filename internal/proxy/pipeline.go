@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"sync"
 	"syscall"
-
-	"millpond/internal/fetch"
 )
 
 // maxAhead is how many requests of a connection may wait to be anticipated.
@@ -136,13 +134,12 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	if !p.admits(client) || t.route != toArchive {
 		return
 	}
-	l, err := p.vet(r, t)
-	if own, ok := p.ownArchive(r, t, l, err); ok {
-		t = own // without the login, which is for the box
-		l, err = p.vet(r, own)
+	q, err := p.request(r, t, client)
+	if own, ok := p.ownArchive(r, t, q.Location, err); ok {
+		q, err = p.request(r, own, client)
 	}
 	if err != nil {
 		return
 	}
-	p.fetcher.Anticipate(fetch.Request{Entry: p.resolve(ctx, l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header)})
+	p.fetcher.Anticipate(q)
 }

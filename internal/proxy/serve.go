@@ -70,17 +70,26 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 // open gets the file of a target, if it may be asked for. The entry says what
 // it is, also beside an error.
 func (p *Proxy) open(r *http.Request, t target, client netip.Addr) (catalog.Entry, *fetch.File, error) {
-	l, err := p.vet(r, t)
+	q, err := p.request(r, t, client)
 	if err != nil {
-		return catalog.Entry{Location: l}, nil, err
+		return q.Entry, nil, err
 	}
-	e := p.resolve(r.Context(), l, client)
 	get := p.fetcher.Get
-	if r.Method == http.MethodHead || e.Kind == catalog.Content && hasAlready(r.Header, e.Digest) {
+	if r.Method == http.MethodHead || q.Kind == catalog.Content && hasAlready(r.Header, q.Digest) {
 		get = p.fetcher.Peek
 	}
-	file, err := get(r.Context(), fetch.Request{Entry: e, Login: t.login, Revalidate: wantsRevalidation(r.Header)})
-	return e, file, err
+	file, err := get(r.Context(), q)
+	return q.Entry, file, err
+}
+
+// request returns what fetch is asked for a target, if it may be asked for.
+// Beside an error it has the location alone.
+func (p *Proxy) request(r *http.Request, t target, client netip.Addr) (fetch.Request, error) {
+	l, err := p.vet(r, t)
+	if err != nil {
+		return fetch.Request{Entry: catalog.Entry{Location: l}}, err
+	}
+	return fetch.Request{Entry: p.resolve(r.Context(), l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header)}, nil
 }
 
 // etag is the strong validator of the bytes with a digest.
