@@ -3,7 +3,6 @@ package mirror
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -22,7 +21,7 @@ type Logins struct{ entries []entry }
 // entry is a login and what it is for.
 type entry struct {
 	scheme string // "" is https
-	host   string // canonical
+	host   string // a hostKey
 	port   int    // 0 is any
 	path   string // what the URL's path begins with; "" is any
 	login  Login
@@ -128,18 +127,9 @@ func parseMachine(word string) (entry, error) {
 	if i := strings.IndexByte(word, '/'); i >= 0 {
 		hostport, e.path = word[:i], word[i:]
 	}
-	e.host = hostport
-	if inner, ok := strings.CutPrefix(hostport, "["); ok && strings.HasSuffix(inner, "]") {
-		e.host = strings.TrimSuffix(inner, "]")
-	} else if strings.Contains(hostport, ":") {
-		var err error
-		if e.host, e.port, err = splitHostPort(hostport); err != nil {
-			return entry{}, fmt.Errorf("host of a machine: %w", err)
-		}
-	}
-	e.host = canonical(e.host)
-	if !isHostName(e.host) && net.ParseIP(e.host) == nil {
-		return entry{}, errors.New("what follows the word machine is no host, host:port or URL")
+	var err error
+	if e.host, e.port, err = parseHost(hostport); err != nil {
+		return entry{}, fmt.Errorf("host after the word machine: %w", err)
 	}
 	return e, nil
 }
@@ -153,6 +143,7 @@ func (l Logins) match(u *url.URL) Login {
 	if err != nil {
 		return ""
 	}
+	host = hostKey(host)
 	for _, e := range l.entries {
 		if e.matches(u, host, port) {
 			return e.login
@@ -161,7 +152,8 @@ func (l Logins) match(u *url.URL) Login {
 	return ""
 }
 
-// matches reports whether e is for u, whose destination is host and port.
+// matches reports whether e is for u, whose destination is host, a hostKey, and
+// port.
 func (e entry) matches(u *url.URL, host string, port int) bool {
 	scheme := e.scheme
 	if scheme == "" {

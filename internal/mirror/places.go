@@ -67,22 +67,17 @@ func parsePlace(entry string) (place, error) {
 		return place{}, errors.New("want a directory behind the host, without query or wildcard")
 	}
 	suffix, wild := strings.CutPrefix(host, "*.")
-	host, port, err := splitEntry(suffix)
+	host, port, err := parseHost(suffix)
 	if err != nil {
 		return place{}, err
 	}
-	a, err := netip.ParseAddr(host)
-	switch {
-	case err == nil && (wild || a.Zone() != ""):
-		return place{}, errors.New("an address with a zone or a wildcard")
-	case err != nil && !isHostName(host):
-		return place{}, errors.New("want a host, host:port or *.domain")
-	}
-	p := place{host: hostKey(host), port: port, dir: path.Clean("/" + dir)}
 	if wild {
-		p.host = "." + p.host
+		if _, err := netip.ParseAddr(host); err == nil {
+			return place{}, errors.New("a wildcard before an address; want *.domain")
+		}
+		host = "." + host
 	}
-	return p, nil
+	return place{host: host, port: port, dir: path.Clean("/" + dir)}, nil
 }
 
 // has reports whether a file of a host lies in one of the places.
@@ -103,13 +98,4 @@ func (p place) hasHost(host string) bool {
 // within reports whether file is dir or lies beneath it.
 func within(dir, file string) bool {
 	return dir == "/" || file == dir || strings.HasPrefix(file, dir+"/")
-}
-
-// hostKey is the form in which hosts are compared: names canonical,
-// addresses in their one spelling, without a zone.
-func hostKey(host string) string {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return plain(a).String()
-	}
-	return canonical(host)
 }

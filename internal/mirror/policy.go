@@ -16,9 +16,6 @@ const (
 	onlyArchives = "MILLPOND_ONLY_ARCHIVES"
 )
 
-// maxHost is the longest host taken, in bytes; names have at most 253 (RFC 1035).
-const maxHost = 255
-
 // Policy says which destinations may be dialled. Public addresses at ports 80
 // and 443 always may, all else only if it is allowed. The zero value allows
 // nothing else. It is not changed after ParsePolicy and Restrict.
@@ -28,11 +25,11 @@ const maxHost = 255
 type Policy struct {
 	names   map[namedPort]bool
 	ranges  []portRange
-	anyPath map[namedPort]bool // hosts, by hostKey, that may be asked for anything
-	only    []place            // the archives; nil is all
+	anyPath Hosts   // that may be asked for anything
+	only    []place // the archives; nil is all
 }
 
-// namedPort is a host allowed by name, in lower case; port 0 is any.
+// namedPort is a host allowed by name, as canonical has it; port 0 is any.
 type namedPort struct {
 	host string
 	port int
@@ -59,7 +56,7 @@ func (r portRange) has(a netip.Addr, port int) bool {
 //
 // The error names every malformed entry and what an entry takes.
 func ParsePolicy(allow []string) (*Policy, error) {
-	p := &Policy{names: make(map[namedPort]bool), anyPath: make(map[namedPort]bool)}
+	p := &Policy{names: make(map[namedPort]bool)}
 	var faults []error
 	for _, entry := range allow {
 		if err := p.add(strings.TrimSpace(entry)); err != nil {
@@ -85,24 +82,17 @@ func (p *Policy) add(entry string) error {
 		p.ranges = append(p.ranges, portRange{block: block})
 		return nil
 	}
-	host, port, err := splitEntry(entry)
+	host, port, err := parseHost(entry)
 	if err != nil {
 		return err
 	}
-	a, err := netip.ParseAddr(host)
-	switch {
-	case err == nil && a.Zone() != "":
-		return errors.New("an address with a zone; write it without what follows the %")
-	case err == nil:
-		a = a.Unmap()
+	if a, err := netip.ParseAddr(host); err == nil {
 		p.ranges = append(p.ranges, portRange{netip.PrefixFrom(a, a.BitLen()), port})
-	case !isHostName(host):
-		return errors.New("want a host, host:port, an IP address ([address]:port with IPv6) or a range such as 10.0.0.0/8")
-	default:
-		p.names[namedPort{canonical(host), port}] = true
+	} else {
+		p.names[namedPort{host, port}] = true
 	}
 	if anyPath {
-		p.anyPath[namedPort{hostKey(host), port}] = true
+		p.anyPath.list = append(p.anyPath.list, place{host: host, port: port, dir: "/"})
 	}
 	return nil
 }
@@ -136,10 +126,7 @@ func (p *Policy) CheckArchive(host string, port int, file string) error {
 
 // AllowsAnyPath reports whether the host may be asked for anything, not for
 // files of archives only.
-func (p *Policy) AllowsAnyPath(host string, port int) bool {
-	host = hostKey(host)
-	return p.anyPath[namedPort{host, 0}] || p.anyPath[namedPort{host, port}]
-}
+func (p *Policy) AllowsAnyPath(host string, port int) bool { return p.anyPath.Has(host, port) }
 
 func parseBlock(entry string) (netip.Prefix, error) {
 	block, err := netip.ParsePrefix(entry)
@@ -153,58 +140,6 @@ func parseBlock(entry string) (netip.Prefix, error) {
 	}
 	return block, nil
 }
-
-// splitEntry splits off an entry's port, 0 if there is none. An IPv6 address may
-// stand without brackets only if no port follows.
-func splitEntry(entry string) (host string, port int, err error) {
-	if inner, ok := strings.CutPrefix(entry, "["); ok && strings.HasSuffix(inner, "]") {
-		if host = strings.TrimSuffix(inner, "]"); !strings.Contains(host, ":") {
-			return "", 0, errors.New("brackets around something else than an IPv6 address")
-		}
-		return host, 0, nil
-	}
-	if strings.Count(entry, ":") != 1 && !strings.HasPrefix(entry, "[") {
-		return entry, 0, nil
-	}
-	return splitHostPort(entry)
-}
-
-// splitHostPort splits host:port with a port from 1 to 65535.
-func splitHostPort(hostport string) (host string, port int, err error) {
-	host, text, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return "", 0, errors.New("want host:port, an IPv6 address in brackets")
-	}
-	if strings.HasPrefix(hostport, "[") != strings.Contains(host, ":") {
-		return "", 0, errors.New("brackets around something else than an IPv6 address")
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, errors.New("the port is no number from 1 to 65535")
-	}
-	return host, int(n), nil
-}
-
-// isHostName takes names of letters, digits, hyphens, dots and the underscores
-// that container networks have. A name whose last part is a number would be an
-// address, and a malformed one.
-func isHostName(s string) bool {
-	s = canonical(s)
-	if s == "" || len(s) > maxHost {
-		return false
-	}
-	labels := strings.Split(s, ".")
-	for _, label := range labels {
-		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return false
-		}
-	}
-	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
-}
-
-// canonical is the form in which names are compared: lower case, without the
-// dot of a fully qualified name.
-func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
 // Check decides on a connection to port at addr, to which host, a name or an
 // address without brackets, was resolved. Its error is a *RefusedError.
