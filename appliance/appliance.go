@@ -198,7 +198,7 @@ func (a *Appliance) openFaces() (err error) {
 	}
 	a.proxy = proxy.New(proxy.Options{
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Dialer: a.mirror, Policy: a.policy,
-		AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.open, TunnelHosts: a.config.Tunnels.hosts,
+		AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Local: local, Via: a.via,
 		Log: a.log.With("part", "proxy"),
 	})

@@ -10,9 +10,8 @@ import (
 
 // tunnels says where CONNECT may lead: nowhere, anywhere, or to some hosts.
 type tunnels struct {
-	open  bool
-	hosts *mirror.Hosts // nil: anywhere
-	text  string        // as it was given
+	hosts mirror.Hosts
+	text  string // as it was given
 }
 
 // String implements fmt.Stringer.
@@ -20,8 +19,12 @@ func (t tunnels) String() string { return t.text }
 
 // parseTunnels reads true, false or a list of hosts.
 func parseTunnels(s string) (tunnels, error) {
-	if open, err := strconv.ParseBool(s); err == nil {
-		return tunnels{open: open, text: strconv.FormatBool(open)}, nil
+	if on, err := strconv.ParseBool(s); err == nil {
+		t := tunnels{text: strconv.FormatBool(on)}
+		if on {
+			t.hosts = mirror.AllHosts()
+		}
+		return t, nil
 	}
 	entries := parseList(s)
 	if len(entries) == 0 {
@@ -32,5 +35,5 @@ func parseTunnels(s string) (tunnels, error) {
 		// A fault of a setting is one line.
 		return tunnels{}, errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	return tunnels{open: true, hosts: &hosts, text: strings.Join(entries, ",")}, nil
+	return tunnels{hosts: hosts, text: strings.Join(entries, ",")}, nil
 }

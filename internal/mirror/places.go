@@ -10,7 +10,13 @@ import (
 )
 
 // Hosts is a list of hosts, some of them with a port. The zero value lists none.
-type Hosts struct{ list []place }
+type Hosts struct {
+	all  bool
+	list []place
+}
+
+// AllHosts returns the list of every host.
+func AllHosts() Hosts { return Hosts{all: true} }
 
 // ParseHosts reads a list of hosts:
 //
@@ -44,7 +50,10 @@ func ParseHosts(entries []string) (Hosts, error) {
 
 // Has reports whether the list has host, a name or an address without
 // brackets, at port.
-func (h Hosts) Has(host string, port int) bool { return has(h.list, host, port, "/") }
+func (h Hosts) Has(host string, port int) bool { return h.all || has(h.list, host, port, "/") }
+
+// IsEmpty reports whether the list has no host.
+func (h Hosts) IsEmpty() bool { return !h.all && len(h.list) == 0 }
 
 // place is a directory of a host, as a setting names it.
 type place struct {

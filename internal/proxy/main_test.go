@@ -252,7 +252,7 @@ func newBox(change func(*Options)) *box {
 		logged:  new(safeBuffer),
 	}
 	o := Options{
-		Catalog: b.catalog, Fetcher: b.files, Ledger: b.ledger, Policy: fakePolicy{}, Tunnels: true, Via: "millpond-test",
+		Catalog: b.catalog, Fetcher: b.files, Ledger: b.ledger, Policy: fakePolicy{}, Tunnels: mirror.AllHosts(), Via: "millpond-test",
 		Dialer: dialer(func(context.Context, string) (net.Conn, error) { return nil, errors.New("no dialer in this test") }),
 		Log:    slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Local: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -76,14 +76,13 @@ type Options struct {
 	Catalog Catalog
 	Fetcher Fetcher
 	Ledger  Ledger
-	Dialer  Dialer // used only with Tunnels
+	Dialer  Dialer // of tunnels
 	Policy  Policy
 	// AllowClients are the addresses that may use the box; by default those
 	// of private networks (PrivateClients).
 	AllowClients []netip.Prefix
-	Tunnels      bool          // whether CONNECT is served
-	TunnelHosts  *mirror.Hosts // where it may lead to, under the policy; nil is anywhere
-	Local        http.Handler  // serves what is not for an archive, in origin form
+	Tunnels      mirror.Hosts // where CONNECT may lead to, under the policy
+	Local        http.Handler // serves what is not for an archive, in origin form
 	// Via names this box in Via headers (RFC 9110, section 7.6.3): a token
 	// that no other box has, the same that the mirror's client sends.
 	Via string
@@ -111,8 +110,7 @@ type Proxy struct {
 	dialer       Dialer
 	policy       Policy
 	allowClients []netip.Prefix
-	tunnelling   bool          // whether CONNECT is served
-	tunnelHosts  *mirror.Hosts // nil is all
+	tunnelHosts  mirror.Hosts
 	local        http.Handler
 	via          string
 	log          *slog.Logger
@@ -133,7 +131,7 @@ func New(o Options) *Proxy {
 	}
 	return &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy, allowClients: o.AllowClients,
-		tunnelling: o.Tunnels, tunnelHosts: o.TunnelHosts, local: o.Local, via: o.Via, log: o.Log,
+		tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), tunnels: newTunnels(),
 	}
 }

@@ -121,7 +121,7 @@ func (p *Proxy) dial(ctx, client context.Context, host string) (net.Conn, error)
 
 // vetTunnel returns the host:port to connect to, if that may be asked for.
 func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
-	if !p.tunnelling {
+	if p.tunnelHosts.IsEmpty() {
 		return "", errTunnelsOff
 	}
 	if p.looped(r) {
@@ -136,7 +136,7 @@ func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
 	if port == 80 {
 		return "", errTunnelHTTP
 	}
-	if p.tunnelHosts != nil && !p.tunnelHosts.Has(host, int(port)) {
+	if !p.tunnelHosts.Has(host, int(port)) {
 		return "", &tunnelError{r.RequestURI}
 	}
 	return r.RequestURI, p.policy.CheckName(host, int(port))

@@ -128,13 +128,17 @@ func TestTunnelUpstreamEnds(t *testing.T) {
 
 func TestTunnelRefused(t *testing.T) {
 	t.Parallel()
+	other, err := mirror.ParseHosts([]string{"other.example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name   string
 		change func(*Options)
 		want   string
 	}{
-		{"off", func(o *Options) { o.Tunnels = false }, "403 Refused by millpond: CONNECT tunnels are off, MILLPOND_TUNNELS=true would allow them"},
-		{"not on the list", func(o *Options) { o.TunnelHosts = &mirror.Hosts{} },
+		{"off", func(o *Options) { o.Tunnels = mirror.Hosts{} }, "403 Refused by millpond: CONNECT tunnels are off, MILLPOND_TUNNELS=true would allow them"},
+		{"not on the list", func(o *Options) { o.Tunnels = other },
 			"403 Refused by millpond: no tunnel, deb.example.org:443 is not in MILLPOND_TUNNELS"},
 		{"dial refused", func(o *Options) {
 			o.Dialer = dialer(func(context.Context, string) (net.Conn, error) {
@@ -164,7 +168,7 @@ func TestTunnelHosts(t *testing.T) {
 	}
 	b := newBox(func(o *Options) {
 		o.Dialer = upstream(t, func(c *net.TCPConn) { io.Copy(c, c) })
-		o.TunnelHosts = &hosts
+		o.Tunnels = hosts
 	}).serve(t)
 	c, r := b.connect(t, "to and fro")
 	c.CloseWrite()
