@@ -47,7 +47,7 @@ func (f *Fetcher) newContentFlight(r Request) *flight {
 // downloadContent fetches a digest: attempt after attempt until the whole is
 // right, without the sources that sent wrong bytes.
 func (fl *flight) downloadContent(ctx context.Context) error {
-	if fl.f.holdsFor(Request{Entry: fl.entry, Login: fl.key.login}) {
+	if fl.f.holdsFor(fl.request()) {
 		return errHeld
 	}
 	if fl.crowded {

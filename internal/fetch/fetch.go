@@ -288,6 +288,15 @@ func (f *Fetcher) public(d digest.Digest) (*File, error) {
 	return file, err
 }
 
+// storedFor opens a held blob for a client whose login, if it has one, the mirror
+// has accepted.
+func (f *Fetcher) storedFor(login mirror.Login, d digest.Digest) (*File, error) {
+	if login == "" {
+		return f.public(d)
+	}
+	return f.stored(d)
+}
+
 // holds reports whether the store has d.
 func (f *Fetcher) holds(d digest.Digest) bool {
 	_, err := f.store.Stat(d)

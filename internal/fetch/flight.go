@@ -131,6 +131,9 @@ func (f *Fetcher) newFlight(key flightKey, e catalog.Entry) *flight {
 	}
 }
 
+// request is what the flight is for.
+func (fl *flight) request() Request { return Request{Entry: fl.entry, Login: fl.key.login} }
+
 // newBody returns a reader for a client, or for a peer or the catalog. The
 // caller was counted in by join.
 func (fl *flight) newBody(ctx context.Context, client bool) *body {

@@ -7,8 +7,8 @@ import (
 	"millpond/internal/digest"
 )
 
-// may reports whether the unknown file e may have the digest d.
-func may(e catalog.Entry, d digest.Digest) bool {
+// expects reports whether the unknown file e may have the digest d.
+func expects(e catalog.Entry, d digest.Digest) bool {
 	return len(e.OneOf) == 0 || slices.Contains(e.OneOf, d)
 }
 
@@ -16,10 +16,10 @@ func may(e catalog.Entry, d digest.Digest) bool {
 // are right.
 func (fl *flight) checkable() bool { return !fl.key.digest.IsZero() || len(fl.entry.OneOf) > 0 }
 
-// right reports whether a whole file with the digest sum is what was asked for.
-func (fl *flight) right(sum digest.Digest) bool {
+// matches reports whether a whole file with the digest sum is what was asked for.
+func (fl *flight) matches(sum digest.Digest) bool {
 	if fl.key.digest.IsZero() {
-		return may(fl.entry, sum)
+		return expects(fl.entry, sum)
 	}
 	return sum == fl.key.digest
 }

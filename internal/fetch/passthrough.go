@@ -132,7 +132,7 @@ func (o *ownStream) fill() error {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		if o.fl.checkable() && !o.fl.right(o.hasher.Digest()) {
+		if o.fl.checkable() && !o.fl.matches(o.hasher.Digest()) {
 			o.fl.f.stats.wrong.Add(1)
 			if len(o.by) == 1 && o.at == 0 { // it sent all of it
 				o.by[0].Report(peer.Outcome{Fault: peer.Lied, Why: "sent bytes that do not match the digest"})

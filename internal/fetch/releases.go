@@ -19,7 +19,7 @@ import (
 // release serves InRelease, Release or Release.gpg.
 func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 	e := q.Entry
-	r, err := f.releases.Get(ctx, q.ofRelease())
+	r, err := f.releases.Get(ctx, release.Request(q))
 	if err != nil {
 		return nil, err
 	}
@@ -37,20 +37,11 @@ func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 	return file, nil
 }
 
-// ofRelease is r as package release takes it.
-func (r Request) ofRelease() release.Request {
-	return release.Request{Entry: r.Entry, Login: r.Login, Revalidate: r.Revalidate}
-}
-
 // storedRelease opens a held Release file. One that came with a login is none
 // for a client without: the signature of a generation that another client at
 // its address was given.
 func (f *Fetcher) storedRelease(q Request, d digest.Digest) (*File, error) {
-	open := f.stored
-	if q.Login == "" {
-		open = f.public
-	}
-	file, err := open(d)
+	file, err := f.storedFor(q.Login, d)
 	if q.Login == "" && errors.Is(err, fs.ErrNotExist) && f.holds(d) {
 		return nil, &mirror.StatusError{URL: q.Location.String(), Code: http.StatusNotFound}
 	}

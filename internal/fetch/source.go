@@ -70,13 +70,13 @@ type candidates struct {
 // source.
 func (fl *flight) candidates() candidates {
 	if fl.key.digest.IsZero() {
-		return candidates{mirrors: []mirrorSource{fl.f.only(Request{Entry: fl.entry, Login: fl.key.login})}}
+		return candidates{mirrors: []mirrorSource{fl.f.soleMirror(fl.request())}}
 	}
-	return candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(Request{Entry: fl.entry, Login: fl.key.login})}
+	return candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(fl.request())}
 }
 
-// only is the one mirror that an unknown file may be asked of.
-func (f *Fetcher) only(r Request) mirrorSource {
+// soleMirror is the one mirror that may have an unknown file.
+func (f *Fetcher) soleMirror(r Request) mirrorSource {
 	return mirrorSource{client: f.mirror, login: r.Login, Location: r.Location}
 }
 

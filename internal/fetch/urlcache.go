@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
-	"millpond/internal/digest"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
@@ -45,12 +44,12 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !may(e, v.Digest) {
+		if !expects(e, v.Digest) {
 			v = mirror.Copy{}
 		}
 		fresh := v.Fresh(f.ttl, r.Revalidate) && (r.Login == "" || f.access.Accepted(l, r.Login, v.Digest))
 		if !v.Digest.IsZero() && (unchanged != nil || fresh) {
-			if file, err := f.openUnknown(r, v.Digest); err == nil {
+			if file, err := f.storedFor(r.Login, v.Digest); err == nil {
 				file.Modified, file.Age = v.Modified(), time.Since(v.Checked)
 				if unchanged != nil {
 					file.Stale = unchanged.stale
@@ -76,15 +75,6 @@ func (f *Fetcher) holdsUnknown(r Request) bool {
 	return err == nil && !v.Digest.IsZero() && f.holds(v.Digest)
 }
 
-// openUnknown opens what is held of an unknown file, for a client with r's login
-// if the mirror has accepted that.
-func (f *Fetcher) openUnknown(r Request, d digest.Digest) (*File, error) {
-	if r.Login == "" {
-		return f.public(d)
-	}
-	return f.stored(d)
-}
-
 // newUnknownFlight returns the flight that revalidates or fetches r's file, of
 // which v is held.
 func (f *Fetcher) newUnknownFlight(r Request, v mirror.Copy) *flight {
@@ -99,7 +89,7 @@ func (f *Fetcher) newUnknownFlight(r Request, v mirror.Copy) *flight {
 func (fl *flight) checkedSince(v mirror.Copy) bool {
 	l, login := fl.entry.Location, fl.key.login
 	now, err := kv.GetJSON[mirror.Copy](fl.f.names, unknownKey(l, login))
-	return err == nil && may(fl.entry, now.Digest) && now.Checked.After(v.Checked) &&
+	return err == nil && expects(fl.entry, now.Digest) && now.Checked.After(v.Checked) &&
 		(login == "" || fl.f.access.Accepted(l, login, now.Digest))
 }
 
@@ -168,7 +158,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		return err
 	}
 	// One source wrote it from the beginning on: the running hash covers all.
-	if h, _ := part.Hasher(); !fl.right(h.Digest()) {
+	if h, _ := part.Hasher(); !fl.matches(h.Digest()) {
 		f.stats.wrong.Add(1)
 		fl.log.Error("mirror has none of the contents that indices list for this path")
 		part.Discard()
