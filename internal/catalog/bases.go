@@ -22,6 +22,14 @@ func archiveBase(dir Location) (base Location, flat bool) {
 	return base, !ok
 }
 
+// InArchiveOf reports whether l lies beneath the archive that has a suite in
+// that directory.
+func (l Location) InArchiveOf(suite Location) bool {
+	base, _ := archiveBase(suite)
+	_, ok := l.beneath(base)
+	return ok
+}
+
 // poolBases returns the directories that what a suite in dir lists may be
 // relative to, unless it is flat: those that have a dists above it, the nearest
 // first.
@@ -50,22 +58,22 @@ func (st *suite) learnedFlat() bool {
 	})
 }
 
-// asked is what the files that a suite lists were last found to be relative to,
+// knownBases are what the files that a suite lists were last found relative to,
 // when a client asked for one: its apt knows the URL.
-type asked struct{ pool, flat atomic.Pointer[Location] }
+type knownBases struct{ pool, flat atomic.Pointer[Location] }
 
-func (a *asked) of(flat bool) *atomic.Pointer[Location] {
+func (k *knownBases) of(flat bool) *atomic.Pointer[Location] {
 	if flat {
-		return &a.flat
+		return &k.flat
 	}
-	return &a.pool
+	return &k.pool
 }
 
 // poolBase returns what rel, which an index lists, is relative to, as far as
 // that is known. flat says whether it is an index of a flat archive.
 func (st *suite) poolBase(flat bool, rel string) Location {
 	flat = flat || st.flat
-	if known := st.asked.of(flat).Load(); known != nil {
+	if known := st.known.of(flat).Load(); known != nil {
 		return *known
 	}
 	if !flat {
@@ -84,7 +92,7 @@ func (st *suite) poolBase(flat bool, rel string) Location {
 // found notes that a client asked for rel, which l lists, relative to base.
 func (st *suite) found(l learned, base Location, rel string) {
 	if st.poolBase(l.flat, rel) != base {
-		st.asked.of(l.flat || st.flat).Store(&base)
+		st.known.of(l.flat || st.flat).Store(&base)
 	}
 }
 

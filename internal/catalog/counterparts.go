@@ -10,14 +10,6 @@ import (
 // maxLooks bounds how many tables Counterparts looks into, each for some 10 µs.
 const maxLooks = 256
 
-// InArchiveOf reports whether l lies beneath the archive that has a suite in
-// that directory.
-func (l Location) InArchiveOf(suite Location) bool {
-	base, _ := archiveBase(suite)
-	_, ok := l.beneath(base)
-	return ok
-}
-
 // Counterparts returns the directories, at most eight, in which l's archive
 // would have its suites if it were another mirror of one that is known: the
 // names are those of the suites in whose indices a file stands in the same

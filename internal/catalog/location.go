@@ -225,6 +225,18 @@ func (l Location) Dir() Location { return l.at(path.Dir(l.Path)) }
 // Name returns the last element of the path, "" for the root.
 func (l Location) Name() string { return l.Path[strings.LastIndexByte(l.Path, '/')+1:] }
 
+// Stem returns Name without the suffix of its compression, of those that apt
+// reads.
+func (l Location) Stem() string { return stem(l.Name()) }
+
+func stem(name string) string {
+	switch ext := path.Ext(name); ext {
+	case ".gz", ".xz", ".bz2", ".lzma", ".lz4", ".zst":
+		return strings.TrimSuffix(name, ext)
+	}
+	return name
+}
+
 // Join returns the Location of rel beneath l. A rel that climbs does not get
 // above l.
 func (l Location) Join(rel string) Location {

@@ -30,12 +30,7 @@ func isIndexName(name string) bool {
 	case "InRelease", "Release", "Release.gpg":
 		return true
 	}
-	for _, ext := range []string{".gz", ".xz", ".bz2", ".zst", ".lzma", ".lz4"} {
-		if stem, ok := strings.CutSuffix(name, ext); ok {
-			name = stem
-			break
-		}
-	}
+	name = stem(name)
 	if name == "Packages" || name == "Sources" || isLanguage(name) {
 		return true
 	}

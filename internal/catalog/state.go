@@ -77,7 +77,7 @@ type suite struct {
 	flat  bool          // has no dists above it; with one, the indices tell
 	gens  []*generation // the current one first, then the one before it
 	used  *atomic.Int64 // Unix time in seconds of the last look-up
-	asked *asked
+	known *knownBases
 }
 
 // place is where a table is shown: path of the index in a suite's generation.
@@ -111,7 +111,7 @@ type state struct {
 }
 
 func newSuite(dir Location, now time.Time) *suite {
-	s := &suite{dir: dir, used: &atomic.Int64{}, asked: &asked{}}
+	s := &suite{dir: dir, used: &atomic.Int64{}, known: &knownBases{}}
 	s.base, s.flat = archiveBase(dir)
 	s.used.Store(now.Unix())
 	return s
@@ -318,14 +318,17 @@ func (g *generation) add(p string, t *table) {
 	g.learned = append(g.learned, learned{path: p, stem: stem, flat: besideRelease(p), table: t})
 }
 
+// compressions are the suffixes of those that the catalog reads, in the order in
+// which apt tries them (Acquire::CompressionTypes).
+var compressions = []string{".xz", ".bz2", ".gz", ".zst", ""}
+
 // indexKind reports from the path of a file that a Release lists whether it is
 // an index that the catalog reads, and its path without the compression's
 // suffix.
 func indexKind(p string) (k kind, stem string) {
 	stem = p
-	switch ext := path.Ext(p); ext {
-	case ".gz", ".xz", ".bz2", ".zst":
-		stem = p[:len(p)-len(ext)]
+	if ext := path.Ext(p); slices.Contains(compressions, ext) {
+		stem = strings.TrimSuffix(p, ext)
 	}
 	switch path.Base(stem) {
 	case "Packages":

@@ -82,10 +82,6 @@ func newIndexFile(k kind, stem string) *indexFile {
 	return x
 }
 
-// compressions are those that the catalog reads, in the order in which apt
-// tries them (Acquire::CompressionTypes).
-var compressions = []string{".xz", ".bz2", ".gz", ".zst", ""}
-
 // indices returns the indices of packages that the Release of g lists.
 func (c *Catalog) indices(g *generation) ([]*indexFile, error) {
 	var all []*indexFile
@@ -204,12 +200,12 @@ func (c *Catalog) unread(s *state, st *suite, listed []*indexFile, w sought, arc
 			chosen = append(chosen, x)
 		}
 	}
-	return c.wantedOf(s, st, inComponent(chosen, w.path))
+	return c.unreadAmong(s, st, inComponent(chosen, w.path))
 }
 
-// wantedOf returns those of the current generation's indices that were not
+// unreadAmong returns those of the current generation's indices that were not
 // read yet.
-func (c *Catalog) wantedOf(s *state, st *suite, listed []*indexFile) ([][]Entry, error) {
+func (c *Catalog) unreadAmong(s *state, st *suite, listed []*indexFile) ([][]Entry, error) {
 	g := st.current()
 	var all [][]Entry
 	for _, x := range listed {
@@ -297,6 +293,6 @@ func (c *Catalog) UnreadOf(suite Location) ([][]Entry, error) {
 			chosen = slices.DeleteFunc(slices.Clone(listed), func(x *indexFile) bool { return !x.lists(sought{}, archs) })
 		}
 	}
-	all, err := c.wantedOf(s, st, chosen)
+	all, err := c.unreadAmong(s, st, chosen)
 	return all[:min(len(all), maxUnread)], err
 }

@@ -28,7 +28,7 @@ func (p *Proxy) mayBeAsked(l catalog.Location) bool {
 //   - changelogs, of `apt-get changelog`;
 //   - what an archive is set up with: x.list, x.sources, x.asc, x.gpg, x.key.
 func isForTools(l catalog.Location) bool {
-	name := strings.ToLower(uncompressed(l.Name()))
+	name := strings.ToLower(l.Stem())
 	switch {
 	case slices.ContainsFunc([]string{".txt", ".list", ".lst", ".sources", ".asc", ".gpg", ".key", "changelog"}, func(end string) bool {
 		return strings.HasSuffix(name, end)
@@ -38,16 +38,6 @@ func isForTools(l catalog.Location) bool {
 		return true
 	}
 	return strings.Contains(l.Path, "/changelogs/") || strings.Contains(l.Path, "/mirrorlist/")
-}
-
-// uncompressed is a name without the ending of a compression.
-func uncompressed(name string) string {
-	for _, end := range []string{".gz", ".xz", ".bz2", ".lzma", ".lz4", ".zst"} {
-		if short, ok := strings.CutSuffix(name, end); ok {
-			return short
-		}
-	}
-	return name
 }
 
 // wantsRevalidation reports whether the client wants the mirror asked even if
