@@ -11,10 +11,15 @@
 // suites, their generations and which tables those show, one immutable state
 // that readers take without a lock.
 //
+// It says, too, which indices may list a file and have not passed through yet
+// (Unread), for a client whose lists are older than the box.
+//
 // It promises that a table holds exactly what the file with that digest lists,
 // that Signed is true only for what stands, directly or through an index,
-// in a Release that a key of the keyring signed (or of a trusted host), and
-// that memory does not grow with the number of files listed.
+// in a Release that a key of the keyring signed (or of a trusted host), that
+// Shared is true only if such a Release came without a login, that a path which
+// indices in force list differently has no digest (OneOf), and that memory does
+// not grow with the number of files listed.
 package catalog
 
 import (

@@ -28,7 +28,8 @@
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
 // packages store, catalog and broadcast. Package pieces takes flight.mu under
-// its own. No lock is held while the disk or the network is waited for.
+// its own; packages release, access and ahead call back without theirs. No lock is
+// held while the disk, but to close a file, or the network is waited for.
 package fetch
 
 import (

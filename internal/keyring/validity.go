@@ -54,13 +54,13 @@ func lifetime(from time.Time, seconds *uint32) (end time.Time, ends bool) {
 }
 
 // revoked reports whether a key was revoked when it signed, at. One that was
-// given up in peace is good for what it signed before; any other revocation
-// says that somebody else may have signed, and dated it as he likes.
+// superseded or retired is good for what it signed before. Any other revocation
+// may mean that the key was stolen, and a thief can date signatures at will.
 func revoked(revocations []*packet.Signature, at time.Time) bool {
 	for _, r := range revocations {
-		peaceful := r.RevocationReason != nil &&
+		harmless := r.RevocationReason != nil &&
 			(*r.RevocationReason == packet.KeySuperseded || *r.RevocationReason == packet.KeyRetired || *r.RevocationReason == packet.UserIDNotValid)
-		if !peaceful || !r.CreationTime.After(at) {
+		if !harmless || !r.CreationTime.After(at) {
 			return true
 		}
 	}

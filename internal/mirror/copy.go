@@ -46,10 +46,10 @@ func (c Copy) Request(url string) Request {
 	return r
 }
 
-// insistence is how long ago a check must have ended for a client that wants
-// the mirror asked (no-cache) to cause another one: a mirror gets one request
-// a second for a file, however many clients insist.
-const insistence = time.Second
+// revalidateAfter is how long ago a check must have ended for a client that wants
+// the mirror asked (no-cache) to cause another one: a mirror gets one request a
+// second for a file, however many such clients there are.
+const revalidateAfter = time.Second
 
 // Fresh reports whether the copy, or the absence of one that was recorded with
 // Checked, can be served without asking the mirror: within ttl of the last
@@ -58,7 +58,7 @@ const insistence = time.Second
 // nothing.
 func (c Copy) Fresh(ttl time.Duration, revalidate bool) bool {
 	if revalidate {
-		ttl = min(ttl, insistence)
+		ttl = min(ttl, revalidateAfter)
 	}
 	age := time.Since(c.Checked)
 	return 0 <= age && age < ttl

@@ -114,8 +114,8 @@ func (p *Policy) Restrict(archives []string) error {
 }
 
 // CheckArchive decides whether a file, by its decoded and clean path, may be
-// asked of a host. Where the host then redirects to is Check's to judge: an
-// archive may keep its bytes elsewhere. The error is a *RefusedError.
+// asked of a host. Redirects are left to Check: an archive may keep its
+// bytes elsewhere. The error is a *RefusedError.
 func (p *Policy) CheckArchive(host string, port int, file string) error {
 	if p.only == nil || has(p.only, host, port, file) {
 		return nil

@@ -21,8 +21,8 @@ import (
 // resolves, the box cannot tell that it is meant. What it can tell is that the
 // URL's host is no upstream: policy refuses it, or nobody has such a name. Then
 // the path is read as if the box had been asked directly. Nothing is reached by
-// that which the client could not ask for in so many words, since policy
-// judges the host in the path.
+// that which the client could not ask for directly, since policy is
+// applied to the host in the path.
 
 // own returns how a request would be read if the host of its URL were the box,
 // which came in at the port local.

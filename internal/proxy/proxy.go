@@ -4,6 +4,11 @@
 // resuming, pipelining and conditional requests rely on. CONNECT opens tunnels,
 // under policy, never cached. Other requests go to the dashboard.
 //
+// Only files of archives may be asked for, unless policy allows a host any path
+// (access.go, asked.go). A client's login is passed on to the host of the
+// request's URL and to no other (login.go). A URL with a name of the box that the
+// box does not know is understood all the same (own.go).
+//
 // It promises that no client takes a short or wrong file for a complete one:
 // whatever goes wrong after the header cuts the connection. What goes wrong
 // before is told in the status line, the only thing that apt prints; errors.go

@@ -1,17 +1,19 @@
 // Package store keeps content-addressed blobs on disk. It stands on kv for
 // what is known about them and on the file system for their bytes.
 //
-//	blobs/ab/abcdef…     a blob, named by its SHA-256, mode 0444
+//	blobs/ab/abcdef…     a blob, named by its SHA-256, mode 0444; 0400 if private
 //	partial/abcdef…      an unfinished blob, sparse
 //	partial/abcdef….map  which of its bytes are there
 //	partial/new-…        an unfinished blob without a name, swept at start
 //
-// Bytes become a blob only in Commit, which has hashed all of them. A blob never changes; the least recently used ones make room for new
-// ones, but none that is pinned or open. Memory does not grow with the number
-// of blobs. After kill -9 at any instant, Open finds every blob whose Commit
-// had returned, and no torn one. The table of blobs is only a view of the
-// directory: lost, it is built again, without pins, and without the names and
-// sources that blobs came with. Blobs can be listed by digest and by name.
+// Bytes become a blob only in Commit, which has hashed all of them. A blob
+// never changes; the least recently used ones make room for new ones, but none
+// that is pinned or open. A private blob came with a login only (Info.Private).
+// Memory does not grow with the number of blobs. After kill -9 at any instant,
+// Open finds every blob whose Commit had returned, and no torn one. The table
+// of blobs is only a view of the directory: lost, it is built again, without
+// pins, and without the names, sources and places that blobs came with; private
+// ones stay private. Blobs can be listed by digest and by name.
 package store
 
 import (

@@ -182,7 +182,7 @@ func (a *accepted) makeRoom(now time.Time) []mark {
 // drop forgets what is too old and returns it. a.mu is held.
 func (a *accepted) drop(now time.Time) (gone []mark) {
 	for m, last := range a.times {
-		if !last.stays && now.Sub(last.at) >= lasts {
+		if !last.stays && now.Sub(last.at) >= acceptedFor {
 			delete(a.times, m)
 			gone = append(gone, m)
 		}

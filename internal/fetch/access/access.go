@@ -7,8 +7,8 @@
 // area: an archive's dists, or a component of its pool. A login of the box is
 // that of all its clients without one; the mirror is asked about it once a day
 // only, and while it is unreachable, to have accepted it ever is enough. To list
-// a digest in an archive of one's own opens nothing:
-// its location is none where the bytes were found, whatever its mirror says.
+// a digest in an archive of one's own opens nothing: its location is none where
+// the bytes were found, whatever its mirror says.
 package access
 
 import (
@@ -29,8 +29,8 @@ import (
 	"millpond/internal/store"
 )
 
-// lasts is how long what a mirror accepted counts while it is unreachable.
-const lasts = 24 * time.Hour
+// acceptedFor is how long what a mirror accepted counts while it is unreachable.
+const acceptedFor = 24 * time.Hour
 
 // askTimeout ends a request that no stall limit ended. It is below the 60 s after
 // which apt gives up on an answer.
@@ -202,14 +202,14 @@ func areaOf(l catalog.Location) (area catalog.Location, ok bool) {
 func (g *Gate) Accepted(l catalog.Location, login mirror.Login, d digest.Digest) bool {
 	within := g.ttl
 	if g.isBoxes(l, login) {
-		within = lasts
+		within = acceptedFor
 	}
 	return g.acceptedWithin(within, l, login, d)
 }
 
 // AcceptedLately is Accepted for a mirror that is unreachable.
 func (g *Gate) AcceptedLately(l catalog.Location, login mirror.Login, d digest.Digest) bool {
-	within := lasts
+	within := acceptedFor
 	if g.isBoxes(l, login) {
 		within = math.MaxInt64
 	}

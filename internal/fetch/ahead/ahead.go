@@ -7,10 +7,10 @@
 // file, or holds the present Release of a suite of which no index was read,
 // the Reader fetches the indices that list what the client has.
 //
-// It works behind the clients' backs: callers wait for nothing, one mirror is
-// asked for one file at a time, and what could not be had is not asked for
-// again for ten minutes. It ends with its lifetime; its one lock is held for
-// nothing that waits.
+// It works in the background: callers wait for nothing, one mirror is asked for
+// one file at a time, and what could not be fetched is not asked for again for
+// ten minutes. It ends with its lifetime. Lock order: Reader.mu, then memory.mu;
+// neither is held while the disk or the network is waited for.
 package ahead
 
 import (
@@ -38,11 +38,11 @@ const (
 	// maxAsked and maxTried bound what is remembered, some 100 bytes each.
 	maxAsked = 4096
 	maxTried = 4096
-	// again is how long what was tried is not tried again.
-	again = 10 * time.Minute
-	// patience ends the download of an index that trickles. At 100 kB/s, 60 MB
-	// arrive in it, more than the largest index of Debian has.
-	patience = 10 * time.Minute
+	// retryAfter is how long what was tried is not tried again.
+	retryAfter = 10 * time.Minute
+	// readTimeout ends the download of an index that hardly proceeds. At 100 kB/s,
+	// 60 MB arrive in it, more than the largest index of Debian has.
+	readTimeout = 10 * time.Minute
 )
 
 // Options are what a Reader works with. All are required.
@@ -231,7 +231,7 @@ func (r *Reader) read(ctx context.Context, forms []catalog.Entry) {
 			return
 		}
 		if err = r.keep(ctx, e); err == nil {
-			r.Log.Info("index read for clients that have it", "url", e.Location.String())
+			r.Log.Info("index of clients fetched", "url", e.Location.String())
 			return
 		}
 		var status *mirror.StatusError
@@ -240,13 +240,13 @@ func (r *Reader) read(ctx context.Context, forms []catalog.Entry) {
 		}
 	}
 	if ctx.Err() == nil {
-		r.Log.Warn("index not read that clients have; until it is, its packages are cached by name and not shared",
+		r.Log.Warn("index of clients not fetched; its packages are cached by name and not shared",
 			"url", forms[0].Location.String(), "err", err)
 	}
 }
 
 func (r *Reader) keep(ctx context.Context, e catalog.Entry) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return r.Keep(ctx, e)
 }

@@ -89,9 +89,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Error("the last ones are forgotten, or old ones are not")
 	}
 	for i := range m.past {
-		m.past[i].at = m.past[i].at.Add(-again)
+		m.past[i].at = m.past[i].at.Add(-retryAfter)
 	}
 	if !m.first(98) || len(m.past) != 1 {
-		t.Errorf("remembered for longer than %s: %v", again, m.past)
+		t.Errorf("remembered for longer than %s: %v", retryAfter, m.past)
 	}
 }

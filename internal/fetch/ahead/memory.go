@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// memory remembers the last keys for as long as again.
+// memory remembers the last keys for as long as retryAfter.
 type memory struct {
 	max int
 
@@ -27,7 +27,7 @@ func (m *memory) first(key any) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	for len(m.past) > 0 && (len(m.past) >= m.max || now.Sub(m.past[0].at) >= again) {
+	for len(m.past) > 0 && (len(m.past) >= m.max || now.Sub(m.past[0].at) >= retryAfter) {
 		delete(m.keys, m.past[0].key)
 		m.past = m.past[1:]
 	}
