@@ -142,7 +142,7 @@ func (c *Catalog) load() error {
 func (c *Catalog) loadSuites(s *state) error {
 	var fault error
 	err := c.rows.kv.Scan([]byte{keySuite}, nil, func(key, value []byte) bool {
-		dir, err := parseURL(string(key[1:]))
+		dir, err := ParseURL(string(key[1:]))
 		var rec suiteRecord
 		if err = errors.Join(err, json.Unmarshal(value, &rec)); err != nil {
 			fault = fmt.Errorf("suite %q: %w", key[1:], err)
@@ -163,13 +163,6 @@ func (c *Catalog) loadSuites(s *state) error {
 		return true
 	})
 	return errors.Join(err, fault)
-}
-
-// parseURL reads what String wrote.
-func parseURL(url string) (Location, error) {
-	scheme, rest, _ := strings.Cut(url, "://")
-	i := max(strings.IndexByte(rest, '/'), 0)
-	return ParseLocation(scheme, rest[:i], rest[i:])
 }
 
 func parseTable(key, value []byte) (*table, bool) {

@@ -30,7 +30,7 @@ var day = time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 // at parses a URL.
 func at(tb testing.TB, url string) Location {
 	tb.Helper()
-	l, err := parseURL(url)
+	l, err := ParseURL(url)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -58,6 +58,13 @@ func ParseLocation(scheme, host, escapedPath string) (Location, error) {
 	return l, nil
 }
 
+// ParseURL reads what String wrote.
+func ParseURL(url string) (Location, error) {
+	scheme, rest, _ := strings.Cut(url, "://")
+	i := max(strings.IndexByte(rest, '/'), 0)
+	return ParseLocation(scheme, rest[:i], rest[i:])
+}
+
 // parseHost returns host in lower case, without the dot of a fully qualified
 // name and without the port that scheme implies.
 func parseHost(scheme, host string) (string, error) {

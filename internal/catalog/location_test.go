@@ -168,7 +168,7 @@ func FuzzParseLocation(f *testing.F) {
 		if got, had := strings.Count(l.Path, "/"), strings.Count(escaped, "/"); got > had {
 			t.Fatalf("%q has %d slashes, %q had %d", l.Path, got, escaped, had)
 		}
-		again, err := parseURL(l.String())
+		again, err := ParseURL(l.String())
 		if err != nil || again != l {
 			t.Fatalf("%#v reads back from %q as %#v, %v", l, l, again, err)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 
 	"millpond/internal/catalog"
@@ -29,7 +28,7 @@ func (c *Cache) OnRecord(l catalog.Location) ([]catalog.Location, error) {
 	err := c.names.Scan([]byte(key(host, false)), nil, func(k, value []byte) bool {
 		read++
 		var s suite
-		dir, err := parseKey(string(k))
+		dir, err := catalog.ParseURL(strings.TrimPrefix(string(k), keyPrefix))
 		if err == nil && l.InArchiveOf(dir) && json.Unmarshal(value, &s) == nil && (c.kept(s.InRelease, "") || c.kept(s.Release, "")) {
 			found = append(found, dir)
 		}
@@ -41,15 +40,6 @@ func (c *Cache) OnRecord(l catalog.Location) ([]catalog.Location, error) {
 // kept reports whether the bytes of v are held.
 func (c *Cache) kept(v record, login mirror.Login) bool {
 	return !v.Digest.IsZero() && c.holds(v, login)
-}
-
-// parseKey reads what key wrote.
-func parseKey(k string) (catalog.Location, error) {
-	u, err := url.Parse(strings.TrimPrefix(k, keyPrefix))
-	if err != nil {
-		return catalog.Location{}, err
-	}
-	return catalog.ParseLocation(u.Scheme, u.Host, u.EscapedPath())
 }
 
 // known reports whether the catalog knows the suite. It forgets the least
