@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -84,14 +83,6 @@ func (p *Proxy) openNamed(r *http.Request, t target, client netip.Addr) (target,
 		p.names.add(e.Location.Host)
 	}
 	return own, ownEntry, ownFile, ownErr
-}
-
-func localPort(r *http.Request) string {
-	addr, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if addr == nil {
-		return ""
-	}
-	return strconv.Itoa(addr.Port)
 }
 
 // isNoUpstream reports whether err says that the host of l can be no upstream,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -24,9 +25,7 @@ const (
 // relay sends the mirror's own verdict as an ordinary answer; the connection
 // stays open.
 func (a answer) relay(w http.ResponseWriter) {
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	w.Header().Set("Cache-Control", "no-cache")
 	http.Error(w, a.cause, a.status)
 }
@@ -39,9 +38,7 @@ func (a answer) relay(w http.ResponseWriter) {
 func (a answer) refuse(w *response, r *http.Request) {
 	body := fmt.Sprintf("%s\n\n%s\n\nRequest: %s %s\n", a.cause, a.advice, r.Method, shown(r.URL))
 	h := w.Header()
-	for name, values := range a.header {
-		h[name] = values
-	}
+	maps.Copy(h, a.header)
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")

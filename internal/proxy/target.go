@@ -122,19 +122,15 @@ func (t target) location() (catalog.Location, error) {
 // isSelf reports whether an absolute URL names this box: the address and port
 // that the request came in at, or localhost with that port.
 func isSelf(r *http.Request) bool {
-	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok || !strings.EqualFold(r.URL.Scheme, "http") {
-		return false
-	}
-	local, err := netip.ParseAddrPort(addr.String())
-	if err != nil {
+	local := localAddr(r)
+	if !local.IsValid() || !strings.EqualFold(r.URL.Scheme, "http") {
 		return false
 	}
 	port := r.URL.Port()
 	if port == "" {
 		port = "80"
 	}
-	if port != strconv.Itoa(int(local.Port())) {
+	if port != localPort(r) {
 		return false
 	}
 	name := r.URL.Hostname()
@@ -143,6 +139,26 @@ func isSelf(r *http.Request) bool {
 	}
 	ip, err := netip.ParseAddr(name)
 	return err == nil && (ip.Unmap() == local.Addr().Unmap().WithZone("") || ip.IsLoopback())
+}
+
+// localAddr is the address that a request came in at, the zero AddrPort if it is
+// not known.
+func localAddr(r *http.Request) netip.AddrPort {
+	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	local, _ := netip.ParseAddrPort(addr.String())
+	return local
+}
+
+// localPort is the port of localAddr, "" if it is not known.
+func localPort(r *http.Request) string {
+	local := localAddr(r)
+	if !local.IsValid() {
+		return ""
+	}
+	return strconv.Itoa(int(local.Port()))
 }
 
 // originForm returns r as it would have come without a proxy's URL.
