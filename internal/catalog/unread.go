@@ -180,9 +180,9 @@ func (c *Catalog) Unread(l Location) ([][]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		found, err := c.unread(s, st, listed, w, archs)
+		found, err := c.unreadAmong(s, st, inComponent(thatList(listed, w, archs), w.path))
 		if err == nil && len(found) == 0 && w.arch == "" {
-			found, err = c.unread(s, st, listed, w, []string{"all"})
+			found, err = c.unreadAmong(s, st, inComponent(thatList(listed, w, []string{"all"}), w.path))
 		}
 		if err != nil {
 			return nil, err
@@ -192,15 +192,15 @@ func (c *Catalog) Unread(l Location) ([][]Entry, error) {
 	return all[:min(len(all), maxUnread)], nil
 }
 
-// unread returns those of the listed indices that may list what is sought.
-func (c *Catalog) unread(s *state, st *suite, listed []*indexFile, w sought, archs []string) ([][]Entry, error) {
-	var chosen []*indexFile
-	for _, x := range listed {
+// thatList returns those of the indices that may list what is sought, for one of
+// the architectures.
+func thatList(all []*indexFile, w sought, archs []string) (chosen []*indexFile) {
+	for _, x := range all {
 		if x.lists(w, archs) {
 			chosen = append(chosen, x)
 		}
 	}
-	return c.unreadAmong(s, st, inComponent(chosen, w.path))
+	return chosen
 }
 
 // unreadAmong returns those of the current generation's indices that were not
@@ -262,6 +262,13 @@ func (st *suite) packages(yield func(stem string) bool) {
 	}
 }
 
+func (st *suite) hasPackages() bool {
+	for range st.packages {
+		return true
+	}
+	return false
+}
+
 // UnreadOf returns the indices of the suite in that directory that its clients
 // have, as far as can be told, where no Packages of it was read: those that were
 // read of its archive's other suites, or else all components for the
@@ -273,7 +280,7 @@ func (c *Catalog) UnreadOf(suite Location) ([][]Entry, error) {
 	if st == nil {
 		return nil, nil
 	}
-	for range st.packages {
+	if st.hasPackages() {
 		return nil, nil
 	}
 	elsewhere := make(map[string]bool)
@@ -286,12 +293,12 @@ func (c *Catalog) UnreadOf(suite Location) ([][]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	archs := s.architectures(st)
 	chosen := slices.DeleteFunc(slices.Clone(listed), func(x *indexFile) bool { return !elsewhere[x.stem] })
-	for _, archs := range [][]string{archs, {"all"}} {
-		if len(chosen) == 0 {
-			chosen = slices.DeleteFunc(slices.Clone(listed), func(x *indexFile) bool { return !x.lists(sought{}, archs) })
-		}
+	if len(chosen) == 0 {
+		chosen = thatList(listed, sought{}, s.architectures(st))
+	}
+	if len(chosen) == 0 {
+		chosen = thatList(listed, sought{}, []string{"all"})
 	}
 	all, err := c.unreadAmong(s, st, chosen)
 	return all[:min(len(all), maxUnread)], err

@@ -168,15 +168,15 @@ func TestAliasIsRecognized(t *testing.T) {
 	r.update()
 	alias := aptest.NewMirror(t, aptest.MirrorOptions{Listen: "127.0.0.2:0"})
 	alias.Publish("/debian", g)
-	read := func(path string) {
+	read := func(m *aptest.Mirror, path string) {
 		t.Helper()
-		file, err := r.Get(t.Context(), Request{Entry: r.catalog.Resolve(t.Context(), location(t, alias, path), nil)})
+		file, err := r.Get(t.Context(), Request{Entry: r.catalog.Resolve(t.Context(), location(t, m, path), nil)})
 		must(t, err)
 		defer file.Body.Close()
 		_, err = io.Copy(io.Discard, file.Body)
 		must(t, err)
 	}
-	read(f.Path)
+	read(alias, f.Path)
 	r.running.Wait()
 	if n, got := alias.Requests("*InRelease"), indexRequests(alias); n != 1 || len(got) != 0 {
 		t.Errorf("%d requests for Releases, want 1; for indices %q, want none", n, got)
@@ -186,10 +186,9 @@ func TestAliasIsRecognized(t *testing.T) {
 	}
 	// A mirror that is none of it is asked once.
 	other := aptest.NewMirror(t, aptest.MirrorOptions{Listen: "127.0.0.3:0"})
-	alias = other
 	for _, name := range []string{"one", "two", "three"} {
 		other.Put("/debian/pool/main/o/one/"+name+"_1_amd64.deb", []byte(name), time.Now())
-		read("pool/main/o/one/" + name + "_1_amd64.deb")
+		read(other, "pool/main/o/one/"+name+"_1_amd64.deb")
 		r.running.Wait()
 	}
 	if n := other.Requests("*/dists/*"); n != 1 {
