@@ -10,11 +10,10 @@
 package keyring
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -41,19 +40,14 @@ var DefaultDirs = []string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "/et
 // maxSignatures bounds the work for one file. Debian signs with three keys.
 const maxSignatures = 16
 
-// Keyring is a set of archive keys. It does not change after Load and may be
-// used by several goroutines. The zero value is an empty keyring.
+// Keyring is a set of archive keys, which Watch keeps in step with the files
+// that Load read. It may be used by several goroutines. The zero value is an
+// empty keyring.
 type Keyring struct {
-	// keys holds the keys by the IDs of each and of its subkeys. Two files
-	// may hold one key in different states, a renewed and an expired one for
-	// instance, so copies are kept side by side.
-	keys map[uint64]openpgp.EntityList
-	n    int
-	now  func() time.Time // nil: time.Now
+	keys  atomic.Pointer[keys] // nil: none
+	files files                // used by Load, then by Watch
+	now   func() time.Time     // nil: time.Now
 }
-
-// Len returns the number of keys, not counting subkeys and copies.
-func (k *Keyring) Len() int { return k.n }
 
 // Signer names the key that made a valid signature.
 type Signer struct {
@@ -88,20 +82,29 @@ func (k *Keyring) Detached(release, sig []byte) (Signer, error) {
 	return k.verify(release, sigs)
 }
 
+// clock is the present time.
+func (k *Keyring) clock() time.Time {
+	if k.now != nil {
+		return k.now()
+	}
+	return time.Now()
+}
+
 // verify combines the results of all signatures of a text.
 func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, error) {
+	keys := k.present()
 	worst := ErrUnknownKey
-	if k.n == 0 {
+	if len(keys.byID) == 0 {
 		worst = fmt.Errorf("the keyring is empty: %w", ErrUnknownKey)
 	}
 	for _, sig := range sigs {
-		s, err := k.check(signed, sig)
+		s, err := keys.check(signed, sig, k.clock())
 		switch {
 		case err == nil:
 			return s, nil
 		case errors.Is(err, ErrBadSignature):
 			worst = err
-		case k.n > 0 && (errors.Is(worst, ErrUnknownKey) || errors.Is(worst, ErrUnsupported)):
+		case len(keys.byID) > 0 && (errors.Is(worst, ErrUnknownKey) || errors.Is(worst, ErrUnsupported)):
 			worst = err // an expired known key says more than an unknown one
 		}
 	}
@@ -109,11 +112,7 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, er
 }
 
 // check verifies one signature against every copy of the key that made it.
-func (k *Keyring) check(signed []byte, p *packet.OpaquePacket) (Signer, error) {
-	now := time.Now()
-	if k.now != nil {
-		now = k.now()
-	}
+func (k *keys) check(signed []byte, p *packet.OpaquePacket, now time.Time) (Signer, error) {
 	if p.Contents[0] < 4 {
 		return Signer{}, fmt.Errorf("signature of version %d: %w", p.Contents[0], ErrLegacy)
 	}
@@ -129,7 +128,7 @@ func (k *Keyring) check(signed []byte, p *packet.OpaquePacket) (Signer, error) {
 	}
 	var signer Signer
 	result := ErrUnknownKey
-	for _, entity := range k.keys[*sig.IssuerKeyId] {
+	for _, entity := range k.byID[*sig.IssuerKeyId] {
 		if err := checkBy(entity, sig, signed, now); rank(err) > rank(result) {
 			result = err
 			signer = describe(entity, sig)
@@ -195,7 +194,7 @@ func rank(result error) int {
 
 func describe(e *openpgp.Entity, sig *packet.Signature) Signer {
 	s := Signer{
-		Fingerprint: strings.ToUpper(hex.EncodeToString(e.PrimaryKey.Fingerprint)),
+		Fingerprint: fingerprint(e),
 		At:          sig.CreationTime.UTC(),
 	}
 	if id := e.PrimaryIdentity(); id != nil { // keys of version 6 need none

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
@@ -22,30 +21,42 @@ const maxKeyFile = 16 << 20
 // releases, are left out. A file that cannot be used is an error in bad, and
 // the rest is loaded; err is for a directory that cannot be read.
 func Load(dirs ...string) (k *Keyring, bad []error, err error) {
-	k = &Keyring{keys: make(map[uint64]openpgp.EntityList)}
+	k = &Keyring{files: files{dirs: dirs, known: make(map[string]*file), faults: make(map[string]string)}}
 	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		seen, err := list(dir)
 		if err != nil {
-			return nil, bad, fmt.Errorf("reading a keyring directory (name the directory, not a file in it): %w", err)
+			return nil, nil, err
 		}
-		for _, e := range entries {
-			if !isKeyFile(e.Name()) {
-				continue
+		for path, now := range seen {
+			f := &file{next: now}
+			if _, err := f.read(path, now); err != nil {
+				f.fault = err.Error()
+				bad = append(bad, fmt.Errorf("reading keys of %s: %w", path, err))
 			}
-			file := filepath.Join(dir, e.Name())
-			entities, err := readKeys(file)
-			if err != nil {
-				bad = append(bad, fmt.Errorf("reading keys of %s: %w", file, err))
-			}
-			for _, entity := range entities {
-				k.add(entity)
-			}
+			k.files.known[path] = f
 		}
 	}
+	k.keys.Store(k.files.keys())
 	return k, bad, nil
+}
+
+// list returns the key files in dir, none if there is no such directory.
+func list(dir string) (map[string]state, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a keyring directory (name the directory, not a file in it): %w", err)
+	}
+	seen := make(map[string]state)
+	for _, e := range entries {
+		if isKeyFile(e.Name()) {
+			path := filepath.Join(dir, e.Name())
+			seen[path] = stateOf(path)
+		}
+	}
+	return seen, nil
 }
 
 func isKeyFile(name string) bool {
@@ -109,18 +120,4 @@ func selfSigned(entities openpgp.EntityList) (kept openpgp.EntityList, err error
 // isKeybox looks for the magic number in the header of GnuPG's own format.
 func isKeybox(b []byte) bool {
 	return len(b) >= 12 && string(b[8:12]) == "KBXf"
-}
-
-func (k *Keyring) add(e *openpgp.Entity) {
-	id := e.PrimaryKey.KeyId
-	known := slices.ContainsFunc(k.keys[id], func(o *openpgp.Entity) bool {
-		return bytes.Equal(o.PrimaryKey.Fingerprint, e.PrimaryKey.Fingerprint)
-	})
-	if !known {
-		k.n++
-	}
-	k.keys[id] = append(k.keys[id], e)
-	for _, sub := range e.Subkeys {
-		k.keys[sub.PublicKey.KeyId] = append(k.keys[sub.PublicKey.KeyId], e)
-	}
 }

@@ -97,7 +97,7 @@ func TestWeakSubkeyBinding(t *testing.T) {
 		"the binding":      func(s *packet.Signature) { s.Hash = crypto.SHA1 },
 		"the subkey's own": func(s *packet.Signature) { s.EmbeddedSignature.Hash = crypto.SHA1 },
 	} {
-		entity := ringOf(t, key).keys[key.PrimaryKey.KeyId][0]
+		entity := ringOf(t, key).present().byID[key.PrimaryKey.KeyId][0]
 		sub := entity.Subkeys[len(entity.Subkeys)-1]
 		weaken(sub.Sig)
 		signing := openpgp.Key{Entity: entity, PublicKey: sub.PublicKey, SelfSignature: sub.Sig}
