@@ -137,8 +137,8 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 		s.suites[r.dir] = st
 	}
 	st.used.Store(now.Unix())
-	rec := r.record
-	if g = st.find(rec.ID); g == nil {
+	if g = st.find(r.record.ID); g == nil {
+		rec := r.record
 		s.tables[t.id] = t
 		rec.Table, rec.Named = t.id, len(r.hashes) > 0
 		g = &generation{record: rec}
@@ -148,23 +148,14 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 		st.supersede(g, now)
 		return g, true, nil
 	}
-	rec.Learned, rec.Table, rec.Named = g.Learned, g.Table, g.Named
-	rec.Private = rec.Private && g.Private
-	if r.unsigned {
-		rec.Signature, rec.Signer, rec.Fault = g.Signature, g.Signer, g.Fault
-		c.decideSigned(r.dir, &rec)
-	}
+	rec := c.renewed(g, r)
+	rec.Private = r.record.Private && g.Private
 	if g == st.current() && g.same(rec) {
 		return g, false, nil
 	}
 	g.record = rec
 	st.supersede(g, now)
 	return g, true, nil
-}
-
-// same reports whether learning rec again would change nothing.
-func (g *generation) same(rec record) bool {
-	return g.Signature == rec.Signature && g.Signer == rec.Signer && g.Fault == rec.Fault && g.Private == rec.Private
 }
 
 // inherit gives a new generation the indices that were learned before, in

@@ -36,10 +36,12 @@ type record struct {
 	Origin, Label, Suite, Codename string
 
 	ByHash     bool
-	Weak       bool   // lists files, but none by SHA-256
-	SHA512     bool   // lists files by SHA-512
-	Signer     string // fingerprint of the key, "" if none of the keyring
-	Fault      string // why there is no Signer
+	Weak       bool     // lists files, but none by SHA-256
+	SHA512     bool     // lists files by SHA-512
+	Signer     string   // fingerprint of the key, "" if none of the keyring
+	Fault      string   // why there is no Signer
+	Missing    []string // the keys that signed, if none is of the keyring
+	Early      bool     // no Signer until a time that is to come, by this machine's clock
 	Table      tableID
 	Named      bool      // the table has the names in by-hash, as none of earlier versions has
 	Superseded time.Time // when it ceased to be the current one
@@ -81,7 +83,11 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 	case text == nil, errors.Is(err, keyring.ErrBadSignature):
 		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
 	case err != nil:
-		rec.Fault = err.Error()
+		rec.Fault, rec.Early = err.Error(), errors.Is(err, keyring.ErrEarly)
+		var unknown *keyring.UnknownKeyError
+		if errors.As(err, &unknown) {
+			rec.Missing = unknown.Keys
+		}
 	default:
 		rec.Signer = signer.Fingerprint
 	}
@@ -132,8 +138,10 @@ func (c *Catalog) decideSigned(dir Location, r *record) {
 		r.Why = "the Release lists files by SHA-512 but not by SHA-256, by which files are known here: they are cached by name"
 	case r.Weak:
 		r.Why = "the Release lists files by MD5 or SHA-1 only, which prove nothing"
-	case r.Signer != "", c.trusted[dir.Host]:
+	case c.trusted[dir.Host], r.Signer != "" && c.keyring.Has(r.Signer):
 		r.Signed = true
+	case r.Signer != "":
+		r.Why = "the key that signed it, " + r.Signer + ", is not in the keyring any more"
 	default:
 		r.Why = r.Fault
 	}
@@ -160,7 +168,10 @@ type SuiteInfo struct {
 	Location                       Location // its directory
 	Origin, Label, Suite, Codename string   // as its Release has them
 	Current                        Generation
-	Earlier                        int // generations kept beside the current one
+	Signer                         string   // fingerprint of the key that signed Current, "" if none of the keyring did
+	MissingKeys                    []string // that signed Current, fingerprints or key IDs, if none is of the keyring
+	Early                          bool     // Current is signed in the future, by this machine's clock
+	Earlier                        int      // generations kept beside the current one
 	Indices                        []IndexInfo
 }
 
@@ -178,7 +189,7 @@ func (c *Catalog) Suites() []SuiteInfo {
 		g := st.current()
 		info := SuiteInfo{
 			Location: dir, Origin: g.Origin, Label: g.Label, Suite: g.Suite, Codename: g.Codename,
-			Current: g.Generation, Earlier: len(st.gens) - 1,
+			Current: g.Generation, Signer: g.Signer, MissingKeys: g.Missing, Early: g.Early, Earlier: len(st.gens) - 1,
 		}
 		for _, l := range g.learned {
 			info.Indices = append(info.Indices, IndexInfo{l.path, l.table.rows})

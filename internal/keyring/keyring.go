@@ -34,6 +34,19 @@ var (
 	ErrMalformed    = errors.New("not one well-formed OpenPGP signature")
 )
 
+// ErrEarly is the ErrExpired that passes with time, or when the clock is set
+// right.
+var ErrEarly = fmt.Errorf("%w: signed in the future, by this machine's clock", ErrExpired)
+
+// UnknownKeyError is an ErrUnknownKey that names the keys that signed.
+type UnknownKeyError struct {
+	Keys []string // fingerprints, or key IDs where a signature has no more
+	err  error
+}
+
+func (e *UnknownKeyError) Error() string { return e.err.Error() }
+func (e *UnknownKeyError) Unwrap() error { return e.err }
+
 // DefaultDirs is where distributions put archive keys.
 var DefaultDirs = []string{"/usr/share/keyrings", "/etc/apt/trusted.gpg.d", "/etc/apt/keyrings"}
 
@@ -97,16 +110,24 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, er
 	if len(keys.byID) == 0 {
 		worst = fmt.Errorf("the keyring is empty: %w", ErrUnknownKey)
 	}
+	var unknown []string
 	for _, sig := range sigs {
 		s, err := keys.check(signed, sig, k.clock())
+		var missing *UnknownKeyError
+		if errors.As(err, &missing) {
+			unknown = append(unknown, missing.Keys...)
+		}
 		switch {
 		case err == nil:
 			return s, nil
-		case errors.Is(err, ErrBadSignature):
+		case errors.Is(err, ErrBadSignature), errors.Is(err, ErrEarly) && !errors.Is(worst, ErrBadSignature):
 			worst = err
 		case len(keys.byID) > 0 && (errors.Is(worst, ErrUnknownKey) || errors.Is(worst, ErrUnsupported)):
 			worst = err // an expired known key says more than an unknown one
 		}
+	}
+	if errors.Is(worst, ErrUnknownKey) && len(unknown) > 0 {
+		worst = &UnknownKeyError{unknown, worst}
 	}
 	return Signer{}, worst
 }
@@ -134,11 +155,23 @@ func (k *keys) check(signed []byte, p *packet.OpaquePacket, now time.Time) (Sign
 			signer = describe(entity, sig)
 		}
 	}
-	if result != nil {
-		return Signer{}, fmt.Errorf("signature by key %016X of %s: %w",
-			*sig.IssuerKeyId, sig.CreationTime.UTC().Format(time.DateOnly), result)
+	if result == nil {
+		return signer, nil
 	}
-	return signer, nil
+	err = fmt.Errorf("signature by key %016X of %s: %w",
+		*sig.IssuerKeyId, sig.CreationTime.UTC().Format(time.DateOnly), result)
+	if errors.Is(err, ErrUnknownKey) {
+		err = &UnknownKeyError{[]string{issuer(sig)}, err}
+	}
+	return Signer{}, err
+}
+
+// issuer names the key that made a signature, by its fingerprint if it has that.
+func issuer(sig *packet.Signature) string {
+	if len(sig.IssuerFingerprint) > 0 {
+		return fmt.Sprintf("%X", sig.IssuerFingerprint)
+	}
+	return fmt.Sprintf("%016X", *sig.IssuerKeyId)
 }
 
 // checkBy verifies a signature against one copy of the key that it names.

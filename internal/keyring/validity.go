@@ -15,7 +15,7 @@ import (
 func valid(key openpgp.Key, bindings []*packet.Signature, sig *packet.Signature, now time.Time) error {
 	at := sig.CreationTime
 	if at.After(now) {
-		return fmt.Errorf("%w: signed in the future, by this machine's clock", ErrExpired)
+		return ErrEarly
 	}
 	if end, ends := lifetime(at, sig.SigLifetimeSecs); ends && !now.Before(end) {
 		return fmt.Errorf("%w: the signature has expired on %s", ErrExpired, end.UTC().Format(time.DateOnly))
