@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type Appliance struct {
 	config Config
 	via    string // identifies this box in Via headers, so that it detects request loops
 
+	keys      *keyring.Keyring
 	db        *kv.DB
 	ledger    *ledger.Ledger
 	store     *store.Store
@@ -84,11 +86,10 @@ func (a *Appliance) close() error {
 
 // openData opens floors 0 and 1: what the box knows and holds.
 func (a *Appliance) openData() error {
-	keys, err := a.loadKeys()
-	if err != nil {
+	if err := a.loadKeys(); err != nil {
 		return fmt.Errorf("MILLPOND_KEYRING_DIR: %w", err)
 	}
-	if err := a.openDataDir(keys); err != nil {
+	if err := a.openDataDir(); err != nil {
 		return dataFault(a.config.DataDir, err)
 	}
 	return nil
@@ -96,26 +97,32 @@ func (a *Appliance) openData() error {
 
 // loadKeys reads the archive keys. A key file that cannot be read is logged and
 // skipped: it must not stop apt for the whole site.
-func (a *Appliance) loadKeys() (*keyring.Keyring, error) {
+func (a *Appliance) loadKeys() error {
 	dirs := a.config.KeyringDir
 	if len(dirs) == 0 {
 		dirs = keyring.DefaultDirs
 	}
 	keys, bad, err := keyring.Load(dirs...)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	a.keys = keys
 	for _, err := range bad {
 		a.log.Warn("archive key skipped", "err", err)
 	}
 	if keys.Len() == 0 {
 		a.log.Warn("no archive keys: nothing counts as signed (MILLPOND_KEYRING_DIR)", "dirs", dirs)
 	}
-	return keys, nil
+	return nil
+}
+
+// watchKeys keeps the archive keys in step with their files.
+func (a *Appliance) watchKeys(ctx context.Context) error {
+	return a.keys.Watch(ctx, a.log.With("part", "keyring"), a.fetch.KeysChanged)
 }
 
 // openDataDir opens what is in the data directory.
-func (a *Appliance) openDataDir(keys *keyring.Keyring) (err error) {
+func (a *Appliance) openDataDir() (err error) {
 	dir := a.config.DataDir
 	if err := checkDataDir(dir); err != nil {
 		return err
@@ -138,7 +145,7 @@ func (a *Appliance) openDataDir(keys *keyring.Keyring) (err error) {
 	}
 	a.opened(a.store.Close)
 	a.catalog, err = catalog.Open(catalog.Options{
-		Table: a.db.Table("catalog"), Keyring: keys, TrustHosts: a.config.TrustHosts, Log: a.log.With("part", "catalog"),
+		Table: a.db.Table("catalog"), Keyring: a.keys, TrustHosts: a.config.TrustHosts, Log: a.log.With("part", "catalog"),
 	})
 	return err
 }

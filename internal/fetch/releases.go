@@ -81,6 +81,10 @@ func (f *Fetcher) Refresh(ctx context.Context, dir catalog.Location) error {
 // box has read none, it does so now, without the client.
 func (f *Fetcher) Revalidated(dir catalog.Location) { f.ahead.Revalidated(dir) }
 
+// KeysChanged has Run verify the held Releases of all suites with the keys that
+// the catalog's keyring has now.
+func (f *Fetcher) KeysChanged() { f.releases.KeysChanged() }
+
 // Checked returns when the suite in dir was last confirmed with the mirror,
 // zero if it never was, and why it could not be since, "" if it could.
 func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {

@@ -18,11 +18,13 @@ import (
 const sweepEvery = time.Hour
 
 // Run keeps records in step with the store: it deletes those of evicted files,
-// and names blobs that have no name. It returns nil when ctx ends.
+// and names blobs that have no name. It verifies held Releases again when keys,
+// clock or day have changed. It returns nil when ctx ends.
 func (f *Fetcher) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { f.sweepRecords(ctx) })
 	all.Go(func() { f.nameBlobs(ctx) })
+	all.Go(func() { f.releases.Run(ctx) })
 	all.Wait()
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"millpond/internal/catalog"
@@ -60,31 +61,42 @@ func (c *Cache) settled(suite catalog.Location, d digest.Digest) bool {
 // recall makes the catalog learn the held Release again where that may change
 // something. The mirror may answer that nothing has changed.
 func (c *Cache) recall(e Request, s *suite) error {
-	v := *s.form(e.Location.Name())
+	name := e.Location.Name()
+	v := *s.form(name)
 	if !c.kept(v, e.Login) || c.settled(e.Suite, v.Digest) {
 		return nil
 	}
-	files := catalog.ReleaseFiles{Private: e.Login != ""}
-	var err error
-	if e.Location.Name() == "InRelease" {
-		files.InRelease, err = c.read(s.InRelease)
-	} else {
-		files.Release, err = c.read(s.Release)
-		if c.kept(s.Signature, e.Login) {
-			var fault error
-			files.Signature, fault = c.read(s.Signature)
-			err = errors.Join(err, fault)
-		}
+	if c.known(e.Suite) {
+		return c.verify(e.Suite, s, name)
 	}
+	files, err := c.files(s, name)
 	if err != nil {
 		return fmt.Errorf("reading the held Release of %s: %w", e.Suite, err)
 	}
+	files.Private = e.Login != ""
 	checked, err := c.catalog.CheckRelease(e.Suite, files)
 	if err != nil {
 		return err
 	}
 	_, err = c.catalog.Adopt(checked)
 	return err
+}
+
+// files returns the held bytes of a suite in the form of that name, without a
+// signature that is not held.
+func (c *Cache) files(s *suite, name string) (f catalog.ReleaseFiles, err error) {
+	if name == "InRelease" {
+		f.InRelease, err = c.read(s.InRelease)
+		return f, err
+	}
+	if f.Release, err = c.read(s.Release); err != nil || s.Signature.Digest.IsZero() {
+		return f, err
+	}
+	f.Signature, err = c.read(s.Signature)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return f, err
 }
 
 // read returns the held bytes of v.

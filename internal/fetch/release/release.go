@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/kv"
@@ -71,6 +72,8 @@ type Cache struct {
 	fetched  func(digest.Digest)
 	lifetime context.Context
 	running  sync.WaitGroup
+	keys     broadcast.Wake // for Run
+	early    time.Duration  // earlyEvery but for tests
 
 	mu     sync.Mutex // guards what follows
 	checks map[string]*check
@@ -82,7 +85,7 @@ type Cache struct {
 func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
 		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log, fetched: o.Fetched,
-		lifetime: lifetime, checks: make(map[string]*check),
+		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check),
 	}
 }
 
