@@ -115,7 +115,7 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	}
 	defer resp.Body.Close()
 	if resp.Status == 304 {
-		v.Checked = time.Now()
+		v.Confirm()
 		f.access.Accept(l, login, v.Digest)
 		if err := kv.PutJSON(f.names, unknownKey(l, login), v); err != nil {
 			return err

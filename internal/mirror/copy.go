@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"crypto/rand"
 	"net/http"
 	"time"
 
@@ -17,13 +18,33 @@ type Copy struct {
 	LastModified time.Time     // zero if the mirror stated none
 	Seen         time.Time     // when these bytes were first seen
 	Checked      time.Time     // when the mirror last said that they are current
+	Clock        Reading       `json:",omitzero"` // at Checked
 }
+
+// Reading is the time that had passed in a process, whatever the machine's clock
+// was set to meanwhile. Other processes can do nothing with it.
+type Reading struct {
+	Process string
+	Passed  time.Duration
+}
+
+var (
+	process = rand.Text()
+	started = time.Now()
+)
+
+func reading() Reading { return Reading{process, time.Since(started)} }
 
 // NewCopy is the Copy of bytes that came with r just now.
 func NewCopy(d digest.Digest, size int64, r *Response) Copy {
-	now := time.Now()
-	return Copy{Digest: d, Size: size, ETag: r.ETag, LastModified: r.LastModified, Seen: now, Checked: now}
+	c := Copy{Digest: d, Size: size, ETag: r.ETag, LastModified: r.LastModified}
+	c.Confirm()
+	c.Seen = c.Checked
+	return c
 }
+
+// Confirm records that the mirror has just said that the copy is current.
+func (c *Copy) Confirm() { c.Checked, c.Clock = time.Now(), reading() }
 
 // Modified is the Last-Modified under which clients get the copy.
 func (c Copy) Modified() time.Time {
@@ -52,13 +73,16 @@ func (c Copy) Request(url string) Request {
 const revalidateAfter = time.Second
 
 // Fresh reports whether the copy, or the absence of one that was recorded with
-// Checked, can be served without asking the mirror: within ttl of the last
-// check, or, for a client that wants it revalidated, within a second. A check
-// in the future was recorded before the clock was set back, and counts for
-// nothing.
+// Confirm, can be served without asking the mirror: within ttl of the last
+// check, or, for a client that wants it revalidated, within a second. Both the
+// machine's clock and, in the process that recorded it, the time that has passed
+// must say so, since clocks are set. A check in the future counts for nothing.
 func (c Copy) Fresh(ttl time.Duration, revalidate bool) bool {
 	if revalidate {
 		ttl = min(ttl, revalidateAfter)
+	}
+	if now := reading(); c.Clock.Process == now.Process && now.Passed-c.Clock.Passed >= ttl {
+		return false
 	}
 	age := time.Since(c.Checked)
 	return 0 <= age && age < ttl

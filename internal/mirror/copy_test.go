@@ -79,5 +79,28 @@ func TestCopyFresh(t *testing.T) {
 		if c.Fresh(time.Minute, false) {
 			t.Error("checked by a clock that was an hour ahead: fresh")
 		}
+		// The clock is set back.
+		c.Confirm()
+		kept, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var set mirror.Copy
+		if err := json.Unmarshal(kept, &set); err != nil || !set.Fresh(time.Minute, false) {
+			t.Errorf("kept just now: %v, fresh is %v", err, set.Fresh(time.Minute, false))
+		}
+		time.Sleep(time.Minute)
+		set.Checked = time.Now().Add(-time.Second)
+		if set.Fresh(time.Minute, false) {
+			t.Error("checked a minute ago, a second ago by a clock that was set back: fresh")
+		}
+		set.Clock.Process = "that of yesterday"
+		if !set.Fresh(time.Minute, false) {
+			t.Error("checked a second ago by another process: not fresh")
+		}
+		c.Checked = time.Now().Add(-24 * time.Hour)
+		if c.Confirm(); !c.Fresh(time.Minute, false) {
+			t.Error("checked again: not fresh")
+		}
 	})
 }

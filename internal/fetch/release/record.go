@@ -1,8 +1,6 @@
 package release
 
 import (
-	"time"
-
 	"millpond/internal/catalog"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
@@ -26,7 +24,15 @@ type record struct {
 
 // missing is the record of a file that the mirror does not have.
 func missing(status int) record {
-	return record{Copy: mirror.Copy{Checked: time.Now()}, Missing: status}
+	v := record{Missing: status}
+	v.Confirm()
+	return v
+}
+
+// confirm records that the mirror has just said that the file is current.
+func (v *record) confirm() {
+	v.Confirm()
+	v.Unchecked = ""
 }
 
 // form is the record that decides how fresh a file is: a signature is as fresh

@@ -147,9 +147,8 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		return nil, v, err
 	}
 	defer resp.Body.Close()
-	now := time.Now()
 	if resp.Status == 304 {
-		v.Checked, v.Unchecked = now, ""
+		v.confirm()
 		return nil, v, nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSize+1))
@@ -161,7 +160,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	}
 	d := digest.Of(body)
 	if d == v.Digest { // a mirror without validators sends it all each time
-		v.Checked, v.Unchecked = now, ""
+		v.confirm()
 		return nil, v, nil
 	}
 	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
