@@ -11,12 +11,24 @@ type Suite struct {
 	State       string     `json:"state" enum:"fresh,stale,expired,unchecked"`
 	Reason      string     `json:"reason" doc:"for the state"`
 	Signed      bool       `json:"signed"`
+	Signer      string     `json:"signer" doc:"fingerprint of the key that signed its Release; empty if none of the keyring did"`
 	UnsignedWhy string     `json:"unsigned_why"`
+	MissingKeys []string   `json:"missing_keys" doc:"fingerprints or IDs of the keys that signed its Release, if none is in the keyring"`
 	Date        time.Time  `json:"date" doc:"of the Release file"`
 	ValidUntil  *time.Time `json:"valid_until" doc:"null: no end"`
 	Checked     *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`
 	Learned     time.Time  `json:"learned" doc:"when this generation was first seen"`
 	Indices     []Index    `json:"indices" doc:"that the box has read; at most 100"`
+}
+
+// Key is an archive key: Release files that it signed count as signed.
+type Key struct {
+	Fingerprint string     `json:"fingerprint"`
+	Users       []string   `json:"users" doc:"its user IDs, which name the archive or its owner; at most 16"`
+	Files       []string   `json:"files" doc:"of the keyring that have it; at most 16"`
+	Expires     *time.Time `json:"expires" doc:"null: never"`
+	Revoked     bool       `json:"revoked"`
+	Suites      []string   `json:"suites" doc:"URLs of the suites whose Release it signed; at most 100"`
 }
 
 // Index is a list of files that the box has read.

@@ -41,6 +41,7 @@ type Options struct {
 	Ledger   Ledger
 	Store    Store
 	Catalog  Catalog
+	Keys     Keys
 	Fetch    Fetch
 	Prefetch Prefetcher
 	Swarm    Swarm // nil for a box in no swarm
@@ -102,6 +103,7 @@ type Dashboard struct {
 	ledger     Ledger
 	store      Store
 	catalog    Catalog
+	keys       Keys
 	fetch      Fetch
 	prefetch   Prefetcher
 	swarm      Swarm
@@ -127,7 +129,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, fetch: o.Fetch, prefetch: o.Prefetch, swarm: o.Swarm,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, prefetch: o.Prefetch, swarm: o.Swarm,
 		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken,
 		assets: mustLoadAssets(), streams: make(chan struct{}, maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(net.DefaultResolver), ended: make(chan struct{}),

@@ -18,6 +18,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/keyring"
 	"millpond/internal/ledger"
 	"millpond/internal/store"
 )
@@ -71,6 +72,7 @@ func options(faults ...api.Fault) Options {
 	return Options{
 		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{},
 		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
+		Keys:     new(keyring.Keyring),
 		Prefetch: new(ahead),
 		Events:   new(Events),
 		Ready:    func() []api.Fault { return faults },

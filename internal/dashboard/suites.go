@@ -30,7 +30,7 @@ func suiteOf(s catalog.SuiteInfo, checked time.Time, stale string, now time.Time
 	g := s.Current
 	row := api.Suite{
 		URL: s.Location.String(), Name: suiteName(s.Location), Origin: s.Origin, Codename: s.Codename,
-		Signed: g.Signed, UnsignedWhy: g.Why, Date: g.Date.UTC(), Learned: g.Learned.UTC(), Indices: []api.Index{},
+		Signed: g.Signed, Signer: s.Signer, UnsignedWhy: g.Why, MissingKeys: append([]string{}, s.MissingKeys...), Date: g.Date.UTC(), Learned: g.Learned.UTC(), Indices: []api.Index{},
 	}
 	for _, i := range s.Indices[:min(len(s.Indices), maxIndices)] {
 		row.Indices = append(row.Indices, api.Index{Path: i.Path, Files: i.Rows})

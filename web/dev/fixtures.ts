@@ -5,6 +5,8 @@ const before = (seconds: number) => new Date(now - seconds * 1000).toISOString()
 
 const page = <T>(items: T[]) => ({ total: items.length, offset: 0, items })
 
+const archiveKey = '05AB90340C0C5E797F44A8C8254CF3B5AEC0A8F0'
+
 function suite(host: string, name: string, state: string, more: object = {}) {
   return {
     url: `http://${host}/dists/${name}`,
@@ -14,7 +16,9 @@ function suite(host: string, name: string, state: string, more: object = {}) {
     state,
     reason: '',
     signed: true,
+    signer: archiveKey,
     unsigned_why: '',
+    missing_keys: [],
     date: before(20_000),
     valid_until: null,
     checked: before(44),
@@ -29,7 +33,31 @@ const suites = [
   suite('deb.example.org/debian', 'trixie-updates', 'fresh'),
   suite('security.example.org/debian-security', 'trixie-security', 'fresh'),
   suite('mirror.example.net/ubuntu', 'noble', 'stale', { reason: 'stale since 09:12: the mirror does not answer', checked: before(4100) }),
-  suite('download.example.com/linux', 'stable', 'fresh', { signed: false, unsigned_why: 'no known key signed it' }),
+  suite('download.example.com/linux', 'stable', 'fresh', {
+    signed: false,
+    signer: '',
+    unsigned_why: 'signature by key 8D81803C0EBFCD88 of 2026-11-20: no key in the keyring made this signature: put the archive’s key there',
+    missing_keys: ['9DC858229FC7DD38854AE2D88D81803C0EBFCD88'],
+  }),
+]
+
+const keys = [
+  {
+    fingerprint: archiveKey,
+    users: ['Example Archive Automatic Signing Key <ftpmaster@example.org>'],
+    files: ['/usr/share/keyrings/example-archive-keyring.gpg'],
+    expires: '2031-01-21T00:00:00Z',
+    revoked: false,
+    suites: suites.filter((s) => s.signed).map((s) => s.url),
+  },
+  {
+    fingerprint: 'A1BD8E9D78F7FE5C3E65D8AF8B48AD6246925553',
+    users: ['Example Archive Automatic Signing Key (old) <ftpmaster@example.org>'],
+    files: ['/etc/apt/keyrings/old.asc'],
+    expires: '2025-04-01T00:00:00Z',
+    revoked: false,
+    suites: [],
+  },
 ]
 
 const clients = Array.from({ length: 37 }, (_, i) => {
@@ -291,6 +319,7 @@ export const fixtures = {
   },
   static: {
     suites: page(suites),
+    keys: page(keys),
     clients: page(clients),
     packages: page(packages),
     prefetch,

@@ -167,6 +167,19 @@ export interface Index {
   path: string
 }
 
+export interface Key {
+  /** null: never */
+  expires: string | null
+  /** of the keyring that have it; at most 16 */
+  files: string[]
+  fingerprint: string
+  revoked: boolean
+  /** URLs of the suites whose Release it signed; at most 100 */
+  suites: string[]
+  /** its user IDs, which name the archive or its owner; at most 16 */
+  users: string[]
+}
+
 export interface Package {
   /** to clients */
   client_bytes: number
@@ -208,6 +221,14 @@ export interface PackageClient {
 
 export interface PageAccount {
   items: Account[]
+  /** rows left out before the first one */
+  offset: number
+  /** rows that match */
+  total: number
+}
+
+export interface PageKey {
+  items: Key[]
   /** rows left out before the first one */
   offset: number
   /** rows that match */
@@ -368,12 +389,16 @@ export interface Suite {
   indices: Index[]
   /** when this generation was first seen */
   learned: string
+  /** fingerprints or IDs of the keys that signed its Release, if none is in the keyring */
+  missing_keys: string[]
   /** as in sources.list */
   name: string
   origin: string
   /** for the state */
   reason: string
   signed: boolean
+  /** fingerprint of the key that signed its Release; empty if none of the keyring did */
+  signer: string
   state: 'fresh' | 'stale' | 'expired' | 'unchecked'
   unsigned_why: string
   /** of its directory */

@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks'
 import { type Settings as Answer, admin, type Setting } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import { type Column, Heading, Table, Trouble } from '../parts.tsx'
+import { KeyList } from './keys.tsx'
 
 export function Settings() {
   const ask = useAsk<Answer>('settings')
@@ -13,6 +14,7 @@ export function Settings() {
       <Trouble error={ask.error} />
       {ask.data && <Token on={ask.data.admin} />}
       {ask.data && <Table label="Settings" columns={columns} rows={ask.data.settings} name={(s) => s.name} />}
+      <KeyList />
     </>
   )
 }

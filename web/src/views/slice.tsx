@@ -6,6 +6,7 @@ import { type Column, Empty, Heading, Meter, Search, Table, Trouble } from '../p
 import { useListState } from '../route.ts'
 import { ago, bytes, count, day, moment, share } from '../units.ts'
 import { FilesFound } from './blobs.tsx'
+import { Unsigned } from './keys.tsx'
 import { Packages } from './packages.tsx'
 import { PrefetchButton, PrefetchPanel, usePrefetch } from './prefetch.tsx'
 import { SuiteState } from './suites.tsx'
@@ -134,7 +135,7 @@ function Suites() {
         </>
       ),
     },
-    { id: 'signed', name: 'Signed', cell: (s) => (s.signed ? 'yes' : `no: ${s.unsigned_why}`) },
+    { id: 'signed', name: 'Signed', cell: (s) => (s.signed ? 'yes' : <Unsigned suite={s} />) },
     { id: 'date', name: 'Published', number: true, cell: (s) => moment(s.date) },
     { id: 'checked', name: 'Checked', number: true, cell: (s) => ago(s.checked, now) || '–' },
     { id: 'listed', name: 'Files listed', number: true, cell: (s) => count(s.indices.reduce((n, i) => n + i.files, 0)) },
