@@ -96,6 +96,9 @@ func slow(err error) bool {
 
 // definite reports whether asking the same source again is useless.
 func definite(err error) bool {
+	if errors.Is(err, mirror.ErrSlow) {
+		return false
+	}
 	var status *mirror.StatusError
 	var refused *mirror.RefusedError
 	var unreachable *mirror.UnreachableError

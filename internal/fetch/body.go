@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
 
@@ -41,8 +43,8 @@ type step struct {
 }
 
 // await blocks until a first byte can be read, the flight ended or left the
-// disk.
-func (b *body) await() error {
+// disk, or, while it has no answer, enough fires.
+func (b *body) await(enough <-chan time.Time) error {
 	for {
 		s := b.next(0)
 		switch {
@@ -55,6 +57,10 @@ func (b *body) await() error {
 		}
 		select {
 		case <-s.wait:
+		case <-enough:
+			if !b.fl.hasAnswer() {
+				return fmt.Errorf("the mirror was waited for: %w after %v", mirror.ErrSlow, mirror.Patience)
+			}
 		case <-b.ctx.Done():
 			return context.Cause(b.ctx)
 		}

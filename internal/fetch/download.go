@@ -12,6 +12,7 @@ import (
 	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/peer"
 	"millpond/internal/store"
 )
@@ -249,7 +250,7 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 		}
 		r.asked++
 		before := part.Available(0)
-		err := d.stream(ctx, part, s, t)
+		err := d.stream(ctx, part, hasten(s, c, nth), t)
 		if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrNoSpace) {
 			return round{done: true}, err
 		}
@@ -258,6 +259,16 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 		answer = moreTelling(answer, err)
 	}
 	return r, answer
+}
+
+// hasten returns s, with less patience in the first round if it is one of several
+// mirrors.
+func hasten(s source, c candidates, nth int) source {
+	if m, ok := s.(mirrorSource); ok && nth == 0 && len(c.mirrors) > 1 {
+		m.patience = mirror.Patience
+		return m
+	}
+	return s
 }
 
 // othersUsed reports whether bytes of another source are in the part.

@@ -293,6 +293,13 @@ func (fl *flight) abandon() {
 	}
 }
 
+// hasAnswer reports whether a source has answered.
+func (fl *flight) hasAnswer() bool {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.part != nil
+}
+
 // begin makes part the file that is written from now on. It is opened for all
 // bodies at once, before it can end: so they get all that the flight releases
 // to them. Bytes that part has from an earlier attempt count as the store's:
@@ -372,9 +379,18 @@ func (fl *flight) landed(info store.Info) {
 
 // open waits until bytes can be read, or the flight's end, and returns a file
 // that reads it. The caller was counted in by join.
-func (fl *flight) open(ctx context.Context) (*File, error) {
+func (fl *flight) open(ctx context.Context) (*File, error) { return fl.openWithin(ctx, 0) }
+
+// openWithin is open for a client that could be served something else: if the
+// flight has no answer by patience after its start, the error is ErrSlow. 0 is no
+// limit.
+func (fl *flight) openWithin(ctx context.Context, patience time.Duration) (*File, error) {
+	var enough <-chan time.Time
+	if patience > 0 {
+		enough = time.After(patience - time.Since(fl.started))
+	}
 	b := fl.newBody(ctx, true)
-	if err := b.await(); err != nil {
+	if err := b.await(enough); err != nil {
 		b.Close()
 		return nil, err
 	}

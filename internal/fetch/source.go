@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
@@ -38,6 +39,7 @@ type mirrorSource struct {
 	// validator, a strong ETag, guards a resumed download of a file without
 	// a digest against a file replaced meanwhile.
 	validator string
+	patience  time.Duration // as mirror.Request's
 }
 
 func (m mirrorSource) Origin() ledger.Origin    { return ledger.FromMirror }
@@ -48,7 +50,7 @@ func (m mirrorSource) Record() store.Provenance { return store.Provenance{Name: 
 func (m mirrorSource) Report(peer.Outcome) {}
 
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
-	r := mirror.Request{URL: m.URL(), Login: m.login, Offset: off, Length: n}
+	r := mirror.Request{URL: m.URL(), Login: m.login, Offset: off, Length: n, Patience: m.patience}
 	if off > 0 || n > 0 {
 		r.IfRange = m.validator
 	}

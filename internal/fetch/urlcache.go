@@ -61,12 +61,25 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		file, err := fl.open(ctx)
+		file, err := fl.openWithin(ctx, f.patience(r, v))
+		if errors.Is(err, mirror.ErrSlow) {
+			unchanged = &unchangedError{stale: err.Error()}
+			continue
+		}
 		if !errors.As(err, &unchanged) && !again(err) {
 			return file, err
 		}
 	}
 	return nil, fmt.Errorf("%s: what is held of it was evicted while it was being checked", l)
+}
+
+// patience is how long a client waits for an answer about a file of which v is
+// held; 0 is as long as it takes.
+func (f *Fetcher) patience(r Request, v mirror.Copy) time.Duration {
+	if v.Digest.IsZero() || !f.holds(v.Digest) || r.Login != "" && !f.access.AcceptedLately(r.Location, r.Login, v.Digest) {
+		return 0
+	}
+	return mirror.Patience
 }
 
 // holdsUnknown reports whether there is a copy of an unknown file, current or not.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,30 +21,35 @@ type body struct {
 	from   io.ReadCloser
 	ctx    context.Context // the request's, which lasts as long as the body
 	cancel context.CancelCauseFunc
-	stall  time.Duration
-	timer  *time.Timer // runs only while a Read waits: a slow reader is no stall
+	stall  atomic.Int64  // the limit of the next Read, a time.Duration
+	later  time.Duration // the limit of those after the first byte
+	timer  *time.Timer   // runs only while a Read waits: a slow reader is no stall
 	meter  func(n int64)
 }
 
 // guard wraps the body of an answer to a request for f under ctx.
 func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, from io.ReadCloser) *body {
 	b := &body{
-		from: from, ctx: ctx, cancel: cancel, stall: c.stallTimeout,
+		from: from, ctx: ctx, cancel: cancel, later: c.stallTimeout,
 		meter: func(n int64) { c.meter(f, n) },
 	}
-	b.timer = time.AfterFunc(b.stall, func() {
-		cancel(fmt.Errorf("%w: nothing came from %s for %v", ErrStalled, f.Host, b.stall))
+	b.stall.Store(int64(max(c.headerTimeout, c.stallTimeout)))
+	b.timer = time.AfterFunc(b.limit(), func() {
+		cancel(fmt.Errorf("%w: nothing came from %s for %v", ErrStalled, f.Host, b.limit()))
 	})
 	b.timer.Stop()
 	return b
 }
 
+func (b *body) limit() time.Duration { return time.Duration(b.stall.Load()) }
+
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
-	b.timer.Reset(b.stall)
+	b.timer.Reset(b.limit())
 	n, err := b.from.Read(p)
 	b.timer.Stop()
 	if n > 0 {
+		b.stall.Store(int64(b.later))
 		b.meter(int64(n))
 	}
 	switch {

@@ -11,8 +11,9 @@
 //     bytes are at the mirror, and ends with an error if it is cut short;
 //   - every body byte is metered once, those of error answers and redirects too;
 //   - a request to a mirror that sends nothing is ended (connect, header and stall
-//     limits), one to a slow but steady mirror never is, and a mirror that does
-//     not answer gets no request for a while.
+//     limits), one to a slow but steady mirror never is, and a mirror that cannot
+//     be connected to, or leaves one file after the other unanswered, gets no
+//     request for a while.
 package mirror
 
 import (
@@ -35,15 +36,22 @@ const (
 	// defaultConnectTimeout leaves room for three lost SYNs, sent again after
 	// 1, 3 and 7 s.
 	defaultConnectTimeout = 10 * time.Second
-	// defaultHeaderTimeout, after a connect and TLS at their limits, still ends
-	// before apt does.
-	defaultHeaderTimeout = 15 * time.Second
+	// defaultHeaderTimeout is for servers that fetch or make a file before they
+	// send its first byte, pull-through repositories and snapshot archives, which
+	// takes up to 90 s. People set apt's limit to 120 s for them; with less, apt
+	// leaves and asks again, and the download goes on meanwhile.
+	defaultHeaderTimeout = 120 * time.Second
 	// defaultStallTimeout leaves two thirds of apt's limit to go on elsewhere.
 	defaultStallTimeout = 10 * time.Second
 	// defaultDownFor makes an update of a hundred files from a dead mirror wait
 	// about once, and notices a restarted one soon.
 	defaultDownFor = 10 * time.Second
 )
+
+// Patience is how long a client that could have something else, a held copy or
+// another mirror's answer, waits for a mirror's header. It leaves two thirds of
+// apt's limit for that; mirrors that fetch nothing first take less.
+const Patience = 20 * time.Second
 
 // Limits of the connections.
 const (
@@ -82,8 +90,8 @@ type Options struct {
 	Via string
 
 	ConnectTimeout time.Duration // for resolving and connecting, and again for TLS
-	HeaderTimeout  time.Duration // from the request to the end of the answer's header
-	StallTimeout   time.Duration // without a byte while a body is being read
+	HeaderTimeout  time.Duration // from the request to the end of the answer's header, and from there to the first byte
+	StallTimeout   time.Duration // without another byte while a body is being read
 	DownFor        time.Duration // how long an unreachable host is not tried again
 }
 
@@ -102,6 +110,7 @@ type Client struct {
 	headers        http.Header // of every request
 	logins         Logins
 	connectTimeout time.Duration
+	headerTimeout  time.Duration
 	stallTimeout   time.Duration
 	resolver       *net.Resolver // nil is the system's
 	down           down
@@ -120,6 +129,7 @@ func New(o Options) *Client {
 		headers:        make(http.Header),
 		logins:         o.Logins,
 		connectTimeout: orDefault(o.ConnectTimeout, defaultConnectTimeout),
+		headerTimeout:  orDefault(o.HeaderTimeout, defaultHeaderTimeout),
 		stallTimeout:   orDefault(o.StallTimeout, defaultStallTimeout),
 		down:           down{lasts: orDefault(o.DownFor, defaultDownFor)},
 	}
@@ -142,7 +152,7 @@ func New(o Options) *Client {
 	c.transport = &http.Transport{
 		DialContext:            c.connect,
 		TLSHandshakeTimeout:    c.connectTimeout,
-		ResponseHeaderTimeout:  orDefault(o.HeaderTimeout, defaultHeaderTimeout),
+		ResponseHeaderTimeout:  c.headerTimeout,
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		MaxIdleConns:           maxIdleConns,
@@ -183,6 +193,10 @@ type Request struct {
 	IfRange string
 	// Validators of what is held already; both may be empty.
 	IfNoneMatch, IfModifiedSince string
+	// Patience is how long at most to wait for the header, connecting included,
+	// where there is somebody else to ask; the error then wraps ErrSlow. 0 is
+	// as long as the Client waits.
+	Patience time.Duration
 	// Login is sent to the scheme, host and port of URL and to no other. Where a
 	// redirect of a request with the box's own login leads to another, that gets
 	// the box's for it, if there is one; otherwise no other host gets any.
@@ -226,7 +240,7 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 		}
 		wait, again := backoff(err, try)
 		if !again {
-			c.leaveAlone(err)
+			c.leaveAlone(r.URL, err)
 			return nil, err
 		}
 		c.log.Debug("mirror request retried", "url", r.URL, "try", try, "wait", wait, "err", err)
@@ -279,6 +293,9 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 	}
 	if r.Login != "" {
 		req.Header.Set("Authorization", string(r.Login))
+	}
+	if r.Patience > 0 {
+		req = req.WithContext(context.WithValue(ctx, patienceKey{}, r.Patience))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

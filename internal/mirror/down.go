@@ -3,18 +3,24 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// maxDown bounds how many hosts are remembered as down.
-const maxDown = 1024
+const (
+	// maxDown bounds how many hosts are remembered.
+	maxDown = 1024
+	// maxSilent is how many files in a row a host may leave unanswered. It is
+	// files that count: one that takes too long is asked for again and again.
+	maxSilent = 3
+)
 
 // errLeftAlone says that no request was sent, since the host did not answer
 // shortly before.
 var errLeftAlone = errors.New("not asked again yet")
 
-// down remembers hosts that did not answer.
+// down remembers hosts that did not answer, each until its next answer.
 type down struct {
 	lasts time.Duration
 
@@ -22,9 +28,11 @@ type down struct {
 	hosts map[string]outage // by host:port; guarded by mu
 }
 
+// outage is what is known of a host since its last answer.
 type outage struct {
-	until time.Time
-	cause error
+	until  time.Time // zero if it is not down, or not yet
+	cause  error
+	silent []string // URLs of files to which no answer came, fewer than maxSilent
 }
 
 // cause returns why host gets no request, or nil if it may get one.
@@ -42,16 +50,41 @@ func (d *down) cause(host string) error {
 func (d *down) mark(host string, cause error, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.put(host, outage{until: now.Add(d.lasts), cause: cause}, now)
+}
+
+// silent notes that host gave no answer to the request for url. It is down, and
+// true is returned, if it has left others unanswered since its last answer.
+func (d *down) silent(host, url string, cause error, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o := d.hosts[host]
+	if slices.Contains(o.silent, url) {
+		return false
+	}
+	last := len(o.silent) == maxSilent-1
+	if last {
+		o.until, o.cause = now.Add(d.lasts), cause
+	} else {
+		o.silent = append(o.silent, url)
+	}
+	d.put(host, o, now)
+	return last
+}
+
+// put remembers o.
+// d.mu is held.
+func (d *down) put(host string, o outage, now time.Time) {
 	if d.hosts == nil {
 		d.hosts = make(map[string]outage)
 	}
 	if len(d.hosts) >= maxDown {
 		d.makeRoom(now)
 	}
-	d.hosts[host] = outage{until: now.Add(d.lasts), cause: cause}
+	d.hosts[host] = o
 }
 
-// makeRoom drops expired outages, or else any one: that host only gets a request
+// makeRoom drops what is over or has not begun, or else any one: that host only gets a request
 // sooner.
 // d.mu is held.
 func (d *down) makeRoom(now time.Time) {

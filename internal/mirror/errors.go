@@ -14,6 +14,10 @@ var ErrOffline = errors.New("the box is offline (MILLPOND_OFFLINE)")
 // ErrStalled says that no byte of a body arrived for Options.StallTimeout.
 var ErrStalled = errors.New("the mirror stalled")
 
+// ErrSlow says that a mirror was asked with Request.Patience and had not answered
+// by then. It may yet, for who waits longer.
+var ErrSlow = errors.New("no answer yet")
+
 // RefusedError says that the policy forbids a destination; nothing was sent to
 // it.
 type RefusedError struct {

@@ -32,7 +32,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, &UnreachableError{Host: hostport, Err: err}
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
+	resp, err := c.await(ctx, cancel, req)
 	if err != nil {
 		cancel(nil)
 		return nil, explain(req.Context(), hostport, err)
@@ -48,6 +48,26 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 	}
 	return resp, nil
+}
+
+// patienceKey has the Request.Patience in a request's context.
+type patienceKey struct{}
+
+// await sends req under ctx and waits for the header of its answer.
+func (c *Client) await(ctx context.Context, cancel context.CancelCauseFunc, req *http.Request) (*http.Response, error) {
+	patience, ok := ctx.Value(patienceKey{}).(time.Duration)
+	if !ok {
+		return c.transport.RoundTrip(req.WithContext(ctx))
+	}
+	over := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%w after %v", ErrSlow, patience)) })
+	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
+	if over.Stop() {
+		return resp, err
+	}
+	if err == nil {
+		resp.Body.Close()
+	}
+	return nil, context.Cause(ctx)
 }
 
 // asked returns the request that led to req by redirects.
@@ -109,18 +129,26 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// leaveAlone marks the host that err is about as down, if another request soon
-// would cost time and gain nothing. A host that accepts connections and cuts
-// them answers quickly, and may do so for one file only.
-func (c *Client) leaveAlone(err error) {
+// leaveAlone marks the host that err, of a request for url, is about as down, if
+// another request soon would cost time and gain nothing: it cannot be connected
+// to, or has left several files unanswered. A host that accepts connections and
+// cuts them answers quickly, and may do so for one file only; one that is slow
+// may be so for one file, too.
+func (c *Client) leaveAlone(url string, err error) {
 	var away *UnreachableError
 	var op *net.OpError
-	if !errors.As(err, &away) || errors.Is(err, errLeftAlone) {
+	var marked bool
+	switch {
+	case !errors.As(err, &away) || errors.Is(err, errLeftAlone):
 		return
-	}
-	if isTimeout(err) || errors.As(err, &op) && op.Op == "dial" {
+	case errors.As(err, &op) && op.Op == "dial":
 		c.down.mark(away.Host, away.Err, time.Now())
-		c.log.Warn("a mirror does not answer and is left alone for a while", "host", away.Host, "for", c.down.lasts)
+		marked = true
+	case isTimeout(err):
+		marked = c.down.silent(away.Host, url, away.Err, time.Now())
+	}
+	if marked {
+		c.log.Warn("a mirror does not answer and is left alone for a while", "host", away.Host, "for", c.down.lasts, "err", away.Err)
 	}
 }
 

@@ -32,9 +32,9 @@ import (
 // acceptedFor is how long what a mirror accepted counts while it is unreachable.
 const acceptedFor = 24 * time.Hour
 
-// askTimeout ends a request that no stall limit ended. It is below the 60 s after
-// which apt gives up on an answer.
-const askTimeout = 45 * time.Second
+// askTimeout ends a request that no stall limit ended. A mirror may take two
+// minutes for its header; whose login it accepted lately does not wait for that.
+const askTimeout = 150 * time.Second
 
 // ErrNotHeld says that a held blob counts as none for a request: it came with a
 // login, and not from there.
@@ -64,7 +64,8 @@ type Gate struct {
 
 // question is one request to a mirror in progress, which all callers share.
 type question struct {
-	done chan struct{}
+	done  chan struct{}
+	begun time.Time
 	// Written before done is closed.
 	same bool
 	err  error
@@ -115,8 +116,14 @@ func (g *Gate) Admit(ctx context.Context, l catalog.Location, login mirror.Login
 		return nil
 	}
 	q := g.question(l, login, i) //nolint:contextcheck // all callers share it
+	var enough <-chan time.Time
+	if g.AcceptedLately(l, login, i.Digest) {
+		enough = time.After(mirror.Patience - time.Since(q.begun))
+	}
 	select {
 	case <-q.done:
+	case <-enough:
+		return nil
 	case <-ctx.Done():
 		return &RefusedError{context.Cause(ctx)}
 	}
@@ -146,7 +153,7 @@ func (g *Gate) question(l catalog.Location, login mirror.Login, i store.Info) *q
 	if q := g.questions[m]; q != nil {
 		return q
 	}
-	q := &question{done: make(chan struct{})}
+	q := &question{done: make(chan struct{}), begun: time.Now()}
 	if q.err = context.Cause(g.lifetime); q.err != nil {
 		close(q.done)
 		return q

@@ -15,6 +15,7 @@ package release
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -31,9 +32,10 @@ import (
 // something else, a captive portal's page for instance.
 var ErrNotRelease = errors.New("the mirror's answer is not a usable Release file")
 
-// checkTimeout ends a check that no stall limit ended. It is below the 60 s
-// after which apt gives up on an answer.
-const checkTimeout = 45 * time.Second
+// checkTimeout ends a check that no stall limit ended. A mirror may take two
+// minutes for the first byte of InRelease, or of Release and of its signature;
+// who can be served what is held does not wait for that.
+const checkTimeout = 5 * time.Minute
 
 // Access asks mirrors, and remembers whose logins they accepted; it is a Gate of
 // package access.
@@ -230,6 +232,7 @@ func (c *Cache) Expire(dir catalog.Location) {
 type check struct {
 	done  chan struct{}
 	login mirror.Login
+	begun time.Time
 	// Written before done is closed.
 	suite   suite  // as it is then
 	stale   string // the mirror could not be asked, and why; what is held is served
@@ -252,10 +255,23 @@ func (c *Cache) checked(ctx context.Context, e Request) (suite, *check, error) {
 		select {
 		case <-k.done:
 			return k.suite, k, k.err
+		case <-c.patience(&s, e, k):
+			return s, &check{stale: fmt.Sprintf("the mirror has not answered for %v", mirror.Patience)}, nil
 		case <-ctx.Done():
 			return s, nil, context.Cause(ctx)
 		}
 	}
+}
+
+// patience returns a channel that says when e is to be served from s although k
+// is still in progress; nil if it cannot be.
+func (c *Cache) patience(s *suite, e Request, k *check) <-chan time.Time {
+	v := s.form(e.Location.Name())
+	if v.Digest.IsZero() || !c.holds(*v, e.Login) || !c.known(e.Suite) ||
+		e.Login != "" && !c.access.AcceptedLately(e.decisive(), e.Login, v.Digest) {
+		return nil
+	}
+	return time.After(mirror.Patience - time.Since(k.begun))
 }
 
 // fresh reports whether e can be served from s without asking the mirror.
@@ -284,7 +300,7 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 	if c.ended != ended {
 		return nil
 	}
-	k := &check{done: make(chan struct{}), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
+	k := &check{done: make(chan struct{}), begun: time.Now(), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
 	if c.lifetime.Err() != nil {
 		k.err = context.Cause(c.lifetime)
 		close(k.done)
