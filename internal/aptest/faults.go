@@ -121,6 +121,15 @@ func IgnoreRange() Fault {
 	return func(r *reply, _ *Injection) { r.ignoreRange = true }
 }
 
+// RefuseRange answers 416 to a request for a part.
+func RefuseRange() Fault {
+	return func(r *reply, in *Injection) {
+		if r.entry.Range != "" {
+			Status(http.StatusRequestedRangeNotSatisfiable)(r, in)
+		}
+	}
+}
+
 // NoContentLength sends in chunked encoding (with HTTP/1.0: until close).
 func NoContentLength() Fault {
 	return func(r *reply, _ *Injection) { r.noLength = true }

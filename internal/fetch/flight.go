@@ -333,7 +333,7 @@ func (fl *flight) restart() {
 		fl.file.Close()
 	}
 	fl.part, fl.file, fl.attribution, fl.from = nil, nil, attribution{}, nil
-	fl.size = fl.entry.Size
+	fl.size, fl.modified = fl.entry.Size, time.Time{}
 	fl.changed.Fire()
 }
 

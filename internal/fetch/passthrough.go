@@ -179,17 +179,36 @@ func (o *ownStream) connect() error {
 	err := errNoSource
 	for src := range o.fl.sources(o.ctx, o.fl.candidates()) {
 		var s *peer.Stream
-		if s, err = src.Open(o.ctx, o.pos, 0); err != nil {
-			continue
-		}
-		if err = skip(s, o.pos); err != nil {
-			s.Close()
+		if s, err = o.openAt(src); err != nil {
 			continue
 		}
 		o.from, o.origin, o.by = s, src.Origin(), append(o.by, src)
 		return nil
 	}
 	return err
+}
+
+// openAt opens the file at pos. Without a digest nothing would show that the rest
+// belongs to what was read before: there it is opened from the beginning on.
+func (o *ownStream) openAt(src source) (*peer.Stream, error) {
+	from := o.pos
+	if !o.fl.checkable() {
+		from = 0
+	}
+	s, err := src.Open(o.ctx, from, 0)
+	if err != nil {
+		return nil, err
+	}
+	if from < o.pos && s.Off == 0 {
+		err = same(s, o.hasher, o.pos)
+	} else {
+		err = skip(s, o.pos)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close ends the stream; what was on disk stays the body's.

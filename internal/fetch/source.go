@@ -34,12 +34,9 @@ type source interface {
 // mirrorSource is a file at one mirror.
 type mirrorSource struct {
 	catalog.Location
-	client *mirror.Client
-	login  mirror.Login
-	// validator, a strong ETag, guards a resumed download of a file without
-	// a digest against a file replaced meanwhile.
-	validator string
-	patience  time.Duration // as mirror.Request's
+	client   *mirror.Client
+	login    mirror.Login
+	patience time.Duration // as mirror.Request's
 }
 
 func (m mirrorSource) Origin() ledger.Origin    { return ledger.FromMirror }
@@ -51,9 +48,6 @@ func (m mirrorSource) Report(peer.Outcome) {}
 
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
 	r := mirror.Request{URL: m.URL(), Login: m.login, Offset: off, Length: n, Patience: m.patience}
-	if off > 0 || n > 0 {
-		r.IfRange = m.validator
-	}
 	resp, err := m.client.Get(ctx, r)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,9 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 	}
 	begun := time.Now()
 	s, err := src.Open(ctx, hole.Off, n)
+	if isUnsatisfiable(err) { // the whole shows what is there
+		s, err = src.Open(ctx, 0, 0)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,6 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
-	"millpond/internal/peer"
-	"millpond/internal/store"
 )
 
 // unknownKey is the name of an unknown file in the table of names. What comes
@@ -126,8 +124,8 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
 	if resp.Status == 304 {
+		resp.Body.Close()
 		v.Confirm()
 		f.access.Accept(l, login, v.Digest)
 		if err := kv.PutJSON(f.names, unknownKey(l, login), v); err != nil {
@@ -135,72 +133,14 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 		}
 		return &unchangedError{}
 	}
-	return fl.keepUnknown(ctx, resp)
-}
-
-// keepUnknown streams an answer into the store and remembers its name.
-func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error {
-	f, l := fl.f, fl.entry.Location
-	if fl.crowded {
-		fl.passThrough(nil, errManyLogins)
-		return nil
+	for tries := 1; ; tries++ {
+		err = fl.keepUnknown(ctx, resp)
+		if !errors.Is(err, errChanged) || tries == maxFailures {
+			return err
+		}
+		fl.restart()
+		if resp, err = f.access.Get(ctx, mirror.Request{URL: l.URL(), Login: login}); err != nil {
+			return err
+		}
 	}
-	part, err := f.store.Create(resp.Size)
-	if errors.Is(err, store.ErrNoSpace) {
-		fl.passThrough(nil, err)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("opening a file: %w", err)
-	}
-	fl.begin(part)
-	src := mirrorSource{client: f.mirror, login: fl.key.login, Location: l, validator: resp.ETag}
-	s := &peer.Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
-	_, err = fl.receive(part, s, store.Range{End: resp.Size}, src)
-	for tries := 0; err != nil && ctx.Err() == nil && src.validator != "" && tries < maxFailures; tries++ {
-		f.stats.resumed.Add(1)
-		fl.log.Warn("download cut, resuming", "err", err)
-		err = fl.resumeUnknown(ctx, part, src)
-	}
-	if errors.Is(err, store.ErrNoSpace) {
-		fl.passThrough(part, err)
-		return nil
-	}
-	if err != nil {
-		part.Discard()
-		return err
-	}
-	// One source wrote it from the beginning on: the running hash covers all.
-	if h, _ := part.Hasher(); !fl.matches(h.Digest()) {
-		f.stats.wrong.Add(1)
-		fl.log.Error("mirror has none of the contents that indices list for this path")
-		part.Discard()
-		return ErrWrongBytes
-	}
-	info, err := part.Commit(fl.about())
-	if err != nil {
-		fl.passThrough(part, err)
-		return nil
-	}
-	fl.landed(info)
-	if err := kv.PutJSON(f.names, unknownKey(l, fl.key.login), mirror.NewCopy(info.Digest, info.Size, resp)); err != nil {
-		fl.log.Error("record of a file not written, the next request fetches it again", "err", err)
-	}
-	return nil
-}
-
-// resumeUnknown goes on with a file that has no digest; only the validator
-// says that the rest belongs to what is there.
-func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, src mirrorSource) error {
-	off := part.Available(0)
-	s, err := src.Open(ctx, off, 0)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if s.Off != off {
-		return fmt.Errorf("%w: the file changed at the mirror", errNoRange)
-	}
-	_, err = fl.receive(part, s, store.Range{Off: off, End: part.Size()}, src)
-	return err
 }
