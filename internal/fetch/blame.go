@@ -133,7 +133,7 @@ func (d *download) verdict(answer error) error {
 	case wrong[ledger.FromMirror], wrong[ledger.FromPeer] && (answer == nil || errors.Is(answer, errWrongSize)):
 		return ErrWrongBytes
 	case answer == nil:
-		return errNoSource
+		return ErrNoSource
 	}
 	return answer
 }

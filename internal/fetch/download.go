@@ -27,7 +27,6 @@ const (
 )
 
 var (
-	errNoSource  = errors.New("no source offers this file")
 	errWrongSize = errors.New("the file has another size than its index says")
 	errNoRange   = errors.New("the answer to a range request starts elsewhere")
 	// errSoleSource: the attempt was restricted to one source and it failed;

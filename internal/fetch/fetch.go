@@ -66,6 +66,8 @@ var (
 	// ErrNotRelease says that the mirror answered a request for a Release
 	// with something else, a captive portal's page for instance.
 	ErrNotRelease = release.ErrNotRelease
+	// ErrNoSource says that no mirror or peer is known to have a file.
+	ErrNoSource = errors.New("no source offers this file")
 	// ErrClosed says that the box is shutting down.
 	ErrClosed = errors.New("the box is shutting down")
 )

@@ -176,7 +176,7 @@ func (o *ownStream) resumable() bool {
 
 // connect opens the file at pos with the first source that has it.
 func (o *ownStream) connect() error {
-	err := errNoSource
+	err := ErrNoSource
 	for src := range o.fl.sources(o.ctx, o.fl.candidates()) {
 		var s *peer.Stream
 		if s, err = o.openAt(src); err != nil {

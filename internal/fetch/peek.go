@@ -35,7 +35,7 @@ func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 
 // peekAt asks where the file may be, one place after the other.
 func (f *Fetcher) peekAt(ctx context.Context, e catalog.Entry, places []mirrorSource) (*File, error) {
-	err := errNoSource
+	err := ErrNoSource
 	for _, m := range places {
 		var s *peer.Stream
 		if s, err = m.Open(ctx, 0, 1); err != nil {

@@ -50,7 +50,7 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 	}
 	begun := time.Now()
 	s, err := src.Open(ctx, hole.Off, n)
-	if isUnsatisfiable(err) { // the whole shows what is there
+	if noRange(err) { // the whole file, then
 		s, err = src.Open(ctx, 0, 0)
 	}
 	if err != nil {
@@ -104,7 +104,7 @@ func (fl *flight) receive(part *store.Partial, s *peer.Stream, hole store.Range,
 			fl.answered(part.Size(), s.Modified)
 			return got, err
 		case errors.Is(err, io.EOF) && off+int64(n) < hole.End:
-			return got, io.ErrUnexpectedEOF
+			return got, fmt.Errorf("%s: %w", src, io.ErrUnexpectedEOF)
 		case err != nil && !errors.Is(err, io.EOF):
 			return got, err
 		}

@@ -114,7 +114,7 @@ func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, etag s
 			return resp, fl.sameSize(resp, part)
 		case err == nil:
 			resp.Body.Close()
-		case !isUnsatisfiable(err):
+		case !noRange(err):
 			return nil, err
 		}
 	}
@@ -167,9 +167,9 @@ func same(r io.Reader, h *digest.Hasher, off int64) error {
 // isStrong reports whether an ETag says that files with it have the same bytes.
 func isStrong(etag string) bool { return etag != "" && !strings.HasPrefix(etag, "W/") }
 
-// isUnsatisfiable reports whether a mirror says that it has nothing at the place
-// where a download goes on, which it cannot know of the file that is there.
-func isUnsatisfiable(err error) bool {
+// noRange reports whether a mirror has no answer for the place where a download
+// goes on: 416, or a part that is another. It may have one for the whole file.
+func noRange(err error) bool {
 	var status *mirror.StatusError
-	return errors.As(err, &status) && status.Code == 416
+	return errors.As(err, &status) && status.Code == 416 || errors.Is(err, mirror.ErrRange)
 }

@@ -135,8 +135,11 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	}
 	for tries := 1; ; tries++ {
 		err = fl.keepUnknown(ctx, resp)
-		if !errors.Is(err, errChanged) || tries == maxFailures {
+		if !errors.Is(err, errChanged) {
 			return err
+		}
+		if tries == maxFailures {
+			return &mirror.AnswerError{URL: l.String(), Err: err}
 		}
 		fl.restart()
 		if resp, err = f.access.Get(ctx, mirror.Request{URL: l.URL(), Login: login}); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -36,33 +35,35 @@ func read(r Request, resp *http.Response) (*Response, error) {
 	default:
 		return nil, &StatusError{
 			URL: a.URL, Code: resp.StatusCode, RetryAfter: parseRetryAfter(h.Get("Retry-After"), time.Now()),
-			LoggedIn: resp.Request.Header.Get("Authorization") != "", Challenges: challenges(h),
+			LoggedIn: resp.Request.Header.Get("Authorization") != "", Challenges: challenges(h), Body: resp.ContentLength > 0,
 		}
 	}
-	if err == nil && resp.StatusCode != http.StatusNotModified {
-		err = checkEncoding(resp.Request.URL.Path, h.Values("Content-Encoding"))
-	}
 	if err != nil {
-		return nil, fmt.Errorf("answer for %.300s: %w", a.URL, err)
+		return nil, &AnswerError{URL: a.URL, Err: err}
 	}
 	return a, nil
 }
 
-// readRange checks that a 206 is the requested range, and bounds its body.
+// readRange checks that a 206 is the requested range, or the whole file, and
+// bounds its body. Some servers send 206 whatever is requested; apt takes it.
 func (a *Response) readRange(r Request, resp *http.Response) error {
-	if !r.ranged() {
-		return errors.New("206 to a request without a range")
-	}
 	s, err := parseContentRange(resp.Header.Get("Content-Range"))
+	n := s.last - s.first + 1
+	switch {
+	case err != nil:
+	case !r.ranged() && (s.first != 0 || s.last != s.size-1):
+		return errors.New("206 to a request without a range, and not the whole file")
+	case r.ranged():
+		err = s.fits(r)
+	}
+	if err == nil && resp.ContentLength >= 0 && resp.ContentLength != n {
+		err = fmt.Errorf("Content-Length %d with a range of %d bytes", resp.ContentLength, n)
+	}
+	if err != nil && r.ranged() {
+		err = fmt.Errorf("%w: %w", ErrRange, err)
+	}
 	if err != nil {
 		return err
-	}
-	if err := s.fits(r); err != nil {
-		return err
-	}
-	n := s.last - s.first + 1
-	if resp.ContentLength >= 0 && resp.ContentLength != n {
-		return fmt.Errorf("Content-Length %d with a range of %d bytes", resp.ContentLength, n)
 	}
 	a.Offset, a.Size = s.first, s.size
 	a.Body = &section{ReadCloser: resp.Body, left: n}
@@ -137,23 +138,6 @@ func (c contentRange) fits(r Request) error {
 		return fmt.Errorf("a range to %d instead of %d", c.last, min(limit, c.size-1))
 	case c.last > limit:
 		return fmt.Errorf("a range to %d instead of %d at most", c.last, limit)
-	}
-	return nil
-}
-
-// ownCoding is the content coding that servers derive from a suffix and declare
-// for a file compressed in itself (Apache's AddEncoding): its bytes are the
-// file's own.
-var ownCoding = map[string]string{".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".lzma": "lzma", ".zst": "zstd"}
-
-// checkEncoding refuses bytes that a server has coded and that are not the
-// file's own.
-func checkEncoding(name string, values []string) error {
-	for _, v := range values {
-		coding := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(v)), "x-")
-		if coding != "" && coding != "identity" && coding != ownCoding[path.Ext(name)] {
-			return fmt.Errorf("Content-Encoding %.80q, which was not asked for", v)
-		}
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ const (
 // body is an answer's body: metered, and ended if it stalls.
 type body struct {
 	from   io.ReadCloser
+	url    string
 	ctx    context.Context // the request's, which lasts as long as the body
 	cancel context.CancelCauseFunc
 	stall  atomic.Int64  // the limit of the next Read, a time.Duration
@@ -27,10 +28,10 @@ type body struct {
 	meter  func(n int64)
 }
 
-// guard wraps the body of an answer to a request for f under ctx.
-func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, from io.ReadCloser) *body {
+// guard wraps the body of url's answer to a request for f under ctx.
+func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, url string, from io.ReadCloser) *body {
 	b := &body{
-		from: from, ctx: ctx, cancel: cancel, later: c.stallTimeout,
+		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout,
 		meter: func(n int64) { c.meter(f, n) },
 	}
 	b.stall.Store(int64(max(c.headerTimeout, c.stallTimeout)))
@@ -57,10 +58,10 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, err
 	case b.ctx.Err() != nil:
 		return n, context.Cause(b.ctx)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return n, err
+	case !errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
 	}
-	return n, fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err)
+	return n, &AnswerError{URL: b.url, Err: err}
 }
 
 // Close implements io.Closer. The connection is kept only if the body was read
@@ -71,13 +72,14 @@ func (b *body) Close() error {
 	return b.from.Close()
 }
 
-// drain reads an unwanted body to its end, within limits, and closes it. Errors
-// are ignored.
-func (b *body) drain() {
+// drain reads an unwanted body to its end, within limits, and closes it. It
+// returns how many bytes came; errors are ignored.
+func (b *body) drain() int64 {
 	limit := time.AfterFunc(drainTime, func() { b.cancel(nil) })
 	defer limit.Stop()
-	_, _ = io.CopyN(io.Discard, b, maxDrain)
+	n, _ := io.CopyN(io.Discard, b, maxDrain)
 	_ = b.Close()
+	return n
 }
 
 // section is the body of a range: left bytes, no fewer and no more, also where

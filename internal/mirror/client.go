@@ -217,7 +217,7 @@ type Response struct {
 	Size         int64 // of the whole file, -1 if not stated
 	ETag         string
 	LastModified time.Time // zero if not stated
-	// Body fails with ErrStalled, io.ErrUnexpectedEOF or the context's error,
+	// Body fails with ErrStalled, an AnswerError with io.ErrUnexpectedEOF or the context's error,
 	// and never sends a second request.
 	Body io.ReadCloser
 	URL  string // after redirects
@@ -227,8 +227,10 @@ type Response struct {
 // as long as the Body. Before the first body byte, temporary failures are tried up to
 // twice more: a refused or cut connection, and 429, 502, 503 and 504 with a
 // Retry-After of at most 3 s. Errors: ErrOffline, *RefusedError,
-// *UnreachableError, *StatusError, the context's, and others for an answer that
-// makes no sense.
+// *UnreachableError, *StatusError, *AnswerError and the context's. The bytes are
+// those that the mirror sends, whatever it says of their Content-Encoding: apt
+// looks at none, and servers state it for files that are compressed in themselves,
+// or as what it is not (UTF-8, none).
 func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 	if err := c.vet(r); err != nil {
 		return nil, err
@@ -248,6 +250,17 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 			return nil, err
 		}
 	}
+}
+
+// answered makes an AnswerError of what http.Client finds wrong with an answer, a
+// redirect that leads nowhere for instance.
+func answered(ctx context.Context, r Request, err error) error {
+	var refused *RefusedError
+	var away *UnreachableError
+	if ctx.Err() != nil || errors.Is(err, ErrOffline) || errors.As(err, &refused) || errors.As(err, &away) {
+		return err
+	}
+	return &AnswerError{URL: r.URL, Err: err}
 }
 
 // vet returns an error for an invalid request and for one that the policy
@@ -303,7 +316,7 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}
-		return nil, err
+		return nil, answered(ctx, r, err)
 	}
 	a, err := read(r, resp)
 	if err != nil {

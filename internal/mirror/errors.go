@@ -62,6 +62,23 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// ErrRange says that the answer to a request for a range is no such range: what
+// is wanted has to be requested as a whole.
+var ErrRange = errors.New("the answer to a request for a range is another")
+
+// AnswerError says that what a mirror answered is no file, or broke off. It wraps
+// the cause.
+type AnswerError struct {
+	URL string // after redirects, as far as they were followed
+	Err error
+}
+
+// Error implements error.
+func (e *AnswerError) Error() string { return fmt.Sprintf("answer for %.300s: %v", e.URL, e.Err) }
+
+// Unwrap returns the cause.
+func (e *AnswerError) Unwrap() error { return e.Err }
+
 // StatusError says that the mirror answered, with none of 200, 206 and 304.
 type StatusError struct {
 	URL        string // after redirects
@@ -69,6 +86,7 @@ type StatusError struct {
 	RetryAfter time.Duration // as the mirror stated, at most a day; 0 if it did not
 	LoggedIn   bool          // the request had a login
 	Challenges []string      // the mirror's WWW-Authenticate fields
+	Body       bool          // the answer had a body, which means something to apt
 }
 
 // Error implements error.

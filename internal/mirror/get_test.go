@@ -72,7 +72,10 @@ func TestGet(t *testing.T) {
 		{name: "range too long, unknown size", req: Request{Offset: 2, Length: 1}, answer: "HTTP/1.1 206 P\nContent-Range: bytes 2-4/*\nContent-Length: 3\n\nllo", err: "to 4 instead of 2"},
 		{name: "range of other length", req: Request{Offset: 2}, answer: "HTTP/1.1 206 P\nContent-Range: bytes 2-4/5\nContent-Length: 4\n\nllo!", err: "Content-Length 4"},
 		{name: "range without place", req: Request{Offset: 2}, answer: "HTTP/1.1 206 P\nContent-Length: 3\n\nllo", err: "without a Content-Range"},
-		{name: "range not asked", answer: "HTTP/1.1 206 P\nContent-Range: bytes 0-4/5\nContent-Length: 5\n\nhello", err: "without a range"},
+		{name: "range not asked", answer: "HTTP/1.1 206 P\nContent-Range: bytes 0-4/5\nContent-Length: 5\n\nhello", want: Response{Status: 206, Size: 5}, body: "hello"},
+		{name: "range not asked, a part", answer: "HTTP/1.1 206 P\nContent-Range: bytes 0-3/5\nContent-Length: 4\n\nhell", err: "without a range"},
+		{name: "range not asked, unknown size", answer: "HTTP/1.1 206 P\nContent-Range: bytes 0-3/*\nContent-Length: 4\n\nhell", err: "without a range"},
+		{name: "range not asked, without place", answer: "HTTP/1.1 206 P\nContent-Length: 5\n\nhello", err: "without a Content-Range"},
 		{name: "weak If-Range is no range", req: Request{Offset: 2, IfRange: `W/"a"`}, answer: "HTTP/1.1 206 P\nContent-Range: bytes 2-4/5\nContent-Length: 3\n\nllo", err: "without a range"},
 		{name: "range not satisfiable", req: Request{Offset: 9}, answer: "HTTP/1.1 416 No\nContent-Range: bytes */5\nContent-Length: 0\n\n", err: "416"},
 
@@ -80,14 +83,18 @@ func TestGet(t *testing.T) {
 		{name: "not modified since", req: Request{IfModifiedSince: "Tue, 01 Jul 2025 10:00:00 GMT"}, answer: "HTTP/1.1 304 NM\n\n", want: Response{Status: 304, Size: -1}},
 		{name: "not modified, not asked", answer: "HTTP/1.1 304 NM\n\n", err: "304 to a request without a condition"},
 
-		{name: "coded", answer: "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 5\n\nhello", err: `"gzip"`},
-		{name: "coded range", req: Request{Offset: 2}, answer: "HTTP/1.1 206 P\nContent-Encoding: br\nContent-Range: bytes 2-4/5\n\nllo", err: `"br"`},
+		{name: "coded", answer: "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
+		{name: "coded range", req: Request{Offset: 2}, answer: "HTTP/1.1 206 P\nContent-Encoding: br\nContent-Range: bytes 2-4/5\n\nllo",
+			want: Response{Status: 206, Offset: 2, Size: 5}, body: "llo"},
+		{name: "no coding", answer: "HTTP/1.1 200 OK\nContent-Encoding: UTF-8\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
+		{name: "trailers", answer: "HTTP/1.1 200 OK\nTrailer: X\n" + chunked + "5\nhello\n0\nX: y\n\n", want: Response{Status: 200, Size: -1}, body: "hello"},
+		{name: "empty, until close", answer: "HTTP/1.0 200 OK\n\n", want: Response{Status: 200, Size: -1}},
 		{name: "identity", answer: "HTTP/1.1 200 OK\nContent-Encoding: identity\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
 		{name: "own coding", req: Request{URL: "/Packages.gz"}, answer: "HTTP/1.1 200 OK\nContent-Encoding: x-gzip\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
-		{name: "other coding than its own", req: Request{URL: "/Packages.xz"}, answer: "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 5\n\nhello", err: `"gzip"`},
 
 		{name: "missing", answer: "HTTP/1.1 404 NF\nContent-Length: 2\n\nno", err: "404 Not Found"},
 		{name: "no content", answer: "HTTP/1.1 204 NC\n\n", err: "204"},
+		{name: "moved to no URL", answer: "HTTP/1.1 302 F\nLocation: http://[x\nContent-Length: 0\n\n", err: "answer for http://127.0.0.1"},
 		{name: "moved nowhere", answer: "HTTP/1.1 302 F\nContent-Length: 0\n\n", err: "302"},
 		{name: "no HTTP", answer: "220 ready\n", err: "does not answer"},
 		{name: "endless header", answer: "HTTP/1.1 200 OK\n" + strings.Repeat("X: "+strings.Repeat("a", 1000)+"\n", 80) + "\n", err: "does not answer"},
@@ -364,37 +371,4 @@ func TestNoProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-}
-
-func FuzzParseContentRange(f *testing.F) {
-	for _, s := range []string{"bytes 0-499/1234", "bytes 2-4/*", "BYTES 0-0/1", "bytes 5-4/9", "bytes 0-9/9", "bytes */5", "bytes +1-2/3", "bytes 0-9223372036854775806/9223372036854775807", "bytes 1-2/3/4", "bytes", "items 0-1/2"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		c, err := parseContentRange(s)
-		if err != nil {
-			return
-		}
-		if c.first < 0 || c.last < c.first || c.last-c.first+1 <= 0 || c.size != -1 && c.size <= c.last {
-			t.Fatalf("%q gave %+v", s, c)
-		}
-		total := "*"
-		if c.size >= 0 {
-			total = fmt.Sprint(c.size)
-		}
-		if again, err := parseContentRange(fmt.Sprintf("bytes %d-%d/%s", c.first, c.last, total)); err != nil || again != c {
-			t.Errorf("%q gave %+v, written out %+v, %v", s, c, again, err)
-		}
-	})
-}
-
-func FuzzParseETag(f *testing.F) {
-	for _, s := range []string{`"a"`, `W/"a"`, `""`, `"`, `W/`, `a`, `"a"b"`, "\"a\nb\""} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if tag := parseETag(s); tag != "" && (tag != s || len(tag) > maxETag || strings.ContainsAny(tag, "\r\n\x00 ") || strings.Count(tag, `"`) != 2) {
-			t.Errorf("%q gave %q", s, tag)
-		}
-	})
 }

@@ -17,7 +17,7 @@ import (
 type hop struct{ c *Client }
 
 // RoundTrip implements http.RoundTripper. The body of an answer that is no file
-// has been read, within limits, and dropped.
+// has been read, within limits, and dropped; its ContentLength is what was read.
 func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := h.c
 	host, port, err := destinationOf(req.URL)
@@ -39,12 +39,12 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	c.down.clear(hostport)
 	f := File{Host: meterName(req.URL.Scheme, host, port), Path: asked(req).URL.Path}
-	b := c.guard(ctx, cancel, f, resp.Body)
+	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
 	resp.Body = b
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
 	default:
-		b.drain()
+		resp.ContentLength = b.drain()
 		resp.Body = http.NoBody
 	}
 	return resp, nil
