@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -73,6 +74,10 @@ type answer struct {
 	level   slog.Level
 	header  http.Header // Allow, Retry-After, WWW-Authenticate
 	verdict bool        // the mirror's own word, an everyday one: passed on as it is
+	// final says that to ask again is of no use. apt takes 408, 429, 500, 502,
+	// 503, 504 and 599 for passing if they have a body: it asks three times, and
+	// its update ends well without the file. Without a body they are an error.
+	final bool
 }
 
 // Settings that a refusal names.
@@ -103,6 +108,7 @@ func explain(err error) answer {
 		forbidden   *mirror.RefusedError
 		unreachable *mirror.UnreachableError
 		status      *mirror.StatusError
+		broken      *mirror.AnswerError
 		login       *loginError
 	)
 	switch {
@@ -149,15 +155,17 @@ func explain(err error) answer {
 			cause:  "millpond: the box is offline (" + offline + ") and does not hold this file",
 			advice: "Only what the box holds is served while " + offline + " is set."}
 	case errors.Is(err, fetch.ErrMoved):
-		return answer{status: 503, level: slog.LevelInfo, cause: "millpond: the mirror has moved on to another generation, run apt-get update again",
+		return answer{status: 503, final: true, level: slog.LevelInfo, cause: "millpond: the mirror has moved on to another generation, run apt-get update again",
 			advice: adviceUpdate}
 	case errors.Is(err, fetch.ErrClosed):
 		return answer{status: 503, level: slog.LevelInfo, cause: "millpond: the box is shutting down", advice: "Try again in a moment."}
 	case errors.Is(err, fetch.ErrWrongBytes):
-		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: every source sent bytes that do not match the signed index",
+		return answer{status: 502, final: true, level: slog.LevelWarn, cause: "millpond: every source sent bytes that do not match the signed index",
 			advice: adviceUpdate + " If that does not help, the mirror is broken or in the middle of its own update."}
+	case errors.Is(err, fetch.ErrNoSource):
+		return answer{status: 502, final: true, level: slog.LevelWarn, cause: "millpond: " + err.Error(), advice: adviceUpdate}
 	case errors.Is(err, fetch.ErrNotRelease):
-		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: " + err.Error(),
+		return answer{status: 502, final: true, level: slog.LevelWarn, cause: "millpond: " + err.Error(),
 			advice: "A captive portal or a broken mirror answers in the archive's place."}
 	case errors.As(err, &login):
 		return login.explain()
@@ -167,8 +175,12 @@ func explain(err error) answer {
 		return answer{status: 502, level: slog.LevelWarn,
 			cause:  fmt.Sprintf("millpond: mirror %s cannot be reached: %v", unreachable.Host, unreachable.Err),
 			advice: adviceMirror}
+	case errors.As(err, &broken):
+		return explainBroken(broken)
 	case errors.Is(err, peer.ErrStalled):
 		return answer{status: 504, level: slog.LevelWarn, cause: "millpond: another box stalled, and no mirror gave the file", advice: adviceMirror}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: cut short: " + err.Error(), advice: adviceMirror}
 	case errors.Is(err, mirror.ErrStalled), errors.Is(err, context.DeadlineExceeded):
 		return answer{status: 504, level: slog.LevelWarn, cause: "millpond: the mirror stalled", advice: adviceMirror}
 	default:
@@ -195,7 +207,10 @@ func explainRefused(e *mirror.RefusedError) answer {
 
 // explainStatus words what the mirror answered. That a file does not exist or
 // needs a login is for the client to know; optional indices are missing all
-// the time. All else is trouble between the box and the mirror.
+// the time. Other errors reach the client with their status, and with a body
+// only if the mirror sent one, so that apt does what it would do without the box.
+// What is no error, or would be about the box or the client's range, is trouble
+// between the box and the mirror.
 func explainStatus(e *mirror.StatusError) answer {
 	if slices.Contains([]int{401, 403, 404, 410, 451}, e.Code) {
 		a := answer{status: e.Code, level: slog.LevelDebug, verdict: true, cause: e.Error()}
@@ -204,14 +219,21 @@ func explainStatus(e *mirror.StatusError) answer {
 		}
 		return a
 	}
-	a := answer{status: 502, level: slog.LevelWarn, cause: fmt.Sprintf("millpond: the mirror answered %d for %s", e.Code, e.URL), advice: adviceMirror}
-	if e.Code == http.StatusTooManyRequests || e.Code == http.StatusServiceUnavailable {
-		a.status = 503
+	a := answer{status: e.Code, final: !e.Body, level: slog.LevelWarn, cause: fmt.Sprintf("millpond: the mirror answered %d for %s", e.Code, e.URL), advice: adviceMirror}
+	if e.Code < 400 || e.Code > 599 || e.Code == http.StatusProxyAuthRequired || e.Code == http.StatusRequestedRangeNotSatisfiable {
+		a.status, a.final = 502, true
 	}
 	if e.RetryAfter > 0 {
 		a.header = retryAfter(e.RetryAfter)
 	}
 	return a
+}
+
+// explainBroken words an answer that is no file. One that broke off may be whole
+// the next time.
+func explainBroken(e *mirror.AnswerError) answer {
+	return answer{status: 502, final: !errors.Is(e, io.ErrUnexpectedEOF), level: slog.LevelWarn,
+		cause: "millpond: mirror's " + e.Error(), advice: adviceMirror}
 }
 
 func retryAfter(d time.Duration) http.Header {

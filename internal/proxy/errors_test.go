@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,10 @@ import (
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
 )
+
+// finals are those of TestStatusLines that have no body, which makes them final
+// for apt.
+const finals = "busy\ntoo many\nbroken mirror\nnot implemented\nmoved nowhere\nno range\nno file\nlogin for a proxy\nmoved\nwrong bytes\nno Release\n"
 
 // The status line is all that apt shows of an error, so each is held to its
 // bytes.
@@ -36,8 +41,16 @@ func TestStatusLines(t *testing.T) {
 		{"login", "GET " + debURL, says(401, 0), "401 Unauthorized"},
 		{"gone", "GET " + debURL, says(410, 0), "410 Gone"},
 		{"busy", "GET " + debURL, says(503, 1500*time.Millisecond), "503 millpond: the mirror answered 503 for " + debURL},
-		{"too many", "GET " + debURL, says(429, 0), "503 millpond: the mirror answered 429 for " + debURL},
-		{"broken mirror", "GET " + debURL, says(500, 0), "502 millpond: the mirror answered 500 for " + debURL},
+		{"too many", "GET " + debURL, says(429, 0), "429 millpond: the mirror answered 429 for " + debURL},
+		{"broken mirror", "GET " + debURL, says(500, 0), "500 millpond: the mirror answered 500 for " + debURL},
+		{"not implemented", "GET " + debURL, says(501, 0), "501 millpond: the mirror answered 501 for " + debURL},
+		{"with a body", "GET " + debURL, &mirror.StatusError{URL: debURL, Code: 504, Body: true}, "504 millpond: the mirror answered 504 for " + debURL},
+		{"moved nowhere", "GET " + debURL, says(302, 0), "502 millpond: the mirror answered 302 for " + debURL},
+		{"no range", "GET " + debURL, says(416, 0), "502 millpond: the mirror answered 416 for " + debURL},
+		{"no file", "GET " + debURL, &mirror.AnswerError{URL: debURL, Err: errors.New("more than 10 redirects")},
+			"502 millpond: mirror's answer for " + debURL + ": more than 10 redirects"},
+		{"cut", "GET " + debURL, fmt.Errorf("x: %w", &mirror.AnswerError{URL: debURL, Err: io.ErrUnexpectedEOF}),
+			"502 millpond: mirror's answer for " + debURL + ": unexpected EOF"},
 		{"login for a proxy", "GET " + debURL, says(407, 0), "502 millpond: the mirror answered 407 for " + debURL},
 		{"unreachable", "GET " + debURL, fmt.Errorf("x: %w", dead), "502 millpond: mirror deb.example.org:80 cannot be reached: connection refused"},
 		{"stalled", "GET " + debURL, fmt.Errorf("x: %w", mirror.ErrStalled), "504 millpond: the mirror stalled"},
@@ -100,14 +113,14 @@ func TestStatusLines(t *testing.T) {
 					t.Errorf("no %q in %q", want, head)
 				}
 			}
-			if len(body) < 20 {
-				t.Errorf("body %q explains nothing", body)
+			if final := strings.Contains(finals, tt.name+"\n"); final && body != "" || !final && len(body) < 20 {
+				t.Errorf("body %q", body)
 			}
 			if want := map[string]string{"busy": "Retry-After: 2", "method": "Allow: GET, HEAD"}[tt.name]; !strings.Contains(head, want) {
 				t.Errorf("no %q in %q", want, head)
 			}
 			logged := b.logged.String()
-			if n := strings.Count(logged, "level="); n != 1 || strings.Contains(logged, "level=ERROR") != strings.HasPrefix(tt.want, "500") {
+			if n := strings.Count(logged, "level="); n != 1 || strings.Contains(logged, "level=ERROR") != (strings.HasPrefix(tt.want, "500") && tt.name != "broken mirror") {
 				t.Errorf("logged %s", logged)
 			}
 		})

@@ -37,6 +37,9 @@ func (a answer) relay(w http.ResponseWriter) {
 // ones on a new connection.
 func (a answer) refuse(w *response, r *http.Request) {
 	body := fmt.Sprintf("%s\n\n%s\n\nRequest: %s %s\n", a.cause, a.advice, r.Method, shown(r.URL))
+	if a.final {
+		body = ""
+	}
 	h := w.Header()
 	maps.Copy(h, a.header)
 	h.Set("Content-Type", "text/plain; charset=utf-8")

@@ -181,6 +181,7 @@ func send(w *response, r *http.Request, file *fetch.File) (whole bool, err error
 		return stream(w, r, file)
 	}
 	onlyIfEqual(r.Header, file.Modified)
+	onlyRanges(r.Header)
 	blob := held(file.Body)
 	// For several ranges net/http reads in a goroutine of its own, which a
 	// Body does not allow. Ignoring them is (RFC 9110, section 14.2).
