@@ -50,17 +50,18 @@ var resumes = []resumed{
 // has some of a file that changed is cut, one that has none gets the new one.
 func TestResumesAreNoMixture(t *testing.T) {
 	t.Parallel()
+	r := newRig(t, aptest.Suite{}, noTTL)
 	for _, how := range resumes {
 		for _, size := range []int{small, large} {
 			t.Run(fmt.Sprintf("%s, %d bytes", how.name, size), func(t *testing.T) {
 				t.Parallel()
-				how.run(t, size)
+				how.run(t, r, size)
 			})
 		}
 	}
 }
 
-func (how resumed) run(t *testing.T, size int) {
+func (how resumed) run(t *testing.T, r *rig, size int) {
 	before := bytes.Repeat([]byte("old "), size/4)
 	after := before
 	if !how.same {
@@ -78,7 +79,6 @@ func (how resumed) run(t *testing.T, size int) {
 		how.answer(w, ranged, after)
 	}))
 	t.Cleanup(srv.Close)
-	r := newRig(t, aptest.Suite{}, noTTL)
 	u, err := url.Parse(srv.URL)
 	must(t, err)
 	l, err := catalog.ParseLocation("http", u.Host, "/debian/"+unlisted)

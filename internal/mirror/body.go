@@ -26,16 +26,19 @@ type body struct {
 	later  time.Duration // the limit of those after the first byte
 	timer  *time.Timer   // runs only while a Read waits: a slow reader is no stall
 	meter  func(n int64)
+
+	stalled func() // before the request is ended for a stall
 }
 
 // guard wraps the body of url's answer to a request for f under ctx.
 func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, url string, from io.ReadCloser) *body {
 	b := &body{
-		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout,
+		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, stalled: func() {},
 		meter: func(n int64) { c.meter(f, n) },
 	}
 	b.stall.Store(int64(max(c.headerTimeout, c.stallTimeout)))
 	b.timer = time.AfterFunc(b.limit(), func() {
+		b.stalled()
 		cancel(fmt.Errorf("%w: nothing came from %s for %v", ErrStalled, f.Host, b.limit()))
 	})
 	b.timer.Stop()

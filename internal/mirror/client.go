@@ -115,8 +115,11 @@ type Client struct {
 	resolver       *net.Resolver // nil is the system's
 	down           down
 
-	transport *http.Transport
-	http      *http.Client
+	silent6 silent6
+
+	transport  *http.Transport
+	transport4 *http.Transport // by IPv4 alone
+	http       *http.Client
 }
 
 // New returns a Client. It connects to nothing yet.
@@ -148,9 +151,18 @@ func New(o Options) *Client {
 	if o.Via != "" {
 		c.headers.Set("Via", "1.1 "+o.Via)
 	}
-	// Proxy stays nil: a proxy would resolve and dial past the policy.
-	c.transport = &http.Transport{
-		DialContext:            c.connect,
+	c.transport = c.newTransport(c.connect)
+	c.transport4 = c.newTransport(func(ctx context.Context, _, hostport string) (net.Conn, error) {
+		return c.connect(ctx, "tcp4", hostport)
+	})
+	c.http = &http.Client{Transport: hop{c}, CheckRedirect: c.checkRedirect}
+	return c
+}
+
+// newTransport leaves Proxy nil: a proxy would resolve and dial past the policy.
+func (c *Client) newTransport(dial func(ctx context.Context, network, hostport string) (net.Conn, error)) *http.Transport {
+	return &http.Transport{
+		DialContext:            dial,
 		TLSHandshakeTimeout:    c.connectTimeout,
 		ResponseHeaderTimeout:  c.headerTimeout,
 		MaxResponseHeaderBytes: maxHeader,
@@ -162,8 +174,6 @@ func New(o Options) *Client {
 		ForceAttemptHTTP2:      true, // a DialContext turns it off otherwise
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
-	c.http = &http.Client{Transport: hop{c}, CheckRedirect: c.checkRedirect}
-	return c
 }
 
 // orDefault returns v, or def for the zero value.
@@ -179,6 +189,7 @@ func orDefault[T comparable](v, def T) T {
 // they are closed.
 func (c *Client) Close() error {
 	c.transport.CloseIdleConnections()
+	c.transport4.CloseIdleConnections()
 	return nil
 }
 

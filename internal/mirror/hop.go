@@ -32,7 +32,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, &UnreachableError{Host: hostport, Err: err}
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	resp, err := c.await(ctx, cancel, req)
+	resp, by6, err := c.await(ctx, cancel, hostport, req)
 	if err != nil {
 		cancel(nil)
 		return nil, explain(req.Context(), hostport, err)
@@ -40,6 +40,9 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.down.clear(hostport)
 	f := File{Host: meterName(req.URL.Scheme, host, port), Path: asked(req).URL.Path}
 	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
+	if by6 { // what was lost may be lost again
+		b.stalled = func() { c.silent6.note(hostport) }
+	}
 	resp.Body = b
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
@@ -54,20 +57,20 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 type patienceKey struct{}
 
 // await sends req under ctx and waits for the header of its answer.
-func (c *Client) await(ctx context.Context, cancel context.CancelCauseFunc, req *http.Request) (*http.Response, error) {
+func (c *Client) await(ctx context.Context, cancel context.CancelCauseFunc, hostport string, req *http.Request) (resp *http.Response, by6 bool, err error) {
 	patience, ok := ctx.Value(patienceKey{}).(time.Duration)
 	if !ok {
-		return c.transport.RoundTrip(req.WithContext(ctx))
+		return c.send(ctx, hostport, req)
 	}
 	over := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%w after %v", ErrSlow, patience)) })
-	resp, err := c.transport.RoundTrip(req.WithContext(ctx))
+	resp, by6, err = c.send(ctx, hostport, req)
 	if over.Stop() {
-		return resp, err
+		return resp, by6, err
 	}
 	if err == nil {
 		resp.Body.Close()
 	}
-	return nil, context.Cause(ctx)
+	return nil, false, context.Cause(ctx)
 }
 
 // asked returns the request that led to req by redirects.

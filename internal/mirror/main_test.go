@@ -51,6 +51,7 @@ func newPiped(t *testing.T, h http.HandlerFunc, o Options) *Client {
 	t.Helper()
 	l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
 	var handlers sync.WaitGroup
+	handlers.Add(1) // so that Wait is not concurrent with a first Add
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handlers.Add(1)
 		defer handlers.Done()
@@ -62,6 +63,7 @@ func newPiped(t *testing.T, h http.HandlerFunc, o Options) *Client {
 	t.Cleanup(func() {
 		c.Close()
 		srv.Close()
+		handlers.Done()
 		handlers.Wait() // one may be asleep, and time ends with the test
 	})
 	return c
