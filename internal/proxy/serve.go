@@ -124,6 +124,7 @@ func (p *Proxy) describe(h http.Header, e catalog.Entry, file *fetch.File) {
 	if isHit(file) {
 		h.Set("X-Cache", "HIT")
 	}
+	h.Set("Cache-Status", p.cacheStatus(file))
 	if !file.Digest.IsZero() {
 		h.Set("ETag", etag(file.Digest))
 	}
@@ -131,10 +132,27 @@ func (p *Proxy) describe(h http.Header, e catalog.Entry, file *fetch.File) {
 		h.Set("Age", strconv.FormatInt(int64(file.Age/time.Second), 10))
 	}
 	if file.Stale != "" {
-		why := strings.NewReplacer(`"`, "'", `\`, "/").Replace(reason(file.Stale))
+		why := quotable(file.Stale)
 		h.Add("Warning", fmt.Sprintf(`110 %s "Response is Stale"`, p.via))
 		h.Add("Warning", fmt.Sprintf(`111 %s "Revalidation Failed: %s"`, p.via, why))
 	}
+}
+
+// quotable is what stands in the quotation marks of a field.
+func quotable(why string) string {
+	return strings.NewReplacer(`"`, "'", `\`, "/").Replace(reason(why))
+}
+
+// cacheStatus is how the answer came about (RFC 9211). X-Cache stays beside it:
+// other caches for apt send it, and scripts read it.
+func (p *Proxy) cacheStatus(file *fetch.File) string {
+	switch {
+	case file.Stale != "":
+		return fmt.Sprintf(`%s; fwd=stale; detail="%s"`, p.via, quotable(file.Stale))
+	case isHit(file):
+		return p.via + "; hit"
+	}
+	return p.via + "; fwd=miss"
 }
 
 // contentType is always set, since net/http would guess from the bytes.
