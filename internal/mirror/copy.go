@@ -17,8 +17,14 @@ type Copy struct {
 	ETag         string        // "" if the mirror stated none
 	LastModified time.Time     // zero if the mirror stated none
 	Seen         time.Time     // when these bytes were first seen
-	Checked      time.Time     // when the mirror last said that they are current
-	Clock        Reading       `json:",omitzero"` // at Checked
+	Check                      // when the mirror last said that they are current
+}
+
+// Check is when a mirror last gave an answer, so that it need not be asked again
+// for a while.
+type Check struct {
+	Checked time.Time
+	Clock   Reading `json:",omitzero"` // at Checked
 }
 
 // Reading is the time that had passed in a process, whatever the machine's clock
@@ -43,8 +49,8 @@ func NewCopy(d digest.Digest, size int64, r *Response) Copy {
 	return c
 }
 
-// Confirm records that the mirror has just said that the copy is current.
-func (c *Copy) Confirm() { c.Checked, c.Clock = time.Now(), reading() }
+// Confirm records that the mirror has just answered.
+func (c *Check) Confirm() { c.Checked, c.Clock = time.Now(), reading() }
 
 // Modified is the Last-Modified under which clients get the copy.
 func (c Copy) Modified() time.Time {
@@ -72,12 +78,12 @@ func (c Copy) Request(url string) Request {
 // second for a file, however many such clients there are.
 const revalidateAfter = time.Second
 
-// Fresh reports whether the copy, or the absence of one that was recorded with
-// Confirm, can be served without asking the mirror: within ttl of the last
-// check, or, for a client that wants it revalidated, within a second. Both the
+// Fresh reports whether what the mirror said, of a copy or of its absence, can be
+// served without asking it again: within ttl of the last answer, or, for a client
+// that wants it revalidated, within a second. Both the
 // machine's clock and, in the process that recorded it, the time that has passed
 // must say so, since clocks are set. A check in the future counts for nothing.
-func (c Copy) Fresh(ttl time.Duration, revalidate bool) bool {
+func (c Check) Fresh(ttl time.Duration, revalidate bool) bool {
 	if revalidate {
 		ttl = min(ttl, revalidateAfter)
 	}

@@ -1,6 +1,8 @@
 package release
 
 import (
+	"time"
+
 	"millpond/internal/catalog"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
@@ -18,8 +20,33 @@ type suite struct {
 // record is what is kept of one file.
 type record struct {
 	mirror.Copy
-	Unchecked string // why the mirror could not be asked since Checked
+	Unchecked string // why what the mirror has was not taken since Checked
 	Missing   int    // the mirror's 404, 403 or 410 instead, when not 0
+	Refusal   refusal
+	Answered  mirror.Check // the last answer of the mirror that changed nothing
+	Expired   bool         // the mirror is to be asked within the TTL, too
+}
+
+// fresh reports whether v can be served without asking the mirror.
+func (v record) fresh(ttl time.Duration, revalidate bool) bool {
+	last := v.Check
+	if v.Answered.Checked.After(last.Checked) {
+		last = v.Answered
+	}
+	return last.Fresh(ttl, revalidate || v.Expired)
+}
+
+// confirmed is v when the mirror has just said that it is current.
+func (v record) confirmed() record {
+	v.Confirm()
+	return record{Copy: v.Copy}
+}
+
+// unchanged notes that the mirror answered, and why v stays in force
+// nevertheless.
+func (v *record) unchanged(why error) {
+	v.Unchecked, v.Expired = why.Error(), false
+	v.Answered.Confirm()
 }
 
 // missing is the record of a file that the mirror does not have.
@@ -27,12 +54,6 @@ func missing(status int) record {
 	v := record{Missing: status}
 	v.Confirm()
 	return v
-}
-
-// confirm records that the mirror has just said that the file is current.
-func (v *record) confirm() {
-	v.Confirm()
-	v.Unchecked = ""
 }
 
 // form is the record that decides how fresh a file is: a signature is as fresh

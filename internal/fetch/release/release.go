@@ -101,7 +101,7 @@ type File struct {
 	Modified time.Time
 	Release  digest.Digest // of the generation that it belongs to
 	Age      time.Duration // since it was last checked with the mirror
-	Stale    string        // not empty: the mirror could not be asked, and why
+	Stale    string        // not empty: what the mirror has was not taken since, and why
 	Data     []byte        // nil: the store has it
 }
 
@@ -152,8 +152,9 @@ func (c *Cache) Get(ctx context.Context, e Request) (File, error) {
 		return File{}, &mirror.StatusError{URL: e.Location.String(), Code: code}
 	}
 	file := File{Digest: v.Digest, Size: v.Size, Modified: v.Modified(), Release: release, Age: time.Since(at)}
+	file.Stale = s.form(e.Location.Name()).Unchecked
 	if k != nil {
-		file.Stale, file.Data = k.stale, k.fetched[v.Digest]
+		file.Data = k.fetched[v.Digest]
 	}
 	return file, nil
 }
@@ -181,14 +182,15 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 		name = "Release"
 	}
 	e := Request{Entry: catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}, Login: login}
-	s, k, err := c.checked(ctx, e)
+	s, _, err = c.checked(ctx, e)
+	v := s.form(name)
 	switch {
 	case err != nil:
 		return err
-	case k != nil && k.stale != "":
-		return errors.New(k.stale)
-	case s.form(name).Digest.IsZero():
-		return &mirror.StatusError{URL: e.Location.String(), Code: s.form(name).Missing}
+	case v.Unchecked != "":
+		return errors.New(v.Unchecked)
+	case v.Digest.IsZero():
+		return &mirror.StatusError{URL: e.Location.String(), Code: v.Missing}
 	}
 	return nil
 }
@@ -214,14 +216,15 @@ func (c *Cache) Checked(dir catalog.Location) (at time.Time, stale string) {
 	return v.Checked, v.Unchecked
 }
 
-// Expire makes the next request for the suite's Release ask the mirror.
+// Expire makes the next request for the suite's Release ask the mirror, once a
+// second at most.
 func (c *Cache) Expire(dir catalog.Location) {
 	for _, private := range []bool{false, true} {
 		s, err := kv.GetJSON[suite](c.names, key(dir, private))
 		if err != nil || s == (suite{}) {
 			continue // the next check meets the same error and returns it
 		}
-		s.InRelease.Checked, s.Release.Checked = time.Time{}, time.Time{}
+		s.InRelease.Expired, s.Release.Expired = true, true
 		if err := kv.PutJSON(c.names, key(dir, private), s); err != nil {
 			c.log.Warn("suite's record not written", "suite", dir.String(), "err", err)
 		}
@@ -234,8 +237,7 @@ type check struct {
 	login mirror.Login
 	begun time.Time
 	// Written before done is closed.
-	suite   suite  // as it is then
-	stale   string // the mirror could not be asked, and why; what is held is served
+	suite   suite // as it is then
 	err     error
 	fetched map[digest.Digest][]byte // what the mirror sent anew, also where the store had no room
 }
@@ -256,7 +258,8 @@ func (c *Cache) checked(ctx context.Context, e Request) (suite, *check, error) {
 		case <-k.done:
 			return k.suite, k, k.err
 		case <-c.patience(&s, e, k):
-			return s, &check{stale: fmt.Sprintf("the mirror has not answered for %v", mirror.Patience)}, nil
+			s.form(e.Location.Name()).Unchecked = fmt.Sprintf("the mirror has not answered for %v", mirror.Patience)
+			return s, nil, nil
 		case <-ctx.Done():
 			return s, nil, context.Cause(ctx)
 		}
@@ -280,7 +283,7 @@ func (c *Cache) fresh(s *suite, e Request) bool {
 	if e.Login != "" && !c.access.Accepted(e.decisive(), e.Login, v.Digest) {
 		return false
 	}
-	return c.holds(*v, e.Login) && v.Fresh(c.ttl, e.Revalidate) && (v.Digest.IsZero() || c.known(e.Suite))
+	return c.holds(*v, e.Login) && v.fresh(c.ttl, e.Revalidate) && (v.Digest.IsZero() || c.known(e.Suite))
 }
 
 // check returns the check in progress of e's suite in e's form, or starts one

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"millpond/internal/catalog"
@@ -29,7 +30,7 @@ const (
 // revalidate asks the mirror for the suite's Release, adopts what is new, and
 // brings k.suite up to date.
 func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
-	s := &k.suite
+	s, before := &k.suite, k.suite
 	// A condition on bytes that are not held any more would be answered with
 	// nothing to serve.
 	for _, v := range []*record{&s.InRelease, &s.Release, &s.Signature} {
@@ -46,23 +47,42 @@ func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	} else {
 		err = c.refreshRelease(ctx, e.Suite, k)
 	}
-	form := s.form(e.Location.Name())
-	var status *mirror.StatusError
-	switch {
-	case err == nil:
-		c.access.Accept(e.decisive(), k.login, form.Digest)
-	case k.login != "" && !c.serves(e, *form, err):
-		return err // the mirror's answer to this login is nobody else's
-	case errors.As(err, &status) && !mirror.IsUnreachable(err):
-		*form = missing(status.Code)
-	case mirror.IsUnreachable(err) && !form.Digest.IsZero():
-		c.log.Warn("suite not checked, serving the last good Release", "suite", e.Suite.String(), "err", err)
-		k.stale = err.Error()
-		form.Unchecked = k.stale
-	default:
+	if err != nil {
+		err = c.settle(e, s, err)
+	} else {
+		c.access.Accept(e.decisive(), k.login, s.form(e.Location.Name()).Digest)
+	}
+	if *s == before && err != nil {
 		return err
 	}
-	return kv.PutJSON(c.names, key(e.Suite, k.login != ""), *s)
+	return errors.Join(err, kv.PutJSON(c.names, key(e.Suite, k.login != ""), *s))
+}
+
+// settle decides what a check that failed with err changes in s. The error it
+// returns is for the callers; without one they get what s has.
+func (c *Cache) settle(e Request, s *suite, err error) error {
+	form := s.form(e.Location.Name())
+	status := refused(err)
+	switch {
+	case e.Login != "" && !c.serves(e, *form, err):
+		return err // the mirror's answer to this login is nobody else's
+	case status != 0 && !c.refuse(e.Suite, form, status):
+		c.log.Warn("suite refused by the mirror, serving the last good Release", "suite", e.Suite.String(), "since", form.Refusal.Since, "err", err)
+		form.unchanged(err)
+		return nil
+	case status == http.StatusOK:
+		c.drop(e, s)
+		return err
+	case status != 0:
+		c.drop(e, s)
+		*form = missing(status)
+		return nil
+	case mirror.IsUnreachable(err) && !form.Digest.IsZero():
+		c.log.Warn("suite not checked, serving the last good Release", "suite", e.Suite.String(), "err", err)
+		form.Unchecked = err.Error()
+		return nil
+	}
+	return err
 }
 
 // serves reports whether a client with e's login gets v although its check
@@ -147,9 +167,8 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		return nil, v, err
 	}
 	defer resp.Body.Close()
-	if resp.Status == 304 {
-		v.confirm()
-		return nil, v, nil
+	if resp.Status == http.StatusNotModified {
+		return nil, v.confirmed(), nil
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSize+1))
 	if err != nil {
@@ -160,8 +179,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	}
 	d := digest.Of(body)
 	if d == v.Digest { // a mirror without validators sends it all each time
-		v.confirm()
-		return nil, v, nil
+		return nil, v.confirmed(), nil
 	}
 	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
 }
