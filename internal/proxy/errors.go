@@ -155,7 +155,9 @@ func explain(err error) answer {
 			cause:  "millpond: the box is offline (" + offline + ") and does not hold this file",
 			advice: "Only what the box holds is served while " + offline + " is set."}
 	case errors.Is(err, fetch.ErrMoved):
-		return answer{status: 503, final: true, level: slog.LevelInfo, cause: "millpond: the mirror has moved on to another generation, run apt-get update again",
+		// 410 and not 503: the file does not come back, and apt would try again
+		// for half a minute.
+		return answer{status: 410, final: true, level: slog.LevelInfo, cause: "millpond: the mirror has moved on to another generation, run apt-get update again",
 			advice: adviceUpdate}
 	case errors.Is(err, fetch.ErrClosed):
 		return answer{status: 503, level: slog.LevelInfo, cause: "millpond: the box is shutting down", advice: "Try again in a moment."}
