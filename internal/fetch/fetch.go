@@ -128,7 +128,7 @@ func New(o Options) *Fetcher {
 	}
 	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log})
 	f.releases = release.New(ctx, release.Options{
-		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease,
+		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease, Available: f.available,
 	})
 	f.ahead = ahead.New(ctx, ahead.Options{
 		Catalog: o.Catalog, Keep: f.Keep, Refresh: f.Refresh, OnRecord: f.releases.OnRecord, Go: f.running.Go, Log: o.Log,

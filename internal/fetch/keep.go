@@ -13,7 +13,12 @@ import (
 // and, of an index, learned. store.ErrNoSpace says that it could not be kept.
 // ctx ends the waiting, and soon the download if nobody else wants it.
 func (f *Fetcher) Keep(ctx context.Context, e catalog.Entry) error {
-	r := Request{Entry: e, Login: f.access.Login(e.Location, "")}
+	return f.keep(ctx, Request{Entry: e, Login: f.access.Login(e.Location, "")})
+}
+
+// keep is Keep with a login.
+func (f *Fetcher) keep(ctx context.Context, r Request) error {
+	e := r.Entry
 	for range 3 { // as in content
 		if f.holdsFor(r) {
 			if e.Index {

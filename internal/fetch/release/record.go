@@ -23,6 +23,7 @@ type record struct {
 	Unchecked string // why what the mirror has was not taken since Checked
 	Missing   int    // the mirror's 404, 403 or 410 instead, when not 0
 	Refusal   refusal
+	Pending   pending
 	Answered  mirror.Check // the last answer of the mirror that changed nothing
 	Expired   bool         // the mirror is to be asked within the TTL, too
 }
@@ -47,6 +48,11 @@ func (v record) confirmed() record {
 func (v *record) unchanged(why error) {
 	v.Unchecked, v.Expired = why.Error(), false
 	v.Answered.Confirm()
+}
+
+// pending is a new Release that is not in force yet.
+type pending struct {
+	Since time.Time // when the first such was seen; zero if there is none
 }
 
 // missing is the record of a file that the mirror does not have.

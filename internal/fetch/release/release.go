@@ -61,17 +61,22 @@ type Options struct {
 	TTL     time.Duration // how long a suite is served without asking the mirror
 	Log     *slog.Logger
 	Fetched func(digest.Digest) // told what the mirror sent anew; does not block
+	// Available returns nil if the mirror has a file that a new Release lists.
+	Available func(context.Context, catalog.Change, mirror.Login) error
 }
 
 // Cache is safe for concurrent use.
 type Cache struct {
-	store    *store.Store
-	catalog  *catalog.Catalog
-	access   Access
-	names    *kv.Table
-	ttl      time.Duration
-	log      *slog.Logger
-	fetched  func(digest.Digest)
+	store   *store.Store
+	catalog *catalog.Catalog
+	access  Access
+	names   *kv.Table
+	ttl     time.Duration
+	log     *slog.Logger
+	fetched func(digest.Digest)
+
+	available func(context.Context, catalog.Change, mirror.Login) error
+
 	lifetime context.Context
 	running  sync.WaitGroup
 	keys     broadcast.Wake // for Run
@@ -86,7 +91,7 @@ type Cache struct {
 // lifetime's cause; Wait must be called.
 func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
-		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log, fetched: o.Fetched,
+		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log, fetched: o.Fetched, available: o.Available,
 		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check),
 	}
 }

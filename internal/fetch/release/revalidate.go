@@ -64,6 +64,11 @@ func (c *Cache) settle(e Request, s *suite, err error) error {
 	form := s.form(e.Location.Name())
 	status := refused(err)
 	switch {
+	case errors.Is(err, errIncomplete):
+		c.log.Warn("new Release not taken yet, serving the last good one", "suite", e.Suite.String(), "since", form.Pending.Since, "err", err)
+		form.unchanged(err)
+		c.access.Accept(e.decisive(), e.Login, form.Digest)
+		return nil
 	case e.Login != "" && !c.serves(e, *form, err):
 		return err // the mirror's answer to this login is nobody else's
 	case status != 0 && !c.refuse(e.Suite, form, status):
@@ -99,7 +104,7 @@ func (c *Cache) refreshInRelease(ctx context.Context, dir catalog.Location, k *c
 		return err
 	}
 	if body != nil {
-		if err := c.adopt(dir, catalog.ReleaseFiles{InRelease: body}, s.InRelease, v, k); err != nil {
+		if err := c.adopt(ctx, dir, catalog.ReleaseFiles{InRelease: body}, &s.InRelease, v, k); err != nil {
 			return err
 		}
 	}
@@ -144,12 +149,7 @@ func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check)
 	if err != nil {
 		return err
 	}
-	if sig != nil {
-		if err := c.keep(dir.Join("Release.gpg"), sv.Digest, sig, k); err != nil {
-			return err
-		}
-	}
-	if err := c.adopt(dir, catalog.ReleaseFiles{Release: body, Signature: sig}, s.Release, v, k); err != nil {
+	if err := c.adopt(ctx, dir, catalog.ReleaseFiles{Release: body, Signature: sig}, &s.Release, v, k); err != nil {
 		return err
 	}
 	c.unpin(dir, k.login, s.Signature.Digest, sv.Digest)
@@ -184,12 +184,16 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
 }
 
-// adopt keeps a new Release and makes the catalog learn it.
-func (c *Cache) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new record, k *check) error {
+// adopt keeps a new Release, and its signature, and makes the catalog learn it,
+// unless the one in force, old, is better for now.
+func (c *Cache) adopt(ctx context.Context, dir catalog.Location, r catalog.ReleaseFiles, old *record, new record, k *check) error {
 	r.Private = k.login != ""
 	checked, err := c.catalog.CheckRelease(dir, r)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
+	}
+	if err := c.complete(ctx, checked, dir, old, k.login); err != nil {
+		return err
 	}
 	name, body := "InRelease", r.InRelease
 	if body == nil {
@@ -197,6 +201,11 @@ func (c *Cache) adopt(dir catalog.Location, r catalog.ReleaseFiles, old, new rec
 	}
 	if err := c.keep(dir.Join(name), new.Digest, body, k); err != nil {
 		return err
+	}
+	if r.Signature != nil {
+		if err := c.keep(dir.Join("Release.gpg"), digest.Of(r.Signature), r.Signature, k); err != nil {
+			return err
+		}
 	}
 	g, err := c.catalog.Adopt(checked)
 	if err != nil {

@@ -1,0 +1,51 @@
+package fetch
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"millpond/internal/catalog"
+	"millpond/internal/mirror"
+)
+
+// available returns nil if the mirror has the file that a new Release lists, and
+// why not otherwise. One byte is requested: its name by hash proves the file, and
+// so does the size under a name that had another size. Where the sizes are the
+// same, the file is fetched.
+func (f *Fetcher) available(ctx context.Context, n catalog.Change, login mirror.Login) error {
+	r := Request{Entry: n.Now, Login: login}
+	if n.Now.Size == 0 || f.holdsFor(r) {
+		return nil
+	}
+	if n.ByHash != (catalog.Location{}) {
+		if size, err := f.sizeAt(ctx, n.ByHash, login); err == nil && (size < 0 || size == n.Now.Size) {
+			return nil
+		}
+	}
+	size, err := f.sizeAt(ctx, n.Now.Location, login)
+	switch {
+	case err != nil:
+		return err
+	case size >= 0 && size != n.Now.Size:
+		return fmt.Errorf("%s: %w", n.Now.Location, errWrongSize)
+	case size == n.Now.Size && size != n.Size:
+		return nil
+	}
+	if err := f.keep(ctx, r); err != nil {
+		return fmt.Errorf("%s: %w", n.Now.Location, err)
+	}
+	return nil
+}
+
+// sizeAt requests one byte and returns the size of the file, -1 if the mirror
+// does not state it.
+func (f *Fetcher) sizeAt(ctx context.Context, l catalog.Location, login mirror.Login) (int64, error) {
+	s, err := mirrorSource{client: f.mirror, login: login, Location: l}.Open(ctx, 0, 1)
+	if err != nil {
+		return -1, err
+	}
+	defer s.Close()
+	_, err = io.CopyN(io.Discard, s, 1) // read, and so counted
+	return s.Size, err
+}

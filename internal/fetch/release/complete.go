@@ -1,0 +1,91 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"millpond/internal/catalog"
+	"millpond/internal/mirror"
+)
+
+const (
+	// maxIndices bounds the indices that a mirror is asked for; clients of all
+	// architectures together use some tens of a suite.
+	maxIndices = 64
+	// maxAsked is how many of them are asked for at once, as apt would.
+	maxAsked = 4
+	// askTimeout ends the question: what a mirror is slow to answer is not known to
+	// be missing. apt waits for its Release meanwhile.
+	askTimeout = 5 * time.Second
+)
+
+// errIncomplete says that a new Release is not taken yet.
+var errIncomplete = errors.New("the mirror's new Release lists what it does not have yet")
+
+// complete returns errIncomplete if the mirror lacks what a new Release lists of
+// the indices that clients have of the one in force, v: these go on with v then,
+// which the box has whole as far as they use it. After patience the mirror's word
+// counts, and an expired Release is worth nothing.
+func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, dir catalog.Location, v *record, login mirror.Login) error {
+	now := time.Now()
+	g, ok := c.catalog.Generation(dir, v.Digest)
+	if !ok || v.Digest.IsZero() || !g.ValidUntil.IsZero() && g.ValidUntil.Before(now) {
+		return nil
+	}
+	age := now.Sub(v.Pending.Since)
+	if !v.Pending.Since.IsZero() && (age < 0 || age >= patience) {
+		c.log.Warn("new Release taken without its indices", "suite", dir.String(), "since", v.Pending.Since)
+		return nil
+	}
+	used, err := c.used(r, v, login)
+	if err != nil {
+		return err
+	}
+	if err := c.allThere(ctx, used, login); err != nil {
+		if v.Pending.Since.IsZero() {
+			v.Pending.Since = now
+		}
+		return fmt.Errorf("%w: %s", errIncomplete, err.Error()) // not wrapped: it is no answer for the Release
+	}
+	return nil
+}
+
+// used returns what r changes of the files that clients have got of the
+// generation in force.
+func (c *Cache) used(r *catalog.CheckedRelease, v *record, login mirror.Login) ([]catalog.Change, error) {
+	changes, err := c.catalog.Changes(v.Digest, r)
+	if err != nil {
+		return nil, err
+	}
+	var used []catalog.Change
+	for _, n := range changes {
+		if c.holds(record{Copy: mirror.Copy{Digest: n.Before}}, login) && len(used) < maxIndices {
+			used = append(used, n)
+		}
+	}
+	return used, nil
+}
+
+// allThere asks the mirror for each of the files, and returns why one is not to
+// be had.
+func (c *Cache) allThere(ctx context.Context, files []catalog.Change, login mirror.Login) error {
+	limited, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	all, each := errgroup.WithContext(limited)
+	all.SetLimit(maxAsked)
+	for _, n := range files {
+		all.Go(func() error { return c.available(each, n, login) })
+	}
+	err := all.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case limited.Err() != nil:
+		return nil
+	}
+	return err
+}
