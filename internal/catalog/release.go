@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,7 +55,8 @@ type suiteRecord struct{ Generations []record }
 // Release with Signature (nil if there is none).
 type ReleaseFiles struct {
 	InRelease, Release, Signature []byte
-	Private                       bool // a login was sent for them
+	Private                       bool   // a login was sent for them
+	Unsigned                      string // why there is no Signature, if it is known
 }
 
 // CheckedRelease is a Release that CheckRelease accepted. Adopt takes it as it
@@ -70,6 +72,9 @@ type CheckedRelease struct {
 	hashes   []deb822.Hash
 	unsigned bool // came without a signature, which says nothing against an earlier one
 }
+
+// Suite is the directory of the Release.
+func (r *CheckedRelease) Suite() Location { return r.dir }
 
 // CheckRelease parses and verifies the Release of the suite in dir without
 // recording anything. A Release without a signature by a known key is no
@@ -122,7 +127,7 @@ func (c *Catalog) verify(r ReleaseFiles) (text []byte, s keyring.Signer, err err
 	case r.Release == nil:
 		err = errors.New("neither InRelease nor Release")
 	case r.Signature == nil:
-		text, err = r.Release, errors.New("it has no signature")
+		text, err = r.Release, errors.New(cmp.Or(r.Unsigned, "it has no signature"))
 	default:
 		text = r.Release
 		s, err = c.keyring.Detached(r.Release, r.Signature)

@@ -103,6 +103,12 @@ func (k *Keyring) clock() time.Time {
 	return time.Now()
 }
 
+// IsDetached reports whether sig is a Release.gpg, whoever signed what.
+func IsDetached(sig []byte) bool {
+	_, err := splitDetached(sig)
+	return err == nil
+}
+
 // verify combines the results of all signatures of a text.
 func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, error) {
 	keys := k.present()

@@ -23,35 +23,42 @@ const (
 	askTimeout = 5 * time.Second
 )
 
-// errIncomplete says that a new Release is not taken yet.
-var errIncomplete = errors.New("the mirror's new Release lists what it does not have yet")
+// errNotYet says that a new Release does not replace a better one for now.
+var errNotYet = errors.New("what the mirror has is not complete")
 
-// complete returns errIncomplete if the mirror lacks what a new Release lists of
+// wait notes that a new Release is not complete, and reports whether it is to be
+// waited for.
+func (p *pending) wait() bool {
+	if p.Since.IsZero() {
+		p.Since = time.Now()
+	}
+	age := time.Since(p.Since)
+	return 0 <= age && age < patience
+}
+
+// complete returns errNotYet if the mirror lacks what a new Release lists of
 // the indices that clients have of the one in force, v: these go on with v then,
 // which the box has whole as far as they use it. After patience the mirror's word
 // counts, and an expired Release is worth nothing.
-func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, dir catalog.Location, v *record, login mirror.Login) error {
-	now := time.Now()
+func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *record, login mirror.Login) error {
+	dir := r.Suite()
 	g, ok := c.catalog.Generation(dir, v.Digest)
-	if !ok || v.Digest.IsZero() || !g.ValidUntil.IsZero() && g.ValidUntil.Before(now) {
-		return nil
-	}
-	age := now.Sub(v.Pending.Since)
-	if !v.Pending.Since.IsZero() && (age < 0 || age >= patience) {
-		c.log.Warn("new Release taken without its indices", "suite", dir.String(), "since", v.Pending.Since)
+	if !ok || v.Digest.IsZero() || !g.ValidUntil.IsZero() && g.ValidUntil.Before(time.Now()) {
 		return nil
 	}
 	used, err := c.used(r, v, login)
 	if err != nil {
 		return err
 	}
-	if err := c.allThere(ctx, used, login); err != nil {
-		if v.Pending.Since.IsZero() {
-			v.Pending.Since = now
-		}
-		return fmt.Errorf("%w: %s", errIncomplete, err.Error()) // not wrapped: it is no answer for the Release
+	err = c.allThere(ctx, used, login)
+	if err == nil || ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return nil
+	if !v.Pending.wait() {
+		c.log.Warn("new Release taken without its indices", "suite", dir.String(), "since", v.Pending.Since, "err", err)
+		return nil
+	}
+	return fmt.Errorf("%w: %s", errNotYet, err.Error()) // not wrapped: it is no answer for the Release
 }
 
 // used returns what r changes of the files that clients have got of the
@@ -81,10 +88,7 @@ func (c *Cache) allThere(ctx context.Context, files []catalog.Change, login mirr
 		all.Go(func() error { return c.available(each, n, login) })
 	}
 	err := all.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case limited.Err() != nil:
+	if limited.Err() != nil {
 		return nil
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/keyring"
 	"millpond/internal/mirror"
 )
 
@@ -75,6 +76,9 @@ func (c *Cache) recall(e Request, s *suite) error {
 	}
 	files.Private = e.Login != ""
 	checked, err := c.catalog.CheckRelease(e.Suite, files)
+	if errors.Is(err, keyring.ErrBadSignature) && files.InRelease == nil {
+		checked, err = c.checkUnfit(e.Suite, files)
+	}
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
@@ -17,15 +16,10 @@ import (
 	"millpond/internal/store"
 )
 
-const (
-	// maxSize bounds a Release file in memory. Debian's is 150 kB; the largest
-	// known, of archives with many architectures and components, are a few MB.
-	// Verifying many signatures over much more would take seconds.
-	maxSize = 8 << 20
-	// pairDelay is how long a mirror that was updated between the requests for
-	// Release and Release.gpg gets before both are requested once more.
-	pairDelay = 300 * time.Millisecond
-)
+// maxSize bounds a Release file in memory. Debian's is 150 kB; the largest
+// known, of archives with many architectures and components, are a few MB.
+// Verifying many signatures over much more would take seconds.
+const maxSize = 8 << 20
 
 // revalidate asks the mirror for the suite's Release, adopts what is new, and
 // brings k.suite up to date.
@@ -64,7 +58,7 @@ func (c *Cache) settle(e Request, s *suite, err error) error {
 	form := s.form(e.Location.Name())
 	status := refused(err)
 	switch {
-	case errors.Is(err, errIncomplete):
+	case errors.Is(err, errNotYet):
 		c.log.Warn("new Release not taken yet, serving the last good one", "suite", e.Suite.String(), "since", form.Pending.Since, "err", err)
 		form.unchanged(err)
 		c.access.Accept(e.decisive(), e.Login, form.Digest)
@@ -85,6 +79,9 @@ func (c *Cache) settle(e Request, s *suite, err error) error {
 	case mirror.IsUnreachable(err) && !form.Digest.IsZero():
 		c.log.Warn("suite not checked, serving the last good Release", "suite", e.Suite.String(), "err", err)
 		form.Unchecked = err.Error()
+		if errors.Is(err, keyring.ErrBadSignature) {
+			form.unchanged(err)
+		}
 		return nil
 	}
 	return err
@@ -104,56 +101,16 @@ func (c *Cache) refreshInRelease(ctx context.Context, dir catalog.Location, k *c
 		return err
 	}
 	if body != nil {
-		if err := c.adopt(ctx, dir, catalog.ReleaseFiles{InRelease: body}, &s.InRelease, v, k); err != nil {
+		files := catalog.ReleaseFiles{InRelease: body, Private: k.login != ""}
+		checked, err := c.checkRelease(dir, files)
+		if err != nil {
+			return err
+		}
+		if err := c.adopt(ctx, checked, files, &s.InRelease, v, k); err != nil {
 			return err
 		}
 	}
 	s.InRelease = v
-	return nil
-}
-
-// refreshRelease brings Release and its signature up to date, together. The
-// mirror may be updated between the two requests; then both are made once
-// more.
-func (c *Cache) refreshRelease(ctx context.Context, dir catalog.Location, k *check) error {
-	var err error
-	for range 3 {
-		if err = c.refreshPair(ctx, dir, k); !errors.Is(err, keyring.ErrBadSignature) {
-			return err
-		}
-		select {
-		case <-time.After(pairDelay):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return err
-}
-
-// refreshPair is one attempt of refreshRelease.
-func (c *Cache) refreshPair(ctx context.Context, dir catalog.Location, k *check) error {
-	s := &k.suite
-	body, v, err := c.pull(ctx, dir.Join("Release"), s.Release, k.login)
-	if err != nil {
-		return err
-	}
-	if body == nil {
-		s.Release = v
-		return nil
-	}
-	sig, sv, err := c.pull(ctx, dir.Join("Release.gpg"), record{}, k.login)
-	var status *mirror.StatusError
-	if errors.As(err, &status) && !mirror.IsUnreachable(err) {
-		sv, err = missing(status.Code), nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := c.adopt(ctx, dir, catalog.ReleaseFiles{Release: body, Signature: sig}, &s.Release, v, k); err != nil {
-		return err
-	}
-	c.unpin(dir, k.login, s.Signature.Digest, sv.Digest)
-	s.Release, s.Signature = v, sv
 	return nil
 }
 
@@ -184,28 +141,24 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
 }
 
-// adopt keeps a new Release, and its signature, and makes the catalog learn it,
-// unless the one in force, old, is better for now.
-func (c *Cache) adopt(ctx context.Context, dir catalog.Location, r catalog.ReleaseFiles, old *record, new record, k *check) error {
-	r.Private = k.login != ""
+// checkRelease parses and verifies what the mirror sent.
+func (c *Cache) checkRelease(dir catalog.Location, r catalog.ReleaseFiles) (*catalog.CheckedRelease, error) {
 	checked, err := c.catalog.CheckRelease(dir, r)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotRelease, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
-	if err := c.complete(ctx, checked, dir, old, k.login); err != nil {
+	return checked, nil
+}
+
+// adopt keeps a new Release, and its signature, and makes the catalog learn it,
+// unless the one in force, old, is better for now.
+func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r catalog.ReleaseFiles, old *record, new record, k *check) error {
+	dir := checked.Suite()
+	if err := c.complete(ctx, checked, old, k.login); err != nil {
 		return err
 	}
-	name, body := "InRelease", r.InRelease
-	if body == nil {
-		name, body = "Release", r.Release
-	}
-	if err := c.keep(dir.Join(name), new.Digest, body, k); err != nil {
+	if err := c.keepAll(dir, r, old.Digest, new.Digest, k); err != nil {
 		return err
-	}
-	if r.Signature != nil {
-		if err := c.keep(dir.Join("Release.gpg"), digest.Of(r.Signature), r.Signature, k); err != nil {
-			return err
-		}
 	}
 	g, err := c.catalog.Adopt(checked)
 	if err != nil {

@@ -1,0 +1,138 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/keyring"
+	"millpond/internal/mirror"
+)
+
+// pairDelay is how long a mirror that was updated between the requests for
+// Release and Release.gpg gets before both are requested once more.
+const pairDelay = 300 * time.Millisecond
+
+// pair is Release and its signature as the mirror has them.
+type pair struct {
+	files              catalog.ReleaseFiles
+	news               bool // Release is not the held one
+	release, signature record
+}
+
+// refreshRelease brings Release and its signature up to date, together: some
+// archives sign a Release later than they write it, or anew with another key. A
+// Release whose signature is over other bytes does not replace a signed one;
+// where there is none, clients get both as the mirror has them.
+func (c *Cache) refreshRelease(ctx context.Context, dir catalog.Location, k *check) error {
+	p, checked, err := c.pullPair(ctx, dir, k)
+	if p.news && errors.Is(err, keyring.ErrBadSignature) {
+		select {
+		case <-time.After(pairDelay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p, checked, err = c.pullPair(ctx, dir, k)
+	}
+	s := &k.suite
+	if errors.Is(err, keyring.ErrBadSignature) && p.files.Release != nil && !c.signed(dir, s) {
+		checked, err = c.checkUnfit(dir, p.files)
+	}
+	if err != nil {
+		return err
+	}
+	if checked != nil {
+		if err := c.adopt(ctx, checked, p.files, &s.Release, p.release, k); err != nil {
+			return err
+		}
+	}
+	c.unpin(dir, k.login, s.Signature.Digest, p.signature.Digest)
+	s.Release, s.Signature = p.release, p.signature
+	return nil
+}
+
+// pullPair requests both files and checks what is new of them; checked is nil
+// if nothing is.
+func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check) (p pair, checked *catalog.CheckedRelease, err error) {
+	s := &k.suite
+	p.files.Private = k.login != ""
+	if p.files.Release, p.release, err = c.pull(ctx, dir.Join("Release"), s.Release, k.login); err != nil {
+		return p, nil, err
+	}
+	p.news = p.files.Release != nil
+	held := s.Signature
+	if p.news {
+		held = record{} // another Release has another signature
+		if _, err := c.checkRelease(dir, catalog.ReleaseFiles{Release: p.files.Release}); err != nil {
+			return p, nil, err
+		}
+	}
+	p.files.Signature, p.signature, err = c.pull(ctx, dir.Join("Release.gpg"), held, k.login)
+	var status *mirror.StatusError
+	switch {
+	case errors.As(err, &status) && !mirror.IsUnreachable(err):
+		p.signature = missing(status.Code)
+		err = c.unsigned(dir, s, p.news, status.Code)
+	case err == nil && p.files.Signature != nil && !keyring.IsDetached(p.files.Signature):
+		err = c.unsigned(dir, s, p.news, http.StatusOK)
+	}
+	if err != nil {
+		return p, nil, err
+	}
+	if !p.news && p.files.Signature == nil {
+		return p, nil, nil
+	}
+	if !p.news {
+		if p.files.Release, err = c.read(s.Release); err != nil {
+			return p, nil, fmt.Errorf("reading the held Release of %s: %w", dir, err)
+		}
+	}
+	checked, err = c.checkRelease(dir, p.files)
+	return p, checked, err
+}
+
+// signed reports whether the held Release is in force with the held signature.
+func (c *Cache) signed(dir catalog.Location, s *suite) bool {
+	g, ok := c.catalog.Generation(dir, s.Release.Digest)
+	return ok && !s.Release.Digest.IsZero() && g.Signed && !g.Signature.IsZero() && g.Signature == s.Signature.Digest
+}
+
+// unsigned returns errNotYet if the mirror's answer instead of a signature does
+// not count: the held Release is signed, and the mirror may be about to sign.
+func (c *Cache) unsigned(dir catalog.Location, s *suite, news bool, status int) error {
+	if !c.signed(dir, s) {
+		return nil
+	}
+	if news && s.Release.Pending.wait() || !news && !c.refuse(dir, &s.Signature, status) {
+		return fmt.Errorf("%w: Release.gpg is none, the mirror answers %d", errNotYet, status)
+	}
+	return nil
+}
+
+// checkUnfit checks a Release of which the mirror's signature is over other
+// bytes. It counts as unsigned.
+func (c *Cache) checkUnfit(dir catalog.Location, r catalog.ReleaseFiles) (*catalog.CheckedRelease, error) {
+	r.Signature, r.Unsigned = nil, "the signature in Release.gpg is over other bytes"
+	return c.checkRelease(dir, r)
+}
+
+// keepAll keeps what is new of Release and its signature, or of InRelease.
+func (c *Cache) keepAll(dir catalog.Location, r catalog.ReleaseFiles, old, new digest.Digest, k *check) error {
+	files := map[string][]byte{"InRelease": r.InRelease, "Release": r.Release, "Release.gpg": r.Signature}
+	if old == new {
+		delete(files, "Release")
+	}
+	for name, body := range files {
+		if body == nil {
+			continue
+		}
+		if err := c.keep(dir.Join(name), digest.Of(body), body, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
