@@ -26,6 +26,7 @@ type record struct {
 	Pending   pending
 	Answered  mirror.Check // the last answer of the mirror that changed nothing
 	Expired   bool         // the mirror is to be asked within the TTL, too
+	Compared  time.Time    // when the mirror last sent these very bytes again
 }
 
 // fresh reports whether v can be served without asking the mirror.
@@ -40,7 +41,7 @@ func (v record) fresh(ttl time.Duration, revalidate bool) bool {
 // confirmed is v when the mirror has just said that it is current.
 func (v record) confirmed() record {
 	v.Confirm()
-	return record{Copy: v.Copy}
+	return record{Copy: v.Copy, Compared: v.Compared}
 }
 
 // unchanged notes that the mirror answered, and why v stays in force

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"millpond/internal/catalog"
@@ -15,11 +14,6 @@ import (
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
-
-// maxSize bounds a Release file in memory. Debian's is 150 kB; the largest
-// known, of archives with many architectures and components, are a few MB.
-// Verifying many signatures over much more would take seconds.
-const maxSize = 8 << 20
 
 // revalidate asks the mirror for the suite's Release, adopts what is new, and
 // brings k.suite up to date.
@@ -112,33 +106,6 @@ func (c *Cache) refreshInRelease(ctx context.Context, dir catalog.Location, k *c
 	}
 	s.InRelease = v
 	return nil
-}
-
-// pull requests a file of which v is held. A nil body says that v is current;
-// the record returned is in force then too.
-func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mirror.Login) ([]byte, record, error) {
-	q := v.Request(l.URL())
-	q.Login = login
-	resp, err := c.access.Get(ctx, q)
-	if err != nil {
-		return nil, v, err
-	}
-	defer resp.Body.Close()
-	if resp.Status == http.StatusNotModified {
-		return nil, v.confirmed(), nil
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSize+1))
-	if err != nil {
-		return nil, v, err
-	}
-	if len(body) > maxSize {
-		return nil, v, fmt.Errorf("%w: it is longer than %d bytes", ErrNotRelease, maxSize)
-	}
-	d := digest.Of(body)
-	if d == v.Digest { // a mirror without validators sends it all each time
-		return nil, v.confirmed(), nil
-	}
-	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
 }
 
 // checkRelease parses and verifies what the mirror sent.

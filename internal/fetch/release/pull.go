@@ -1,0 +1,75 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/mirror"
+)
+
+// maxSize bounds a Release file in memory. Debian's is 150 kB; the largest
+// known, of archives with many architectures and components, are a few MB.
+// Verifying many signatures over much more would take seconds.
+const maxSize = 8 << 20
+
+// doubtAfter is how long a mirror is believed that answers to a date alone, with
+// no date of its own, that nothing is newer.
+const doubtAfter = time.Hour
+
+// pull requests a file of which v is held. A nil body says that v is current;
+// the record returned is in force then too.
+func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mirror.Login) ([]byte, record, error) {
+	q := v.Request(l.URL())
+	q.Login = login
+	resp, err := c.access.Get(ctx, q)
+	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp) {
+		resp.Body.Close()
+		resp, err = c.access.Get(ctx, mirror.Request{URL: q.URL, Login: login})
+	}
+	if err != nil {
+		return nil, v, err
+	}
+	defer resp.Body.Close()
+	if resp.Status == http.StatusNotModified {
+		return nil, v.confirmed(), nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSize+1))
+	if err != nil {
+		return nil, v, err
+	}
+	if len(body) > maxSize {
+		return nil, v, fmt.Errorf("%w: it is longer than %d bytes", ErrNotRelease, maxSize)
+	}
+	d := digest.Of(body)
+	if d == v.Digest { // a mirror without validators sends it all each time
+		v.Compared = time.Now()
+		return nil, v.confirmed(), nil
+	}
+	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
+}
+
+// doubts reports whether a 304 may stand for other bytes than v's: a mirror
+// without ETags that was set back has nothing newer than v's date, but has
+// something older.
+func (v record) doubts(r *mirror.Response) bool {
+	switch {
+	case v.ETag != "" && r.ETag != "":
+		return strings.TrimPrefix(v.ETag, "W/") != strings.TrimPrefix(r.ETag, "W/")
+	case !r.LastModified.IsZero():
+		return !r.LastModified.Equal(v.LastModified)
+	case v.ETag != "":
+		return false
+	}
+	last := v.Seen
+	if v.Compared.After(last) {
+		last = v.Compared
+	}
+	age := time.Since(last)
+	return age < 0 || age >= doubtAfter
+}
