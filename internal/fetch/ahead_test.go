@@ -196,6 +196,36 @@ func TestAliasIsRecognized(t *testing.T) {
 	}
 }
 
+// Another mirror of a known archive is recognized beside a flat archive, and a
+// suite on record is found again there.
+func TestAliasBesideAFlatArchive(t *testing.T) {
+	t.Parallel()
+	for _, recorded := range []bool{false, true} {
+		r := newRig(t, aptest.Suite{})
+		f := r.forAmd64("one")
+		g := r.archive.Publish(time.Now().Add(-time.Hour))
+		r.mirror.Publish("/debian", g)
+		r.update()
+		m := r.mirror
+		if recorded {
+			r.forget()
+		} else {
+			m = aptest.NewMirror(t, aptest.MirrorOptions{Listen: "127.0.0.2:0"})
+			m.Publish("/debian", g)
+		}
+		m.Publish("/flat", aptest.NewArchive(aptest.NewKey("other"), aptest.Suite{Flat: true}).Publish(time.Now().Add(-time.Hour)))
+		must(t, r.Refresh(t.Context(), catalog.Location{Scheme: "http", Host: m.Addr(), Path: "/flat"}))
+		l := location(t, m, f.Path)
+		if _, err := r.as("", l); err != nil {
+			t.Fatal(err)
+		}
+		r.running.Wait()
+		if e := r.catalog.Resolve(t.Context(), l, nil); e.Kind != catalog.Content || e.Digest != digest.Of(f.Data) {
+			t.Errorf("on record %v: %+v", recorded, e)
+		}
+	}
+}
+
 // A suite that the catalog has forgotten, and its index, are held still.
 func TestSuiteOnRecordIsReadFromTheStore(t *testing.T) {
 	t.Parallel()

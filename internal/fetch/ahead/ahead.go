@@ -188,15 +188,18 @@ func (r *Reader) unlisted(ctx context.Context, l catalog.Location) {
 // suites returns those that may list l: of its archive, as the catalog knows
 // them or clients used them before; or else, in case it is another mirror of
 // an archive that is known, under the names that they have there. With the
-// same Release the catalog knows its indices, too.
+// same Release the catalog knows its indices, too. Flat archives of the same host
+// may be other people's, and come last.
 func (r *Reader) suites(l catalog.Location) ([]catalog.Location, error) {
-	if suites := r.Catalog.Around(l); len(suites) > 0 {
-		return suites, nil
+	around := r.Catalog.Around(l)
+	if slices.ContainsFunc(around, l.InArchiveOf) {
+		return around, nil
 	}
-	if suites, err := r.OnRecord(l); len(suites) > 0 || err != nil {
-		return suites, err
+	found, err := r.OnRecord(l)
+	if len(found) == 0 && err == nil {
+		found, err = r.Catalog.Counterparts(l)
 	}
-	return r.Catalog.Counterparts(l)
+	return append(found, around...), err
 }
 
 func (r *Reader) refresh(ctx context.Context, suite catalog.Location) {
