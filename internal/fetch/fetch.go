@@ -18,13 +18,14 @@
 // trusted; the digest in the signed index decides, and names those that lied.
 // In the other direction the Fetcher is the peer.Inventory.
 //
-// The files, in the order of a cold download: fetch (Get), flight (shared
-// state), download (attempts), source, peers, lookup (who has it), gather (in
-// pieces), stream, blame (whose bytes were wrong), body (a reader),
-// attribution (what a read byte counts as), passthrough (no room on disk),
-// learn (indices). Beside it: anticipate, keep and peek (before, without and
-// instead of a client), releases, urlcache and oneof (unknown files), upload,
-// manifest and inventory (for peers), run (upkeep), stats, transfers, timeouts.
+// The files, in the order of a cold download: fetch (Get), flightkey (who shares a
+// flight), flight (shared state), download (attempts), source, peers, lookup (who
+// has it), gather (in pieces), stream, blame (whose bytes were wrong), body (a
+// reader), attribution (what a read byte counts as), passthrough (no room on
+// disk), learn (indices). Beside it: anticipate, keep and peek (before, without
+// and instead of a client), releases, urlcache, unknown and oneof (unknown
+// files), upload, manifest and inventory (for peers), run (upkeep), stats,
+// transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
 // packages store, catalog and broadcast. Package pieces takes flight.mu under

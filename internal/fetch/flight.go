@@ -11,7 +11,6 @@ import (
 
 	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
-	"millpond/internal/digest"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
@@ -41,53 +40,6 @@ var (
 
 // again reports whether err is one of these.
 func again(err error) bool { return errors.Is(err, errHeld) || errors.Is(err, errAbandoned) }
-
-// flightKey is what clients share a flight by: a digest, or the URL of a file
-// that has none. With a login it is shared by those with the same one, for the
-// same URL.
-type flightKey struct {
-	digest digest.Digest
-	url    string
-	login  mirror.Login
-}
-
-// keyOf returns the key of the flight for r.
-func keyOf(r Request) flightKey {
-	key := flightKey{login: r.Login}
-	if r.Kind == catalog.Content {
-		key.digest = r.Digest
-	}
-	if key.digest.IsZero() || key.login != "" {
-		key.url = r.Location.String()
-	}
-	for _, d := range r.OneOf { // shared by those alone who expect the same
-		key.url += " " + d.String()
-	}
-	return key
-}
-
-// maxLogins is how many flights of one file keep it, each for a login of its
-// own. Where every machine has its own, a wave of them would else have the disk
-// take as many copies, and give up what is held for them.
-const maxLogins = 8
-
-// errManyLogins says that a flight is past them.
-var errManyLogins = errors.New("the file is being downloaded for many logins")
-
-// crowded reports whether so many flights of key's file have other logins that
-// one more is not to keep it. f.mu is held.
-func (f *Fetcher) crowded(key flightKey) bool {
-	if key.login == "" {
-		return false
-	}
-	n := 0
-	for other := range f.flights {
-		if other.login != "" && other.url == key.url && other.digest == key.digest {
-			n++
-		}
-	}
-	return n >= maxLogins
-}
 
 // flight is one download, shared. Its goroutine (run) writes; bodies read.
 type flight struct {
