@@ -28,7 +28,7 @@ var (
 	ErrBadSignature = errors.New("signature does not match")
 	ErrExpired      = errors.New("not valid at this time")
 	ErrRevoked      = errors.New("the signing key is revoked")
-	ErrWeak         = errors.New("apt refuses such a signature")
+	ErrWeak         = errors.New("the signature is too weak for apt, the archive has to sign anew")
 	ErrUnsupported  = errors.New("the signature cannot be verified here")
 	ErrLegacy       = errors.New("the signature has a legacy format (older than version 4), which apt refuses since 2026-02-01: the archive has to sign anew")
 	ErrMalformed    = errors.New("not one well-formed OpenPGP signature")

@@ -93,6 +93,7 @@ const (
 	refused      = "Refused by millpond: "
 	adviceMirror = "The box does not hold this file, and the mirror is needed for it. Try again later, or use another mirror."
 	adviceUpdate = "Run apt-get update again."
+	adviceHTTPS  = "Without a tunnel, and cached, an https archive is reached as http://HTTPS///host/directory in sources.list."
 )
 
 // explain is the one table from an error to what the client is told. The
@@ -134,7 +135,7 @@ func explain(err error) answer {
 			advice: "Write http://BOX/archive.example.org/debian in sources.list; for a host without a dot, http://BOX/archive:80/debian."}
 	case errors.As(err, &tunnel):
 		return answer{status: 403, level: slog.LevelInfo, setting: tunnelsTo, cause: refused + "no tunnel, " + tunnel.Error(),
-			advice: "Without a tunnel, and cached, an https archive is reached as http://HTTPS///host/directory in sources.list."}
+			advice: adviceHTTPS + " The box's administrator can add the host to " + tunnelsTo + "."}
 	case errors.As(err, &forbidden):
 		return explainRefused(forbidden)
 	case errors.Is(err, errLoop):
@@ -143,7 +144,7 @@ func explain(err error) answer {
 	case errors.Is(err, errTunnelsOff):
 		return answer{status: 403, level: slog.LevelInfo, setting: tunnelsOn,
 			cause:  refused + "CONNECT tunnels are off, " + tunnelsOn + " would allow them",
-			advice: "Without a tunnel, and cached, an https archive is reached as http://HTTPS///host/directory in sources.list."}
+			advice: adviceHTTPS}
 	case errors.Is(err, errTunnelHTTP):
 		return answer{status: 403, level: slog.LevelInfo, cause: refused + "a tunnel to port 80 would go past the cache",
 			advice: "Ask for the http URL itself."}
