@@ -114,8 +114,8 @@ type Client struct {
 	stallTimeout   time.Duration
 	resolver       *net.Resolver // nil is the system's
 	down           down
-
-	silent6 silent6
+	later          later
+	silent6        silent6
 
 	transport  *http.Transport
 	transport4 *http.Transport // by IPv4 alone
@@ -237,7 +237,8 @@ type Response struct {
 // Get sends a request and follows at most 10 redirects. The context must last
 // as long as the Body. Before the first body byte, temporary failures are tried up to
 // twice more: a refused or cut connection, and 429, 502, 503 and 504 with a
-// Retry-After of at most 3 s. Errors: ErrOffline, *RefusedError,
+// Retry-After of at most 3 s. Until a longer one has passed, at most five minutes,
+// no request is sent and the error is the same. Errors: ErrOffline, *RefusedError,
 // *UnreachableError, *StatusError, *AnswerError and the context's. The bytes are
 // those that the mirror sends, whatever it says of their Content-Encoding: apt
 // looks at none, and servers state it for files that are compressed in themselves,
@@ -268,7 +269,8 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 func answered(ctx context.Context, r Request, err error) error {
 	var refused *RefusedError
 	var away *UnreachableError
-	if ctx.Err() != nil || errors.Is(err, ErrOffline) || errors.As(err, &refused) || errors.As(err, &away) {
+	var status *StatusError
+	if ctx.Err() != nil || errors.Is(err, ErrOffline) || errors.As(err, &refused) || errors.As(err, &away) || errors.As(err, &status) {
 		return err
 	}
 	return &AnswerError{URL: r.URL, Err: err}

@@ -31,6 +31,9 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := c.down.cause(hostport); err != nil {
 		return nil, &UnreachableError{Host: hostport, Err: err}
 	}
+	if err := c.later.cause(hostport, req); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	resp, by6, err := c.await(ctx, cancel, hostport, req)
 	if err != nil {
@@ -49,6 +52,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	default:
 		resp.ContentLength = b.drain()
 		resp.Body = http.NoBody
+		c.later.note(hostport, req, resp)
 	}
 	return resp, nil
 }
