@@ -1,6 +1,10 @@
 package catalog
 
-import "slices"
+import (
+	"slices"
+
+	"millpond/internal/digest"
+)
 
 // Verify verifies the Release files of a known generation again: keys and the
 // clock may have changed since. It returns the generation as it is then, and
@@ -13,12 +17,8 @@ func (c *Catalog) Verify(dir Location, files ReleaseFiles) (g Generation, change
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := c.state.Load().clone()
-	st := next.suites[dir]
-	if st == nil {
-		return Generation{}, false, nil
-	}
-	known := st.find(r.record.ID)
+	now := c.state.Load()
+	known := now.generation(dir, r.record.ID)
 	if known == nil {
 		return Generation{}, false, nil
 	}
@@ -26,7 +26,8 @@ func (c *Catalog) Verify(dir Location, files ReleaseFiles) (g Generation, change
 	if known.same(rec) {
 		return known.Generation, false, nil
 	}
-	known.record = rec
+	next := now.clone()
+	next.generation(dir, rec.ID).record = rec
 	if err := c.commit(next, dir); err != nil {
 		return Generation{}, false, err
 	}
@@ -55,6 +56,14 @@ func (c *Catalog) KeysChanged() error {
 		return nil
 	}
 	return c.commit(next, changed...)
+}
+
+// generation returns a kept generation of the suite in dir, or nil.
+func (s *state) generation(dir Location, id digest.Digest) *generation {
+	if st := s.suites[dir]; st != nil {
+		return st.find(id)
+	}
+	return nil
 }
 
 // renewed is what is known of g with what r, the same Release, says of its
