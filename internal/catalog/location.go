@@ -277,6 +277,16 @@ func (l Location) compare(o Location) int {
 	return cmp.Or(cmp.Compare(l.Host, o.Host), cmp.Compare(l.Path, o.Path), cmp.Compare(l.Scheme, o.Scheme), cmp.Compare(l.Tail, o.Tail))
 }
 
+// Moved is l, which is beneath the directory from, at the same place beneath to.
+// Any other location stays.
+func (l Location) Moved(from, to Location) Location {
+	rel, ok := l.beneath(from)
+	if !ok {
+		return l
+	}
+	return to.Join(rel)
+}
+
 // beneath returns the path of l relative to dir.
 func (l Location) beneath(dir Location) (rel string, ok bool) {
 	if l.Scheme != dir.Scheme || l.Host != dir.Host {

@@ -198,3 +198,17 @@ func TestURL(t *testing.T) {
 		}
 	}
 }
+
+func TestLocationMoved(t *testing.T) {
+	t.Parallel()
+	from, to := at(t, "http://archive.example.org/debian/dists/stable"), at(t, "https://mirror.example.net/d/dists/stable")
+	for url, want := range map[string]string{
+		"http://archive.example.org/debian/dists/stable/main/x":  "https://mirror.example.net/d/dists/stable/main/x",
+		"http://archive.example.org/debian/dists/stable2/main/x": "http://archive.example.org/debian/dists/stable2/main/x",
+		"http://other.example.org/debian/dists/stable/main/x":    "http://other.example.org/debian/dists/stable/main/x",
+	} {
+		if got := at(t, url).Moved(from, to); got != at(t, want) {
+			t.Errorf("%s moved to %s, want %s", url, got, want)
+		}
+	}
+}

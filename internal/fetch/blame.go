@@ -36,11 +36,15 @@ func (d *download) blame(resumed bool) {
 	}
 }
 
-// penalize never asks t's source again and reports its wrong bytes: as a lie
+// ledAgain reports whether to ask a redirector once more after a wrong answer.
+func (t *tally) ledAgain() bool { return t.led && t.failures < maxFailures }
+
+// penalize never asks t's source again, but for a redirector, and reports its wrong bytes: as a lie
 // if it had verified them, else as a failure, since it may have taken them
 // from another box and have found out since.
 func (d *download) penalize(t *tally, verified bool, why string) {
-	t.out, t.penalized, t.err = true, true, ErrWrongBytes
+	t.failures++
+	t.out, t.penalized, t.err = !t.ledAgain(), true, ErrWrongBytes
 	fault := peer.Failed
 	if verified {
 		fault = peer.Lied
@@ -58,7 +62,7 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 	log := d.fl.log.With("source", s.String(), "err", err)
 	switch {
 	case errors.Is(err, errWrongSize) && !d.fl.entry.Release.IsZero() && s.Origin() == ledger.FromMirror:
-		t.out = true
+		t.out = !t.ledAgain()
 		log.Info("mirror has another generation of the suite")
 	case errors.Is(err, errWrongSize):
 		d.fl.f.stats.wrong.Add(1)

@@ -112,6 +112,7 @@ type tally struct {
 	failures   int
 	used       bool // its bytes are in the current part
 	unverified bool // and some of them it could not have verified itself
+	led        bool // it redirected to other hosts, of which one may be wrong alone
 	out        bool // never asked again
 	penalized  bool // for wrong bytes
 	err        error

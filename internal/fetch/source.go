@@ -52,7 +52,10 @@ func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, err
 	if err != nil {
 		return nil, err
 	}
-	return &peer.Stream{ReadCloser: resp.Body, Off: resp.Offset, Size: resp.Size, Modified: resp.LastModified}, nil
+	return &peer.Stream{
+		ReadCloser: resp.Body, Off: resp.Offset, Size: resp.Size, Modified: resp.LastModified,
+		Led: !strings.HasPrefix(resp.URL, m.Scheme+"://"+m.Host+"/"),
+	}, nil
 }
 
 // candidates are the sources of a flight's file that are known without
@@ -81,13 +84,29 @@ func (f *Fetcher) soleMirror(r Request) mirrorSource {
 // without one no other location is asked with the box's.
 func (f *Fetcher) mirrorsFor(r Request) (all []mirrorSource) {
 	here, byHash := r.Location, r.Location.Dir().Join("by-hash")
-	for _, l := range f.catalog.Mirrors(r.Entry) {
+	places := f.catalog.Mirrors(r.Entry)
+	if r.Login == "" {
+		places = append(f.led(r.Entry, places), places...)
+	}
+	for _, l := range places {
 		beside := l == here || l.Host == here.Host && l.Scheme == here.Scheme && strings.HasPrefix(l.Path, byHash.Path+"/")
 		if r.Login == "" && f.access.Login(l, "") == "" || r.Login != "" && beside {
 			all = append(all, mirrorSource{client: f.mirror, login: r.Login, Location: l})
 		}
 	}
 	return all
+}
+
+// led returns those of the places of a file that a Release lists at the mirror
+// that a redirector led to for that Release.
+func (f *Fetcher) led(e catalog.Entry, places []catalog.Location) (there []catalog.Location) {
+	from, ok := f.releases.From(e.Suite, e.Release)
+	for _, l := range places {
+		if moved := l.Moved(e.Suite, from); ok && moved != l {
+			there = append(there, moved)
+		}
+	}
+	return there
 }
 
 // sources yields the sources in the order in which they are asked: peers, with

@@ -101,6 +101,7 @@ type Stream struct {
 	Off      int64     // where the stream begins; 0 although more was asked for: the range was ignored
 	Size     int64     // of the whole file in bytes; -1 if it is not known
 	Modified time.Time // zero if it is not known
+	Led      bool      // a redirect led to another host, the next one may lead elsewhere
 }
 
 // Outcome is the result of a transfer: Bytes in Took, or a Fault.

@@ -36,11 +36,11 @@ func (p *pending) wait() bool {
 	return 0 <= age && age < patience
 }
 
-// complete returns errNotYet if the mirror lacks what a new Release lists of
+// complete returns errNotYet if the mirror lacks what a new Release, now, lists of
 // the indices that clients have of the one in force, v: these go on with v then,
 // which the box has whole as far as they use it. After patience the mirror's word
 // counts, and an expired Release is worth nothing.
-func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *record, login mirror.Login) error {
+func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *record, now record, login mirror.Login) error {
 	dir := r.Suite()
 	g, ok := c.catalog.Generation(dir, v.Digest)
 	if !ok || v.Digest.IsZero() || !g.ValidUntil.IsZero() && g.ValidUntil.Before(time.Now()) {
@@ -50,7 +50,7 @@ func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *reco
 	if err != nil {
 		return err
 	}
-	err = c.allThere(ctx, used, login)
+	err = c.allThere(ctx, used, now, login)
 	if err == nil || ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -77,15 +77,20 @@ func (c *Cache) used(r *catalog.CheckedRelease, v *record, login mirror.Login) (
 	return used, nil
 }
 
-// allThere asks the mirror for each of the files, and returns why one is not to
-// be had.
-func (c *Cache) allThere(ctx context.Context, files []catalog.Change, login mirror.Login) error {
+// allThere asks the mirror for each of the files, where the new Release, now,
+// came from first, and returns why one is not to be had.
+func (c *Cache) allThere(ctx context.Context, files []catalog.Change, now record, login mirror.Login) error {
 	limited, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	all, each := errgroup.WithContext(limited)
 	all.SetLimit(maxAsked)
 	for _, n := range files {
-		all.Go(func() error { return c.available(each, n, login) })
+		all.Go(func() error {
+			if n, ok := now.elsewhere(n); ok && c.available(each, n, login) == nil {
+				return nil
+			}
+			return c.available(each, n, login)
+		})
 	}
 	err := all.Wait()
 	if limited.Err() != nil {

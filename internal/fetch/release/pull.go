@@ -36,6 +36,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		return nil, v, err
 	}
 	defer resp.Body.Close()
+	v.From = cameFrom(l, resp, login)
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
 	}
@@ -51,7 +52,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		v.Compared = time.Now()
 		return nil, v.confirmed(), nil
 	}
-	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp)}, nil
+	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From}, nil
 }
 
 // doubts reports whether a 304 may stand for other bytes than v's: a mirror
