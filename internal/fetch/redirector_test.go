@@ -40,7 +40,8 @@ func TestIndicesComeFromWhereTheirReleaseCame(t *testing.T) {
 				t.Errorf("held %v: held back: %s", held, f.Stale)
 			}
 		}
-		r.read("dists/stable/main/binary-amd64/Packages.gz")
+		_, _, err := r.read("dists/stable/main/binary-amd64/Packages.gz")
+		must(t, err)
 		if n := behind.Requests("*Packages*"); n != 0 {
 			t.Errorf("held %v: the mirror that is behind was asked %d times", held, n)
 		}
