@@ -23,10 +23,15 @@ type reply struct {
 	modified time.Time
 	etag     string
 
+	delay       time.Duration   // before the headers
 	hold        []chan struct{} // to wait for before the headers
 	drop        bool
-	status      int // answer this in place of the file, if not 0
+	status      int  // answer this in place of the file, if not 0
+	empty       bool // the status has no text
 	headers     [][2]string
+	overrides   [][2]string // over the headers of the file
+	raw         string      // in place of an answer, if not empty
+	reset       bool        // the connection after raw
 	ignoreRange bool
 	noLength    bool
 	stops       []stop // in the body, by place
@@ -45,11 +50,16 @@ type stop struct {
 }
 
 func (r *reply) serve() {
+	r.sleep(r.delay)
 	for _, released := range r.hold {
 		r.wait(released)
 	}
 	if r.drop {
 		panic(http.ErrAbortHandler)
+	}
+	if r.raw != "" {
+		r.sendRaw()
+		return
 	}
 	slices.SortStableFunc(r.stops, func(x, y stop) int { return int(x.at - y.at) })
 	h := r.Header()
@@ -60,6 +70,9 @@ func (r *reply) serve() {
 	switch {
 	case r.r.Method != http.MethodGet && r.r.Method != http.MethodHead:
 		http.Error(r, "GET and HEAD only", http.StatusMethodNotAllowed)
+	case r.empty:
+		h.Set("Content-Length", "0")
+		r.WriteHeader(r.status)
 	case r.status != 0:
 		http.Error(r, http.StatusText(r.status), r.status)
 	case !r.found:
@@ -91,6 +104,12 @@ func (r *reply) WriteHeader(code int) {
 	}
 	if r.noLength {
 		r.Header().Del("Content-Length")
+	}
+	for _, pair := range r.overrides {
+		r.Header().Del(pair[0])
+		if pair[1] != "" {
+			r.Header().Set(pair[0], pair[1])
+		}
 	}
 	r.mirror.mu.Lock()
 	r.entry.Status = code
@@ -158,13 +177,17 @@ func (r *reply) pace(n int) error {
 		return nil
 	}
 	r.flush()
-	timer := time.NewTimer(time.Duration(n) * time.Second / time.Duration(r.rate))
+	r.sleep(time.Duration(n) * time.Second / time.Duration(r.rate))
+	return r.r.Context().Err()
+}
+
+// sleep ends with the request.
+func (r *reply) sleep(d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
 	case <-r.r.Context().Done():
-		return r.r.Context().Err()
 	}
 }
 
