@@ -40,8 +40,18 @@ func OnResume(faults ...Fault) Fault {
 	}
 }
 
+// InTurn has one of the faults for each request, in turn; nil is none.
+func InTurn(faults ...Fault) Fault {
+	return func(r *reply, in *Injection) {
+		if fault := faults[(in.hits-1)%len(faults)]; fault != nil {
+			fault(r, in)
+		}
+	}
+}
+
 // Raw sends bytes in place of an HTTP answer and closes the connection. BODY in
-// the text stands for the file's bytes, CHUNKS for these in one chunk.
+// the text stands for the file's bytes, CHUNKS for these in one chunk, LENGTH for
+// their number and LAST for the last one's.
 func Raw(text string) Fault {
 	return func(r *reply, _ *Injection) { r.raw = text }
 }
@@ -64,8 +74,9 @@ func (r *reply) sendRaw() {
 		panic(err)
 	}
 	defer conn.Close()
-	chunks := strconv.FormatInt(int64(len(r.body)), 16) + "\r\n" + string(r.body) + "\r\n"
-	text := strings.NewReplacer("BODY", string(r.body), "CHUNKS", chunks).Replace(r.raw)
+	size := len(r.body)
+	text := strings.NewReplacer("BODY", string(r.body), "LENGTH", strconv.Itoa(size), "LAST", strconv.Itoa(size-1),
+		"CHUNKS", strconv.FormatInt(int64(size), 16)+"\r\n"+string(r.body)+"\r\n").Replace(r.raw)
 	n, err := io.WriteString(conn, text)
 	r.count(n)
 	tcp, ok := conn.(*net.TCPConn)

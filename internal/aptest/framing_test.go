@@ -28,6 +28,8 @@ func TestFramingFaults(t *testing.T) {
 		{"on resume, none", OnResume(Status(416)), nil, whole},
 		{"on resume", OnResume(Status(416)), []string{"Range", "bytes=10-"}, func(a answer) bool { return a.err == nil && a.StatusCode == 416 }},
 		{"raw", Raw("HTTP/1.0 200 OK\r\n\r\nBODY"), nil, whole},
+		{"raw length", Raw("HTTP/1.1 206 OK\r\nContent-Range: bytes 0-LAST/LENGTH\r\nContent-Length: LENGTH\r\n\r\nBODY"), nil, whole},
+		{"in turn", InTurn(Status(404), nil), nil, func(a answer) bool { return a.StatusCode == 404 && whole(get(t, c, m.URL(deb))) }},
 		{"raw chunks", Raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\n\r\nCHUNKS0\r\nX-End: 1\r\n\r\n"), nil, func(a answer) bool {
 			return whole(a) && a.Trailer.Get("X-End") == "1"
 		}},
