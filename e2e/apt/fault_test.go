@@ -66,7 +66,7 @@ func (f fault) must(w column) want {
 
 // usually is for a busy machine: a box that waits for something, or tries
 // again, takes some seconds in the least.
-const usually = 5 * time.Second
+const usually = 8 * time.Second
 
 // column is how a client meets a fault.
 type column int
@@ -146,7 +146,12 @@ type outcome struct {
 // meet has a client meet the fault in one way. Its mirrors outlive it, so that
 // no other mirror has their addresses.
 func (f fault) meet(t, life *testing.T, w column, b *box.Box) outcome {
-	a := aptest.NewArchive(trusted, f.suite)
+	suite := f.suite
+	if suite.Compressions == nil {
+		// As Debian's archive: few, which is what apt tries one after the other.
+		suite.Compressions, suite.NoPDiffs = []string{"xz"}, true
+	}
+	a := aptest.NewArchive(trusted, suite)
 	bld := builder{t, life}
 	// So that no other architecture has the same index.
 	bld.add(a, aptest.Package{Name: "three", Version: "1.0-1", Arch: "amd64", Size: 1000})

@@ -24,7 +24,7 @@ const (
 )
 
 // byName is a suite whose indices have no names by hash.
-var byName = aptest.Suite{NoByHash: true, NoPDiffs: true, Compressions: []string{"xz"}}
+var byName = aptest.Suite{NoByHash: true}
 
 // always makes the mirror answer so for all paths that match.
 func always(pattern string, faults ...aptest.Fault) func(*scene) {

@@ -17,24 +17,16 @@ func generationFaults() []fault {
 	pair := byName
 	pair.NoInRelease = true
 	withoutETags := always(releases, aptest.NoETag())
-	two := aptest.Suite{NoByHash: true, NoPDiffs: true, Compressions: []string{"xz"}, Components: []string{"main", "contrib"}}
+	two := aptest.Suite{NoByHash: true, Components: []string{"main", "contrib"}}
 	return []fault{
 		{name: "new Release with the old index", suite: byName, strike: oldIndex},
 		{name: "new Release with the old index, apt with its own retries", suite: byName, strike: oldIndex, defaults: true},
 		{name: "new Release and Release.gpg with the old index", suite: pair, strike: oldIndex},
-		{name: "new Release, its index by hash never comes", strike: func(s *scene) {
-			s.publish()
-			s.inject(indices, aptest.Status(404))
-		}},
-		{name: "new Release, its index by name never comes", suite: byName, strike: func(s *scene) {
-			s.publish()
-			s.inject(indices, aptest.Status(404))
-		}},
+		{name: "new Release, its index by hash never comes", strike: both(newer, always(indices, aptest.Status(404)))},
+		{name: "new Release, its index by name never comes", suite: byName, strike: both(newer, always(indices, aptest.Status(404)))},
 		{name: "new Release, its index by hash comes at the third request", strike: func(s *scene) {
 			s.publish()
-			for range 2 {
-				s.mirror.InjectTimes(1, indices, aptest.Status(404))
-			}
+			s.mirror.InjectTimes(2, indices, aptest.Status(404))
 		}},
 		{name: "new index with the old Release", suite: byName, prepare: newer, strike: func(s *scene) {
 			s.put(s.former, "dists/stable/InRelease")
@@ -116,7 +108,7 @@ func stale(s *scene) {
 	s.put(s.former, signature)
 }
 
-// redirectorFaults send to mirrors in turn.
+// redirectorFaults send to other mirrors.
 func redirectorFaults() []fault {
 	lags := func(s *scene, second *aptest.Mirror) {
 		newer(s)

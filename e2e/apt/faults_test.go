@@ -55,7 +55,7 @@ func TestFaults(t *testing.T) {
 }
 
 // atWork is how many rows run at once. More would make the times of each longer.
-const atWork = 4
+const atWork = 6
 
 // row has all clients meet the fault, each at an archive of its own, and returns
 // the line of the table.
