@@ -30,8 +30,9 @@ import (
 	"time"
 )
 
-// Defaults of Options. apt gives up after 60 s without a header and after 30 s
-// without a byte in the middle of a body (measured with apt 2.6.1).
+// Defaults of Options. apt gives up after 60 s without a header, 30 s for each of
+// two requests, and after 30 s without a byte in the middle of a body (measured
+// with apt 2.6.2).
 const (
 	// defaultConnectTimeout leaves room for three lost SYNs, sent again after
 	// 1, 3 and 7 s.
@@ -49,8 +50,8 @@ const (
 )
 
 // Patience is how long a client that could have something else, a held copy or
-// another mirror's answer, waits for a mirror's header. It leaves two thirds of
-// apt's limit for that; mirrors that fetch nothing first take less.
+// another mirror's answer, waits for a mirror's header. apt waits 30 s, and asks
+// once more (measured with apt 2.6.2); mirrors that fetch nothing first take less.
 const Patience = 20 * time.Second
 
 // Limits of the connections.

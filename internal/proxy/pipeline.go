@@ -60,15 +60,19 @@ type pipelineConn struct {
 	scanner scanner
 
 	worker sync.WaitGroup // the goroutine that takes from queue
-	mu     sync.Mutex     // guards all below
+	mu     sync.Mutex     // guards all below but half
 	queue  chan []byte    // of headers; nil until there is one
 	cancel context.CancelFunc
 	closed bool
+	half   halfClose
 }
 
 // Read implements net.Conn.
 func (c *pipelineConn) Read(b []byte) (int, error) {
 	n, err := c.tcpConn.Read(b)
+	if n == 0 && err == io.EOF && len(b) == 1 {
+		return 0, c.half.wait()
+	}
 	c.scanner.scan(b[:n], c.enqueue)
 	return n, err
 }
@@ -76,6 +80,7 @@ func (c *pipelineConn) Read(b []byte) (int, error) {
 // Close implements net.Conn. When it returns nothing is anticipated any more.
 func (c *pipelineConn) Close() error {
 	err := c.tcpConn.Close()
+	c.half.end()
 	c.mu.Lock()
 	c.closed = true
 	if c.cancel != nil {
