@@ -10,13 +10,13 @@ import (
 	"millpond/internal/digest"
 )
 
-// half makes the mirror have the next generation but for the file at path,
-// which is as it was, old.
-func (r *rig) half(path string, old []byte) {
+// half makes the mirror have the next generation but for the files of that name,
+// which are as they were, old.
+func (r *rig) half(name string, old []byte) {
 	r.t.Helper()
 	r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
 	r.publish()
-	r.mirror.Inject("/debian/"+path, aptest.OtherBody(old), aptest.NoValidators())
+	r.mirror.Inject("*/"+name, aptest.OtherBody(old), aptest.NoValidators())
 }
 
 // fits reads a Release file and the index that its client asks for next, and
@@ -46,7 +46,7 @@ func TestReleaseBeforeItsIndices(t *testing.T) {
 			first, _ := r.fits(head)
 			old, _, err := r.read(packages)
 			must(t, err)
-			r.half(packages, old)
+			r.half("Packages.xz", old)
 			for range 2 {
 				release, f := r.fits(head)
 				if !bytes.Equal(release, first) || f.Stale == "" || f.Release != digest.Of(first) {
@@ -92,12 +92,12 @@ func TestWhatHoldsAReleaseBack(t *testing.T) {
 		back  bool
 	}{
 		"nothing":                       {lag: "none"},
-		"by-hash only":                  {lag: packages},
-		"an index that nobody uses":     {suite: aptest.Suite{NoByHash: true}, lag: "dists/stable/main/binary-amd64/Packages.gz"},
-		"gone":                          {suite: aptest.Suite{NoByHash: true}, lag: packages, fault: []aptest.Fault{aptest.Status(404)}, back: true},
-		"other bytes, no size":          {suite: aptest.Suite{NoByHash: true}, lag: packages, fault: []aptest.Fault{aptest.IgnoreRange(), aptest.NoContentLength(), aptest.Corrupt(10, 1)}, back: true},
-		"a size that is not stated":     {suite: aptest.Suite{NoByHash: true}, lag: packages, fault: []aptest.Fault{aptest.IgnoreRange(), aptest.NoContentLength()}},
-		"a mirror that ignores a range": {suite: aptest.Suite{NoByHash: true}, lag: packages, fault: []aptest.Fault{aptest.IgnoreRange()}},
+		"by-hash only":                  {lag: "Packages.xz"},
+		"an index that nobody uses":     {suite: aptest.Suite{NoByHash: true}, lag: "Packages.gz"},
+		"gone":                          {suite: aptest.Suite{NoByHash: true}, lag: "Packages.xz", fault: []aptest.Fault{aptest.Status(404)}, back: true},
+		"other bytes, no size":          {suite: aptest.Suite{NoByHash: true}, lag: "Packages.xz", fault: []aptest.Fault{aptest.IgnoreRange(), aptest.NoContentLength(), aptest.Corrupt(10, 1)}, back: true},
+		"a size that is not stated":     {suite: aptest.Suite{NoByHash: true}, lag: "Packages.xz", fault: []aptest.Fault{aptest.IgnoreRange(), aptest.NoContentLength()}},
+		"a mirror that ignores a range": {suite: aptest.Suite{NoByHash: true}, lag: "Packages.xz", fault: []aptest.Fault{aptest.IgnoreRange()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +108,7 @@ func TestWhatHoldsAReleaseBack(t *testing.T) {
 			r.half(tt.lag, old)
 			if tt.fault != nil {
 				r.mirror.ClearFaults()
-				r.mirror.Inject("/debian/"+tt.lag, tt.fault...)
+				r.mirror.Inject("*/"+tt.lag, tt.fault...)
 			}
 			if release, f := r.fits(inRelease); bytes.Equal(release, first) != tt.back {
 				t.Errorf("held back: %v, want %v (%s)", !tt.back, tt.back, f.Stale)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/catalog"
+	"millpond/internal/digest"
 	"millpond/internal/mirror"
 )
 
@@ -69,8 +70,10 @@ func (c *Cache) used(r *catalog.CheckedRelease, v *record, login mirror.Login) (
 		return nil, err
 	}
 	var used []catalog.Change
+	seen := make(map[digest.Digest]bool) // one place is enough: the others have the same bytes
 	for _, n := range changes {
-		if c.holds(record{Copy: mirror.Copy{Digest: n.Before}}, login) && len(used) < maxIndices {
+		if c.holds(record{Copy: mirror.Copy{Digest: n.Before}}, login) && !seen[n.Now.Digest] && len(used) < maxIndices {
+			seen[n.Now.Digest] = true
 			used = append(used, n)
 		}
 	}
