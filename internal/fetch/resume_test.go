@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"millpond/internal/aptest"
 	"millpond/internal/catalog"
+	"millpond/internal/digest"
 )
 
 // resumed is how a mirror behaves that cuts a file in its middle.
@@ -163,4 +165,29 @@ func TestContentResumesAfter416(t *testing.T) {
 	r.mirror.Inject("*large*", aptest.RefuseRange())
 	r.mirror.InjectTimes(1, "*large*", aptest.Truncate(large/2))
 	r.want(r.packageAt("large"), r.files["large"].Data)
+}
+
+// TestNoMixturePastAFullDisk: when the disk fills in the middle of a file without
+// a digest, a client gets its rest only if the mirror still has the same.
+func TestNoMixturePastAFullDisk(t *testing.T) {
+	t.Parallel()
+	for _, changed := range []bool{false, true} {
+		r := newRig(t, aptest.Suite{}, noTTL)
+		before := bytes.Repeat([]byte("old "), large/4)
+		r.mirror.Put("/debian/"+unlisted, before, time.Now().Add(-time.Hour))
+		stall := r.mirror.InjectTimes(1, "*unlisted*", aptest.Stall(large/2))
+		f, err := r.get(t.Context(), unlisted, digest.Digest{})
+		must(t, err)
+		defer f.Body.Close()
+		must(t, readSome(f.Body, 1000))
+		if changed {
+			r.mirror.Put("/debian/"+unlisted, bytes.Repeat([]byte("new "), large/4), time.Now())
+		}
+		r.disk.Full(true)
+		stall.Release()
+		rest, err := io.ReadAll(f.Body)
+		if (err != nil) != changed || !changed && !bytes.Equal(rest, before[1000:]) || !bytes.HasPrefix(before[1000:], rest) {
+			t.Errorf("changed %v: %d bytes, %v", changed, len(rest), err)
+		}
+	}
 }
