@@ -75,6 +75,9 @@ func TestOneBadAnswerDoesNotReplaceTheRelease(t *testing.T) {
 				if info, err := r.store.Stat(digest.Of(good)); err != nil || info.Pinned {
 					t.Errorf("the Release that the mirror does not have any more is pinned (%v)", err)
 				}
+				if at, why := r.Checked(r.dir()); why == "" || at.IsZero() {
+					t.Errorf("the suite's record does not say why it is gone: %v, %q", at, why)
+				}
 				r.mirror.ClearFaults()
 				if f := r.want(file, good); f.Stale != "" {
 					t.Errorf("stale, although the mirror has it: %s", f.Stale)

@@ -201,7 +201,8 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 }
 
 // Checked returns when the suite in dir was last confirmed with the mirror,
-// zero if it never was, and why it could not be since, "" if it could.
+// zero if it never was, and why it could not be since, "" if it could. Of one
+// that the mirror does not have any more it says when it said so.
 func (c *Cache) Checked(dir catalog.Location) (at time.Time, stale string) {
 	var v record
 	for _, private := range []bool{false, true} {
@@ -210,13 +211,14 @@ func (c *Cache) Checked(dir catalog.Location) (at time.Time, stale string) {
 			return time.Time{}, err.Error()
 		}
 		for _, o := range []record{s.InRelease, s.Release} {
-			if v.Digest.IsZero() || !o.Digest.IsZero() && o.Checked.After(v.Checked) {
+			held, had := !o.Digest.IsZero(), !v.Digest.IsZero()
+			if held && !had || held == had && o.Checked.After(v.Checked) {
 				v = o
 			}
 		}
 	}
-	if v.Digest.IsZero() {
-		return time.Time{}, ""
+	if v.Missing != 0 && v.Unchecked == "" {
+		v.Unchecked = fmt.Sprintf("the mirror answers %d", v.Missing)
 	}
 	return v.Checked, v.Unchecked
 }

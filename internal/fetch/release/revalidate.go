@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
@@ -63,8 +64,11 @@ func (c *Cache) settle(e Request, s *suite, err error) error {
 		c.log.Warn("suite refused by the mirror, serving the last good Release", "suite", e.Suite.String(), "since", form.Refusal.Since, "err", err)
 		form.unchanged(err)
 		return nil
-	case status == http.StatusOK:
+	case status == http.StatusOK && !form.Digest.IsZero():
 		c.drop(e, s)
+		form.Checked, form.Unchecked = time.Now(), err.Error()
+		return err
+	case status == http.StatusOK:
 		return err
 	case status != 0:
 		c.drop(e, s)
