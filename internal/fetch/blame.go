@@ -54,6 +54,7 @@ func (d *download) penalize(t *tally, verified bool, why string) {
 
 // failed notes a source's failure, after it had sent got bytes.
 func (d *download) failed(s source, t *tally, err error, got int64) {
+	d.fl.fails()
 	t.err = err
 	t.failures++
 	if got >= progress {

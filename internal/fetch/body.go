@@ -21,6 +21,7 @@ type body struct {
 	client bool            // false: it reads for a peer or the catalog
 
 	off    atomic.Int64 // of the next read; the flight looks at it
+	late   bool         // the flight had failed in part before
 	read   bool         // bytes of this epoch were given out
 	epoch  int
 	own    *ownStream // once the flight passes through
@@ -50,6 +51,8 @@ func (b *body) await(enough <-chan time.Time) error {
 		switch {
 		case errors.Is(s.err, io.EOF): // an empty file
 			return nil
+		case s.err != nil && b.late:
+			return &lateError{s.err}
 		case s.err != nil:
 			return s.err
 		case s.wait == nil:

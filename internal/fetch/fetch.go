@@ -218,7 +218,7 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
 	// A flight may commit, or be abandoned, between the look into the store
 	// and the join; a blob may be evicted between the join and the next look.
-	for range 3 {
+	for try := range 3 {
 		file, err := f.admitted(ctx, r)
 		var refused *access.RefusedError
 		switch {
@@ -238,7 +238,7 @@ func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
 			return nil, err
 		}
 		file, err = fl.open(ctx)
-		if !again(err) {
+		if !again(err) && (try > 0 || !isLate(err)) {
 			return file, err
 		}
 	}

@@ -60,6 +60,7 @@ type flight struct {
 	file        *store.PartialReader // of part, for all bodies; closed with the last of them
 	abandoned   bool                 // who joins now gets no byte, but errAbandoned at the end
 	over        bool                 // run has returned, or is about to
+	failed      bool                 // a source failed
 	epoch       int                  // how often the download began anew after wrong bytes
 	size        int64
 	modified    time.Time
@@ -92,6 +93,7 @@ func (fl *flight) newBody(ctx context.Context, client bool) *body {
 	b := &body{fl: fl, ctx: ctx, client: client}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
+	b.late = fl.failed
 	fl.bodies[b] = struct{}{}
 	return b
 }

@@ -71,6 +71,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 func (fl *flight) takeUnknown(ctx context.Context, part *store.Partial, resp *mirror.Response) (*mirror.Response, error) {
 	err := fl.append(part, resp)
 	for tries := 0; err != nil && ctx.Err() == nil && !final(err) && tries < maxFailures; tries++ {
+		fl.fails()
 		fl.f.stats.resumed.Add(1)
 		fl.log.Warn("download cut, resuming", "err", err)
 		var next *mirror.Response

@@ -37,7 +37,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 	e, l := r.Entry, r.Location
 	// With a TTL of zero a check counts at least for those who waited for it.
 	var unchanged *unchangedError
-	for range 3 {
+	for try := range 3 {
 		v, err := kv.GetJSON[mirror.Copy](f.names, unknownKey(l, r.Login))
 		if err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 			unchanged = &unchangedError{stale: err.Error()}
 			continue
 		}
-		if !errors.As(err, &unchanged) && !again(err) {
+		if !errors.As(err, &unchanged) && !again(err) && (try > 0 || !isLate(err)) {
 			return file, err
 		}
 	}
