@@ -282,7 +282,7 @@ func (f fault) problems(w column, got, direct outcome) []string {
 	code, reason := got.status()
 	directCode, _ := direct.status()
 	switch {
-	case code == "", got.sent[code]:
+	case code == "", got.sent[code], code == "410": // the last: of a generation that is gone
 	case directCode != "" && directCode[0] != '3':
 		say("apt prints status %s, direct %s", code, directCode)
 	case code != "502" && code != "504":
