@@ -16,10 +16,6 @@ var notYet = reasonByRow(map[string][]string{
 	"an answer out of shape is read as apt reads it, or is the mirror's fault": {
 		"206 not asked for, without Content-Range, InRelease",
 		"Content-Length that is no number, InRelease",
-		"Content-Length too large, packages",
-		"Content-Length too small, packages",
-		"empty file, index",
-		"empty file, packages",
 		"status of four digits, InRelease",
 		"two Content-Lengths, InRelease",
 	},
@@ -30,25 +26,6 @@ var notYet = reasonByRow(map[string][]string{
 		"429 for indices",
 		"503 for indices",
 		"503 without a body for indices",
-	},
-	"a Release and its signature are of one time": {
-		"new Release and Release.gpg with the old index",
-	},
-	"a mirror that went back is not followed": {
-		"new index with the old Release",
-	},
-	"the whole generation is served until the new one is there": {
-		"new Release with the old index",
-		"new Release with the old index, apt with its own retries",
-	},
-	"what is wrong ends apt as direct does, and names the mirror": {
-		"damaged index",
-		"damaged package once",
-		"damaged packages",
-		"index that is too long",
-		"package that is too short",
-		"portal page for indices",
-		"portal page for packages",
 	},
 })
 

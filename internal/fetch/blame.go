@@ -136,7 +136,7 @@ func (d *download) verdict(answer error) error {
 		d.fl.f.releases.Expire(e.Suite)
 		return ErrMoved
 	case wrong[ledger.FromMirror], wrong[ledger.FromPeer] && (answer == nil || errors.Is(answer, errWrongSize)):
-		return ErrWrongBytes
+		return fmt.Errorf("mirror %s: %w", e.Location.Host, ErrWrongBytes)
 	case answer == nil:
 		return ErrNoSource
 	}

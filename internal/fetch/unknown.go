@@ -52,7 +52,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		f.stats.wrong.Add(1)
 		fl.log.Error("mirror has none of the contents that indices list for this path")
 		part.Discard()
-		return ErrWrongBytes
+		return fmt.Errorf("mirror %s: %w", fl.entry.Location.Host, ErrWrongBytes)
 	}
 	info, err := part.Commit(fl.about())
 	if err != nil {

@@ -163,7 +163,7 @@ func explain(err error) answer {
 	case errors.Is(err, fetch.ErrClosed):
 		return answer{status: 503, level: slog.LevelInfo, cause: "millpond: the box is shutting down", advice: "Try again in a moment."}
 	case errors.Is(err, fetch.ErrWrongBytes):
-		return answer{status: 502, final: true, level: slog.LevelWarn, cause: "millpond: every source sent bytes that do not match the signed index",
+		return answer{status: 502, final: true, level: slog.LevelWarn, cause: "millpond: " + err.Error(),
 			advice: adviceUpdate + " If that does not help, the mirror is broken or in the middle of its own update."}
 	case errors.Is(err, fetch.ErrNoSource):
 		return answer{status: 502, final: true, level: slog.LevelWarn, cause: "millpond: " + err.Error(), advice: adviceUpdate}

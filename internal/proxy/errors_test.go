@@ -59,7 +59,7 @@ func TestStatusLines(t *testing.T) {
 		{"offline", "GET " + debURL, mirror.ErrOffline, "503 millpond: the box is offline (MILLPOND_OFFLINE) and does not hold this file"},
 		{"moved", "GET " + debURL, fmt.Errorf("%w: %w", fetch.ErrMoved, says(404, 0)),
 			"410 millpond: the mirror has moved on to another generation, run apt-get update again"},
-		{"wrong bytes", "GET " + debURL, fetch.ErrWrongBytes, "502 millpond: every source sent bytes that do not match the signed index"},
+		{"wrong bytes", "GET " + debURL, fetch.ErrWrongBytes, "502 millpond: every source sent bytes that do not match the digest in the signed index"},
 		{"no Release", "GET " + headURL, fmt.Errorf("%w: <html>\r\nEvil: é", fetch.ErrNotRelease),
 			"502 millpond: the mirror's answer is not a usable Release file: <html>??Evil: ??"},
 		{"closing", "GET " + debURL, fetch.ErrClosed, "503 millpond: the box is shutting down"},
