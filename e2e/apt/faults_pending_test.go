@@ -16,7 +16,6 @@ var notYet = reasonByRow(map[string][]string{
 	"an answer out of shape is read as apt reads it, or is the mirror's fault": {
 		"206 not asked for, without Content-Range, InRelease",
 		"Content-Length that is no number, InRelease",
-		"status of four digits, InRelease",
 		"two Content-Lengths, InRelease",
 	},
 	"final statuses reach apt as such, without a body where direct ends, and never replace a held Release": {
