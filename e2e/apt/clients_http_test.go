@@ -30,6 +30,9 @@ var curls = []struct {
 	args  []string
 	left  int  // halves of the file from an earlier download
 	whole bool // the box may send all of a file that it does not hold
+	// ignored ranges get the whole file (RFC 9110, section 14.2): the mirror, of
+	// Go's net/http, refuses them.
+	ignored bool
 }{
 	{name: "whole"},
 	{name: "range of all", args: []string{"-r", "0-"}},
@@ -39,10 +42,10 @@ var curls = []struct {
 	{name: "suffix", args: []string{"-r", "-500"}},
 	{name: "suffix longer than the file", args: []string{"-r", "-99999999"}},
 	{name: "several ranges", args: []string{"-r", "0-99,300000-300099"}, whole: true},
-	{name: "suffix of nothing", args: []string{"-r", "-0"}},
+	{name: "suffix of nothing", args: []string{"-r", "-0"}, ignored: true},
 	{name: "range beyond the end", args: []string{"-r", "99999999-"}},
-	{name: "range backwards", args: []string{"-H", "Range: bytes=500-100"}},
-	{name: "range of another unit", args: []string{"-H", "Range: lines=1-2"}},
+	{name: "range backwards", args: []string{"-H", "Range: bytes=500-100"}, ignored: true},
+	{name: "range of another unit", args: []string{"-H", "Range: lines=1-2"}, ignored: true},
 	{name: "range of another version", args: []string{"-r", "0-99", "-H", `If-Range: "another"`}},
 	{name: "resume", args: []string{"-C", "-"}, left: 1},
 	{name: "resume what is complete", args: []string{"-C", "-"}, left: 2},
@@ -86,7 +89,11 @@ func TestCurl(t *testing.T) {
 			t.Run(kind+"/"+c.name, func(t *testing.T) {
 				name := fmt.Sprintf(name, i)
 				s.mirror.ResetLog()
-				want := s.curl(t, "direct", name, c.args, c.left)
+				plain := c.args // what the mirror is asked direct
+				if c.ignored {
+					plain = nil
+				}
+				want := s.curl(t, "direct", name, plain, c.left)
 				got := s.curl(t, "proxy", name, c.args, c.left)
 				if sent := s.sentToBox(); c.name == "head" && sent > 1 {
 					t.Errorf("the mirror sent %d bytes for a HEAD", sent)
@@ -96,7 +103,7 @@ func TestCurl(t *testing.T) {
 				}
 				got.differs(t, "not held", want)
 				s.curl(t, "path", name, nil, 0)
-				want = s.curl(t, "direct", name, c.args, c.left)
+				want = s.curl(t, "direct", name, plain, c.left)
 				for _, form := range []string{"proxy", "path"} {
 					s.curl(t, form, name, c.args, c.left).differs(t, "held, "+form, want)
 				}

@@ -163,7 +163,7 @@ func (r result) afterUpdate() result {
 // cost is what a visit cost the mirrors.
 type cost struct {
 	requests, bytes int64
-	others          []aptest.Request // not of Release files, nor of what passes
+	others          []aptest.Request // not of Release files, nor of what passes, nor probes
 }
 
 func (p *place) cost() cost {
@@ -173,7 +173,7 @@ func (p *place) cost() cost {
 			c.requests++
 			c.bytes += r.Sent
 			passes, _ := path.Match(p.passes, strings.Trim(path.Base(r.Path), "/"))
-			if !releaseFile(r.Path) && !passes {
+			if !releaseFile(r.Path) && !passes && !isProbe(r) {
 				c.others = append(c.others, r)
 			}
 		}
@@ -186,6 +186,10 @@ func (p *place) resetCost() {
 		m.ResetLog()
 	}
 }
+
+// isProbe reports whether a request only asked whether the mirror has an index
+// of a new Release already: for one byte.
+func isProbe(r aptest.Request) bool { return r.Range == "bytes=0-0" && r.Sent <= 1 }
 
 func releaseFile(p string) bool {
 	return slices.Contains([]string{"InRelease", "Release", "Release.gpg"}, path.Base(p))

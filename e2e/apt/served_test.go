@@ -85,7 +85,8 @@ func signatureShapes() []shape {
 			a := aptest.NewArchive(trusted)
 			p := b.at("/debian", a)
 			// apt takes what is less than 10 s ahead.
-			p.mirrors[0].Publish("/debian", a.Publish(time.Now().Add(8*time.Second)))
+			p.signedAt = time.Now().Add(8 * time.Second)
+			p.mirrors[0].Publish("/debian", a.Publish(p.signedAt))
 			return p
 		}},
 		{"expired Release", func(b builder) *place {

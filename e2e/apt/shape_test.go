@@ -54,6 +54,8 @@ type place struct {
 	install []string
 
 	signed bool // with a key that the boxes have
+	// signedAt is when the signature begins to count for boxes; zero for at once.
+	signedAt time.Time
 	// passes is a pattern of names that a box may ask the mirror for each time.
 	passes string
 	// blames says that boxes may find fault with each other, which they remember.
