@@ -25,10 +25,11 @@ type fault struct {
 	prepare func(*scene)
 	// packages says that the client installs, too, and not only updates.
 	packages bool
-	retries  int  // of apt, without a pause between them
-	defaults bool // apt has its own retries, and pauses
-	timeout  int  // seconds, of apt; 30 if 0, as its default
-	waits    bool // for most of its time
+	listen   string // of its mirrors, as aptest has it
+	retries  int    // of apt, without a pause between them
+	defaults bool   // apt has its own retries, and pauses
+	timeout  int    // seconds, of apt; 30 if 0, as its default
+	waits    bool   // for most of its time
 	act      func(*scene, *visit)
 	// What clients of a box must have that holds nothing, or all.
 	cold, warm want
@@ -152,7 +153,7 @@ func (f fault) meet(t, life *testing.T, w column, b *box.Box) outcome {
 		suite.Compressions, suite.NoPDiffs = []string{"xz"}, true
 	}
 	a := aptest.NewArchive(trusted, suite)
-	bld := builder{t, life}
+	bld := builder{t, life, f.listen}
 	// So that no other architecture has the same index.
 	bld.add(a, aptest.Package{Name: "three", Version: "1.0-1", Arch: "amd64", Size: 1000})
 	s := &scene{builder: bld, place: bld.at("/debian", a), archive: a}

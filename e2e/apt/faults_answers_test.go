@@ -144,7 +144,9 @@ func besides(s *scene, v *visit) {
 // awayFaults are about connections.
 func awayFaults() []fault {
 	return []fault{
-		{name: "connections refused", strike: func(s *scene) { s.mirror.Down() }, packages: true},
+		// At an address of its own: the box leaves the port alone for a while, which
+		// another row's mirror may get.
+		{name: "connections refused", listen: "127.0.0.9:0", strike: func(s *scene) { s.mirror.Down() }, packages: true},
 		{name: "connections closed without an answer", strike: always("*", aptest.Drop()), packages: true},
 		{name: "one connection closed without an answer", strike: once("*.deb", aptest.Drop()), packages: true},
 		{name: "every second connection closed without an answer", packages: true, retries: 2, strike: always("*", aptest.InTurn(aptest.Drop(), nil))},

@@ -12,7 +12,7 @@ import (
 // TestShapesOfAnAllowedHost downloads data as packages do, from a host that may
 // be asked for anything and sends to another one.
 func TestShapesOfAnAllowedHost(t *testing.T) {
-	b := builder{t, t}
+	b := builder{t, t, ""}
 	p := asked(b, "/corefonts/andale32.exe", "a font\n")
 	other := b.mirror(aptest.MirrorOptions{Listen: "127.0.0.2:0"})
 	other.Put("/cdn/andale32.exe", []byte("a font\n"), time.Now())

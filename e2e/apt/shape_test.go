@@ -22,7 +22,8 @@ type shape struct {
 // mirrors belong.
 type builder struct {
 	*testing.T
-	life testing.TB
+	life   testing.TB
+	listen string // of mirrors, as aptest has it
 }
 
 // add puts a package in an archive, with bytes that no other shape's has: the
@@ -37,7 +38,12 @@ func (b builder) addSource(a *aptest.Archive, s aptest.Source) []aptest.File {
 	return a.AddSource(s)
 }
 
-func (b builder) mirror(o aptest.MirrorOptions) *aptest.Mirror { return aptest.NewMirror(b.life, o) }
+func (b builder) mirror(o aptest.MirrorOptions) *aptest.Mirror {
+	if o.Listen == "" {
+		o.Listen = b.listen
+	}
+	return aptest.NewMirror(b.life, o)
+}
 
 // place is an archive of a shape and its mirrors, and what a client does there.
 // MIRROR stands for what comes before the path in a URL of the mirror.

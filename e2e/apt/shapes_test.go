@@ -117,7 +117,7 @@ func shapeSettings(t *testing.T) []string {
 // begin has clients use an archive that no box has seen.
 func (s *shapes) begin(t *testing.T, shape shape) {
 	r := s.row(shape.name)
-	p := shape.build(builder{t, s.t})
+	p := shape.build(builder{t, s.t, ""})
 	r.place = p
 	v := p.newVisit(t, s.t, direct, nil)
 	r.direct = v.all()
