@@ -204,6 +204,11 @@ func (c cost) String() string {
 	return s
 }
 
+// onlyIndices reports whether the other files are indices alone.
+func (c cost) onlyIndices() bool {
+	return !slices.ContainsFunc(c.others, func(r aptest.Request) bool { return !strings.Contains(r.Path, "/dists/") })
+}
+
 // otherBytes are those of files: a mirror also says in words what it lacks.
 func (c cost) otherBytes() int64 {
 	var n int64
