@@ -79,27 +79,28 @@ func (d *down) put(host string, o outage, now time.Time) {
 		d.hosts = make(map[string]outage)
 	}
 	if len(d.hosts) >= maxDown {
-		d.makeRoom(now)
+		makeRoom(d.hosts, now)
 	}
 	d.hosts[host] = o
 }
 
-// makeRoom drops what is over or has not begun, or else any one: that host only gets a request
-// sooner.
-// d.mu is held.
-func (d *down) makeRoom(now time.Time) {
-	for host, o := range d.hosts {
-		if !now.Before(o.until) {
-			delete(d.hosts, host)
+// makeRoom drops from m, which is full, what is over by now or has not begun, or
+// else any one: that host or file only gets a request sooner.
+func makeRoom[K comparable, V interface{ end() time.Time }](m map[K]V, now time.Time) {
+	for k, v := range m {
+		if !now.Before(v.end()) {
+			delete(m, k)
 		}
 	}
-	for host := range d.hosts {
-		if len(d.hosts) < maxDown {
+	for k := range m {
+		if len(m) < maxDown {
 			return
 		}
-		delete(d.hosts, host)
+		delete(m, k)
 	}
 }
+
+func (o outage) end() time.Time { return o.until }
 
 // clear notes that host answered.
 func (d *down) clear(host string) {

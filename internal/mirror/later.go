@@ -27,6 +27,8 @@ type refusal struct {
 	body  bool
 }
 
+func (r refusal) end() time.Time { return r.until }
+
 // laterKeys are those that a request to hostport is held to.
 func laterKeys(hostport string, req *http.Request) (host, file laterKey) {
 	login := req.Header.Get("Authorization")
@@ -67,23 +69,7 @@ func (l *later) note(hostport string, req *http.Request, resp *http.Response) {
 		l.of = make(map[laterKey]refusal)
 	}
 	if len(l.of) >= maxDown {
-		l.makeRoom(now)
+		makeRoom(l.of, now)
 	}
 	l.of[key] = refusal{until: now.Add(after), code: resp.StatusCode, body: resp.ContentLength > 0}
-}
-
-// makeRoom drops what is over, or else any: it is only asked sooner.
-// l.mu is held.
-func (l *later) makeRoom(now time.Time) {
-	for k, r := range l.of {
-		if !now.Before(r.until) {
-			delete(l.of, k)
-		}
-	}
-	for k := range l.of {
-		if len(l.of) < maxDown {
-			return
-		}
-		delete(l.of, k)
-	}
 }
