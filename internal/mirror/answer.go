@@ -45,8 +45,13 @@ func read(r Request, resp *http.Response) (*Response, error) {
 }
 
 // readRange checks that a 206 is the requested range, or the whole file, and
-// bounds its body. Some servers send 206 whatever is requested; apt takes it.
+// bounds its body. Some servers send 206 whatever is requested, and say of what
+// only if a range was; apt takes it.
 func (a *Response) readRange(r Request, resp *http.Response) error {
+	if !r.ranged() && resp.Header.Get("Content-Range") == "" {
+		a.Size = resp.ContentLength
+		return nil
+	}
 	s, err := parseContentRange(resp.Header.Get("Content-Range"))
 	n := s.last - s.first + 1
 	switch {

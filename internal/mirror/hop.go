@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,6 +125,8 @@ func meterName(scheme, host string, port int) string {
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	from, to := via[len(via)-1].URL, req.URL
 	switch {
+	case loops(to, via):
+		return fmt.Errorf("%.300s: a redirect loop: to %.300s again", shown(via[0].URL), shown(to))
 	case len(via) > maxRedirects:
 		return fmt.Errorf("%.300s: more than %d redirects", shown(via[0].URL), maxRedirects)
 	case to.Scheme != "http" && to.Scheme != "https":
@@ -134,6 +137,14 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	req.Header.Del("Referer") // net/http's own; it would reveal what a client fetched
 	c.logInAfter(req, via[0])
 	return nil
+}
+
+// loops reports whether a redirect leads back, by apt's rule: to the URL that it is
+// for, or a second time to one that a redirect led to. That the first URL answers
+// otherwise the second time is known of mirrors that have to fetch a file first.
+func loops(to *url.URL, via []*http.Request) bool {
+	again := via[min(1, len(via)-1):]
+	return slices.ContainsFunc(again, func(r *http.Request) bool { return r.URL.String() == to.String() })
 }
 
 // leaveAlone marks the host that err, of a request for url, is about as down, if
