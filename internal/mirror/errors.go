@@ -103,11 +103,11 @@ func (e *StatusError) Error() string {
 
 // IsUnreachable reports whether err means that the mirror could not be reached,
 // so that what is held may be served instead. The mirror's own 404, or a
-// refusal by the policy, does not.
+// refusal by the policy, does not; a 408 and a 429 are about the moment.
 func IsUnreachable(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
-		return status.Code >= 500 || status.Code == http.StatusTooManyRequests
+		return status.Code >= 500 || status.Code == http.StatusTooManyRequests || status.Code == http.StatusRequestTimeout
 	}
 	var refused *RefusedError
 	return !errors.As(err, &refused)
