@@ -163,7 +163,13 @@ func New(o Options) *Client {
 // newTransport leaves Proxy nil: a proxy would resolve and dial past the policy.
 func (c *Client) newTransport(dial func(ctx context.Context, network, hostport string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
-		DialContext:            dial,
+		DialContext: func(ctx context.Context, network, hostport string) (net.Conn, error) {
+			conn, err := dial(ctx, network, hostport)
+			if err != nil {
+				return nil, err
+			}
+			return &headConn{Conn: conn}, nil
+		},
 		TLSHandshakeTimeout:    c.connectTimeout,
 		ResponseHeaderTimeout:  c.headerTimeout,
 		MaxResponseHeaderBytes: maxHeader,

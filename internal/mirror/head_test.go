@@ -1,0 +1,102 @@
+package mirror
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Heads that net/http refuses are read as apt reads them.
+func TestHeads(t *testing.T) {
+	t.Parallel()
+	const ok = "HTTP/1.1 200 OK\n"
+	for name, tt := range map[string]struct{ answer, body, err string }{
+		"two lengths, the last one right": {answer: ok + "Content-Length: 3\nContent-Length: 5\n\nhello", body: "hello"},
+		"two lengths, the same":           {answer: ok + "Content-Length: 5\nContent-Length: 5\n\nhello", body: "hello"},
+		"two lengths, the last one short": {answer: ok + "Content-Length: 5\nContent-Length: 3\n\nhello", body: "hel"},
+		"length that is no number":        {answer: ok + "Content-Length: many\n\nhello", body: ""},
+		"length with a unit":              {answer: ok + "Content-Length: 5 bytes\n\nhello", body: "hello"},
+		"list of lengths":                 {answer: ok + "Content-Length: 5, 5\n\nhello", body: "hello"},
+		"length below zero":               {answer: ok + "Content-Length: -5\n\nhello", err: "Content-Length"},
+		"length past all":                 {answer: ok + "Content-Length: 99999999999999999999\n\nhello", err: "Content-Length"},
+		"identity":                        {answer: ok + "Transfer-Encoding: identity\nContent-Length: 5\n\nhello", body: "hello"},
+		"chunked twice":                   {answer: ok + "Transfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n", body: "hello"},
+		"chunked by HTTP/1.0":             {answer: "HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n", body: "hello"},
+		"no version":                      {answer: "HTTP 200 OK\nContent-Length: 5\n\nhello", body: "hello"},
+		"version in lower case":           {answer: "http/1.1 200 OK\nContent-Length: 5\n\nhello", body: "hello"},
+		"name that is none":               {answer: ok + "X(Y): 1\n: 2\nContent-Length: 5\n\nhello", body: "hello"},
+		"control character":               {answer: ok + "X: a\x01b\nContent-Length: 5\n\nhello", body: "hello"},
+		"folded field":                    {answer: ok + "X: a\n b\nContent-Length: 5\n\nhello", body: "hello"},
+		"after interim answers":           {answer: "HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early\nLink: x\n\n" + ok + "Content-Length: 3\nContent-Length: 5\n\nhello", body: "hello"},
+		"lines without CR":                {answer: "HTTP 200 OK|Content-Length: 5||hello", body: "hello"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer := strings.ReplaceAll(strings.ReplaceAll(tt.answer, "\n", "\r\n"), "|", "\n")
+			for _, piece := range []int{len(answer), 1} { // all at once, and byte after byte
+				srv, c := newLoopback(t, pieces(answer, piece), Options{})
+				resp, err := c.Get(t.Context(), Request{URL: srv.URL})
+				if tt.err != "" {
+					if err == nil || !strings.Contains(err.Error(), tt.err) {
+						t.Errorf("got %v, want an error with %q", err, tt.err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if string(body) != tt.body || err != nil {
+					t.Errorf("read %q, %v, want %q", body, err, tt.body)
+				}
+			}
+		})
+	}
+}
+
+// pieces sends an answer in pieces of n bytes.
+func pieces(answer string, n int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		for rest := answer; rest != ""; rest = rest[min(n, len(rest)):] {
+			io.WriteString(conn, rest[:min(n, len(rest))])
+		}
+	}
+}
+
+// What is put right net/http reads, or refuses as it did, and it is put right once.
+func FuzzHead(f *testing.F) {
+	for _, seed := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HTTP 200 OK\n\n", "http/1.0 200\nTransfer-Encoding: chunked\n\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\nTransfer-Encoding: identity\r\n folded\r\n\r\n", "HTTP/1.1 100 C\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		head, ended := headOf(b)
+		if !ended || !beginsAnswer(head) {
+			return
+		}
+		right := putRight(head)
+		if end, ok := headOf(right); !ok || len(end) != len(right) {
+			t.Fatalf("%q became %q, which is no head", head, right)
+		}
+		if again := putRight(right); !bytes.Equal(again, right) {
+			t.Errorf("%q became %q, and then %q", head, right, again)
+		}
+		if bytes.Equal(head, right) {
+			return
+		}
+		if resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(right)), nil); err == nil && !resp.Close {
+			t.Errorf("%q became %q, after which the connection is used again", head, right)
+		}
+	})
+}
