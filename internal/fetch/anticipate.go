@@ -21,7 +21,7 @@ func (f *Fetcher) Anticipate(r Request) {
 			f.access.Anticipate(r.Location, r.Login, info)
 			return
 		}
-		if fl, err := f.joinForClient(r); err == nil {
+		if fl, _, err := f.joinForClient(r); err == nil {
 			fl.leave()
 		}
 	}

@@ -3,7 +3,9 @@ package fetch
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 
 	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
@@ -70,7 +72,11 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 		d.penalize(t, true, err.Error())
 		log.Error("wrong size from a source, fetching elsewhere")
 	case definite(err):
-		t.out = true
+		t.led = t.led || ledElsewhere(s, err)
+		t.out = !t.ledAgain()
+		if m, ok := s.(mirrorSource); ok && !t.led && overloaded(err) {
+			d.busy = append(d.busy, m.Host)
+		}
 		log.Debug("source does not have the file")
 	default:
 		t.out = t.failures >= maxFailures
@@ -104,11 +110,39 @@ func definite(err error) bool {
 	if errors.Is(err, mirror.ErrSlow) {
 		return false
 	}
+	var answer *mirror.AnswerError
+	if errors.As(err, &answer) && !errors.Is(err, io.ErrUnexpectedEOF) { // none that broke off
+		return true
+	}
 	var status *mirror.StatusError
 	var refused *mirror.RefusedError
 	var unreachable *mirror.UnreachableError
 	return errors.As(err, &status) || errors.As(err, &refused) || errors.As(err, &unreachable) ||
 		errors.Is(err, mirror.ErrOffline) || errors.Is(err, fs.ErrNotExist)
+}
+
+// overloaded reports whether a mirror answered that it has no time, which is so
+// for other names of the same file, too. It was given some (mirror.Client.Get).
+func overloaded(err error) bool {
+	var status *mirror.StatusError
+	return errors.As(err, &status) && (status.Code == http.StatusTooManyRequests || status.Code == http.StatusServiceUnavailable)
+}
+
+// ledElsewhere reports whether err is an answer of another host than s's, which a
+// redirector led to: it may lead to a better one the next time.
+func ledElsewhere(s source, err error) bool {
+	m, ok := s.(mirrorSource)
+	var status *mirror.StatusError
+	var answer *mirror.AnswerError
+	switch {
+	case !ok:
+		return false
+	case errors.As(err, &status):
+		return m.leads(status.URL)
+	case errors.As(err, &answer):
+		return m.leads(answer.URL)
+	}
+	return false
 }
 
 // moreTelling picks which of two failures the client is told: a mirror's own

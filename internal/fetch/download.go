@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"millpond/internal/catalog"
@@ -104,6 +105,7 @@ type download struct {
 	solo     bool
 	manifest []digest.Digest // of the pieces, as two peers state it
 	votes    []pieces.Vote
+	busy     []string // hosts of mirrors that have no time
 }
 
 // tally is what a source did in this flight.
@@ -239,7 +241,7 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 	for s := range d.fl.sources(ctx, c) {
 		t := d.tallyOf(s)
 		switch {
-		case t.out:
+		case t.out, d.isBusy(s):
 			continue
 		case d.solo && d.othersUsed(s):
 			r.restricted++
@@ -261,14 +263,22 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 	return r, answer
 }
 
-// hasten returns s, with less patience in the first round if it is one of several
-// mirrors.
+// hasten returns s, with less patience in the first round if there is a mirror
+// with another host to ask. Another name of the file would take as long.
 func hasten(s source, c candidates, nth int) source {
-	if m, ok := s.(mirrorSource); ok && nth == 0 && len(c.mirrors) > 1 {
+	m, ok := s.(mirrorSource)
+	other := func(o mirrorSource) bool { return o.Host != m.Host }
+	if ok && nth == 0 && slices.ContainsFunc(c.mirrors, other) {
 		m.patience = mirror.Patience
 		return m
 	}
 	return s
+}
+
+// isBusy reports whether s is a mirror that has no time.
+func (d *download) isBusy(s source) bool {
+	m, ok := s.(mirrorSource)
+	return ok && slices.Contains(d.busy, m.Host)
 }
 
 // othersUsed reports whether bytes of another source are in the part.

@@ -233,12 +233,12 @@ func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
 		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, access.ErrNotHeld):
 			f.log.Error("held blob unreadable, fetching it again", "digest", r.Digest, "err", err)
 		}
-		fl, err := f.joinForClient(r)
+		fl, began, err := f.joinForClient(r)
 		if err != nil {
 			return nil, err
 		}
 		file, err = fl.open(ctx)
-		if !again(err) && (try > 0 || !isLate(err)) {
+		if !again(err) && (try > 0 || began || !isLate(err)) {
 			return file, err
 		}
 	}
@@ -262,13 +262,16 @@ func (f *Fetcher) admitted(ctx context.Context, r Request) (*File, error) {
 }
 
 // joinForClient returns the flight that fetches the content r for a client,
-// counted in.
-func (f *Fetcher) joinForClient(r Request) (*flight, error) {
-	fl, err := f.join(keyOf(r), func() *flight { return f.newContentFlight(r) })
+// counted in, and whether it began with it.
+func (f *Fetcher) joinForClient(r Request) (fl *flight, began bool, err error) {
+	fl, err = f.join(keyOf(r), func() *flight {
+		began = true
+		return f.newContentFlight(r)
+	})
 	if err == nil && r.Index {
 		f.catalog.Await(r.Entry)
 	}
-	return fl, err
+	return fl, began, err
 }
 
 // stored opens a held blob as a File.

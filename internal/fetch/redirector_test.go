@@ -2,10 +2,13 @@ package fetch
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/catalog"
+	"millpond/internal/mirror"
 )
 
 // redirected is a box whose mirror sends requests to others: one has the next
@@ -67,7 +70,9 @@ func TestIndicesWhoseMirrorIsAway(t *testing.T) {
 // One wrong answer of many mirrors behind a redirector does not fail a file.
 func TestRedirectorIsAskedAgain(t *testing.T) {
 	t.Parallel()
-	for name, wrong := range map[string]aptest.Fault{"size": aptest.Shorter(1), "bytes": aptest.Corrupt(10, 1)} {
+	for name, wrong := range map[string]aptest.Fault{
+		"size": aptest.Shorter(1), "bytes": aptest.Corrupt(10, 1), "status": aptest.Status(404), "range": aptest.Raw("HTTP/1.1 206 P\r\nContent-Range: bytes 3-5/9\r\nContent-Length: 3\r\n\r\nabc"),
+	} {
 		r, ahead, behind := redirected(t)
 		_, f, err := r.read(inRelease)
 		must(t, err)
@@ -80,5 +85,60 @@ func TestRedirectorIsAskedAgain(t *testing.T) {
 			continue
 		}
 		e.Body.Close()
+	}
+}
+
+// A loop is the same loop the next time.
+func TestRedirectLoopIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{NoByHash: true}, noTTL)
+	_, f, err := r.read(inRelease)
+	must(t, err)
+	r.mirror.Inject("*Packages*", aptest.Redirect(r.mirror.URL("/")+"*"))
+	var broken *mirror.AnswerError
+	if _, err := r.get(t.Context(), packages, f.Release); !errors.As(err, &broken) {
+		t.Errorf("got %v, want a broken answer", err)
+	}
+	if n := r.mirror.Requests("*/binary-amd64/*"); n != 1 {
+		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+// A mirror that has no time is asked for one name of a file, not for all.
+func TestBusyMirrorIsAskedForOneName(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{429, 503} {
+		r := newRig(t, aptest.Suite{}, noTTL)
+		_, f, err := r.read(inRelease)
+		must(t, err)
+		r.mirror.Inject("*/binary-*", aptest.Status(code))
+		var status *mirror.StatusError
+		if _, err := r.get(t.Context(), packages, f.Release); !errors.As(err, &status) || status.Code != code {
+			t.Errorf("got %v, want the mirror's %d", err, code)
+		}
+		if n := r.mirror.Requests("*/binary-*"); n > 3 { // the first one and two tries more
+			t.Errorf("%d: %d requests, want 3 at most", code, n)
+		}
+	}
+}
+
+// Another name at the same host would take as long: it is no reason to hurry.
+func TestHasten(t *testing.T) {
+	t.Parallel()
+	at := func(host, path string) mirrorSource {
+		return mirrorSource{Location: catalog.Location{Scheme: "http", Host: host, Path: path}}
+	}
+	one, name, other := at("a", "/x"), at("a", "/y"), at("b", "/x")
+	for _, tt := range []struct {
+		all  []mirrorSource
+		nth  int
+		want time.Duration
+	}{
+		{[]mirrorSource{one}, 0, 0}, {[]mirrorSource{one, name}, 0, 0},
+		{[]mirrorSource{one, other}, 0, mirror.Patience}, {[]mirrorSource{one, other}, 1, 0},
+	} {
+		if got := hasten(one, candidates{mirrors: tt.all}, tt.nth).(mirrorSource).patience; got != tt.want {
+			t.Errorf("patience %v with %d places in round %d, want %v", got, len(tt.all), tt.nth, tt.want)
+		}
 	}
 }

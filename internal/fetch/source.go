@@ -54,8 +54,13 @@ func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, err
 	}
 	return &peer.Stream{
 		ReadCloser: resp.Body, Off: resp.Offset, Size: resp.Size, Modified: resp.LastModified,
-		Led: !strings.HasPrefix(resp.URL, m.Scheme+"://"+m.Host+"/"),
+		Led: m.leads(resp.URL),
 	}, nil
+}
+
+// leads reports whether an answer with that URL came from another host.
+func (m mirrorSource) leads(url string) bool {
+	return !strings.HasPrefix(url, m.Scheme+"://"+m.Host+"/")
 }
 
 // candidates are the sources of a flight's file that are known without

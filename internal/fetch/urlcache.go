@@ -55,7 +55,11 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 				return file, nil
 			}
 		}
-		fl, err := f.join(keyOf(r), func() *flight { return f.newUnknownFlight(r, v) })
+		began := false
+		fl, err := f.join(keyOf(r), func() *flight {
+			began = true
+			return f.newUnknownFlight(r, v)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +68,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 			unchanged = &unchangedError{stale: err.Error()}
 			continue
 		}
-		if !errors.As(err, &unchanged) && !again(err) && (try > 0 || !isLate(err)) {
+		if !errors.As(err, &unchanged) && !again(err) && (try > 0 || began || !isLate(err)) {
 			return file, err
 		}
 	}
