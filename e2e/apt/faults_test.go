@@ -17,11 +17,6 @@ import (
 func TestFaults(t *testing.T) {
 	b := box.Start(t, shapeSettings(t)...)
 	all := allFaults()
-	for name := range notYet {
-		if !slices.ContainsFunc(all, func(f fault) bool { return f.name == name }) {
-			t.Errorf("%q of the list of what is not yet is no row", name)
-		}
-	}
 	lines := make([]string, len(all))
 	// Most rows are apt at work, the slow ones wait: these begin at once.
 	life := t
@@ -72,16 +67,8 @@ func (f fault) row(t, life *testing.T, b *box.Box) string {
 	for _, w := range []column{cold, warm} {
 		problems = append(problems, f.problems(w, outcomes[w], outcomes[alone])...)
 	}
-	reason, pending := notYet[f.name]
 	mark := ""
-	switch {
-	case pending && len(problems) == 0:
-		t.Errorf("it passes: take it from the list of what is not yet (%s)", reason)
-		mark = "passes now"
-	case pending:
-		t.Logf("not yet, %s:\n  %s", reason, strings.Join(problems, "\n  "))
-		mark = "not yet: " + reason
-	case len(problems) > 0:
+	if len(problems) > 0 {
 		t.Errorf("\n  %s\n%s", strings.Join(problems, "\n  "), f.printed(outcomes))
 		mark = "**fails**"
 	}
