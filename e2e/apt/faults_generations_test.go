@@ -42,6 +42,8 @@ func generationFaults() []fault {
 		{name: "former generation, 304 without ETag", suite: byName, prepare: both(newer, withoutETags), strike: older},
 		{name: "former generation, 304 without ETag, another component", suite: two, prepare: both(newerContrib, withoutETags),
 			strike: older, others: []string{"deb MIRROR/debian stable main contrib"}},
+		{name: "client with the new Release, another component, while an index is the old one", suite: two, strike: newerContrib,
+			others: []string{"deb MIRROR/debian stable main contrib"}, act: roams},
 		{name: "304 for all Release files", strike: always(releases, aptest.Status(304))},
 	}
 }
@@ -67,6 +69,16 @@ func newerContrib(s *scene) {
 	extra.Version = "1.0-2"
 	s.add(s.archive, extra)
 	s.current = s.publish()
+}
+
+// roams has a client get the new generation elsewhere, without a box, and then want
+// one more component, when the mirror has lost a part of it.
+func roams(s *scene, v *visit) {
+	v.client.Sources(strings.ReplaceAll("deb MIRROR/debian stable main", "MIRROR", v.base))
+	v.apt("update", "-o", "Acquire::http::Proxy=DIRECT")
+	s.put(s.former, binary)
+	v.client.Sources(strings.ReplaceAll(s.sources[0], "MIRROR", v.base))
+	v.apt("update")
 }
 
 func older(s *scene) { s.mirror.Publish("/debian", s.former) }

@@ -41,6 +41,10 @@ type Entry struct {
 	OneOf []digest.Digest
 }
 
+// Another is the pin of a client that has a generation of a suite which the
+// catalog has not: what a Release lists under a name is Unknown for it.
+var Another = digest.Of([]byte("another generation"))
+
 // pinFunc gives the generation of a suite that the client was last
 // served, zero if none.
 type pinFunc func(suite Location) digest.Digest
@@ -159,7 +163,11 @@ func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
 			continue
 		}
 		st.use(c.now().Unix())
-		order := st.order(pin)
+		pinned := pin(dir)
+		if pinned == Another {
+			continue
+		}
+		order := st.order(func(Location) digest.Digest { return pinned })
 		if order[0] == st.current() {
 			order = order[:1]
 		}

@@ -53,6 +53,28 @@ func TestResolveHeads(t *testing.T) {
 	}
 }
 
+// To a client that has another generation the names in a Release stand for files
+// that the catalog does not know; names by hash stand for what they always do.
+func TestResolveForAnotherGeneration(t *testing.T) {
+	t.Parallel()
+	key := aptest.NewKey("archive")
+	a := aptest.NewArchive(key)
+	a.Add(aptest.Package{Name: "hello", Version: "1.0"})
+	g := a.Publish(day)
+	c := newCatalog(t, key)
+	c.learnSuite(t, archiveURL, "dists/stable", g)
+	another := func(Location) digest.Digest { return Another }
+	const index = "main/binary-amd64/Packages.xz"
+	if e := c.Resolve(t.Context(), at(t, suiteURL+"/"+index), another); e.Kind != Unknown {
+		t.Errorf("by name: %+v", e)
+	}
+	d := digest.Of(g.File("dists/stable/" + index))
+	byHash := suiteURL + "/main/binary-amd64/by-hash/SHA256/" + d.String()
+	if e := c.Resolve(t.Context(), at(t, byHash), another); e.Kind != Content || e.Digest != d {
+		t.Errorf("by hash: %+v", e)
+	}
+}
+
 // Everything that a Release lists, and everything in the pool, is known, by
 // its name and by-hash.
 func TestResolveEverything(t *testing.T) {

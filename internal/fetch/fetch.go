@@ -169,6 +169,7 @@ type File struct {
 	Suite    catalog.Location // of a Release file
 	Age      time.Duration    // of a Release or unknown file: since it was last checked with the mirror
 	Stale    string           // not empty: served although the mirror could not be asked, and why
+	Pending  bool             // of a Release file: the mirror has a newer one, which is not complete
 	Body     Body             // the caller closes it
 }
 

@@ -29,7 +29,7 @@ func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 	} else if file, err = f.storedRelease(q, r.Digest); err != nil {
 		return nil, fmt.Errorf("opening the held %s: %w", e.Location.Name(), err)
 	}
-	file.Modified, file.Age, file.Stale = r.Modified, r.Age, r.Stale
+	file.Modified, file.Age, file.Stale, file.Pending = r.Modified, r.Age, r.Stale, r.Pending
 	file.Release, file.Suite = r.Release, e.Suite
 	if r.Stale != "" {
 		f.stats.stale.Add(1)

@@ -38,7 +38,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	defer file.Body.Close()
 	if e.Kind == catalog.ReleaseFile && !file.Release.IsZero() && r.Method == http.MethodGet {
 		// Before the bytes, so that a client that has read them finds its session set.
-		p.sessions.set(r.Context(), client, file.Suite, file.Release)
+		p.sessions.set(r.Context(), client, file.Suite, generationOf(r.Header, file))
 	}
 	w.credit = func(n int64) { p.ledger.Delivered(client, about, file.Body.Origin(), n) }
 	p.describe(w.Header(), e, file)
@@ -79,7 +79,29 @@ func (p *Proxy) open(r *http.Request, t target, client netip.Addr) (catalog.Entr
 		get = p.fetcher.Peek
 	}
 	file, err := get(r.Context(), q)
+	if err == nil && q.Kind == catalog.ReleaseFile && !q.Revalidate && hasNewer(r.Header, file) {
+		file.Body.Close()
+		q.Revalidate = true
+		file, err = get(r.Context(), q)
+	}
 	return q.Entry, file, err
+}
+
+// generationOf returns the generation that a client has which gets a Release
+// file. One that has a newer Release keeps that, as apt does, and what the mirror
+// has under the names that it lists is of that one, or not there.
+func generationOf(h http.Header, file *fetch.File) digest.Digest {
+	if file.Pending && hasNewer(h, file) {
+		return catalog.Another
+	}
+	return file.Release
+}
+
+// hasNewer reports whether a client has a newer file, by its date, than the box:
+// from elsewhere, so that the mirror has one, too.
+func hasNewer(h http.Header, file *fetch.File) bool {
+	since, err := http.ParseTime(h.Get("If-Modified-Since"))
+	return err == nil && since.After(file.Modified)
 }
 
 // request returns what fetch is asked for a target, if it may be asked for.

@@ -107,6 +107,7 @@ type File struct {
 	Release  digest.Digest // of the generation that it belongs to
 	Age      time.Duration // since it was last checked with the mirror
 	Stale    string        // not empty: what the mirror has was not taken since, and why
+	Pending  bool          // the mirror has a newer one, which is not complete
 	Data     []byte        // nil: the store has it
 }
 
@@ -157,7 +158,8 @@ func (c *Cache) Get(ctx context.Context, e Request) (File, error) {
 		return File{}, &mirror.StatusError{URL: e.Location.String(), Code: code}
 	}
 	file := File{Digest: v.Digest, Size: v.Size, Modified: v.Modified(), Release: release, Age: time.Since(at)}
-	file.Stale = s.form(e.Location.Name()).Unchecked
+	form := s.form(e.Location.Name())
+	file.Stale, file.Pending = form.Unchecked, form.Unchecked != "" && !form.Pending.Since.IsZero()
 	if k != nil {
 		file.Data = k.fetched[v.Digest]
 	}
