@@ -119,6 +119,21 @@ func TestLogins(t *testing.T) {
 }
 
 // What the mirror redirects to gets no login.
+// apt sends the login of a source to a proxy in the URL as well.
+func TestLoginInSource(t *testing.T) {
+	s := newPrivateSite(t)
+	clientWith := func(password string) *aptest.Client {
+		c := s.client(t)
+		uri := "http://alice:" + password + "@" + s.mirror.Addr() + "/debian"
+		c.Sources("deb "+uri+" stable main", "deb-src "+uri+" stable main")
+		return c
+	}
+	everything(t, clientWith(passwords["alice"]))
+	wantRefused(t, clientWith("guesswork"), "401  Unauthorized")
+	wantRefused(t, s.clientAs(t, ""), "401  Unauthorized")
+	wantNoSecrets(t, s.box)
+}
+
 func TestLoginsAndRedirects(t *testing.T) {
 	s := newPrivateSite(t)
 	other := aptest.NewMirror(t, aptest.MirrorOptions{Listen: "127.0.0.2:0"})

@@ -22,8 +22,8 @@ func (l Login) String() string {
 // GoString implements fmt.GoStringer, for %#v.
 func (l Login) GoString() string { return l.String() }
 
-// basic returns the Login of a user and a password (RFC 7617).
-func basic(user, password string) Login {
+// Basic returns the Login of a user and a password (RFC 7617).
+func Basic(user, password string) Login {
 	return Login("Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 }
 

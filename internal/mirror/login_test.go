@@ -114,18 +114,18 @@ func TestRedirectGetsTheBoxsLogin(t *testing.T) {
 	logins := mustLogins(t, "machine "+srv.URL+"/own login a password b machine "+target.URL+" login bob password builder")
 	c := New(Options{Policy: mustPolicy(t, "127.0.0.1"), Logins: logins})
 	defer c.Close()
-	for path, login := range map[string]Login{"/own": basic("a", "b"), "/client": "Bearer x", "/own-client": "Bearer x", "/without": ""} {
+	for path, login := range map[string]Login{"/own": Basic("a", "b"), "/client": "Bearer x", "/own-client": "Bearer x", "/without": ""} {
 		if err := get(t, c, Request{URL: srv.URL + path, Login: login}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	host := strings.TrimPrefix(target.URL, "http://")
-	for path, want := range map[string]Login{"/own": basic("bob", "builder"), "/client": "", "/own-client": "", "/without": ""} {
+	for path, want := range map[string]Login{"/own": Basic("bob", "builder"), "/client": "", "/own-client": "", "/without": ""} {
 		if got := s.all[host+path]; got != string(want) {
 			t.Errorf("%s: the new host got %q, want %q", path, got, string(want))
 		}
 	}
-	if got := c.LoginFor(target.URL + "/x"); got != basic("bob", "builder") {
+	if got := c.LoginFor(target.URL + "/x"); got != Basic("bob", "builder") {
 		t.Error("the box's login is not found")
 	}
 }
@@ -162,7 +162,7 @@ func TestRefusedLogin(t *testing.T) {
 // What apt_auth.conf(5) says of its examples, and what apt does beyond.
 func TestLogins(t *testing.T) {
 	const end = " login apt password debian"
-	want := basic("apt", "debian")
+	want := Basic("apt", "debian")
 	for _, tt := range []struct {
 		text, url string
 		match     bool

@@ -108,7 +108,7 @@ func (p *loginParser) finish() error {
 	case p.user == "" && p.password == "":
 		return fmt.Errorf("entry of line %d: neither login nor password", p.at)
 	}
-	p.next.login = basic(p.user, p.password)
+	p.next.login = Basic(p.user, p.password)
 	p.all = append(p.all, p.next)
 	*p = loginParser{all: p.all}
 	return nil

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -52,6 +53,7 @@ func TestLoginOfForms(t *testing.T) {
 	for target, want := range map[string]mirror.Login{
 		debURL:                              login,
 		"https://deb.example.org" + debPath: login,
+		"http://ann:pw@deb.example.org" + debPath:                     login, // the field has it as well, and goes first
 		"http://HTTPS///deb.example.org" + debPath:                    "",
 		"/deb.example.org" + debPath:                                  "",
 		"/https/deb.example.org" + debPath:                            "",
@@ -158,13 +160,44 @@ func TestLoginWanted(t *testing.T) {
 	}
 }
 
-// A login in a URL is refused and shown nowhere.
-func TestLoginInURL(t *testing.T) {
+// A login in the URL of a source, which apt sends to a proxy as it stands there,
+// is for the archive, and shown nowhere.
+func TestLoginBeforeTheHost(t *testing.T) {
+	t.Parallel()
+	b, logins := newLoginBox()
+	b.serve(t)
+	b.files[debURL] = gives([]byte("x"), ledger.FromMirror)
+	for user, want := range map[string]mirror.Login{
+		"bob:" + secret + "@":         "Basic " + encoded,
+		"bob:%68unter2@":              "Basic " + encoded,
+		"bob%40x:" + secret + "%3a1@": mirror.Basic("bob@x", secret+":1"),
+		secret + "@":                  mirror.Basic(secret, ""),
+	} {
+		resp, body := b.do(t, "GET", "http://"+user+"deb.example.org"+debPath)
+		if resp.StatusCode != 200 || body != "x" || resp.Header.Get("Cache-Control") != "private" {
+			t.Errorf("%s: %s, Cache-Control %q", user, resp.Status, resp.Header.Get("Cache-Control"))
+		}
+		if got := <-logins; got != want {
+			t.Errorf("%s: the archive gets another login", user)
+		}
+	}
+	// A login for the box is not the archive's.
+	b.do(t, "GET", "http://bob:"+secret+"@nas.example.org:3142/deb.example.org"+debPath)
+	if got := <-logins; got != "" {
+		t.Errorf("the archive gets %v for the box", got)
+	}
+	b.files[debURL] = fails(errors.New("broken"))
+	resp, body := b.do(t, "GET", "http://bob:"+secret+"@deb.example.org"+debPath)
+	if strings.Contains(resp.Status+body+b.logged.String(), secret) {
+		t.Errorf("it is shown: %s\n%s\n%s", resp.Status, body, b.logged)
+	}
+}
+
+// A login within the path is refused and shown nowhere.
+func TestLoginInPath(t *testing.T) {
 	t.Parallel()
 	b := newBox(nil).serve(t)
 	for _, target := range []string{
-		"http://bob:" + secret + "@deb.example.org" + debPath,
-		"http://" + secret + "@deb.example.org" + debPath,
 		"http://HTTPS///bob:" + secret + "@deb.example.org" + debPath,
 		"http://HTTPS///bob:" + secret + "%40deb.example.org" + debPath,
 		"/bob:" + secret + "@deb.example.org" + debPath,

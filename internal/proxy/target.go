@@ -66,14 +66,23 @@ func targetOf(r *http.Request) target {
 		t := httpsTarget(path)
 		t.absolute = true
 		return t
-	case r.URL.User != nil:
-		return target{route: toArchive, scheme: r.URL.Scheme, host: "login@" + r.URL.Host, path: path, absolute: true} // refused
 	default:
 		return target{
 			route: toArchive, scheme: r.URL.Scheme, host: r.URL.Host, path: path,
-			login: mirror.Login(r.Header.Get("Authorization")), absolute: true, named: true,
+			login: loginOf(r), absolute: true, named: true,
 		}
 	}
+}
+
+// loginOf is a client's login for the host of its request's URL. apt sends the
+// login of a source like http://user:password@host twice, in the URL as well.
+func loginOf(r *http.Request) mirror.Login {
+	login := mirror.Login(r.Header.Get("Authorization"))
+	if user := r.URL.User; login == "" && user != nil {
+		password, _ := user.Password()
+		login = mirror.Basic(user.Username(), password)
+	}
+	return login
 }
 
 // originTarget reads /host/path, where host must look like one, so that pages
