@@ -22,6 +22,9 @@ func read(r Request, resp *http.Response) (*Response, error) {
 		Body:         resp.Body,
 		URL:          shown(resp.Request.URL),
 	}
+	if date := parseTime(h.Get("Date")); !date.IsZero() && !a.LastModified.IsZero() {
+		a.Unsettled = date.Sub(a.LastModified) < time.Second
+	}
 	var err error
 	switch resp.StatusCode {
 	case http.StatusOK:

@@ -235,6 +235,9 @@ type Response struct {
 	Size         int64 // of the whole file, -1 if not stated
 	ETag         string
 	LastModified time.Time // zero if not stated
+	// Unsettled says that the answer was sent within a second of LastModified:
+	// other bytes may get the same date (RFC 9110, section 8.8.2.2).
+	Unsettled bool
 	// Body fails with ErrStalled, an AnswerError with io.ErrUnexpectedEOF or the context's error,
 	// and never sends a second request.
 	Body io.ReadCloser

@@ -16,6 +16,7 @@ type Copy struct {
 	Size         int64         // bytes
 	ETag         string        // "" if the mirror stated none
 	LastModified time.Time     // zero if the mirror stated none
+	Unsettled    bool          `json:",omitzero"` // Response.Unsettled: LastModified does not tell these bytes from others
 	Seen         time.Time     // when these bytes were first seen
 	Check                      // when the mirror last said that they are current
 }
@@ -43,7 +44,7 @@ func reading() Reading { return Reading{process, time.Since(started)} }
 
 // NewCopy is the Copy of bytes that came with r just now.
 func NewCopy(d digest.Digest, size int64, r *Response) Copy {
-	c := Copy{Digest: d, Size: size, ETag: r.ETag, LastModified: r.LastModified}
+	c := Copy{Digest: d, Size: size, ETag: r.ETag, LastModified: r.LastModified, Unsettled: r.Unsettled}
 	c.Confirm()
 	c.Seen = c.Checked
 	return c
@@ -67,7 +68,7 @@ func (c Copy) Request(url string) Request {
 		return r
 	}
 	r.IfNoneMatch = c.ETag
-	if !c.LastModified.IsZero() {
+	if !c.LastModified.IsZero() && !c.Unsettled {
 		r.IfModifiedSince = c.LastModified.UTC().Format(http.TimeFormat)
 	}
 	return r

@@ -22,6 +22,8 @@ func TestCopyRequest(t *testing.T) {
 		"no validators":   {mirror.Copy{Digest: d}, mirror.Request{URL: url}},
 		"both":            {mirror.Copy{Digest: d, ETag: `"a"`, LastModified: modified}, mirror.Request{URL: url, IfNoneMatch: `"a"`, IfModifiedSince: "Sun, 01 Mar 2026 11:00:00 GMT"}},
 		"date alone":      {mirror.Copy{Digest: d, LastModified: modified}, mirror.Request{URL: url, IfModifiedSince: "Sun, 01 Mar 2026 11:00:00 GMT"}},
+		"date, unsettled": {mirror.Copy{Digest: d, LastModified: modified, Unsettled: true}, mirror.Request{URL: url}},
+		"both, unsettled": {mirror.Copy{Digest: d, ETag: `"a"`, LastModified: modified, Unsettled: true}, mirror.Request{URL: url, IfNoneMatch: `"a"`}},
 		"entity tag only": {mirror.Copy{Digest: d, ETag: `W/"a"`}, mirror.Request{URL: url, IfNoneMatch: `W/"a"`}},
 	} {
 		if got := c.held.Request(url); got != c.want {

@@ -49,6 +49,13 @@ func TestGet(t *testing.T) {
 		{name: "long validator", answer: "HTTP/1.1 200 OK\nContent-Length: 0\nETag: \"" + strings.Repeat("a", 300) + "\"\n\n", want: Response{Status: 200}},
 		{name: "weak validator", answer: "HTTP/1.1 200 OK\nContent-Length: 0\nETag: W/\"a\"\n\n", want: Response{Status: 200, ETag: `W/"a"`}},
 
+		{name: "of the same second", answer: "HTTP/1.1 200 OK\nContent-Length: 0\nDate: Tue, 01 Jul 2025 10:00:00 GMT\nLast-Modified: Tue, 01 Jul 2025 10:00:00 GMT\n\n",
+			want: Response{Status: 200, LastModified: time.Date(2025, 7, 1, 10, 0, 0, 0, time.UTC), Unsettled: true}},
+		{name: "of the second before", answer: "HTTP/1.1 200 OK\nContent-Length: 0\nDate: Tue, 01 Jul 2025 10:00:01 GMT\nLast-Modified: Tue, 01 Jul 2025 10:00:00 GMT\n\n",
+			want: Response{Status: 200, LastModified: time.Date(2025, 7, 1, 10, 0, 0, 0, time.UTC)}},
+		{name: "of a time to come", answer: "HTTP/1.1 200 OK\nContent-Length: 0\nDate: Tue, 01 Jul 2025 10:00:00 GMT\nLast-Modified: Tue, 01 Jul 2025 11:00:00 GMT\n\n",
+			want: Response{Status: 200, LastModified: time.Date(2025, 7, 1, 11, 0, 0, 0, time.UTC), Unsettled: true}},
+
 		{name: "range", req: Request{Offset: 2}, answer: "HTTP/1.1 206 P\nContent-Range: bytes 2-4/5\nContent-Length: 3\n\nllo",
 			want: Response{Status: 206, Offset: 2, Size: 5}, body: "llo"},
 		{name: "range with length", req: Request{Offset: 2, Length: 2}, answer: "HTTP/1.1 206 P\nContent-Range: bytes 2-3/5\nContent-Length: 2\n\nll",

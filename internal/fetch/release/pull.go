@@ -49,7 +49,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	}
 	d := digest.Of(body)
 	if d == v.Digest { // a mirror without validators sends it all each time
-		v.Compared = time.Now()
+		v.Compared, v.Unsettled = time.Now(), v.Unsettled && resp.Unsettled
 		return nil, v.confirmed(), nil
 	}
 	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From}, nil
