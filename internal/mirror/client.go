@@ -80,7 +80,11 @@ type Options struct {
 	// they are about. What the kernel had received of a body that was closed
 	// early is not seen here.
 	Meter func(f File, n int64)
-	Log   *slog.Logger // nil logs nothing
+	// Answered, if not nil, is called once for each request sent to a host, those
+	// that a redirect leads to and repeated ones too, with the status of its answer,
+	// or NoAnswer. A host that cannot be connected to was sent none.
+	Answered func(f File, status int)
+	Log      *slog.Logger // nil logs nothing
 	// Logins are those that the box has itself (LoginFor).
 	Logins Logins
 
@@ -96,9 +100,12 @@ type Options struct {
 	DownFor        time.Duration // how long an unreachable host is not tried again
 }
 
-// File is what body bytes are about.
+// NoAnswer stands for the status of a request that got none.
+const NoAnswer = 0
+
+// File is what a request or body bytes are about.
 type File struct {
-	Host string // that sent them: lower case, with a port only if it is not the scheme's own
+	Host string // that was asked: lower case, with a port only if it is not the scheme's own
 	Path string // as requested, decoded; redirects do not change it
 }
 
@@ -107,6 +114,7 @@ type Client struct {
 	policy         *Policy
 	offline        bool
 	meter          func(f File, n int64)
+	answered       func(f File, status int)
 	log            *slog.Logger
 	headers        http.Header // of every request
 	logins         Logins
@@ -129,6 +137,7 @@ func New(o Options) *Client {
 		policy:         o.Policy,
 		offline:        o.Offline,
 		meter:          o.Meter,
+		answered:       o.Answered,
 		log:            o.Log,
 		headers:        make(http.Header),
 		logins:         o.Logins,
@@ -142,6 +151,9 @@ func New(o Options) *Client {
 	}
 	if c.meter == nil {
 		c.meter = func(File, int64) {}
+	}
+	if c.answered == nil {
+		c.answered = func(File, int) {}
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -35,14 +35,16 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := c.later.cause(hostport, req); err != nil {
 		return nil, err
 	}
+	f := File{Host: meterName(req.URL.Scheme, host, port), Path: asked(req).URL.Path}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	resp, by6, err := c.await(ctx, cancel, hostport, req)
+	counted, sent := countSent(ctx)
+	resp, by6, err := c.await(counted, cancel, hostport, req)
+	c.report(f, sent, resp)
 	if err != nil {
 		cancel(nil)
 		return nil, explain(req.Context(), hostport, err)
 	}
 	c.down.clear(hostport)
-	f := File{Host: meterName(req.URL.Scheme, host, port), Path: asked(req).URL.Path}
 	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
 	if by6 { // what was lost may be lost again
 		b.stalled = func() { c.silent6.note(hostport) }
