@@ -1,7 +1,8 @@
 // Package ledger counts every body byte once: by where it came from, by the
 // client that got it, by the archive host and the package it is about and by
-// the peer it went to or came from. Of each package it also remembers the clients
-// that requested it last.
+// the peer it went to or came from. It counts the requests of clients, and those
+// sent to mirrors or avoided. Of each package it also remembers the clients that
+// requested it last, of each host how it answered.
 //
 // It uses one table of package kv. Counting touches memory only; Run
 // writes what was counted since the last time, twice a second, in one
@@ -51,11 +52,19 @@ func (o Origin) String() string {
 	return fmt.Sprintf("Origin(%d)", uint8(o))
 }
 
-// Counts is one row of figures, all in bytes but Requests.
+// Counts is one row of figures: bytes, and requests where the name says so.
 type Counts struct {
-	Requests                                       int64
+	Requests                                       int64 // of clients
 	DeliveredStore, DeliveredPeer, DeliveredMirror int64 // to clients, by origin
 	MirrorTaken, PeerTaken, PeerGiven, Tunnelled   int64
+	// MirrorRequests were sent to mirrors, for any reason.
+	MirrorRequests int64
+	// AvoidedRequests are those of clients for a Release or unknown file, answered
+	// although no request for it went to the mirror: within the TTL, or with the
+	// answer that another client's request got. Of those of which a request of the
+	// box's own got the answer, one is not among them. Direct, each would have been
+	// one request at the mirror.
+	AvoidedRequests int64
 }
 
 // Delivered is the number of body bytes that clients got, from any origin.
@@ -77,6 +86,8 @@ func (c *Counts) add(d Counts) {
 	c.PeerTaken += d.PeerTaken
 	c.PeerGiven += d.PeerGiven
 	c.Tunnelled += d.Tunnelled
+	c.MirrorRequests += d.MirrorRequests
+	c.AvoidedRequests += d.AvoidedRequests
 }
 
 // Ledger keeps the counts. Its methods may be called from several goroutines.
@@ -244,6 +255,12 @@ func (l *Ledger) Taken(f File, n int64) {
 	}
 }
 
+// Asked counts one request sent to a mirror for f, and the status of its answer.
+func (l *Ledger) Asked(f File, status int) { l.ask(time.Now(), f, status) }
+
+// Avoided counts one of the AvoidedRequests, for f.
+func (l *Ledger) Avoided(f File) { l.take(time.Now(), f, Counts{AvoidedRequests: 1}) }
+
 // PeerTaken counts n body bytes read from peer, whatever became of them.
 func (l *Ledger) PeerTaken(peer string, n int64) {
 	if n > 0 {
@@ -266,7 +283,7 @@ func (l *Ledger) Tunnelled(client netip.Addr, n int64) {
 	}
 }
 
-// There are four ways to count: each adds the same counts to the totals, to a
+// There are five ways to count: each adds the same counts to the totals, to a
 // minute, and to one account of every kind that it is about.
 
 func (l *Ledger) deliver(now time.Time, client netip.Addr, f File, c Counts) {
@@ -288,6 +305,17 @@ func (l *Ledger) take(now time.Time, f File, c Counts) {
 	defer l.mu.Unlock()
 	sec := l.count(now, c)
 	l.pending.hosts.entry(f.Host, sec).add(c)
+	l.pending.packages.entry(f.account(), sec).add(c)
+}
+
+func (l *Ledger) ask(now time.Time, f File, status int) {
+	c := Counts{MirrorRequests: 1}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sec := l.count(now, c)
+	h := l.pending.hosts.entry(f.Host, sec)
+	h.add(c)
+	h.answers.note(status, 1)
 	l.pending.packages.entry(f.account(), sec).add(c)
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -101,6 +102,12 @@ func TestCounts(t *testing.T) {
 		l.PeerTaken("peer", 50000)
 		l.PeerGiven("peer", 600000)
 		l.Tunnelled(client, 7000000)
+		for _, status := range []int{200, 200, 404, NoAnswer} {
+			l.Asked(file, status)
+		}
+		for range 5 {
+			l.Avoided(file)
+		}
 		for _, n := range []int64{0, -5} { // no-ops
 			l.Delivered(client, file, FromStore, n)
 			l.Taken(file, n)
@@ -117,7 +124,7 @@ func TestCounts(t *testing.T) {
 		}
 		count(l)
 		n := i + 1
-		want := Counts{n, 1 * n, 20 * n, 300 * n, 4000 * n, 50000 * n, 600000 * n, 7000000 * n}
+		want := Counts{n, 1 * n, 20 * n, 300 * n, 4000 * n, 50000 * n, 600000 * n, 7000000 * n, 4 * n, 5 * n}
 		if got, since := l.Totals(); got != want || time.Since(since).Abs() > time.Minute {
 			t.Errorf("totals = %+v since %v, want %+v", got, since, want)
 		}
@@ -130,8 +137,8 @@ func TestCounts(t *testing.T) {
 			want       Counts
 		}{
 			{"client", client.String(), l.Clients(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, Tunnelled: 7000000 * n}},
-			{"host", host, l.Hosts(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n}},
-			{"package", "bash", l.Packages(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n}},
+			{"host", host, l.Hosts(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n, MirrorRequests: 4 * n, AvoidedRequests: 5 * n}},
+			{"package", "bash", l.Packages(""), Counts{Requests: n, DeliveredStore: n, DeliveredPeer: 20 * n, DeliveredMirror: 300 * n, MirrorTaken: 4000 * n, MirrorRequests: 4 * n, AvoidedRequests: 5 * n}},
 			{"peer", "peer", l.accounts(&l.peers, ""), Counts{PeerTaken: 50000 * n, PeerGiven: 600000 * n}},
 		}
 		for _, a := range accounts {
@@ -139,6 +146,9 @@ func TestCounts(t *testing.T) {
 			if len(got) != 1 || got[0].Name != a.name || got[0].Counts != a.want {
 				t.Errorf("%s accounts = %+v, want %s with %+v", a.kind, got, a.name, a.want)
 			}
+		}
+		if got := collect(t, l.Hosts(""))[0].Answers; !slices.Equal(got, []Answer{{NoAnswer, n}, {200, 2 * n}, {404, n}}) {
+			t.Errorf("answers of the host = %v", got)
 		}
 		for step := range Day + 1 {
 			var sum Counts
@@ -223,11 +233,12 @@ func TestAccountPages(t *testing.T) {
 		t.Fatalf("%d accounts, want %d", len(all), n)
 	}
 	for i, a := range all {
-		want := Account{fmt.Sprintf("%05d", i), time.Unix(int64(1000+i), 0).UTC(), time.Unix(int64(1000+i), 0).UTC(), Counts{PeerGiven: int64(i)}}
+		at := time.Unix(int64(1000+i), 0).UTC()
+		want := Account{Name: fmt.Sprintf("%05d", i), First: at, Last: at, Counts: Counts{PeerGiven: int64(i)}}
 		if i == 7 {
 			want.First, want.PeerGiven = time.Unix(500, 0).UTC(), 8
 		}
-		if a != want {
+		if !reflect.DeepEqual(a, want) {
 			t.Fatalf("account %d = %+v, want %+v", i, a, want)
 		}
 	}

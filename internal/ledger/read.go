@@ -74,6 +74,7 @@ type Account struct {
 	Name        string    // client address, host name, peer ID, package name or Others
 	First, Last time.Time // when something was counted for it
 	Counts
+	Answers []Answer // of a host, in the order of the statuses
 }
 
 // Clients yields the accounts of clients in byte order of their names, from
@@ -84,13 +85,14 @@ func (l *Ledger) Clients(after string) iter.Seq2[Account, error] {
 }
 
 // Hosts is like Clients, for upstream hosts. They hold what was requested,
-// delivered and taken from mirrors.
+// delivered and taken from mirrors, and the requests to mirrors with their answers.
 func (l *Ledger) Hosts(after string) iter.Seq2[Account, error] {
 	return l.accounts(&l.hosts, after)
 }
 
 // Packages is like Clients, for packages. They hold what was requested,
-// delivered and taken from mirrors; NoPackage what was so for none.
+// delivered and taken from mirrors, and the requests to mirrors; NoPackage what
+// was so for none.
 func (l *Ledger) Packages(after string) iter.Seq2[Account, error] {
 	return l.accounts(&l.packages, after)
 }
@@ -112,6 +114,7 @@ func (l *Ledger) Package(name string) (Account, []RecentClient, error) {
 func (r row) account(name string) Account {
 	return Account{
 		Name: name, First: time.Unix(r.first, 0).UTC(), Last: time.Unix(r.last, 0).UTC(), Counts: r.Counts,
+		Answers: r.answers.sorted(),
 	}
 }
 

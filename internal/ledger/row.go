@@ -10,7 +10,9 @@ import (
 
 // A row of the table is a version byte and ten unsigned varints: when first
 // and last something was counted, in Unix seconds, and the counts. In a row of
-// version 2, the recent clients follow. Its key is
+// version 2, the recent clients follow; in one of version 3, the requests to
+// mirrors, the avoided ones, how mirrors answered, and then the recent clients. A
+// row is written in the first version that has what is in it. Its key is
 //
 //	t                    the totals; first is when the ledger began
 //	m, h, d + time       a minute, hour or UTC day by its start, in Unix seconds
@@ -23,12 +25,14 @@ import (
 type row struct {
 	first, last int64
 	Counts
-	recent recentClients // of a package
+	answers answers       // of a host
+	recent  recentClients // of a package
 }
 
 const (
-	rowVersion    = 1
-	recentVersion = 2 // of a row with recent clients
+	rowVersion      = 1
+	recentVersion   = 2 // of a row with recent clients
+	requestsVersion = 3 // of a row with requests to mirrors
 )
 
 var totalsKey = []byte("t")
@@ -57,14 +61,28 @@ func (r *row) fields() [10]*int64 {
 	}
 }
 
+// requests are the fields that rows have since version 3.
+func (r *row) requests() [2]*int64 {
+	return [...]*int64{&r.MirrorRequests, &r.AvoidedRequests}
+}
+
 func (r row) encode() []byte {
 	b := make([]byte, 1, 32)
 	b[0] = rowVersion
-	if len(r.recent) > 0 {
+	switch {
+	case r.MirrorRequests > 0 || r.AvoidedRequests > 0 || len(r.answers) > 0:
+		b[0] = requestsVersion
+	case len(r.recent) > 0:
 		b[0] = recentVersion
 	}
 	for _, f := range r.fields() {
 		b = binary.AppendUvarint(b, uint64(*f))
+	}
+	if b[0] == requestsVersion {
+		for _, f := range r.requests() {
+			b = binary.AppendUvarint(b, uint64(*f))
+		}
+		b = r.answers.append(b)
 	}
 	return r.recent.append(b)
 }
@@ -87,22 +105,37 @@ func decodeFigures(b []byte) (r row, rest []byte, err error) {
 		return row{}, nil, errors.New("empty row")
 	}
 	version := b[0]
-	if version != rowVersion && version != recentVersion {
-		return row{}, nil, fmt.Errorf("row of version %d, not %d or %d: run the version of millpond that wrote it", version, rowVersion, recentVersion)
+	if version < rowVersion || version > requestsVersion {
+		return row{}, nil, fmt.Errorf("row of version %d, not %d to %d: run the version of millpond that wrote it", version, rowVersion, requestsVersion)
 	}
-	b = b[1:]
-	for i, f := range r.fields() {
+	fields := r.fields()
+	b, err = decodeFields(b[1:], fields[:])
+	if err == nil && version == requestsVersion {
+		requests := r.requests()
+		if b, err = decodeFields(b, requests[:]); err == nil {
+			r.answers, b, err = decodeAnswers(b)
+		}
+	}
+	if err == nil && version == rowVersion && len(b) > 0 {
+		err = fmt.Errorf("damaged row: %d bytes too many", len(b))
+	}
+	if err != nil {
+		return row{}, nil, err
+	}
+	return r, b, nil
+}
+
+// decodeFields reads unsigned varints, and returns the rest.
+func decodeFields(b []byte, fields []*int64) ([]byte, error) {
+	for i, f := range fields {
 		v, n := binary.Uvarint(b)
 		if n <= 0 || v > math.MaxInt64 {
-			return row{}, nil, fmt.Errorf("damaged row: field %d is cut short or out of range", i)
+			return nil, fmt.Errorf("damaged row: field %d is cut short or out of range", i)
 		}
 		*f = int64(v)
 		b = b[n:]
 	}
-	if version == rowVersion && len(b) > 0 {
-		return row{}, nil, fmt.Errorf("damaged row: %d bytes too many", len(b))
-	}
-	return r, b, nil
+	return b, nil
 }
 
 func rowError(key []byte, err error) error {
@@ -124,6 +157,7 @@ func (r *row) merge(o row) {
 	}
 	r.last = max(r.last, o.last)
 	r.add(o.Counts)
+	r.answers.merge(o.answers)
 	r.recent.merge(o.recent)
 }
 

@@ -15,13 +15,19 @@ import (
 func TestDamagedRow(t *testing.T) {
 	t.Parallel()
 	good := row{first: 1, last: 2, Counts: Counts{Requests: math.MaxInt64}}.encode()
+	requests := row{first: 1, last: 2, Counts: Counts{Requests: math.MaxInt64, MirrorRequests: 1}, answers: answers{{200, 1}}}.encode()
 	tests := []struct {
 		name  string
 		key   string
 		value []byte
 	}{
 		{"empty value", "t", nil},
-		{"version", "t", append([]byte{3}, good[1:]...)},
+		{"version", "t", append([]byte{4}, good[1:]...)},
+		{"requests cut short", "o" + host, requests[:len(good)]},
+		{"answers cut short", "o" + host, requests[:len(requests)-1]},
+		{"answers out of range", "o" + host, append(bytes.Clone(requests[:len(requests)-1]), bytes.Repeat([]byte{0xff}, 9)...)},
+		{"no such status", "o" + host, row{answers: answers{{1000, 1}}}.encode()},
+		{"too many statuses", "o" + host, row{answers: slices.Repeat(answers{{200, 1}}, maxStatuses+2)}.encode()},
 		{"recent client cut short", "kbash", row{recent: recentClients{{client: client}}}.encode()[:14]},
 		{"recent client without an address", "kbash", append([]byte{recentVersion}, append(bytes.Clone(good[1:]), 3, 1, 2, 3, 0, 0, 0)...)},
 		{"too many recent clients", "kbash", row{recent: slices.Repeat(recentClients{{client: client}}, maxRecent+1)}.encode()},
@@ -77,9 +83,12 @@ func TestDamagedLater(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(row{}.encode())
-	f.Add(row{first: 1700000000, last: 1800000000, Counts: Counts{1, 2, 3, 4, 5, 6, 7, math.MaxInt64}}.encode())
+	f.Add(row{first: 1700000000, last: 1800000000, Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, math.MaxInt64}}.encode())
 	f.Add(row{recent: recentClients{{client: client, last: 1, requests: 2, bytes: 3}}}.encode())
-	f.Add([]byte{rowVersion, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) // a zero of two bytes
+	f.Add(row{Counts: Counts{AvoidedRequests: 1}, recent: recentClients{{client: client, last: 1}}}.encode())
+	f.Add(row{Counts: Counts{MirrorRequests: 5}, answers: answers{{404, 2}, {NoAnswer, 3}}}.encode())
+	f.Add([]byte{requestsVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0}) // of a status, none
+	f.Add([]byte{rowVersion, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})               // a zero of two bytes
 	f.Add(append([]byte{rowVersion}, bytes.Repeat([]byte{0xff}, 30)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decode(b)
@@ -89,7 +98,8 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		for _, v := range r.fields() {
+		fields, requests := r.fields(), r.requests()
+		for _, v := range append(requests[:], fields[:]...) {
 			if *v < 0 {
 				t.Errorf("%x decodes to a negative field: %+v", b, r)
 			}

@@ -17,10 +17,14 @@ import (
 func checkSums(tb testing.TB, l *Ledger) {
 	tb.Helper()
 	totals, _ := l.Totals()
+	var answered int64
 	var clients, hosts, peers, packages, days Counts
 	sum := func(to *Counts, seq iter.Seq2[Account, error]) {
 		for _, a := range collect(tb, seq) {
 			to.add(a.Counts)
+			for _, answer := range a.Answers {
+				answered += answer.Requests
+			}
 		}
 	}
 	sum(&clients, l.Clients(""))
@@ -31,7 +35,7 @@ func checkSums(tb testing.TB, l *Ledger) {
 		days.add(p.Counts)
 	}
 	want := totals
-	want.MirrorTaken, want.PeerTaken, want.PeerGiven = 0, 0, 0
+	want.MirrorTaken, want.PeerTaken, want.PeerGiven, want.MirrorRequests, want.AvoidedRequests = 0, 0, 0, 0, 0
 	if clients != want {
 		tb.Errorf("sum over clients = %+v, want %+v", clients, want)
 	}
@@ -46,6 +50,9 @@ func checkSums(tb testing.TB, l *Ledger) {
 	want = Counts{PeerTaken: totals.PeerTaken, PeerGiven: totals.PeerGiven}
 	if peers != want {
 		tb.Errorf("sum over peers = %+v, want %+v", peers, want)
+	}
+	if answered != totals.MirrorRequests {
+		tb.Errorf("%d requests by status, want %d", answered, totals.MirrorRequests)
 	}
 	if days != totals {
 		tb.Errorf("sum over days = %+v, want %+v", days, totals)
@@ -126,7 +133,7 @@ func randomCount(r *rand.Rand, l *Ledger, now time.Time) (c Counts) {
 		file.Package = ""
 	}
 	n := r.Int64N(1 << 40)
-	switch r.IntN(7) {
+	switch r.IntN(9) {
 	case 0:
 		c.Requests = 1
 		l.deliver(now, addr, file, c)
@@ -148,6 +155,12 @@ func randomCount(r *rand.Rand, l *Ledger, now time.Time) (c Counts) {
 	case 6:
 		c.Tunnelled = n
 		l.tunnel(now, addr, c)
+	case 7:
+		c.MirrorRequests = 1
+		l.ask(now, file, r.IntN(1100)-20)
+	case 8:
+		c.AvoidedRequests = 1
+		l.take(now, file, c)
 	}
 	return c
 }
@@ -171,7 +184,7 @@ func TestFold(t *testing.T) {
 	if len(got) != 99 || got[0].Name != "0000" || got[1].Name != "0006" || got[98].Name != Others {
 		t.Fatalf("%d accounts: %v …", len(got), got[:3])
 	}
-	want := Account{Others, start.Truncate(time.Second).Add(time.Second), start.Truncate(time.Second).Add(5 * time.Second), Counts{PeerGiven: 5}}
+	want := Account{Name: Others, First: start.Truncate(time.Second).Add(time.Second), Last: start.Truncate(time.Second).Add(5 * time.Second), Counts: Counts{PeerGiven: 5}}
 	want.First, want.Last = want.First.UTC(), want.Last.UTC()
 	if !got[98].First.Equal(want.First) || !got[98].Last.Equal(want.Last) || got[98].Counts != want.Counts {
 		t.Errorf("the folded are %+v, want %+v", got[98], want)
@@ -200,7 +213,7 @@ func TestLargestFlush(t *testing.T) {
 	}
 	l.packages.rows = maxPackages
 	big := int64(1) << 49 // what folding sums up must not overflow
-	full := Counts{big, big / 4, big / 4, big / 4, big, big, big, big}
+	full := Counts{big, big / 4, big / 4, big / 4, big, big, big, big, big, big}
 	for round := range 2 {
 		start := time.Now().Add(time.Duration(round) * time.Hour)
 		name := func(i int) string {
@@ -215,6 +228,11 @@ func TestLargestFlush(t *testing.T) {
 		for _, rows := range []map[string]*row{l.pending.hosts.rows, l.pending.peers.rows, l.pending.packages.rows} {
 			for _, r := range rows {
 				r.Counts = full
+			}
+		}
+		for _, r := range l.pending.hosts.rows {
+			for i := range maxStatuses + 1 {
+				r.answers.note(999-round-i, big)
 			}
 		}
 		for _, r := range l.pending.packages.rows {
