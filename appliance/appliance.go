@@ -159,14 +159,14 @@ func (a *Appliance) openNetwork() (err error) {
 		return err
 	}
 	a.mirror = mirror.New(mirror.Options{
-		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken,
+		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken, Answered: a.asked,
 		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
 		Logins: a.config.logins,
 	})
 	a.opened(a.mirror.Close)
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
-		Log: a.log.With("part", "fetch"),
+		Avoided: a.avoided, Log: a.log.With("part", "fetch"),
 	}
 	if a.config.Swarm {
 		if err := a.openSwarm(); err != nil {
@@ -183,9 +183,19 @@ func (a *Appliance) openNetwork() (err error) {
 }
 
 // taken counts what a mirror sent.
-func (a *Appliance) taken(f mirror.File, n int64) {
-	l := catalog.Location{Host: f.Host, Path: f.Path}
-	a.ledger.Taken(ledger.File{Host: l.Host, Package: l.Package()}, n)
+func (a *Appliance) taken(f mirror.File, n int64) { a.ledger.Taken(counted(f), n) }
+
+// asked counts a request to a mirror.
+func (a *Appliance) asked(f mirror.File, status int) { a.ledger.Asked(counted(f), status) }
+
+// avoided counts a request that a mirror was spared.
+func (a *Appliance) avoided(l catalog.Location) {
+	a.ledger.Avoided(ledger.File{Host: l.Host, Package: l.Package()})
+}
+
+// counted is f as the ledger names it.
+func counted(f mirror.File) ledger.File {
+	return ledger.File{Host: f.Host, Package: catalog.Location{Host: f.Host, Path: f.Path}.Package()}
 }
 
 // openFaces opens floor 4, and the ports.

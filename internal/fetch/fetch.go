@@ -23,7 +23,7 @@
 // has it), gather (in pieces), stream, blame (whose bytes were wrong), body (a
 // reader), attribution (what a read byte counts as), passthrough (no room on
 // disk), learn (indices). Beside it: anticipate, keep and peek (before, without
-// and instead of a client), releases, urlcache, unknown and oneof (unknown
+// and instead of a client), avoided (what the mirror was not asked), releases, urlcache, unknown and oneof (unknown
 // files), upload, manifest and inventory (for peers), run (upkeep), stats,
 // transfers, timeouts.
 //
@@ -73,8 +73,8 @@ var (
 	ErrClosed = errors.New("the box is shutting down")
 )
 
-// Options are the parts below that a Fetcher works with. All but Swarm are
-// required.
+// Options are the parts below that a Fetcher works with. All but Swarm and Avoided
+// are required.
 type Options struct {
 	Store   *store.Store
 	Catalog *catalog.Catalog
@@ -82,6 +82,9 @@ type Options struct {
 	Names   *kv.Table     // what is known of files without a digest, and manifests
 	TTL     time.Duration // how long a Release or unknown file is served without asking the mirror
 	Swarm   peer.Swarm    // asked first for content that a signed Release lists; nil without a swarm
+	// Avoided is told of each of ledger.Counts' AvoidedRequests; nil without a
+	// ledger. It does not block.
+	Avoided func(catalog.Location)
 	Log     *slog.Logger
 }
 
@@ -93,11 +96,13 @@ type Fetcher struct {
 	names   *kv.Table
 	ttl     time.Duration
 	swarm   peer.Swarm // nil without one
+	avoided func(catalog.Location)
 	log     *slog.Logger
 
 	access   *access.Gate
 	releases *release.Cache
 	ahead    *ahead.Reader
+	asked    asked
 	stats    counters
 	lookups  lookups
 	timeouts timeouts
@@ -119,7 +124,7 @@ type Fetcher struct {
 func New(o Options) *Fetcher {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	f := &Fetcher{
-		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, swarm: o.Swarm, log: o.Log,
+		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, swarm: o.Swarm, avoided: o.Avoided, log: o.Log,
 		lifetime: ctx, end: cancel,
 		flights:  make(map[flightKey]*flight),
 		unread:   newUnread(maxUnread),
@@ -127,9 +132,13 @@ func New(o Options) *Fetcher {
 		buffers:  pieces.NewBuffers(maxBuffers),
 		hashing:  make(chan struct{}, 1),
 	}
+	if f.avoided == nil {
+		f.avoided = func(catalog.Location) {}
+	}
 	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log})
 	f.releases = release.New(ctx, release.Options{
-		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log, Fetched: f.fetchedRelease, Available: f.available,
+		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log,
+		Asks: f.asked.note, Fetched: f.fetchedRelease, Available: f.available,
 	})
 	f.ahead = ahead.New(ctx, ahead.Options{
 		Catalog: o.Catalog, Keep: f.Keep, Refresh: f.Refresh, OnRecord: f.releases.OnRecord, Go: f.running.Go, Log: o.Log,
@@ -203,11 +212,14 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 	r.Login = f.access.Login(r.Location, r.Login)
 	switch r.Kind {
 	case catalog.ReleaseFile:
-		return f.release(ctx, r)
+		file, err := f.release(ctx, r)
+		f.answered(r, err)
+		return file, err
 	case catalog.Content:
 		return f.content(ctx, r)
 	default:
 		file, err := f.unknown(ctx, r)
+		f.answered(r, err)
 		if err == nil {
 			f.ahead.Unlisted(r.Location)
 		}

@@ -120,6 +120,7 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	}
 	q := v.Request(l.URL())
 	q.Login = login
+	f.asked.note(l, login)
 	resp, err := f.access.Get(ctx, q)
 	if err != nil && held && mirror.IsUnreachable(err) && (login == "" || f.access.AcceptedLately(l, login, v.Digest)) {
 		f.stats.stale.Add(1)

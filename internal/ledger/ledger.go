@@ -59,11 +59,11 @@ type Counts struct {
 	MirrorTaken, PeerTaken, PeerGiven, Tunnelled   int64
 	// MirrorRequests were sent to mirrors, for any reason.
 	MirrorRequests int64
-	// AvoidedRequests are those of clients for a Release or unknown file, answered
-	// although no request for it went to the mirror: within the TTL, or with the
-	// answer that another client's request got. Of those of which a request of the
-	// box's own got the answer, one is not among them. Direct, each would have been
-	// one request at the mirror.
+	// AvoidedRequests are those of clients for a Release or unknown file that were
+	// answered although no request for it went to the mirror: within the TTL, or
+	// with the answer that another client's request got. Direct, each would have
+	// been one. A request that the box sent by itself counts as that of the client
+	// who comes for the file next.
 	AvoidedRequests int64
 }
 

@@ -27,6 +27,7 @@ const doubtAfter = time.Hour
 func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mirror.Login) ([]byte, record, error) {
 	q := v.Request(l.URL())
 	q.Login = login
+	c.asks(l, login)
 	resp, err := c.access.Get(ctx, q)
 	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp) {
 		resp.Body.Close()

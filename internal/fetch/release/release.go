@@ -60,7 +60,8 @@ type Options struct {
 	Names   *kv.Table     // where the records are kept
 	TTL     time.Duration // how long a suite is served without asking the mirror
 	Log     *slog.Logger
-	Fetched func(digest.Digest) // told what the mirror sent anew; does not block
+	Asks    func(catalog.Location, mirror.Login) // told what the mirror is asked for; does not block
+	Fetched func(digest.Digest)                  // told what the mirror sent anew; does not block
 	// Available returns nil if the mirror has a file that a new Release lists.
 	Available func(context.Context, catalog.Change, mirror.Login) error
 }
@@ -73,6 +74,7 @@ type Cache struct {
 	names   *kv.Table
 	ttl     time.Duration
 	log     *slog.Logger
+	asks    func(catalog.Location, mirror.Login)
 	fetched func(digest.Digest)
 
 	available func(context.Context, catalog.Change, mirror.Login) error
@@ -91,7 +93,8 @@ type Cache struct {
 // lifetime's cause; Wait must be called.
 func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
-		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log, fetched: o.Fetched, available: o.Available,
+		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log,
+		asks: o.Asks, fetched: o.Fetched, available: o.Available,
 		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check),
 	}
 }
