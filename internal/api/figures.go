@@ -5,7 +5,7 @@ import "time"
 // Counts are figures of the ledger for some span of time: body bytes, and
 // requests.
 type Counts struct {
-	Requests     int64 `json:"requests"`
+	Requests     int64 `json:"requests" doc:"of clients"`
 	SavedBytes   int64 `json:"saved_bytes" doc:"bytes to clients less bytes from mirrors for any reason; may be negative"`
 	ClientBytes  int64 `json:"client_bytes" doc:"to clients"`
 	FromStore    int64 `json:"client_bytes_from_store"`
@@ -15,6 +15,9 @@ type Counts struct {
 	PeerBytesIn  int64 `json:"peer_bytes_in" doc:"from other boxes"`
 	PeerBytesOut int64 `json:"peer_bytes_out" doc:"to other boxes"`
 	TunnelBytes  int64 `json:"tunnel_bytes" doc:"through CONNECT tunnels, both ways"`
+	// Requests of the box, and those it did not have to send.
+	MirrorRequests  int64 `json:"mirror_requests" doc:"sent to mirrors, for any reason"`
+	AvoidedRequests int64 `json:"revalidations_avoided" doc:"of clients for Release files and files that no index lists, answered without a request to the mirror"`
 }
 
 // Summary is what GET /api/v1/summary returns: the figures since the ledger
@@ -60,6 +63,18 @@ type Account struct {
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
 	Counts
+}
+
+// Host is what was counted for one archive host.
+type Host struct {
+	Account
+	Answers []HostAnswer `json:"answers" doc:"to the requests sent to it"`
+}
+
+// HostAnswer is how many requests to a host got one status.
+type HostAnswer struct {
+	Status   string `json:"status" doc:"of HTTP; none if no answer came, other for statuses that are not told apart"`
+	Requests int64  `json:"requests"`
 }
 
 // Package is what GET /api/v1/packages/{name} returns.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 
 	"millpond/internal/api"
@@ -36,36 +37,67 @@ func accountOf(a ledger.Account) api.Account {
 // accountQuery asks for a part of a list of accounts.
 type accountQuery struct {
 	Q    string `query:"q" doc:"part of the name, or of a client's hostname"`
-	Sort string `query:"sort" enum:"saved,bytes,requests,last,name" doc:"saved for packages, bytes for others by default"`
+	Sort string `query:"sort" enum:"saved,bytes,requests,mirror_requests,last,name" doc:"saved for packages, bytes for others by default"`
 	Window
 }
 
 // orders are the ways to sort accounts.
 var orders = map[string]func(a, b *ledger.Account) int{
-	"name":     func(a, b *ledger.Account) int { return cmp.Compare(a.Name, b.Name) },
-	"saved":    func(a, b *ledger.Account) int { return cmp.Compare(b.Saved(), a.Saved()) },
-	"bytes":    func(a, b *ledger.Account) int { return cmp.Compare(b.Delivered(), a.Delivered()) },
-	"requests": func(a, b *ledger.Account) int { return cmp.Compare(b.Requests, a.Requests) },
-	"last":     func(a, b *ledger.Account) int { return b.Last.Compare(a.Last) },
+	"name":            func(a, b *ledger.Account) int { return cmp.Compare(a.Name, b.Name) },
+	"saved":           func(a, b *ledger.Account) int { return cmp.Compare(b.Saved(), a.Saved()) },
+	"bytes":           func(a, b *ledger.Account) int { return cmp.Compare(b.Delivered(), a.Delivered()) },
+	"requests":        func(a, b *ledger.Account) int { return cmp.Compare(b.Requests, a.Requests) },
+	"mirror_requests": func(a, b *ledger.Account) int { return cmp.Compare(b.MirrorRequests, a.MirrorRequests) },
+	"last":            func(a, b *ledger.Account) int { return b.Last.Compare(a.Last) },
 }
 
 func (d *Dashboard) listClients(_ context.Context, q *accountQuery) (api.Page[api.Account], error) {
 	return d.accounts(q, "bytes", d.ledger.Clients(""))
 }
 
-func (d *Dashboard) listHosts(_ context.Context, q *accountQuery) (api.Page[api.Account], error) {
-	return d.accounts(q, "bytes", d.ledger.Hosts(""))
+func (d *Dashboard) listHosts(_ context.Context, q *accountQuery) (api.Page[api.Host], error) {
+	return listed(d, q, "bytes", d.ledger.Hosts(""), func(a *ledger.Account) api.Host {
+		return api.Host{Account: accountOf(*a), Answers: answersOf(a.Answers)}
+	})
 }
 
-// accounts returns the accounts whose names, or hostnames as far as they are
+// answersOf names the statuses.
+func answersOf(all []ledger.Answer) []api.HostAnswer {
+	answers := []api.HostAnswer{}
+	for _, a := range all {
+		answers = append(answers, api.HostAnswer{Status: statusName(a.Status), Requests: a.Requests})
+	}
+	return answers
+}
+
+func statusName(status int) string {
+	switch status {
+	case ledger.NoAnswer:
+		return "none"
+	case ledger.OtherStatus:
+		return "other"
+	}
+	return strconv.Itoa(status)
+}
+
+// accounts lists accounts of clients or packages.
+func (d *Dashboard) accounts(q *accountQuery, order string, all iter.Seq2[ledger.Account, error]) (api.Page[api.Account], error) {
+	return listed(d, q, order, all, func(a *ledger.Account) api.Account {
+		item := accountOf(*a)
+		item.Hostname = d.names.Of(a.Name)
+		return item
+	})
+}
+
+// listed returns the accounts whose names, or hostnames as far as they are
 // known, contain q. The ledger bounds how many there are (20,000), so that all
 // can be looked at and sorted.
-func (d *Dashboard) accounts(q *accountQuery, order string, all iter.Seq2[ledger.Account, error]) (api.Page[api.Account], error) {
+func listed[T any](d *Dashboard, q *accountQuery, order string, all iter.Seq2[ledger.Account, error], item func(*ledger.Account) T) (api.Page[T], error) {
 	part := strings.ToLower(q.Q)
 	var found []*ledger.Account
 	for a, err := range all {
 		if err != nil {
-			return api.Page[api.Account]{}, err
+			return api.Page[T]{}, err
 		}
 		if strings.Contains(strings.ToLower(a.Name), part) || strings.Contains(d.names.Known(a.Name), part) {
 			found = append(found, &a)
@@ -73,11 +105,9 @@ func (d *Dashboard) accounts(q *accountQuery, order string, all iter.Seq2[ledger
 	}
 	slices.SortStableFunc(found, orders[cmp.Or(q.Sort, order)])
 	cut := page(found, q.Window)
-	answer := api.Page[api.Account]{Total: cut.Total, Offset: cut.Offset, Items: []api.Account{}}
+	answer := api.Page[T]{Total: cut.Total, Offset: cut.Offset, Items: []T{}}
 	for _, a := range cut.Items {
-		item := accountOf(*a)
-		item.Hostname = d.names.Of(a.Name)
-		answer.Items = append(answer.Items, item)
+		answer.Items = append(answer.Items, item(a))
 	}
 	return answer, nil
 }

@@ -31,7 +31,7 @@ func decode[T any](t *testing.T, b []byte) T {
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	want := api.Counts{Requests: 2, SavedBytes: 600, ClientBytes: 1000, FromStore: 700, FromMirror: 300, MirrorBytes: 400}
+	want := api.Counts{Requests: 2, SavedBytes: 600, ClientBytes: 1000, FromStore: 700, FromMirror: 300, MirrorBytes: 400, MirrorRequests: 3, AvoidedRequests: 1}
 	if got := get[api.Periods](t, r, "/api/v1/periods"); got.Week != want || got.Month != want || got.Ever != want {
 		t.Errorf("periods: %+v", got)
 	}
@@ -48,12 +48,14 @@ func TestFigures(t *testing.T) {
 	if got := get[api.Page[api.Account]](t, r, "/api/v1/clients?q=2.3"); got.Total != 1 || got.Items[0].SavedBytes != 1000 {
 		t.Errorf("found client: %+v", got)
 	}
-	if got := get[api.Page[api.Account]](t, r, "/api/v1/hosts"); got.Total != 1 || got.Items[0].MirrorBytes != 400 {
-		t.Errorf("hosts: %+v", got)
+	hosts := get[api.Page[api.Host]](t, r, "/api/v1/hosts?sort=mirror_requests")
+	answers := []api.HostAnswer{{Status: "200", Requests: 1}, {Status: "304", Requests: 2}}
+	if hosts.Total != 1 || hosts.Items[0].MirrorBytes != 400 || !slices.Equal(hosts.Items[0].Answers, answers) {
+		t.Errorf("hosts: %+v", hosts)
 	}
 	csv := r.do(t, http.MethodGet, "/api/v1/ledger.csv", "", "").Body.String()
 	lines := strings.Split(strings.TrimSpace(csv), "\n")
-	if len(lines) != 2 || !strings.HasSuffix(lines[1], ",2,600,1000,700,0,300,400,0,0,0") || strings.Count(lines[0], ",") != strings.Count(lines[1], ",") {
+	if len(lines) != 2 || !strings.HasSuffix(lines[1], ",2,600,1000,700,0,300,400,0,0,0,3,1") || strings.Count(lines[0], ",") != strings.Count(lines[1], ",") {
 		t.Errorf("CSV:\n%s", csv)
 	}
 }

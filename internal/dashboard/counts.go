@@ -13,6 +13,7 @@ func countsOf(c ledger.Counts) api.Counts {
 		Requests: c.Requests, SavedBytes: c.Saved(), ClientBytes: c.Delivered(),
 		FromStore: c.DeliveredStore, FromPeers: c.DeliveredPeer, FromMirror: c.DeliveredMirror,
 		MirrorBytes: c.MirrorTaken, PeerBytesIn: c.PeerTaken, PeerBytesOut: c.PeerGiven, TunnelBytes: c.Tunnelled,
+		MirrorRequests: c.MirrorRequests, AvoidedRequests: c.AvoidedRequests,
 	}
 }
 
@@ -28,6 +29,8 @@ func add(c *api.Counts, o api.Counts) {
 	c.PeerBytesIn += o.PeerBytesIn
 	c.PeerBytesOut += o.PeerBytesOut
 	c.TunnelBytes += o.TunnelBytes
+	c.MirrorRequests += o.MirrorRequests
+	c.AvoidedRequests += o.AvoidedRequests
 }
 
 // snapshot reads the figures of the moment.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -25,14 +26,23 @@ import (
 
 var since = time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("CET", 3600))
 
-// figures are a Ledger of totals alone.
+// figures are a Ledger of totals and hosts alone.
 type figures struct{ Ledger }
 
 func (figures) Totals() (ledger.Counts, time.Time) {
 	return ledger.Counts{
 		Requests: 11, DeliveredStore: 2_000_000, DeliveredPeer: 300_000, DeliveredMirror: 40_000,
 		MirrorTaken: 50_000, PeerTaken: 310_000, PeerGiven: 7_000, Tunnelled: 800,
+		MirrorRequests: 12, AvoidedRequests: 9,
 	}, since
+}
+
+func (figures) Hosts(string) iter.Seq2[ledger.Account, error] {
+	return func(yield func(ledger.Account, error) bool) {
+		answers := []ledger.Answer{{Status: ledger.NoAnswer, Requests: 1}, {Status: ledger.OtherStatus, Requests: 2}, {Status: 304, Requests: 4}}
+		_ = yield(ledger.Account{Name: "deb.example.org", Answers: answers}, nil) &&
+			yield(ledger.Account{Name: ledger.Others, Answers: []ledger.Answer{{Status: 200, Requests: 5}}}, nil)
+	}
 }
 
 // usage is a Store that is counted alone.
@@ -104,6 +114,7 @@ func TestSummary(t *testing.T) {
 		"saved_bytes": 2_290_000.0, "client_bytes": 2_340_000.0, "client_bytes_from_store": 2_000_000.0,
 		"client_bytes_from_peers": 300_000.0, "client_bytes_from_mirror": 40_000.0,
 		"mirror_bytes": 50_000.0, "peer_bytes_in": 310_000.0, "peer_bytes_out": 7_000.0, "tunnel_bytes": 800.0,
+		"mirror_requests": 12.0, "revalidations_avoided": 9.0,
 		"blobs": 13.0, "blob_bytes": 1_400_000.0, "quota_bytes": 16_000_000.0,
 		"archives": 17.0, "suites": 18.0, "known_files": 63_000.0, "downloads_running": 29.0,
 	}
@@ -221,6 +232,8 @@ func TestMetrics(t *testing.T) {
 		"millpond_requests_total": 11, "millpond_mirror_bytes_total": 50_000, "millpond_peer_bytes_in_total": 310_000,
 		"millpond_peer_bytes_out_total": 7_000, "millpond_tunnel_bytes_total": 800, "millpond_saved_bytes": 2_290_000,
 		"millpond_client_bytes_total store": 2_000_000, "millpond_client_bytes_total peers": 300_000, "millpond_client_bytes_total mirror": 40_000,
+		"millpond_mirror_requests_total deb.example.org none": 1, "millpond_mirror_requests_total deb.example.org other": 2,
+		"millpond_mirror_requests_total deb.example.org 304": 4, "millpond_mirror_requests_total others 200": 5, "millpond_revalidations_avoided_total": 9,
 		"millpond_blobs": 13, "millpond_blob_bytes": 1_400_000, "millpond_quota_bytes": 16_000_000, "millpond_known_files": 63_000,
 		"millpond_faults": 2, "millpond_downloads_running": 29, "millpond_downloads_total": 21, "millpond_downloads_joined_total": 22,
 		"millpond_downloads_resumed_total": 23, "millpond_wrong_bytes_total": 24, "millpond_downloads_unkept_total": 25,

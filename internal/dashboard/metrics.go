@@ -22,6 +22,11 @@ type collector struct {
 	metrics []metric
 }
 
+// mirrorRequests has a series for each host and status of the ledger, which bounds
+// both.
+var mirrorRequests = prometheus.NewDesc("millpond_mirror_requests_total",
+	"Requests sent to mirrors, by the status of the answer.", []string{"host", "status"}, nil)
+
 // metric is one figure of the snapshots.
 type metric struct {
 	desc  *prometheus.Desc
@@ -54,6 +59,7 @@ func (c *collector) addTraffic() {
 	from("mirror", func(r *reading) int64 { return r.FromMirror })
 	c.count("requests_total", "Requests of clients for archive files.", func(r *reading) int64 { return r.Requests })
 	c.count("mirror_bytes_total", "Body bytes taken from mirrors, for any reason.", func(r *reading) int64 { return r.MirrorBytes })
+	c.count("revalidations_avoided_total", "Requests of clients for Release and unlisted files, answered without one to the mirror.", func(r *reading) int64 { return r.AvoidedRequests })
 	c.count("peer_bytes_in_total", "Body bytes taken from other boxes.", func(r *reading) int64 { return r.PeerBytesIn })
 	c.count("peer_bytes_out_total", "Body bytes given to other boxes.", func(r *reading) int64 { return r.PeerBytesOut })
 	c.count("tunnel_bytes_total", "Bytes through CONNECT tunnels, both ways.", func(r *reading) int64 { return r.TunnelBytes })
@@ -99,6 +105,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		ch <- m.desc
 	}
+	ch <- mirrorRequests
 }
 
 // Collect implements prometheus.Collector.
@@ -106,5 +113,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	r := &reading{Summary: c.d.snapshot(), fetch: c.d.fetch.Stats(), faults: len(c.d.ready())}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(r)))
+	}
+	c.collectRequests(ch)
+}
+
+func (c *collector) collectRequests(ch chan<- prometheus.Metric) {
+	for host, err := range c.d.ledger.Hosts("") {
+		if err != nil { // the other figures are worth something without it
+			c.d.log.Warn("requests to mirrors not shown in the metrics", "err", err)
+			return
+		}
+		for _, a := range host.Answers {
+			ch <- prometheus.MustNewConstMetric(mirrorRequests, prometheus.CounterValue, float64(a.Requests), host.Name, statusName(a.Status))
+		}
 	}
 }

@@ -102,6 +102,10 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	r.ledger.Delivered(client, bash, ledger.FromMirror, 300)
 	r.ledger.Taken(bash, 300)
 	r.ledger.Taken(ledger.File{Host: "deb.example.org"}, 100)
+	for _, status := range []int{200, 304, 304} {
+		r.ledger.Asked(ledger.File{Host: "deb.example.org"}, status)
+	}
+	r.ledger.Avoided(ledger.File{Host: "deb.example.org"})
 	r.ledger.Request(netip.MustParseAddr("10.1.2.4"), ledger.File{Host: "deb.example.org"})
 	r.Dashboard = New(o)
 	r.names = hostnames.New(site)

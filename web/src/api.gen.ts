@@ -12,13 +12,18 @@ export interface Account {
   last: string
   /** from mirrors, for any reason */
   mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
   /** address, host or package; others for all that found no place of their own */
   name: string
   /** from other boxes */
   peer_bytes_in: number
   /** to other boxes */
   peer_bytes_out: number
+  /** of clients */
   requests: number
+  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
   /** through CONNECT tunnels, both ways */
@@ -53,11 +58,16 @@ export interface Counts {
   client_bytes_from_store: number
   /** from mirrors, for any reason */
   mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
   /** from other boxes */
   peer_bytes_in: number
   /** to other boxes */
   peer_bytes_out: number
+  /** of clients */
   requests: number
+  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
   /** through CONNECT tunnels, both ways */
@@ -155,6 +165,44 @@ export interface Holding {
   suite: string
 }
 
+export interface Host {
+  /** to the requests sent to it */
+  answers: HostAnswer[]
+  /** to clients */
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  first: string
+  /** of a client; empty while it is not known */
+  hostname: string
+  last: string
+  /** from mirrors, for any reason */
+  mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
+  /** address, host or package; others for all that found no place of their own */
+  name: string
+  /** from other boxes */
+  peer_bytes_in: number
+  /** to other boxes */
+  peer_bytes_out: number
+  /** of clients */
+  requests: number
+  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  revalidations_avoided: number
+  /** bytes to clients less bytes from mirrors for any reason; may be negative */
+  saved_bytes: number
+  /** through CONNECT tunnels, both ways */
+  tunnel_bytes: number
+}
+
+export interface HostAnswer {
+  requests: number
+  /** of HTTP; none if no answer came, other for statuses that are not told apart */
+  status: string
+}
+
 export interface Identity {
   /** multiaddrs with /p2p/ID */
   addrs: string[]
@@ -194,13 +242,18 @@ export interface Package {
   last: string
   /** from mirrors, for any reason */
   mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
   /** address, host or package; others for all that found no place of their own */
   name: string
   /** from other boxes */
   peer_bytes_in: number
   /** to other boxes */
   peer_bytes_out: number
+  /** of clients */
   requests: number
+  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
   /** through CONNECT tunnels, both ways */
@@ -221,6 +274,14 @@ export interface PackageClient {
 
 export interface PageAccount {
   items: Account[]
+  /** rows left out before the first one */
+  offset: number
+  /** rows that match */
+  total: number
+}
+
+export interface PageHost {
+  items: Host[]
   /** rows left out before the first one */
   offset: number
   /** rows that match */
@@ -285,11 +346,16 @@ export interface Point {
   client_bytes_from_store: number
   /** from mirrors, for any reason */
   mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
   /** from other boxes */
   peer_bytes_in: number
   /** to other boxes */
   peer_bytes_out: number
+  /** of clients */
   requests: number
+  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
   start: string
@@ -421,12 +487,17 @@ export interface Summary {
   known_files: number
   /** from mirrors, for any reason */
   mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
   /** from other boxes */
   peer_bytes_in: number
   /** to other boxes */
   peer_bytes_out: number
   quota_bytes: number
+  /** of clients */
   requests: number
+  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
   since: string
