@@ -35,33 +35,58 @@ var special = []struct {
 var (
 	// globalUnicast is all that has been given out of IPv6 so far (RFC 3513).
 	globalUnicast = netip.MustParsePrefix("2000::/3")
-	// nat64 and sixToFour carry an IPv4 address: RFC 6052 in the last 32 bits,
-	// RFC 3056 after the first 16.
-	nat64     = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour = netip.MustParsePrefix("2002::/16")
+	// nat64, localNAT64 and sixToFour carry an IPv4 address: RFC 6052 in the last
+	// 32 bits, RFC 8215 in any place of RFC 6052, RFC 3056 after the first 16.
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
 )
 
 // plain drops the zone, which would keep a from lying in any Prefix, and the
 // IPv6 form of an IPv4 address.
 func plain(a netip.Addr) netip.Addr { return a.WithZone("").Unmap() }
 
-// destination returns the IPv4 address that a packet to a ends up at, if a
-// gateway derives it from a; else a. a is plain.
-func destination(a netip.Addr) netip.Addr {
+// destinations returns the IPv4 addresses at one of which a packet to a ends up, if
+// a gateway derives it from a; else a. a is plain.
+func destinations(a netip.Addr) []netip.Addr {
 	b := a.As16()
 	switch {
 	case nat64.Contains(a):
-		return netip.AddrFrom4([4]byte(b[12:16]))
+		return []netip.Addr{netip.AddrFrom4([4]byte(b[12:16]))}
+	case localNAT64.Contains(a):
+		return readings(b)
 	case sixToFour.Contains(a):
-		return netip.AddrFrom4([4]byte(b[2:6]))
+		return []netip.Addr{netip.AddrFrom4([4]byte(b[2:6]))}
 	}
-	return a
+	return []netip.Addr{a}
 }
 
-// unfit says what a is if it is not a destination on the public Internet, and
-// nothing if it is one. a is plain.
-func unfit(a netip.Addr) string {
-	to := destination(a)
+// readings returns the IPv4 addresses that an address of a site's own NAT64 may
+// stand for: how long the site's prefix is, 48, 56, 64 or 96 bits, only the site
+// knows (RFC 6052, section 2.2). A gateway looks at no other bits than those of its
+// own format, so all formats count, whatever the others are. No gateway forwards
+// to 0.0.0.0/8, which the zeros of another format look like.
+func readings(b [16]byte) []netip.Addr {
+	var all []netip.Addr
+	for _, v4 := range [][4]byte{
+		{b[6], b[7], b[9], b[10]},
+		{b[7], b[9], b[10], b[11]},
+		{b[9], b[10], b[11], b[12]},
+		{b[12], b[13], b[14], b[15]},
+	} {
+		if v4[0] != 0 {
+			all = append(all, netip.AddrFrom4(v4))
+		}
+	}
+	if len(all) == 0 {
+		return []netip.Addr{netip.IPv4Unspecified()}
+	}
+	return all
+}
+
+// unfit says what an address at which packets end up is if it is not a destination
+// on the public Internet, and nothing if it is one.
+func unfit(to netip.Addr) string {
 	for _, s := range special {
 		if s.block.Contains(to) {
 			return s.what

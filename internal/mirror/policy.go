@@ -148,19 +148,25 @@ func (p *Policy) Check(host string, port int, addr netip.Addr) error {
 		return nil
 	}
 	addr = plain(addr)
-	to := destination(addr)
-	for _, r := range p.ranges {
-		if r.has(addr, port) || r.has(to, port) {
-			return nil
+	if p.rangesAllow(addr, port) {
+		return nil
+	}
+	for _, to := range destinations(addr) {
+		if p.rangesAllow(to, port) {
+			continue
+		}
+		if what := unfit(to); what != "" {
+			return &RefusedError{Host: host, Addr: addr.String(), Reason: fmt.Sprintf("%v is %s", addr, what), Setting: cure(host, port)}
+		}
+		if !standard(port) {
+			return refusedPort(host, port)
 		}
 	}
-	if what := unfit(addr); what != "" {
-		return &RefusedError{Host: host, Addr: addr.String(), Reason: fmt.Sprintf("%v is %s", addr, what), Setting: cure(host, port)}
-	}
-	if !standard(port) {
-		return refusedPort(host, port)
-	}
 	return nil
+}
+
+func (p *Policy) rangesAllow(a netip.Addr, port int) bool {
+	return slices.ContainsFunc(p.ranges, func(r portRange) bool { return r.has(a, port) })
 }
 
 // CheckName is Check before host is resolved: after nil, Check may still refuse

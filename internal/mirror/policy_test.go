@@ -111,6 +111,83 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestSiteNAT64 holds that an address of a site's own NAT64 (RFC 8215) is allowed
+// only if every IPv4 address that it may stand for is, since what a gateway reads
+// from it depends on a prefix that the box does not know.
+func TestSiteNAT64(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, allow, addr string
+		port              int
+		refused           string // what the reason says; empty if it is allowed
+	}{
+		// 8.8.4.4 in each format of RFC 6052.
+		{"/48", "", "64:ff9b:1:808:4:400::", 80, ""},
+		{"/56", "", "64:ff9b:1:8:8:404::", 80, ""},
+		{"/64", "", "64:ff9b:1:0:8:804:400:0", 443, ""},
+		{"/96", "", "64:ff9b:1::808:404", 443, ""},
+		{"/96 of another number", "", "64:ff9b:1:1::808:404", 80, ""},
+		// 10.0.1.2 in each, of which only the gateway knows the format.
+		{"private, /48", "", "64:ff9b:1:a00:1:200::", 80, "a private address"},
+		{"private, /56", "", "64:ff9b:1:a:0:102::", 80, "a private address"},
+		{"private, /64", "", "64:ff9b:1:0:a:1:200:0", 80, "a private address"},
+		{"private, /96", "", "64:ff9b:1::a00:102", 80, "a private address"},
+		// A name server may fill what a gateway does not read.
+		{"private, /48, with a public suffix", "", "64:ff9b:1:a00:1:200:808:404", 80, "a private address"},
+		{"private, /56, with a public suffix", "", "64:ff9b:1:a:0:102:808:404", 80, "a private address"},
+		{"private, /48, with a full octet between", "", "64:ff9b:1:a00:ff01:200:808:404", 80, "a private address"},
+		{"loopback", "", "64:ff9b:1::7f00:1", 80, "a loopback address"},
+		{"metadata", "", "64:ff9b:1::a9fe:a9fe", 80, "the metadata service"},
+		{"nothing", "", "64:ff9b:1::", 80, "an unspecified address"},
+		{"0.0.0.1", "", "64:ff9b:1::1", 80, "an unspecified address"},
+		{"odd port", "", "64:ff9b:1::808:404", 8080, "neither 80 nor 443"},
+		{"range", "10.0.0.0/8", "64:ff9b:1::a00:102", 8080, ""},
+		{"range, /48", "10.0.0.0/8", "64:ff9b:1:a00:1:200::", 80, ""},
+		{"address and port", "10.0.1.2:8080", "64:ff9b:1::a00:102", 8080, ""},
+		{"address and port, another", "10.0.1.2:8080", "64:ff9b:1::a00:102", 80, "a private address"},
+		{"range of one of two", "10.0.0.0/8", "64:ff9b:1:a00:1:200:c0a8:1", 80, "a private address"},
+		{"range of one, the other public", "10.0.0.0/8", "64:ff9b:1:a00:1:200:808:404", 8080, "neither 80 nor 443"},
+		{"the site's prefix", "64:ff9b:1:fffe::/96", "64:ff9b:1:fffe::808:404", 80, ""},
+		{"next to the prefix", "", "64:ff9b:2::808:404", 80, "an address of no public network"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var allow []string
+			if tt.allow != "" {
+				allow = strings.Split(tt.allow, ",")
+			}
+			err := mustPolicy(t, allow...).Check("deb.example.org", tt.port, netip.MustParseAddr(tt.addr))
+			var r *RefusedError
+			switch {
+			case tt.refused == "" && err != nil:
+				t.Errorf("got %v, want it allowed", err)
+			case tt.refused != "" && (!errors.As(err, &r) || !strings.Contains(r.Reason, tt.refused)):
+				t.Errorf("got %v, want a refusal: %s", err, tt.refused)
+			}
+		})
+	}
+}
+
+// FuzzSiteNAT64 holds that no bits around a private address open it, whatever the
+// length of the site's prefix is.
+func FuzzSiteNAT64(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 0, 1, 2, 8, 8, 4, 4})
+	f.Add([]byte{8, 8, 0, 4, 4, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) != 10 {
+			return
+		}
+		for _, at := range [][4]int{{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}, {12, 13, 14, 15}} {
+			a := [16]byte{0, 0x64, 0xff, 0x9b, 0, 1}
+			copy(a[6:], b)
+			a[at[0]] = 10
+			if err := new(Policy).Check("deb.example.org", 80, netip.AddrFrom16(a)); err == nil {
+				t.Errorf("%v passes", netip.AddrFrom16(a))
+			}
+		}
+	})
+}
+
 func TestCheckName(t *testing.T) {
 	t.Parallel()
 	p := mustPolicy(t, "mirror.example.net:8080")
@@ -205,7 +282,8 @@ func FuzzUnfit(f *testing.F) {
 		wrapped := [16]byte{0, 0x64, 0xff, 0x9b, 12: b[0], 13: b[1], 14: b[2], 15: b[3]}
 		tunnelled := [16]byte{0x20, 0x02, b[0], b[1], b[2], b[3]}
 		for _, d := range []netip.Addr{mapped, netip.AddrFrom16(wrapped), netip.AddrFrom16(tunnelled)} {
-			if got, want := unfit(plain(d)), unfit(a); got != want {
+			to := destinations(plain(d))
+			if got, want := unfit(to[0]), unfit(a); got != want || len(to) != 1 {
 				t.Errorf("%v is %q, %v is %q", d, got, a, want)
 			}
 		}
