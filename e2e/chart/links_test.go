@@ -138,11 +138,13 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// volumeFiles are where the volumes of Secrets with one file are mounted, and
-// the settings that name the files.
+// volumeFiles are where the volumes of Secrets and ConfigMaps with one file are
+// mounted, and the settings that name the files.
 var volumeFiles = map[string]struct{ dir, setting string }{
 	"swarm-key": {"/etc/millpond/", "MILLPOND_SWARM_KEY_FILE"},
 	"logins":    {"/etc/millpond-logins/", "MILLPOND_AUTH_FILE"},
+	// Which Go reads beside the image's own directory of authorities.
+	"certificates": {"/etc/millpond-certificates/", "SSL_CERT_FILE"},
 }
 
 // What mounts, references and annotations name exists, here or as the values
@@ -162,12 +164,22 @@ func TestReferences(t *testing.T) {
 		volumes := make(map[string]bool)
 		for _, v := range pod.Volumes {
 			volumes[v.Name] = true
-			if v.Secret != nil {
-				secret(v.Secret.SecretName, v.Secret.Items[0].Key)
-				file := volumeFiles[v.Name]
-				if at := file.dir + v.Secret.Items[0].Path; at != all.env(t)[file.setting] {
-					t.Errorf("%s is at %s, the box reads %s", v.Name, at, all.env(t)[file.setting])
+			var items []core.KeyToPath
+			switch {
+			case v.Secret != nil:
+				items = v.Secret.Items
+				secret(v.Secret.SecretName, items[0].Key)
+			case v.ConfigMap != nil:
+				items = v.ConfigMap.Items
+				if v.ConfigMap.Name != "our-authorities" {
+					t.Errorf("volume %s is of ConfigMap %s", v.Name, v.ConfigMap.Name)
 				}
+			default:
+				continue
+			}
+			file := volumeFiles[v.Name]
+			if at := file.dir + items[0].Path; at != all.env(t)[file.setting] {
+				t.Errorf("%s is at %s, the box reads %s", v.Name, at, all.env(t)[file.setting])
 			}
 		}
 		for _, s := range of[*apps.StatefulSet](all) {

@@ -26,6 +26,10 @@
 - name: MILLPOND_AUTH_FILE
   value: /etc/millpond-logins/{{ .Values.logins.secretKey }}
 {{- end }}
+{{- if .Values.certificates.configMap }}
+- name: SSL_CERT_FILE
+  value: /etc/millpond-certificates/{{ .Values.certificates.key }}
+{{- end }}
 {{- include "millpond.swarmEnv" . }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}

@@ -84,6 +84,11 @@ spec:
           mountPath: /etc/millpond-logins
           readOnly: true
         {{- end }}
+        {{- if .Values.certificates.configMap }}
+        - name: certificates
+          mountPath: /etc/millpond-certificates
+          readOnly: true
+        {{- end }}
         {{- if or .Values.keyrings.configMaps .Values.keyrings.secrets }}
         - name: keyrings
           mountPath: /etc/apt/keyrings
@@ -107,7 +112,7 @@ checksum/admin-token: {{ sha256sum . }}
 {{/* Claims are the StatefulSet's own, so there may be no volume at all. */}}
 {{- define "millpond.volumes" -}}
 {{- $keyrings := or .Values.keyrings.configMaps .Values.keyrings.secrets }}
-{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) $keyrings .Values.logins.existingSecret -}}
+{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) $keyrings .Values.logins.existingSecret .Values.certificates.configMap -}}
 volumes:
   {{- if eq .Values.kind "DaemonSet" }}
   - name: data
@@ -133,6 +138,14 @@ volumes:
       items:
         - key: {{ .Values.logins.secretKey }}
           path: {{ .Values.logins.secretKey }}
+  {{- end }}
+  {{- if .Values.certificates.configMap }}
+  - name: certificates
+    configMap:
+      name: {{ .Values.certificates.configMap }}
+      items:
+        - key: {{ .Values.certificates.key }}
+          path: {{ .Values.certificates.key }}
   {{- end }}
   {{- if $keyrings }}
   - name: keyrings
