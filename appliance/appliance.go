@@ -158,10 +158,11 @@ func (a *Appliance) openNetwork() (err error) {
 	if err = a.policy.Restrict(a.config.OnlyArchives); err != nil {
 		return err
 	}
+	a.policy.Allow(a.config.mirrors)
 	a.mirror = mirror.New(mirror.Options{
 		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken, Answered: a.asked,
 		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
-		Logins: a.config.logins,
+		Logins: a.config.logins, Mirrors: a.config.mirrors,
 	})
 	a.opened(a.mirror.Close)
 	o := fetch.Options{

@@ -37,6 +37,7 @@ type Config struct {
 	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box; by default private and loopback addresses"`
 	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
 	OnlyArchives    []string       `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
+	Mirrors         []string       `env:"MIRRORS" takes:"URLs of directories, archive=mirror, with a vertical bar before each further mirror; archives comma-separated" help:"where the files of archives are requested instead: the URL that clients use, then those of its mirrors, which may include it; the fastest one first, the others where it fails"`
 	AuthFile        string         `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
 	Tunnels         tunnels        `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
 	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
@@ -54,6 +55,7 @@ type Config struct {
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
 
 	logins   mirror.Logins     // those of AuthFile
+	mirrors  mirror.Mirrors    // those of Mirrors
 	swarmKey []byte            // content of SwarmKeyFile; nil without
 	given    map[string]string // variables as they were set
 }
@@ -157,8 +159,10 @@ func (c *Config) check(f *faults) {
 	for _, archive := range c.OnlyArchives {
 		f.add("ONLY_ARCHIVES", new(mirror.Policy).Restrict([]string{archive}))
 	}
+	var err error
+	c.mirrors, err = mirror.ParseMirrors(c.Mirrors)
+	f.add("MIRRORS", err)
 	if c.AuthFile != "" {
-		var err error
 		c.logins, err = readLogins(c.AuthFile)
 		f.add("AUTH_FILE", err)
 	}

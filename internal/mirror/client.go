@@ -87,6 +87,8 @@ type Options struct {
 	Log      *slog.Logger // nil logs nothing
 	// Logins are those that the box has itself (LoginFor).
 	Logins Logins
+	// Mirrors says where the files of archives are requested instead.
+	Mirrors Mirrors
 
 	UserAgent string // "millpond" if empty
 	// Via, if not empty, names this box (RFC 9110, section 7.6.3: a pseudonym
@@ -118,6 +120,7 @@ type Client struct {
 	log            *slog.Logger
 	headers        http.Header // of every request
 	logins         Logins
+	mirrors        Mirrors
 	connectTimeout time.Duration
 	headerTimeout  time.Duration
 	stallTimeout   time.Duration
@@ -141,6 +144,7 @@ func New(o Options) *Client {
 		log:            o.Log,
 		headers:        make(http.Header),
 		logins:         o.Logins,
+		mirrors:        o.Mirrors,
 		connectTimeout: orDefault(o.ConnectTimeout, defaultConnectTimeout),
 		headerTimeout:  orDefault(o.HeaderTimeout, defaultHeaderTimeout),
 		stallTimeout:   orDefault(o.StallTimeout, defaultStallTimeout),

@@ -27,6 +27,7 @@ type Policy struct {
 	ranges  []portRange
 	anyPath Hosts   // that may be asked for anything
 	only    []place // the archives; nil is all
+	named   Hosts   // of archives that have mirrors, whatever their ports
 }
 
 // namedPort is a host allowed by name, as canonical has it; port 0 is any.
@@ -172,6 +173,9 @@ func (p *Policy) rangesAllow(a netip.Addr, port int) bool {
 // CheckName is Check before host is resolved: after nil, Check may still refuse
 // its address.
 func (p *Policy) CheckName(host string, port int) error {
+	if p.named.Has(host, port) {
+		return nil
+	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		return p.Check(host, port, a)
 	}
