@@ -1,0 +1,51 @@
+package mirror
+
+import (
+	"io"
+	"strings"
+	"time"
+)
+
+// Request is a GET for a file or a part of one.
+type Request struct {
+	URL string // absolute, http or https
+	// Offset > 0 or Length > 0 requests a range; Length 0 is to the end.
+	Offset, Length int64
+	// IfRange guards a range: a strong ETag or an HTTP date. A mirror whose file
+	// has another sends the whole. A weak ETag cannot guard one (RFC 9110,
+	// section 13.1.5), so the whole file is requested.
+	IfRange string
+	// Validators of what is held already; both may be empty.
+	IfNoneMatch, IfModifiedSince string
+	// Patience is how long at most to wait for the header, connecting included,
+	// where there is somebody else to ask; the error then wraps ErrSlow. 0 is
+	// as long as the Client waits.
+	Patience time.Duration
+	// Login is sent to the scheme, host and port of URL and to no other. Where a
+	// redirect of a request with the box's own login leads to another, that gets
+	// the box's for it, if there is one; otherwise no other host gets any.
+	Login Login
+}
+
+// ranged reports whether r requests a part.
+func (r Request) ranged() bool {
+	return (r.Offset > 0 || r.Length > 0) && !strings.HasPrefix(r.IfRange, "W/")
+}
+
+func (r Request) conditional() bool { return r.IfNoneMatch != "" || r.IfModifiedSince != "" }
+
+// Response is a mirror's answer. Its Body is never nil and must be closed.
+type Response struct {
+	Status       int   // 200, 206 or 304
+	Offset       int64 // where Body starts in the file; 0 after a request for a range: the mirror sends the whole file
+	Size         int64 // of the whole file, -1 if not stated
+	ETag         string
+	LastModified time.Time // zero if not stated
+	// Unsettled says that the answer was sent within a second of LastModified:
+	// other bytes may get the same date (RFC 9110, section 8.8.2.2).
+	Unsettled bool
+	// Body fails with ErrStalled, an AnswerError with io.ErrUnexpectedEOF or the context's error,
+	// and never sends a second request.
+	Body io.ReadCloser
+	URL  string // after redirects
+}
