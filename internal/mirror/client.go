@@ -10,6 +10,8 @@
 //   - a Body is a part of the file that begins where Response.Offset says, as its
 //     bytes are at the mirror, and ends with an error if it is cut short;
 //   - every body byte is metered once, those of error answers and redirects too;
+//   - files of an archive that has mirrors (Mirrors) are requested there, and
+//     nothing above knows them by another name than the archive's;
 //   - a request to a mirror that sends nothing is ended (connect, header and stall
 //     limits), one to a slow but steady mirror never is, and a mirror that cannot
 //     be connected to, or leaves one file after the other unanswered, gets no
@@ -125,6 +127,7 @@ type Client struct {
 	resolver       *net.Resolver // nil is the system's
 	down           down
 	later          later
+	health         health
 	silent6        silent6
 
 	transport  *http.Transport
@@ -148,6 +151,7 @@ func New(o Options) *Client {
 		stallTimeout:   orDefault(o.StallTimeout, defaultStallTimeout),
 		down:           down{lasts: orDefault(o.DownFor, defaultDownFor)},
 	}
+	c.health.lasts = c.down.lasts
 	if c.policy == nil {
 		c.policy = new(Policy)
 	}
@@ -218,7 +222,8 @@ func (c *Client) Close() error {
 // as long as the Body. Before the first body byte, temporary failures are tried up to
 // twice more: a refused or cut connection, and 429, 502, 503 and 504 with a
 // Retry-After of at most 3 s. Until a longer one has passed, at most five minutes,
-// no request is sent and the error is the same. Errors: ErrOffline, *RefusedError,
+// no request is sent and the error is the same. An archive's mirrors are asked in turn,
+// and the error is the one that says most. Errors: ErrOffline, *RefusedError,
 // *UnreachableError, *StatusError, *AnswerError and the context's. The bytes are
 // those that the mirror sends, whatever it says of their Content-Encoding: apt
 // looks at none, and servers state it for files that are compressed in themselves,
@@ -227,6 +232,22 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 	if err := c.vet(r); err != nil {
 		return nil, err
 	}
+	a, u := c.archiveOf(r)
+	if a == nil {
+		return c.getAgain(ctx, r)
+	}
+	if r.At == "" {
+		return c.getInTurn(ctx, r, a, u)
+	}
+	d, ok := a.mirror(r.At)
+	if !ok {
+		return nil, fmt.Errorf("%.300s is no mirror of %s", r.At, a.url)
+	}
+	return c.getAt(ctx, r, a, d, u)
+}
+
+// getAgain sends r, and again after temporary failures.
+func (c *Client) getAgain(ctx context.Context, r Request) (*Response, error) {
 	for try := 1; ; try++ {
 		resp, err := c.get(ctx, r)
 		if err == nil {
@@ -242,6 +263,15 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 			return nil, err
 		}
 	}
+}
+
+// getOnce sends r.
+func (c *Client) getOnce(ctx context.Context, r Request) (*Response, error) {
+	resp, err := c.get(ctx, r)
+	if err != nil {
+		c.leaveAlone(r.URL, err)
+	}
+	return resp, err
 }
 
 // answered makes an AnswerError of what http.Client finds wrong with an answer, a

@@ -35,7 +35,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := c.later.cause(hostport, req); err != nil {
 		return nil, err
 	}
-	f := File{Host: meterName(req.URL.Scheme, host, port), Path: asked(req).URL.Path}
+	f := fileOf(req, host, port)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	counted, sent := countSent(ctx)
 	resp, by6, err := c.await(counted, cancel, hostport, req)

@@ -27,13 +27,24 @@ func Basic(user, password string) Login {
 	return Login("Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 }
 
-// LoginFor returns the box's own login for a URL, "" if it has none.
+// LoginFor returns the box's own login for a URL, "" if it has none. Where the
+// URL's archive has mirrors that is one of theirs, if it has none itself.
 func (c *Client) LoginFor(rawURL string) Login {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return ""
 	}
-	return c.logins.match(u)
+	login := c.logins.match(u)
+	a, ok := c.mirrors.of(u)
+	if login != "" || !ok {
+		return login
+	}
+	for _, d := range a.mirrors {
+		if at, err := url.Parse(a.at(d, u)); err == nil && login == "" {
+			login = c.logins.match(at)
+		}
+	}
+	return login
 }
 
 // logInAfter gives a request that a redirect led to the login that belongs to

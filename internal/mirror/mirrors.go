@@ -3,10 +3,12 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +22,10 @@ const (
 // Mirrors says at which mirrors the files of archives are to be had. The zero
 // value names none: each file is requested where clients say. It is not changed
 // after ParseMirrors.
-type Mirrors struct{ archives []archive } // the deepest directory first
+type Mirrors struct {
+	archives []archive // the deepest directory first
+	inOrder  []archive // as they are configured
+}
 
 // archive is a directory as clients name it, and where its files are.
 type archive struct {
@@ -35,6 +40,8 @@ type directory struct {
 	path         string // clean and decoded; "/" is the whole host
 	url          string // without a slash at the end
 }
+
+func (d directory) hostport() string { return net.JoinHostPort(d.host, strconv.Itoa(d.port)) }
 
 // ParseMirrors reads entries "http://archive.example.org/debian=http://a.example/debian|https://b.example/debian":
 // an archive by the URL that clients use, and the mirrors of it, which may include
@@ -58,6 +65,7 @@ func ParseMirrors(entries []string) (Mirrors, error) {
 	if err := errors.Join(faults...); err != nil {
 		return Mirrors{}, err
 	}
+	m.inOrder = slices.Clone(m.archives)
 	slices.SortStableFunc(m.archives, func(a, b archive) int { return len(b.path) - len(a.path) })
 	return m, nil
 }

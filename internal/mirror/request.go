@@ -25,6 +25,12 @@ type Request struct {
 	// redirect of a request with the box's own login leads to another, that gets
 	// the box's for it, if there is one; otherwise no other host gets any.
 	Login Login
+	// At is the mirror to ask, one of Client.Mirrors; "" asks them in turn.
+	At string
+	// Elsewhere says that another mirror can be asked instead: At is tried once,
+	// not waited for as long as usual, and its body ends with ErrTooSlow if others
+	// of the archive are known to be much faster.
+	Elsewhere bool
 }
 
 // ranged reports whether r requests a part.
@@ -47,5 +53,6 @@ type Response struct {
 	// Body fails with ErrStalled, an AnswerError with io.ErrUnexpectedEOF or the context's error,
 	// and never sends a second request.
 	Body io.ReadCloser
-	URL  string // after redirects
+	URL  string // after redirects; that of the request, if a mirror of its archive sent the answer itself
+	At   string // the mirror that was asked, one of Client.Mirrors
 }
