@@ -42,6 +42,8 @@ type record struct {
 	Signer     string   // fingerprint of the key, "" if none of the keyring
 	Fault      string   // why there is no Signer
 	Missing    []string // the keys that signed, if none is of the keyring
+	SignedBy   []string // the keys that it names for the next Release
+	Demand     demand   // that of the Release before it
 	Early      bool     // no Signer until a time that is to come, by this machine's clock
 	Table      tableID
 	Named      bool      // the table has the names in by-hash, as none of earlier versions has
@@ -57,6 +59,14 @@ type ReleaseFiles struct {
 	InRelease, Release, Signature []byte
 	Private                       bool   // a login was sent for them
 	Unsigned                      string // why there is no Signature, if it is known
+}
+
+// id is the generation's.
+func (r ReleaseFiles) id() digest.Digest {
+	if r.InRelease != nil {
+		return digest.Of(r.InRelease)
+	}
+	return digest.Of(r.Release)
 }
 
 // CheckedRelease is a Release that CheckRelease accepted. Adopt takes it as it
@@ -83,7 +93,9 @@ func (r *CheckedRelease) Suite() Location { return r.dir }
 // (keyring.ErrBadSignature): the last good one stays in force.
 func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, error) {
 	var rec record
-	text, signer, err := c.verify(r)
+	rec.ID = r.id()
+	rec.Demand = c.state.Load().demand(dir, rec.ID)
+	text, signer, err := c.verify(r, rec.Demand.keys(c.now()))
 	switch {
 	case text == nil, errors.Is(err, keyring.ErrBadSignature):
 		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
@@ -93,6 +105,9 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 		if errors.As(err, &unknown) {
 			rec.Missing = unknown.Keys
 		}
+		if errors.Is(err, keyring.ErrOtherKey) {
+			rec.Missing = slices.DeleteFunc(rec.Demand.keys(c.now()), c.keyring.Has)
+		}
 	default:
 		rec.Signer = signer.Fingerprint
 	}
@@ -100,14 +115,12 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 	if err != nil {
 		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
 	}
-	rec.Generation = Generation{ID: digest.Of(r.Release), Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now(), Private: r.Private}
-	if r.InRelease != nil {
-		rec.ID = digest.Of(r.InRelease)
-	} else if r.Signature != nil {
+	rec.Generation = Generation{ID: rec.ID, Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now(), Private: r.Private}
+	if r.InRelease == nil && r.Signature != nil {
 		rec.Signature = digest.Of(r.Signature)
 	}
 	rec.Origin, rec.Label, rec.Suite, rec.Codename = rel.Origin, rel.Label, rel.Suite, rel.Codename
-	rec.ByHash, rec.Weak, rec.SHA512 = rel.ByHash, rel.Weak, rel.SHA512
+	rec.ByHash, rec.Weak, rec.SHA512, rec.SignedBy = rel.ByHash, rel.Weak, rel.SHA512, rel.SignedBy
 	c.decideSigned(dir, &rec)
 	return &CheckedRelease{
 		Generation: rec.Generation, dir: dir, record: rec, files: rel.Files, hashes: rel.Hashes,
@@ -116,11 +129,11 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 }
 
 // verify returns the text of the Release, and an error if no key of the
-// keyring signed it. The text is nil if there is none.
-func (c *Catalog) verify(r ReleaseFiles) (text []byte, s keyring.Signer, err error) {
+// keyring signed it, or of those in only. The text is nil if there is none.
+func (c *Catalog) verify(r ReleaseFiles, only []string) (text []byte, s keyring.Signer, err error) {
 	switch {
 	case r.InRelease != nil:
-		text, s, err = c.keyring.Clearsigned(r.InRelease)
+		text, s, err = c.keyring.Clearsigned(r.InRelease, only...)
 		if text == nil && err == nil {
 			err = errors.New("empty")
 		}
@@ -130,7 +143,7 @@ func (c *Catalog) verify(r ReleaseFiles) (text []byte, s keyring.Signer, err err
 		text, err = r.Release, errors.New(cmp.Or(r.Unsigned, "it has no signature"))
 	default:
 		text = r.Release
-		s, err = c.keyring.Detached(r.Release, r.Signature)
+		s, err = c.keyring.Detached(r.Release, r.Signature, only...)
 	}
 	return text, s, err
 }
@@ -175,6 +188,7 @@ type SuiteInfo struct {
 	Current                        Generation
 	Signer                         string   // fingerprint of the key that signed Current, "" if none of the keyring did
 	MissingKeys                    []string // that signed Current, fingerprints or key IDs, if none is of the keyring
+	SignedBy                       []string // fingerprints of the keys that Current names for the next Release
 	Early                          bool     // Current is signed in the future, by this machine's clock
 	Earlier                        int      // generations kept beside the current one
 	Indices                        []IndexInfo
@@ -194,7 +208,7 @@ func (c *Catalog) Suites() []SuiteInfo {
 		g := st.current()
 		info := SuiteInfo{
 			Location: dir, Origin: g.Origin, Label: g.Label, Suite: g.Suite, Codename: g.Codename,
-			Current: g.Generation, Signer: g.Signer, MissingKeys: g.Missing, Early: g.Early, Earlier: len(st.gens) - 1,
+			Current: g.Generation, Signer: g.Signer, MissingKeys: g.Missing, SignedBy: g.SignedBy, Early: g.Early, Earlier: len(st.gens) - 1,
 		}
 		for _, l := range g.learned {
 			info.Indices = append(info.Indices, IndexInfo{l.path, l.table.rows})

@@ -81,5 +81,6 @@ func (c *Catalog) renewed(g *generation, r *CheckedRelease) record {
 // same reports whether rec says no more of g than is known.
 func (g *generation) same(rec record) bool {
 	return g.Signed == rec.Signed && g.Signature == rec.Signature && g.Signer == rec.Signer && g.Private == rec.Private &&
-		g.Fault == rec.Fault && g.Early == rec.Early && slices.Equal(g.Missing, rec.Missing)
+		g.Fault == rec.Fault && g.Early == rec.Early && slices.Equal(g.Missing, rec.Missing) &&
+		slices.Equal(g.SignedBy, rec.SignedBy)
 }

@@ -37,6 +37,9 @@ type Release struct {
 
 	Date, ValidUntil time.Time // UTC; zero if not given, or not as a date
 	ByHash           bool      // the mirror serves index files by-hash
+	// SignedBy are the fingerprints of the keys one of which has to sign the next
+	// Release, in capitals; one with a ! behind it is that of a subkey.
+	SignedBy []string
 
 	Files  []File // of the SHA256 list only
 	Hashes []Hash // of the other lists, if ByHash

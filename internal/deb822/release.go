@@ -13,7 +13,7 @@ import (
 
 const (
 	fOtherLists   = fMD5Sum | fSHA1 | fSHA512
-	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSHA256 | fOtherLists | fDescribes
+	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSignedBy | fSHA256 | fOtherLists | fDescribes
 )
 
 // maxReleaseFiles bounds each list of a Release. Debian's unstable lists some
@@ -47,6 +47,7 @@ func ParseRelease(r io.Reader) (*Release, error) {
 		return nil, errors.New("reading Release: no field of a Release in it: this is something else")
 	}
 	rel := &p.Release
+	rel.SignedBy = parseFingerprints(p.keys)
 	rel.Weak = p.lists && len(rel.Files) == 0
 	if !rel.ByHash {
 		rel.Hashes = nil
@@ -60,6 +61,7 @@ type releaseParser struct {
 	found  field // fields that were there
 	lists  bool  // files are listed by some hash
 	valued bool  // the present field has its value
+	keys   []byte
 }
 
 // set takes a line of a wanted field. Of fields that are there several times
@@ -68,6 +70,10 @@ func (p *releaseParser) set(t token) {
 	p.found |= t.field
 	if t.field&(fSHA256|fOtherLists) != 0 {
 		p.list(t)
+		return
+	}
+	if t.field == fSignedBy {
+		p.signedBy(t)
 		return
 	}
 	// A value is one line here: that of the name or, if nothing follows the
@@ -118,6 +124,38 @@ func (p *releaseParser) list(t token) {
 	if f, ok := e.file(); ok {
 		p.Files = append(p.Files, f)
 	}
+}
+
+// signedBy takes a line of Signed-By, which is longer than one where it names
+// several keys.
+func (p *releaseParser) signedBy(t token) {
+	if !t.folded {
+		p.keys = p.keys[:0]
+	}
+	if len(p.keys) <= maxSignedBy {
+		p.keys = append(append(p.keys, t.value[:min(len(t.value), maxSignedBy)]...), ' ')
+	}
+}
+
+// maxSignedBy bounds Signed-By in bytes; its longest are of some hundred.
+const maxSignedBy = 4 << 10
+
+// parseFingerprints reads what Signed-By names, as apt does: nothing, if a part of
+// it is no fingerprint of a key of version 4.
+func parseFingerprints(b []byte) (all []string) {
+	if len(b) > maxSignedBy {
+		return nil
+	}
+	const digits = 40
+	separates := func(r rune) bool { return r == ',' || strings.ContainsRune(" \t\n\v\f\r", r) }
+	for _, s := range strings.FieldsFunc(strings.ToUpper(string(b)), separates) {
+		print := strings.TrimSuffix(s, "!")
+		if len(print) != digits || strings.Trim(print, "0123456789ABCDEF") != "" {
+			return nil
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // hash takes a line of a list by another hash than SHA-256.

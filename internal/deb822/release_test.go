@@ -2,6 +2,7 @@ package deb822
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,32 @@ func TestReleaseIgnores(t *testing.T) {
 		got, err := ParseRelease(strings.NewReader(in))
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got\n%+v, %v\nwant\n%+v", name, got, err, want)
+		}
+	}
+}
+
+// Signed-By is read as apt reads it: by lines, blanks and commas, and not at all
+// unless each part is a whole fingerprint.
+func TestReleaseSignedBy(t *testing.T) {
+	t.Parallel()
+	a, b := strings.Repeat("A1", 20), strings.Repeat("b2", 20)
+	for in, want := range map[string][]string{
+		"Signed-By: " + a + "\n":                                {a},
+		"Signed-By: " + b + "\n":                                {strings.ToUpper(b)},
+		"Signed-By: " + a + "!\n":                               {a + "!"},
+		"Signed-By: " + a + " " + a + ",\n " + b + "\n":         {a, a, strings.ToUpper(b)},
+		"Signed-By:\n " + a + "\n ,\n":                          {a},
+		"Signed-By: " + b + "\nSigned-By: " + a + "\n":          {a}, // the last field counts
+		"Signed-By: " + a + ", 0123456789ABCDEF\n":              nil,
+		"Signed-By: " + a + a[:24] + "\n":                       nil, // of version 6
+		"Signed-By: /usr/share/keyrings/a.gpg\n":                nil,
+		"Signed-By: \n":                                         nil,
+		"Signed-By: " + strings.Repeat(a+" ", 200) + "\n":       nil,
+		"Signed-By: " + a + "\n" + strings.Repeat(" x\n", 5000): nil,
+	} {
+		rel, err := ParseRelease(strings.NewReader("Suite: stable\n" + in))
+		if err != nil || !slices.Equal(rel.SignedBy, want) {
+			t.Errorf("%.200q: got %+v, %v, want %v", in, rel, err, want)
 		}
 	}
 }

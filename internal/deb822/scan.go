@@ -35,6 +35,7 @@ const (
 	fDate
 	fValidUntil
 	fByHash
+	fSignedBy
 	fMD5Sum // files by another hash than SHA-256
 	fSHA1
 	fSHA512
@@ -70,6 +71,8 @@ func lookup(name []byte) field {
 		return fValidUntil
 	case "acquire-by-hash":
 		return fByHash
+	case "signed-by":
+		return fSignedBy
 	case "md5sum":
 		return fMD5Sum
 	case "sha1":

@@ -25,6 +25,7 @@ import (
 // signature was changed; the others that it counts as unsigned.
 var (
 	ErrUnknownKey   = errors.New("no key in the keyring made this signature: put the archive's key there")
+	ErrOtherKey     = errors.New("not one of the keys that the archive named in Signed-By made this signature")
 	ErrBadSignature = errors.New("signature does not match")
 	ErrExpired      = errors.New("not valid at this time")
 	ErrRevoked      = errors.New("the signing key is revoked")
@@ -75,24 +76,25 @@ type Signer struct {
 // that the files of an unsigned archive can still be listed; only with
 // ErrMalformed there is none. That stands for anything but exactly one
 // clear-signed message with nothing but white space around it. The caller
-// bounds the size: memory is about twice that of inRelease.
-func (k *Keyring) Clearsigned(inRelease []byte) (text []byte, s Signer, err error) {
+// bounds the size: memory is about twice that of inRelease. If there are
+// fingerprints in only, no other key counts, as with Signed-By in apt.
+func (k *Keyring) Clearsigned(inRelease []byte, only ...string) (text []byte, s Signer, err error) {
 	text, sigs, err := splitClearsigned(inRelease)
 	if err != nil {
 		return nil, Signer{}, fmt.Errorf("reading clear-signed text: %w", err)
 	}
-	s, err = k.verify(text, sigs)
+	s, err = k.verify(text, sigs, only)
 	return text, s, err
 }
 
 // Detached verifies a Release by its Release.gpg, which may be armored or
-// binary and may hold up to 16 signatures.
-func (k *Keyring) Detached(release, sig []byte) (Signer, error) {
+// binary and may hold up to 16 signatures. only is Clearsigned's.
+func (k *Keyring) Detached(release, sig []byte, only ...string) (Signer, error) {
 	sigs, err := splitDetached(sig)
 	if err != nil {
 		return Signer{}, fmt.Errorf("reading a detached signature: %w", err)
 	}
-	return k.verify(release, sigs)
+	return k.verify(release, sigs, only)
 }
 
 // clock is the present time.
@@ -109,14 +111,16 @@ func IsDetached(sig []byte) bool {
 	return err == nil
 }
 
-// verify combines the results of all signatures of a text.
-func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, error) {
+// verify combines the results of all signatures of a text. If only is not empty,
+// those of other keys do not count.
+func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket, only []string) (Signer, error) {
 	keys := k.present()
 	worst := ErrUnknownKey
 	if len(keys.byID) == 0 {
 		worst = fmt.Errorf("the keyring is empty: %w", ErrUnknownKey)
 	}
 	var unknown []string
+	var other error
 	for _, sig := range sigs {
 		s, err := keys.check(signed, sig, k.clock())
 		var missing *UnknownKeyError
@@ -124,6 +128,8 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, er
 			unknown = append(unknown, missing.Keys...)
 		}
 		switch {
+		case err == nil && len(only) > 0 && !slices.Contains(only, s.Fingerprint):
+			other = fmt.Errorf("%w, but %s", ErrOtherKey, s.Fingerprint)
 		case err == nil:
 			return s, nil
 		case errors.Is(err, ErrBadSignature), errors.Is(err, ErrEarly) && !errors.Is(worst, ErrBadSignature):
@@ -131,6 +137,9 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket) (Signer, er
 		case len(keys.byID) > 0 && (errors.Is(worst, ErrUnknownKey) || errors.Is(worst, ErrUnsupported)):
 			worst = err // an expired known key says more than an unknown one
 		}
+	}
+	if other != nil {
+		return Signer{}, other
 	}
 	if errors.Is(worst, ErrUnknownKey) && len(unknown) > 0 {
 		worst = &UnknownKeyError{unknown, worst}
