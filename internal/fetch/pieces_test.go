@@ -11,6 +11,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/peer"
 )
 
@@ -99,6 +100,24 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 			t.Errorf("%d boxes: announced %v", n, got)
 		}
 		must(t, r.store.Remove(d))
+	}
+}
+
+// While the rate to mirrors is limited, what peers have comes from them alone.
+func TestLimitedMirrorGivesNoPieces(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"far": 20 * mib})
+	var rates mirror.Rates
+	for h := range rates {
+		rates[h] = 1e9
+	}
+	r.Fetcher.mirror = r.box.NewMirror(mirror.Options{Rates: rates})
+	b := r.add(r.far, "far", "b", func(b *box) { b.far = true })
+	if got := r.origins("far"); got[ledger.FromPeer] != int64(len(r.data("far"))) || len(b.asks()) == 0 {
+		t.Errorf("by origin %v", got)
+	}
+	if n := r.mirror.Requests("*/far_*"); n != 0 {
+		t.Errorf("%d requests of the mirror", n)
 	}
 }
 

@@ -24,8 +24,9 @@ type body struct {
 	cancel context.CancelCauseFunc
 	stall  atomic.Int64  // the limit of the next Read, a time.Duration
 	later  time.Duration // the limit of those after the first byte
-	timer  *time.Timer   // runs only while a Read waits: a slow reader is no stall
+	timer  *time.Timer   // runs only while a Read waits for the mirror: a slow reader is no stall, nor is the throttle
 	meter  func(n int64)
+	turn   turn
 
 	stalled func() // before the request is ended for a stall
 }
@@ -33,7 +34,7 @@ type body struct {
 // guard wraps the body of url's answer to a request for f under ctx.
 func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, url string, from io.ReadCloser) *body {
 	b := &body{
-		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, stalled: func() {},
+		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, turn: turn{throttle: c.rate}, stalled: func() {},
 		meter: func(n int64) { c.meter(f, n) },
 	}
 	b.stall.Store(int64(max(c.headerTimeout, c.stallTimeout)))
@@ -49,12 +50,16 @@ func (b *body) limit() time.Duration { return time.Duration(b.stall.Load()) }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	p = p[:b.turn.left(len(p))]
 	b.timer.Reset(b.limit())
 	n, err := b.from.Read(p)
 	b.timer.Stop()
 	if n > 0 {
 		b.stall.Store(int64(b.later))
 		b.meter(int64(n))
+	}
+	if ended := b.turn.took(b.ctx, n, err != nil); ended != nil {
+		return n, ended
 	}
 	switch {
 	case err == nil || err == io.EOF:
@@ -72,6 +77,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	b.timer.Stop()
 	b.cancel(nil)
+	b.turn.end()
 	return b.from.Close()
 }
 

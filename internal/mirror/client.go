@@ -84,6 +84,7 @@ type Options struct {
 	// that a redirect leads to and repeated ones too, with the status of its answer,
 	// or NoAnswer. A host that cannot be connected to was sent none.
 	Answered func(f File, status int)
+	Rates    Rates        // of all bodies together, not of tunnels
 	Log      *slog.Logger // nil logs nothing
 	// Logins are those that the box has itself (LoginFor).
 	Logins Logins
@@ -117,6 +118,7 @@ type Client struct {
 	offline        bool
 	meter          func(f File, n int64)
 	answered       func(f File, status int)
+	rate           *throttle // nil without a limit
 	log            *slog.Logger
 	headers        http.Header // of every request
 	logins         Logins
@@ -142,6 +144,7 @@ func New(o Options) *Client {
 		offline:        o.Offline,
 		meter:          o.Meter,
 		answered:       o.Answered,
+		rate:           newThrottle(o.Rates),
 		log:            o.Log,
 		headers:        make(http.Header),
 		logins:         o.Logins,
