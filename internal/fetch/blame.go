@@ -117,7 +117,8 @@ func definite(err error) bool {
 	var status *mirror.StatusError
 	var refused *mirror.RefusedError
 	var unreachable *mirror.UnreachableError
-	return errors.As(err, &status) || errors.As(err, &refused) || errors.As(err, &unreachable) ||
+	var upstream *mirror.UpstreamError
+	return errors.As(err, &status) || errors.As(err, &refused) || errors.As(err, &unreachable) || errors.As(err, &upstream) ||
 		errors.Is(err, mirror.ErrOffline) || errors.Is(err, fs.ErrNotExist)
 }
 

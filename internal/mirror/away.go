@@ -15,3 +15,13 @@ func (c *Client) Away() []string {
 	}
 	return all
 }
+
+// AwayUpstream returns the host:port of the upstream proxy if that cannot be connected
+// to, else "".
+func (c *Client) AwayUpstream() string {
+	up := c.policy.upstream.String()
+	if c.proxyDown.cause(up) == nil {
+		return ""
+	}
+	return up
+}

@@ -4,7 +4,8 @@
 // A Client promises:
 //   - a login goes to the host that it is for and to no other, redirects included;
 //   - no destination is dialled that the Policy forbids, whatever a name resolves
-//     to, in redirects and tunnels too, and none at all offline;
+//     to, in redirects and tunnels too, and none at all offline; behind an upstream
+//     proxy, the name decides, and nothing but the proxy is dialled;
 //   - no file is asked for outside of the archives that the Policy is restricted
 //     to; an archive's redirects may lead elsewhere;
 //   - a Body is a part of the file that begins where Response.Offset says, as its
@@ -20,6 +21,7 @@ package mirror
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -131,9 +133,12 @@ type Client struct {
 	later          later
 	health         health
 	silent6        silent6
+	proxyDown      down        // of the upstream proxy
+	proxyTLS       *tls.Config // for an upstream proxy by https; nil is the system's
 
 	transport  *http.Transport
 	transport4 *http.Transport // by IPv4 alone
+	proxied    *viaProxy       // nil without an upstream proxy
 	http       *http.Client
 }
 
@@ -153,6 +158,7 @@ func New(o Options) *Client {
 		headerTimeout:  orDefault(o.HeaderTimeout, defaultHeaderTimeout),
 		stallTimeout:   orDefault(o.StallTimeout, defaultStallTimeout),
 		down:           down{lasts: orDefault(o.DownFor, defaultDownFor)},
+		proxyDown:      down{lasts: orDefault(o.DownFor, defaultDownFor)},
 	}
 	c.health.lasts = c.down.lasts
 	if c.policy == nil {
@@ -177,11 +183,13 @@ func New(o Options) *Client {
 	c.transport4 = c.newTransport(func(ctx context.Context, _, hostport string) (net.Conn, error) {
 		return c.connect(ctx, "tcp4", hostport)
 	})
+	c.proxied = c.newViaProxy()
 	c.http = &http.Client{Transport: hop{c}, CheckRedirect: c.checkRedirect}
 	return c
 }
 
-// newTransport leaves Proxy nil: a proxy would resolve and dial past the policy.
+// newTransport leaves Proxy nil, which ignores HTTP_PROXY and its like: a proxy would
+// resolve and dial past the policy.
 func (c *Client) newTransport(dial func(ctx context.Context, network, hostport string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, hostport string) (net.Conn, error) {
@@ -218,6 +226,7 @@ func orDefault[T comparable](v, def T) T {
 func (c *Client) Close() error {
 	c.transport.CloseIdleConnections()
 	c.transport4.CloseIdleConnections()
+	c.proxied.close()
 	return nil
 }
 
@@ -227,7 +236,7 @@ func (c *Client) Close() error {
 // Retry-After of at most 3 s. Until a longer one has passed, at most five minutes,
 // no request is sent and the error is the same. An archive's mirrors are asked in turn,
 // and the error is the one that says most. Errors: ErrOffline, *RefusedError,
-// *UnreachableError, *StatusError, *AnswerError and the context's. The bytes are
+// *UnreachableError, *UpstreamError, *StatusError, *AnswerError and the context's. The bytes are
 // those that the mirror sends, whatever it says of their Content-Encoding: apt
 // looks at none, and servers state it for files that are compressed in themselves,
 // or as what it is not (UTF-8, none).
@@ -283,7 +292,8 @@ func answered(ctx context.Context, r Request, err error) error {
 	var refused *RefusedError
 	var away *UnreachableError
 	var status *StatusError
-	if ctx.Err() != nil || errors.Is(err, ErrOffline) || errors.As(err, &refused) || errors.As(err, &away) || errors.As(err, &status) {
+	var upstream *UpstreamError
+	if ctx.Err() != nil || errors.Is(err, ErrOffline) || errors.As(err, &refused) || errors.As(err, &away) || errors.As(err, &status) || errors.As(err, &upstream) {
 		return err
 	}
 	return &AnswerError{URL: r.URL, Err: err}

@@ -12,13 +12,22 @@ import (
 
 // Dial opens a TCP connection to host:port, an IPv6 address in brackets, for a
 // CONNECT tunnel, under the same policy as Get. Nothing of it is metered. Errors:
-// ErrOffline, *RefusedError, *UnreachableError, or the context's.
+// ErrOffline, *RefusedError, *UnreachableError, *UpstreamError, or the context's.
 func (c *Client) Dial(ctx context.Context, hostport string) (net.Conn, error) {
-	conn, err := c.connect(ctx, "tcp", hostport)
+	conn, err := c.open(ctx, hostport)
 	if err != nil {
 		return nil, explain(ctx, hostport, err)
 	}
 	return conn, nil
+}
+
+// open connects to hostport directly or by a tunnel of the upstream proxy.
+func (c *Client) open(ctx context.Context, hostport string) (net.Conn, error) {
+	host, port, err := splitHostPort(hostport)
+	if err == nil && c.policy.upstream.leadsTo(host, port) {
+		return c.tunnel(ctx, hostport)
+	}
+	return c.connect(ctx, "tcp", hostport)
 }
 
 // admit refuses what the policy forbids, and everything when offline. Every
@@ -103,6 +112,8 @@ func (f *addressFilter) failure(err error) error {
 // this package's.
 func explain(ctx context.Context, hostport string, err error) error {
 	var refused *RefusedError
+	var upstream *UpstreamError
+	var away *UnreachableError
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -110,6 +121,10 @@ func explain(ctx context.Context, hostport string, err error) error {
 		return ErrOffline
 	case errors.As(err, &refused):
 		return refused
+	case errors.As(err, &upstream):
+		return upstream
+	case errors.As(err, &away):
+		return away
 	}
 	return &UnreachableError{Host: hostport, Err: err}
 }

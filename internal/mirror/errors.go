@@ -62,6 +62,25 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// UpstreamError says that the upstream proxy could not be reached, or refused its
+// part: the mirror was not asked.
+type UpstreamError struct {
+	Proxy string // host:port
+	Code  int    // of its answer; 0 if there was none
+	Err   error
+}
+
+// Error implements error.
+func (e *UpstreamError) Error() string {
+	if e.Code == 0 {
+		return fmt.Sprintf("the upstream proxy %s (%s) does not answer: %v", e.Proxy, upstreamProxy, e.Err)
+	}
+	return fmt.Sprintf("the upstream proxy %s (%s) refuses: %v", e.Proxy, upstreamProxy, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UpstreamError) Unwrap() error { return e.Err }
+
 // ErrRange says that the answer to a request for a range is no such range: what
 // is wanted has to be requested as a whole.
 var ErrRange = errors.New("the answer to a request for a range is another")
@@ -102,8 +121,9 @@ func (e *StatusError) Error() string {
 }
 
 // IsUnreachable reports whether err means that the mirror could not be reached,
-// so that what is held may be served instead. The mirror's own 404, or a
-// refusal by the policy, does not; a 408 and a 429 are about the moment.
+// so that what is held may be served instead: the upstream proxy's word that it
+// cannot, or will not, does. The mirror's own 404, or a refusal by the policy, does
+// not; a 408 and a 429 are about the moment.
 func IsUnreachable(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {

@@ -32,6 +32,9 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := c.down.cause(hostport); err != nil {
 		return nil, &UnreachableError{Host: hostport, Err: err}
 	}
+	if err := c.proxyAway(req.URL); err != nil {
+		return nil, err
+	}
 	if err := c.later.cause(hostport, req); err != nil {
 		return nil, err
 	}
@@ -42,9 +45,12 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.report(f, sent, resp)
 	if err != nil {
 		cancel(nil)
-		return nil, explain(req.Context(), hostport, err)
+		return nil, c.blame(req.URL, explain(req.Context(), hostport, err))
 	}
-	c.down.clear(hostport)
+	objection := c.objection(req.URL, hostport, resp)
+	if objection == nil {
+		c.down.clear(hostport)
+	}
 	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
 	if by6 { // what was lost may be lost again
 		b.stalled = func() { c.silent6.note(hostport) }
@@ -55,6 +61,9 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	default:
 		resp.ContentLength = b.drain()
 		resp.Body = http.NoBody
+		if objection != nil {
+			return nil, objection
+		}
 		c.later.note(hostport, req, resp)
 	}
 	return resp, nil
@@ -151,15 +160,25 @@ func loops(to *url.URL, via []*http.Request) bool {
 
 // leaveAlone marks the host that err, of a request for url, is about as down, if
 // another request soon would cost time and gain nothing: it cannot be connected
-// to, or has left several files unanswered. A host that accepts connections and
+// to, or has left several files unanswered. The upstream proxy is instead of all
+// hosts behind it, if it is the one. A host that accepts connections and
 // cuts them answers quickly, and may do so for one file only; one that is slow
 // may be so for one file, too.
 func (c *Client) leaveAlone(url string, err error) {
 	var away *UnreachableError
+	var upstream *UpstreamError
 	var op *net.OpError
 	var marked bool
 	switch {
-	case !errors.As(err, &away) || errors.Is(err, errLeftAlone):
+	case errors.Is(err, errLeftAlone):
+		return
+	case errors.As(err, &upstream):
+		if errors.As(err, &op) && op.Op == "dial" {
+			c.proxyDown.mark(upstream.Proxy, upstream.Err, time.Now())
+			c.log.Warn("the upstream proxy does not answer and is left alone for a while", "for", c.proxyDown.lasts, "err", upstream)
+		}
+		return
+	case !errors.As(err, &away):
 		return
 	case errors.As(err, &op) && op.Op == "dial":
 		c.down.mark(away.Host, away.Err, time.Now())

@@ -18,7 +18,10 @@ const (
 
 // Policy says which destinations may be dialled. Public addresses at ports 80
 // and 443 always may, all else only if it is allowed. The zero value allows
-// nothing else. It is not changed after ParsePolicy and Restrict.
+// nothing else. It is not changed after ParsePolicy, Restrict and Through.
+//
+// Behind an upstream proxy, which resolves names by itself, it is names that are
+// public or not.
 //
 // It also says what may be asked of a host: files of archives, of certain ones
 // only after Restrict, and anything at all of hosts that are allowed so.
@@ -28,6 +31,8 @@ type Policy struct {
 	anyPath Hosts   // that may be asked for anything
 	only    []place // the archives; nil is all
 	named   Hosts   // of archives that have mirrors, whatever their ports
+
+	upstream Upstream
 }
 
 // namedPort is a host allowed by name, as canonical has it; port 0 is any.
@@ -114,6 +119,9 @@ func (p *Policy) Restrict(archives []string) error {
 	return errors.Join(faults...)
 }
 
+// Through has all mirrors that u does not except reached through it.
+func (p *Policy) Through(u Upstream) { p.upstream = u }
+
 // CheckArchive decides whether a file, by its decoded and clean path, may be
 // asked of a host. Redirects are left to Check: an archive may keep its
 // bytes elsewhere. The error is a *RefusedError.
@@ -171,19 +179,42 @@ func (p *Policy) rangesAllow(a netip.Addr, port int) bool {
 }
 
 // CheckName is Check before host is resolved: after nil, Check may still refuse
-// its address.
+// its address, unless an upstream proxy leads there.
 func (p *Policy) CheckName(host string, port int) error {
+	if p.upstream.is(host, port) {
+		return &RefusedError{Host: host, Reason: fmt.Sprintf("%v is the proxy of %s itself", p.upstream, upstreamProxy)}
+	}
 	if p.named.Has(host, port) {
 		return nil
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		return p.Check(host, port, a)
 	}
+	if p.upstream.leadsTo(host, port) {
+		return p.checkPublicName(host, port)
+	}
 	anywhere := func(r portRange) bool { return r.port == 0 || r.port == port }
 	if standard(port) || p.namesAllow(host, port) || slices.ContainsFunc(p.ranges, anywhere) {
 		return nil
 	}
 	return refusedPort(host, port)
+}
+
+// checkPublicName decides on a host that the upstream proxy resolves.
+func (p *Policy) checkPublicName(host string, port int) error {
+	switch {
+	case p.namesAllow(host, port):
+		return nil
+	case !isPublicName(host):
+		return &RefusedError{
+			Host:    host,
+			Reason:  fmt.Sprintf("%.100s has no public suffix and counts as private behind %s", host, upstreamProxy),
+			Setting: cure(host, port),
+		}
+	case !standard(port):
+		return refusedPort(host, port)
+	}
+	return nil
 }
 
 func (p *Policy) namesAllow(host string, port int) bool {

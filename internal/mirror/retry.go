@@ -37,8 +37,10 @@ func backoff(err error, try int) (time.Duration, bool) {
 		return max(wait, status.RetryAfter), passing(status.Code) && status.RetryAfter <= maxWait
 	}
 	var away *UnreachableError
+	var upstream *UpstreamError
 	var dns *net.DNSError
-	return wait, errors.As(err, &away) && !isTimeout(err) && !errors.As(err, &dns)
+	unanswered := errors.As(err, &away) || errors.As(err, &upstream) && upstream.Code == 0
+	return wait, unanswered && !isTimeout(err) && !errors.As(err, &dns)
 }
 
 func passing(code int) bool {

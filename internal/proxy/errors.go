@@ -87,6 +87,7 @@ const (
 	tunnelsTo    = "MILLPOND_TUNNELS"
 	allowPath    = "MILLPOND_ALLOW_UPSTREAMS=" // host/* follows
 	offline      = "MILLPOND_OFFLINE"
+	upstreamVia  = "MILLPOND_UPSTREAM_PROXY"
 )
 
 const (
@@ -107,6 +108,7 @@ func explain(err error) answer {
 		host        *hostError
 		tunnel      *tunnelError
 		forbidden   *mirror.RefusedError
+		upstream    *mirror.UpstreamError
 		unreachable *mirror.UnreachableError
 		status      *mirror.StatusError
 		broken      *mirror.AnswerError
@@ -174,6 +176,9 @@ func explain(err error) answer {
 		return login.explain()
 	case errors.As(err, &status):
 		return explainStatus(status)
+	case errors.As(err, &upstream):
+		return answer{status: 502, final: upstream.Code != 0, level: slog.LevelWarn, setting: upstreamVia, cause: "millpond: " + upstream.Error(),
+			advice: "The box reaches mirrors through the proxy that its administrator names with " + upstreamVia + ". " + adviceMirror}
 	case errors.As(err, &unreachable):
 		return answer{status: 502, level: slog.LevelWarn,
 			cause:  fmt.Sprintf("millpond: mirror %s cannot be reached: %v", unreachable.Host, unreachable.Err),

@@ -21,7 +21,7 @@ import (
 
 // finals are those of TestStatusLines that have no body, which makes them final
 // for apt.
-const finals = "busy\ntoo many\nbroken mirror\nnot implemented\nmoved nowhere\nno range\nno file\nlogin for a proxy\nmoved\nwrong bytes\nno Release\n"
+const finals = "busy\ntoo many\nbroken mirror\nnot implemented\nmoved nowhere\nno range\nno file\nlogin for a proxy\nupstream proxy refuses\nmoved\nwrong bytes\nno Release\n"
 
 // The status line is all that apt shows of an error, so each is held to its
 // bytes.
@@ -53,6 +53,10 @@ func TestStatusLines(t *testing.T) {
 			"502 millpond: mirror's answer for " + debURL + ": unexpected EOF"},
 		{"login for a proxy", "GET " + debURL, says(407, 0), "502 millpond: the mirror answered 407 for " + debURL},
 		{"unreachable", "GET " + debURL, fmt.Errorf("x: %w", dead), "502 millpond: mirror deb.example.org:80 cannot be reached: connection refused"},
+		{"upstream proxy away", "GET " + debURL, fmt.Errorf("x: %w", &mirror.UpstreamError{Proxy: "proxy.example.net:3128", Err: errors.New("connection refused")}),
+			"502 millpond: the upstream proxy proxy.example.net:3128 (MILLPOND_UPSTREAM_PROXY) does not answer: connection refused"},
+		{"upstream proxy refuses", "GET " + debURL, &mirror.UpstreamError{Proxy: "proxy.example.net:3128", Code: 407, Err: errors.New("it does not accept the login (407)")},
+			"502 millpond: the upstream proxy proxy.example.net:3128 (MILLPOND_UPSTREAM_PROXY) refuses: it does not accept the login (407)"},
 		{"stalled", "GET " + debURL, fmt.Errorf("x: %w", mirror.ErrStalled), "504 millpond: the mirror stalled"},
 		{"peer stalled", "GET " + debURL, fmt.Errorf("peer x: %w", peer.ErrStalled), "504 millpond: another box stalled, and no mirror gave the file"},
 		{"deadline", "GET " + debURL, context.DeadlineExceeded, "504 millpond: the mirror stalled"},

@@ -50,6 +50,8 @@ func TestRealAptEndsAsDirect(t *testing.T) {
 		{"moved on", fetch.ErrMoved, false},
 		{"redirect loop", &mirror.AnswerError{URL: "http://deb.example.org/x", Err: errors.New("more than 10 redirects")}, false},
 		{"cut", &mirror.AnswerError{URL: "http://deb.example.org/x", Err: io.ErrUnexpectedEOF}, true},
+		{"upstream proxy away", &mirror.UpstreamError{Proxy: "proxy.example.net:3128", Err: errors.New("connection refused")}, true},
+		{"upstream proxy refuses", &mirror.UpstreamError{Proxy: "proxy.example.net:3128", Code: 407, Err: errors.New("it wants a login")}, false},
 		{"unreachable", &mirror.UnreachableError{Host: "deb.example.org:80", Err: errors.New("connection refused")}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
