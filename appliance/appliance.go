@@ -159,6 +159,7 @@ func (a *Appliance) openNetwork() (err error) {
 		return err
 	}
 	a.policy.Allow(a.config.mirrors)
+	a.policy.Through(a.config.upstream)
 	a.mirror = mirror.New(mirror.Options{
 		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken, Answered: a.asked,
 		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,

@@ -38,6 +38,8 @@ type Config struct {
 	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
 	OnlyArchives    []string       `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
 	Mirrors         []string       `env:"MIRRORS" takes:"URLs of directories, archive=mirror, with a vertical bar before each further mirror; archives comma-separated" help:"where the files of archives are requested instead: the URL that clients use, then those of its mirrors, which may include it; the fastest one first, the others where it fails"`
+	UpstreamProxy   string         `env:"UPSTREAM_PROXY" takes:"http://host:port or https://host:port, with user:password@ before the host for a login" secret:"true" help:"HTTP proxy that mirrors are reached through; HTTP_PROXY and its like are ignored"`
+	UpstreamExcept  []string       `env:"UPSTREAM_PROXY_EXCEPT" takes:"host, host:port, *.domain or range, comma-separated" help:"mirrors that are reached without that proxy"`
 	AuthFile        string         `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
 	Tunnels         tunnels        `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
 	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
@@ -56,6 +58,7 @@ type Config struct {
 
 	logins   mirror.Logins     // those of AuthFile
 	mirrors  mirror.Mirrors    // those of Mirrors
+	upstream mirror.Upstream   // UpstreamProxy without UpstreamExcept
 	swarmKey []byte            // content of SwarmKeyFile; nil without
 	given    map[string]string // variables as they were set
 }
@@ -162,11 +165,22 @@ func (c *Config) check(f *faults) {
 	var err error
 	c.mirrors, err = mirror.ParseMirrors(c.Mirrors)
 	f.add("MIRRORS", err)
+	c.checkUpstream(f)
 	if c.AuthFile != "" {
 		c.logins, err = readLogins(c.AuthFile)
 		f.add("AUTH_FILE", err)
 	}
 	c.checkSwarm(f)
+}
+
+// checkUpstream is check for the upstream proxy.
+func (c *Config) checkUpstream(f *faults) {
+	var err error
+	c.upstream, err = mirror.ParseUpstream(c.UpstreamProxy)
+	f.add("UPSTREAM_PROXY", err)
+	for _, host := range c.UpstreamExcept {
+		f.add("UPSTREAM_PROXY_EXCEPT", c.upstream.Except([]string{host}))
+	}
 }
 
 // checkSwarm is check for the swarm's settings.

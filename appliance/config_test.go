@@ -69,6 +69,12 @@ func TestSettings(t *testing.T) {
 		{"ALLOW_UPSTREAMS",
 			map[string]string{"": "[]", "mirror.example.net, 10.0.0.0/8,[fd00::1]:8080": "[mirror.example.net 10.0.0.0/8 [fd00::1]:8080]", "fd00::1": "[fd00::1]", "downloads.example.org/*": "[downloads.example.org/*]"},
 			map[string]string{"http://mirror.example.net": "mirror.example.net", "10.1.2.3/8": "10.0.0.0/8", "mirror.example.net:http": "mirror.example.net:http"}},
+		{"UPSTREAM_PROXY",
+			map[string]string{"": "", "http://bob:hunter2@proxy.example.net:3128": "http://bob:hunter2@proxy.example.net:3128", "https://[fd00::1]:3128/": "https://[fd00::1]:3128/"},
+			nil},
+		{"UPSTREAM_PROXY_EXCEPT",
+			map[string]string{"": "[]", "nas, *.lan.example.net:8080,10.0.0.0/8": "[nas *.lan.example.net:8080 10.0.0.0/8]"},
+			map[string]string{"http://nas": "without the scheme", "10.1.2.3/8": "10.0.0.0/8", "nas/debian": "a path"}},
 		{"AUTH_FILE", map[string]string{"": "", logins: logins},
 			map[string]string{badLogins: "line 2", filepath.Join(dir, "none"): "no such file", dir: "is a directory"}},
 		{"ONLY_ARCHIVES",
@@ -170,7 +176,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	want := []string{
 		"MILLPOND_ALLOW_CLIENTS=", "MILLPOND_ALLOW_UPSTREAMS=", "MILLPOND_ALLOW_UPSTREAMS=", "MILLPOND_CACHE_SIZE=",
-		"MILLPOND_DATADIR=", "MILLPOND_INDEX_TTL=", "MILLPOND_LISTEN=", "MILLPOND_OFFLINE=",
+		"MILLPOND_DATADIR:", "MILLPOND_INDEX_TTL=", "MILLPOND_LISTEN=", "MILLPOND_OFFLINE=",
 	}
 	if len(lines) != len(want) {
 		t.Fatalf("%d lines, want %d:\n%v", len(lines), len(want), err)
@@ -178,6 +184,23 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	for i, line := range lines {
 		if !strings.HasPrefix(line, want[i]) {
 			t.Errorf("line %d is %q, want one about %s", i, line, want[i])
+		}
+	}
+}
+
+// TestSecretsAreNotInFaults holds that the message about a setting does not repeat a
+// secret, nor what a misspelt name may have been given.
+func TestSecretsAreNotInFaults(t *testing.T) {
+	t.Parallel()
+	for variable, why := range map[string]string{
+		"MILLPOND_UPSTREAM_PROXY=bob:hunter2@proxy:3128":          "MILLPOND_UPSTREAM_PROXY: takes http://host:port or https://host:port, with user:password@ before the host for a login: neither http://",
+		"MILLPOND_UPSTREAM_PROXY=http://bob:hunter2/@proxy:3128":  "MILLPOND_UPSTREAM_PROXY: takes http://host:port",
+		"MILLPOND_UPSTREAM_PROXY=socks5://bob:hunter2@proxy:1080": "other kinds of proxies are not supported",
+		"MILLPOND_UPSTREAM=http://bob:hunter2@proxy:3128":         "MILLPOND_UPSTREAM: no such setting",
+	} {
+		_, err := parseConfig([]string{variable})
+		if err == nil || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want one with %q", variable, err, why)
 		}
 	}
 }

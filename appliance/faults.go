@@ -23,8 +23,13 @@ func (f *faults) add(name string, err error) {
 		return
 	}
 	full := prefix + name
-	i := slices.IndexFunc(settings(), func(s setting) bool { return s.Name == full })
-	f.all = append(f.all, fmt.Errorf("%s=%q: takes %s: %w", full, f.vars[full], settings()[i].Takes, err))
+	all := settings()
+	s := all[slices.IndexFunc(all, func(s setting) bool { return s.Name == full })]
+	given := fmt.Sprintf("%s=%q", full, f.vars[full])
+	if s.secret {
+		given = full
+	}
+	f.all = append(f.all, fmt.Errorf("%s: takes %s: %w", given, s.Takes, err))
 }
 
 // parsing records the parser's errors.
@@ -71,6 +76,7 @@ func (f *faults) unknown() {
 			servicePort.MatchString(short) && serviceValue.MatchString(value) {
 			continue
 		}
-		f.all = append(f.all, fmt.Errorf("%s=%q: no such setting; `millpond help` lists them all", name, value))
+		// Without the value, which may be a secret.
+		f.all = append(f.all, fmt.Errorf("%s: no such setting; `millpond help` lists them all", name))
 	}
 }

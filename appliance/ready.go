@@ -27,6 +27,9 @@ func (a *Appliance) faults() []api.Fault {
 	if a.config.Offline {
 		all = append(all, api.Fault{What: "mirrors", Why: "the box is offline by setting (MILLPOND_OFFLINE); only what is held is served"})
 	}
+	if proxy := a.mirror.AwayUpstream(); proxy != "" {
+		all = append(all, api.Fault{What: "upstream proxy " + proxy, Why: "does not answer (MILLPOND_UPSTREAM_PROXY); what is held is served"})
+	}
 	away := a.mirror.Away()
 	slices.Sort(away)
 	for _, host := range away {

@@ -79,6 +79,8 @@ func TestBadValues(t *testing.T) {
 		"swarm: {bootstrap: ['a,b']}":                     "'/swarm/bootstrap/0'",
 		"swarm: {announce: [box.example.org]}":            "'/swarm/announce/0'",
 		"keyrings: {secrets: [A]}":                        "'/keyrings/secrets/0'",
+		"upstreamProxy: {value: proxy.example.org:3128}":  "'/upstreamProxy/value'",
+		"upstreamProxy: {except: ['a,b']}":                "'/upstreamProxy/except/0'",
 		"certificates: {configMap: A}":                    "'/certificates/configMap'",
 		"ingress: {enabled: true}":                        "'/ingress/host'",
 		"httpRoute: {enabled: true}":                      "'/httpRoute/parentRefs'",

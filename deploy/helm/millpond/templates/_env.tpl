@@ -26,6 +26,17 @@
 - name: MILLPOND_AUTH_FILE
   value: /etc/millpond-logins/{{ .Values.logins.secretKey }}
 {{- end }}
+{{- if include "millpond.upstreamSecret" . }}
+- name: MILLPOND_UPSTREAM_PROXY
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "millpond.upstreamSecret" . }}
+      key: {{ .Values.upstreamProxy.secretKey }}
+{{- end }}
+{{- with .Values.upstreamProxy.except }}
+- name: MILLPOND_UPSTREAM_PROXY_EXCEPT
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- if .Values.certificates.configMap }}
 - name: SSL_CERT_FILE
   value: /etc/millpond-certificates/{{ .Values.certificates.key }}

@@ -100,6 +100,14 @@ port there, whoever reaches it could use the box.
 {{- default (printf "%s-swarm-key" (include "millpond.fullname" .)) .Values.swarm.key.existingSecret }}
 {{- end }}
 
+{{- define "millpond.upstreamSecret" -}}
+{{- if .Values.upstreamProxy.existingSecret -}}
+{{- .Values.upstreamProxy.existingSecret }}
+{{- else if .Values.upstreamProxy.value -}}
+{{- include "millpond.fullname" . }}-upstream
+{{- end }}
+{{- end }}
+
 {{- define "millpond.adminSecret" -}}
 {{- if .Values.adminToken.existingSecret -}}
 {{- .Values.adminToken.existingSecret }}

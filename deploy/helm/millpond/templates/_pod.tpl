@@ -107,6 +107,9 @@ checksum/swarm-key: {{ sha256sum . }}
 {{- with and (not .Values.adminToken.existingSecret) .Values.adminToken.value }}
 checksum/admin-token: {{ sha256sum . }}
 {{- end }}
+{{- with and (not .Values.upstreamProxy.existingSecret) .Values.upstreamProxy.value }}
+checksum/upstream-proxy: {{ sha256sum . }}
+{{- end }}
 {{- end }}
 
 {{/* Claims are the StatefulSet's own, so there may be no volume at all. */}}
