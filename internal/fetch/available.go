@@ -19,29 +19,36 @@ func (f *Fetcher) available(ctx context.Context, n catalog.Change, login mirror.
 		return nil
 	}
 	if n.ByHash != (catalog.Location{}) {
-		if size, err := f.sizeAt(ctx, n.ByHash, login); err == nil && (size < 0 || size == n.Now.Size) {
+		for _, m := range hurried(f.mirrorsAt(n.ByHash, login, -1, "")) {
+			if size, err := m.size(ctx); err == nil && (size < 0 || size == n.Now.Size) {
+				return nil
+			}
+		}
+	}
+	var why error
+	for _, m := range hurried(f.mirrorsAt(n.Now.Location, login, -1, "")) {
+		size, err := m.size(ctx)
+		switch {
+		case err != nil:
+			why = moreTelling(why, err)
+		case size >= 0 && size != n.Now.Size:
+			why = moreTelling(why, fmt.Errorf("%s: %w", m, errWrongSize))
+		case size == n.Now.Size && size != n.Size:
+			return nil
+		default: // by its size it may be either
+			if err := f.keep(ctx, r); err != nil {
+				return fmt.Errorf("%s: %w", n.Now.Location, err)
+			}
 			return nil
 		}
 	}
-	size, err := f.sizeAt(ctx, n.Now.Location, login)
-	switch {
-	case err != nil:
-		return err
-	case size >= 0 && size != n.Now.Size:
-		return fmt.Errorf("%s: %w", n.Now.Location, errWrongSize)
-	case size == n.Now.Size && size != n.Size:
-		return nil
-	}
-	if err := f.keep(ctx, r); err != nil {
-		return fmt.Errorf("%s: %w", n.Now.Location, err)
-	}
-	return nil
+	return why
 }
 
-// sizeAt requests one byte and returns the size of the file, -1 if the mirror
-// does not state it.
-func (f *Fetcher) sizeAt(ctx context.Context, l catalog.Location, login mirror.Login) (int64, error) {
-	s, err := mirrorSource{client: f.mirror, login: login, Location: l}.Open(ctx, 0, 1)
+// size requests one byte and returns the size of the file, -1 if the mirror does
+// not state it.
+func (m mirrorSource) size(ctx context.Context) (int64, error) {
+	s, err := m.Open(ctx, 0, 1)
 	if err != nil {
 		return -1, err
 	}

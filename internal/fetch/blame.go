@@ -75,7 +75,7 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 		t.led = t.led || ledElsewhere(s, err)
 		t.out = !t.ledAgain()
 		if m, ok := s.(mirrorSource); ok && !t.led && overloaded(err) {
-			d.busy = append(d.busy, m.Host)
+			d.busy = append(d.busy, m.server())
 		}
 		log.Debug("source does not have the file")
 	default:
@@ -102,7 +102,7 @@ func (d *download) report(s source, err error) {
 
 // slow reports whether err means that bytes did not arrive in time.
 func slow(err error) bool {
-	return errors.Is(err, peer.ErrStalled) || errors.Is(err, mirror.ErrStalled) || errors.Is(err, pieces.ErrSlow)
+	return errors.Is(err, peer.ErrStalled) || errors.Is(err, mirror.ErrStalled) || errors.Is(err, mirror.ErrTooSlow) || errors.Is(err, pieces.ErrSlow)
 }
 
 // definite reports whether asking the same source again is useless.

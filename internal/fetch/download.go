@@ -105,7 +105,7 @@ type download struct {
 	solo     bool
 	manifest []digest.Digest // of the pieces, as two peers state it
 	votes    []pieces.Vote
-	busy     []string // hosts of mirrors that have no time
+	busy     []string // mirrors that have no time, by mirrorSource.server
 }
 
 // tally is what a source did in this flight.
@@ -252,7 +252,7 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 		}
 		r.asked++
 		before := part.Available(0)
-		err := d.stream(ctx, part, hasten(s, c, nth), t)
+		err := d.stream(ctx, part, d.hasten(s, c, nth), t)
 		if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrNoSpace) {
 			return round{done: true}, err
 		}
@@ -263,22 +263,30 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 	return r, answer
 }
 
-// hasten returns s, with less patience in the first round if there is a mirror
-// with another host to ask. Another name of the file would take as long.
-func hasten(s source, c candidates, nth int) source {
+// hasten returns s, with less patience in the first round if it is a mirror and
+// there is another one to ask. Another name of the file would take as long.
+func (d *download) hasten(s source, c candidates, nth int) source {
 	m, ok := s.(mirrorSource)
-	other := func(o mirrorSource) bool { return o.Host != m.Host }
-	if ok && nth == 0 && slices.ContainsFunc(c.mirrors, other) {
-		m.patience = mirror.Patience
-		return m
+	if !ok {
+		return s
 	}
-	return s
+	other := func(o mirrorSource) bool { return o.server() != m.server() }
+	if nth == 0 && slices.ContainsFunc(c.mirrors, other) {
+		m.patience = mirror.Patience
+	}
+	m.elsewhere = m.elsewhere && nth == 0 && d.another(m, c)
+	return m
+}
+
+// another reports whether a mirror besides m may be asked.
+func (d *download) another(m mirrorSource, c candidates) bool {
+	return slices.ContainsFunc(c.mirrors, func(o mirrorSource) bool { return o.at != m.at && !d.tallyOf(o).out })
 }
 
 // isBusy reports whether s is a mirror that has no time.
 func (d *download) isBusy(s source) bool {
 	m, ok := s.(mirrorSource)
-	return ok && slices.Contains(d.busy, m.Host)
+	return ok && slices.Contains(d.busy, m.server())
 }
 
 // othersUsed reports whether bytes of another source are in the part.

@@ -178,6 +178,10 @@ func (o *ownStream) resumable() bool {
 func (o *ownStream) connect() error {
 	err := ErrNoSource
 	for src := range o.fl.sources(o.ctx, o.fl.candidates()) {
+		if m, ok := src.(mirrorSource); ok && !o.fl.checkable() {
+			m.elsewhere = false // nothing takes it up again
+			src = m
+		}
 		var s *peer.Stream
 		if s, err = o.openAt(src); err != nil {
 			continue

@@ -128,6 +128,7 @@ func TestHasten(t *testing.T) {
 	at := func(host, path string) mirrorSource {
 		return mirrorSource{Location: catalog.Location{Scheme: "http", Host: host, Path: path}}
 	}
+	d := &download{}
 	one, name, other := at("a", "/x"), at("a", "/y"), at("b", "/x")
 	for _, tt := range []struct {
 		all  []mirrorSource
@@ -137,7 +138,7 @@ func TestHasten(t *testing.T) {
 		{[]mirrorSource{one}, 0, 0}, {[]mirrorSource{one, name}, 0, 0},
 		{[]mirrorSource{one, other}, 0, mirror.Patience}, {[]mirrorSource{one, other}, 1, 0},
 	} {
-		if got := hasten(one, candidates{mirrors: tt.all}, tt.nth).(mirrorSource).patience; got != tt.want {
+		if got := d.hasten(one, candidates{mirrors: tt.all}, tt.nth).(mirrorSource).patience; got != tt.want {
 			t.Errorf("patience %v with %d places in round %d, want %v", got, len(tt.all), tt.nth, tt.want)
 		}
 	}

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -31,23 +32,51 @@ type source interface {
 	Report(peer.Outcome)
 }
 
-// mirrorSource is a file at one mirror.
+// mirrorSource is a file at one mirror. patience, at and elsewhere are as those of
+// mirror.Request.
 type mirrorSource struct {
 	catalog.Location
-	client   *mirror.Client
-	login    mirror.Login
-	patience time.Duration // as mirror.Request's
+	client    *mirror.Client
+	login     mirror.Login
+	patience  time.Duration
+	at        string
+	elsewhere bool
 }
 
-func (m mirrorSource) Origin() ledger.Origin    { return ledger.FromMirror }
-func (m mirrorSource) Record() store.Provenance { return store.Provenance{Name: m.Host} }
+// String implements source.
+func (m mirrorSource) String() string {
+	if m.at == "" {
+		return m.Location.String()
+	}
+	return m.client.At(m.URL(), m.at)
+}
+
+func (m mirrorSource) Origin() ledger.Origin { return ledger.FromMirror }
+
+func (m mirrorSource) Record() store.Provenance {
+	name := m.Host
+	if at, err := catalog.ParseURL(m.at + "/"); err == nil {
+		name = at.Host
+	}
+	return store.Provenance{Name: name}
+}
+
+// server names what answers, whatever names it has for the file.
+func (m mirrorSource) server() string { return cmp.Or(m.at, m.Host) }
 
 // Report implements source. Mirrors are chosen by the administrator and have
-// no score; the log has their faults.
-func (m mirrorSource) Report(peer.Outcome) {}
+// no score; the log has their faults. Another mirror of the archive comes before
+// one that sent wrong bytes.
+func (m mirrorSource) Report(o peer.Outcome) {
+	if o.Fault == peer.Lied {
+		m.client.Blame(m.URL(), m.at, errors.New(o.Why))
+	}
+}
 
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
-	r := mirror.Request{URL: m.URL(), Login: m.login, Offset: off, Length: n, Patience: m.patience}
+	r := mirror.Request{
+		URL: m.URL(), Login: m.login, Offset: off, Length: n, Patience: m.patience, At: m.at, Elsewhere: m.elsewhere,
+	}
 	resp, err := m.client.Get(ctx, r)
 	if err != nil {
 		return nil, err
@@ -60,7 +89,8 @@ func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, err
 
 // leads reports whether an answer with that URL came from another host.
 func (m mirrorSource) leads(url string) bool {
-	return !strings.HasPrefix(url, m.Scheme+"://"+m.Host+"/")
+	own := strings.HasPrefix(url, m.Scheme+"://"+m.Host+"/") || m.at != "" && strings.HasPrefix(url, m.at+"/")
+	return !own
 }
 
 // candidates are the sources of a flight's file that are known without
@@ -70,18 +100,31 @@ type candidates struct {
 	mirrors []mirrorSource
 }
 
-// candidates asks swarm and catalog once. A file without a digest has one
-// source.
+// candidates asks swarm and catalog once. A file without a digest has no source
+// but its location.
 func (fl *flight) candidates() candidates {
+	r := fl.request()
 	if fl.key.digest.IsZero() {
-		return candidates{mirrors: []mirrorSource{fl.f.soleMirror(fl.request())}}
+		return candidates{mirrors: hurried(fl.f.mirrorsAt(r.Location, r.Login, -1, ""))}
 	}
-	return candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(fl.request())}
+	return candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(r)}
 }
 
-// soleMirror is the one mirror that may have an unknown file.
-func (f *Fetcher) soleMirror(r Request) mirrorSource {
-	return mirrorSource{client: f.mirror, login: r.Login, Location: r.Location}
+// mirrorsAt lists the mirrors that may have the file at l, of that size, -1 if it
+// is not known: those of l's archive, with first before the others.
+func (f *Fetcher) mirrorsAt(l catalog.Location, login mirror.Login, size int64, first string) (all []mirrorSource) {
+	for _, at := range f.mirror.Mirrors(mirror.Request{URL: l.URL(), Login: login}, size, first) {
+		all = append(all, mirrorSource{client: f.mirror, login: login, Location: l, at: at})
+	}
+	return all
+}
+
+// hurried has each of several sources but the last give way to the next soon.
+func hurried(all []mirrorSource) []mirrorSource {
+	for i := range len(all) - 1 {
+		all[i].elsewhere = true
+	}
+	return all
 }
 
 // mirrorsFor lists the mirrors that may have the content of r. A login is for
@@ -89,6 +132,7 @@ func (f *Fetcher) soleMirror(r Request) mirrorSource {
 // without one no other location is asked with the box's.
 func (f *Fetcher) mirrorsFor(r Request) (all []mirrorSource) {
 	here, byHash := r.Location, r.Location.Dir().Join("by-hash")
+	from := f.releases.Mirror(r.Suite, r.Release)
 	places := f.catalog.Mirrors(r.Entry)
 	if r.Login == "" {
 		places = append(f.led(r.Entry, places), places...)
@@ -96,10 +140,14 @@ func (f *Fetcher) mirrorsFor(r Request) (all []mirrorSource) {
 	for _, l := range places {
 		beside := l == here || l.Host == here.Host && l.Scheme == here.Scheme && strings.HasPrefix(l.Path, byHash.Path+"/")
 		if r.Login == "" && f.access.Login(l, "") == "" || r.Login != "" && beside {
-			all = append(all, mirrorSource{client: f.mirror, login: r.Login, Location: l})
+			first := ""
+			if l.Host == r.Suite.Host && strings.HasPrefix(l.Path, r.Suite.Path+"/") {
+				first = from
+			}
+			all = append(all, f.mirrorsAt(l, r.Login, r.Size, first)...)
 		}
 	}
-	return all
+	return hurried(all)
 }
 
 // led returns those of the places of a file that a Release lists at the mirror

@@ -50,8 +50,9 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	// One source wrote it from the beginning on: the running hash covers all.
 	if h, _ := part.Hasher(); !fl.matches(h.Digest()) {
 		f.stats.wrong.Add(1)
-		fl.log.Error("mirror has none of the contents that indices list for this path")
+		fl.log.Error("mirror has none of the contents that indices list for this path", "mirror", resp.At)
 		part.Discard()
+		f.mirror.Blame(fl.entry.Location.URL(), resp.At, ErrWrongBytes)
 		return fmt.Errorf("mirror %s: %w", fl.entry.Location.Host, ErrWrongBytes)
 	}
 	info, err := part.Commit(fl.about())
@@ -90,7 +91,7 @@ func final(err error) bool {
 
 // append writes the body of resp, which continues part, and closes it.
 func (fl *flight) append(part *store.Partial, resp *mirror.Response) error {
-	src := fl.f.soleMirror(fl.request())
+	src := mirrorSource{client: fl.f.mirror, Location: fl.entry.Location, at: resp.At}
 	s := &peer.Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
 	defer s.Close()
 	_, off := part.Hasher()

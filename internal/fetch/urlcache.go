@@ -138,12 +138,14 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 		}
 		return &unchangedError{}
 	}
+	mirrors := len(f.mirror.Mirrors(q, -1, ""))
 	for tries := 1; ; tries++ {
 		err = fl.keepUnknown(ctx, resp)
-		if !errors.Is(err, errChanged) {
+		changed := errors.Is(err, errChanged)
+		if !changed && !(errors.Is(err, ErrWrongBytes) && tries < mirrors) {
 			return err
 		}
-		if tries == maxFailures {
+		if changed && tries >= maxFailures {
 			return &mirror.AnswerError{URL: l.String(), Err: err}
 		}
 		fl.restart()

@@ -31,6 +31,16 @@ func (c *Client) Mirrors(r Request, size int64, first string) []string {
 	return all
 }
 
+// At returns the URL at the mirror at of the file at url.
+func (c *Client) At(rawURL, at string) string {
+	a, u := c.archiveOf(Request{URL: rawURL})
+	d, ok := a.mirror(at)
+	if !ok {
+		return rawURL
+	}
+	return a.at(d, u)
+}
+
 // Blame notes that what the mirror at sent for the file at url is wrong. The
 // others are asked first for a while.
 func (c *Client) Blame(url, at string, why error) {
@@ -74,9 +84,9 @@ func (c *Client) getInTurn(ctx context.Context, r Request, a *archive, u *url.UR
 	order := c.order(a, -1, "")
 	var told error
 	for round := range 2 {
-		r.Elsewhere = round == 0 && len(order) > 1
 		var later []directory
-		for _, d := range order {
+		for i, d := range order {
+			r.Elsewhere = round == 0 && (i < len(order)-1 || len(later) > 0)
 			resp, err := c.getAt(ctx, r, a, d, u)
 			if err == nil || ctx.Err() != nil || errors.Is(err, ErrOffline) {
 				return resp, err
@@ -89,7 +99,7 @@ func (c *Client) getInTurn(ctx context.Context, r Request, a *archive, u *url.UR
 				later = append(later, d)
 			}
 		}
-		if !r.Elsewhere || len(later) == 0 || telling(told) == 0 {
+		if len(later) == 0 || telling(told) == 0 {
 			break
 		}
 		order = later

@@ -14,19 +14,32 @@ import (
 // redirector led to for the Release d of the suite in dir: that mirror has its
 // indices, the next one that is led to may not. ok is false if there is none.
 func (c *Cache) From(dir catalog.Location, d digest.Digest) (from catalog.Location, ok bool) {
-	if d.IsZero() {
+	v := c.recordOf(dir, d)
+	if v.From == "" {
 		return catalog.Location{}, false
 	}
+	return v.from(dir)
+}
+
+// Mirror returns which of the archive's mirrors sent the Release d of the suite in
+// dir: that one has its indices, another one may not. "" is any.
+func (c *Cache) Mirror(dir catalog.Location, d digest.Digest) string {
+	return c.recordOf(dir, d).Mirror
+}
+
+// recordOf returns the record of the Release d of the suite in dir, an empty one if
+// it has not come without a login.
+func (c *Cache) recordOf(dir catalog.Location, d digest.Digest) record {
 	s, err := kv.GetJSON[suite](c.names, key(dir, false))
-	if err != nil {
-		return catalog.Location{}, false // the redirector is asked
+	if d.IsZero() || err != nil {
+		return record{} // the archive is asked
 	}
 	for _, v := range []record{s.InRelease, s.Release} {
-		if v.Digest == d && v.From != "" {
-			return v.from(dir)
+		if v.Digest == d {
+			return v
 		}
 	}
-	return catalog.Location{}, false
+	return record{}
 }
 
 // from is From, for the record's own file.

@@ -37,7 +37,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		return nil, v, err
 	}
 	defer resp.Body.Close()
-	v.From = cameFrom(l, resp, login)
+	v.From, v.Mirror = cameFrom(l, resp, login), resp.At
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
 	}
@@ -53,7 +53,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		v.Compared, v.Unsettled = time.Now(), v.Unsettled && resp.Unsettled
 		return nil, v.confirmed(), nil
 	}
-	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From}, nil
+	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From, Mirror: v.Mirror}, nil
 }
 
 // doubts reports whether a 304 may stand for other bytes than v's: a mirror

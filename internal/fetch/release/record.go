@@ -28,6 +28,7 @@ type record struct {
 	Expired   bool         // the mirror is to be asked within the TTL, too
 	Compared  time.Time    // when the mirror last sent these very bytes again
 	From      string       // the URL that a redirector led to for it, "" without one
+	Mirror    string       // that sent it, of those of its archive; "" if there is one place
 }
 
 // fresh reports whether v can be served without asking the mirror.
@@ -42,7 +43,7 @@ func (v record) fresh(ttl time.Duration, revalidate bool) bool {
 // confirmed is v when the mirror has just said that it is current.
 func (v record) confirmed() record {
 	v.Confirm()
-	return record{Copy: v.Copy, Compared: v.Compared, From: v.From}
+	return record{Copy: v.Copy, Compared: v.Compared, From: v.From, Mirror: v.Mirror}
 }
 
 // unchanged notes that the mirror answered, and why v stays in force

@@ -1,0 +1,191 @@
+package fetch
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"millpond/internal/aptest"
+	"millpond/internal/ledger"
+	"millpond/internal/mirror"
+)
+
+// several is a box whose archive has two mirrors besides the rig's own, which
+// comes first. Each has a generation of its own.
+type several struct {
+	*rig
+	all []*aptest.Mirror
+}
+
+func newSeveral(t *testing.T, suite aptest.Suite, change ...func(*Options)) *several {
+	t.Helper()
+	r := newRig(t, suite, change...)
+	s := &several{r, []*aptest.Mirror{r.mirror}}
+	for _, listen := range []string{"127.0.0.2:0", "127.0.0.3:0"} {
+		s.all = append(s.all, aptest.NewMirror(t, aptest.MirrorOptions{Listen: listen}))
+	}
+	s.publish()
+	var urls []string
+	for _, m := range s.all {
+		urls = append(urls, m.URL("/debian"))
+	}
+	mirrors, err := mirror.ParseMirrors([]string{urls[0] + "=" + strings.Join(urls, "|")})
+	must(t, err)
+	must(t, r.Fetcher.Close())
+	o := r.metered(time.Minute)
+	o.Mirrors, o.DownFor = mirrors, time.Minute
+	r.options.Mirror = r.box.NewMirror(o)
+	r.Fetcher = New(r.options)
+	t.Cleanup(func() { r.Fetcher.Close() })
+	return s
+}
+
+// publish makes the next generation current at all mirrors.
+func (s *several) publish() {
+	g := s.archive.Publish(time.Now().Add(-time.Hour))
+	for _, m := range s.all {
+		m.Publish("/debian", g)
+	}
+}
+
+// forget clears the mirrors' logs.
+func (s *several) forget() {
+	for _, m := range s.all {
+		m.ResetLog()
+	}
+}
+
+// requests counts the requests for paths that match, by mirror.
+func (s *several) requests(pattern string) (all []int) {
+	for _, m := range s.all {
+		all = append(all, m.Requests(pattern))
+	}
+	return all
+}
+
+// wantRequests fails the test unless the mirrors got as many requests.
+func (s *several) wantRequests(pattern string, want ...int) {
+	s.t.Helper()
+	if got := s.requests(pattern); !slices.Equal(got, want) {
+		s.t.Errorf("%s: %d requests, want %d", pattern, got, want)
+	}
+}
+
+// A package comes whole, and a byte of it only once, whatever becomes of the first
+// mirror meanwhile.
+func TestContentGoesOnAtAnotherMirror(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string][]aptest.Fault{
+		"before the file":     {aptest.Drop()},
+		"in the middle":       {aptest.Truncate(large / 2)},
+		"with an error":       {aptest.Status(500)},
+		"without the file":    {aptest.Status(404)},
+		"with a page instead": {aptest.OtherBody([]byte("<html>Log in"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSeveral(t, aptest.Suite{})
+			s.update()
+			s.forget()
+			s.all[0].Inject("*/large_*", fault...)
+			taken := s.taken.Load()
+			s.all[2].Inject("*/large_*", aptest.Status(404))
+			f := s.want(s.packageAt("large"), s.files["large"].Data)
+			if got, size := s.taken.Load()-taken, int64(len(s.files["large"].Data)); got < size || got > size+200 {
+				t.Errorf("%d bytes taken for %d", got, size)
+			}
+			log := s.all[1].Log()
+			switch {
+			case len(log) != 1:
+				t.Errorf("the second mirror got %d requests", len(log))
+			case name == "in the middle" && log[0].Range == "":
+				t.Error("the second mirror was asked for all of it")
+			}
+			info, err := s.store.Stat(f.Digest)
+			must(t, err)
+			if want := map[bool]int{true: 2, false: 1}[name == "in the middle"]; len(info.From) != want || !strings.HasPrefix(info.From[want-1].Name, "127.0.0.2:") {
+				t.Errorf("kept as from %v", info.From)
+			}
+		})
+	}
+}
+
+// A mirror whose bytes are wrong is named, and not asked again for a while.
+func TestLyingMirrorOfSeveral(t *testing.T) {
+	t.Parallel()
+	s := newSeveral(t, aptest.Suite{})
+	s.update()
+	s.forget()
+	s.all[0].Inject("*.deb", aptest.Corrupt(100, 4))
+	if _, _, err := s.read(s.packageAt("large")); err != nil && !errors.Is(err, ErrWrongBytes) { // it may have had some of them
+		t.Errorf("got %v", err)
+	}
+	s.want(s.packageAt("large"), s.files["large"].Data)
+	if h := s.Fetcher.mirror.Health()[0]; !strings.Contains(h.Down, "digest") {
+		t.Errorf("health %+v", h)
+	}
+	f := s.want(s.packageAt("large"), s.files["large"].Data)
+	if f.Body.(StoredBody).Origin() != ledger.FromStore {
+		t.Error("not held")
+	}
+	s.wantRequests("*.deb", 1, 1, 0)
+}
+
+// A file without a digest goes on under the same ETag, and is compared under
+// another.
+func TestUnknownFileGoesOnAtAnotherMirror(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte("unknown "), large/8)
+	for _, how := range []struct {
+		name  string
+		etag  bool // of all mirrors
+		taken int64
+	}{{"the same ETag", true, large}, {"another ETag", false, large + large/2}} {
+		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSeveral(t, aptest.Suite{})
+			when := time.Now().Add(-time.Hour)
+			for i, m := range s.all {
+				if !how.etag {
+					when = when.Add(time.Duration(i) * time.Minute)
+				}
+				m.Put("/debian/pool/main/u/un/un_1_all.deb", data, when)
+			}
+			s.all[0].InjectTimes(1, "*.deb", aptest.Truncate(large/2))
+			s.want("pool/main/u/un/un_1_all.deb", data)
+			if got := s.taken.Load(); got != how.taken {
+				t.Errorf("%d bytes taken, want %d", got, how.taken)
+			}
+			s.wantRequests("*.deb", 1, 1, 0)
+		})
+	}
+}
+
+// A full disk, and questions about files, have the other mirrors too.
+func TestMirrorsOfWhatIsNotKept(t *testing.T) {
+	t.Parallel()
+	s := newSeveral(t, aptest.Suite{})
+	s.update()
+	for _, m := range s.all {
+		m.Put("/debian/some/README.deb", []byte("read me"), time.Now().Add(-time.Hour))
+	}
+	for _, path := range []string{s.packageAt("large"), "some/README.deb"} {
+		s.all[0].InjectTimes(1, "/debian/"+path, aptest.Status(403))
+		e := s.catalog.Resolve(t.Context(), s.at(path), nil)
+		f, err := s.Peek(t.Context(), Request{Entry: e})
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		f.Body.Close()
+	}
+	s.forget()
+	s.disk.Full(true)
+	s.all[0].Inject("*", aptest.Truncate(large/2))
+	s.all[2].Inject("*", aptest.Drop())
+	s.want(s.packageAt("large"), s.files["large"].Data)
+	s.all[0].Inject("*", aptest.Drop())
+	s.want("some/README.deb", []byte("read me"))
+}
