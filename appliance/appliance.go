@@ -162,7 +162,7 @@ func (a *Appliance) openNetwork() (err error) {
 	a.policy.Through(a.config.upstream)
 	a.mirror = mirror.New(mirror.Options{
 		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken, Answered: a.asked,
-		Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
+		Rates: a.config.MirrorRate, Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
 		Logins: a.config.logins, Mirrors: a.config.mirrors,
 	})
 	a.opened(a.mirror.Close)

@@ -41,6 +41,7 @@ type Config struct {
 	UpstreamProxy   string         `env:"UPSTREAM_PROXY" takes:"http://host:port or https://host:port, with user:password@ before the host for a login" secret:"true" help:"HTTP proxy that mirrors are reached through; HTTP_PROXY and its like are ignored"`
 	UpstreamExcept  []string       `env:"UPSTREAM_PROXY_EXCEPT" takes:"host, host:port, *.domain or range, comma-separated" help:"mirrors that are reached without that proxy"`
 	AuthFile        string         `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
+	MirrorRate      mirror.Rates   `env:"MIRROR_RATE" takes:"bytes per second with unit, for all day or part of it (20MB/s@08-18,5MB/s@18-22), comma-separated" help:"limit on downloads from all mirrors together, by hours of local time (TZ); none at other hours, or that of the rate without hours. Tunnels have none"`
 	Tunnels         tunnels        `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
 	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
 	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
@@ -78,6 +79,7 @@ func parseConfig(environ []string) (Config, error) {
 		Environment: vars,
 		FuncMap: map[reflect.Type]env.ParserFunc{
 			reflect.TypeFor[uploadRate]():     func(s string) (any, error) { return parseUploadRate(s) },
+			reflect.TypeFor[mirror.Rates]():   func(s string) (any, error) { return parseMirrorRate(s) },
 			reflect.TypeFor[tunnels]():        func(s string) (any, error) { return parseTunnels(s) },
 			reflect.TypeFor[swarm.Mode]():     func(s string) (any, error) { return parseMode(s) },
 			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },

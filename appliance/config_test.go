@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"millpond/internal/mirror"
 	"millpond/internal/swarm"
 )
 
@@ -109,6 +110,17 @@ func TestSettings(t *testing.T) {
 		{"IDENTITY_FILE", map[string]string{"": "", "/run/secrets/identity": "/run/secrets/identity"}, nil},
 		{"UPLOAD_RATE", map[string]string{"": "{0 false}", "0": "{0 true}", "20MB": "{20000000 true}"},
 			map[string]string{"10%": "bytes per second", "fast": "not a number"}},
+		{"MIRROR_RATE",
+			map[string]string{
+				"": day("0 24"), "0": day("0 24"), "20MB/s": day("20 24"), "20MB": day("20 24"), ",": day("0 24"),
+				"20MB/s@08-18": day("0 8, 20 10, 0 6"), "20MB/s@8-18, 5MB/s@18-20,1MB/s": day("1 8, 20 10, 5 2, 1 4"),
+				"1MB/s@22-06,0@06-07": day("1 6, 0 16, 1 2"), "3MB@00-01,4MB@23-24": day("3 1, 0 22, 4 1"), "2MB@20-00": day("0 20, 2 4"), "5MB/s,0@12-13": day("5 12, 0 1, 5 11"),
+			},
+			map[string]string{
+				"10%": "bytes per second", "fast": "not a number", "20MB/h": "unknown unit", "20MB/s@": "hours like", "20MB/s@8": "hours like", "20MB/s@08:00-18:00": "hours like",
+				"20MB/s@-1-5": "hours like", "20MB/s@24-5": "hours like", "20MB/s@5-25": "hours like", "20MB/s@5-5": "the rate alone", "20MB/s@0-24": "the rate alone",
+				"1MB@08-18,2MB@17-20": "for 17-18 already", "1MB@22-06,2MB@05-07": "for 05-06 already", "1MB,2MB": "for the rest of the day already", "@08-18": "not a number",
+			}},
 		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},
 	}
@@ -149,6 +161,22 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s is not documented", s.Name)
 		}
 	}
+}
+
+// day is how rates print of which each is given, in MB, with its number of hours.
+func day(parts string) string {
+	var rates mirror.Rates
+	h := 0
+	for part := range strings.SplitSeq(parts, ", ") {
+		var rate int64
+		var hours int
+		fmt.Sscan(part, &rate, &hours)
+		for range hours {
+			rates[h] = rate * 1e6
+			h++
+		}
+	}
+	return fmt.Sprint(rates)
 }
 
 // fieldOf prints the field of a setting.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // MILLPOND_MIRROR_RATE goes by local time, also where there is no zone data
 
 	"millpond/internal/swarm"
 )

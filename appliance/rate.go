@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
+	"millpond/internal/mirror"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
@@ -31,6 +34,57 @@ func parseUploadRate(s string) (uploadRate, error) {
 		return uploadRate{}, fmt.Errorf("%.40q is a share, but an upload rate is in bytes per second: give one like 4MB, or 0 for no limit", s)
 	}
 	return uploadRate{bytes: q.Bytes, set: true}, nil
+}
+
+// parseMirrorRate parses rates of mirrors by the hour: "20MB/s@08-18,5MB/s".
+func parseMirrorRate(s string) (mirror.Rates, error) {
+	var rates mirror.Rates
+	var given [24]bool
+	var rest *int64
+	for _, part := range parseList(s) {
+		text, hours, windowed := strings.Cut(part, "@")
+		r, err := parseUploadRate(strings.TrimSuffix(text, "/s"))
+		switch {
+		case err != nil:
+			return rates, err
+		case !windowed && rest != nil:
+			return rates, fmt.Errorf("%.40q: there is a rate for the rest of the day already", part)
+		case !windowed:
+			rest = &r.bytes
+			continue
+		}
+		from, to, err := parseHours(hours)
+		if err != nil {
+			return rates, fmt.Errorf("%.40q: %w", part, err)
+		}
+		for h := from; h != to; h = (h + 1) % 24 {
+			if given[h] {
+				return rates, fmt.Errorf("%.40q: there is a rate for %02d-%02d already", part, h, h+1)
+			}
+			rates[h], given[h] = r.bytes, true
+		}
+	}
+	for h := range rates {
+		if !given[h] && rest != nil {
+			rates[h] = *rest
+		}
+	}
+	return rates, nil
+}
+
+// parseHours parses a part of the day, which may contain midnight. to is not part of
+// it; both are below 24.
+func parseHours(s string) (from, to int, err error) {
+	a, b, ok := strings.Cut(s, "-")
+	x, err1 := strconv.ParseUint(strings.TrimSpace(a), 10, 8)
+	y, err2 := strconv.ParseUint(strings.TrimSpace(b), 10, 8)
+	switch {
+	case !ok || err1 != nil || err2 != nil || x > 23 || y > 24:
+		return 0, 0, fmt.Errorf("%.20q is no part of the day: give hours like 08-18 or 22-06", s)
+	case x == y%24:
+		return 0, 0, fmt.Errorf("%.20q is the whole day or nothing of it: give the rate alone", s)
+	}
+	return int(x), int(y % 24), nil
 }
 
 // parseMode parses the name of a mode in the DHT.

@@ -59,6 +59,7 @@ func TestBadValues(t *testing.T) {
 		"nameOverride: Apt":                               "'/nameOverride'",
 		"podAnnotations: {a: 1}":                          "'/podAnnotations/a': got number, want string",
 		"settings: {MILLPOND_UPLOAD_RATE: 0}":             "'/settings/MILLPOND_UPLOAD_RATE': got number, want string",
+		"timeZone: '../localtime'":                        "'/timeZone'",
 		"settings: {MILLPOND_LOG_LEVEL: loud}":            "'/settings/MILLPOND_LOG_LEVEL': value must be one of",
 		"settings: {MILLPOND_OFFLINE: 'no'}":              "'/settings/MILLPOND_OFFLINE': value must be one of",
 		"persistence: {size: much}":                       "'/persistence/size'",

@@ -60,6 +60,10 @@ func TestSettings(t *testing.T) {
 	delete(env, "POD_IP")
 	delete(env, "NODE_IP")
 	delete(env, "SSL_CERT_FILE") // which Go reads, not the box
+	if zone := env["TZ"]; zone != "Europe/Berlin" {
+		t.Errorf("the zone is %q", zone)
+	}
+	delete(env, "TZ")
 	if got := slices.Sorted(maps.Keys(env)); !slices.Equal(got, want) {
 		t.Errorf("testdata/values/everything.yaml sets %v,\nwhere the box has %v", got, want)
 	}

@@ -41,6 +41,10 @@
 - name: SSL_CERT_FILE
   value: /etc/millpond-certificates/{{ .Values.certificates.key }}
 {{- end }}
+{{- with .Values.timeZone }}
+- name: TZ
+  value: {{ . | quote }}
+{{- end }}
 {{- include "millpond.swarmEnv" . }}
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
