@@ -186,6 +186,36 @@ func TestHTTPSForms(t *testing.T) {
 	})
 }
 
+// A client follows redirects to an https host whose certificate authority it
+// knows and the box does not.
+func TestRedirectToUnknownAuthority(t *testing.T) {
+	s := newSite(t)
+	tls := aptest.NewMirror(t, aptest.MirrorOptions{TLS: true})
+	tls.Publish("/debian", s.archive.Publish(time.Now()))
+	b := box.Start(t, s.settings(t, "MILLPOND_ALLOW_UPSTREAMS=127.0.0.0/8")...)
+	through := func() *aptest.Client {
+		c := s.client(t)
+		c.Proxy(b.URL)
+		return c
+	}
+	s.mirror.Inject("*.deb", aptest.Redirect(tls.URL("/")+"*"))
+	c := through()
+	c.MustApt("update")
+	if out, err := c.Apt(t.Context(), "install", "--download-only", "pkg01"); err == nil || !strings.Contains(out, "ertificate") {
+		t.Errorf("a client that does not know the authority: %v\n%s", err, out)
+	}
+	c.TrustCA(tls.CertPEM())
+	everything(t, c)
+	s.mirror.Inject("*", aptest.Redirect(tls.URL("/")+"*"))
+	c = through()
+	c.Sources(s.mirror.Source("/debian", "stable", "main"))
+	c.TrustCA(tls.CertPEM())
+	c.MustApt("update")
+	if n := b.Summary().TunnelBytes; n == 0 {
+		t.Error("nothing came in a tunnel")
+	}
+}
+
 func TestErrorsName(t *testing.T) {
 	s := newSite(t)
 	for _, c := range []struct {

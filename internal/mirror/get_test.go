@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -403,6 +404,16 @@ func TestTLS(t *testing.T) {
 	var away *UnreachableError
 	if _, err := stranger.Get(t.Context(), Request{URL: srv.URL}); !errors.As(err, &away) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("unknown certificate: %v, want it unreachable", err)
+	}
+	var asked atomic.Int64
+	first := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.Redirect(w, r, srv.URL+"/a%2bb?c", http.StatusMovedPermanently)
+	}))
+	defer first.Close()
+	var unverified *UnverifiedError
+	if _, err := stranger.Get(t.Context(), Request{URL: first.URL}); !errors.As(err, &unverified) || unverified.URL != srv.URL+"/a%2bb?c" || !IsUnreachable(err) || asked.Load() != 1 {
+		t.Errorf("redirect to an unknown certificate: %v after %d requests, want the URL after one", err, asked.Load())
 	}
 }
 

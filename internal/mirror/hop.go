@@ -45,7 +45,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	c.report(f, sent, resp)
 	if err != nil {
 		cancel(nil)
-		return nil, c.blame(req.URL, explain(req.Context(), hostport, err))
+		return nil, unverified(req, c.blame(req.URL, explain(req.Context(), hostport, err)))
 	}
 	objection := c.objection(req.URL, hostport, resp)
 	if objection == nil {

@@ -25,7 +25,7 @@ const (
 // backoff returns how long to wait after try failed with err, and whether to try
 // again at all: only after a temporary failure that did not take long.
 func backoff(err error, try int) (time.Duration, bool) {
-	if try >= maxTries || errors.Is(err, errLeftAlone) || errors.Is(err, ErrSlow) {
+	if try >= maxTries || errors.Is(err, errLeftAlone) || errors.Is(err, ErrSlow) || isUnverified(err) {
 		return 0, false
 	}
 	// Half of it is random, so that boxes cut off together do not return

@@ -113,8 +113,11 @@ func explain(err error) answer {
 		status      *mirror.StatusError
 		broken      *mirror.AnswerError
 		login       *loginError
+		unverified  *mirror.UnverifiedError
 	)
 	switch {
+	case errors.As(err, &unverified):
+		return explainUnverified(unverified)
 	case errors.As(err, &request):
 		return answer{status: 400, level: slog.LevelInfo, cause: refused + request.Error(),
 			advice: "Write the archive as http://host/directory, without user name and fragment."}
@@ -195,6 +198,13 @@ func explain(err error) answer {
 		return answer{status: 500, level: slog.LevelError, cause: "millpond: " + err.Error(),
 			advice: "This is a fault of the box; its log tells more."}
 	}
+}
+
+// explainUnverified passes on a redirect that the box cannot follow: the client
+// may, in a tunnel, with a certificate authority of its own.
+func explainUnverified(e *mirror.UnverifiedError) answer {
+	return answer{status: http.StatusFound, level: slog.LevelInfo, verdict: true,
+		cause: "millpond: " + e.Error(), header: http.Header{"Location": {e.URL}}}
 }
 
 // explainRefused words a destination that policy forbids.

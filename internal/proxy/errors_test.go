@@ -131,6 +131,23 @@ func TestStatusLines(t *testing.T) {
 	}
 }
 
+// A redirect that the box cannot follow, for want of a certificate authority, is
+// the client's to follow, in all forms.
+func TestUnverifiedRedirect(t *testing.T) {
+	t.Parallel()
+	b := newBox(nil).serve(t)
+	const to = "https://cdn.example.org/a%2bb.deb?c"
+	b.files[debURL] = fails(fmt.Errorf("x: %w", &mirror.UnverifiedError{URL: to, Err: errors.New("unknown authority")}))
+	for _, method := range []string{"GET", "HEAD"} {
+		for _, target := range []string{debURL, "/deb.example.org" + debPath} {
+			resp, _ := b.do(t, method, target)
+			if resp.StatusCode != 302 || resp.Header.Get("Location") != to || resp.Header.Get("Cache-Control") != "no-cache" {
+				t.Errorf("%s %s: %s, %v", method, target, resp.Status, resp.Header)
+			}
+		}
+	}
+}
+
 // What a refused HEAD gets is a header alone.
 func TestRefusedHead(t *testing.T) {
 	t.Parallel()
