@@ -42,6 +42,7 @@ type record struct {
 	Signer     string   // fingerprint of the key, "" if none of the keyring
 	Fault      string   // why there is no Signer
 	Missing    []string // the keys that signed, if none is of the keyring
+	Where      []string // URIs where the signatures say that these keys are
 	SignedBy   []string // the keys that it names for the next Release
 	Demand     demand   // that of the Release before it
 	Early      bool     // no Signer until a time that is to come, by this machine's clock
@@ -103,7 +104,7 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 		rec.Fault, rec.Early = err.Error(), errors.Is(err, keyring.ErrEarly)
 		var unknown *keyring.UnknownKeyError
 		if errors.As(err, &unknown) {
-			rec.Missing = unknown.Keys
+			rec.Missing, rec.Where = unknown.Keys, unknown.Where
 		}
 		if errors.Is(err, keyring.ErrOtherKey) {
 			rec.Missing = slices.DeleteFunc(rec.Demand.keys(c.now()), c.keyring.Has)
@@ -188,6 +189,7 @@ type SuiteInfo struct {
 	Current                        Generation
 	Signer                         string   // fingerprint of the key that signed Current, "" if none of the keyring did
 	MissingKeys                    []string // that signed Current, fingerprints or key IDs, if none is of the keyring
+	Where                          []string // URIs that the signatures have of where these keys are
 	SignedBy                       []string // fingerprints of the keys that Current names for the next Release
 	Early                          bool     // Current is signed in the future, by this machine's clock
 	Earlier                        int      // generations kept beside the current one
@@ -208,7 +210,7 @@ func (c *Catalog) Suites() []SuiteInfo {
 		g := st.current()
 		info := SuiteInfo{
 			Location: dir, Origin: g.Origin, Label: g.Label, Suite: g.Suite, Codename: g.Codename,
-			Current: g.Generation, Signer: g.Signer, MissingKeys: g.Missing, SignedBy: g.SignedBy, Early: g.Early, Earlier: len(st.gens) - 1,
+			Current: g.Generation, Signer: g.Signer, MissingKeys: g.Missing, Where: g.Where, SignedBy: g.SignedBy, Early: g.Early, Earlier: len(st.gens) - 1,
 		}
 		for _, l := range g.learned {
 			info.Indices = append(info.Indices, IndexInfo{l.path, l.table.rows})

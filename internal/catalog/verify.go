@@ -72,7 +72,7 @@ func (c *Catalog) renewed(g *generation, r *CheckedRelease) record {
 	rec := r.record
 	rec.Learned, rec.Table, rec.Named, rec.Private, rec.Superseded = g.Learned, g.Table, g.Named, g.Private, g.Superseded
 	if r.unsigned {
-		rec.Signature, rec.Signer, rec.Fault, rec.Missing, rec.Early = g.Signature, g.Signer, g.Fault, g.Missing, g.Early
+		rec.Signature, rec.Signer, rec.Fault, rec.Missing, rec.Where, rec.Early = g.Signature, g.Signer, g.Fault, g.Missing, g.Where, g.Early
 		c.decideSigned(r.dir, &rec)
 	}
 	return rec
@@ -82,5 +82,5 @@ func (c *Catalog) renewed(g *generation, r *CheckedRelease) record {
 func (g *generation) same(rec record) bool {
 	return g.Signed == rec.Signed && g.Signature == rec.Signature && g.Signer == rec.Signer && g.Private == rec.Private &&
 		g.Fault == rec.Fault && g.Early == rec.Early && slices.Equal(g.Missing, rec.Missing) &&
-		slices.Equal(g.SignedBy, rec.SignedBy)
+		slices.Equal(g.SignedBy, rec.SignedBy) && slices.Equal(g.Where, rec.Where)
 }

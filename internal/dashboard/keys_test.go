@@ -25,6 +25,7 @@ func TestArchiveKeys(t *testing.T) {
 		return catalog.SuiteInfo{
 			Location: catalog.Location{Scheme: "http", Host: "archive.example.org", Path: "/dists/" + name},
 			Current:  catalog.Generation{Signed: signed}, Signer: signer, MissingKeys: missing,
+			Where: []string{"hkps://keys.example.org"}, SignedBy: slices.Repeat([]string{"DD"}, 40),
 		}
 	}
 	suites := []catalog.SuiteInfo{suite("a", "AA", true), suite("b", "", true), suite("c", "AA", false), suite("d", "", false, "CC")}
@@ -56,5 +57,8 @@ func TestArchiveKeys(t *testing.T) {
 	rows := get[api.Page[api.Suite]](t, r, "/api/v1/suites").Items
 	if rows[0].Signer != "AA" || len(rows[0].MissingKeys) != 0 || !slices.Equal(rows[3].MissingKeys, []string{"CC"}) {
 		t.Errorf("suites: %+v, %+v", rows[0], rows[3])
+	}
+	if s := rows[3]; !slices.Equal(s.KeysAt, []string{"hkps://keys.example.org"}) || len(s.SignedBy) != maxSuiteKeys {
+		t.Errorf("suite: %+v", s)
 	}
 }

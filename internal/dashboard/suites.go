@@ -14,6 +14,9 @@ import (
 // translations and pdiffs has more.
 const maxIndices = 100
 
+// maxSuiteKeys bounds each list of keys in a row.
+const maxSuiteKeys = 32
+
 func (d *Dashboard) listSuites(_ context.Context, q *Window) (api.Page[api.Suite], error) {
 	cut := page(d.catalog.Suites(), *q)
 	answer := api.Page[api.Suite]{Total: cut.Total, Offset: cut.Offset, Items: []api.Suite{}}
@@ -30,7 +33,8 @@ func suiteOf(s catalog.SuiteInfo, checked time.Time, stale string, now time.Time
 	g := s.Current
 	row := api.Suite{
 		URL: s.Location.String(), Name: suiteName(s.Location), Origin: s.Origin, Codename: s.Codename,
-		Signed: g.Signed, Signer: s.Signer, UnsignedWhy: g.Why, MissingKeys: append([]string{}, s.MissingKeys...), Date: g.Date.UTC(), Learned: g.Learned.UTC(), Indices: []api.Index{},
+		Signed: g.Signed, Signer: s.Signer, UnsignedWhy: g.Why, MissingKeys: first(maxSuiteKeys, s.MissingKeys), KeysAt: first(maxSuiteKeys, s.Where), SignedBy: first(maxSuiteKeys, s.SignedBy),
+		Date: g.Date.UTC(), Learned: g.Learned.UTC(), Indices: []api.Index{},
 	}
 	for _, i := range s.Indices[:min(len(s.Indices), maxIndices)] {
 		row.Indices = append(row.Indices, api.Index{Path: i.Path, Files: i.Rows})

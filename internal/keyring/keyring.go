@@ -41,8 +41,9 @@ var ErrEarly = fmt.Errorf("%w: signed in the future, by this machine's clock", E
 
 // UnknownKeyError is an ErrUnknownKey that names the keys that signed.
 type UnknownKeyError struct {
-	Keys []string // fingerprints, or key IDs where a signature has no more
-	err  error
+	Keys  []string // fingerprints, or key IDs where a signature has no more
+	Where []string // URIs of servers of keys and of policies, as the signatures have them
+	err   error
 }
 
 func (e *UnknownKeyError) Error() string { return e.err.Error() }
@@ -119,13 +120,13 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket, only []stri
 	if len(keys.byID) == 0 {
 		worst = fmt.Errorf("the keyring is empty: %w", ErrUnknownKey)
 	}
-	var unknown []string
+	var unknown UnknownKeyError
 	var other error
 	for _, sig := range sigs {
 		s, err := keys.check(signed, sig, k.clock())
 		var missing *UnknownKeyError
 		if errors.As(err, &missing) {
-			unknown = append(unknown, missing.Keys...)
+			unknown.Keys, unknown.Where = append(unknown.Keys, missing.Keys...), append(unknown.Where, missing.Where...)
 		}
 		switch {
 		case err == nil && len(only) > 0 && !slices.Contains(only, s.Fingerprint):
@@ -141,8 +142,9 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket, only []stri
 	if other != nil {
 		return Signer{}, other
 	}
-	if errors.Is(worst, ErrUnknownKey) && len(unknown) > 0 {
-		worst = &UnknownKeyError{unknown, worst}
+	if errors.Is(worst, ErrUnknownKey) && len(unknown.Keys) > 0 {
+		unknown.err = worst
+		worst = &unknown
 	}
 	return Signer{}, worst
 }
@@ -176,7 +178,7 @@ func (k *keys) check(signed []byte, p *packet.OpaquePacket, now time.Time) (Sign
 	err = fmt.Errorf("signature by key %016X of %s: %w",
 		*sig.IssuerKeyId, sig.CreationTime.UTC().Format(time.DateOnly), result)
 	if errors.Is(err, ErrUnknownKey) {
-		err = &UnknownKeyError{[]string{issuer(sig)}, err}
+		err = &UnknownKeyError{[]string{issuer(sig)}, where(p), err}
 	}
 	return Signer{}, err
 }

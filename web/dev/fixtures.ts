@@ -19,6 +19,8 @@ function suite(host: string, name: string, state: string, more: object = {}) {
     signer: archiveKey,
     unsigned_why: '',
     missing_keys: [],
+    keys_at: [],
+    signed_by: [],
     date: before(20_000),
     valid_until: null,
     checked: before(44),
@@ -38,6 +40,8 @@ const suites = [
     signer: '',
     unsigned_why: 'signature by key 8D81803C0EBFCD88 of 2026-11-20: no key in the keyring made this signature: put the archive’s key there',
     missing_keys: ['9DC858229FC7DD38854AE2D88D81803C0EBFCD88'],
+    keys_at: ['hkps://keys.example.org'],
+    signed_by: ['9DC858229FC7DD38854AE2D88D81803C0EBFCD88'],
   }),
 ]
 

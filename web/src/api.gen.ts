@@ -453,6 +453,8 @@ export interface Suite {
   date: string
   /** that the box has read; at most 100 */
   indices: Index[]
+  /** URIs of servers of keys and of policies that the signatures of these keys have; nothing proves them */
+  keys_at: string[]
   /** when this generation was first seen */
   learned: string
   /** fingerprints or IDs of the keys that signed its Release, if none is in the keyring */
@@ -463,6 +465,8 @@ export interface Suite {
   /** for the state */
   reason: string
   signed: boolean
+  /** fingerprints that the Release has in Signed-By: as long as it is valid, the next one counts as signed only by one of these keys */
+  signed_by: string[]
   /** fingerprint of the key that signed its Release; empty if none of the keyring did */
   signer: string
   state: 'fresh' | 'stale' | 'expired' | 'unchecked'

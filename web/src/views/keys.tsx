@@ -76,6 +76,16 @@ export function Unsigned({ suite: s }: { suite: Suite }) {
           its sources; or ask the archive. See <a href="#/settings">Archive keys</a>.
         </small>
       )}
+      {s.keys_at.length > 0 && (
+        <small>
+          The signature, which nothing proves yet, names <code class="wrap">{s.keys_at.join(', ')}</code> for it.
+        </small>
+      )}
+      {s.signed_by.length > 0 && (
+        <small>
+          The Release names <code class="wrap">{s.signed_by.join(', ')}</code> in Signed-By.
+        </small>
+      )}
     </>
   )
 }
