@@ -117,6 +117,24 @@ func TestWhatHoldsAReleaseBack(t *testing.T) {
 	}
 }
 
+// Patches are a convenience: a new Release does not wait for the list of them.
+func TestPatchesHoldNoReleaseBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{NoByHash: true}, noTTL)
+	r.archive.Add(aptest.Package{Name: "second", Version: "1", Size: 10})
+	r.publish()
+	first, _ := r.fits(inRelease)
+	if _, _, err := r.read("dists/stable/main/binary-amd64/Packages.diff/Index"); err != nil {
+		t.Fatal(err)
+	}
+	r.archive.Add(aptest.Package{Name: "third", Version: "1", Size: 10})
+	r.publish()
+	r.mirror.Inject("*/Packages.diff/Index", aptest.Status(404))
+	if release, f := r.fits(inRelease); bytes.Equal(release, first) {
+		t.Errorf("held back: %s", f.Stale)
+	}
+}
+
 // An index that the mirror has no more makes the box ask for the Release once
 // more, within the TTL, and not each client; and it is as old as it is.
 func TestMissingIndexAsksForTheReleaseOnce(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,7 +65,8 @@ func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *reco
 }
 
 // used returns what r changes of the files that clients have got of the
-// generation in force.
+// generation in force. Without the list of an index's patches apt gets the index
+// whole.
 func (c *Cache) used(r *catalog.CheckedRelease, v *record, login mirror.Login) ([]catalog.Change, error) {
 	changes, err := c.catalog.Changes(v.Digest, r)
 	if err != nil {
@@ -72,6 +75,9 @@ func (c *Cache) used(r *catalog.CheckedRelease, v *record, login mirror.Login) (
 	var used []catalog.Change
 	seen := make(map[digest.Digest]bool) // one place is enough: the others have the same bytes
 	for _, n := range changes {
+		if strings.HasSuffix(path.Dir(n.Now.Location.Path), ".diff") {
+			continue
+		}
 		if c.holds(record{Copy: mirror.Copy{Digest: n.Before}}, login) && !seen[n.Now.Digest] && len(used) < maxIndices {
 			seen[n.Now.Digest] = true
 			used = append(used, n)
