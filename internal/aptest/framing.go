@@ -20,6 +20,20 @@ func Header(name, value string) Fault {
 	return func(r *reply, _ *Injection) { r.overrides = append(r.overrides, [2]string{name, value}) }
 }
 
+// Cached answers as a cache on the way does, which states an Age, and has the faults
+// for requests that it answers with what it holds: all but those with no-cache.
+func Cached(faults ...Fault) Fault {
+	return func(r *reply, in *Injection) {
+		if r.entry.CacheControl == "no-cache" {
+			return
+		}
+		Header("Age", "60")(r, in)
+		for _, fault := range faults {
+			fault(r, in)
+		}
+	}
+}
+
 // EmptyStatus is Status without the short text.
 func EmptyStatus(code int, headers ...string) Fault {
 	return func(r *reply, in *Injection) {

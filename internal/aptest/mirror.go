@@ -52,7 +52,7 @@ type Mirror struct {
 type Request struct {
 	Method, Host, Path                           string
 	Range, IfRange, IfNoneMatch, IfModifiedSince string
-	UserAgent, Authorization                     string
+	UserAgent, Authorization, CacheControl       string
 	Target                                       string // as the request line has it, escapes and all
 	Status                                       int    // 0 until answered, and if the connection was cut before
 	Sent                                         int64  // body bytes handed to the connection
@@ -239,7 +239,7 @@ func (m *Mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Method: r.Method, Host: r.Host, Path: path.Clean("/" + r.URL.Path),
 		Range: r.Header.Get("Range"), IfRange: r.Header.Get("If-Range"),
 		IfNoneMatch: r.Header.Get("If-None-Match"), IfModifiedSince: r.Header.Get("If-Modified-Since"),
-		UserAgent: r.UserAgent(), Target: r.RequestURI, Authorization: r.Header.Get("Authorization"),
+		UserAgent: r.UserAgent(), Target: r.RequestURI, Authorization: r.Header.Get("Authorization"), CacheControl: r.Header.Get("Cache-Control"),
 	}
 	m.runHook(*entry)
 	rep := m.arrive(entry)

@@ -38,15 +38,26 @@ func (d *download) blame(resumed bool) {
 	}
 }
 
-// ledAgain reports whether to ask a redirector once more after a wrong answer.
+// askAgain reports whether to ask t's source once more after a wrong answer: a
+// redirector, or a mirror once past the caches on the way to it.
+func (d *download) askAgain(t *tally) bool {
+	if t.cached && !d.fl.reload {
+		d.fl.reload = true
+		return true
+	}
+	return t.ledAgain()
+}
+
+// ledAgain reports whether t's source is a redirector that may lead elsewhere the
+// next time.
 func (t *tally) ledAgain() bool { return t.led && t.failures < maxFailures }
 
-// penalize never asks t's source again, but for a redirector, and reports its wrong bytes: as a lie
+// penalize does not ask t's source again, but for some mirrors, and reports its wrong bytes: as a lie
 // if it had verified them, else as a failure, since it may have taken them
 // from another box and have found out since.
 func (d *download) penalize(t *tally, verified bool, why string) {
 	t.failures++
-	t.out, t.penalized, t.err = !t.ledAgain(), true, ErrWrongBytes
+	t.out, t.penalized, t.err = !d.askAgain(t), true, ErrWrongBytes
 	fault := peer.Failed
 	if verified {
 		fault = peer.Lied
@@ -65,7 +76,7 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 	log := d.fl.log.With("source", s.String(), "err", err)
 	switch {
 	case errors.Is(err, errWrongSize) && !d.fl.entry.Release.IsZero() && s.Origin() == ledger.FromMirror:
-		t.out = !t.ledAgain()
+		t.out = !d.askAgain(t)
 		log.Info("mirror has another generation of the suite")
 	case errors.Is(err, errWrongSize):
 		d.fl.f.stats.wrong.Add(1)

@@ -115,6 +115,7 @@ type tally struct {
 	used       bool // its bytes are in the current part
 	unverified bool // and some of them it could not have verified itself
 	led        bool // it redirected to other hosts, of which one may be wrong alone
+	cached     bool // a cache on the way to it answered, and may be what is wrong
 	out        bool // never asked again
 	penalized  bool // for wrong bytes
 	err        error

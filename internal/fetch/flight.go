@@ -47,6 +47,7 @@ type flight struct {
 	key     flightKey
 	entry   catalog.Entry
 	cached  mirror.Copy // of an unknown file: what is held of it
+	reload  bool        // caches on the way to mirrors have sent something wrong; of the flight's goroutine
 	crowded bool        // it keeps nothing
 	log     *slog.Logger
 	stop    context.CancelFunc

@@ -32,15 +32,16 @@ type source interface {
 	Report(peer.Outcome)
 }
 
-// mirrorSource is a file at one mirror. patience, at and elsewhere are as those of
-// mirror.Request.
+// mirrorSource is a file at one mirror. patience, at, elsewhere, revalidate and reload
+// are as those of mirror.Request.
 type mirrorSource struct {
 	catalog.Location
-	client    *mirror.Client
-	login     mirror.Login
-	patience  time.Duration
-	at        string
-	elsewhere bool
+	client             *mirror.Client
+	login              mirror.Login
+	patience           time.Duration
+	at                 string
+	elsewhere          bool
+	revalidate, reload bool
 }
 
 // String implements source.
@@ -76,6 +77,7 @@ func (m mirrorSource) Report(o peer.Outcome) {
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
 	r := mirror.Request{
 		URL: m.URL(), Login: m.login, Offset: off, Length: n, Patience: m.patience, At: m.at, Elsewhere: m.elsewhere,
+		Revalidate: m.revalidate, Reload: m.reload,
 	}
 	resp, err := m.client.Get(ctx, r)
 	if err != nil {
@@ -83,7 +85,7 @@ func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, err
 	}
 	return &peer.Stream{
 		ReadCloser: resp.Body, Off: resp.Offset, Size: resp.Size, Modified: resp.LastModified,
-		Led: m.leads(resp.URL),
+		Cached: resp.Cached, Led: m.leads(resp.URL),
 	}, nil
 }
 
@@ -107,7 +109,17 @@ func (fl *flight) candidates() candidates {
 	if fl.key.digest.IsZero() {
 		return candidates{mirrors: hurried(fl.f.mirrorsAt(r.Location, r.Login, -1, ""))}
 	}
-	return candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(r)}
+	c := candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(r)}
+	for i := range c.mirrors {
+		c.mirrors[i].revalidate, c.mirrors[i].reload = isReplaced(fl.entry, c.mirrors[i].Location), fl.reload
+	}
+	return c
+}
+
+// isReplaced reports whether each generation of e's suite has another file at l, as
+// is so of indices: a cache on the way to the mirror may hold the last one's.
+func isReplaced(e catalog.Entry, l catalog.Location) bool {
+	return e.Suite.Host != "" && strings.HasPrefix(e.Location.Path, strings.TrimSuffix(e.Suite.Path, "/")+"/") && !strings.Contains(l.Path, "/by-hash/")
 }
 
 // mirrorsAt lists the mirrors that may have the file at l, of that size, -1 if it

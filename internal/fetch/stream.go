@@ -57,7 +57,7 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 		return err
 	}
 	defer s.Close()
-	t.led = t.led || s.Led
+	t.led, t.cached = t.led || s.Led, t.cached || s.Cached
 	if size >= 0 && s.Size >= 0 && s.Size != size {
 		return fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, s.Size, size)
 	}

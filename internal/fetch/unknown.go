@@ -104,7 +104,7 @@ func (fl *flight) append(part *store.Partial, resp *mirror.Response) error {
 // or none, the whole is requested, and what is there compared with it.
 func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, etag string) (*mirror.Response, error) {
 	h, off := part.Hasher()
-	q := mirror.Request{URL: fl.entry.Location.URL(), Login: fl.key.login}
+	q := mirror.Request{URL: fl.entry.Location.URL(), Login: fl.key.login, Revalidate: true}
 	if off > 0 && isStrong(etag) {
 		guarded := q
 		guarded.Offset, guarded.IfRange = off, etag

@@ -149,7 +149,7 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 			return &mirror.AnswerError{URL: l.String(), Err: err}
 		}
 		fl.restart()
-		if resp, err = f.access.Get(ctx, mirror.Request{URL: l.URL(), Login: login}); err != nil {
+		if resp, err = f.access.Get(ctx, mirror.Request{URL: l.URL(), Login: login, Reload: true}); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ func read(r Request, resp *http.Response) (*Response, error) {
 		LastModified: parseTime(h.Get("Last-Modified")),
 		Body:         resp.Body,
 		URL:          shown(resp.Request.URL),
+		Cached:       h.Get("Age") != "",
 	}
 	if date := parseTime(h.Get("Date")); !date.IsZero() && !a.LastModified.IsZero() {
 		a.Unsettled = date.Sub(a.LastModified) < time.Second

@@ -340,6 +340,13 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 			req.Header.Set("If-Range", r.IfRange)
 		}
 	}
+	switch {
+	case r.Reload:
+		req.Header.Set("Cache-Control", "no-cache")
+		req.Header.Set("Pragma", "no-cache") // for caches of HTTP/1.0, as apt does
+	case r.Revalidate, r.Login != "":
+		req.Header.Set("Cache-Control", "max-age=0")
+	}
 	if r.Login != "" {
 		req.Header.Set("Authorization", string(r.Login))
 	}

@@ -61,9 +61,10 @@ func (c Copy) Modified() time.Time {
 	return c.LastModified
 }
 
-// Request requests url unless the mirror still has the same bytes there.
+// Request requests url unless the mirror, whatever caches are on the way, still has
+// the same bytes there.
 func (c Copy) Request(url string) Request {
-	r := Request{URL: url}
+	r := Request{URL: url, Revalidate: true}
 	if c.Digest.IsZero() {
 		return r
 	}

@@ -434,3 +434,38 @@ func TestNoProxy(t *testing.T) {
 	}
 	resp.Body.Close()
 }
+
+// TestCacheControl holds what caches on the way are told, and that one that answers
+// is noticed.
+func TestCacheControl(t *testing.T) {
+	t.Parallel()
+	srv, c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/cached" {
+			w.Header().Set("Age", "0")
+		}
+		io.WriteString(w, r.Header.Get("Cache-Control")+"|"+r.Header.Get("Pragma"))
+	}, Options{})
+	for _, tt := range []struct {
+		request Request
+		want    string
+	}{
+		{Request{}, "|"},
+		{Request{Revalidate: true}, "max-age=0|"},
+		{Request{Revalidate: true, Reload: true}, "no-cache|no-cache"},
+		{Request{Login: "Basic x"}, "max-age=0|"},
+		{Copy{}.Request(""), "max-age=0|"},
+	} {
+		for path, cached := range map[string]bool{"/x": false, "/cached": true} {
+			tt.request.URL = srv.URL + path
+			resp, err := c.Get(t.Context(), tt.request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if string(b) != tt.want || err != nil || resp.Cached != cached {
+				t.Errorf("%+v: sent %q, cached %v, %v; want %q", tt.request, b, resp.Cached, err, tt.want)
+			}
+		}
+	}
+}

@@ -15,6 +15,10 @@ type Request struct {
 	// has another sends the whole. A weak ETag cannot guard one (RFC 9110,
 	// section 13.1.5), so the whole file is requested.
 	IfRange string
+	// Revalidate has caches on the way ask the mirror before they answer, as apt has
+	// it for all but packages, and so does a Login; Reload has them answer with
+	// nothing that they hold, since that was wrong.
+	Revalidate, Reload bool
 	// Validators of what is held already; both may be empty.
 	IfNoneMatch, IfModifiedSince string
 	// Patience is how long at most to wait for the header, connecting included,
@@ -55,4 +59,7 @@ type Response struct {
 	Body io.ReadCloser
 	URL  string // after redirects; that of the request, if a mirror of its archive sent the answer itself
 	At   string // the mirror that was asked, one of Client.Mirrors
+	// Cached says that a cache on the way answered, with what it held or has
+	// revalidated (Age; RFC 9111, section 5.1).
+	Cached bool
 }

@@ -102,6 +102,7 @@ type Stream struct {
 	Size     int64     // of the whole file in bytes; -1 if it is not known
 	Modified time.Time // zero if it is not known
 	Led      bool      // a redirect led to another host, the next one may lead elsewhere
+	Cached   bool      // a cache on the way to the mirror answered
 }
 
 // Outcome is the result of a transfer: Bytes in Took, or a Fault.

@@ -31,7 +31,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	resp, err := c.access.Get(ctx, q)
 	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp) {
 		resp.Body.Close()
-		resp, err = c.access.Get(ctx, mirror.Request{URL: q.URL, Login: login})
+		resp, err = c.access.Get(ctx, mirror.Request{URL: q.URL, Login: login, Reload: true})
 	}
 	if err != nil {
 		return nil, v, err
