@@ -19,7 +19,7 @@ MODULES     = . e2e e2e/chart
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit arm format e2e-apt e2e-swarm e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -33,7 +33,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit arm web fuzz e2e-apt e2e-swarm e2e-setup e2e-chart browser
+test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-setup e2e-chart browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
@@ -59,6 +59,14 @@ arm:
 # The built box with the real apt, debootstrap and mmdebstrap.
 e2e-apt: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./apt/...
+
+# apt's own tests that have a web server, from its source package, without a box
+# and through the built one, with a table (root); some of them, only through it.
+e2e-apt-suite: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 60m ./aptsuite
+
+e2e-apt-suite-short: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short ./aptsuite
 
 # The dashboard's logic, that its types are the API's, and that web/dist is what
 # its source makes.
