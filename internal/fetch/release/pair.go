@@ -24,43 +24,32 @@ type pair struct {
 	release, signature record
 }
 
-// refreshRelease brings Release and its signature up to date, together: some
-// archives sign a Release later than they write it, or anew with another key. A
-// Release whose signature is over other bytes does not replace a signed one;
-// where there is none, clients get both as the mirror has them.
-func (c *Cache) refreshRelease(ctx context.Context, dir catalog.Location, k *check) error {
-	p, checked, err := c.pullPair(ctx, dir, k)
+// offerPair asks a mirror for Release and its signature, together: some archives
+// sign a Release later than they write it, or anew with another key. A Release
+// whose signature is over other bytes does not replace a signed one; where there
+// is none, clients get both as the mirror has them.
+func (c *Cache) offerPair(ctx context.Context, dir catalog.Location, k *check, w way) (offer, error) {
+	p, checked, err := c.pullPair(ctx, dir, k, w)
 	if p.news && errors.Is(err, keyring.ErrBadSignature) {
 		select {
 		case <-time.After(pairDelay):
 		case <-ctx.Done():
-			return ctx.Err()
+			return offer{}, ctx.Err()
 		}
-		p, checked, err = c.pullPair(ctx, dir, k)
+		p, checked, err = c.pullPair(ctx, dir, k, w)
 	}
-	s := &k.suite
-	if errors.Is(err, keyring.ErrBadSignature) && p.files.Release != nil && !c.signed(dir, s) {
+	if errors.Is(err, keyring.ErrBadSignature) && p.files.Release != nil && !c.signed(dir, &k.suite) {
 		checked, err = c.checkUnfit(dir, p.files)
 	}
-	if err != nil {
-		return err
-	}
-	if checked != nil {
-		if err := c.adopt(ctx, checked, p.files, &s.Release, p.release, k); err != nil {
-			return err
-		}
-	}
-	c.unpin(dir, k.login, s.Signature.Digest, p.signature.Digest)
-	s.Release, s.Signature = p.release, p.signature
-	return nil
+	return offer{checked: checked, files: p.files, decisive: p.release, signature: p.signature}, err
 }
 
 // pullPair requests both files and checks what is new of them; checked is nil
 // if nothing is.
-func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check) (p pair, checked *catalog.CheckedRelease, err error) {
+func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, w way) (p pair, checked *catalog.CheckedRelease, err error) {
 	s := &k.suite
 	p.files.Private = k.login != ""
-	if p.files.Release, p.release, err = c.pull(ctx, dir.Join("Release"), s.Release, k.login); err != nil {
+	if p.files.Release, p.release, err = c.pull(ctx, dir.Join("Release"), s.Release, k.login, w); err != nil {
 		return p, nil, err
 	}
 	p.news = p.files.Release != nil
@@ -71,7 +60,7 @@ func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check) (p
 			return p, nil, err
 		}
 	}
-	p.files.Signature, p.signature, err = c.pull(ctx, dir.Join("Release.gpg"), held, k.login)
+	p.files.Signature, p.signature, err = c.pull(ctx, dir.Join("Release.gpg"), held, k.login, w)
 	var status *mirror.StatusError
 	switch {
 	case errors.As(err, &status) && !mirror.IsUnreachable(err):

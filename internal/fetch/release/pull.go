@@ -24,19 +24,26 @@ const doubtAfter = time.Hour
 
 // pull requests a file of which v is held. A nil body says that v is current;
 // the record returned is in force then too.
-func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mirror.Login) ([]byte, record, error) {
-	q := v.Request(l.URL())
+func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mirror.Login, w way) ([]byte, record, error) {
+	moved := w.at != v.Mirror
+	if moved {
+		v.ETag = "" // is another server's
+	}
+	q := w.request(v.Request(l.URL()))
 	q.Login = login
 	c.asks(l, login)
 	resp, err := c.access.Get(ctx, q)
-	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp) {
+	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp, moved) {
 		resp.Body.Close()
-		resp, err = c.access.Get(ctx, mirror.Request{URL: q.URL, Login: login, Reload: true})
+		resp, err = c.access.Get(ctx, w.request(mirror.Request{URL: q.URL, Login: login, Reload: true}))
 	}
 	if err != nil {
 		return nil, v, err
 	}
 	defer resp.Body.Close()
+	if moved {
+		v.ETag = resp.ETag // if it has the same bytes
+	}
 	v.From, v.Mirror = cameFrom(l, resp, login), resp.At
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
@@ -58,13 +65,15 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 
 // doubts reports whether a 304 may stand for other bytes than v's: a mirror
 // without ETags that was set back has nothing newer than v's date, but has
-// something older.
-func (v record) doubts(r *mirror.Response) bool {
+// something older. So may one that did not send v.
+func (v record) doubts(r *mirror.Response, moved bool) bool {
 	switch {
 	case v.ETag != "" && r.ETag != "":
 		return strings.TrimPrefix(v.ETag, "W/") != strings.TrimPrefix(r.ETag, "W/")
 	case !r.LastModified.IsZero():
 		return !r.LastModified.Equal(v.LastModified)
+	case moved:
+		return true
 	case v.ETag != "":
 		return false
 	}

@@ -43,6 +43,10 @@ type Access interface {
 	// Login returns the login for a request at l: its own, else the box's.
 	Login(l catalog.Location, own mirror.Login) mirror.Login
 	Get(ctx context.Context, r mirror.Request) (*mirror.Response, error)
+	// Mirrors returns at which mirrors a request at l with login may be sent, best
+	// first; Blame notes that one sent something wrong.
+	Mirrors(l catalog.Location, login mirror.Login) []string
+	Blame(l catalog.Location, at string, why error)
 	// Accept notes that the mirror gave d at l to login; Accepted reports
 	// whether it did within the TTL, AcceptedLately within a day.
 	Accept(l catalog.Location, login mirror.Login, d digest.Digest)

@@ -30,12 +30,7 @@ func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	if err := c.recall(e, s); err != nil {
 		c.log.Warn("held Release not learned again", "suite", e.Suite.String(), "err", err)
 	}
-	var err error
-	if e.Location.Name() == "InRelease" {
-		err = c.refreshInRelease(ctx, e.Suite, k)
-	} else {
-		err = c.refreshRelease(ctx, e.Suite, k)
-	}
+	err := c.refresh(ctx, e, k)
 	if err != nil {
 		err = c.settle(e, s, err)
 	} else {
@@ -53,7 +48,7 @@ func (c *Cache) settle(e Request, s *suite, err error) error {
 	form := s.form(e.Location.Name())
 	status := refused(err)
 	switch {
-	case errors.Is(err, errNotYet):
+	case keepsHeld(err):
 		c.log.Warn("new Release not taken yet, serving the last good one", "suite", e.Suite.String(), "since", form.Pending.Since, "err", err)
 		form.unchanged(err)
 		c.access.Accept(e.decisive(), e.Login, form.Digest)
@@ -91,24 +86,32 @@ func (c *Cache) serves(e Request, v record, err error) bool {
 	return mirror.IsUnreachable(err) && !v.Digest.IsZero() && c.access.AcceptedLately(e.decisive(), e.Login, v.Digest)
 }
 
-// refreshInRelease brings InRelease up to date.
-func (c *Cache) refreshInRelease(ctx context.Context, dir catalog.Location, k *check) error {
-	s := &k.suite
-	body, v, err := c.pull(ctx, dir.Join("InRelease"), s.InRelease, k.login)
-	if err != nil {
-		return err
+// offer asks a mirror what it has of e's suite in its form.
+func (c *Cache) offer(ctx context.Context, e Request, k *check, w way) (o offer, err error) {
+	if e.Location.Name() != "InRelease" {
+		return c.offerPair(ctx, e.Suite, k, w)
 	}
-	if body != nil {
-		files := catalog.ReleaseFiles{InRelease: body, Private: k.login != ""}
-		checked, err := c.checkRelease(dir, files)
-		if err != nil {
+	body, v, err := c.pull(ctx, e.Location, k.suite.InRelease, k.login, w)
+	o = offer{decisive: v, files: catalog.ReleaseFiles{InRelease: body, Private: k.login != ""}}
+	if err == nil && body != nil {
+		o.checked, err = c.checkRelease(e.Suite, o.files)
+	}
+	return o, err
+}
+
+// take brings e's form of the suite to what a mirror has.
+func (c *Cache) take(ctx context.Context, e Request, k *check, o offer) error {
+	s, form := &k.suite, k.suite.form(e.Location.Name())
+	if o.checked != nil {
+		if err := c.adopt(ctx, o.checked, o.files, form, o.decisive, k); err != nil {
 			return err
 		}
-		if err := c.adopt(ctx, checked, files, &s.InRelease, v, k); err != nil {
-			return err
-		}
 	}
-	s.InRelease = v
+	*form = o.decisive
+	if form == &s.Release {
+		c.unpin(e.Suite, k.login, s.Signature.Digest, o.signature.Digest)
+		s.Signature = o.signature
+	}
 	return nil
 }
 

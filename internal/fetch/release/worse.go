@@ -1,0 +1,63 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"millpond/internal/catalog"
+	"millpond/internal/mirror"
+)
+
+var (
+	// errOlder says that a Release is older than the one in force.
+	errOlder = errors.New("what the mirror has is older than what is held")
+	// errUnsigned says that a Release has no good signature, and the one in force
+	// has.
+	errUnsigned = errors.New("what the mirror has is not signed, and what is held is")
+)
+
+// worse returns why the Release now does not replace the one in force, held, nil if
+// it does: a mirror that has not been updated lately sends an older one, one that
+// lies sends one without a good signature.
+func worse(held, now catalog.Generation) error {
+	switch {
+	case held.Signed && !now.Signed:
+		return fmt.Errorf("%w: %s", errUnsigned, now.Why)
+	case now.Date.Before(held.Date):
+		return fmt.Errorf("%w: of %s instead of %s", errOlder, now.Date.Format(time.RFC3339), held.Date.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// meaning is what an error of a check says, what says most first.
+type meaning uint8
+
+const (
+	incomplete meaning = iota // there is something newer, but not its indices
+	older
+	unsigned
+	absent    // the mirror has no Release, or gives none
+	noRelease // its answer is something else
+	nothing   // it gave no answer
+)
+
+func says(err error) meaning {
+	switch {
+	case errors.Is(err, errNotYet):
+		return incomplete
+	case errors.Is(err, errOlder):
+		return older
+	case errors.Is(err, errUnsigned):
+		return unsigned
+	case errors.Is(err, ErrNotRelease):
+		return noRelease
+	case !mirror.IsUnreachable(err):
+		return absent
+	}
+	return nothing
+}
+
+// keepsHeld reports whether err says that what is held is better than what the
+// mirror has.
+func keepsHeld(err error) bool { return says(err) <= unsigned }
