@@ -1,7 +1,9 @@
 package mirror
 
 import (
+	"errors"
 	"math"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -145,13 +147,22 @@ func (h *health) tooSlow(d directory, rate float64) {
 }
 
 // failed notes that d gave no answer, or a wrong one. It is asked after the
-// others for a while, and then counts as not measured.
+// others for a while, and then counts as not measured. Failures meanwhile count as
+// one: those of many requests at once.
 func (h *health) failed(d directory, why error, wrong bool) {
 	h.change(d, func(c *condition, now time.Time) {
-		if now.Sub(c.until) >= outdated {
+		switch {
+		case now.Before(c.until):
+			c.why, c.wrong = why, c.wrong || wrong
+			return
+		case now.Sub(c.until) >= outdated:
 			c.failures = 0
 		}
 		again := min(h.lasts<<min(c.failures, 10), maxFailing)
+		var status *StatusError
+		if errors.As(why, &status) && status.Code == http.StatusTooManyRequests {
+			again = max(again, min(status.RetryAfter, maxLater))
+		}
 		*c = condition{failures: c.failures + 1, until: now.Add(again), why: why, wrong: wrong, measured: c.measured}
 	})
 }
@@ -272,8 +283,11 @@ func (c *Client) explore(all []ranked, rates bool, now time.Time) {
 		r := &all[i]
 		due := r.class == unmeasured || r.class == measured && (now.Sub(r.measured) >= outdated || rates && r.rate == 0)
 		if known && due && now.Sub(r.explored) >= exploreAgain {
-			c.health.change(r.d, func(c *condition, now time.Time) { c.explored = now })
-			r.class = preferred
+			c.health.change(r.d, func(c *condition, now time.Time) {
+				if now.Sub(c.explored) >= exploreAgain { // for one request of several at once
+					c.explored, r.class = now, preferred
+				}
+			})
 			return
 		}
 	}

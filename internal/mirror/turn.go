@@ -95,7 +95,7 @@ func (c *Client) getInTurn(ctx context.Context, r Request, a *archive, u *url.UR
 			if told == nil || telling(err) < telling(told) {
 				told = err
 			}
-			if IsUnreachable(err) {
+			if r.Elsewhere && IsUnreachable(err) {
 				later = append(later, d)
 			}
 		}

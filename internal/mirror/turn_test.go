@@ -279,6 +279,67 @@ func TestFailedMirrorIsAskedLast(t *testing.T) {
 	})
 }
 
+// Failures at once count as one, a mirror that wants to be asked later is, and one
+// of which others are asked instead is none that the box is without.
+func TestHowLongAMirrorIsAskedLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirrored(t, Options{})
+		last := func() bool {
+			at := m.Mirrors(Request{URL: "http://archive.example.org/debian/x"}, -1, "")
+			return at[2] == "http://a.example/debian"
+		}
+		m.on("a.example", answers(500))
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { _, _, _ = m.get(t.Context(), Request{URL: "x"}) })
+		}
+		all.Wait()
+		time.Sleep(defaultDownFor - time.Second)
+		if !last() {
+			t.Error("asked again too soon")
+		}
+		time.Sleep(time.Second)
+		if m.Health()[0].Down != "" {
+			t.Error("left alone for longer than after one failure")
+		}
+		m.on("a.example", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "100")
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+		_, _, _ = m.get(t.Context(), Request{URL: "x", At: "http://a.example/debian"})
+		time.Sleep(99 * time.Second)
+		if !last() {
+			t.Error("asked before the time that it stated")
+		}
+		for i, host := range []string{"a.example:80", "b.example:80", "c.example:80"} {
+			m.down.mark(host, errors.New("refused"), time.Now())
+			if away := m.Away(); len(away) != map[int]int{2: 3}[i] {
+				t.Errorf("after %d mirrors away: %v", i+1, away)
+			}
+		}
+	})
+}
+
+// An archive with another place than its name, and no more, is requested there as
+// any other.
+func TestOneMirror(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirrored(t, Options{})
+		m.mirrors = mustMirrors(t, "http://archive.example.org/debian=http://a.example/debian")
+		m.on("a.example", answers(503))
+		if _, _, err := m.get(t.Context(), Request{URL: "x"}); err == nil {
+			t.Error("no error")
+		}
+		m.want(t, "a a a")
+		m.on("a.example", sends(100, time.Minute))
+		if _, n, err := m.get(t.Context(), Request{URL: "x"}); err != nil || n != 100 {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
+}
+
 // What is much slower than another mirror is known to be ends, where that can be
 // asked; what is not, or has no other, does not.
 func TestMuchSlowerMirrorIsLeft(t *testing.T) {
