@@ -168,12 +168,13 @@ func (c *Client) openTunnel(ctx context.Context, conn net.Conn, hostport string)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	resp, err := c.sendConnect(conn, hostport)
-	if !stop() {
+	if !stop() { // conn is closed, or is about to be
 		return context.Cause(ctx)
 	}
 	if err != nil {
 		return &UpstreamError{Proxy: c.policy.upstream.String(), Err: fmt.Errorf("CONNECT: %w", err)}
 	}
+	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		return c.policy.upstream.refusal(resp, hostport)
 	}
@@ -251,10 +252,10 @@ func (u *Upstream) refusal(resp *http.Response, hostport string) error {
 // complaint words what the proxy refuses.
 func (u *Upstream) complaint(code int, what, hostport string) error {
 	switch {
-	case code != http.StatusProxyAuthRequired:
+	case code != http.StatusProxyAuthRequired && code != http.StatusUnauthorized: // as tinyproxy says it
 		return fmt.Errorf("it answers %s for %s", what, hostport)
 	case u.user == nil:
-		return errors.New("it wants a login (407): http://user:password@" + u.String())
+		return fmt.Errorf("it wants a login (%d): http://user:password@%v", code, u)
 	}
-	return errors.New("it does not accept the login (407)")
+	return fmt.Errorf("it does not accept the login (%d)", code)
 }

@@ -307,6 +307,8 @@ func TestProxyRefuses(t *testing.T) {
 		{"wants a login for a tunnel", https, "", nil, 407, "http://user:password@", false},
 		{"wrong login", http1, "bob:hunter3@", nil, 407, "does not accept the login", false},
 		{"wrong login for a tunnel", https, "bob:hunter3@", nil, 407, "does not accept the login", false},
+		{"tinyproxy does not accept the login", http1, "bob:hunter2@", says(401, "Server", "tinyproxy/1.11.1"), 401, "does not accept the login (401)", false},
+		{"the mirror wants a login", http1, "bob:hunter2@", says(401, "WWW-Authenticate", `Basic realm="x"`), -2, "401", false},
 		{"squid refuses", http1, "bob:hunter2@", says(403, "X-Squid-Error", "ERR_ACCESS_DENIED 0"), 403, "403 ERR_ACCESS_DENIED 0 for deb.example.org:80", false},
 		{"tinyproxy refuses", http1, "bob:hunter2@", says(403, "Server", "tinyproxy/1.11.1"), 403, "403 Forbidden", false},
 		{"no tunnel", https, "bob:hunter2@", says(403), 403, "403 Forbidden for deb.example.org:443", false},
@@ -416,7 +418,9 @@ func TestTunnelKeepsEarlyBytes(t *testing.T) {
 	defer near.Close()
 	go func() {
 		defer far.Close()
-		readHead(far)
+		if _, err := readHead(far); err != nil {
+			t.Error(err)
+		}
 		io.WriteString(far, "HTTP/1.0 200 OK\n\nhello")
 	}()
 	if err := c.openTunnel(t.Context(), near, "deb.example.org:443"); err != nil {
@@ -438,7 +442,9 @@ func TestProxyIsSilent(t *testing.T) {
 			heard := make(chan struct{})
 			go func() {
 				defer close(heard)
-				readHead(far)
+				if _, err := readHead(far); err != nil {
+					t.Error(err)
+				}
 				io.Copy(io.Discard, far)
 			}()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -463,7 +469,9 @@ func TestProxyHeaderIsBounded(t *testing.T) {
 	defer near.Close()
 	go func() {
 		defer far.Close()
-		readHead(far)
+		if _, err := readHead(far); err != nil {
+			t.Error(err)
+		}
 		for line := []byte("X: " + strings.Repeat("y", 1000) + "\r\n"); ; {
 			if _, err := far.Write(line); err != nil {
 				return

@@ -76,8 +76,8 @@ func (u *Upstream) Except(entries []string) error {
 }
 
 func (u *Upstream) except(entry string) error {
-	if block, err := netip.ParsePrefix(entry); err == nil {
-		block, err = parseBlock(entry)
+	if _, err := netip.ParsePrefix(entry); err == nil {
+		block, err := parseBlock(entry)
 		u.ranges = append(u.ranges, block)
 		return err
 	}
