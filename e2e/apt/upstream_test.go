@@ -2,6 +2,8 @@ package apt
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -253,5 +255,69 @@ func TestUpstreamCacheIsStale(t *testing.T) {
 	c.MustApt("install", "--download-only", "one")
 	if got, err := c.Downloaded("one_1.0-1_all.deb"); !bytes.Equal(got, s.packageNamed.Data) {
 		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+// TestUpstreamBox has a box reach mirrors through another box, and one through itself.
+func TestUpstreamBox(t *testing.T) {
+	s := newSite(t)
+	tls := aptest.NewMirror(t, aptest.MirrorOptions{TLS: true})
+	tls.Publish("/debian", s.archive.Publish(time.Now()))
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, tls.CertPEM(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	allowed := []string{"MILLPOND_ALLOW_UPSTREAMS=" + s.mirror.Addr() + "," + tls.Addr(), "SSL_CERT_FILE=" + ca, "MILLPOND_SWARM=false"}
+	far := box.Start(t, s.settings(t, allowed...)...)
+	near := box.Start(t, s.settings(t, append(allowed, "MILLPOND_UPSTREAM_PROXY="+far.URL)...)...)
+	for _, uri := range []string{s.mirror.URL("/debian"), "http://HTTPS///" + tls.Addr() + "/debian", tls.URL("/debian")} {
+		c := s.client(t)
+		c.Proxy(near.URL)
+		c.TrustCA(tls.CertPEM())
+		c.Sources("deb "+uri+" stable main", "deb-src "+uri+" stable main")
+		everything(t, c)
+	}
+	if got := far.Summary(); got.ClientBytes == 0 || got.TunnelBytes == 0 {
+		t.Errorf("the other box served %d bytes and %d in tunnels", got.ClientBytes, got.TunnelBytes)
+	}
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	own := box.Start(t, s.settings(t, append(allowed, "MILLPOND_UPSTREAM_PROXY=http://"+l.Addr().String())...)...)
+	go forward(l, strings.TrimPrefix(own.URL, "http://"))
+	for uri, want := range map[string]string{
+		s.mirror.URL("/debian"): "508  millpond: the mirror answered 508",
+		tls.URL("/debian"):      "MILLPOND_UPSTREAM_PROXY) answers 508",
+	} {
+		c := s.client(t)
+		c.Proxy(own.URL)
+		c.Sources("deb " + uri + " stable main")
+		if out, err := c.Apt(t.Context(), "update"); !strings.Contains(out, want) {
+			t.Errorf("%v: want %q in\n%s", err, want, out)
+		}
+	}
+}
+
+// forward connects each connection to l with addr, until l is closed.
+func forward(l net.Listener, addr string) {
+	for {
+		near, err := l.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", addr)
+		if err != nil {
+			near.Close()
+			continue
+		}
+		for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
+			go func() {
+				_, _ = io.Copy(pair[0], pair[1]) // either side may be gone
+				pair[0].Close()
+			}()
+		}
 	}
 }

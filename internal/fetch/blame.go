@@ -52,9 +52,9 @@ func (d *download) askAgain(t *tally) bool {
 // next time.
 func (t *tally) ledAgain() bool { return t.led && t.failures < maxFailures }
 
-// penalize does not ask t's source again, but for some mirrors, and reports its wrong bytes: as a lie
-// if it had verified them, else as a failure, since it may have taken them
-// from another box and have found out since.
+// penalize does not ask t's source again, but for some mirrors, and reports its
+// wrong bytes: as a lie if it had verified them, else as a failure, since it may
+// have taken them from another box and have found out since.
 func (d *download) penalize(t *tally, verified bool, why string) {
 	t.failures++
 	t.out, t.penalized, t.err = !d.askAgain(t), true, ErrWrongBytes

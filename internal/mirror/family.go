@@ -21,8 +21,9 @@ const (
 	without6 = 10 * time.Minute
 )
 
-// send sends req, through the upstream proxy if it leads there, else by IPv4 where a host has connected by IPv6 and gone silent. by6
-// says that the answer comes by IPv6.
+// send sends req, through the upstream proxy if it leads there, else by IPv4 where a
+// host has connected by IPv6 and gone silent. by6 says that the answer comes by
+// IPv6.
 func (c *Client) send(ctx context.Context, hostport string, req *http.Request) (resp *http.Response, by6 bool, err error) {
 	if c.leadsThrough(req.URL) { // which family, the proxy knows
 		resp, err := c.proxied.transport(req.URL).RoundTrip(req.WithContext(ctx))
