@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { PageHost } from '../src/api.ts'
 import { type Box, startBox, token } from './box.ts'
 import { type Mirror, startMirror } from './mirror.ts'
 import { accessible, giveToken, launch, open, views } from './page.ts'
@@ -73,6 +74,26 @@ test('what is saved is the ledger’s figure, and its definition a click away', 
   await page.getByText('saved = sent to clients − taken from mirrors').waitFor()
   await page.keyboard.press('Escape')
   expect(await page.getByText('saved = sent to clients').isVisible()).toBe(false)
+  await page.close()
+})
+
+test('requests to mirrors are the ledger’s, by host and status', async () => {
+  await box.update('127.0.1.2') // within the TTL
+  const page = await open(browser)
+  await page.goto(box.url)
+  const hosts = (await (await fetch(box.url + '/api/v1/hosts')).json()) as PageHost
+  const h = hosts.items.find((h) => h.mirror_requests > 0)!
+  expect(h.answers.reduce((n, a) => n + a.requests, 0)).toBe(h.mirror_requests)
+  expect(h.revalidations_avoided).toBeGreaterThan(0)
+  await page.getByText(`Mirrors got ${h.mirror_requests} requests; ${h.revalidations_avoided} `).waitFor()
+  await page.getByRole('link', { name: 'By host' }).click()
+  const row = page.getByRole('row', { name: h.name })
+  await row.waitFor()
+  const cell = (name: string) => row.locator(`[data-name="${name}"]`).innerText()
+  expect(await cell('Requests to it')).toBe(String(h.mirror_requests))
+  expect(await cell('Avoided')).toBe(String(h.revalidations_avoided))
+  for (const a of h.answers) expect(await cell('Its answers')).toMatch(new RegExp(`${a.status}\\s+${a.requests}`))
+  expect(page.complaints).toEqual([])
   await page.close()
 })
 

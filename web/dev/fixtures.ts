@@ -81,8 +81,32 @@ const clients = Array.from({ length: 37 }, (_, i) => {
     peer_bytes_in: 0,
     peer_bytes_out: 0,
     tunnel_bytes: i % 5 ? 0 : 3.1e7,
+    mirror_requests: 0,
+    revalidations_avoided: 0,
   }
 })
+
+const hosts = ['deb.example.org', 'security.example.org', 'mirror.example.net', 'download.example.com', '10.9.8.7:8080', 'others'].map((name, i) => ({
+  ...clients[i]!,
+  hostname: '',
+  name,
+  mirror_bytes: 4e9 / (1 + i * i),
+  mirror_requests: Math.round(90_000 / (1 + i * i)),
+  revalidations_avoided: Math.round(312_000 / (1 + i * i)),
+  answers: [
+    { status: '200', requests: Math.round(61_000 / (1 + i * i)) },
+    { status: '304', requests: Math.round(28_000 / (1 + i * i)) },
+    ...(i === 2
+      ? [
+          { status: 'none', requests: 204 },
+          { status: '206', requests: 31 },
+          { status: '404', requests: 12 },
+          { status: '503', requests: 2 },
+          { status: 'other', requests: 1 },
+        ]
+      : []),
+  ],
+}))
 
 const settings = {
   admin: true,
@@ -325,6 +349,7 @@ export const fixtures = {
     suites: page(suites),
     keys: page(keys),
     clients: page(clients),
+    hosts: page(hosts),
     packages: page(packages),
     prefetch,
     'swarm/graph': graph,

@@ -20,6 +20,8 @@ function counts(scale: number): Counts {
     peer_bytes_in: scale * 0.14,
     peer_bytes_out: scale * 0.3,
     tunnel_bytes: scale * 0.02,
+    mirror_requests: Math.round(scale / 3_100_000),
+    revalidations_avoided: Math.round(scale / 1_700_000),
   }
   return { ...c, client_bytes: scale, saved_bytes: scale - c.mirror_bytes }
 }

@@ -4,6 +4,7 @@ import { type Route, useRoute, type View, views } from './route.ts'
 import { choose, type Theme, useTheme } from './theme.ts'
 import { Clients } from './views/clients.tsx'
 import { Events } from './views/events.tsx'
+import { Mirrors } from './views/mirrors.tsx'
 import { Overview } from './views/overview.tsx'
 import { PackageView } from './views/package.tsx'
 import { Settings } from './views/settings.tsx'
@@ -56,6 +57,8 @@ function Content({ route, live }: { route: Route; live: Live }) {
       return route.item ? <PackageView key={route.item} name={route.item} /> : <SliceView live={live} />
     case 'clients':
       return <Clients />
+    case 'mirrors':
+      return <Mirrors live={live} />
     case 'swarm':
       return <SwarmView />
     case 'transfers':

@@ -6,6 +6,7 @@ export const views = [
   { id: '', name: 'Overview' },
   { id: 'slice', name: 'Slice' },
   { id: 'clients', name: 'Clients' },
+  { id: 'mirrors', name: 'Mirrors' },
   { id: 'swarm', name: 'Swarm' },
   { id: 'transfers', name: 'Transfers' },
   { id: 'events', name: 'Events' },

@@ -22,6 +22,8 @@ const keys = [
   'peer_bytes_in',
   'peer_bytes_out',
   'tunnel_bytes',
+  'mirror_requests',
+  'revalidations_avoided',
 ] as const satisfies (keyof Counts)[]
 
 export function none(): Counts {

@@ -5,7 +5,7 @@ import { health } from '../health.ts'
 import { kept, type Live, type Rates } from '../live.ts'
 import { Amount, Reveal, Trouble } from '../parts.tsx'
 import { type Bucket, buckets, current, midnight, type Period, type Plan, periods, plan } from '../series.ts'
-import { bytes, day, moment, rate, share } from '../units.ts'
+import { bytes, count, day, moment, rate, share } from '../units.ts'
 import { SuiteList } from './suites.tsx'
 
 export function Overview({ live }: { live: Live }) {
@@ -53,6 +53,16 @@ function Figure({ counts, phrase, unused }: { counts: Counts | undefined; phrase
               ? `${part} of the ${bytes(counts.client_bytes)} that clients got ${phrase}.`
               : `Clients got nothing ${phrase}.`}{' '}
         {unused ? <a href="#/setup">Set up a client</a> : <Definition />}
+      </p>
+      <p class="what quiet">
+        {counts && !unused ? (
+          <>
+            Mirrors got {count(counts.mirror_requests)} {counts.mirror_requests === 1 ? 'request' : 'requests'}; {count(counts.revalidations_avoided)}{' '}
+            {counts.revalidations_avoided === 1 ? 'revalidation was' : 'revalidations were'} avoided. <a href="#/mirrors">By host</a>
+          </>
+        ) : (
+          '\u00a0'
+        )}
       </p>
     </div>
   )
