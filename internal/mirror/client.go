@@ -84,7 +84,9 @@ type Options struct {
 	Meter func(f File, n int64)
 	// Answered, if not nil, is called once for each request sent to a host, those
 	// that a redirect leads to and repeated ones too, with the status of its answer,
-	// or NoAnswer. A host that cannot be connected to was sent none.
+	// or NoAnswer, which an upstream proxy's own answer is too. A host that cannot be
+	// connected to was sent none. Of an archive's mirrors it is told by their own
+	// names: the load is theirs.
 	Answered func(f File, status int)
 	Rates    Rates        // of all bodies together, not of tunnels
 	Log      *slog.Logger // nil logs nothing

@@ -39,17 +39,21 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	f := fileOf(req, host, port)
+	sentTo := File{Host: meterName(req.URL.Scheme, host, port), Path: f.Path}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	counted, sent := countSent(ctx)
 	resp, by6, err := c.await(counted, cancel, hostport, req)
-	c.report(f, sent, resp)
 	if err != nil {
 		cancel(nil)
+		c.report(sentTo, sent, NoAnswer)
 		return nil, unverified(req, c.blame(req.URL, explain(req.Context(), hostport, err)))
 	}
 	objection := c.objection(req.URL, hostport, resp)
 	if objection == nil {
 		c.down.clear(hostport)
+		c.report(sentTo, sent, resp.StatusCode)
+	} else {
+		c.report(sentTo, sent, NoAnswer)
 	}
 	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
 	if by6 { // what was lost may be lost again

@@ -186,6 +186,28 @@ func TestRateChangesWithTheHour(t *testing.T) {
 	}
 }
 
+// A mirror is not taken for slow because its rate is limited.
+func TestLimitedMirrorIsNotSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rates := always(1000)
+		hour := time.Now().Hour()
+		rates[hour] = 0
+		m := newMirrored(t, Options{Rates: rates})
+		m.on("a.example", sends(minSample, 0))
+		m.on("b.example", sends(100_000, 0))
+		m.take(t, "small", minSample)
+		before := m.Health()[0].Rate
+		time.Sleep(time.Hour)
+		if _, n, err := m.get(t.Context(), Request{URL: "large", At: "http://b.example/pub", Elsewhere: true}); n != 100_000 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		if h := m.Health(); before == 0 || h[1].Rate != 0 {
+			t.Errorf("rate %d while it was limited, %d before", h[1].Rate, before)
+		}
+	})
+}
+
 // BenchmarkBody is what a read of 32 KiB costs beside the copying.
 func BenchmarkBody(b *testing.B) {
 	elsewhen := always(1)

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 )
@@ -15,13 +14,13 @@ func countSent(ctx context.Context) (context.Context, *atomic.Int64) {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Add(1) }}), sent
 }
 
-// report tells Options.Answered of a request that was sent that often, and of which
-// resp is the answer, nil if there is none.
-func (c *Client) report(f File, sent *atomic.Int64, resp *http.Response) {
+// report tells Options.Answered of a request that was sent that often, and of the
+// status of its one answer, NoAnswer if there is none.
+func (c *Client) report(f File, sent *atomic.Int64, status int) {
 	n := sent.Load()
-	if resp != nil {
+	if status != NoAnswer {
 		n--
-		c.answered(f, resp.StatusCode)
+		c.answered(f, status)
 	}
 	for range n {
 		c.answered(f, NoAnswer)

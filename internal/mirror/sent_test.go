@@ -47,8 +47,6 @@ func TestAnswered(t *testing.T) {
 	var cuts atomic.Int64
 	second := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(second.Close)
-	gone := httptest.NewServer(nil)
-	gone.Close()
 	srv, c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/missing":
@@ -71,8 +69,8 @@ func TestAnswered(t *testing.T) {
 		}
 	}
 	// Nothing is sent where there is no connection.
-	if _, err := c.Get(t.Context(), Request{URL: gone.URL}); err == nil {
-		t.Error("a closed server answered")
+	if _, err := c.Get(t.Context(), Request{URL: "http://127.0.0.1:1/"}); err == nil {
+		t.Error("nothing answered")
 	}
 	if n := cuts.Load(); n < maxTries {
 		t.Errorf("%d requests were cut, want at least %d", n, maxTries)
@@ -83,6 +81,20 @@ func TestAnswered(t *testing.T) {
 		host.Host + "/file 200": 1, host.Host + "/missing 404": 1, host.Host + "/same 304": 1,
 		host.Host + "/moved 302": 1, other.Host + "/moved 200": 1, // the path as it was asked for
 		host.Host + "/busy 503": 1, host.Host + "/busy 200": 1, host.Host + "/cut 0": int(cuts.Load()),
+	})
+}
+
+// What is requested of an archive's mirrors counts as theirs.
+func TestAnsweredByMirrors(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var a tally
+		m := newMirrored(t, Options{Answered: a.note})
+		m.on("a.example", answers(404))
+		if _, _, err := m.get(t.Context(), Request{URL: "x"}); err != nil {
+			t.Error(err)
+		}
+		a.want(t, map[string]int{"a.example/debian/x 404": 1, "b.example/debian/x 200": 1})
 	})
 }
 

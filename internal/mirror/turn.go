@@ -205,6 +205,7 @@ type timed struct {
 	n, lately   int64 // bytes: in all, and of the present interval
 	waited, now time.Duration
 	noted       bool
+	limited     bool // by Options.Rates: how fast it comes says nothing of the mirror
 }
 
 // Read implements io.Reader.
@@ -212,6 +213,7 @@ func (t *timed) Read(p []byte) (int, error) {
 	begun := time.Now()
 	n, err := t.ReadCloser.Read(p)
 	took := time.Since(begun)
+	t.limited = t.limited || t.c.Limited()
 	t.n, t.lately = t.n+int64(n), t.lately+int64(n)
 	t.waited, t.now = t.waited+took, t.now+took
 	switch {
@@ -220,7 +222,7 @@ func (t *timed) Read(p []byte) (int, error) {
 	case err != nil && t.ctx.Err() == nil && !t.noted:
 		t.noted = true
 		t.c.health.failed(t.d, err, false)
-	case err == nil && t.now >= slowAfter:
+	case err == nil && t.now >= slowAfter && !t.limited:
 		err = t.checkPace()
 	}
 	return n, err
@@ -240,7 +242,7 @@ func (t *timed) checkPace() error {
 
 // note records the measurement, once.
 func (t *timed) note() {
-	if !t.noted {
+	if !t.noted && !t.limited {
 		t.noted = true
 		t.c.health.sent(t.d, t.n, t.waited)
 	}
