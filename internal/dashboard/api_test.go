@@ -17,6 +17,7 @@ import (
 	"millpond/internal/api"
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 )
 
 func decode[T any](t *testing.T, b []byte) T {
@@ -57,6 +58,19 @@ func TestFigures(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(csv), "\n")
 	if len(lines) != 2 || !strings.HasSuffix(lines[1], ",2,600,1000,700,0,300,400,0,0,0,3,1") || strings.Count(lines[0], ",") != strings.Count(lines[1], ",") {
 		t.Errorf("CSV:\n%s", csv)
+	}
+}
+
+func TestMirrors(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	got := get[api.MirrorList](t, r, "/api/v1/mirrors").Mirrors
+	if len(got) != 3 || got[0].FirstByte != 1.5 || got[0].Rate != 7_000_000 || !got[0].Measured.Equal(since) || got[1].Measured != nil || got[2].Down == "" {
+		t.Errorf("mirrors: %+v", got)
+	}
+	none := newRig(t, func(o *Options) { o.Mirrors = new(mirror.Client) })
+	if got := none.do(t, http.MethodGet, "/api/v1/mirrors", "", "").Body.String(); !strings.Contains(got, `"mirrors": []`) {
+		t.Errorf("no mirrors: %s", got)
 	}
 }
 

@@ -43,6 +43,7 @@ type Options struct {
 	Catalog  Catalog
 	Keys     Keys
 	Fetch    Fetch
+	Mirrors  Mirrors
 	Prefetch Prefetcher
 	Swarm    Swarm // nil for a box in no swarm
 	Events   *Events
@@ -105,6 +106,7 @@ type Dashboard struct {
 	catalog    Catalog
 	keys       Keys
 	fetch      Fetch
+	mirrors    Mirrors
 	prefetch   Prefetcher
 	swarm      Swarm
 	events     *Events
@@ -129,7 +131,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, prefetch: o.Prefetch, swarm: o.Swarm,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, swarm: o.Swarm,
 		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken,
 		assets: mustLoadAssets(), streams: make(chan struct{}, maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(net.DefaultResolver), ended: make(chan struct{}),

@@ -21,6 +21,7 @@ import (
 	"millpond/internal/fetch"
 	"millpond/internal/keyring"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
 
@@ -77,10 +78,22 @@ func (f downloads) Stats() fetch.Stats {
 func (f downloads) Transfers() []fetch.Transfer                  { return f.transfers }
 func (f downloads) Checked(catalog.Location) (time.Time, string) { return f.checked, f.stale }
 
+// several are Mirrors: one that answers, one that was not asked yet, one that is down.
+type several struct{}
+
+func (several) Health() []mirror.MirrorHealth {
+	const archive = "http://archive.example.org/debian"
+	return []mirror.MirrorHealth{
+		{Archive: archive, URL: "http://a.example/debian", FirstByte: 1500 * time.Microsecond, Rate: 7_000_000, Measured: since},
+		{Archive: archive, URL: "http://b.example/debian"},
+		{Archive: archive, URL: "http://c.example/debian", Down: "it answers 503", Measured: since},
+	}
+}
+
 // options are snapshots in which every figure is another.
 func options(faults ...api.Fault) Options {
 	return Options{
-		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{},
+		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{}, Mirrors: several{},
 		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
 		Keys:     new(keyring.Keyring),
 		Prefetch: new(ahead),
@@ -234,6 +247,11 @@ func TestMetrics(t *testing.T) {
 		"millpond_client_bytes_total store": 2_000_000, "millpond_client_bytes_total peers": 300_000, "millpond_client_bytes_total mirror": 40_000,
 		"millpond_mirror_requests_total deb.example.org none": 1, "millpond_mirror_requests_total deb.example.org other": 2,
 		"millpond_mirror_requests_total deb.example.org 304": 4, "millpond_mirror_requests_total others 200": 5, "millpond_revalidations_avoided_total": 9,
+		"millpond_mirror_up http://archive.example.org/debian http://a.example/debian":                 1,
+		"millpond_mirror_up http://archive.example.org/debian http://b.example/debian":                 1,
+		"millpond_mirror_up http://archive.example.org/debian http://c.example/debian":                 0,
+		"millpond_mirror_first_byte_seconds http://archive.example.org/debian http://a.example/debian": 0.0015,
+		"millpond_mirror_rate_bytes http://archive.example.org/debian http://a.example/debian":         7_000_000,
 		"millpond_blobs": 13, "millpond_blob_bytes": 1_400_000, "millpond_quota_bytes": 16_000_000, "millpond_known_files": 63_000,
 		"millpond_faults": 2, "millpond_downloads_running": 29, "millpond_downloads_total": 21, "millpond_downloads_joined_total": 22,
 		"millpond_downloads_resumed_total": 23, "millpond_wrong_bytes_total": 24, "millpond_downloads_unkept_total": 25,

@@ -106,6 +106,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- m.desc
 	}
 	ch <- mirrorRequests
+	c.describeMirrors(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -115,6 +116,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(r)))
 	}
 	c.collectRequests(ch)
+	c.collectMirrors(ch)
 }
 
 func (c *collector) collectRequests(ch chan<- prometheus.Metric) {

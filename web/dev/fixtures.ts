@@ -108,6 +108,19 @@ const hosts = ['deb.example.org', 'security.example.org', 'mirror.example.net', 
   ],
 }))
 
+const mirrors = [
+  { url: 'http://deb.example.org/debian', down: '', first_byte_ms: 12.4, rate_bytes: 41e6, measured: before(3) },
+  { url: 'http://mirror.example.net/debian', down: '', first_byte_ms: 48.1, rate_bytes: 9.2e6, measured: before(240) },
+  {
+    url: 'http://ftp.example.com/pub/debian',
+    down: 'not asked again yet: dial tcp 192.0.2.9:80: connect: connection refused',
+    first_byte_ms: 0,
+    rate_bytes: 0,
+    measured: before(7400),
+  },
+  { url: 'https://far.example.org/debian', down: '', first_byte_ms: 0, rate_bytes: 0, measured: null },
+].map((m) => ({ archive: 'http://deb.example.org/debian', ...m }))
+
 const settings = {
   admin: true,
   client_port: '3142',
@@ -350,6 +363,7 @@ export const fixtures = {
     keys: page(keys),
     clients: page(clients),
     hosts: page(hosts),
+    mirrors: { mirrors },
     packages: page(packages),
     prefetch,
     'swarm/graph': graph,

@@ -228,6 +228,26 @@ export interface Key {
   users: string[]
 }
 
+export interface Mirror {
+  /** URL of the archive's directory, as clients name it */
+  archive: string
+  /** why the others are asked first for now; empty if they are not */
+  down: string
+  /** usual time until it answers; 0 if not measured */
+  first_byte_ms: number
+  /** when it last answered; null if it has not since the start */
+  measured: string | null
+  /** usual bytes a second; 0 if not measured */
+  rate_bytes: number
+  /** of the same directory at the mirror */
+  url: string
+}
+
+export interface MirrorList {
+  /** in the order of the setting; empty without it */
+  mirrors: Mirror[]
+}
+
 export interface Package {
   /** to clients */
   client_bytes: number

@@ -1,10 +1,10 @@
 import { useMemo } from 'preact/hooks'
-import type { Host, PageHost } from '../api.ts'
+import type { Host, Mirror, MirrorList, PageHost } from '../api.ts'
 import { useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
 import { type Column, Empty, Heading, Pager, Search, Table, Trouble } from '../parts.tsx'
 import { type ListState, useListState } from '../route.ts'
-import { ago, bytes, count, day, share } from '../units.ts'
+import { ago, bytes, count, day, milliseconds, rate, share } from '../units.ts'
 
 const limit = 50
 
@@ -43,6 +43,7 @@ export function Mirrors({ live }: { live: Live }) {
           </dd>
         </div>
       </dl>
+      <Several />
       <section class="section" aria-labelledby="hosts">
         <h2 id="hosts">By host</h2>
         <div class="tools">
@@ -51,6 +52,62 @@ export function Mirrors({ live }: { live: Live }) {
         {found}
       </section>
     </>
+  )
+}
+
+/** Several are the mirrors of archives that have more than one; mostly none has. */
+function Several() {
+  const ask = useAsk<MirrorList>('mirrors', 10)
+  const now = useNow(10)
+  const all = ask.data?.mirrors ?? []
+  if (all.length === 0) return <Trouble error={ask.error} />
+  const columns: Column<Mirror>[] = [
+    {
+      id: 'url',
+      name: 'Mirror',
+      cell: (m) => (
+        <>
+          {m.url}
+          <small>of {m.archive}</small>
+        </>
+      ),
+    },
+    { id: 'state', name: 'State', cell: (m) => <State of={m} /> },
+    { id: 'first', name: 'First byte', number: true, cell: (m) => milliseconds(m.first_byte_ms) || '–' },
+    { id: 'rate', name: 'Rate', number: true, cell: (m) => (m.rate_bytes > 0 ? rate(m.rate_bytes) : '–') },
+    { id: 'measured', name: 'Last answer', number: true, cell: (m) => ago(m.measured, now) || 'none yet' },
+  ]
+  return (
+    <section class="section" aria-labelledby="several">
+      <h2 id="several">Mirrors of one archive</h2>
+      <p class="quiet text-small">
+        The fastest one is asked first, the others where it fails (MILLPOND_MIRRORS). Bytes count as the archive’s, requests as those of the mirror
+        that got them.
+      </p>
+      <Trouble error={ask.error} />
+      <Table label="Mirrors of one archive" columns={columns} rows={all} name={(m) => `${m.archive} ${m.url}`} />
+    </section>
+  )
+}
+
+function State({ of: m }: { of: Mirror }) {
+  if (m.down) {
+    return (
+      <>
+        <span class="freshness stale">
+          <i aria-hidden="true" />
+          asked last
+        </span>
+        <small>{m.down}</small>
+      </>
+    )
+  }
+  if (!m.measured) return <span class="quiet">not asked yet</span>
+  return (
+    <span class="freshness fresh">
+      <i aria-hidden="true" />
+      answers
+    </span>
   )
 }
 
