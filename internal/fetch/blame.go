@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 
 	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
@@ -85,7 +86,7 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 	case definite(err):
 		t.led = t.led || ledElsewhere(s, err)
 		t.out = !t.ledAgain()
-		if m, ok := s.(mirrorSource); ok && !t.led && overloaded(err) {
+		if m, ok := s.(mirrorSource); ok && m.busy(err) {
 			d.busy = append(d.busy, m.server())
 		}
 		log.Debug("source does not have the file")
@@ -133,11 +134,15 @@ func definite(err error) bool {
 		errors.Is(err, mirror.ErrOffline) || errors.Is(err, fs.ErrNotExist)
 }
 
-// overloaded reports whether a mirror answered that it has no time, which is so
-// for other names of the same file, too. It was given some (mirror.Client.Get).
-func overloaded(err error) bool {
+// busy reports whether m has no time or no answer, which is so for other names of
+// the same file, too. It was given some time (mirror.Client.Get).
+func (m mirrorSource) busy(err error) bool {
 	var status *mirror.StatusError
-	return errors.As(err, &status) && (status.Code == http.StatusTooManyRequests || status.Code == http.StatusServiceUnavailable)
+	if errors.As(err, &status) {
+		return !m.leads(status.URL) && (status.Code == http.StatusTooManyRequests || status.Code == http.StatusServiceUnavailable)
+	}
+	var away *mirror.UnreachableError
+	return errors.As(err, &away) && strings.HasPrefix(away.Host, m.host()) // which has a port
 }
 
 // ledElsewhere reports whether err is an answer of another host than s's, which a

@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"errors"
+	"path"
 	"testing"
 	"time"
 
@@ -78,6 +79,26 @@ func TestReleaseBeforeItsIndices(t *testing.T) {
 			if info, err := r.store.Stat(digest.Of(first)); err != nil || info.Pinned {
 				t.Errorf("%s: the replaced Release is pinned (%v)", head, err)
 			}
+		}
+	}
+}
+
+// A Release file that breaks off is asked for once more.
+func TestReleaseThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	for head, suite := range map[string]aptest.Suite{inRelease: {}, "dists/stable/Release": {NoInRelease: true}} {
+		r := newRig(t, suite, noTTL)
+		r.mirror.InjectTimes(1, "*/"+path.Base(head), aptest.Truncate(100))
+		if _, f, err := r.read(head); err != nil || f.Stale != "" {
+			t.Errorf("%s: %v", head, err)
+		}
+		r.mirror.Inject("*/"+path.Base(head), aptest.Truncate(100), aptest.NoValidators())
+		before := r.mirror.Requests("*/" + path.Base(head))
+		if _, f, err := r.read(head); err != nil || f.Stale == "" {
+			t.Errorf("%s, always: %v", head, err)
+		}
+		if n := r.mirror.Requests("*/"+path.Base(head)) - before; n != 2 {
+			t.Errorf("%s: %d requests, want 2", head, n)
 		}
 	}
 }

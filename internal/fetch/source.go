@@ -54,12 +54,14 @@ func (m mirrorSource) String() string {
 
 func (m mirrorSource) Origin() ledger.Origin { return ledger.FromMirror }
 
-func (m mirrorSource) Record() store.Provenance {
-	name := m.Host
+func (m mirrorSource) Record() store.Provenance { return store.Provenance{Name: m.host()} }
+
+// host is the mirror's.
+func (m mirrorSource) host() string {
 	if at, err := catalog.ParseURL(m.at + "/"); err == nil {
-		name = at.Host
+		return at.Host
 	}
-	return store.Provenance{Name: name}
+	return m.Host
 }
 
 // server names what answers, whatever names it has for the file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -108,6 +109,9 @@ func (f *addressFilter) failure(err error) error {
 	return err
 }
 
+// errClosed says that a host closed the connection instead of answering.
+var errClosed = errors.New("it closed the connection without an answer")
+
 // explain turns an error of connecting or of waiting for an answer into one of
 // this package's.
 func explain(ctx context.Context, hostport string, err error) error {
@@ -125,6 +129,8 @@ func explain(ctx context.Context, hostport string, err error) error {
 		return upstream
 	case errors.As(err, &away):
 		return away
+	case errors.Is(err, io.EOF): // which would be read as the end of a file
+		err = errClosed
 	}
 	return &UnreachableError{Host: hostport, Err: err}
 }

@@ -105,6 +105,9 @@ func TestGet(t *testing.T) {
 		{name: "own coding", req: Request{URL: "/Packages.gz"}, answer: "HTTP/1.1 200 OK\nContent-Encoding: x-gzip\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
 
 		{name: "missing", answer: "HTTP/1.1 404 NF\nContent-Length: 2\n\nno", err: "404 Not Found"},
+		{name: "changed on the way", answer: "HTTP/1.1 203 NA\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
+		{name: "created", answer: "HTTP/1.1 201 C\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
+		{name: "reset", answer: "HTTP/1.1 205 RC\nContent-Length: 0\n\n", err: "205"},
 		{name: "no content", answer: "HTTP/1.1 204 NC\n\n", err: "204"},
 		{name: "moved to no URL", answer: "HTTP/1.1 302 F\nLocation: http://[x\nContent-Length: 0\n\n", err: "answer for http://127.0.0.1"},
 		{name: "moved nowhere", answer: "HTTP/1.1 302 F\nContent-Length: 0\n\n", err: "302"},

@@ -50,6 +50,10 @@ func (c *headConn) Read(b []byte) (int, error) {
 // on, which has come already.
 func (c *headConn) receive(got []byte) {
 	for begun := 0; ; {
+		// Some servers send a line end too many behind the answer before.
+		if blank := got[begun:]; len(blank) > 0 {
+			got = append(got[:begun], bytes.TrimLeft(blank, "\r\n")...)
+		}
 		head, ended := headOf(got[begun:])
 		switch {
 		case !beginsAnswer(got[begun:]) || len(got) > maxHeader || !ended && c.err != nil:
@@ -168,7 +172,8 @@ func readLengths(values []string) (length string, right bool) {
 		return "", true
 	}
 	last := values[len(values)-1]
-	digits := last[:len(last)-len(strings.TrimLeft(last, "0123456789"))]
+	digits := strings.TrimPrefix(last, "+")
+	digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
 	if digits == "" {
 		digits = "0"
 	}

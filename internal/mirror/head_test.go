@@ -27,6 +27,8 @@ func TestHeads(t *testing.T) {
 		"chunked by HTTP/1.0":             {answer: "HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n", body: "hello"},
 		"no version":                      {answer: "HTTP 200 OK\nContent-Length: 5\n\nhello", body: "hello"},
 		"version in lower case":           {answer: "http/1.1 200 OK\nContent-Length: 5\n\nhello", body: "hello"},
+		"length with a sign":              {answer: ok + "Content-Length: +5\n\nhello", body: "hello"},
+		"line ends before":                {answer: "\n\n" + ok + "Content-Length: 5\n\nhello", body: "hello"},
 		"name that is none":               {answer: ok + "X(Y): 1\n: 2\nContent-Length: 5\n\nhello", body: "hello"},
 		"control character":               {answer: ok + "X: a\x01b\nContent-Length: 5\n\nhello", body: "hello"},
 		"folded field":                    {answer: ok + "X: a\n b\nContent-Length: 5\n\nhello", body: "hello"},

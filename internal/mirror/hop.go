@@ -60,6 +60,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		b.stalled = func() { c.silent6.note(hostport) }
 	}
 	resp.Body = b
+	resp.StatusCode = plainStatus(resp.StatusCode)
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
 	default:
@@ -71,6 +72,18 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.later.note(hostport, req, resp)
 	}
 	return resp, nil
+}
+
+// plainStatus is 200 for what is as good: apt takes every 2xx for the file, and
+// proxies that look into answers send 203.
+func plainStatus(code int) int {
+	switch {
+	case code == http.StatusNoContent || code == http.StatusResetContent || code == http.StatusPartialContent:
+		return code
+	case code > http.StatusOK && code < http.StatusMultipleChoices:
+		return http.StatusOK
+	}
+	return code
 }
 
 // patienceKey has the Request.Patience in a request's context.

@@ -202,7 +202,11 @@ func (c *Client) sendConnect(conn net.Conn, hostport string) (*http.Response, er
 func readHead(r io.Reader) ([]byte, error) {
 	var head []byte
 	for b := make([]byte, 1); len(head) < maxHeader; {
-		if _, err := io.ReadFull(r, b); err != nil {
+		_, err := io.ReadFull(r, b)
+		if errors.Is(err, io.EOF) {
+			err = errClosed
+		}
+		if err != nil {
 			return nil, err
 		}
 		head = append(head, b[0])

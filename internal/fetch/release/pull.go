@@ -40,17 +40,21 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	if err != nil {
 		return nil, v, err
 	}
-	defer resp.Body.Close()
+	body, err := readAll(resp)
+	if err != nil && !w.elsewhere { // it broke off, and nobody else has it
+		if resp, err = c.access.Get(ctx, w.request(mirror.Request{URL: q.URL, Login: login, Revalidate: true})); err == nil {
+			body, err = readAll(resp)
+		}
+	}
+	if err != nil {
+		return nil, v, err
+	}
 	if moved {
 		v.ETag = resp.ETag // if it has the same bytes
 	}
 	v.From, v.Mirror = cameFrom(l, resp, login), resp.At
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSize+1))
-	if err != nil {
-		return nil, v, err
 	}
 	if len(body) > maxSize {
 		return nil, v, fmt.Errorf("%w: it is longer than %d bytes", ErrNotRelease, maxSize)
@@ -61,6 +65,12 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		return nil, v.confirmed(), nil
 	}
 	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From, Mirror: v.Mirror}, nil
+}
+
+// readAll reads and closes the body of an answer, up to a byte more than maxSize.
+func readAll(resp *mirror.Response) ([]byte, error) {
+	defer resp.Body.Close()
+	return io.ReadAll(io.LimitReader(resp.Body, maxSize+1))
 }
 
 // doubts reports whether a 304 may stand for other bytes than v's: a mirror
