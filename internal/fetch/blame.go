@@ -83,7 +83,7 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 		d.fl.f.stats.wrong.Add(1)
 		d.penalize(t, true, err.Error())
 		log.Error("wrong size from a source, fetching elsewhere")
-	case definite(err):
+	case definite(err) && !passing(s, err):
 		t.led = t.led || ledElsewhere(s, err)
 		t.out = !t.ledAgain()
 		if m, ok := s.(mirrorSource); ok && m.busy(err) {
@@ -160,6 +160,13 @@ func ledElsewhere(s source, err error) bool {
 		return m.leads(answer.URL)
 	}
 	return false
+}
+
+// passing reports whether s was tried only once, since there are other mirrors, and
+// failed in a way that a further try may not.
+func passing(s source, err error) bool {
+	m, ok := s.(mirrorSource)
+	return ok && m.elsewhere && mirror.IsUnreachable(err) && !errors.Is(err, mirror.ErrOffline)
 }
 
 // moreTelling picks which of two failures the client is told: a mirror's own

@@ -253,7 +253,8 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 		}
 		r.asked++
 		before := part.Available(0)
-		err := d.stream(ctx, part, d.hasten(s, c, nth), t)
+		s = d.hasten(s, c, nth)
+		err := d.stream(ctx, part, s, t)
 		if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrNoSpace) {
 			return round{done: true}, err
 		}

@@ -113,6 +113,25 @@ func TestContentGoesOnAtAnotherMirror(t *testing.T) {
 	}
 }
 
+// A mirror that failed once is asked again if the others do not have the file.
+func TestMirrorThatFailedOnceIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string][]aptest.Fault{
+		"dropped": {aptest.Drop(), aptest.CloseAfterEach()}, "unavailable": {aptest.Status(503)}, "cut": {aptest.Truncate(large / 2)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSeveral(t, aptest.Suite{})
+			s.update()
+			s.all[0].InjectTimes(1, "*/large_*", fault...)
+			for _, m := range s.all[1:] {
+				m.Inject("*/large_*", aptest.Status(404))
+			}
+			s.want(s.packageAt("large"), s.files["large"].Data)
+		})
+	}
+}
+
 // A mirror whose bytes are wrong is named, and not asked again for a while.
 func TestLyingMirrorOfSeveral(t *testing.T) {
 	t.Parallel()

@@ -40,6 +40,10 @@ const (
 	// SYNs, sent again after 1 and 3 s.
 	patient     = 10
 	minPatience = 3 * time.Second
+	// tryAfter and tryPatience stand for both where a mirror is not measured: the
+	// client whose file finds that out has a good one, too.
+	tryAfter    = 3 * time.Second
+	tryPatience = time.Second
 )
 
 // MirrorHealth is what is known of a mirror of an archive that has several.
@@ -170,10 +174,8 @@ func (h *health) failed(d directory, why error, wrong bool) {
 // others returns the conditions of a's mirrors besides d that can be asked
 // instead and have been measured.
 func (c *Client) others(a *archive, d directory) (all []condition) {
-	now := time.Now()
 	for _, o := range a.mirrors {
-		h := c.health.get(o)
-		if o != d && h.firstByte > 0 && !now.Before(h.until) && c.down.cause(o.hostport()) == nil {
+		if h := c.health.get(o); o != d && h.firstByte > 0 && !c.failing(o) {
 			all = append(all, h)
 		}
 	}
@@ -183,11 +185,19 @@ func (c *Client) others(a *archive, d directory) (all []condition) {
 // patience is how long to wait for the header of d, one of a's mirrors, if
 // others can be asked.
 func (c *Client) patience(a *archive, d directory) time.Duration {
-	least := Patience
+	least, atLeast := Patience, minPatience
+	if c.health.get(d).firstByte == 0 {
+		atLeast = tryPatience
+	}
 	for _, h := range c.others(a, d) {
-		least = min(least, max(patient*h.firstByte, minPatience))
+		least = min(least, max(patient*h.firstByte, atLeast))
 	}
 	return least
+}
+
+// failing reports whether d is asked last for now.
+func (c *Client) failing(d directory) bool {
+	return time.Now().Before(c.health.get(d).until) || c.down.cause(d.hostport()) != nil
 }
 
 // pace is how many bytes a second are too few from d, if others of a's mirrors
@@ -210,7 +220,7 @@ func (c *Client) order(a *archive, size int64, first string) []directory {
 	best := 0.0
 	for i, d := range a.mirrors {
 		h := c.health.get(d)
-		all[i] = ranked{d: d, condition: h, failing: now.Before(h.until) || c.down.cause(d.hostport()) != nil}
+		all[i] = ranked{d: d, condition: h, failing: c.failing(d)}
 		best = max(best, h.rate)
 	}
 	small := size <= smallFile

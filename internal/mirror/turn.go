@@ -86,6 +86,9 @@ func (c *Client) getInTurn(ctx context.Context, r Request, a *archive, u *url.UR
 	for round := range 2 {
 		var later []directory
 		for i, d := range order {
+			if told != nil && telling(told) == 0 && c.failing(d) {
+				continue // another one has said that there is no such file
+			}
 			r.Elsewhere = round == 0 && (i < len(order)-1 || len(later) > 0)
 			resp, err := c.getAt(ctx, r, a, d, u)
 			if err == nil || ctx.Err() != nil || errors.Is(err, ErrOffline) {
@@ -150,7 +153,10 @@ func (c *Client) getAt(ctx context.Context, r Request, a *archive, d directory, 
 	resp.At = d.url
 	t := &timed{ReadCloser: resp.Body, c: c, ctx: ctx, d: d}
 	if r.Elsewhere {
-		t.pace = func() float64 { return c.pace(a, d) }
+		t.after, t.pace = slowAfter, func() float64 { return c.pace(a, d) }
+		if c.health.get(d).rate == 0 {
+			t.after = tryAfter
+		}
 	}
 	resp.Body = t
 	return resp, nil
@@ -201,6 +207,8 @@ type timed struct {
 	ctx  context.Context // the caller's
 	d    directory
 	pace func() float64 // bytes a second that are too few; nil takes any
+	// after is how long an interval is in which they are.
+	after time.Duration
 
 	n, lately   int64 // bytes: in all, and of the present interval
 	waited, now time.Duration
@@ -222,7 +230,7 @@ func (t *timed) Read(p []byte) (int, error) {
 	case err != nil && t.ctx.Err() == nil && !t.noted:
 		t.noted = true
 		t.c.health.failed(t.d, err, false)
-	case err == nil && t.now >= slowAfter && !t.limited:
+	case err == nil && t.pace != nil && t.now >= t.after && !t.limited:
 		err = t.checkPace()
 	}
 	return n, err
@@ -232,7 +240,7 @@ func (t *timed) Read(p []byte) (int, error) {
 func (t *timed) checkPace() error {
 	rate := float64(t.lately) / t.now.Seconds()
 	t.lately, t.now = 0, 0
-	if t.pace == nil || rate >= t.pace() {
+	if rate >= t.pace() {
 		return nil
 	}
 	t.noted = true

@@ -169,6 +169,10 @@ func TestWhatNoMirrorGives(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		m.want(t, "a b c")
+		if _, _, err := m.get(t.Context(), Request{URL: "y"}); !errors.As(err, &status) || status.Code != 404 {
+			t.Errorf("got %v", err)
+		}
+		m.want(t, "b") // the others have just failed
 	})
 	synctest.Test(t, func(t *testing.T) {
 		m := newMirrored(t, Options{})
@@ -202,7 +206,7 @@ func TestFastestMirrorIsAskedFirst(t *testing.T) {
 		const size, big = minSample, 10 * minSample
 		m.on("a.example", sends(size, 10*time.Millisecond))
 		m.on("b.example", sends(size, 2*time.Millisecond))
-		m.on("c.example", sends(size, 50*time.Millisecond))
+		m.on("c.example", sends(size, 30*time.Millisecond))
 		for range 5 {
 			m.take(t, "small", size)
 		}
@@ -233,6 +237,37 @@ func TestFastestMirrorIsAskedFirst(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The client whose small file finds out that a mirror is bad waits for a second, or
+// three.
+func TestMeasuringCostsLittleTime(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		does  http.HandlerFunc
+		takes time.Duration
+	}{
+		"silent":   {silent, tryPatience},
+		"trickles": {sends(100<<10, 100*time.Millisecond), tryAfter},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMirrored(t, Options{})
+				m.on("a.example", sends(100<<10, time.Millisecond))
+				m.on("b.example", c.does)
+				m.take(t, "x", 100<<10)
+				begun := time.Now()
+				_, n, err := m.get(t.Context(), Request{URL: "x", At: "http://b.example/pub", Elsewhere: true})
+				if !errors.Is(err, ErrSlow) && !errors.Is(err, ErrTooSlow) {
+					t.Errorf("%d bytes, %v", n, err)
+				}
+				if took := time.Since(begun); took < c.takes || took > c.takes+time.Second {
+					t.Errorf("after %v", took)
+				}
+			})
+		})
+	}
 }
 
 // A mirror that was asked in vain is asked last for a while, longer each time, and
@@ -352,6 +387,9 @@ func TestMuchSlowerMirrorIsLeft(t *testing.T) {
 			m.on("b.example", sends(100<<10, kilobyte))
 			_, n, err := m.get(t.Context(), Request{URL: "large", At: "http://b.example/pub", Elsewhere: elsewhere})
 			return n, err
+		}
+		if _, err := get(time.Millisecond, false); err != nil {
+			t.Fatal(err)
 		}
 		if n, err := get(500*time.Millisecond, true); !errors.Is(err, ErrTooSlow) || n < 10<<10 || n > 30<<10 {
 			t.Errorf("much slower: %d bytes, %v", n, err)

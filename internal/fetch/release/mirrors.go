@@ -1,8 +1,11 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/mirror"
@@ -32,7 +35,7 @@ type offer struct {
 // refresh brings the suite up to date in e's form. An archive's mirrors are asked
 // in turn until one has what is at least as good as what is held.
 func (c *Cache) refresh(ctx context.Context, e Request, k *check) error {
-	mirrors := c.access.Mirrors(e.decisive(), k.login)
+	mirrors := c.inTurn(e, k)
 	t := turn{Cache: c, e: e, check: k, several: len(mirrors) > 1}
 	for _, at := range mirrors {
 		if done, err := t.ask(ctx, way{at: at, elsewhere: t.several}); done {
@@ -53,6 +56,49 @@ func (c *Cache) refresh(ctx context.Context, e Request, k *check) error {
 		return c.take(ctx, e, k, *t.doubtful)
 	}
 	return t.told
+}
+
+// behindFor is how long a mirror is asked last for the Release of a suite after it
+// sent an older one: those that are updated each few hours send it each time.
+const behindFor = 10 * time.Minute
+
+// maxBehind bounds how many such suites of mirrors are remembered.
+const maxBehind = 1024
+
+// behind is a suite of a mirror.
+type behind struct {
+	suite catalog.Location
+	at    string
+}
+
+// inTurn returns the mirrors to ask about e, those last that had an older Release
+// of the suite lately.
+func (c *Cache) inTurn(e Request, k *check) []string {
+	mirrors := c.access.Mirrors(e.decisive(), k.login)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slices.SortStableFunc(mirrors, func(x, y string) int {
+		return cmp.Compare(c.lag(behind{e.Suite, x}), c.lag(behind{e.Suite, y}))
+	})
+	return mirrors
+}
+
+// lag is 1 for a suite that lagged behind lately, else 0. c.mu is held.
+func (c *Cache) lag(b behind) int {
+	if time.Since(c.behind[b]) < behindFor {
+		return 1
+	}
+	return 0
+}
+
+// noteBehind notes that a mirror sent an older Release.
+func (c *Cache) noteBehind(suite catalog.Location, at string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.behind) >= maxBehind { // those forgotten cost a request
+		clear(c.behind)
+	}
+	c.behind[behind{suite, at}] = time.Now()
 }
 
 // turn is a check of one suite at the mirrors of its archive.
@@ -94,6 +140,9 @@ func (t *turn) ask(ctx context.Context, w way) (done bool, err error) {
 		t.silent = append(t.silent, w.at)
 	case unsigned, noRelease:
 		t.access.Blame(t.e.decisive(), w.at, err)
+	}
+	if says(err) == older {
+		t.noteBehind(t.e.Suite, w.at)
 	}
 	if t.told == nil || says(err) < says(t.told) {
 		t.told = err

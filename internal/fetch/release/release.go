@@ -91,6 +91,7 @@ type Cache struct {
 	mu     sync.Mutex // guards what follows
 	checks map[string]*check
 	ended  int // checks that have ended so far
+	behind map[behind]time.Time
 }
 
 // New returns a Cache whose checks run until lifetime ends. Callers then get
@@ -99,7 +100,7 @@ func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
 		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log,
 		asks: o.Asks, fetched: o.Fetched, available: o.Available,
-		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check),
+		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check), behind: make(map[behind]time.Time),
 	}
 }
 
