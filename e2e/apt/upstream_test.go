@@ -175,6 +175,36 @@ func TestUpstreamProxyFails(t *testing.T) {
 				})
 			}
 			s.keepsSecret(t, unwelcome)
+			s.faults(t)
+		})
+	}
+}
+
+// faults are those of the mirror, which come as the proxy makes them: through the
+// box apt's update ends as it does through the proxy alone.
+func (s *behind) faults(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault aptest.Fault
+	}{
+		{"mirror drops", aptest.Drop()},
+		{"mirror cuts", aptest.Truncate(100)},
+		{"mirror sends no HTTP", aptest.Raw("220 FTP\r\n\r\n")},
+		{"mirror says 404", aptest.Status(http.StatusNotFound)},
+		{"mirror says 403", aptest.Status(http.StatusForbidden)},
+		{"mirror says 401", aptest.Status(http.StatusUnauthorized, "WWW-Authenticate", `Basic realm="x"`)},
+		{"mirror says 503", aptest.Status(http.StatusServiceUnavailable)},
+		{"mirror says 500, empty", aptest.EmptyStatus(http.StatusInternalServerError)},
+		{"mirror says 407", aptest.Status(http.StatusProxyAuthRequired, "Proxy-Authenticate", `Basic realm="x"`)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s.plain.Inject("*Release*", tt.fault)
+			defer s.plain.ClearFaults()
+			direct, derr := s.client(t, s.url(), behindHTTP).Apt(t.Context(), "update")
+			out, err := s.client(t, s.box.URL, behindHTTP).Apt(t.Context(), "update")
+			if exitStatus(err) != exitStatus(derr) {
+				t.Errorf("got %s, direct %s:\n%s\ndirect:\n%s", exitStatus(err), exitStatus(derr), out, direct)
+			}
 		})
 	}
 }
