@@ -81,6 +81,13 @@ func (e *UpstreamError) Error() string {
 // Unwrap returns the cause.
 func (e *UpstreamError) Unwrap() error { return e.Err }
 
+// aboutProxy reports whether err says nothing of any mirror: the upstream proxy does
+// not answer or does not accept the box.
+func aboutProxy(err error) bool {
+	var upstream *UpstreamError
+	return errors.As(err, &upstream) && (upstream.Code == 0 || upstream.Code == http.StatusProxyAuthRequired || upstream.Code == http.StatusUnauthorized)
+}
+
 // ErrRange says that the answer to a request for a range is no such range: what
 // is wanted has to be requested as a whole.
 var ErrRange = errors.New("the answer to a request for a range is another")

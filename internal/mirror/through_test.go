@@ -392,6 +392,37 @@ func TestProxyAway(t *testing.T) {
 	}
 }
 
+// TestProxyAwayIsNoMirrors holds that mirrors of an archive keep their rank, and a
+// redirect its error, when it is the proxy that is wrong.
+func TestProxyAwayIsNoMirrors(t *testing.T) {
+	t.Parallel()
+	mirrors, err := ParseMirrors([]string{"http://deb.example.org/debian=http://a.example.org/debian|http://b.example.org/debian"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newFakeProxy(t, "127.0.0.1:1")
+	p.login = "Basic Ym9iOmh1bnRlcjI="
+	p.Start()
+	c := p.client(t, Options{Mirrors: mirrors}, "")
+	if _, err := c.Get(t.Context(), Request{URL: "http://deb.example.org/debian/x"}); !isUpstream(err, 407) {
+		t.Errorf("without a login: %v", err)
+	}
+	p.Close()
+	if _, err := c.Get(t.Context(), Request{URL: "http://deb.example.org/debian/x"}); !isUpstream(err, 0) {
+		t.Errorf("away: %v", err)
+	}
+	for _, m := range c.Health() {
+		if m.Down != "" {
+			t.Errorf("%s counts as failing: %s", m.URL, m.Down)
+		}
+	}
+	req := &http.Request{URL: &url.URL{Scheme: "https", Host: "deb.example.org"}, Response: new(http.Response)}
+	bad := &UpstreamError{Err: &tls.CertificateVerificationError{Err: io.EOF}}
+	if err := unverified(req, bad); err != error(bad) {
+		t.Errorf("a proxy without a valid certificate: %v", err)
+	}
+}
+
 func TestProxyOffline(t *testing.T) {
 	t.Parallel()
 	p := newFakeProxy(t, "127.0.0.1:1")

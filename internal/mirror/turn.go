@@ -140,7 +140,7 @@ func (c *Client) getAt(ctx context.Context, r Request, a *archive, d directory, 
 	begun := time.Now()
 	resp, err := get(context.WithValue(ctx, fetchedKey{}, about), q)
 	switch {
-	case err != nil && ctx.Err() == nil && IsUnreachable(err) && !errors.Is(err, errLeftAlone):
+	case err != nil && ctx.Err() == nil && IsUnreachable(err) && !errors.Is(err, errLeftAlone) && !aboutProxy(err):
 		c.health.failed(d, err, false)
 		return nil, err
 	case err != nil:

@@ -25,7 +25,7 @@ func (e *UnverifiedError) Unwrap() error { return e.Err }
 
 // unverified returns err, of a request, as an UnverifiedError if it is one.
 func unverified(req *http.Request, err error) error {
-	if req.Response == nil || !isUnverified(err) {
+	if req.Response == nil || !isUnverified(err) || aboutProxy(err) {
 		return err
 	}
 	return &UnverifiedError{URL: shown(req.URL), Err: err}
