@@ -44,6 +44,9 @@ func newThrottle(r Rates) *throttle {
 	return &throttle{rates: r}
 }
 
+// burstAt fits into an int of 32 bits.
+func burstAt(r int64) int { return int(min(max(r/burstOf, int64(turnOf(r))), 1<<30)) }
+
 func turnOf(r int64) int { return int(min(max(r/shareOf, minTurn), maxTurn)) }
 
 // Limited reports whether bodies are limited by Rates now.
@@ -61,7 +64,7 @@ func (t *throttle) at(now time.Time) *rate.Limiter {
 	case r == 0:
 		t.bucket = nil
 	default:
-		t.bucket = rate.NewLimiter(rate.Limit(r), max(int(r/burstOf), turnOf(r)))
+		t.bucket = rate.NewLimiter(rate.Limit(r), burstAt(r))
 	}
 	t.limit = r
 	return t.bucket

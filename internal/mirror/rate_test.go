@@ -66,7 +66,7 @@ func TestRate(t *testing.T) {
 			var mu sync.Mutex
 			var got, over int64
 			start := time.Now()
-			burst := max(limit/burstOf, int64(turnOf(limit)))
+			burst := int64(burstAt(limit))
 			c := newPiped(t, filled, Options{Rates: always(limit), Meter: func(_ File, n int64) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -75,7 +75,7 @@ func TestRate(t *testing.T) {
 				allowed := burst + int64(time.Since(start).Seconds()*float64(limit)) + 1 + bodies*int64(turnOf(limit))
 				over = max(over, got-allowed)
 			}})
-			size := min(size, int(limit)*100)
+			size := int(min(size, limit*100))
 			var all sync.WaitGroup
 			for i := range bodies {
 				all.Go(func() {
@@ -109,7 +109,7 @@ func TestRateIsShared(t *testing.T) {
 		got := make([]int, bodies)
 		for i := range bodies {
 			all.Go(func() {
-				err := fetchAll(ctx, c, i, 1<<40, func(n int) {
+				err := fetchAll(ctx, c, i, 1<<30, func(n int) {
 					mu.Lock()
 					defer mu.Unlock()
 					got[i] += n
