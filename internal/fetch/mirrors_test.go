@@ -28,19 +28,26 @@ func newSeveral(t *testing.T, suite aptest.Suite, change ...func(*Options)) *sev
 		s.all = append(s.all, aptest.NewMirror(t, aptest.MirrorOptions{Listen: listen}))
 	}
 	s.publish()
+	s.connect("")
+	return s
+}
+
+// connect opens a Fetcher that knows the mirrors, and has these logins.
+func (s *several) connect(logins string) {
+	s.t.Helper()
 	var urls []string
 	for _, m := range s.all {
 		urls = append(urls, m.URL("/debian"))
 	}
-	mirrors, err := mirror.ParseMirrors([]string{urls[0] + "=" + strings.Join(urls, "|")})
-	must(t, err)
-	must(t, r.Fetcher.Close())
-	o := r.metered(time.Minute)
-	o.Mirrors, o.DownFor = mirrors, time.Minute
-	r.options.Mirror = r.box.NewMirror(o)
-	r.Fetcher = New(r.options)
-	t.Cleanup(func() { r.Fetcher.Close() })
-	return s
+	o := s.metered(time.Minute)
+	o.DownFor = time.Minute
+	var err error
+	o.Mirrors, err = mirror.ParseMirrors([]string{urls[0] + "=" + strings.Join(urls, "|")})
+	must(s.t, err)
+	o.Logins, err = mirror.ParseLogins(logins)
+	must(s.t, err)
+	s.options.Mirror = s.box.NewMirror(o)
+	s.reopen()
 }
 
 // publish makes the next generation current at all mirrors.
