@@ -107,7 +107,9 @@ func (s *scene) put(g *aptest.Generation, name string) {
 }
 
 // inject has the mirror misbehave for paths that match.
-func (s *scene) inject(pattern string, faults ...aptest.Fault) { s.mirror.Inject(pattern, faults...) }
+func (s *scene) inject(pattern string, faults ...aptest.Fault) *aptest.Injection {
+	return s.mirror.Inject(pattern, faults...)
+}
 
 // newcomer is a client with nothing in it.
 func (f fault) newcomer(s *scene) *visit {

@@ -116,10 +116,26 @@ func slowFaults() []fault {
 		{name: "package begins after 20 s", strike: delayed("*one_*.deb"), packages: true, waits: true},
 		{name: "other files while a package begins after 20 s", strike: delayed("*one_*.deb"), packages: true, waits: true, act: besides},
 		{name: "package of 15 s", strike: always("*one_*.deb", aptest.Slow(200)), packages: true, waits: true},
+		{name: "InRelease pauses for 15 s", strike: paused("*/InRelease", 500), waits: true},
+		{name: "package pauses for 15 s", strike: paused("*one_*.deb", 500), packages: true, waits: true},
+		{name: "index sends a header, and its first byte after 15 s", strike: paused(indices, 0), waits: true},
 		{name: "Release files never begin", strike: always(releases, aptest.Hold()), waits: true, timeout: 20},
 		{name: "packages never begin", strike: always(debs, aptest.Hold()), packages: true, waits: true, timeout: 5},
 		{name: "package stops in the middle", strike: always("*one_*.deb", aptest.Stall(500)), packages: true, waits: true, timeout: 10,
 			slower: 15 * time.Second}, // apt asks again where it had no byte, and the box verifies before it sends one
+	}
+}
+
+// paused stops the first request in the middle of the file, for a while.
+func paused(pattern string, after int64) func(*scene) {
+	return func(s *scene) {
+		stall := s.inject(pattern, aptest.Stall(after))
+		go func() {
+			if stall.Await(s.T.Context(), 1) == nil {
+				time.Sleep(15 * time.Second)
+				stall.Release()
+			}
+		}()
 	}
 }
 

@@ -28,6 +28,8 @@ func generationFaults() []fault {
 			s.publish()
 			s.mirror.InjectTimes(2, indices, aptest.Status(404))
 		}},
+		{name: "new Release, connections closed for its index", strike: both(newer, always(indices, aptest.Drop()))},
+		{name: "new Release, its index never begins", strike: both(newer, always(indices, aptest.Hold())), waits: true, timeout: 10},
 		{name: "new index with the old Release", suite: byName, prepare: newer, strike: func(s *scene) {
 			s.put(s.former, "dists/stable/InRelease")
 		}},

@@ -10,6 +10,40 @@ import (
 	"millpond/internal/mirror"
 )
 
+// TestSlowIndicesOfANewRelease: a client does not wait for a mirror to say that it
+// has a new Release's indices; the next one gets that Release when it has.
+func TestSlowIndicesOfANewRelease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for some seconds")
+	}
+	t.Parallel()
+	for head, suite := range map[string]aptest.Suite{inRelease: {}, "dists/stable/Release": {NoInRelease: true, NoByHash: true}} {
+		r := newRig(t, suite, noTTL)
+		first, _ := r.fits(head)
+		r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
+		r.publish()
+		hold := r.mirror.Inject("*/binary-*", aptest.Hold())
+		begun := time.Now()
+		for range 2 {
+			if f := r.want(head, first); f.Stale == "" {
+				t.Errorf("%s: served as fresh", head)
+			}
+		}
+		if took := time.Since(begun); took > mirror.Patience*3/4 {
+			t.Errorf("%s: the clients waited for %v", head, took)
+		}
+		hold.Release()
+		for late := time.Now().Add(10 * time.Second); ; {
+			if release, _ := r.fits(head); !bytes.Equal(release, first) {
+				break
+			}
+			if time.Now().After(late) {
+				t.Fatalf("%s: the new Release was not adopted", head)
+			}
+		}
+	}
+}
+
 // TestSlowMirrorAndWhatIsHeld: a client waits a while for a mirror that does not
 // answer, and is served what is held then; what the mirror sends in the end is
 // for the next one.

@@ -21,9 +21,12 @@ const (
 	maxIndices = 64
 	// maxAsked is how many of them are asked for at once, as apt would.
 	maxAsked = 4
-	// askTimeout ends the question: what a mirror is slow to answer is not known to
-	// be missing. apt waits for its Release meanwhile.
-	askTimeout = 5 * time.Second
+	// slowAfter is how long clients wait for the answers. Then they go on with the
+	// Release in force, and the mirror, which may fetch its files first, is waited
+	// for without them.
+	slowAfter = 5 * time.Second
+	// askTimeout ends the question, when no limit of the mirror's client has.
+	askTimeout = 150 * time.Second
 )
 
 // errNotYet says that a new Release does not replace a better one for now.
@@ -43,17 +46,19 @@ func (p *pending) wait() bool {
 // the indices that clients have of the one in force, v: these go on with v then,
 // which the box has whole as far as they use it. After patience the mirror's word
 // counts, and an expired Release is worth nothing.
-func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *record, now record, login mirror.Login) error {
+func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *record, now record, k *check) error {
 	dir := r.Suite()
 	g, ok := c.catalog.Generation(dir, v.Digest)
 	if !ok || v.Digest.IsZero() || !g.ValidUntil.IsZero() && g.ValidUntil.Before(time.Now()) {
 		return nil
 	}
-	used, err := c.used(r, v, login)
+	used, err := c.used(r, v, k.login)
 	if err != nil {
 		return err
 	}
-	err = c.allThere(ctx, used, now, login)
+	slow := time.AfterFunc(slowAfter, k.isSlow)
+	err = c.allThere(ctx, used, now, k.login)
+	slow.Stop()
 	if err == nil || ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -101,9 +106,5 @@ func (c *Cache) allThere(ctx context.Context, files []catalog.Change, now record
 			return c.available(each, n, login)
 		})
 	}
-	err := all.Wait()
-	if limited.Err() != nil {
-		return nil
-	}
-	return err
+	return all.Wait()
 }

@@ -251,6 +251,8 @@ func (c *Cache) Expire(dir catalog.Location) {
 // check is one revalidation in progress, shared by all callers.
 type check struct {
 	done  chan struct{}
+	slow  chan struct{} // closed when it is not to be waited for by who can be served something else
+	late  sync.Once     // closes slow
 	login mirror.Login
 	begun time.Time
 	// Written before done is closed.
@@ -258,6 +260,8 @@ type check struct {
 	err     error
 	fetched map[digest.Digest][]byte // what the mirror sent anew, also where the store had no room
 }
+
+func (k *check) isSlow() { k.late.Do(func() { close(k.slow) }) }
 
 // checked returns what is kept of e's suite, no older than the TTL, or than a
 // second with Revalidate, and the check that this took, if any.
@@ -271,11 +275,15 @@ func (c *Cache) checked(ctx context.Context, e Request) (suite, *check, error) {
 		if k == nil {
 			continue // one has ended since, and may have changed the record
 		}
+		enough := k.slow
+		if !c.serveable(&s, e) {
+			enough = nil
+		}
 		select {
 		case <-k.done:
 			return k.suite, k, k.err
-		case <-c.patience(&s, e, k):
-			s.form(e.Location.Name()).Unchecked = fmt.Sprintf("the mirror has not answered for %v", mirror.Patience)
+		case <-enough:
+			s.form(e.Location.Name()).Unchecked = fmt.Sprintf("the mirror has not answered all for %v", time.Since(k.begun).Round(time.Second))
 			return s, nil, nil
 		case <-ctx.Done():
 			return s, nil, context.Cause(ctx)
@@ -283,15 +291,11 @@ func (c *Cache) checked(ctx context.Context, e Request) (suite, *check, error) {
 	}
 }
 
-// patience returns a channel that says when e is to be served from s although k
-// is still in progress; nil if it cannot be.
-func (c *Cache) patience(s *suite, e Request, k *check) <-chan time.Time {
+// serveable reports whether e can be served from s although it is not fresh.
+func (c *Cache) serveable(s *suite, e Request) bool {
 	v := s.form(e.Location.Name())
-	if v.Digest.IsZero() || !c.holds(*v, e.Login) || !c.known(e.Suite) ||
-		e.Login != "" && !c.access.AcceptedLately(e.decisive(), e.Login, v.Digest) {
-		return nil
-	}
-	return time.After(mirror.Patience - time.Since(k.begun))
+	return !v.Digest.IsZero() && c.holds(*v, e.Login) && c.known(e.Suite) &&
+		(e.Login == "" || c.access.AcceptedLately(e.decisive(), e.Login, v.Digest))
 }
 
 // fresh reports whether e can be served from s without asking the mirror.
@@ -320,7 +324,7 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 	if c.ended != ended {
 		return nil
 	}
-	k := &check{done: make(chan struct{}), begun: time.Now(), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
+	k := &check{done: make(chan struct{}), slow: make(chan struct{}), begun: time.Now(), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
 	if c.lifetime.Err() != nil {
 		k.err = context.Cause(c.lifetime)
 		close(k.done)
@@ -332,6 +336,7 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 		defer learned()
 		ctx, cancel := context.WithTimeout(c.lifetime, checkTimeout)
 		defer cancel()
+		defer time.AfterFunc(mirror.Patience, k.isSlow).Stop()
 		k.err = c.revalidate(ctx, e, k)
 		c.mu.Lock()
 		delete(c.checks, key)

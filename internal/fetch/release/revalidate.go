@@ -128,7 +128,7 @@ func (c *Cache) checkRelease(dir catalog.Location, r catalog.ReleaseFiles) (*cat
 // unless the one in force, old, is better for now.
 func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r catalog.ReleaseFiles, old *record, new record, k *check) error {
 	dir := checked.Suite()
-	if err := c.complete(ctx, checked, old, new, k.login); err != nil {
+	if err := c.complete(ctx, checked, old, new, k); err != nil {
 		return err
 	}
 	if err := c.keepAll(dir, r, old.Digest, new.Digest, k); err != nil {
