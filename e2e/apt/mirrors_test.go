@@ -187,6 +187,11 @@ func TestMirrorsOfOneArchive(t *testing.T) {
 			forged.Add(aptest.Package{Name: "large", Version: "9", Size: 10})
 			first.Publish("/debian", forged.Publish(time.Now()))
 		}},
+		{name: "is down while the next one lies", mirrors: 3, fault: func(m *mirrored, first *aptest.Mirror) {
+			first.Down()
+			m.mirrors[1].Inject("*InRelease", aptest.OtherBody([]byte("<html>Log in")), aptest.NoValidators())
+			m.mirrors[1].Inject("*/small*", aptest.Corrupt(100, 8))
+		}},
 		{name: "trickles", mirrors: 2, fault: func(_ *mirrored, first *aptest.Mirror) {
 			first.Inject("*/large_*", aptest.Slow(20e3))
 		}, check: func(t *testing.T, m *mirrored) {

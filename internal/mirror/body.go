@@ -35,7 +35,10 @@ type body struct {
 func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, url string, from io.ReadCloser) *body {
 	b := &body{
 		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, turn: turn{throttle: c.rate}, stalled: func() {},
-		meter: func(n int64) { c.meter(f, n) },
+		meter: func(n int64) {
+			c.received.Add(n)
+			c.meter(f, n)
+		},
 	}
 	b.stall.Store(int64(max(c.headerTimeout, c.stallTimeout)))
 	b.timer = time.AfterFunc(b.limit(), func() {

@@ -29,6 +29,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"sync/atomic"
 	"time"
 )
 
@@ -134,6 +135,7 @@ type Client struct {
 	down           down
 	later          later
 	health         health
+	received       atomic.Int64 // body bytes of all hosts
 	silent6        silent6
 	proxyDown      down        // of the upstream proxy
 	proxyTLS       *tls.Config // for an upstream proxy by https; nil is the system's

@@ -20,6 +20,8 @@ const (
 	usualFile = 64 << 10
 	// weight is that of one more sample in an average.
 	weight = 4
+	// outlier times the usual time is the longest one that counts.
+	outlier = 4
 	// outdated is how long a measurement counts.
 	outdated = 10 * time.Minute
 	// exploreAgain is how long a mirror that was to be measured may go without an
@@ -121,8 +123,8 @@ func (h *health) answered(d directory, took time.Duration) {
 			c.firstByte, c.rate = 0, 0
 		}
 		took := max(took, time.Microsecond)
-		if c.firstByte > 0 {
-			took = c.firstByte + (took-c.firstByte)/weight
+		if c.firstByte > 0 { // one file may take long, which says little
+			took = c.firstByte + (min(took, outlier*c.firstByte)-c.firstByte)/weight
 		}
 		c.firstByte, c.measured = took, now
 		if !c.wrong {

@@ -151,7 +151,7 @@ func (c *Client) getAt(ctx context.Context, r Request, a *archive, d directory, 
 		resp.URL = r.URL
 	}
 	resp.At = d.url
-	t := &timed{ReadCloser: resp.Body, c: c, ctx: ctx, d: d}
+	t := &timed{ReadCloser: resp.Body, c: c, ctx: ctx, d: d, before: c.received.Load()}
 	if r.Elsewhere {
 		t.after, t.pace = slowAfter, func() float64 { return c.pace(a, d) }
 		if c.health.get(d).rate == 0 {
@@ -212,6 +212,7 @@ type timed struct {
 
 	n, lately   int64 // bytes: in all, and of the present interval
 	waited, now time.Duration
+	before      int64 // bytes of all hosts before the interval
 	noted       bool
 	limited     bool // by Options.Rates: how fast it comes says nothing of the mirror
 }
@@ -236,11 +237,13 @@ func (t *timed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// checkPace ends an interval.
+// checkPace ends an interval. Where all bodies together come as fast as that from
+// another mirror would, what they share is slow, and not this mirror.
 func (t *timed) checkPace() error {
-	rate := float64(t.lately) / t.now.Seconds()
-	t.lately, t.now = 0, 0
-	if rate >= t.pace() {
+	received := t.c.received.Load()
+	rate, all := float64(t.lately)/t.now.Seconds(), float64(received-t.before)/t.now.Seconds()
+	t.lately, t.now, t.before = 0, 0, received
+	if max(rate, all) >= t.pace() {
 		return nil
 	}
 	t.noted = true

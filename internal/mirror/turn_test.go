@@ -397,6 +397,19 @@ func TestMuchSlowerMirrorIsLeft(t *testing.T) {
 		if n, err := get(500*time.Millisecond, false); err != nil || n != 100<<10 {
 			t.Errorf("the last one: %d bytes, %v", n, err)
 		}
+		done := make(chan error) // the line is full
+		m.on("c.example", sends(4<<20, 3*time.Millisecond))
+		go func() {
+			_, _, err := m.get(t.Context(), Request{URL: "huge", At: "http://c.example"})
+			done <- err
+		}()
+		if n, err := get(100*time.Millisecond, true); err != nil || n != 100<<10 {
+			t.Errorf("much slower beside others: %d bytes, %v", n, err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		m.Blame("http://archive.example.org/debian/huge", "http://c.example", errors.New("wrong bytes"))
 		m.on("a.example", sends(minSample, 300*time.Millisecond))
 		for range 30 { // by now as slow
 			_, _, _ = m.get(t.Context(), Request{URL: "small", At: "http://a.example/debian"})
