@@ -27,7 +27,10 @@ test('screenshots', { timeout: 400_000 }, async () => {
     await expect.poll(async () => (await connected()).every((p) => p.held > 0), { timeout: 60_000 }).toBe(true)
     await box.update()
     for (const name of mirror.names) await box.fetch(name)
-    for (let i = 2; i < 40; i++) for (const name of mirror.names.filter((_, n) => n % 9 <= i % 9)) await box.fetch(name, `127.0.1.${i}`)
+    for (let i = 2; i < 40; i++) {
+      await box.update(`127.0.1.${i}`)
+      for (const name of mirror.names.filter((_, n) => n % 9 <= i % 9)) await box.fetch(name, `127.0.1.${i}`)
+    }
     await fetch(`${box.url}/10.9.8.7/debian/dists/stable/InRelease`).catch(() => undefined)
     mirror.speed = 1e6
     const slow = box.fetch(mirror.slow).catch(() => 0)
