@@ -77,19 +77,20 @@ func resumeFaults() []fault {
 	for _, f := range []struct {
 		name   string
 		faults []aptest.Fault
+		cold   want
 	}{
-		{"resume", nil},
-		{"resume with another ETag and other bytes", []aptest.Fault{aptest.OnResume(aptest.Corrupt(0, 10_000), aptest.Header("ETag", `"other"`))}},
-		{"resume with a weak ETag", []aptest.Fault{aptest.Header("ETag", `W/"1"`)}},
-		{"resume without validators", []aptest.Fault{aptest.NoValidators()}},
-		{"resume answered with 416", []aptest.Fault{aptest.OnResume(aptest.Status(416, "Content-Range", "bytes */100"))}},
-		{"resume answered with 403", []aptest.Fault{aptest.OnResume(aptest.Status(403))}},
-		{"resume answered with the whole file", []aptest.Fault{aptest.IgnoreRange()}},
-		{"resume with a bad Content-Range", []aptest.Fault{aptest.OnResume(aptest.Header("Content-Range", "bytes 7-9/10"))}},
-		{"resume without Content-Range", []aptest.Fault{aptest.OnResume(aptest.Header("Content-Range", ""))}},
+		{"resume", nil, complete},
+		{"resume with another ETag and other bytes", []aptest.Fault{aptest.OnResume(aptest.Corrupt(0, 10_000), aptest.Header("ETag", `"other"`))}, complete},
+		{"resume with a weak ETag", []aptest.Fault{aptest.Header("ETag", `W/"1"`)}, usual},
+		{"resume without validators", []aptest.Fault{aptest.NoValidators()}, usual},
+		{"resume answered with 416", []aptest.Fault{aptest.OnResume(aptest.Status(416, "Content-Range", "bytes */100"))}, usual},
+		{"resume answered with 403", []aptest.Fault{aptest.OnResume(aptest.Status(403))}, usual},
+		{"resume answered with the whole file", []aptest.Fault{aptest.IgnoreRange()}, usual},
+		{"resume with a bad Content-Range", []aptest.Fault{aptest.OnResume(aptest.Header("Content-Range", "bytes 7-9/10"))}, usual},
+		{"resume without Content-Range", []aptest.Fault{aptest.OnResume(aptest.Header("Content-Range", ""))}, usual},
 	} {
 		cut := func(s *scene) { s.mirror.InjectTimes(1, "*one_*.deb", append(f.faults, aptest.Truncate(500))...) }
-		all = append(all, fault{name: f.name, packages: true, retries: 2, strike: both(cut, always("*one_*.deb", f.faults...))})
+		all = append(all, fault{name: f.name, packages: true, retries: 2, cold: f.cold, strike: both(cut, always("*one_*.deb", f.faults...))})
 	}
 	return all
 }

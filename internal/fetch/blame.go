@@ -40,13 +40,14 @@ func (d *download) blame(resumed bool) {
 }
 
 // askAgain reports whether to ask t's source once more after a wrong answer: a
-// redirector, or a mirror once past the caches on the way to it.
+// redirector, a mirror of which two answers were joined, which may be of two files,
+// or one once past the caches on the way to it.
 func (d *download) askAgain(t *tally) bool {
 	if t.cached && !d.fl.reload {
 		d.fl.reload = true
 		return true
 	}
-	return t.ledAgain()
+	return t.ledAgain() || t.joined && t.failures < maxFailures
 }
 
 // ledAgain reports whether t's source is a redirector that may lead elsewhere the
@@ -71,6 +72,7 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 	d.fl.fails()
 	t.err = err
 	t.failures++
+	t.joined = t.joined || got > 0 && s.Origin() == ledger.FromMirror
 	if got >= progress {
 		t.failures = 1
 	}

@@ -116,6 +116,7 @@ type tally struct {
 	unverified bool // and some of them it could not have verified itself
 	led        bool // it redirected to other hosts, of which one may be wrong alone
 	cached     bool // a cache on the way to it answered, and may be what is wrong
+	joined     bool // it is a mirror, and broke off: its next answer is joined to that
 	out        bool // never asked again
 	penalized  bool // for wrong bytes
 	err        error
@@ -134,7 +135,7 @@ func (d *download) tallyOf(s source) *tally {
 // attempt fills part and commits it.
 func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	for _, t := range d.tallies {
-		t.used, t.unverified = false, false
+		t.used, t.unverified, t.joined = false, false, false
 	}
 	fl := d.fl
 	fl.begin(part)

@@ -191,3 +191,17 @@ func TestNoMixturePastAFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// Where two answers of one mirror make wrong bytes, the whole is requested.
+func TestContentOfTwoAnswers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	r.update()
+	pkg := r.packageAt("small")
+	r.mirror.InjectTimes(1, "/debian/"+pkg, aptest.Truncate(100))
+	r.mirror.Inject("/debian/"+pkg, aptest.OnResume(aptest.Corrupt(0, small)))
+	r.want(pkg, r.files["small"].Data)
+	if n := r.mirror.Requests("/debian/" + pkg); n != 3 {
+		t.Errorf("%d requests, want 3", n)
+	}
+}
