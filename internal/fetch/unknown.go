@@ -61,10 +61,19 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		return nil
 	}
 	fl.landed(info)
+	if isPassing(resp) {
+		return nil
+	}
 	if err := kv.PutJSON(f.names, unknownKey(fl.entry.Location, fl.key.login), mirror.NewCopy(info.Digest, info.Size, resp)); err != nil {
 		fl.log.Error("record of a file not written, the next request fetches it again", "err", err)
 	}
 	return nil
+}
+
+// isPassing reports whether an answer is a page made for this request, that of a
+// network that wants a login for instance: the next one may be the file.
+func isPassing(resp *mirror.Response) bool {
+	return resp.HTML && resp.ETag == "" && resp.LastModified.IsZero()
 }
 
 // takeUnknown fills part from resp, and from later answers if that is cut. It

@@ -104,3 +104,29 @@ func TestClosed(t *testing.T) {
 		}
 	}
 }
+
+// What stood in the place of a file while a network wanted a login is not served
+// when that is over; nor is a suite's not being there.
+func TestPassingAnswersAreForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{}) // with a TTL
+	page, data := []byte("<html>log in</html>"), []byte("data")
+	r.mirror.Put("/debian/"+unlisted, data, time.Now().Add(-time.Hour))
+	portal := r.mirror.Inject("*", aptest.OtherBody(page), aptest.NoValidators(), aptest.Header("Content-Type", "text/html"))
+	r.want(unlisted, page)
+	portal.Release()
+	r.want(unlisted, data)
+
+	r.mirror.Inject("*elease*", aptest.Status(404))
+	for _, name := range []string{inRelease, "dists/stable/Release"} {
+		var status *mirror.StatusError
+		if _, _, err := r.read(name); !errors.As(err, &status) || status.Code != 404 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r.mirror.ClearFaults()
+	r.predate("Checked", time.Second)
+	if _, _, err := r.read(inRelease); err != nil {
+		t.Errorf("when it is there: %v", err)
+	}
+}

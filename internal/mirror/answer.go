@@ -19,6 +19,7 @@ func read(r Request, resp *http.Response) (*Response, error) {
 		Size:         -1,
 		ETag:         parseETag(h.Get("ETag")),
 		LastModified: parseTime(h.Get("Last-Modified")),
+		HTML:         strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "text/html"),
 		Body:         resp.Body,
 		URL:          shown(resp.Request.URL),
 		Cached:       h.Get("Age") != "",

@@ -106,6 +106,7 @@ func TestGet(t *testing.T) {
 
 		{name: "missing", answer: "HTTP/1.1 404 NF\nContent-Length: 2\n\nno", err: "404 Not Found"},
 		{name: "changed on the way", answer: "HTTP/1.1 203 NA\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
+		{name: "page", answer: "HTTP/1.1 200 OK\nContent-Type: Text/HTML; charset=utf-8\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5, HTML: true}, body: "hello"},
 		{name: "created", answer: "HTTP/1.1 201 C\nContent-Length: 5\n\nhello", want: Response{Status: 200, Size: 5}, body: "hello"},
 		{name: "reset", answer: "HTTP/1.1 205 RC\nContent-Length: 0\n\n", err: "205"},
 		{name: "no content", answer: "HTTP/1.1 204 NC\n\n", err: "204"},

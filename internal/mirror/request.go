@@ -51,6 +51,7 @@ type Response struct {
 	Size         int64 // of the whole file, -1 if not stated
 	ETag         string
 	LastModified time.Time // zero if not stated
+	HTML         bool      // it is a page, by its Content-Type
 	// Unsettled says that the answer was sent within a second of LastModified:
 	// other bytes may get the same date (RFC 9110, section 8.8.2.2).
 	Unsettled bool

@@ -304,7 +304,9 @@ func (c *Cache) fresh(s *suite, e Request) bool {
 	if e.Login != "" && !c.access.Accepted(e.decisive(), e.Login, v.Digest) {
 		return false
 	}
-	return c.holds(*v, e.Login) && v.fresh(c.ttl, e.Revalidate) && (v.Digest.IsZero() || c.known(e.Suite))
+	// That a suite is not there yet is what direct clients see no longer than that.
+	nothing := s.InRelease.Digest.IsZero() && s.Release.Digest.IsZero()
+	return c.holds(*v, e.Login) && v.fresh(c.ttl, e.Revalidate || nothing) && (v.Digest.IsZero() || c.known(e.Suite))
 }
 
 // check returns the check in progress of e's suite in e's form, or starts one
