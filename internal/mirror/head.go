@@ -3,6 +3,7 @@ package mirror
 import (
 	"bytes"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,18 +13,21 @@ import (
 // headConn is a connection on which heads of HTTP/1 answers that net/http refuses
 // are put into the form in which apt reads them: old and home-made servers send
 // two Content-Lengths, or "Transfer-Encoding: identity". What does not begin as an
-// answer, TLS for instance, passes unchanged.
+// answer passes unchanged, and so does all of TLS, where a read may begin anywhere.
 type headConn struct {
 	net.Conn
-	expects atomic.Bool // a request was sent, and its answer's head has not come yet
+	expects atomic.Bool // a request of HTTP/1 was sent, and its answer's head has not come yet
 	ready   []byte      // to be read before more is received; of the one reader
 	err     error       // to be returned after ready; likewise
 }
 
 // Write implements io.Writer. net/http sends a request only when it has read the
-// answer to the one before.
+// answer to the one before, and a Client sends nothing but GETs. What begins
+// otherwise is TLS, or the rest of a long request, which may have its answer.
 func (c *headConn) Write(b []byte) (int, error) {
-	c.expects.Store(true)
+	if bytes.HasPrefix(b, []byte(http.MethodGet+" ")) {
+		c.expects.Store(true)
+	}
 	return c.Conn.Write(b)
 }
 

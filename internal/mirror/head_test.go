@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -57,6 +58,31 @@ func TestHeads(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Nothing is taken from what comes after anything but a request: within TLS a read
+// may begin with a line end, and HTTP/2 writes all the time.
+func TestHeadsOfRequestsOnly(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string]string{
+		"\x17\x03\x03":          "\r\nHTTP 200 OK\r\n\r\n", // of TLS
+		"X-Last: of a long one": "\r\nHTTP 200 OK\r\n\r\n",
+		"GET / HTTP/1.1\r\n":    "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n",
+	} {
+		near, far := net.Pipe()
+		c := headConn{Conn: near}
+		go func() {
+			io.ReadFull(far, make([]byte, len(sent)))
+			io.WriteString(far, "\r\nHTTP 200 OK\r\n\r\n")
+			far.Close()
+		}()
+		if _, err := io.WriteString(&c, sent); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(&c); string(got) != want || err != nil {
+			t.Errorf("after %q: %q, %v, want %q", sent, got, err, want)
+		}
 	}
 }
 
