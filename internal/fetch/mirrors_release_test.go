@@ -159,7 +159,7 @@ func TestForgedReleaseOfOneMirror(t *testing.T) {
 	for path, suite := range forms {
 		for _, held := range []bool{false, true} {
 			s := newSeveral(t, suite, noTTL)
-			_, g := s.generations()
+			before, g := s.generations()
 			for _, m := range s.all {
 				m.Publish("/debian", g)
 			}
@@ -174,11 +174,17 @@ func TestForgedReleaseOfOneMirror(t *testing.T) {
 					t.Errorf("%s: stale: %s", path, f.Stale)
 				}
 			}
-			s.all[1].Down()
+			s.all[1].Publish("/debian", before)
 			s.all[2].Down()
+			s.suite(path, g)
+			s.predate("Pending", time.Hour)
+			s.suite(path, g) // the one that does not lie lags behind
+			s.all[1].Down()
 			if f := s.suite(path, g); f.Stale == "" {
 				t.Errorf("%s: nobody is told", path)
 			}
+			s.predate("Pending", time.Hour)
+			s.suite(path, g) // the others are still away
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (p *pending) wait() bool {
 func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *record, now record, k *check) error {
 	dir := r.Suite()
 	g, ok := c.catalog.Generation(dir, v.Digest)
-	if !ok || v.Digest.IsZero() || !g.ValidUntil.IsZero() && g.ValidUntil.Before(time.Now()) {
+	if !ok || v.Digest.IsZero() || expired(g) {
 		return nil
 	}
 	used, err := c.used(r, v, k.login)

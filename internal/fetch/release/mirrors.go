@@ -30,6 +30,7 @@ type offer struct {
 	files     catalog.ReleaseFiles
 	decisive  record // of InRelease or Release
 	signature record // of Release.gpg
+	unsigned  bool   // and what is held is signed
 }
 
 // refresh brings the suite up to date in e's form. An archive's mirrors are asked
@@ -52,10 +53,19 @@ func (c *Cache) refresh(ctx context.Context, e Request, k *check) error {
 	switch {
 	case t.news != nil:
 		return c.take(ctx, e, k, *t.news)
-	case t.doubtful != nil && says(t.told) != incomplete && keepsHeld(t.told) && !t.suite.form(e.Location.Name()).Pending.wait():
+	case t.doubtful != nil && t.allDoubtful() && !t.suite.form(e.Location.Name()).Pending.wait():
 		return c.take(ctx, e, k, *t.doubtful)
 	}
 	return t.told
+}
+
+// allDoubtful reports whether the mirrors have nothing but what is worse in the same
+// way. One that lies is not believed because the others are away or lag behind.
+func (t *turn) allDoubtful() bool {
+	if says(t.told) == unsigned {
+		return len(t.silent) == 0
+	}
+	return says(t.told) == older && !t.doubtful.unsigned
 }
 
 // behindFor is how long a mirror is asked last for the Release of a suite after it
@@ -157,7 +167,8 @@ func (t *turn) compare(o offer) error {
 		return nil
 	}
 	err := worse(held, o.checked.Generation)
-	if err != nil && (errors.Is(err, errUnsigned) || !held.Signed) && t.doubtful == nil {
+	o.unsigned = errors.Is(err, errUnsigned)
+	if err != nil && (o.unsigned || !held.Signed) && t.doubtful == nil {
 		t.doubtful = &o
 	}
 	return err

@@ -19,15 +19,21 @@ var (
 
 // worse returns why the Release now does not replace the one in force, held, nil if
 // it does: a mirror that has not been updated lately sends an older one, one that
-// lies sends one without a good signature.
+// lies sends one without a good signature. One that has expired is worth nothing.
 func worse(held, now catalog.Generation) error {
 	switch {
+	case expired(held) && !expired(now):
+		return nil
 	case held.Signed && !now.Signed:
 		return fmt.Errorf("%w: %s", errUnsigned, now.Why)
 	case now.Date.Before(held.Date):
 		return fmt.Errorf("%w: of %s instead of %s", errOlder, now.Date.Format(time.RFC3339), held.Date.Format(time.RFC3339))
 	}
 	return nil
+}
+
+func expired(g catalog.Generation) bool {
+	return !g.ValidUntil.IsZero() && g.ValidUntil.Before(time.Now())
 }
 
 // meaning is what an error of a check says, what says most first.
