@@ -37,7 +37,7 @@ func (c *Client) admit(host string, port int) error {
 	if c.offline {
 		return ErrOffline
 	}
-	return c.policy.CheckName(host, port)
+	return c.policy.checkDestination(host, port)
 }
 
 // connect dials hostport for tunnels and for the transport. The policy checks

@@ -178,14 +178,21 @@ func (p *Policy) rangesAllow(a netip.Addr, port int) bool {
 	return slices.ContainsFunc(p.ranges, func(r portRange) bool { return r.has(a, port) })
 }
 
-// CheckName is Check before host is resolved: after nil, Check may still refuse
-// its address, unless an upstream proxy leads there.
+// CheckName is an early look at what a client asks for. After nil the request may
+// still be refused: the host's address, and what of an archive's host is at none of
+// its mirrors.
 func (p *Policy) CheckName(host string, port int) error {
+	if p.named.Has(host, port) && !p.upstream.is(host, port) {
+		return nil
+	}
+	return p.checkDestination(host, port)
+}
+
+// checkDestination is Check before host is resolved: after nil, Check may still
+// refuse its address, unless an upstream proxy leads there.
+func (p *Policy) checkDestination(host string, port int) error {
 	if p.upstream.is(host, port) {
 		return &RefusedError{Host: host, Reason: fmt.Sprintf("%v is the proxy of %s itself", p.upstream, upstreamProxy)}
-	}
-	if p.named.Has(host, port) {
-		return nil
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		return p.Check(host, port, a)

@@ -514,3 +514,39 @@ func TestProxyHeaderIsBounded(t *testing.T) {
 	}
 	near.Close()
 }
+
+// An archive's name stands for its mirrors: the proxy is not asked for what else that
+// host has, nor for what a client's own login is for.
+func TestArchiveIsNoDestinationOfProxy(t *testing.T) {
+	t.Parallel()
+	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+	defer mirror.Close()
+	p := newFakeProxy(t, mirror.Listener.Addr().String())
+	p.Start()
+	m := mustMirrors(t, "http://debian/debian=http://mirror.example.org/debian", "http://10.1.2.3:8080/x=http://mirror.example.org/x")
+	policy := mustPolicy(t)
+	policy.Allow(m)
+	c := p.client(t, Options{Policy: policy, Mirrors: m}, "")
+	for _, u := range []string{"http://debian/debian/dists/s/InRelease", "http://10.1.2.3:8080/x/dists/s/InRelease"} {
+		if got := readAll(t, c, Request{URL: u}); got != "mirror.example.org" {
+			t.Errorf("%s came from %s", u, got)
+		}
+	}
+	asked := len(p.requests())
+	var refused *RefusedError
+	for _, r := range []Request{
+		{URL: "http://debian/secret/dists/s/InRelease"},
+		{URL: "http://debian/debian/dists/s/InRelease", Login: Basic("client", "1")},
+		{URL: "http://10.1.2.3:8080/secret/dists/s/InRelease"},
+	} {
+		if resp, err := c.Get(t.Context(), r); !errors.As(err, &refused) {
+			t.Errorf("%s: %v, %v; want it refused", r.URL, resp, err)
+		}
+	}
+	if conn, err := c.Dial(t.Context(), "10.1.2.3:8080"); !errors.As(err, &refused) {
+		t.Errorf("tunnel: %v, %v; want it refused", conn, err)
+	}
+	if p := p.requests()[asked:]; len(p) > 0 {
+		t.Errorf("the proxy was asked %q", p)
+	}
+}
