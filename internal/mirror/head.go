@@ -118,18 +118,19 @@ func putRight(head []byte) []byte {
 	for i := range lines {
 		lines[i] = strings.TrimSuffix(lines[i], "\r")
 	}
+	lines = unfold(lines)
 	status := statusLine(lines[0])
 	changed := status != lines[0]
 	var lengths, codings, others []string
 	for _, line := range lines[1:] {
 		name, value, ok := strings.Cut(line, ":")
-		value = strings.TrimLeft(value, " \t")
+		value = strings.Trim(value, " \t")
 		switch {
 		case ok && strings.EqualFold(name, "Content-Length"):
 			lengths = append(lengths, value)
 		case ok && strings.EqualFold(name, "Transfer-Encoding"):
 			codings = append(codings, value)
-		case ok && !folded(line) && !(isName(name) && isValue(value)):
+		case ok && !isFolded(line) && !(isName(name) && isValue(value)):
 			changed = true // it has nothing that the box reads
 		default:
 			others = append(others, line)
@@ -185,11 +186,25 @@ func readLengths(values []string) (length string, right bool) {
 		return last, true // nobody reads it
 	}
 	same := slices.IndexFunc(values, func(v string) bool { return v != last }) < 0
-	return digits, same && strings.TrimRight(last, " \t") == digits
+	return digits, same && last == digits
 }
 
-// folded reports whether a line goes on with the field of the one before.
-func folded(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }
+// unfold puts what goes on in a further line behind its field, as net/http reads it:
+// it must not become part of another one.
+func unfold(lines []string) []string {
+	all := lines[:1]
+	for _, line := range lines[1:] {
+		if isFolded(line) && len(all) > 1 {
+			all[len(all)-1] += " " + strings.Trim(line, " \t")
+		} else {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// isFolded reports whether a line goes on with the field of the one before.
+func isFolded(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }
 
 // isName reports whether net/http takes a field with that name.
 func isName(name string) bool {
