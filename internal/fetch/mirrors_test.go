@@ -160,32 +160,44 @@ func TestLyingMirrorOfSeveral(t *testing.T) {
 	s.wantRequests("*.deb", 1, 1, 0)
 }
 
-// A file without a digest goes on under the same ETag, and is compared under
-// another.
+// A file without a digest goes on under the same ETag at the same mirror, and is
+// compared at another one: that may have the ETag for other bytes.
 func TestUnknownFileGoesOnAtAnotherMirror(t *testing.T) {
 	t.Parallel()
-	data := bytes.Repeat([]byte("unknown "), large/8)
+	data := bytes.Repeat([]byte("unknown "), small/8)
+	other := bytes.Repeat([]byte("another "), small/8)
 	for _, how := range []struct {
-		name  string
-		etag  bool // of all mirrors
-		taken int64
-	}{{"the same ETag", true, large}, {"another ETag", false, large + large/2}} {
+		name     string
+		away     bool   // the first mirror
+		there    []byte // at the others
+		taken    int64
+		requests []int
+	}{
+		{"the same mirror", false, other, small, []int{2, 0, 0}},
+		{"the same bytes", true, data, small + small/2, []int{2, 1, 0}},
+		{"other bytes", true, other, 2 * small, []int{2, 2, 0}},
+	} {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSeveral(t, aptest.Suite{})
-			when := time.Now().Add(-time.Hour)
+			when := time.Now().Add(-time.Hour) // and so the same ETag
 			for i, m := range s.all {
-				if !how.etag {
-					when = when.Add(time.Duration(i) * time.Minute)
-				}
-				m.Put("/debian/pool/main/u/un/un_1_all.deb", data, when)
+				m.Put("/debian/pool/main/u/un/un_1_all.deb", [][]byte{data, how.there, how.there}[i], when)
 			}
-			s.all[0].InjectTimes(1, "*.deb", aptest.Truncate(large/2))
-			s.want("pool/main/u/un/un_1_all.deb", data)
+			if how.away {
+				s.all[0].Inject("*.deb", aptest.InTurn(aptest.Truncate(small/2), aptest.Drop()))
+			} else {
+				s.all[0].InjectTimes(1, "*.deb", aptest.Truncate(small/2))
+			}
+			want := data
+			if how.away {
+				want = how.there
+			}
+			s.want("pool/main/u/un/un_1_all.deb", want)
 			if got := s.taken.Load(); got != how.taken {
 				t.Errorf("%d bytes taken, want %d", got, how.taken)
 			}
-			s.wantRequests("*.deb", 1, 1, 0)
+			s.wantRequests("*.deb", how.requests...)
 		})
 	}
 }

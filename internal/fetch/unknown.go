@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 
 	"millpond/internal/digest"
@@ -85,7 +86,7 @@ func (fl *flight) takeUnknown(ctx context.Context, part *store.Partial, resp *mi
 		fl.f.stats.resumed.Add(1)
 		fl.log.Warn("download cut, resuming", "err", err)
 		var next *mirror.Response
-		if next, err = fl.resumeUnknown(ctx, part, resp.ETag); err == nil {
+		if next, err = fl.resumeUnknown(ctx, part, resp); err == nil {
 			resp = next
 			err = fl.append(part, resp)
 		}
@@ -108,24 +109,26 @@ func (fl *flight) append(part *store.Partial, resp *mirror.Response) error {
 	return err
 }
 
-// resumeUnknown requests the rest of a file that has no digest. A part is joined
-// only under the same strong ETag (RFC 9110, section 15.3.7.3). With any other,
-// or none, the whole is requested, and what is there compared with it.
-func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, etag string) (*mirror.Response, error) {
+// resumeUnknown requests the rest of a file that has no digest, of which last was
+// the answer so far. A part is joined only under the same strong ETag (RFC 9110,
+// section 15.3.7.3) of the same server: another one may have that for other bytes.
+// Otherwise the whole is requested, and what is there compared with it.
+func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, last *mirror.Response) (*mirror.Response, error) {
 	h, off := part.Hasher()
 	q := mirror.Request{URL: fl.entry.Location.URL(), Login: fl.key.login, Revalidate: true}
-	if off > 0 && isStrong(etag) {
+	if off > 0 && isStrong(last.ETag) {
 		guarded := q
-		guarded.Offset, guarded.IfRange = off, etag
+		guarded.Offset, guarded.IfRange = off, last.ETag
+		guarded.At, guarded.Elsewhere = last.At, last.At != ""
 		resp, err := fl.f.access.Get(ctx, guarded)
 		switch {
 		case err == nil && resp.Offset == 0:
 			return fl.compare(resp, part, h, off)
-		case err == nil && resp.ETag == etag:
+		case err == nil && resp.ETag == last.ETag && hostOf(resp.URL) == hostOf(last.URL):
 			return resp, fl.sameSize(resp, part)
 		case err == nil:
 			resp.Body.Close()
-		case !noRange(err):
+		case !noRange(err) && !guarded.Elsewhere:
 			return nil, err
 		}
 	}
@@ -134,6 +137,15 @@ func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, etag s
 		return nil, err
 	}
 	return fl.compare(resp, part, h, off)
+}
+
+// hostOf is the host, with its port, that an answer with that URL came from.
+func hostOf(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // compare reads the first off bytes of the whole file that resp sends. Unless
