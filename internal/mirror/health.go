@@ -46,6 +46,9 @@ const (
 	// client whose file finds that out has a good one, too.
 	tryAfter    = 3 * time.Second
 	tryPatience = time.Second
+	// leastPace is too few bytes a second where no rate of another mirror is known:
+	// with fewer, a Release file takes longer than the 30 s that apt waits.
+	leastPace = usualFile / 30
 )
 
 // MirrorHealth is what is known of a mirror of an archive that has several.
@@ -185,9 +188,9 @@ func (c *Client) others(a *archive, d directory) (all []condition) {
 }
 
 // patience is how long to wait for the header of d, one of a's mirrors, if
-// others can be asked.
+// others can be asked. All but the last one together have Patience.
 func (c *Client) patience(a *archive, d directory) time.Duration {
-	least, atLeast := Patience, minPatience
+	least, atLeast := max(Patience/time.Duration(max(len(a.mirrors)-1, 1)), minPatience), minPatience
 	if c.health.get(d).firstByte == 0 {
 		atLeast = tryPatience
 	}
@@ -208,6 +211,9 @@ func (c *Client) pace(a *archive, d directory) float64 {
 	most := 0.0
 	for _, h := range c.others(a, d) {
 		most = max(most, h.rate)
+	}
+	if most == 0 && slices.ContainsFunc(a.mirrors, func(o directory) bool { return o != d && !c.failing(o) }) {
+		return leastPace
 	}
 	return most / slower
 }

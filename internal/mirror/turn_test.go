@@ -127,7 +127,7 @@ func TestMirrorsAreAskedInTurn(t *testing.T) {
 		"missing":     {does: answers(404)},
 		"forbidden":   {does: answers(403)},
 		"cut":         {does: cuts},
-		"silent":      {does: silent, takes: Patience},
+		"silent":      {does: silent, takes: Patience / 2}, // each of two
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -416,6 +416,48 @@ func TestMuchSlowerMirrorIsLeft(t *testing.T) {
 		}
 		if n, err := get(500*time.Millisecond, true); err != nil || n != 100<<10 {
 			t.Errorf("about as slow: %d bytes, %v", n, err)
+		}
+	})
+}
+
+// A mirror that trickles is left for one of which nothing is known, and that for none.
+func TestTricklingMirrorIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirrored(t, Options{})
+		m.on("a.example", sends(100<<10, time.Second))
+		m.on("b.example", sends(100<<10, 2*time.Second))
+		begun := time.Now()
+		if _, n, err := m.get(t.Context(), Request{URL: "x", At: "http://a.example/debian", Elsewhere: true}); !errors.Is(err, ErrTooSlow) {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		if took := time.Since(begun); took > 2*tryAfter {
+			t.Errorf("after %v", took)
+		}
+		if _, n, err := m.get(t.Context(), Request{URL: "x", At: "http://b.example/pub", Elsewhere: true}); err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
+}
+
+// However many mirrors are silent, apt is still there when another one is asked.
+func TestManySilentMirrors(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirrored(t, Options{})
+		entry := "http://archive.example.org/debian="
+		for i := range maxPlaces - 1 {
+			host := fmt.Sprintf("%d.example", i)
+			entry += "http://" + host + "|"
+			m.on(host, silent)
+		}
+		m.mirrors = mustMirrors(t, entry+"http://c.example")
+		begun := time.Now()
+		if _, _, err := m.get(t.Context(), Request{URL: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > 25*time.Second {
+			t.Errorf("after %v", took)
 		}
 	})
 }
