@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/digest"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 )
@@ -226,4 +227,24 @@ func TestMirrorsOfWhatIsNotKept(t *testing.T) {
 	s.want(s.packageAt("large"), s.files["large"].Data)
 	s.all[0].Inject("*", aptest.Drop())
 	s.want("some/README.deb", []byte("read me"))
+}
+
+// What the box fetches for itself comes from another mirror, too.
+func TestMirrorsOfWhatNoClientWaitsFor(t *testing.T) {
+	t.Parallel()
+	s := newSeveral(t, aptest.Suite{}, noTTL)
+	s.all[0].Down()
+	must(t, s.Refresh(t.Context(), s.dir()))
+	for _, path := range []string{packages, s.packageAt("large")} {
+		must(t, s.Keep(t.Context(), s.catalog.Resolve(t.Context(), s.at(path), nil)))
+	}
+	if !s.held(digest.Of(s.files["large"].Data)) {
+		t.Error("not held")
+	}
+	small := s.catalog.Resolve(t.Context(), s.at(s.packageAt("small")), nil)
+	s.Anticipate(Request{Entry: small})
+	s.running.Wait()
+	if !s.held(small.Digest) {
+		t.Error("what was asked for ahead is not held")
+	}
 }
