@@ -86,8 +86,7 @@ func TestSettings(t *testing.T) {
 			map[string]string{
 				"http://archive.example.org/debian": "its mirrors' URLs", "archive.example.org=http://a.example": "want http://host/directory",
 				"http://a.example=http://a.example|": "want http://host/directory", "http://a.example=http://b.example|http://B.example:80/": "twice",
-				"http://a.example=http://b.example,http://A.example/=http://c.example": "has an entry already", "http://a.example=http://user:pass@b.example": "MILLPOND_AUTH_FILE",
-				"http://a.example=http://b.example/?x": "without a query",
+				"http://a.example=http://b.example,http://A.example/=http://c.example": "has an entry already", "http://a.example=http://b.example/?x": "without a query",
 			}},
 		{"TUNNELS",
 			map[string]string{"": "true", "false": "false", "0": "false", "download.example.org, *.example.net:8443": "download.example.org,*.example.net:8443"},
@@ -159,6 +158,27 @@ func TestSettings(t *testing.T) {
 		}
 		if s.Takes == "" || s.Help == "" {
 			t.Errorf("%s is not documented", s.Name)
+		}
+	}
+}
+
+// A login in a setting that takes none is in no error.
+func TestFaultsHideLogins(t *testing.T) {
+	for name, want := range map[string]string{
+		"MIRRORS": "MILLPOND_AUTH_FILE", "ONLY_ARCHIVES": "without the scheme", "ALLOW_UPSTREAMS": "without scheme", "UPSTREAM_PROXY_EXCEPT": "without the scheme",
+		"TUNNELS": "without the scheme", "UPSTREAM_PROXY": "not supported",
+	} {
+		for _, password := range []string{"hunter2", "hunter2/=x", "@hunter2@"} {
+			url := "ftp://bob:" + password + "@b.example"
+			if name == "MIRRORS" {
+				url = "http://a.example=http://bob:" + password + "@b.example"
+			}
+			_, err := parseConfig([]string{prefix + name + "=" + url})
+			if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "bob") {
+				t.Errorf("%s: %v", name, err)
+			} else if password == "hunter2" && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
 		}
 	}
 }

@@ -29,8 +29,12 @@ func (f *faults) add(name string, err error) {
 	if s.secret {
 		given = full
 	}
-	f.all = append(f.all, fmt.Errorf("%s: takes %s: %w", given, s.Takes, err))
+	f.all = append(f.all, errors.New(userInURL.ReplaceAllString(fmt.Sprintf("%s: takes %s: %v", given, s.Takes, err), "://xxxxx@")))
 }
+
+// userInURL finds a login in a URL, which may stand in a setting that takes none.
+// A password may have any character in it.
+var userInURL = regexp.MustCompile(`://[^ ]*@`)
 
 // parsing records the parser's errors.
 func (f *faults) parsing(err error) {
