@@ -82,6 +82,18 @@ func (s *several) wantRequests(pattern string, want ...int) {
 	}
 }
 
+// first returns the mirror that is asked first for the suite's Release file at path:
+// of those that have answered, the fastest, which may be any.
+func (s *several) first(path string) int {
+	s.t.Helper()
+	at := s.Fetcher.mirror.Mirrors(mirror.Request{URL: s.at(path).URL()}, -1, "")[0]
+	i := slices.IndexFunc(s.all, func(m *aptest.Mirror) bool { return m.URL("/debian") == at })
+	if i < 0 {
+		s.t.Fatalf("%s is none of the mirrors", at)
+	}
+	return i
+}
+
 // A package comes whole, and a byte of it only once, whatever becomes of the first
 // mirror meanwhile.
 func TestContentGoesOnAtAnotherMirror(t *testing.T) {
