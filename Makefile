@@ -63,7 +63,7 @@ e2e-apt: build
 # apt's own tests that have a web server, from its source package, without a box
 # and through the built one, with a table (root); some of them, only through it.
 e2e-apt-suite: build
-	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 60m ./aptsuite
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 90m ./aptsuite
 
 e2e-apt-suite-short: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short ./aptsuite

@@ -14,3 +14,13 @@ if [ -n "$SUITE_PROXY" ]; then
 			download-file "$1" "$2" "$3" 2>&1 && [ -r "$2" ]
 	}
 fi
+# Has the box forget what it holds before apt fetches something.
+if [ -n "$SUITE_FORGET" ]; then
+	forget() {
+		case " $* " in
+		*' update '*|*' download '*|*' install '*|*' source '*) curl -sSf --noproxy '*' "$SUITE_FORGET";;
+		esac
+	}
+	aptget() { forget "$@"; runapt apt-get "$@"; }
+	apt() { forget "$@"; runapt apt "$@"; }
+fi
