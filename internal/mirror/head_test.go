@@ -77,7 +77,9 @@ func TestHeadsOfRequestsOnly(t *testing.T) {
 		near, far := net.Pipe()
 		c := headConn{Conn: near}
 		go func() {
-			io.ReadFull(far, make([]byte, len(sent)))
+			if _, err := io.ReadFull(far, make([]byte, len(sent))); err != nil {
+				t.Error(err)
+			}
 			io.WriteString(far, "\r\nHTTP 200 OK\r\n\r\n")
 			far.Close()
 		}()
