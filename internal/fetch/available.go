@@ -19,14 +19,14 @@ func (f *Fetcher) available(ctx context.Context, n catalog.Change, login mirror.
 		return nil
 	}
 	if n.ByHash != (catalog.Location{}) {
-		for _, m := range hurried(f.mirrorsAt(n.ByHash, login, -1, "")) {
+		for _, m := range withFailover(f.mirrorsAt(n.ByHash, login, -1, "")) {
 			if size, err := m.size(ctx); err == nil && (size < 0 || size == n.Now.Size) {
 				return nil
 			}
 		}
 	}
 	var why error
-	for _, m := range hurried(f.mirrorsAt(n.Now.Location, login, -1, "")) {
+	for _, m := range withFailover(f.mirrorsAt(n.Now.Location, login, -1, "")) {
 		size, err := m.size(ctx)
 		switch {
 		case err != nil:

@@ -144,7 +144,7 @@ func (m mirrorSource) busy(err error) bool {
 		return !m.leads(status.URL) && (status.Code == http.StatusTooManyRequests || status.Code == http.StatusServiceUnavailable)
 	}
 	var away *mirror.UnreachableError
-	return errors.As(err, &away) && strings.HasPrefix(away.Host, m.host()) // which has a port
+	return errors.As(err, &away) && (away.Host == m.host() || strings.HasPrefix(away.Host, m.host()+":"))
 }
 
 // ledElsewhere reports whether err is an answer of another host than s's, which a
@@ -168,7 +168,7 @@ func ledElsewhere(s source, err error) bool {
 // failed in a way that a further try may not.
 func passing(s source, err error) bool {
 	m, ok := s.(mirrorSource)
-	return ok && m.elsewhere && mirror.IsUnreachable(err) && !errors.Is(err, mirror.ErrOffline)
+	return ok && m.request.Failover && mirror.IsUnreachable(err) && !errors.Is(err, mirror.ErrOffline)
 }
 
 // moreTelling picks which of two failures the client is told: a mirror's own

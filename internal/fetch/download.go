@@ -275,15 +275,15 @@ func (d *download) hasten(s source, c candidates, nth int) source {
 	}
 	other := func(o mirrorSource) bool { return o.server() != m.server() }
 	if nth == 0 && slices.ContainsFunc(c.mirrors, other) {
-		m.patience = mirror.Patience
+		m.request.Patience = mirror.Patience
 	}
-	m.elsewhere = m.elsewhere && nth == 0 && d.another(m, c)
+	m.request.Failover = m.request.Failover && nth == 0 && d.another(m, c)
 	return m
 }
 
 // another reports whether a mirror besides m may be asked.
 func (d *download) another(m mirrorSource, c candidates) bool {
-	return slices.ContainsFunc(c.mirrors, func(o mirrorSource) bool { return o.at != m.at && !d.tallyOf(o).out })
+	return slices.ContainsFunc(c.mirrors, func(o mirrorSource) bool { return o.request.Mirror != m.request.Mirror && !d.tallyOf(o).out })
 }
 
 // isBusy reports whether s is a mirror that has no time.

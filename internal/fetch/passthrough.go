@@ -179,7 +179,7 @@ func (o *ownStream) connect() error {
 	err := ErrNoSource
 	for src := range o.fl.sources(o.ctx, o.fl.candidates()) {
 		if m, ok := src.(mirrorSource); ok && !o.fl.checkable() {
-			m.elsewhere = false // nothing takes it up again
+			m.request.Failover = false // nothing takes it up again
 			src = m
 		}
 		var s *peer.Stream

@@ -21,7 +21,7 @@ func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 	e := r.Entry
 	switch {
 	case e.Kind == catalog.Unknown && !f.holdsUnknown(r):
-		file, err := f.peekAt(ctx, e, hurried(f.mirrorsAt(r.Location, r.Login, -1, "")))
+		file, err := f.peekAt(ctx, e, withFailover(f.mirrorsAt(r.Location, r.Login, -1, "")))
 		var status *mirror.StatusError
 		if !errors.As(err, &status) || status.Code != http.StatusRequestedRangeNotSatisfiable {
 			return file, err

@@ -141,8 +141,23 @@ func TestHasten(t *testing.T) {
 		{[]mirrorSource{one}, 0, 0}, {[]mirrorSource{one, name}, 0, 0},
 		{[]mirrorSource{one, other}, 0, mirror.Patience}, {[]mirrorSource{one, other}, 1, 0},
 	} {
-		if got := d.hasten(one, candidates{mirrors: tt.all}, tt.nth).(mirrorSource).patience; got != tt.want {
+		if got := d.hasten(one, candidates{mirrors: tt.all}, tt.nth).(mirrorSource).request.Patience; got != tt.want {
 			t.Errorf("patience %v with %d places in round %d, want %v", got, len(tt.all), tt.nth, tt.want)
+		}
+	}
+}
+
+// A mirror whose redirect leads to a host that does not answer has answered itself,
+// whatever the names of both begin with.
+func TestBusyMirror(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{"a.example:80": true, "a.example:8080": true, "a.example.org:80": false, "b.example:80": false} {
+		m := mirrorSource{Location: catalog.Location{Scheme: "http", Host: "a.example", Path: "/x"}}
+		if host == "a.example:8080" {
+			m.Host = host
+		}
+		if got := m.busy(&mirror.UnreachableError{Host: host, Err: errors.New("refused")}); got != want {
+			t.Errorf("%s: busy %v, want %v", host, got, want)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"strings"
-	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
@@ -32,55 +31,48 @@ type source interface {
 	Report(peer.Outcome)
 }
 
-// mirrorSource is a file at one mirror. patience, at, elsewhere, revalidate and reload
-// are as those of mirror.Request.
+// mirrorSource is a file at one mirror, and how to request it.
 type mirrorSource struct {
 	catalog.Location
-	client             *mirror.Client
-	login              mirror.Login
-	patience           time.Duration
-	at                 string
-	elsewhere          bool
-	revalidate, reload bool
+	client  *mirror.Client
+	request mirror.Request
 }
 
 // String implements source.
 func (m mirrorSource) String() string {
-	if m.at == "" {
+	if m.request.Mirror == "" {
 		return m.Location.String()
 	}
-	return m.client.At(m.URL(), m.at)
+	return m.client.URLAt(m.request.URL, m.request.Mirror)
 }
 
 func (m mirrorSource) Origin() ledger.Origin { return ledger.FromMirror }
 
 func (m mirrorSource) Record() store.Provenance { return store.Provenance{Name: m.host()} }
 
-// host is the mirror's.
+// host is the mirror's, with a port that is not the scheme's own.
 func (m mirrorSource) host() string {
-	if at, err := catalog.ParseURL(m.at + "/"); err == nil {
+	if at, err := catalog.ParseURL(m.request.Mirror + "/"); err == nil {
 		return at.Host
 	}
 	return m.Host
 }
 
-// server names what answers, whatever names it has for the file.
-func (m mirrorSource) server() string { return cmp.Or(m.at, m.Host) }
+// server names the mirror, whatever names it has for the file.
+func (m mirrorSource) server() string { return cmp.Or(m.request.Mirror, m.Host) }
 
 // Report implements source. Mirrors are chosen by the administrator and have
-// no score; the log has their faults. Another mirror of the archive comes before
-// one that sent wrong bytes.
+// no score; the log has their faults. One that sent wrong bytes is asked after the
+// other mirrors of the archive for a while.
 func (m mirrorSource) Report(o peer.Outcome) {
 	if o.Fault == peer.Lied {
-		m.client.Blame(m.URL(), m.at, errors.New(o.Why))
+		m.client.Blame(m.request.URL, m.request.Mirror, errors.New(o.Why))
 	}
 }
 
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
-	r := mirror.Request{
-		URL: m.URL(), Login: m.login, Offset: off, Length: n, Patience: m.patience, At: m.at, Elsewhere: m.elsewhere,
-		Revalidate: m.revalidate, Reload: m.reload,
-	}
+	r := m.request
+	r.Offset, r.Length = off, n
 	resp, err := m.client.Get(ctx, r)
 	if err != nil {
 		return nil, err
@@ -93,7 +85,8 @@ func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, err
 
 // leads reports whether an answer with that URL came from another host.
 func (m mirrorSource) leads(url string) bool {
-	own := strings.HasPrefix(url, m.Scheme+"://"+m.Host+"/") || m.at != "" && strings.HasPrefix(url, m.at+"/")
+	at := m.request.Mirror
+	own := strings.HasPrefix(url, m.Scheme+"://"+m.Host+"/") || at != "" && strings.HasPrefix(url, at+"/")
 	return !own
 }
 
@@ -109,17 +102,18 @@ type candidates struct {
 func (fl *flight) candidates() candidates {
 	r := fl.request()
 	if fl.key.digest.IsZero() {
-		return candidates{mirrors: hurried(fl.f.mirrorsAt(r.Location, r.Login, -1, ""))}
+		return candidates{mirrors: withFailover(fl.f.mirrorsAt(r.Location, r.Login, -1, ""))}
 	}
 	c := candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(r)}
 	for i := range c.mirrors {
-		c.mirrors[i].revalidate, c.mirrors[i].reload = isReplaced(fl.entry, c.mirrors[i].Location), fl.reload
+		m := &c.mirrors[i]
+		m.request.Revalidate, m.request.Reload = isReplaced(fl.entry, m.Location), fl.reload
 	}
 	return c
 }
 
 // isReplaced reports whether each generation of e's suite has another file at l, as
-// is so of indices: a cache on the way to the mirror may hold the last one's.
+// with indices: a cache on the way to the mirror may hold an earlier one's.
 func isReplaced(e catalog.Entry, l catalog.Location) bool {
 	return e.Suite.Host != "" && strings.HasPrefix(e.Location.Path, strings.TrimSuffix(e.Suite.Path, "/")+"/") && !strings.Contains(l.Path, "/by-hash/")
 }
@@ -127,16 +121,17 @@ func isReplaced(e catalog.Entry, l catalog.Location) bool {
 // mirrorsAt lists the mirrors that may have the file at l, of that size, -1 if it
 // is not known: those of l's archive, with first before the others.
 func (f *Fetcher) mirrorsAt(l catalog.Location, login mirror.Login, size int64, first string) (all []mirrorSource) {
-	for _, at := range f.mirror.Mirrors(mirror.Request{URL: l.URL(), Login: login}, size, first) {
-		all = append(all, mirrorSource{client: f.mirror, login: login, Location: l, at: at})
+	r := mirror.Request{URL: l.URL(), Login: login}
+	for _, r.Mirror = range f.mirror.Mirrors(r, size, first) {
+		all = append(all, mirrorSource{Location: l, client: f.mirror, request: r})
 	}
 	return all
 }
 
-// hurried has each of several sources but the last give way to the next soon.
-func hurried(all []mirrorSource) []mirrorSource {
+// withFailover makes each of the sources but the last give way soon to the next one.
+func withFailover(all []mirrorSource) []mirrorSource {
 	for i := range len(all) - 1 {
-		all[i].elsewhere = true
+		all[i].request.Failover = true
 	}
 	return all
 }
@@ -161,7 +156,7 @@ func (f *Fetcher) mirrorsFor(r Request) (all []mirrorSource) {
 			all = append(all, f.mirrorsAt(l, r.Login, r.Size, first)...)
 		}
 	}
-	return hurried(all)
+	return withFailover(all)
 }
 
 // led returns those of the places of a file that a Release lists at the mirror

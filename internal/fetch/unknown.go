@@ -51,9 +51,9 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	// One source wrote it from the beginning on: the running hash covers all.
 	if h, _ := part.Hasher(); !fl.matches(h.Digest()) {
 		f.stats.wrong.Add(1)
-		fl.log.Error("mirror has none of the contents that indices list for this path", "mirror", resp.At)
+		fl.log.Error("mirror has none of the contents that indices list for this path", "mirror", resp.Mirror)
 		part.Discard()
-		f.mirror.Blame(fl.entry.Location.URL(), resp.At, ErrWrongBytes)
+		f.mirror.Blame(fl.entry.Location.URL(), resp.Mirror, ErrWrongBytes)
 		return fmt.Errorf("mirror %s: %w", fl.entry.Location.Host, ErrWrongBytes)
 	}
 	info, err := part.Commit(fl.about())
@@ -101,7 +101,7 @@ func final(err error) bool {
 
 // append writes the body of resp, which continues part, and closes it.
 func (fl *flight) append(part *store.Partial, resp *mirror.Response) error {
-	src := mirrorSource{client: fl.f.mirror, Location: fl.entry.Location, at: resp.At}
+	src := mirrorSource{Location: fl.entry.Location, client: fl.f.mirror, request: mirror.Request{URL: fl.entry.Location.URL(), Mirror: resp.Mirror}}
 	s := &peer.Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
 	defer s.Close()
 	_, off := part.Hasher()
@@ -119,7 +119,7 @@ func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, last *
 	if off > 0 && isStrong(last.ETag) {
 		guarded := q
 		guarded.Offset, guarded.IfRange = off, last.ETag
-		guarded.At, guarded.Elsewhere = last.At, last.At != ""
+		guarded.Mirror, guarded.Failover = last.Mirror, last.Mirror != ""
 		resp, err := fl.f.access.Get(ctx, guarded)
 		switch {
 		case err == nil && resp.Offset == 0:
@@ -128,7 +128,7 @@ func (fl *flight) resumeUnknown(ctx context.Context, part *store.Partial, last *
 			return resp, fl.sameSize(resp, part)
 		case err == nil:
 			resp.Body.Close()
-		case !noRange(err) && !guarded.Elsewhere:
+		case !noRange(err) && !guarded.Failover:
 			return nil, err
 		}
 	}

@@ -252,12 +252,12 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 	if a == nil {
 		return c.getAgain(ctx, r)
 	}
-	if r.At == "" {
+	if r.Mirror == "" {
 		return c.getInTurn(ctx, r, a, u)
 	}
-	d, ok := a.mirror(r.At)
+	d, ok := a.mirror(r.Mirror)
 	if !ok {
-		return nil, fmt.Errorf("%.300s is no mirror of %s", r.At, a.url)
+		return nil, fmt.Errorf("%.300s is no mirror of %s", r.Mirror, a.url)
 	}
 	return c.getAt(ctx, r, a, d, u)
 }

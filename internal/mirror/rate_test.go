@@ -199,7 +199,7 @@ func TestLimitedMirrorIsNotSlow(t *testing.T) {
 		m.take(t, "small", minSample)
 		before := m.Health()[0].Rate
 		time.Sleep(time.Hour)
-		if _, n, err := m.get(t.Context(), Request{URL: "large", At: "http://b.example/pub", Elsewhere: true}); n != 100_000 || err != nil {
+		if _, n, err := m.get(t.Context(), Request{URL: "large", Mirror: "http://b.example/pub", Failover: true}); n != 100_000 || err != nil {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 		if h := m.Health(); before == 0 || h[1].Rate != 0 {

@@ -15,26 +15,26 @@ type Request struct {
 	// has another sends the whole. A weak ETag cannot guard one (RFC 9110,
 	// section 13.1.5), so the whole file is requested.
 	IfRange string
-	// Revalidate has caches on the way ask the mirror before they answer, as apt has
-	// it for all but packages, and so does a Login; Reload has them answer with
-	// nothing that they hold, since that was wrong.
+	// Revalidate makes caches on the way ask the mirror before they answer, as apt
+	// does for all but packages; a Login does so too. Reload makes them fetch the
+	// file again, since what they held was wrong.
 	Revalidate, Reload bool
 	// Validators of what is held already; both may be empty.
 	IfNoneMatch, IfModifiedSince string
-	// Patience is how long at most to wait for the header, connecting included,
-	// where there is somebody else to ask; the error then wraps ErrSlow. 0 is
-	// as long as the Client waits.
+	// Patience is how long to wait for the header, connecting included, where there
+	// is somebody else to ask; the error then wraps ErrSlow. 0 is as long as the
+	// Client waits.
 	Patience time.Duration
 	// Login is sent to the scheme, host and port of URL and to no other. Where a
 	// redirect of a request with the box's own login leads to another, that gets
 	// the box's for it, if there is one; otherwise no other host gets any.
 	Login Login
-	// At is the mirror to ask, one of Client.Mirrors; "" asks them in turn.
-	At string
-	// Elsewhere says that another mirror can be asked instead: At is tried once,
-	// not waited for as long as usual, and its body ends with ErrTooSlow if others
-	// of the archive are known to be much faster.
-	Elsewhere bool
+	// Mirror is the one to ask, of Client.Mirrors; "" asks them in turn.
+	Mirror string
+	// Failover says that the caller can ask another mirror: Mirror is tried once, not
+	// waited for as long as usual, and its body ends with ErrTooSlow if others of
+	// the archive are known to be much faster.
+	Failover bool
 }
 
 // ranged reports whether r requests a part.
@@ -55,11 +55,11 @@ type Response struct {
 	// Unsettled says that the answer was sent within a second of LastModified:
 	// other bytes may get the same date (RFC 9110, section 8.8.2.2).
 	Unsettled bool
-	// Body fails with ErrStalled, an AnswerError with io.ErrUnexpectedEOF or the context's error,
-	// and never sends a second request.
-	Body io.ReadCloser
-	URL  string // after redirects; that of the request, if a mirror of its archive sent the answer itself
-	At   string // the mirror that was asked, one of Client.Mirrors
+	// Body fails with ErrStalled, an AnswerError with io.ErrUnexpectedEOF or the
+	// context's error, and never sends a second request.
+	Body   io.ReadCloser
+	URL    string // after redirects; the request's own, if a mirror of its archive sent the answer itself
+	Mirror string // the one that was asked, of Client.Mirrors
 	// Cached says that a cache on the way answered, with what it held or has
 	// revalidated (Age; RFC 9111, section 5.1).
 	Cached bool

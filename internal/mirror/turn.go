@@ -31,8 +31,8 @@ func (c *Client) Mirrors(r Request, size int64, first string) []string {
 	return all
 }
 
-// At returns the URL at the mirror at of the file at url.
-func (c *Client) At(rawURL, at string) string {
+// URLAt returns the URL that the file at rawURL has at a mirror, one of Mirrors.
+func (c *Client) URLAt(rawURL, at string) string {
 	a, u := c.archiveOf(Request{URL: rawURL})
 	d, ok := a.mirror(at)
 	if !ok {
@@ -89,7 +89,7 @@ func (c *Client) getInTurn(ctx context.Context, r Request, a *archive, u *url.UR
 			if told != nil && telling(told) == 0 && c.failing(d) {
 				continue // another one has said that there is no such file
 			}
-			r.Elsewhere = round == 0 && (i < len(order)-1 || len(later) > 0)
+			r.Failover = round == 0 && (i < len(order)-1 || len(later) > 0)
 			resp, err := c.getAt(ctx, r, a, d, u)
 			if err == nil || ctx.Err() != nil || errors.Is(err, ErrOffline) {
 				return resp, err
@@ -98,7 +98,7 @@ func (c *Client) getInTurn(ctx context.Context, r Request, a *archive, u *url.UR
 			if told == nil || telling(err) < telling(told) {
 				told = err
 			}
-			if r.Elsewhere && IsUnreachable(err) {
+			if r.Failover && IsUnreachable(err) {
 				later = append(later, d)
 			}
 		}
@@ -130,7 +130,7 @@ func (c *Client) getAt(ctx context.Context, r Request, a *archive, d directory, 
 	q := r
 	q.URL, q.Login = a.at(d, u), c.loginAt(r, a, d, u)
 	get := c.getAgain
-	if r.Elsewhere {
+	if r.Failover {
 		get = c.getOnce
 		if patience := c.patience(a, d); q.Patience == 0 || patience < q.Patience {
 			q.Patience = patience
@@ -150,9 +150,9 @@ func (c *Client) getAt(ctx context.Context, r Request, a *archive, d directory, 
 	if resp.URL == q.URL {
 		resp.URL = r.URL
 	}
-	resp.At = d.url
+	resp.Mirror = d.url
 	t := &timed{ReadCloser: resp.Body, c: c, ctx: ctx, d: d, before: c.received.Load()}
-	if r.Elsewhere {
+	if r.Failover {
 		t.after, t.pace = slowAfter, func() float64 { return c.pace(a, d) }
 		if c.health.get(d).rate == 0 {
 			t.after = tryAfter

@@ -108,8 +108,8 @@ func (m *mirrored) get(ctx context.Context, r Request) (resp *Response, n int64,
 // take requests a file of a known size where Mirrors says first.
 func (m *mirrored) take(t *testing.T, path string, size int64) {
 	t.Helper()
-	r := Request{URL: path, Elsewhere: true}
-	r.At = m.Mirrors(Request{URL: "http://archive.example.org/debian/" + path}, size, "")[0]
+	r := Request{URL: path, Failover: true}
+	r.Mirror = m.Mirrors(Request{URL: "http://archive.example.org/debian/" + path}, size, "")[0]
 	if _, n, err := m.get(t.Context(), r); err != nil || n != size {
 		t.Fatalf("%d bytes, %v", n, err)
 	}
@@ -137,7 +137,7 @@ func TestMirrorsAreAskedInTurn(t *testing.T) {
 				m.on("b.example", c.does)
 				begun := time.Now()
 				resp, n, err := m.get(t.Context(), Request{URL: "pool/x%2b.deb?y"})
-				if err != nil || n != 100 || resp.At != "http://c.example" || resp.URL != "http://archive.example.org/debian/pool/x%2b.deb?y" {
+				if err != nil || n != 100 || resp.Mirror != "http://c.example" || resp.URL != "http://archive.example.org/debian/pool/x%2b.deb?y" {
 					t.Fatalf("%+v, %d bytes, %v", resp, n, err)
 				}
 				if took := time.Since(begun); took != 2*c.takes {
@@ -182,7 +182,7 @@ func TestWhatNoMirrorGives(t *testing.T) {
 		})
 		m.on("b.example", answers(500))
 		m.on("c.example", cuts)
-		if resp, n, err := m.get(t.Context(), Request{URL: "x"}); err != nil || n != 100 || resp.At != "http://a.example/debian" {
+		if resp, n, err := m.get(t.Context(), Request{URL: "x"}); err != nil || n != 100 || resp.Mirror != "http://a.example/debian" {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 		m.on("a.example", cuts)
@@ -258,7 +258,7 @@ func TestMeasuringCostsLittleTime(t *testing.T) {
 				m.on("b.example", c.does)
 				m.take(t, "x", 100<<10)
 				begun := time.Now()
-				_, n, err := m.get(t.Context(), Request{URL: "x", At: "http://b.example/pub", Elsewhere: true})
+				_, n, err := m.get(t.Context(), Request{URL: "x", Mirror: "http://b.example/pub", Failover: true})
 				if !errors.Is(err, ErrSlow) && !errors.Is(err, ErrTooSlow) {
 					t.Errorf("%d bytes, %v", n, err)
 				}
@@ -304,7 +304,7 @@ func TestFailedMirrorIsAskedLast(t *testing.T) {
 			for first(100) != "http://a.example/debian" { // c has not been measured either
 				time.Sleep(exploreAgain)
 			}
-			_, _, _ = m.get(t.Context(), Request{URL: "x", At: "http://a.example/debian", Elsewhere: true})
+			_, _, _ = m.get(t.Context(), Request{URL: "x", Mirror: "http://a.example/debian", Failover: true})
 		}
 		m.Blame("http://archive.example.org/debian/x", "http://b.example/pub", errors.New("wrong bytes"))
 		m.on("a.example", nil)
@@ -342,7 +342,7 @@ func TestHowLongAMirrorIsAskedLast(t *testing.T) {
 			w.Header().Set("Retry-After", "100")
 			w.WriteHeader(http.StatusTooManyRequests)
 		})
-		_, _, _ = m.get(t.Context(), Request{URL: "x", At: "http://a.example/debian"})
+		_, _, _ = m.get(t.Context(), Request{URL: "x", Mirror: "http://a.example/debian"})
 		time.Sleep(99 * time.Second)
 		if !last() {
 			t.Error("asked before the time that it stated")
@@ -385,7 +385,7 @@ func TestMuchSlowerMirrorIsLeft(t *testing.T) {
 		m.take(t, "small", minSample)
 		get := func(kilobyte time.Duration, elsewhere bool) (int64, error) {
 			m.on("b.example", sends(100<<10, kilobyte))
-			_, n, err := m.get(t.Context(), Request{URL: "large", At: "http://b.example/pub", Elsewhere: elsewhere})
+			_, n, err := m.get(t.Context(), Request{URL: "large", Mirror: "http://b.example/pub", Failover: elsewhere})
 			return n, err
 		}
 		if _, err := get(time.Millisecond, false); err != nil {
@@ -400,7 +400,7 @@ func TestMuchSlowerMirrorIsLeft(t *testing.T) {
 		done := make(chan error) // the line is full
 		m.on("c.example", sends(4<<20, 3*time.Millisecond))
 		go func() {
-			_, _, err := m.get(t.Context(), Request{URL: "huge", At: "http://c.example"})
+			_, _, err := m.get(t.Context(), Request{URL: "huge", Mirror: "http://c.example"})
 			done <- err
 		}()
 		if n, err := get(100*time.Millisecond, true); err != nil || n != 100<<10 {
@@ -412,7 +412,7 @@ func TestMuchSlowerMirrorIsLeft(t *testing.T) {
 		m.Blame("http://archive.example.org/debian/huge", "http://c.example", errors.New("wrong bytes"))
 		m.on("a.example", sends(minSample, 300*time.Millisecond))
 		for range 30 { // by now as slow
-			_, _, _ = m.get(t.Context(), Request{URL: "small", At: "http://a.example/debian"})
+			_, _, _ = m.get(t.Context(), Request{URL: "small", Mirror: "http://a.example/debian"})
 		}
 		if n, err := get(500*time.Millisecond, true); err != nil || n != 100<<10 {
 			t.Errorf("about as slow: %d bytes, %v", n, err)
@@ -428,13 +428,13 @@ func TestTricklingMirrorIsLeft(t *testing.T) {
 		m.on("a.example", sends(100<<10, time.Second))
 		m.on("b.example", sends(100<<10, 2*time.Second))
 		begun := time.Now()
-		if _, n, err := m.get(t.Context(), Request{URL: "x", At: "http://a.example/debian", Elsewhere: true}); !errors.Is(err, ErrTooSlow) {
+		if _, n, err := m.get(t.Context(), Request{URL: "x", Mirror: "http://a.example/debian", Failover: true}); !errors.Is(err, ErrTooSlow) {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 		if took := time.Since(begun); took > 2*tryAfter {
 			t.Errorf("after %v", took)
 		}
-		if _, n, err := m.get(t.Context(), Request{URL: "x", At: "http://b.example/pub", Elsewhere: true}); err != nil {
+		if _, n, err := m.get(t.Context(), Request{URL: "x", Mirror: "http://b.example/pub", Failover: true}); err != nil {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 	})
@@ -544,7 +544,7 @@ func TestRedirectOfAMirror(t *testing.T) {
 			http.Redirect(w, r, (&url.URL{Scheme: "http", Host: "cdn.example", Path: r.URL.Path}).String(), http.StatusFound)
 		})
 		resp, _, err := m.get(t.Context(), Request{URL: "x"})
-		if err != nil || resp.URL != "http://cdn.example/debian/x" || resp.At != "http://a.example/debian" {
+		if err != nil || resp.URL != "http://cdn.example/debian/x" || resp.Mirror != "http://a.example/debian" {
 			t.Errorf("%+v, %v", resp, err)
 		}
 		if m.taken[File{"cdn.example", "/debian/x"}] != 100 || m.taken[File{"archive.example.org", "/debian/x"}] == 0 {

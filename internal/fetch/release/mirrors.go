@@ -20,7 +20,7 @@ type way struct {
 
 // request is q, sent this way.
 func (w way) request(q mirror.Request) mirror.Request {
-	q.At, q.Elsewhere = w.at, w.elsewhere
+	q.Mirror, q.Failover = w.at, w.elsewhere
 	return q
 }
 

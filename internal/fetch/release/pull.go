@@ -52,7 +52,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 	if moved {
 		v.ETag = resp.ETag // if it has the same bytes
 	}
-	v.From, v.Mirror = cameFrom(l, resp, login), resp.At
+	v.From, v.Mirror = cameFrom(l, resp, login), resp.Mirror
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
 	}
