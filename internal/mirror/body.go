@@ -26,7 +26,7 @@ type body struct {
 	later  time.Duration // the limit of those after the first byte
 	timer  *time.Timer   // runs only while a Read waits for the mirror: a slow reader is no stall, nor is the throttle
 	meter  func(n int64)
-	turn   turn
+	share  share
 
 	stalled func() // before the request is ended for a stall
 }
@@ -34,7 +34,7 @@ type body struct {
 // guard wraps the body of url's answer to a request for f under ctx.
 func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, url string, from io.ReadCloser) *body {
 	b := &body{
-		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, turn: turn{throttle: c.rate}, stalled: func() {},
+		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, share: share{throttle: c.rate}, stalled: func() {},
 		meter: func(n int64) {
 			c.received.Add(n)
 			c.meter(f, n)
@@ -53,7 +53,7 @@ func (b *body) limit() time.Duration { return time.Duration(b.stall.Load()) }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
-	p = p[:b.turn.left(len(p))]
+	p = p[:b.share.allows(len(p))]
 	b.timer.Reset(b.limit())
 	n, err := b.from.Read(p)
 	b.timer.Stop()
@@ -61,7 +61,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.stall.Store(int64(b.later))
 		b.meter(int64(n))
 	}
-	if ended := b.turn.took(b.ctx, n, err != nil); ended != nil {
+	if ended := b.share.charge(b.ctx, n, err != nil); ended != nil {
 		return n, ended
 	}
 	switch {
@@ -80,7 +80,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error {
 	b.timer.Stop()
 	b.cancel(nil)
-	b.turn.end()
+	b.share.end()
 	return b.from.Close()
 }
 

@@ -15,19 +15,20 @@ type Rates [24]int64
 
 // Limits of what is read at once under a rate.
 const (
-	// shareOf is by how much a body's turn is below a second's bytes: with as many
-	// bodies, each gets one in a second.
-	shareOf = 64
-	// minTurn and maxTurn bound a turn in bytes: below, the cost of a turn counts,
-	// above, it is less than the copying.
-	minTurn = 4 << 10
-	maxTurn = 64 << 10
-	// burstOf makes the bytes that may come at once, after a pause, those of 50 ms.
-	burstOf = 20
+	// quantaPerSecond is how many times as much as a quantum the rate is: that many
+	// bodies each get one in a second.
+	quantaPerSecond = 64
+	// minQuantum and maxQuantum bound a quantum in bytes: below, the cost of waiting
+	// counts, above, it is less than the copying.
+	minQuantum = 4 << 10
+	maxQuantum = 64 << 10
+	// burstsPerSecond makes the bytes that may come at once, after a pause, those of
+	// 50 ms.
+	burstsPerSecond = 20
 )
 
-// throttle holds bodies to Rates. They take turns of the same few bytes, in the order
-// in which they come for them, so that a small file gets its share beside large ones.
+// throttle holds bodies to Rates. Each reads a quantum and then waits its turn, so
+// that a small file gets its share beside large ones.
 type throttle struct {
 	rates Rates
 
@@ -44,17 +45,18 @@ func newThrottle(r Rates) *throttle {
 	return &throttle{rates: r}
 }
 
-// burstAt fits into an int of 32 bits.
-func burstAt(r int64) int { return int(min(max(r/burstOf, int64(turnOf(r))), 1<<30)) }
+// burstAt is the burst in bytes for the rate r. It fits into an int of 32 bits.
+func burstAt(r int64) int { return int(min(max(r/burstsPerSecond, int64(quantumAt(r))), 1<<30)) }
 
-func turnOf(r int64) int { return int(min(max(r/shareOf, minTurn), maxTurn)) }
+// quantumAt is the quantum in bytes for the rate r.
+func quantumAt(r int64) int { return int(min(max(r/quantaPerSecond, minQuantum), maxQuantum)) }
 
 // Limited reports whether bodies are limited by Rates now.
 func (c *Client) Limited() bool { return c.rate.limited() }
 
 // at returns the bucket that a Read at now is charged to, nil if there is no limit.
-// Each change of the rate begins a full one: what was to be waited for by the old
-// rate says nothing of the new one.
+// Each change of the rate begins a full one: a wait under the old rate says nothing
+// about the new one.
 func (t *throttle) at(now time.Time) *rate.Limiter {
 	r := t.rates[now.Hour()]
 	t.mu.Lock()
@@ -74,7 +76,7 @@ func (t *throttle) at(now time.Time) *rate.Limiter {
 func (t *throttle) limited() bool { return t != nil && t.rates[time.Now().Hour()] != 0 }
 
 // wait waits until n bytes that were read are within the rate, or returns the
-// context's cause. When the hour changes, it goes by the new rate.
+// context's cause. When the hour changes, the new rate counts.
 func (t *throttle) wait(ctx context.Context, n int) error {
 	for n > 0 {
 		now := time.Now()
@@ -82,11 +84,11 @@ func (t *throttle) wait(ctx context.Context, n int) error {
 		if bucket == nil {
 			return nil
 		}
-		part := min(n, bucket.Burst()) // of another rate's turn
-		turn := bucket.ReserveN(now, part)
-		for ready := now.Add(turn.DelayFrom(now)); now.Before(ready) && t.at(now) == bucket; now = time.Now() {
+		part := min(n, bucket.Burst()) // n may be a quantum of another rate
+		reserved := bucket.ReserveN(now, part)
+		for ready := now.Add(reserved.DelayFrom(now)); now.Before(ready) && t.at(now) == bucket; now = time.Now() {
 			if err := sleep(ctx, min(ready.Sub(now), untilNextHour(now))); err != nil {
-				turn.Cancel()
+				reserved.Cancel()
 				return err
 			}
 		}
@@ -97,45 +99,46 @@ func (t *throttle) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// turn is a body's part in a throttle.
-type turn struct {
+// share is what a body has read of its present quantum.
+type share struct {
 	*throttle              // nil without a limit
-	taken     atomic.Int64 // bytes of it that are not waited for yet
+	read      atomic.Int64 // bytes that have not been waited for yet
 }
 
-// left is how many bytes, up to n, the next Read may return.
-func (t *turn) left(n int) int {
-	if !t.limited() {
+// allows is how many bytes, up to n, the next Read may return.
+func (s *share) allows(n int) int {
+	if !s.limited() {
 		return n
 	}
-	size := turnOf(t.rates[time.Now().Hour()])
-	return min(n, max(size-int(t.taken.Load()), 1))
+	return min(n, max(s.quantum()-int(s.read.Load()), 1))
 }
 
-// took waits, if n more bytes complete the turn or are the last, until they are
+// charge waits, if n more bytes complete the quantum or are the last, until they are
 // within the rate, or returns the context's cause.
-func (t *turn) took(ctx context.Context, n int, last bool) error {
-	if t.throttle == nil {
+func (s *share) charge(ctx context.Context, n int, last bool) error {
+	if s.throttle == nil {
 		return nil
 	}
-	size := turnOf(t.rates[time.Now().Hour()])
-	if taken := int(t.taken.Add(int64(n))); taken < size && !last {
+	if read := int(s.read.Add(int64(n))); read < s.quantum() && !last {
 		return nil
 	}
-	return t.wait(ctx, int(t.taken.Swap(0)))
+	return s.wait(ctx, int(s.read.Swap(0)))
 }
 
 // end charges what nobody waits for any more.
-func (t *turn) end() {
-	if t.throttle == nil {
+func (s *share) end() {
+	if s.throttle == nil {
 		return
 	}
-	if bucket, n := t.at(time.Now()), int(t.taken.Swap(0)); bucket != nil {
+	if bucket, n := s.at(time.Now()), int(s.read.Swap(0)); bucket != nil {
 		bucket.ReserveN(time.Now(), min(n, bucket.Burst()))
 	}
 }
 
-// untilNextHour is how long the hour of the local clock lasts.
+// quantum is the present one in bytes.
+func (t *throttle) quantum() int { return quantumAt(t.rates[time.Now().Hour()]) }
+
+// untilNextHour is how long the present hour of the local clock still lasts.
 func untilNextHour(now time.Time) time.Duration {
 	return time.Hour - time.Duration(now.Minute())*time.Minute - time.Duration(now.Second())*time.Second - time.Duration(now.Nanosecond())
 }

@@ -72,7 +72,7 @@ func TestRate(t *testing.T) {
 				defer mu.Unlock()
 				// What was read waits for its turn: one for each body.
 				got += n
-				allowed := burst + int64(time.Since(start).Seconds()*float64(limit)) + 1 + bodies*int64(turnOf(limit))
+				allowed := burst + int64(time.Since(start).Seconds()*float64(limit)) + 1 + bodies*int64(quantumAt(limit))
 				over = max(over, got-allowed)
 			}})
 			size := int(min(size, limit*100))
@@ -130,7 +130,7 @@ func TestRateIsShared(t *testing.T) {
 		mu.Lock()
 		for i, n := range got {
 			// One of them may have had the burst.
-			if want, most := got[0], limit/burstOf+2*turnOf(limit); n < want-most || n > want+most {
+			if want, most := got[0], limit/burstsPerSecond+2*quantumAt(limit); n < want-most || n > want+most {
 				t.Errorf("body %d got %d bytes, the first one %d", i, n, want)
 			}
 		}
