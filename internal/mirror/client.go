@@ -20,6 +20,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -83,13 +84,13 @@ type Options struct {
 	// they are about. What the kernel had received of a body that was closed
 	// early is not seen here.
 	Meter func(f File, n int64)
-	// Answered, if not nil, is called once for each request sent to a host, those
-	// that a redirect leads to and repeated ones too, with the status of its answer,
-	// or NoAnswer, which an upstream proxy's own answer is too. A host that cannot be
-	// connected to was sent none. Of an archive's mirrors it is told by their own
-	// names: the load is theirs.
+	// Answered, if not nil, is called once for each request sent to a host, repeated
+	// ones and those that a redirect leads to included, with the status of its
+	// answer, or NoAnswer, also for an answer that an upstream proxy made itself.
+	// Nothing is sent to a host that cannot be connected to. Several mirrors of an
+	// archive are told apart: the load is theirs.
 	Answered func(f File, status int)
-	Rates    Rates        // of all bodies together, not of tunnels
+	Rates    Rates        // limit all bodies together, not tunnels
 	Log      *slog.Logger // nil logs nothing
 	// Logins are those that the box has itself (LoginFor).
 	Logins Logins
@@ -106,15 +107,6 @@ type Options struct {
 	HeaderTimeout  time.Duration // from the request to the end of the answer's header, and from there to the first byte
 	StallTimeout   time.Duration // without another byte while a body is being read
 	DownFor        time.Duration // how long an unreachable host is not tried again
-}
-
-// NoAnswer stands for the status of a request that got none.
-const NoAnswer = 0
-
-// File is what a request or body bytes are about.
-type File struct {
-	Host string // that was asked: lower case, with a port only if it is not the scheme's own
-	Path string // as requested, decoded; redirects do not change it
 }
 
 // Client sends requests to mirrors. Its methods may be called concurrently.
@@ -148,6 +140,7 @@ type Client struct {
 
 // New returns a Client. It connects to nothing yet.
 func New(o Options) *Client {
+	o = o.withDefaults()
 	c := &Client{
 		policy:         o.Policy,
 		offline:        o.Offline,
@@ -155,33 +148,15 @@ func New(o Options) *Client {
 		answered:       o.Answered,
 		rate:           newThrottle(o.Rates),
 		log:            o.Log,
-		headers:        make(http.Header),
+		headers:        o.headers(),
 		logins:         o.Logins,
 		mirrors:        o.Mirrors,
-		connectTimeout: orDefault(o.ConnectTimeout, defaultConnectTimeout),
-		headerTimeout:  orDefault(o.HeaderTimeout, defaultHeaderTimeout),
-		stallTimeout:   orDefault(o.StallTimeout, defaultStallTimeout),
-		down:           down{lasts: orDefault(o.DownFor, defaultDownFor)},
-		proxyDown:      down{lasts: orDefault(o.DownFor, defaultDownFor)},
-	}
-	c.health.lasts = c.down.lasts
-	if c.policy == nil {
-		c.policy = new(Policy)
-	}
-	if c.meter == nil {
-		c.meter = func(File, int64) {}
-	}
-	if c.answered == nil {
-		c.answered = func(File, int) {}
-	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
-	c.headers.Set("User-Agent", orDefault(o.UserAgent, "millpond"))
-	// Without it any coding is acceptable (RFC 9110, section 12.5.3).
-	c.headers.Set("Accept-Encoding", "identity")
-	if o.Via != "" {
-		c.headers.Set("Via", "1.1 "+o.Via)
+		connectTimeout: o.ConnectTimeout,
+		headerTimeout:  o.HeaderTimeout,
+		stallTimeout:   o.StallTimeout,
+		down:           down{lasts: o.DownFor},
+		proxyDown:      down{lasts: o.DownFor},
+		health:         health{lasts: o.DownFor},
 	}
 	c.transport = c.newTransport(c.connect)
 	c.transport4 = c.newTransport(func(ctx context.Context, _, hostport string) (net.Conn, error) {
@@ -192,7 +167,40 @@ func New(o Options) *Client {
 	return c
 }
 
-// newTransport leaves Proxy nil, which ignores HTTP_PROXY and its like: a proxy would
+func (o Options) withDefaults() Options {
+	if o.Policy == nil {
+		o.Policy = new(Policy)
+	}
+	if o.Meter == nil {
+		o.Meter = func(File, int64) {}
+	}
+	if o.Answered == nil {
+		o.Answered = func(File, int) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.UserAgent = cmp.Or(o.UserAgent, "millpond")
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, defaultConnectTimeout)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, defaultHeaderTimeout)
+	o.StallTimeout = cmp.Or(o.StallTimeout, defaultStallTimeout)
+	o.DownFor = cmp.Or(o.DownFor, defaultDownFor)
+	return o
+}
+
+// headers are those of every request.
+func (o Options) headers() http.Header {
+	h := make(http.Header)
+	h.Set("User-Agent", o.UserAgent)
+	// Without it any coding is acceptable (RFC 9110, section 12.5.3).
+	h.Set("Accept-Encoding", "identity")
+	if o.Via != "" {
+		h.Set("Via", "1.1 "+o.Via)
+	}
+	return h
+}
+
+// newTransport sets no Proxy, which ignores HTTP_PROXY and its like: that proxy would
 // resolve and dial past the policy.
 func (c *Client) newTransport(dial func(ctx context.Context, network, hostport string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
@@ -216,15 +224,6 @@ func (c *Client) newTransport(dial func(ctx context.Context, network, hostport s
 	}
 }
 
-// orDefault returns v, or def for the zero value.
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
-}
-
 // Close closes connections that are idle. Bodies being read stay open until
 // they are closed.
 func (c *Client) Close() error {
@@ -234,16 +233,21 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Get sends a request and follows at most 10 redirects. The context must last
-// as long as the Body. Before the first body byte, temporary failures are tried up to
-// twice more: a refused or cut connection, and 429, 502, 503 and 504 with a
-// Retry-After of at most 3 s. Until a longer one has passed, at most five minutes,
-// no request is sent and the error is the same. An archive's mirrors are asked in turn,
-// and the error is the one that says most. Errors: ErrOffline, *RefusedError,
-// *UnreachableError, *UpstreamError, *StatusError, *AnswerError and the context's. The bytes are
-// those that the mirror sends, whatever it says of their Content-Encoding: apt
-// looks at none, and servers state it for files that are compressed in themselves,
-// or as what it is not (UTF-8, none).
+// Get sends a request and follows at most 10 redirects. The context must last as
+// long as the Body.
+//
+// Before the first body byte, temporary failures are tried up to twice more: a
+// refused or cut connection, and 429, 502, 503 and 504 with a Retry-After of at
+// most 3 s. Until a longer one has passed, at most five minutes, no request is sent
+// and the error is the same. Several mirrors of an archive are asked in turn, and
+// the error is the most telling one.
+//
+// The bytes are those that the mirror sends, whatever it says of their
+// Content-Encoding: apt ignores it, and servers state it for files that are
+// compressed in themselves, or misuse it (UTF-8, none).
+//
+// Errors: ErrOffline, *RefusedError, *UnreachableError, *UpstreamError,
+// *StatusError, *AnswerError and the context's.
 func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 	if err := c.vet(r); err != nil {
 		return nil, err
@@ -290,9 +294,9 @@ func (c *Client) getOnce(ctx context.Context, r Request) (*Response, error) {
 	return resp, err
 }
 
-// answered makes an AnswerError of what http.Client finds wrong with an answer, a
-// redirect that leads nowhere for instance.
-func answered(ctx context.Context, r Request, err error) error {
+// asAnswerError makes an AnswerError of what http.Client finds wrong with an answer,
+// a redirect that leads nowhere for instance.
+func asAnswerError(ctx context.Context, r Request, err error) error {
 	var refused *RefusedError
 	var away *UnreachableError
 	var status *StatusError
@@ -324,38 +328,11 @@ func (c *Client) vet(r Request) error {
 	return c.policy.CheckArchive(host, port, path.Clean("/"+u.Path))
 }
 
-// get sends the request once.
+// get sends r once.
 func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+	req, err := c.newRequest(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("request for %.300q: %w", r.URL, err)
-	}
-	req.Header = c.headers.Clone()
-	for name, value := range map[string]string{
-		"If-None-Match": r.IfNoneMatch, "If-Modified-Since": r.IfModifiedSince,
-	} {
-		if value != "" {
-			req.Header.Set(name, value)
-		}
-	}
-	if r.ranged() {
-		req.Header.Set("Range", rangeHeader(r.Offset, r.Length))
-		if r.IfRange != "" {
-			req.Header.Set("If-Range", r.IfRange)
-		}
-	}
-	switch {
-	case r.Reload:
-		req.Header.Set("Cache-Control", "no-cache")
-		req.Header.Set("Pragma", "no-cache") // for caches of HTTP/1.0, as apt does
-	case r.Revalidate, r.Login != "":
-		req.Header.Set("Cache-Control", "max-age=0")
-	}
-	if r.Login != "" {
-		req.Header.Set("Authorization", string(r.Login))
-	}
-	if r.Patience > 0 {
-		req = req.WithContext(context.WithValue(ctx, patienceKey{}, r.Patience))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -363,7 +340,7 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}
-		return nil, answered(ctx, r, err)
+		return nil, asAnswerError(ctx, r, err)
 	}
 	a, err := read(r, resp)
 	if err != nil {
@@ -371,4 +348,35 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
+	if r.Patience > 0 {
+		ctx = context.WithValue(ctx, patienceKey{}, r.Patience)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = c.headers.Clone()
+	set := func(name, value string) {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	set("If-None-Match", r.IfNoneMatch)
+	set("If-Modified-Since", r.IfModifiedSince)
+	if r.ranged() {
+		set("Range", rangeHeader(r.Offset, r.Length))
+		set("If-Range", r.IfRange)
+	}
+	switch {
+	case r.Reload:
+		set("Cache-Control", "no-cache")
+		set("Pragma", "no-cache") // for caches of HTTP/1.0, as apt does
+	case r.Revalidate, r.Login != "":
+		set("Cache-Control", "max-age=0")
+	}
+	set("Authorization", string(r.Login))
+	return req, nil
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -25,57 +24,65 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.admit(host, port); err != nil {
-		return nil, err
-	}
 	hostport := net.JoinHostPort(host, strconv.Itoa(port))
-	if err := c.down.cause(hostport); err != nil {
-		return nil, &UnreachableError{Host: hostport, Err: err}
-	}
-	if err := c.proxyAway(req.URL); err != nil {
-		return nil, err
-	}
-	if err := c.later.cause(hostport, req); err != nil {
+	if err := c.mayAsk(req, host, port, hostport); err != nil {
 		return nil, err
 	}
 	f := fileOf(req, host, port)
-	sentTo := File{Host: meterName(req.URL.Scheme, host, port), Path: f.Path}
+	to := File{Host: meterName(req.URL.Scheme, host, port), Path: f.Path}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	counted, sent := countSent(ctx)
 	resp, by6, err := c.await(counted, cancel, hostport, req)
 	if err != nil {
 		cancel(nil)
-		c.report(sentTo, sent, NoAnswer)
-		return nil, unverified(req, c.blame(req.URL, explain(req.Context(), hostport, err)))
+		c.report(to, sent, NoAnswer)
+		return nil, unverified(req, c.nameProxy(req.URL, explain(req.Context(), hostport, err)))
 	}
-	objection := c.objection(req.URL, hostport, resp)
-	if objection == nil {
+	proxyErr := c.proxyError(req.URL, hostport, resp)
+	if proxyErr == nil {
 		c.down.clear(hostport)
-		c.report(sentTo, sent, resp.StatusCode)
+		c.report(to, sent, resp.StatusCode)
 	} else {
-		c.report(sentTo, sent, NoAnswer)
+		c.report(to, sent, NoAnswer)
 	}
 	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
 	if by6 { // what was lost may be lost again
 		b.stalled = func() { c.silent6.note(hostport) }
 	}
 	resp.Body = b
-	resp.StatusCode = plainStatus(resp.StatusCode)
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified:
-	default:
-		resp.ContentLength = b.drain()
-		resp.Body = http.NoBody
-		if objection != nil {
-			return nil, objection
-		}
-		c.later.note(hostport, req, resp)
+	if resp.StatusCode = plainStatus(resp.StatusCode); isFile(resp.StatusCode) {
+		return resp, nil
 	}
+	resp.ContentLength, resp.Body = b.drain(), http.NoBody
+	if proxyErr != nil {
+		return nil, proxyErr
+	}
+	c.later.note(hostport, req, resp)
 	return resp, nil
 }
 
-// plainStatus is 200 for what is as good: apt takes every 2xx for the file, and
-// proxies that look into answers send 203.
+// mayAsk returns why req is not sent to its host now, nil if it is: the policy, or
+// that the host, or the proxy on the way to it, did not answer shortly before.
+func (c *Client) mayAsk(req *http.Request, host string, port int, hostport string) error {
+	if err := c.admit(host, port); err != nil {
+		return err
+	}
+	if err := c.down.cause(hostport); err != nil {
+		return &UnreachableError{Host: hostport, Err: err}
+	}
+	if err := c.proxyAway(req.URL); err != nil {
+		return err
+	}
+	return c.later.cause(hostport, req)
+}
+
+// isFile reports whether an answer with that status has a file, or confirms one.
+func isFile(code int) bool {
+	return code == http.StatusOK || code == http.StatusPartialContent || code == http.StatusNotModified
+}
+
+// plainStatus is 200 for whatever means the same: apt takes every 2xx for the file,
+// and proxies that inspect answers send 203.
 func plainStatus(code int) int {
 	switch {
 	case code == http.StatusNoContent || code == http.StatusResetContent || code == http.StatusPartialContent:
@@ -86,7 +93,7 @@ func plainStatus(code int) int {
 	return code
 }
 
-// patienceKey has the Request.Patience in a request's context.
+// patienceKey is the key of Request.Patience in a request's context.
 type patienceKey struct{}
 
 // await sends req under ctx and waits for the header of its answer.
@@ -104,14 +111,6 @@ func (c *Client) await(ctx context.Context, cancel context.CancelCauseFunc, host
 		resp.Body.Close()
 	}
 	return nil, false, context.Cause(ctx)
-}
-
-// asked returns the request that led to req by redirects.
-func asked(req *http.Request) *http.Request {
-	for req.Response != nil {
-		req = req.Response.Request
-	}
-	return req
 }
 
 // destinationOf returns the destination of a request. The host is canonical, so that
@@ -136,17 +135,6 @@ func defaultPort(scheme string) int {
 		return 443
 	}
 	return 80
-}
-
-// meterName is the host under which bytes are counted.
-func meterName(scheme, host string, port int) string {
-	switch {
-	case port != defaultPort(scheme):
-		return net.JoinHostPort(host, strconv.Itoa(port))
-	case strings.Contains(host, ":"):
-		return "[" + host + "]"
-	}
-	return host
 }
 
 // checkRedirect is an http.Client's CheckRedirect.
@@ -177,10 +165,10 @@ func loops(to *url.URL, via []*http.Request) bool {
 
 // leaveAlone marks the host that err, of a request for url, is about as down, if
 // another request soon would cost time and gain nothing: it cannot be connected
-// to, or has left several files unanswered. The upstream proxy is instead of all
-// hosts behind it, if it is the one. A host that accepts connections and
-// cuts them answers quickly, and may do so for one file only; one that is slow
-// may be so for one file, too.
+// to, or has left several files unanswered. If that is the upstream proxy, it is
+// marked instead of the hosts behind it. A host that accepts connections and cuts
+// them answers quickly, and may do so for one file only; one that is slow may be so
+// for one file, too.
 func (c *Client) leaveAlone(url string, err error) {
 	var away *UnreachableError
 	var upstream *UpstreamError

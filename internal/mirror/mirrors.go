@@ -12,28 +12,27 @@ import (
 	"strings"
 )
 
-// Bounds of MILLPOND_MIRRORS. Each mirror of an archive costs a request of a small
-// file now and then, and may cost one of every file that no mirror has.
+// Bounds of MILLPOND_MIRRORS. Each mirror of an archive costs a request for a small
+// file now and then, and may cost one for every file that no mirror has.
 const (
 	maxArchives = 64
-	maxPlaces   = 8
+	maxMirrors  = 8
 )
 
-// Mirrors says at which mirrors the files of archives are to be had. The zero
-// value names none: each file is requested where clients say. It is not changed
-// after ParseMirrors.
+// Mirrors lists the mirrors of archives. With the zero value each file is requested
+// where clients say. It is not changed after ParseMirrors.
 type Mirrors struct {
 	archives []archive // the deepest directory first
 	inOrder  []archive // as they are configured
 }
 
-// archive is a directory as clients name it, and where its files are.
+// archive is an archive's directory as clients name it, and at its mirrors.
 type archive struct {
 	directory
 	mirrors []directory
 }
 
-// directory is one of a server, with all that is beneath it.
+// directory is a directory of an HTTP server, with all that is beneath it.
 type directory struct {
 	scheme, host string // canonical
 	port         int
@@ -44,15 +43,15 @@ type directory struct {
 func (d directory) hostport() string { return net.JoinHostPort(d.host, strconv.Itoa(d.port)) }
 
 // ParseMirrors reads entries "http://archive.example.org/debian=http://a.example/debian|https://b.example/debian":
-// an archive by the URL that clients use, and the mirrors of it, which may include
-// this URL. The error names every malformed entry and what an entry takes.
+// an archive by the URL that clients use, and its mirrors, which may include that
+// URL. The error names every malformed entry and what an entry takes.
 func ParseMirrors(entries []string) (Mirrors, error) {
 	var m Mirrors
 	var faults []error
 	for _, entry := range entries {
 		a, err := parseArchive(entry)
 		if err == nil && slices.ContainsFunc(m.archives, func(b archive) bool { return a.url == b.url }) {
-			err = errors.New("the archive has an entry already; write its mirrors into one, with | between them")
+			err = errors.New("the archive has an entry already; put all its mirrors into one, with | between them")
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("entry %.300q: %w", entry, err))
@@ -86,12 +85,12 @@ func parseArchive(entry string) (archive, error) {
 		case err != nil:
 			return archive{}, err
 		case slices.Contains(a.mirrors, d):
-			return archive{}, fmt.Errorf("%s stands there twice", d.url)
+			return archive{}, fmt.Errorf("%s is listed twice", d.url)
 		}
 		a.mirrors = append(a.mirrors, d)
 	}
-	if len(a.mirrors) > maxPlaces {
-		return archive{}, fmt.Errorf("%d mirrors; want %d at most", len(a.mirrors), maxPlaces)
+	if len(a.mirrors) > maxMirrors {
+		return archive{}, fmt.Errorf("%d mirrors; want %d at most", len(a.mirrors), maxMirrors)
 	}
 	return a, nil
 }
@@ -155,9 +154,9 @@ func (a *archive) at(d directory, u *url.URL) string {
 	return d.url + rest
 }
 
-// Allow makes the mirrors allowed destinations: the administrator has named them.
-// An archive's own name is one only if it is among its mirrors, but files of it
-// may be asked for whatever port it has.
+// Allow makes the mirrors allowed destinations, since the administrator has named
+// them. An archive's own host becomes one only if it is among its mirrors, but its
+// files may be asked for whatever its port.
 func (p *Policy) Allow(m Mirrors) {
 	if p.names == nil {
 		p.names = make(map[namedPort]bool)

@@ -60,16 +60,16 @@ func TestMirrorsAreBounded(t *testing.T) {
 	for i := range maxArchives + 1 {
 		archives = append(archives, fmt.Sprintf("http://%d.example.org=http://a.example", i))
 	}
-	for i := range maxPlaces + 1 {
+	for i := range maxMirrors + 1 {
 		mirrors = append(mirrors, fmt.Sprintf("http://%d.example.net/debian", i))
 	}
 	entry := func(n int) []string { return []string{"http://a.example=" + strings.Join(mirrors[:n], "|")} }
-	for _, good := range [][]string{nil, archives[:maxArchives], entry(maxPlaces)} {
+	for _, good := range [][]string{nil, archives[:maxArchives], entry(maxMirrors)} {
 		if _, err := ParseMirrors(good); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, bad := range [][]string{archives, entry(maxPlaces + 1)} {
+	for _, bad := range [][]string{archives, entry(maxMirrors + 1)} {
 		if _, err := ParseMirrors(bad); err == nil || !strings.Contains(err.Error(), "at most") {
 			t.Errorf("got %v", err)
 		}

@@ -26,7 +26,7 @@ const (
 )
 
 // viaProxy sends requests through the upstream proxy. Its dialers connect to the
-// proxy and to nothing else, wherever that is: it is named by the administrator.
+// proxy and to nothing else. The proxy may be anywhere: the administrator named it.
 type viaProxy struct {
 	http  *http.Transport // for http: the proxy sends the request itself
 	https *http.Transport // for https: by a tunnel, in which TLS is spoken with the mirror
@@ -59,7 +59,7 @@ func (v *viaProxy) close() {
 	}
 }
 
-// transport is what sends requests for u, of the host and port given.
+// transport is what sends requests for u.
 func (v *viaProxy) transport(u *url.URL) *http.Transport {
 	if u.Scheme == "https" {
 		return v.https
@@ -73,8 +73,8 @@ func (c *Client) leadsThrough(u *url.URL) bool {
 	return err == nil && c.policy.upstream.leadsTo(host, port)
 }
 
-// proxyAway returns why u is not requested, if the proxy that leads there did not
-// answer shortly before.
+// proxyAway returns why u is not requested, if it is reached through the upstream
+// proxy and that did not answer shortly before; else nil.
 func (c *Client) proxyAway(u *url.URL) error {
 	up := c.policy.upstream.String()
 	if cause := c.proxyDown.cause(up); cause != nil && c.leadsThrough(u) {
@@ -83,9 +83,9 @@ func (c *Client) proxyAway(u *url.URL) error {
 	return nil
 }
 
-// blame adds to an error about the mirror of u that the proxy is between, which may
-// be what failed.
-func (c *Client) blame(u *url.URL, err error) error {
+// nameProxy adds to an error about the mirror of u that the upstream proxy is on the
+// way to it, which may be what failed.
+func (c *Client) nameProxy(u *url.URL, err error) error {
 	var away *UnreachableError
 	if errors.As(err, &away) && c.leadsThrough(u) && !strings.Contains(away.Err.Error(), upstreamProxy) {
 		return &UnreachableError{Host: away.Host, Err: fmt.Errorf("through %v (%s): %w", c.policy.upstream, upstreamProxy, away.Err)}
@@ -93,9 +93,9 @@ func (c *Client) blame(u *url.URL, err error) error {
 	return err
 }
 
-// objection returns the error for an answer to a request for u, of hostport, that the
-// proxy made itself, or nil for the mirror's.
-func (c *Client) objection(u *url.URL, hostport string, resp *http.Response) error {
+// proxyError returns the error for an answer to a request for u, of hostport, that
+// the upstream proxy made itself, or nil for the mirror's answer.
+func (c *Client) proxyError(u *url.URL, hostport string, resp *http.Response) error {
 	if !c.leadsThrough(u) || madeByProxy(resp) == "" {
 		return nil
 	}
@@ -217,9 +217,9 @@ func readHead(r io.Reader) ([]byte, error) {
 	return nil, fmt.Errorf("a header longer than %d bytes", maxHeader)
 }
 
-// madeByProxy says what an answer that came through the proxy is called by the
-// proxy if it made it itself, and nothing if it is the mirror's. A squid and a
-// tinyproxy say so; of others, all but a 407 may be the mirror's.
+// madeByProxy describes an answer that the upstream proxy made itself, "" if it may
+// be the mirror's. Squid and tinyproxy mark their own; of other proxies only a 407 is
+// certainly one.
 func madeByProxy(resp *http.Response) string {
 	code := resp.StatusCode
 	squid := resp.Header.Get("X-Squid-Error")
@@ -234,15 +234,15 @@ func madeByProxy(resp *http.Response) string {
 	return ""
 }
 
-// refusal returns the error for what the proxy answered to a request for hostport.
-// With a 5xx it says that the mirror does not answer.
+// refusal returns the error for the proxy's own answer to a request for hostport. A
+// 5xx means that the mirror does not answer.
 func (u *Upstream) refusal(resp *http.Response, hostport string) error {
 	what := madeByProxy(resp)
 	if what == "" { // to CONNECT
 		what = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	if resp.StatusCode < 500 {
-		return &UpstreamError{Proxy: u.String(), Code: resp.StatusCode, Err: u.complaint(resp.StatusCode, what, hostport)}
+		return &UpstreamError{Proxy: u.String(), Code: resp.StatusCode, Err: u.reason(resp.StatusCode, what, hostport)}
 	}
 	err := fmt.Errorf("the upstream proxy %v (%s) answers %s", *u, upstreamProxy, what)
 	switch squid, _, _ := strings.Cut(resp.Header.Get("X-Squid-Error"), " "); squid {
@@ -253,8 +253,8 @@ func (u *Upstream) refusal(resp *http.Response, hostport string) error {
 	return &UnreachableError{Host: hostport, Err: err}
 }
 
-// complaint words what the proxy refuses.
-func (u *Upstream) complaint(code int, what, hostport string) error {
+// reason says what the proxy refuses.
+func (u *Upstream) reason(code int, what, hostport string) error {
 	switch {
 	case code != http.StatusProxyAuthRequired && code != http.StatusUnauthorized: // as tinyproxy says it
 		return fmt.Errorf("it answers %s for %s", what, hostport)

@@ -446,7 +446,7 @@ func TestManySilentMirrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMirrored(t, Options{})
 		entry := "http://archive.example.org/debian="
-		for i := range maxPlaces - 1 {
+		for i := range maxMirrors - 1 {
 			host := fmt.Sprintf("%d.example", i)
 			entry += "http://" + host + "|"
 			m.on(host, silent)
