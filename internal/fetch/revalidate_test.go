@@ -140,6 +140,7 @@ func TestRevalidateRefusal(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+	want("dists/stable/Release", 0) // so that the suite is there
 	r.mirror.InjectTimes(1, "*InRelease", aptest.Status(404))
 	want(inRelease, 404)
 	want(inRelease, 404)
