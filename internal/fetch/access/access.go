@@ -89,14 +89,16 @@ func (g *Gate) Login(l catalog.Location, own mirror.Login) mirror.Login {
 	return g.mirror.LoginFor(l.URL())
 }
 
-// Mirrors returns at which mirrors of l's archive a file may be requested with
-// login, best first.
+// Mirrors returns the mirrors of l's archive that may be asked for l with login,
+// best first.
 func (g *Gate) Mirrors(l catalog.Location, login mirror.Login) []string {
 	return g.mirror.Mirrors(mirror.Request{URL: l.URL(), Login: login}, -1, "")
 }
 
-// Blame notes that what the mirror at sent for l is wrong.
-func (g *Gate) Blame(l catalog.Location, at string, why error) { g.mirror.Blame(l.URL(), at, why) }
+// Blame notes that what a mirror sent for l is wrong.
+func (g *Gate) Blame(l catalog.Location, from string, why error) {
+	g.mirror.Blame(l.URL(), from, why)
+}
 
 // Place names l where bytes are found, for store.Meta.
 func (g *Gate) Place(l catalog.Location) string { return place(l) }

@@ -28,15 +28,15 @@ type pair struct {
 // sign a Release later than they write it, or anew with another key. A Release
 // whose signature is over other bytes does not replace a signed one; where there
 // is none, clients get both as the mirror has them.
-func (c *Cache) offerPair(ctx context.Context, dir catalog.Location, k *check, w way) (offer, error) {
-	p, checked, err := c.pullPair(ctx, dir, k, w)
+func (c *Cache) offerPair(ctx context.Context, dir catalog.Location, k *check, to target) (offer, error) {
+	p, checked, err := c.pullPair(ctx, dir, k, to)
 	if p.news && errors.Is(err, keyring.ErrBadSignature) {
 		select {
 		case <-time.After(pairDelay):
 		case <-ctx.Done():
 			return offer{}, ctx.Err()
 		}
-		p, checked, err = c.pullPair(ctx, dir, k, w)
+		p, checked, err = c.pullPair(ctx, dir, k, to)
 	}
 	if errors.Is(err, keyring.ErrBadSignature) && p.files.Release != nil && !c.signed(dir, &k.suite) {
 		checked, err = c.checkUnfit(dir, p.files)
@@ -46,10 +46,10 @@ func (c *Cache) offerPair(ctx context.Context, dir catalog.Location, k *check, w
 
 // pullPair requests both files and checks what is new of them; checked is nil
 // if nothing is.
-func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, w way) (p pair, checked *catalog.CheckedRelease, err error) {
+func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, to target) (p pair, checked *catalog.CheckedRelease, err error) {
 	s := &k.suite
 	p.files.Private = k.login != ""
-	if p.files.Release, p.release, err = c.pull(ctx, dir.Join("Release"), s.Release, k.login, w); err != nil {
+	if p.files.Release, p.release, err = c.pull(ctx, dir.Join("Release"), s.Release, to); err != nil {
 		return p, nil, err
 	}
 	p.news = p.files.Release != nil
@@ -60,7 +60,7 @@ func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, w 
 			return p, nil, err
 		}
 	}
-	p.files.Signature, p.signature, err = c.pull(ctx, dir.Join("Release.gpg"), held, k.login, w)
+	p.files.Signature, p.signature, err = c.pull(ctx, dir.Join("Release.gpg"), held, to)
 	var status *mirror.StatusError
 	switch {
 	case errors.As(err, &status) && !mirror.IsUnreachable(err):

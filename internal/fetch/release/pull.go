@@ -18,41 +18,25 @@ import (
 // Verifying many signatures over much more would take seconds.
 const maxSize = 8 << 20
 
-// doubtAfter is how long a mirror is believed that answers to a date alone, with
-// no date of its own, that nothing is newer.
+// doubtAfter is how long a mirror without ETags is believed that says, without a
+// date of its own, that nothing is newer.
 const doubtAfter = time.Hour
 
 // pull requests a file of which v is held. A nil body says that v is current;
 // the record returned is in force then too.
-func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mirror.Login, w way) ([]byte, record, error) {
-	moved := w.at != v.Mirror
+func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, to target) ([]byte, record, error) {
+	moved := to.mirror != v.Mirror
 	if moved {
-		v.ETag = "" // is another server's
+		v.ETag = "" // another server's
 	}
-	q := w.request(v.Request(l.URL()))
-	q.Login = login
-	c.asks(l, login)
-	resp, err := c.access.Get(ctx, q)
-	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp, moved) {
-		resp.Body.Close()
-		resp, err = c.access.Get(ctx, w.request(mirror.Request{URL: q.URL, Login: login, Reload: true}))
-	}
-	if err != nil {
-		return nil, v, err
-	}
-	body, err := readAll(resp)
-	if err != nil && !w.elsewhere { // it broke off, and nobody else has it
-		if resp, err = c.access.Get(ctx, w.request(mirror.Request{URL: q.URL, Login: login, Revalidate: true})); err == nil {
-			body, err = readAll(resp)
-		}
-	}
+	resp, body, err := c.request(ctx, l, v, to, moved)
 	if err != nil {
 		return nil, v, err
 	}
 	if moved {
-		v.ETag = resp.ETag // if it has the same bytes
+		v.ETag = resp.ETag // for the same bytes
 	}
-	v.From, v.Mirror = cameFrom(l, resp, login), resp.Mirror
+	v.From, v.Mirror = cameFrom(l, resp, to.login), resp.Mirror
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
 	}
@@ -65,6 +49,30 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, login mi
 		return nil, v.confirmed(), nil
 	}
 	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From, Mirror: v.Mirror}, nil
+}
+
+// request requests the file at l, of which v is held, and reads the answer. It asks
+// again where a 304 may stand for other bytes than v's, and where the body broke off
+// and no other mirror can be asked.
+func (c *Cache) request(ctx context.Context, l catalog.Location, v record, to target, moved bool) (*mirror.Response, []byte, error) {
+	c.asks(l, to.login)
+	resp, err := c.access.Get(ctx, to.request(v.Request(l.URL())))
+	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp, moved) {
+		resp.Body.Close()
+		resp, err = c.access.Get(ctx, to.request(mirror.Request{URL: l.URL(), Reload: true}))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := readAll(resp)
+	if err == nil || to.failover {
+		return resp, body, err
+	}
+	if resp, err = c.access.Get(ctx, to.request(mirror.Request{URL: l.URL(), Revalidate: true})); err != nil {
+		return nil, nil, err
+	}
+	body, err = readAll(resp)
+	return resp, body, err
 }
 
 // readAll reads and closes the body of an answer, up to a byte more than maxSize.

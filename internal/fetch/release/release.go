@@ -8,8 +8,11 @@
 // is no Release, or has a known key's signature over other bytes, is refused:
 // the last good one stays in force.
 //
+// Several mirrors of an archive are asked in turn. One that lags behind, or whose
+// Release has no good signature, does not replace what another one sent.
+//
 // A check runs under the Cache's lifetime, not its callers'. The one lock, mu,
-// guards the checks in progress and is held for nothing else.
+// guards what is known of checks and mirrors, and is held for nothing else.
 package release
 
 import (
@@ -43,10 +46,10 @@ type Access interface {
 	// Login returns the login for a request at l: its own, else the box's.
 	Login(l catalog.Location, own mirror.Login) mirror.Login
 	Get(ctx context.Context, r mirror.Request) (*mirror.Response, error)
-	// Mirrors returns at which mirrors a request at l with login may be sent, best
-	// first; Blame notes that one sent something wrong.
+	// Mirrors returns the mirrors that may be asked for l with login, best first;
+	// Blame notes that one of them sent something wrong.
 	Mirrors(l catalog.Location, login mirror.Login) []string
-	Blame(l catalog.Location, at string, why error)
+	Blame(l catalog.Location, from string, why error)
 	// Accept notes that the mirror gave d at l to login; Accepted reports
 	// whether it did within the TTL, AcceptedLately within a day.
 	Accept(l catalog.Location, login mirror.Login, d digest.Digest)

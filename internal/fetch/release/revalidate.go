@@ -87,11 +87,11 @@ func (c *Cache) serves(e Request, v record, err error) bool {
 }
 
 // offer asks a mirror what it has of e's suite in its form.
-func (c *Cache) offer(ctx context.Context, e Request, k *check, w way) (o offer, err error) {
+func (c *Cache) offer(ctx context.Context, e Request, k *check, to target) (o offer, err error) {
 	if e.Location.Name() != "InRelease" {
-		return c.offerPair(ctx, e.Suite, k, w)
+		return c.offerPair(ctx, e.Suite, k, to)
 	}
-	body, v, err := c.pull(ctx, e.Location, k.suite.InRelease, k.login, w)
+	body, v, err := c.pull(ctx, e.Location, k.suite.InRelease, to)
 	o = offer{decisive: v, files: catalog.ReleaseFiles{InRelease: body, Private: k.login != ""}}
 	if err == nil && body != nil {
 		o.checked, err = c.checkRelease(e.Suite, o.files)

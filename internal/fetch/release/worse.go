@@ -17,9 +17,10 @@ var (
 	errUnsigned = errors.New("what the mirror has is not signed, and what is held is")
 )
 
-// worse returns why the Release now does not replace the one in force, held, nil if
-// it does: a mirror that has not been updated lately sends an older one, one that
-// lies sends one without a good signature. One that has expired is worth nothing.
+// worse returns why the Release now does not replace held, the one in force, or nil
+// if it does: a mirror that has not been updated lately sends an older one, one that
+// lies sends one without a good signature. A held one that has expired is replaced
+// by any that has not.
 func worse(held, now catalog.Generation) error {
 	switch {
 	case expired(held) && !expired(now):
@@ -36,19 +37,19 @@ func expired(g catalog.Generation) bool {
 	return !g.ValidUntil.IsZero() && g.ValidUntil.Before(time.Now())
 }
 
-// meaning is what an error of a check says, what says most first.
-type meaning uint8
+// outcome is how a check at one mirror failed, the most telling one first.
+type outcome uint8
 
 const (
-	incomplete meaning = iota // there is something newer, but not its indices
+	incomplete outcome = iota // there is something newer, but not its indices
 	older
 	unsigned
-	absent    // the mirror has no Release, or gives none
-	noRelease // its answer is something else
-	nothing   // it gave no answer
+	absent     // the mirror has no Release, or refuses it
+	noRelease  // its answer is something else
+	unanswered // it gave no answer
 )
 
-func says(err error) meaning {
+func outcomeOf(err error) outcome {
 	switch {
 	case errors.Is(err, errNotYet):
 		return incomplete
@@ -61,9 +62,9 @@ func says(err error) meaning {
 	case !mirror.IsUnreachable(err):
 		return absent
 	}
-	return nothing
+	return unanswered
 }
 
 // keepsHeld reports whether err says that what is held is better than what the
 // mirror has.
-func keepsHeld(err error) bool { return says(err) <= unsigned }
+func keepsHeld(err error) bool { return outcomeOf(err) <= unsigned }
