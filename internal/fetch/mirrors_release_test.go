@@ -109,6 +109,36 @@ func TestLaggingMirror(t *testing.T) {
 	}
 }
 
+// A mirror that is not updated any more does not keep an expired Release in force,
+// however fast it is; where no other one has a better, it is as with one mirror.
+func TestExpiredReleaseOfOneMirror(t *testing.T) {
+	t.Parallel()
+	for path, suite := range forms {
+		for _, held := range []bool{false, true} {
+			suite.ValidFor = 30 * time.Minute
+			s := newSeveral(t, suite, noTTL)
+			_, older := s.generations()
+			s.archive.Add(aptest.Package{Name: "newer", Version: "1", Size: 10})
+			newer := s.archive.Publish(time.Now())
+			for _, m := range s.all {
+				m.Publish("/debian", older)
+			}
+			if held {
+				s.suite(path, older)
+			}
+			s.all[1].Down()
+			s.want(path, older.File(path))
+			s.all[2].Publish("/debian", newer)
+			s.forget()
+			for range 2 {
+				if f := s.suite(path, newer); f.Stale != "" {
+					t.Errorf("%s, held %v: stale: %s", path, held, f.Stale)
+				}
+			}
+		}
+	}
+}
+
 // An index comes from another mirror if the first one does not have the Release's
 // version of it, and then a new Release counts.
 func TestIndexOfALaggingMirror(t *testing.T) {

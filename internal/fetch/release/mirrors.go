@@ -43,7 +43,7 @@ type poll struct {
 
 	failure    error    // the most telling one so far
 	unanswered []string // mirrors that gave no answer
-	unsigned   *offer   // a new one, unsigned as what is held is: another mirror may have it signed
+	fallback   *offer   // expired, or unsigned as what is held is: another mirror may have a better one
 	worse      *offer   // than what is held: it counts if the mirrors keep to it
 }
 
@@ -57,7 +57,7 @@ func (c *Cache) refresh(ctx context.Context, e Request, k *check) error {
 			return err
 		}
 	}
-	if p.unsigned == nil && outcomeOf(p.failure) == unanswered {
+	if p.fallback == nil && outcomeOf(p.failure) == unanswered {
 		for _, m := range p.unanswered { // and wait for them
 			if done, err := p.ask(ctx, target{login: k.login, mirror: m}); done {
 				return err
@@ -65,8 +65,8 @@ func (c *Cache) refresh(ctx context.Context, e Request, k *check) error {
 		}
 	}
 	switch {
-	case p.unsigned != nil:
-		return c.take(ctx, e, k, *p.unsigned)
+	case p.fallback != nil:
+		return c.take(ctx, e, k, *p.fallback)
 	case p.worse != nil && p.allWorse() && !k.suite.form(e.Location.Name()).Pending.wait():
 		return c.take(ctx, e, k, *p.worse)
 	}
@@ -89,12 +89,12 @@ func (p *poll) ask(ctx context.Context, to target) (done bool, err error) {
 		err = p.compare(o)
 	}
 	switch {
-	case err == nil && p.several && o.checked != nil && !o.checked.Generation.Signed:
-		if p.unsigned == nil {
-			p.unsigned = &o
+	case err == nil && p.several && (p.expired(o) || o.checked != nil && !o.checked.Generation.Signed):
+		if p.fallback == nil || p.expired(*p.fallback) && !p.expired(o) {
+			p.fallback = &o
 		}
 		return false, nil
-	case err == nil && o.checked == nil && (p.unsigned != nil || outcomeOf(p.failure) == incomplete):
+	case err == nil && o.checked == nil && (p.fallback != nil || outcomeOf(p.failure) == incomplete):
 		return false, nil // another one has something newer
 	case err == nil:
 		err = p.c.take(ctx, p.e, p.k, o)
@@ -135,6 +135,16 @@ func (p *poll) compare(o offer) error {
 		p.worse = &o
 	}
 	return err
+}
+
+// expired reports whether what a mirror has is past its Valid-Until: that mirror may
+// not be updated any more.
+func (p *poll) expired(o offer) bool {
+	if o.checked != nil {
+		return expired(o.checked.Generation)
+	}
+	g, ok := p.c.inForce(p.e, &p.k.suite)
+	return ok && expired(g)
 }
 
 // inForce returns the generation in force of e's suite, in its form.
