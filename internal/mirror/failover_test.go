@@ -420,22 +420,20 @@ func TestMuchSlowerMirrorIsLeft(t *testing.T) {
 	})
 }
 
-// A mirror that trickles is left for one of which nothing is known, and that for none.
+// Mirrors that trickle are left for one of which nothing is known, and that for none.
 func TestTricklingMirrorIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMirrored(t, Options{})
-		m.on("a.example", sends(100<<10, time.Second))
-		m.on("b.example", sends(100<<10, 2*time.Second))
-		begun := time.Now()
-		if _, n, err := m.get(t.Context(), Request{URL: "x", Mirror: "http://a.example/debian", Failover: true}); !errors.Is(err, ErrTooSlow) {
-			t.Errorf("%d bytes, %v", n, err)
-		}
-		if took := time.Since(begun); took > 2*tryAfter {
-			t.Errorf("after %v", took)
-		}
-		if _, n, err := m.get(t.Context(), Request{URL: "x", Mirror: "http://b.example/pub", Failover: true}); err != nil {
-			t.Errorf("%d bytes, %v", n, err)
+		for i, at := range []string{"http://a.example/debian", "http://b.example/pub", "http://c.example"} {
+			m.on(strings.Split(at, "/")[2], sends(100<<10, 2*time.Second))
+			begun := time.Now()
+			_, n, err := m.get(t.Context(), Request{URL: "x", Mirror: at, Failover: true})
+			if last := i == 2; errors.Is(err, ErrTooSlow) == last || last && err != nil {
+				t.Errorf("%s: %d bytes, %v", at, n, err)
+			} else if took := time.Since(begun); !last && took > 2*tryAfter {
+				t.Errorf("%s: after %v", at, took)
+			}
 		}
 	})
 }

@@ -38,9 +38,10 @@ const (
 	// had a good one.
 	tryAfter    = 3 * time.Second
 	tryPatience = time.Second
-	// leastPace is how many bytes a second are too few where no rate of another mirror
-	// is known: with fewer, a Release file takes longer than the 30 s that apt waits.
-	leastPace = usualFile / 30
+	// leastPace is how many bytes a second are too few where another mirror's rate is
+	// not known: with fewer, a Release file takes longer than the 60 s that apt waits
+	// in all.
+	leastPace = usualFile / 60
 )
 
 // MirrorHealth is what is known about one of several mirrors of an archive.
@@ -204,8 +205,9 @@ func (c *Client) pace(a *archive, d directory) float64 {
 	for _, h := range c.others(a, d) {
 		most = max(most, h.rate)
 	}
-	if most == 0 && slices.ContainsFunc(a.mirrors, func(o directory) bool { return o != d && !c.failing(o) }) {
-		return leastPace
+	unknown := func(o directory) bool { return o != d && c.health.get(o).rate == 0 && !c.failing(o) }
+	if slices.ContainsFunc(a.mirrors, unknown) {
+		return max(most/slowFactor, leastPace)
 	}
 	return most / slowFactor
 }

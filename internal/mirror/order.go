@@ -32,6 +32,9 @@ func (c *Client) order(a *archive, size int64, first string) []directory {
 		all[i] = ranked{d: d, condition: h, failing: c.failing(d)}
 		best = max(best, h.rate)
 	}
+	if best < leastPace {
+		best = 0 // one that is not known is as good
+	}
 	small := size <= smallFile
 	for i := range all {
 		all[i].rank(max(size, usualFile), best, small, all[i].d.url == first)
