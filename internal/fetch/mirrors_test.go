@@ -215,6 +215,24 @@ func TestUnknownFileGoesOnAtAnotherMirror(t *testing.T) {
 	}
 }
 
+// Who asks about a file that one mirror says is not there is told so, whatever the
+// others do.
+func TestQuestionAboutWhatNoMirrorHas(t *testing.T) {
+	t.Parallel()
+	s := newSeveral(t, aptest.Suite{})
+	s.update()
+	for _, path := range []string{s.packageAt("large"), "some/README.deb"} {
+		s.all[0].Inject("/debian/"+path, aptest.Status(404))
+		s.all[1].Inject("/debian/"+path, aptest.Drop())
+		s.all[2].Inject("/debian/"+path, aptest.Drop())
+		e := s.catalog.Resolve(t.Context(), s.at(path), nil)
+		var status *mirror.StatusError
+		if f, err := s.Peek(t.Context(), Request{Entry: e}); !errors.As(err, &status) || status.Code != 404 {
+			t.Errorf("%s: %v, %v", path, f, err)
+		}
+	}
+}
+
 // A full disk, and questions about files, have the other mirrors too.
 func TestMirrorsOfWhatIsNotKept(t *testing.T) {
 	t.Parallel()

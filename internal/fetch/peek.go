@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
-	"millpond/internal/peer"
 )
 
 // Peek is Get for a client that wants to know of a file, not to have it (HEAD):
@@ -35,10 +35,11 @@ func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 
 // peekAt asks where the file may be, one place after the other.
 func (f *Fetcher) peekAt(ctx context.Context, e catalog.Entry, places []mirrorSource) (*File, error) {
-	err := ErrNoSource
+	var told error
 	for _, m := range places {
-		var s *peer.Stream
-		if s, err = m.Open(ctx, 0, 1); err != nil {
+		s, err := m.Open(ctx, 0, 1)
+		if err != nil {
+			told = moreTelling(told, err)
 			continue
 		}
 		// Read, and so counted; of a mirror that ignores Range no more.
@@ -52,7 +53,7 @@ func (f *Fetcher) peekAt(ctx context.Context, e catalog.Entry, places []mirrorSo
 		}
 		return file, nil
 	}
-	return nil, err
+	return nil, cmp.Or(told, ErrNoSource)
 }
 
 // noBody is the Body of a file that was only asked about.
