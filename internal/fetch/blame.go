@@ -20,7 +20,7 @@ func (d *download) blame(resumed bool) {
 	d.fl.f.stats.wrong.Add(1)
 	var used []string
 	for name, t := range d.tallies {
-		if t.used {
+		if t.inPart.used {
 			used = append(used, name)
 		}
 	}
@@ -32,34 +32,35 @@ func (d *download) blame(resumed bool) {
 	case len(used) == 1:
 		log.Error("wrong bytes from a source, fetching elsewhere", "source", used[0])
 		t := d.tallies[used[0]]
-		d.penalize(t, !t.unverified, "sent bytes that do not match the digest")
+		d.penalize(t, !t.inPart.unverified, "sent bytes that do not match the digest")
 	default:
 		d.solo = true
 		log.Error("wrong bytes from one of several sources, asking each alone", "sources", used)
 	}
 }
 
-// askAgain reports whether to ask t's source once more after a wrong answer: a
-// redirector, a mirror of which two answers were joined, which may be of two files,
-// or one once past the caches on the way to it.
-func (d *download) askAgain(t *tally) bool {
+// worthAsking reports whether t's source may send the right bytes after wrong ones.
+// What a cache on the way to a mirror held may have been wrong: caches are passed by
+// from now on, which is tried once. Two answers of a mirror that were joined may
+// have been of two files.
+func (d *download) worthAsking(t *tally) bool {
 	if t.cached && !d.fl.reload {
 		d.fl.reload = true
 		return true
 	}
-	return t.ledAgain() || t.joined && t.failures < maxFailures
+	return t.mayLeadElsewhere() || t.inPart.joined && t.failures < maxFailures
 }
 
-// ledAgain reports whether t's source is a redirector that may lead elsewhere the
-// next time.
-func (t *tally) ledAgain() bool { return t.led && t.failures < maxFailures }
+// mayLeadElsewhere reports whether t's source is a redirector that is worth another
+// request.
+func (t *tally) mayLeadElsewhere() bool { return t.led && t.failures < maxFailures }
 
-// penalize does not ask t's source again, but for some mirrors, and reports its
-// wrong bytes: as a lie if it had verified them, else as a failure, since it may
-// have taken them from another box and have found out since.
+// penalize reports the wrong bytes of t's source: as a lie if it had verified them,
+// else as a failure, since it may have taken them from another box and have found
+// out since. The source is not asked again unless it is a mirror worth asking.
 func (d *download) penalize(t *tally, verified bool, why string) {
 	t.failures++
-	t.out, t.penalized, t.err = !d.askAgain(t), true, ErrWrongBytes
+	t.out, t.penalized, t.err = !d.worthAsking(t), true, ErrWrongBytes
 	fault := peer.Failed
 	if verified {
 		fault = peer.Lied
@@ -72,22 +73,22 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 	d.fl.fails()
 	t.err = err
 	t.failures++
-	t.joined = t.joined || got > 0 && s.Origin() == ledger.FromMirror
+	t.inPart.joined = t.inPart.joined || got > 0 && s.Origin() == ledger.FromMirror
 	if got >= progress {
 		t.failures = 1
 	}
 	log := d.fl.log.With("source", s.String(), "err", err)
 	switch {
 	case errors.Is(err, errWrongSize) && !d.fl.entry.Release.IsZero() && s.Origin() == ledger.FromMirror:
-		t.out = !d.askAgain(t)
+		t.out = !d.worthAsking(t)
 		log.Info("mirror has another generation of the suite")
 	case errors.Is(err, errWrongSize):
 		d.fl.f.stats.wrong.Add(1)
 		d.penalize(t, true, err.Error())
 		log.Error("wrong size from a source, fetching elsewhere")
-	case definite(err) && !passing(s, err):
+	case definite(err) && !mayRecover(s, err):
 		t.led = t.led || ledElsewhere(s, err)
-		t.out = !t.ledAgain()
+		t.out = !t.mayLeadElsewhere()
 		if m, ok := s.(mirrorSource); ok && m.busy(err) {
 			d.busy = append(d.busy, m.server())
 		}
@@ -136,8 +137,8 @@ func definite(err error) bool {
 		errors.Is(err, mirror.ErrOffline) || errors.Is(err, fs.ErrNotExist)
 }
 
-// busy reports whether m has no time or no answer, which is so for other names of
-// the same file, too. It was given some time (mirror.Client.Get).
+// busy reports whether err says that m is overloaded or does not answer, which goes
+// for other names of the same file, too: mirror.Client.Get has tried again.
 func (m mirrorSource) busy(err error) bool {
 	var status *mirror.StatusError
 	if errors.As(err, &status) {
@@ -147,8 +148,8 @@ func (m mirrorSource) busy(err error) bool {
 	return errors.As(err, &away) && (away.Host == m.host() || strings.HasPrefix(away.Host, m.host()+":"))
 }
 
-// ledElsewhere reports whether err is an answer of another host than s's, which a
-// redirector led to: it may lead to a better one the next time.
+// ledElsewhere reports whether err is the answer of a host that s redirected to: it
+// may redirect to a better one the next time.
 func ledElsewhere(s source, err error) bool {
 	m, ok := s.(mirrorSource)
 	var status *mirror.StatusError
@@ -164,9 +165,9 @@ func ledElsewhere(s source, err error) bool {
 	return false
 }
 
-// passing reports whether s was tried only once, since there are other mirrors, and
-// failed in a way that a further try may not.
-func passing(s source, err error) bool {
+// mayRecover reports whether s was tried only once, since there are other mirrors,
+// and failed in a way that a further try may not.
+func mayRecover(s source, err error) bool {
 	m, ok := s.(mirrorSource)
 	return ok && m.request.Failover && mirror.IsUnreachable(err) && !errors.Is(err, mirror.ErrOffline)
 }

@@ -105,21 +105,26 @@ type download struct {
 	solo     bool
 	manifest []digest.Digest // of the pieces, as two peers state it
 	votes    []pieces.Vote
-	busy     []string // mirrors that have no time, by mirrorSource.server
+	busy     []string // mirrors that are overloaded or do not answer, by mirrorSource.server
 }
 
 // tally is what a source did in this flight.
 type tally struct {
-	source     source
-	failures   int
-	used       bool // its bytes are in the current part
+	source    source
+	failures  int
+	led       bool // it redirected to other hosts, and perhaps only one of them is wrong
+	cached    bool // a cache on the way to it answered, and may be what is wrong
+	out       bool // never asked again
+	penalized bool // for wrong bytes
+	err       error
+	inPart    inPart
+}
+
+// inPart is what a source did in the current part.
+type inPart struct {
+	used       bool // its bytes are there
 	unverified bool // and some of them it could not have verified itself
-	led        bool // it redirected to other hosts, of which one may be wrong alone
-	cached     bool // a cache on the way to it answered, and may be what is wrong
-	joined     bool // it is a mirror, and broke off: its next answer is joined to that
-	out        bool // never asked again
-	penalized  bool // for wrong bytes
-	err        error
+	joined     bool // it is a mirror, and broke off: its next answer is joined to that one
 }
 
 // tallyOf returns what is known of s, from now on under s's name.
@@ -135,7 +140,7 @@ func (d *download) tallyOf(s source) *tally {
 // attempt fills part and commits it.
 func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	for _, t := range d.tallies {
-		t.used, t.unverified, t.joined = false, false, false
+		t.inPart = inPart{}
 	}
 	fl := d.fl
 	fl.begin(part)
@@ -267,7 +272,8 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 }
 
 // hasten returns s, with less patience in the first round if it is a mirror and
-// there is another one to ask. Another name of the file would take as long.
+// another server can be asked. Another name of the file at the same one would take
+// as long.
 func (d *download) hasten(s source, c candidates, nth int) source {
 	m, ok := s.(mirrorSource)
 	if !ok {
@@ -277,16 +283,16 @@ func (d *download) hasten(s source, c candidates, nth int) source {
 	if nth == 0 && slices.ContainsFunc(c.mirrors, other) {
 		m.request.Patience = mirror.Patience
 	}
-	m.request.Failover = m.request.Failover && nth == 0 && d.another(m, c)
+	m.request.Failover = m.request.Failover && nth == 0 && d.hasOther(m, c)
 	return m
 }
 
-// another reports whether a mirror besides m may be asked.
-func (d *download) another(m mirrorSource, c candidates) bool {
+// hasOther reports whether another mirror of m's archive may be asked.
+func (d *download) hasOther(m mirrorSource, c candidates) bool {
 	return slices.ContainsFunc(c.mirrors, func(o mirrorSource) bool { return o.request.Mirror != m.request.Mirror && !d.tallyOf(o).out })
 }
 
-// isBusy reports whether s is a mirror that has no time.
+// isBusy reports whether s is one of the busy mirrors.
 func (d *download) isBusy(s source) bool {
 	m, ok := s.(mirrorSource)
 	return ok && slices.Contains(d.busy, m.server())
@@ -295,7 +301,7 @@ func (d *download) isBusy(s source) bool {
 // othersUsed reports whether bytes of another source are in the part.
 func (d *download) othersUsed(s source) bool {
 	for name, t := range d.tallies {
-		if t.used && name != s.String() {
+		if t.inPart.used && name != s.String() {
 			return true
 		}
 	}

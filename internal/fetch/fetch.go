@@ -14,18 +14,20 @@
 // Bytes come from other boxes (peer.Swarm) before they come from a mirror: a
 // large file in pieces from several at once (package pieces), anything else,
 // and whatever the pieces leave open, as a stream from one source after the
-// other. The mirror alone is enough for everything. What a peer sends is not
-// trusted; the digest in the signed index decides, and names those that lied.
-// In the other direction the Fetcher is the peer.Inventory.
+// other, of which several may be mirrors of one archive. The mirror alone is enough
+// for everything. What a peer sends is not trusted; the digest in the signed index
+// decides, and names those that lied. In the other direction the Fetcher is the
+// peer.Inventory.
 //
 // The files, in the order of a cold download: fetch (Get), flightkey (who shares a
 // flight), flight (shared state), download (attempts), source, peers, lookup (who
 // has it), gather (in pieces), stream, blame (whose bytes were wrong), body (a
 // reader), attribution (what a read byte counts as), passthrough (no room on
 // disk), learn (indices). Beside it: anticipate, keep and peek (before, without
-// and instead of a client), avoided (what the mirror was not asked), releases, urlcache, unknown and oneof (unknown
-// files), upload, manifest and inventory (for peers), run (upkeep), stats,
-// transfers, timeouts.
+// and instead of a client), avoided (requests that mirrors were spared), releases,
+// urlcache, unknown and oneof (unknown files), late (who joined a flight that
+// failed), available (what mirrors have of a new Release), upload, manifest and
+// inventory (for peers), run (upkeep), stats, transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
 // packages store, catalog and broadcast. Package pieces takes flight.mu under

@@ -46,8 +46,8 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 	f.stats.wrong.Add(int64(r.Wrong))
 	for _, s := range all {
 		if s.wrote.Load() {
-			s.tally.used = true
-			s.tally.unverified = s.tally.unverified || !s.Verified()
+			s.tally.inPart.used = true
+			s.tally.inPart.unverified = s.tally.inPart.unverified || !s.Verified()
 		}
 	}
 	if err == nil && r.Corrupt {

@@ -66,10 +66,10 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 	}
 	n, err = d.fl.receive(part, s, hole, src)
 	if n > 0 {
-		t.used = true
+		t.inPart.used = true
 		// A peer sends a file's last bytes only once it has verified it all.
 		verified := verified(src) || hole.Off == 0 && n == part.Size()
-		t.unverified = t.unverified || !verified
+		t.inPart.unverified = t.inPart.unverified || !verified
 	}
 	src.Report(peer.Outcome{Bytes: n, Took: time.Since(begun)})
 	return err

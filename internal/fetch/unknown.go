@@ -62,7 +62,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		return nil
 	}
 	fl.landed(info)
-	if isPassing(resp) {
+	if isTransient(resp) {
 		return nil
 	}
 	if err := kv.PutJSON(f.names, unknownKey(fl.entry.Location, fl.key.login), mirror.NewCopy(info.Digest, info.Size, resp)); err != nil {
@@ -71,9 +71,9 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	return nil
 }
 
-// isPassing reports whether an answer is a page made for this request, that of a
-// network that wants a login for instance: the next one may be the file.
-func isPassing(resp *mirror.Response) bool {
+// isTransient reports whether an answer is a page made for this request, a captive
+// portal's for instance: the next answer may be the file.
+func isTransient(resp *mirror.Response) bool {
 	return resp.HTML && resp.ETag == "" && resp.LastModified.IsZero()
 }
 

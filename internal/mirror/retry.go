@@ -34,7 +34,7 @@ func backoff(err error, try int) (time.Duration, bool) {
 	wait = wait/2 + rand.N(wait/2)
 	var status *StatusError
 	if errors.As(err, &status) {
-		return max(wait, status.RetryAfter), passing(status.Code) && status.RetryAfter <= maxWait
+		return max(wait, status.RetryAfter), isTemporary(status.Code) && status.RetryAfter <= maxWait
 	}
 	var away *UnreachableError
 	var upstream *UpstreamError
@@ -43,7 +43,8 @@ func backoff(err error, try int) (time.Duration, bool) {
 	return wait, unanswered && !isTimeout(err) && !errors.As(err, &dns)
 }
 
-func passing(code int) bool {
+// isTemporary reports whether a status is about the moment, not about the file.
+func isTemporary(code int) bool {
 	switch code {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
