@@ -117,8 +117,8 @@ func TestSettings(t *testing.T) {
 			},
 			map[string]string{
 				"10%": "bytes per second", "fast": "not a number", "20MB/h": "unknown unit", "20MB/s@": "hours like", "20MB/s@8": "hours like", "20MB/s@08:00-18:00": "hours like",
-				"20MB/s@-1-5": "hours like", "20MB/s@24-5": "hours like", "20MB/s@5-25": "hours like", "20MB/s@5-5": "the rate alone", "20MB/s@0-24": "the rate alone",
-				"1MB@08-18,2MB@17-20": "for 17-18 already", "1MB@22-06,2MB@05-07": "for 05-06 already", "1MB,2MB": "for the rest of the day already", "@08-18": "not a number",
+				"20MB/s@-1-5": "hours like", "20MB/s@24-5": "hours like", "20MB/s@5-25": "hours like", "20MB/s@5-5": "rate without hours", "20MB/s@0-24": "rate without hours",
+				"1MB@08-18,2MB@17-20": "another rate for 17-18", "1MB@22-06,2MB@05-07": "another rate for 05-06", "1MB,2MB": "another rate without hours", "@08-18": "not a number",
 			}},
 		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},

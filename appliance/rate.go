@@ -48,7 +48,7 @@ func parseMirrorRate(s string) (mirror.Rates, error) {
 		case err != nil:
 			return rates, err
 		case !windowed && rest != nil:
-			return rates, fmt.Errorf("%.40q: there is a rate for the rest of the day already", part)
+			return rates, fmt.Errorf("%.40q: there is another rate without hours", part)
 		case !windowed:
 			rest = &r.bytes
 			continue
@@ -59,7 +59,7 @@ func parseMirrorRate(s string) (mirror.Rates, error) {
 		}
 		for h := from; h != to; h = (h + 1) % 24 {
 			if given[h] {
-				return rates, fmt.Errorf("%.40q: there is a rate for %02d-%02d already", part, h, h+1)
+				return rates, fmt.Errorf("%.40q: there is another rate for %02d-%02d", part, h, h+1)
 			}
 			rates[h], given[h] = r.bytes, true
 		}
@@ -72,17 +72,17 @@ func parseMirrorRate(s string) (mirror.Rates, error) {
 	return rates, nil
 }
 
-// parseHours parses a part of the day, which may contain midnight. to is not part of
-// it; both are below 24.
+// parseHours parses a part of the day, from the hour from up to the hour to, which is
+// not in it. It may contain midnight; both are below 24.
 func parseHours(s string) (from, to int, err error) {
 	a, b, ok := strings.Cut(s, "-")
 	x, err1 := strconv.ParseUint(strings.TrimSpace(a), 10, 8)
 	y, err2 := strconv.ParseUint(strings.TrimSpace(b), 10, 8)
 	switch {
 	case !ok || err1 != nil || err2 != nil || x > 23 || y > 24:
-		return 0, 0, fmt.Errorf("%.20q is no part of the day: give hours like 08-18 or 22-06", s)
+		return 0, 0, fmt.Errorf("%.20q is not a part of the day: give hours like 08-18 or 22-06", s)
 	case x == y%24:
-		return 0, 0, fmt.Errorf("%.20q is the whole day or nothing of it: give the rate alone", s)
+		return 0, 0, fmt.Errorf("%.20q is the whole day or none of it: give the rate without hours", s)
 	}
 	return int(x), int(y % 24), nil
 }

@@ -41,9 +41,9 @@ type Entry struct {
 	OneOf []digest.Digest
 }
 
-// Another is the pin of a client that has a generation of a suite which the
-// catalog has not: what a Release lists under a name is Unknown for it.
-var Another = digest.Of([]byte("another generation"))
+// OtherGeneration is the pin of a client whose generation of a suite the catalog does
+// not have: for that client, the names that a Release lists are Unknown.
+var OtherGeneration = digest.Of([]byte("another generation"))
 
 // pinFunc gives the generation of a suite that the client was last
 // served, zero if none.
@@ -164,7 +164,7 @@ func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
 		}
 		st.use(c.now().Unix())
 		pinned := pin(dir)
-		if pinned == Another {
+		if pinned == OtherGeneration {
 			continue
 		}
 		order := st.order(func(Location) digest.Digest { return pinned })

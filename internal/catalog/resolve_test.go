@@ -63,7 +63,7 @@ func TestResolveForAnotherGeneration(t *testing.T) {
 	g := a.Publish(day)
 	c := newCatalog(t, key)
 	c.learnSuite(t, archiveURL, "dists/stable", g)
-	another := func(Location) digest.Digest { return Another }
+	another := func(Location) digest.Digest { return OtherGeneration }
 	const index = "main/binary-amd64/Packages.xz"
 	if e := c.Resolve(t.Context(), at(t, suiteURL+"/"+index), another); e.Kind != Unknown {
 		t.Errorf("by name: %+v", e)

@@ -9,8 +9,8 @@ import (
 	"millpond/internal/mirror"
 )
 
-// Mirrors has what is known of the mirrors of archives that have several; their
-// setting bounds them. *mirror.Client.
+// Mirrors lists what is known about the mirrors of archives that have several; the
+// setting bounds them. It is a *mirror.Client.
 type Mirrors interface{ Health() []mirror.MirrorHealth }
 
 func (d *Dashboard) listMirrors(context.Context, *none) (api.MirrorList, error) {
@@ -29,7 +29,7 @@ func (d *Dashboard) listMirrors(context.Context, *none) (api.MirrorList, error) 
 // Metrics of each mirror of an archive that has several.
 var (
 	mirrorLabels    = []string{"archive", "mirror"}
-	mirrorUp        = prometheus.NewDesc("millpond_mirror_up", "Whether a mirror of MILLPOND_MIRRORS is asked in its turn, and not after the others.", mirrorLabels, nil)
+	mirrorUp        = prometheus.NewDesc("millpond_mirror_up", "1 if a mirror of MILLPOND_MIRRORS is asked in its turn, 0 while it is asked after the others because it failed.", mirrorLabels, nil)
 	mirrorFirstByte = prometheus.NewDesc("millpond_mirror_first_byte_seconds", "Usual time until a mirror of MILLPOND_MIRRORS answers.", mirrorLabels, nil)
 	mirrorRate      = prometheus.NewDesc("millpond_mirror_rate_bytes", "Usual bytes a second from a mirror of MILLPOND_MIRRORS.", mirrorLabels, nil)
 )

@@ -25,7 +25,7 @@ import (
 // signature was changed; the others that it counts as unsigned.
 var (
 	ErrUnknownKey   = errors.New("no key in the keyring made this signature: put the archive's key there")
-	ErrOtherKey     = errors.New("not one of the keys that the archive named in Signed-By made this signature")
+	ErrOtherKey     = errors.New("signed by none of the keys in the archive's Signed-By")
 	ErrBadSignature = errors.New("signature does not match")
 	ErrExpired      = errors.New("not valid at this time")
 	ErrRevoked      = errors.New("the signing key is revoked")
@@ -130,7 +130,7 @@ func (k *Keyring) verify(signed []byte, sigs []*packet.OpaquePacket, only []stri
 		}
 		switch {
 		case err == nil && len(only) > 0 && !slices.Contains(only, s.Fingerprint):
-			other = fmt.Errorf("%w, but %s", ErrOtherKey, s.Fingerprint)
+			other = fmt.Errorf("%w, but by %s", ErrOtherKey, s.Fingerprint)
 		case err == nil:
 			return s, nil
 		case errors.Is(err, ErrBadSignature), errors.Is(err, ErrEarly) && !errors.Is(worst, ErrBadSignature):

@@ -103,7 +103,7 @@ func parseDirectory(text string) (directory, error) {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return directory{}, errors.New(want)
 	case u.User != nil:
-		return directory{}, errors.New(want + ", and a login in MILLPOND_AUTH_FILE")
+		return directory{}, errors.New(want + ", and the login in MILLPOND_AUTH_FILE")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return directory{}, errors.New(want + ", without a query or fragment")
 	}

@@ -163,7 +163,7 @@ func (c *Client) tunnel(ctx context.Context, hostport string) (net.Conn, error) 
 // openTunnel has the proxy behind conn connect it with hostport.
 func (c *Client) openTunnel(ctx context.Context, conn net.Conn, hostport string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, tunnelTimeout, &net.OpError{
-		Op: "dial", Net: "tcp", Err: fmt.Errorf("the upstream proxy %v (%s) does not answer to CONNECT", c.policy.upstream, upstreamProxy),
+		Op: "dial", Net: "tcp", Err: fmt.Errorf("the upstream proxy %v (%s) does not answer CONNECT", c.policy.upstream, upstreamProxy),
 	})
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -259,7 +259,7 @@ func (u *Upstream) reason(code int, what, hostport string) error {
 	case code != http.StatusProxyAuthRequired && code != http.StatusUnauthorized: // as tinyproxy says it
 		return fmt.Errorf("it answers %s for %s", what, hostport)
 	case u.user == nil:
-		return fmt.Errorf("it wants a login (%d): http://user:password@%v", code, u)
+		return fmt.Errorf("it wants a login (%d): set http://user:password@%v", code, u)
 	}
 	return fmt.Errorf("it does not accept the login (%d)", code)
 }

@@ -18,17 +18,16 @@ const (
 	upstreamExcept = "MILLPOND_UPSTREAM_PROXY_EXCEPT"
 )
 
-// Upstream is an HTTP proxy that mirrors are reached through, with a login that no
-// log, page or error shows. The zero value is none: all mirrors are reached
-// directly.
+// Upstream is an HTTP proxy through which mirrors are reached. No log, page or error
+// shows its login. The zero value is none: all mirrors are reached directly.
 type Upstream struct {
 	tls    bool
 	host   string // as canonical has it; "" is none
 	port   int
 	hosts  []place // reached directly
 	ranges []netip.Prefix
-	// user is nil if there is no login. It is a function since fmt prints the
-	// fields of structs, whatever String is for.
+	// user is nil if there is no login. It is a function because fmt prints the
+	// fields of structs that contain this one without calling String.
 	user func() *url.Userinfo
 }
 
@@ -47,7 +46,7 @@ func ParseUpstream(s string) (Upstream, error) {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return Upstream{}, errors.New("neither http:// nor https:// before the host; other kinds of proxies are not supported")
 	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.ForceQuery, u.Fragment != "":
-		return Upstream{}, errors.New("more than a host and a port; a password with one of / ? # in it has to have it as %XX")
+		return Upstream{}, errors.New("more than a host and a port; write / ? # in a password as %XX")
 	case u.User != nil && u.User.Username() == "":
 		return Upstream{}, errors.New("a login without a user; write it as user:password@ before the host")
 	}
@@ -63,8 +62,8 @@ func ParseUpstream(s string) (Upstream, error) {
 }
 
 // Except reads the entries of MILLPOND_UPSTREAM_PROXY_EXCEPT, hosts that are
-// reached directly: those of ParseHosts, a single word too, and ranges, of which
-// hosts are that are named by address. The error names every malformed entry.
+// reached directly: as for ParseHosts, single words too, and ranges, which match
+// hosts that a URL names by address. The error names every malformed entry.
 func (u *Upstream) Except(entries []string) error {
 	var faults []error
 	for _, entry := range entries {
@@ -130,11 +129,11 @@ func (u *Upstream) login() Login {
 	return Basic(u.user().Username(), password)
 }
 
-// isPublicName reports whether host is a name below one of the suffixes that are
-// given out to the public, and so, as a rule, leads to a public address. Single
+// isPublicName reports whether host is a name below a public suffix, under which
+// anyone can register names, and so, as a rule, leads to a public address. Single
 // words are not, though many are suffixes: a search domain of the site completes
-// them. Nor are names that no public name server has: those of home networks (RFC
-// 8375) and of addresses below arpa, and onion (RFC 7686).
+// them. Nor are names that no public name server has: below arpa those of home
+// networks (RFC 8375) and of addresses, and below onion (RFC 7686).
 func isPublicName(host string) bool {
 	host = canonical(host)
 	if !isHostName(host) {
@@ -148,7 +147,7 @@ func isPublicName(host string) bool {
 	if managed {
 		return suffix != host
 	}
-	// One with a dot is a domain whose owner lets others have names in it; any
-	// other is of nobody.
+	// With a dot it is a domain whose owner lets others have names in it; without one
+	// it is no suffix that anybody has.
 	return strings.Contains(suffix, ".")
 }

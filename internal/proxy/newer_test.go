@@ -44,7 +44,7 @@ func TestClientWithANewerRelease(t *testing.T) {
 		asked   int
 		given   digest.Digest
 	}{
-		{-time.Hour, true, 1, own}, {0, true, 1, own}, {time.Hour, false, 2, own}, {time.Hour, true, 2, catalog.Another},
+		{-time.Hour, true, 1, own}, {0, true, 1, own}, {time.Hour, false, 2, own}, {time.Hour, true, 2, catalog.OtherGeneration},
 	} {
 		var f *behind
 		b := newBox(func(o *Options) {

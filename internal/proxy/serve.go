@@ -87,18 +87,18 @@ func (p *Proxy) open(r *http.Request, t target, client netip.Addr) (catalog.Entr
 	return q.Entry, file, err
 }
 
-// generationOf returns the generation that a client has which gets a Release
-// file. One that has a newer Release keeps that, as apt does, and what the mirror
-// has under the names that it lists is of that one, or not there.
+// generationOf returns the generation that a client has after it got a Release file.
+// A client with a newer Release keeps that one, as apt does: what the mirror has
+// under the names in it belongs to it, or is not there.
 func generationOf(h http.Header, file *fetch.File) digest.Digest {
 	if file.Pending && hasNewer(h, file) {
-		return catalog.Another
+		return catalog.OtherGeneration
 	}
 	return file.Release
 }
 
-// hasNewer reports whether a client has a newer file, by its date, than the box:
-// from elsewhere, so that the mirror has one, too.
+// hasNewer reports whether a client has, by its date, a newer file than the box. It
+// got that elsewhere, so the mirror may have it by now.
 func hasNewer(h http.Header, file *fetch.File) bool {
 	since, err := http.ParseTime(h.Get("If-Modified-Since"))
 	return err == nil && since.After(file.Modified)

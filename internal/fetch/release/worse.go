@@ -11,10 +11,10 @@ import (
 
 var (
 	// errOlder says that a Release is older than the one in force.
-	errOlder = errors.New("what the mirror has is older than what is held")
+	errOlder = errors.New("the mirror's Release is older than the held one")
 	// errUnsigned says that a Release has no good signature, and the one in force
 	// has.
-	errUnsigned = errors.New("what the mirror has is not signed, and what is held is")
+	errUnsigned = errors.New("the mirror's Release has no good signature, and the held one has")
 )
 
 // worse returns why the Release now does not replace held, the one in force, or nil
@@ -28,7 +28,7 @@ func worse(held, now catalog.Generation) error {
 	case held.Signed && !now.Signed:
 		return fmt.Errorf("%w: %s", errUnsigned, now.Why)
 	case now.Date.Before(held.Date):
-		return fmt.Errorf("%w: of %s instead of %s", errOlder, now.Date.Format(time.RFC3339), held.Date.Format(time.RFC3339))
+		return fmt.Errorf("%w: %s instead of %s", errOlder, now.Date.Format(time.RFC3339), held.Date.Format(time.RFC3339))
 	}
 	return nil
 }
