@@ -36,7 +36,7 @@ func parseUploadRate(s string) (uploadRate, error) {
 	return uploadRate{bytes: q.Bytes, set: true}, nil
 }
 
-// parseMirrorRate parses rates of mirrors by the hour: "20MB/s@08-18,5MB/s".
+// parseMirrorRate parses rates for mirrors by the hour: "20MB/s@08-18,5MB/s".
 func parseMirrorRate(s string) (mirror.Rates, error) {
 	var rates mirror.Rates
 	var given [24]bool

@@ -7,17 +7,17 @@ import (
 	"millpond/internal/digest"
 )
 
-// demand is what a Release says of who has to sign the next one. apt heeds it in
-// the Release that it has until that is not valid any more, for sources that name
-// no keys themselves; so a key of the keyring that is another archive's does not
-// make files of this one signed. Clients get the next Release in any case: some
-// name its key in their sources.
+// demand is what a Release says about who has to sign the next one (Signed-By). apt
+// obeys it as long as the Release that it has is valid, for sources that name no keys
+// themselves. So another archive's key in the keyring does not make files of this
+// archive signed. Clients get the next Release in any case: some name its key in
+// their sources.
 type demand struct {
 	By    []string // fingerprints
 	Until time.Time
 }
 
-// keys are those of the demand as long as it stands.
+// keys are the fingerprints that the demand names, none once it has ended.
 func (d demand) keys(now time.Time) []string {
 	if !now.Before(d.Until) {
 		return nil
@@ -25,8 +25,8 @@ func (d demand) keys(now time.Time) []string {
 	return slices.Clone(d.By)
 }
 
-// demand returns what stands for the Release id of the suite in dir: what was there
-// when it came.
+// demand returns the one that the Release id of the suite in dir is held to: of the
+// Release that was current when it came.
 func (s *state) demand(dir Location, id digest.Digest) demand {
 	st := s.suites[dir]
 	if st == nil {
@@ -38,8 +38,8 @@ func (s *state) demand(dir Location, id digest.Digest) demand {
 	return st.current().demands()
 }
 
-// demands is what a generation demands of the next one. One that is itself not
-// signed passes on what was demanded of it.
+// demands is what a generation demands of the next one. One that is not signed
+// itself passes on the demand that it is held to.
 func (r *record) demands() demand {
 	switch {
 	case r.Signer == "":

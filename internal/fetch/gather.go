@@ -61,9 +61,9 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 // pieceSources are the peers that have the file, or are downloading it, and
 // the mirror unless a peer of this site is among them: the mirror's bytes are
 // the expensive ones. The mirror is also left out while another box of this
-// site is to fetch from it, and while its rate is limited: pieces that several
-// downloads get at once would all be late, and what came of them in vain. The DHT is
-// asked only where the site has nothing.
+// site is to fetch from it, and while its rate is limited: several downloads at once
+// would share it, and each piece might be given up as too slow. The DHT is asked only
+// where the site has nothing.
 func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSource {
 	peers := d.usable(c.peers)
 	near := slices.ContainsFunc(peers, func(p *peerSource) bool { return p.kind == owner || p.peer.Nearby() })

@@ -3,8 +3,8 @@ package fetch
 import "errors"
 
 // lateError is the failure of a flight that had failed in part before its client
-// joined: that gets a fresh one, once. Not so the client that it began with, which
-// may come to it after a fast failure.
+// joined: that gets a fresh one, once. The client that started the flight does not,
+// though it may read from it only after a fast failure.
 type lateError struct{ err error }
 
 func (e *lateError) Error() string { return e.err.Error() }

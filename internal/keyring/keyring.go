@@ -42,7 +42,7 @@ var ErrEarly = fmt.Errorf("%w: signed in the future, by this machine's clock", E
 // UnknownKeyError is an ErrUnknownKey that names the keys that signed.
 type UnknownKeyError struct {
 	Keys  []string // fingerprints, or key IDs where a signature has no more
-	Where []string // URIs of servers of keys and of policies, as the signatures have them
+	Where []string // URIs in the signatures of key servers and policies
 	err   error
 }
 

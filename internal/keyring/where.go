@@ -8,8 +8,8 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
-// Subpackets of a signature that say where its key is to be had, and by which rules
-// it signs (RFC 9580, sections 5.2.3.26 and 5.2.3.28).
+// Subpackets of a signature that say where to get its key, and under which policy it
+// was made (RFC 9580, sections 5.2.3.26 and 5.2.3.28).
 const (
 	preferredKeyServer = 24
 	policyURI          = 26
@@ -18,8 +18,8 @@ const (
 // maxWhere bounds a URI in bytes.
 const maxWhere = 200
 
-// where returns the URIs in a signature that say where its key is to be had. No
-// signature proves them before the key is known: they are for a person to judge.
+// where returns the URIs in a signature that say where to get its key. Nothing proves
+// them before the key is known: they are for a person to judge.
 func where(p *packet.OpaquePacket) (all []string) {
 	for kind, value := range hashedSubpackets(p.Contents) {
 		if (kind == preferredKeyServer || kind == policyURI) && isWhere(string(value)) && !slices.Contains(all, string(value)) {
@@ -29,7 +29,7 @@ func where(p *packet.OpaquePacket) (all []string) {
 	return all
 }
 
-// isWhere takes URIs of web and key servers in plain ASCII.
+// isWhere reports whether s is a URI of a web or key server in printable ASCII.
 func isWhere(s string) bool {
 	u, err := url.Parse(s)
 	odd := func(c byte) bool { return c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' }
@@ -37,8 +37,8 @@ func isWhere(s string) bool {
 		slices.Contains([]string{"http", "https", "hkp", "hkps"}, u.Scheme) && !slices.ContainsFunc([]byte(s), odd)
 }
 
-// hashedSubpackets yields the types and values of those subpackets of a signature
-// of version 4 or 6 that it covers, up to what is malformed.
+// hashedSubpackets yields the types and values of the hashed subpackets of a
+// signature of version 4 or 6, up to the first malformed one.
 func hashedSubpackets(sig []byte) func(yield func(kind byte, value []byte) bool) {
 	return func(yield func(byte, []byte) bool) {
 		for rest := hashedArea(sig); len(rest) > 0; {
@@ -47,7 +47,7 @@ func hashedSubpackets(sig []byte) func(yield func(kind byte, value []byte) bool)
 				return
 			}
 			body := rest[size : size+int(n)]
-			if !yield(body[0]&^0x80, body[1:]) { // the bit says that it is critical
+			if !yield(body[0]&^0x80, body[1:]) { // without the bit for critical
 				return
 			}
 			rest = rest[size+int(n):]
@@ -55,7 +55,8 @@ func hashedSubpackets(sig []byte) func(yield func(kind byte, value []byte) bool)
 	}
 }
 
-// hashedArea follows version, type and two algorithms of a signature.
+// hashedArea returns the hashed subpackets of a signature. They follow its version,
+// type and two algorithms.
 func hashedArea(sig []byte) []byte {
 	const fixed = 4
 	width := 2

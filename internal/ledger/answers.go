@@ -18,15 +18,15 @@ type Answer struct {
 // What stands in the place of a status.
 const (
 	NoAnswer    = 0 // no answer came
-	OtherStatus = 1 // no status of three digits, or one more than are told apart
+	OtherStatus = 1 // not of three digits, or one beyond maxStatuses
 )
 
-// maxStatuses is how many statuses are told apart of a host, NoAnswer among them.
-// Mirrors send five or six; one that sends more must not make its row grow.
+// maxStatuses is how many statuses of a host are told apart, NoAnswer among them.
+// Mirrors send five or six; one that sends many must not make its row grow.
 const maxStatuses = 16
 
-// answers are those of a host in no order, each status once, at most maxStatuses
-// and that of all others.
+// answers are those of a host in no order, each status once: at most maxStatuses and
+// OtherStatus.
 type answers []Answer
 
 // note adds n requests answered with status.

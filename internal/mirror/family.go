@@ -21,11 +21,11 @@ const (
 	without6 = 10 * time.Minute
 )
 
-// send sends req, through the upstream proxy if it leads there, else by IPv4 where a
-// host has connected by IPv6 and gone silent. by6 says that the answer comes by
-// IPv6.
+// send sends req through the upstream proxy, if its host is reached so, else by IPv4
+// where a host has connected by IPv6 and gone silent. by6 says that the answer comes
+// by IPv6.
 func (c *Client) send(ctx context.Context, hostport string, req *http.Request) (resp *http.Response, by6 bool, err error) {
-	if c.leadsThrough(req.URL) { // which family, the proxy knows
+	if c.leadsThrough(req.URL) { // the proxy chooses the family
 		resp, err := c.proxied.transport(req.URL).RoundTrip(req.WithContext(ctx))
 		return resp, false, err
 	}

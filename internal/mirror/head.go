@@ -10,10 +10,10 @@ import (
 	"sync/atomic"
 )
 
-// headConn is a connection on which heads of HTTP/1 answers that net/http refuses
-// are put into the form in which apt reads them: old and home-made servers send
-// two Content-Lengths, or "Transfer-Encoding: identity". What does not begin as an
-// answer passes unchanged, and so does all of TLS, where a read may begin anywhere.
+// headConn is a connection that rewrites the heads of HTTP/1 answers which net/http
+// refuses and apt accepts: old and home-made servers send two Content-Lengths, or
+// "Transfer-Encoding: identity". What does not begin as an answer passes unchanged,
+// and so does all of TLS, where a read may begin anywhere.
 type headConn struct {
 	net.Conn
 	expects atomic.Bool // a request of HTTP/1 was sent, and its answer's head has not come yet
@@ -22,8 +22,9 @@ type headConn struct {
 }
 
 // Write implements io.Writer. net/http sends a request only when it has read the
-// answer to the one before, and a Client sends nothing but GETs. What begins
-// otherwise is TLS, or the rest of a long request, which may have its answer.
+// answer to the one before, and a Client sends nothing but GETs. Bytes that do not
+// begin with GET are TLS, or the rest of a long request, which may have been answered
+// already.
 func (c *headConn) Write(b []byte) (int, error) {
 	if bytes.HasPrefix(b, []byte(http.MethodGet+" ")) {
 		c.expects.Store(true)
@@ -50,11 +51,11 @@ func (c *headConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// receive reads heads up to the end of one that is no interim answer, from got
-// on, which has come already.
+// receive reads heads up to the end of the first that is not an interim answer's.
+// got are the bytes that have come already.
 func (c *headConn) receive(got []byte) {
 	for begun := 0; ; {
-		// Some servers send a line end too many behind the answer before.
+		// Some servers send an extra line end after the previous answer.
 		if blank := got[begun:]; len(blank) > 0 {
 			got = append(got[:begun], bytes.TrimLeft(blank, "\r\n")...)
 		}
@@ -109,9 +110,9 @@ func isInterim(head []byte) bool {
 	return len(status) > 3 && status[0] == '1' && string(status[:3]) != "101"
 }
 
-// putRight returns a head as apt reads it, if net/http does not; otherwise it is
-// head itself. The connection is used for no further answer then: how long this
-// one is, is a guess.
+// putRight returns head if net/http reads it as apt does, else a head that says what
+// apt reads in it. The connection is not used again after such an answer, whose end
+// is a guess.
 func putRight(head []byte) []byte {
 	lines := strings.Split(strings.TrimSuffix(string(head), "\n"), "\n")
 	lines = lines[:len(lines)-1] // the empty one
@@ -131,7 +132,7 @@ func putRight(head []byte) []byte {
 		case ok && strings.EqualFold(name, "Transfer-Encoding"):
 			codings = append(codings, value)
 		case ok && !isFolded(line) && !(isName(name) && isValue(value)):
-			changed = true // it has nothing that the box reads
+			changed = true // dropped: no field that the box reads
 		default:
 			others = append(others, line)
 		}
@@ -189,8 +190,8 @@ func readLengths(values []string) (length string, right bool) {
 	return digits, same && last == digits
 }
 
-// unfold puts what goes on in a further line behind its field, as net/http reads it:
-// it must not become part of another one.
+// unfold joins continuation lines to their fields, as net/http does: they must not
+// become parts of other fields.
 func unfold(lines []string) []string {
 	all := lines[:1]
 	for _, line := range lines[1:] {
@@ -203,7 +204,7 @@ func unfold(lines []string) []string {
 	return all
 }
 
-// isFolded reports whether a line goes on with the field of the one before.
+// isFolded reports whether a line continues the field of the previous one.
 func isFolded(line string) bool { return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") }
 
 // isName reports whether net/http takes a field with that name.

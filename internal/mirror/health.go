@@ -12,7 +12,7 @@ const (
 	// minSample is the shortest body that tells a rate: shorter ones fit into TCP's
 	// first windows.
 	minSample = 64 << 10
-	// sampleWeight is the share of a new sample in an average: one part in four.
+	// sampleWeight is how many parts of an average a new sample is one of.
 	sampleWeight = 4
 	// outlierFactor times the usual time is the longest one that counts.
 	outlierFactor = 4
@@ -56,16 +56,13 @@ type MirrorHealth struct {
 // Health lists the mirrors of the archives that have several, in the order in
 // which they are configured.
 func (c *Client) Health() []MirrorHealth {
-	now := time.Now()
 	var all []MirrorHealth
 	for _, a := range c.mirrors.inOrder {
 		for _, d := range a.mirrors {
 			h := c.health.get(d)
 			m := MirrorHealth{Archive: a.url, URL: d.url, FirstByte: h.firstByte, Rate: int64(h.rate), Measured: h.measured}
-			if why := c.down.cause(d.hostport()); why != nil {
+			if why := c.fault(d); why != nil {
 				m.Down = why.Error()
-			} else if now.Before(h.until) {
-				m.Down = h.why.Error()
 			}
 			all = append(all, m)
 		}
@@ -88,7 +85,7 @@ type condition struct {
 	rate      float64       // average in bytes a second; 0 if not measured
 	measured  time.Time
 	explored  time.Time // when a file was last requested to measure it
-	failures  int       // in a row
+	failures  int       // lately
 	until     time.Time // it is asked last until then
 	why       error
 	wrong     bool // it sent something wrong: another answer does not end that
@@ -193,10 +190,18 @@ func (c *Client) patience(a *archive, d directory) time.Duration {
 	return least
 }
 
-// failing reports whether d is asked last for now.
-func (c *Client) failing(d directory) bool {
-	return time.Now().Before(c.health.get(d).until) || c.down.cause(d.hostport()) != nil
+// fault returns why d is asked last for now, nil if it is not.
+func (c *Client) fault(d directory) error {
+	if err := c.down.cause(d.hostport()); err != nil {
+		return err
+	}
+	if h := c.health.get(d); time.Now().Before(h.until) {
+		return h.why
+	}
+	return nil
 }
+
+func (c *Client) failing(d directory) bool { return c.fault(d) != nil }
 
 // pace is how many bytes a second from d, one of a's mirrors, are too few if another
 // one can be asked.

@@ -27,8 +27,8 @@ func Basic(user, password string) Login {
 	return Login("Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 }
 
-// LoginFor returns the box's own login for a URL, "" if it has none. Where the
-// URL's archive has mirrors that is one of theirs, if it has none itself.
+// LoginFor returns the box's own login for a URL, "" if it has none: that of the URL
+// itself, else of the first of the archive's mirrors that has one.
 func (c *Client) LoginFor(rawURL string) Login {
 	u, err := url.Parse(rawURL)
 	if err != nil {

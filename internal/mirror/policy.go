@@ -20,8 +20,8 @@ const (
 // and 443 always may, all else only if it is allowed. The zero value allows
 // nothing else. It is not changed after ParsePolicy, Restrict and Through.
 //
-// Behind an upstream proxy, which resolves names by itself, it is names that are
-// public or not.
+// Behind an upstream proxy, which resolves names itself, a destination is judged by
+// its name: that is public or not.
 //
 // It also says what may be asked of a host: files of archives, of certain ones
 // only after Restrict, and anything at all of hosts that are allowed so.
@@ -119,7 +119,7 @@ func (p *Policy) Restrict(archives []string) error {
 	return errors.Join(faults...)
 }
 
-// Through has all mirrors that u does not except reached through it.
+// Through makes u the way to all mirrors that it does not except.
 func (p *Policy) Through(u Upstream) { p.upstream = u }
 
 // CheckArchive decides whether a file, by its decoded and clean path, may be
@@ -178,9 +178,9 @@ func (p *Policy) rangesAllow(a netip.Addr, port int) bool {
 	return slices.ContainsFunc(p.ranges, func(r portRange) bool { return r.has(a, port) })
 }
 
-// CheckName is an early look at what a client asks for. After nil the request may
-// still be refused: the host's address, and what of an archive's host is at none of
-// its mirrors.
+// CheckName is an early check of the host that a client asks for. After nil its
+// address may still be refused, and so may files of an archive's host that none of
+// the archive's mirrors has.
 func (p *Policy) CheckName(host string, port int) error {
 	if p.named.Has(host, port) && !p.upstream.is(host, port) {
 		return nil
@@ -189,7 +189,7 @@ func (p *Policy) CheckName(host string, port int) error {
 }
 
 // checkDestination is Check before host is resolved: after nil, Check may still
-// refuse its address, unless an upstream proxy leads there.
+// refuse its address, unless it is reached through the upstream proxy.
 func (p *Policy) checkDestination(host string, port int) error {
 	if p.upstream.is(host, port) {
 		return &RefusedError{Host: host, Reason: fmt.Sprintf("%v is the proxy of %s itself", p.upstream, upstreamProxy)}

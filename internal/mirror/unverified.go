@@ -8,8 +8,8 @@ import (
 )
 
 // UnverifiedError says that a redirect leads to an https host whose certificate
-// the box cannot verify. A client may have the certificate authority that the box
-// has not. It wraps an UnreachableError.
+// the box cannot verify. A client may know a certificate authority that the box does
+// not know. It wraps an UnreachableError.
 type UnverifiedError struct {
 	URL string // where the redirect leads
 	Err error

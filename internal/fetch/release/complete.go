@@ -22,10 +22,10 @@ const (
 	// maxAsked is how many of them are asked for at once, as apt would.
 	maxAsked = 4
 	// slowAfter is how long clients wait for the answers. Then they go on with the
-	// Release in force, and the mirror, which may fetch its files first, is waited
-	// for without them.
+	// Release in force, and the check alone waits for the mirror, which may have to
+	// fetch its files first.
 	slowAfter = 5 * time.Second
-	// askTimeout ends the question, when no limit of the mirror's client has.
+	// askTimeout bounds the requests together; package mirror bounds each.
 	askTimeout = 150 * time.Second
 )
 

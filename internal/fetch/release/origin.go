@@ -22,13 +22,13 @@ func (c *Cache) From(dir catalog.Location, d digest.Digest) (from catalog.Locati
 }
 
 // Mirror returns which of the archive's mirrors sent the Release d of the suite in
-// dir: that one has its indices, another one may not. "" is any.
+// dir: that one has its indices, another one may not. "" is not known.
 func (c *Cache) Mirror(dir catalog.Location, d digest.Digest) string {
 	return c.recordOf(dir, d).Mirror
 }
 
-// recordOf returns the record of the Release d of the suite in dir, an empty one if
-// it has not come without a login.
+// recordOf returns the record of the Release d of the suite in dir, which came
+// without a login; an empty one if there is none.
 func (c *Cache) recordOf(dir catalog.Location, d digest.Digest) record {
 	s, err := kv.GetJSON[suite](c.names, key(dir, false))
 	if d.IsZero() || err != nil {
