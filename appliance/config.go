@@ -72,6 +72,7 @@ func parseConfig(environ []string) (Config, error) {
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
 	f := faults{vars: vars}
 	f.unknown()
+	f.readSecrets()
 	delete(vars, prefix) // the parser would read it as a field of Quota
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{

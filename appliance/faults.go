@@ -73,6 +73,9 @@ func (f *faults) unknown() {
 	var known []string
 	for _, s := range settings() {
 		known = append(known, strings.TrimPrefix(s.Name, prefix))
+		if s.secret {
+			known = append(known, strings.TrimPrefix(s.Name, prefix)+fromFile)
+		}
 	}
 	for name, value := range f.vars {
 		short, ours := strings.CutPrefix(name, prefix)

@@ -44,7 +44,11 @@ func markdown(all []setting) string {
 		if s.Default != "" {
 			def = "`" + s.Default + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name, def, s.Takes, s.Help)
+		name := "`" + s.Name + "`"
+		if s.secret {
+			name += " or, from a file, `" + s.Name + fromFile + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, def, s.Takes, s.Help)
 	}
 	return b.String()
 }
