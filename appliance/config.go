@@ -16,6 +16,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"millpond/internal/catalog"
+	"millpond/internal/dashboard"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
@@ -29,6 +30,7 @@ const prefix = "MILLPOND_"
 type Config struct {
 	Listen          string         `env:"LISTEN" envDefault:":3142" takes:"host:port" help:"address that serves clients, dashboard, API and metrics"`
 	DashboardListen string         `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
+	DashboardAccess []string       `env:"DASHBOARD_ACCESS" takes:"names, *.domain, addresses or ranges, and token:WORD, comma-separated" secret:"true" help:"public names under which dashboard, API and metrics may be opened; from which addresses, by default all that may use the port; and a token to ask for, as a password with any user name or a bearer token"`
 	DataDir         string         `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
 	CacheSize       store.Quota    `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; the least recently used files are evicted first"`
 	IndexTTL        time.Duration  `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served before the mirror is asked again"`
@@ -57,6 +59,7 @@ type Config struct {
 	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
 
+	access   dashboard.Access  // DashboardAccess
 	logins   mirror.Logins     // those of AuthFile
 	mirrors  mirror.Mirrors    // those of Mirrors
 	upstream mirror.Upstream   // UpstreamProxy without UpstreamExcept
@@ -146,6 +149,9 @@ func (c *Config) check(f *faults) {
 	if c.DashboardListen != "" {
 		f.add("DASHBOARD_LISTEN", checkListen(c.DashboardListen))
 	}
+	var err error
+	c.access, err = parseAccess(c.DashboardAccess)
+	f.add("DASHBOARD_ACCESS", err)
 	if c.IndexTTL < 0 || c.IndexTTL > 24*time.Hour {
 		f.add("INDEX_TTL", errors.New("not between 0 and 24h"))
 	}
@@ -165,7 +171,6 @@ func (c *Config) check(f *faults) {
 	for _, archive := range c.OnlyArchives {
 		f.add("ONLY_ARCHIVES", new(mirror.Policy).Restrict([]string{archive}))
 	}
-	var err error
 	c.mirrors, err = mirror.ParseMirrors(c.Mirrors)
 	f.add("MIRRORS", err)
 	c.checkUpstream(f)

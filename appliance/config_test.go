@@ -47,6 +47,7 @@ func TestSettings(t *testing.T) {
 		{"DASHBOARD_LISTEN",
 			map[string]string{"": "", "127.0.0.1:9090": "127.0.0.1:9090", "[fd00::1]:9090": "[fd00::1]:9090"},
 			map[string]string{"9090": "missing port", "localhost:-1": "invalid port"}},
+		{"DASHBOARD_ACCESS", map[string]string{"": "[]", "apt.example.org, 10.0.0.0/8,token:0123456789ab": "[apt.example.org 10.0.0.0/8 token:0123456789ab]"}, nil},
 		{"DATA_DIR", map[string]string{"": "data", "/var/lib/millpond": "/var/lib/millpond"}, nil},
 		{"CACHE_SIZE",
 			map[string]string{"": "{0 50}", "200GB": "{200000000000 0}", "1.5TiB": "{1649267441664 0}", "80%": "{0 80}"},

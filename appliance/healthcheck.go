@@ -28,7 +28,7 @@ const (
 func healthcheck(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	resp, err := askBox(ctx, c.Listen, "/readyz")
+	resp, err := askBox(ctx, c.Listen, "/readyz", "")
 	if err != nil {
 		return err
 	}
@@ -46,11 +46,15 @@ func healthcheck(ctx context.Context, c Config) error {
 
 // askBox sends a request to the box that listens on addr. It ignores the
 // environment's proxy, which is often the box itself, and dials the listener's
-// own address, which works even for ":3142".
-func askBox(ctx context.Context, addr, path string) (*http.Response, error) {
+// own address, which works even for ":3142". The token is that of the dashboard, if
+// there is one.
+func askBox(ctx context.Context, addr, path, token string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return nil, err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,

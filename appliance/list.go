@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"text/tabwriter"
 	"time"
 
@@ -19,11 +20,18 @@ func printPeers(ctx context.Context, c Config, w io.Writer) error {
 	if c.DashboardListen != "" {
 		addr = c.DashboardListen
 	}
-	resp, err := askBox(ctx, addr, "/api/v1/peers")
+	resp, err := askBox(ctx, addr, "/api/v1/peers", c.access.Token)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var refusal api.Problem
+		if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&refusal); err != nil || refusal.Detail == "" {
+			return fmt.Errorf("the server at %s is not a millpond: it answered %s", addr, resp.Status)
+		}
+		return fmt.Errorf("the box at %s: %s", addr, refusal.Detail)
+	}
 	var all api.PeerList
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&all); err != nil {
 		return fmt.Errorf("the server at %s is not a millpond: %w", addr, err)

@@ -150,7 +150,7 @@ var volumeFiles = map[string]struct{ dir, setting string }{
 // What mounts, references and annotations name exists, here or as the values
 // say.
 func TestReferences(t *testing.T) {
-	foreign := []string{"archive-keys", "more-keys", "our-swarm", "our-admin", "our-logins", "our-proxy"}
+	foreign := []string{"archive-keys", "more-keys", "our-swarm", "our-admin", "our-readers", "our-token", "our-logins", "our-proxy"}
 	eachSet(t, func(t *testing.T, all objects) {
 		pod := all.pod(t).Spec
 		secret := func(name, key string) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
@@ -158,5 +159,32 @@ func TestNotes(t *testing.T) {
 		if daemon := name == "daemonset"; daemon != strings.Contains(notes, "install -d -o 65532 -g 65532 /var/lib/millpond") {
 			t.Errorf("%s: got\n%s", name, notes)
 		}
+	}
+}
+
+// The dashboard may be opened under the names that lead to it from outside, and
+// whoever scrapes the metrics gives the token.
+func TestDashboardAccess(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "",
+		"ingress: {enabled: true, host: apt.example.org}": "apt.example.org",
+		"ingress: {enabled: true, host: apt}":             "",
+		"ingress: {host: apt.example.org}":                "",
+		"httpRoute: {enabled: true, parentRefs: [{name: g}], hostnames: [apt.example.org, '*.apt.example.net']}": "apt.example.org,*.apt.example.net",
+		"dashboard: {access: [10.0.0.0/8], token: {existingSecret: s}}":                                          "10.0.0.0/8,token:$(DASHBOARD_TOKEN)",
+	} {
+		if got := render(t, text).env(t)["MILLPOND_DASHBOARD_ACCESS"]; got != want {
+			t.Errorf("%q gives %q, want %q", text, got, want)
+		}
+	}
+	all := render(t, valueSets(t)["secrets"])
+	for _, v := range all.pod(t).Spec.Containers[0].Env {
+		if v.Name == "DASHBOARD_TOKEN" && (v.ValueFrom.SecretKeyRef.Name != "our-readers" || v.ValueFrom.SecretKeyRef.Key != "token") {
+			t.Errorf("the token is from %v", v.ValueFrom.SecretKeyRef)
+		}
+	}
+	monitor := the[*monitoring.ServiceMonitor](t, all, "apt-proxy")
+	if a := monitor.Spec.Endpoints[0].Authorization; a == nil || a.Credentials.Name != "our-readers" || a.Credentials.Key != "token" {
+		t.Errorf("Prometheus gives %v", a)
 	}
 }

@@ -59,7 +59,8 @@ func TestSettings(t *testing.T) {
 	env := all.env(t) // which fails for one that is set twice
 	delete(env, "POD_IP")
 	delete(env, "NODE_IP")
-	delete(env, "SSL_CERT_FILE") // which Go reads, not the box
+	delete(env, "DASHBOARD_TOKEN") // part of MILLPOND_DASHBOARD_ACCESS
+	delete(env, "SSL_CERT_FILE")   // which Go reads, not the box
 	if zone := env["TZ"]; zone != "Europe/Berlin" {
 		t.Errorf("the zone is %q", zone)
 	}
@@ -112,7 +113,7 @@ func readSettings(t *testing.T, env []string) (output string, err error) {
 // this machine has it.
 func (all objects) environment(t *testing.T) []string {
 	t.Helper()
-	expand := strings.NewReplacer("$(POD_IP)", "10.1.2.3", "$(NODE_IP)", "192.0.2.7")
+	expand := strings.NewReplacer("$(POD_IP)", "10.1.2.3", "$(NODE_IP)", "192.0.2.7", "$(DASHBOARD_TOKEN)", "a long random word\n")
 	var env []string
 	for name, value := range all.env(t) {
 		switch name {

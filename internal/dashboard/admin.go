@@ -2,15 +2,13 @@ package dashboard
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"io/fs"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
 	"millpond/internal/api"
 	"millpond/internal/digest"
@@ -25,21 +23,30 @@ const banFor = 24 * time.Hour
 const verifyWithin = 25 * time.Second
 
 // authorize lets requests with the token in their Authorization header pass,
-// which no foreign page can make a browser send: there is no cookie. The hashes
-// make the comparison independent of the token's length.
+// which no foreign page can make a browser send: a password that the browser has
+// been given does not count. What was done, by whom and with which result is
+// logged.
 func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Context)) {
 	if d.adminToken == "" {
 		s.refuse(ctx, http.StatusForbidden, "Admin actions are off; MILLPOND_ADMIN_TOKEN would allow them.")
 		return
 	}
-	token, ok := strings.CutPrefix(ctx.Header("Authorization"), "Bearer ")
-	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(d.adminToken))
-	if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+	r, _ := humachi.Unwrap(ctx)
+	token, given := bearerOf(r)
+	if !given || !equal(token, d.adminToken) {
+		if given && !d.wrongToken(r) {
+			ctx.SetHeader("Retry-After", retryAfter)
+			s.refuse(ctx, http.StatusTooManyRequests, tooMany)
+			return
+		}
 		ctx.SetHeader("WWW-Authenticate", `Bearer realm="millpond"`)
 		s.refuse(ctx, http.StatusUnauthorized, "This needs the box's admin token (MILLPOND_ADMIN_TOKEN).")
 		return
 	}
-	d.log.Info("admin action", "method", ctx.Method(), "path", ctx.URL().Path, "from", ctx.RemoteAddr())
+	defer func() {
+		d.log.Info("admin action", "action", ctx.Operation().OperationID, "method", r.Method, "path", r.URL.Path,
+			"client", clientOf(r), "status", ctx.Status())
+	}()
 	next(ctx)
 }
 

@@ -6,8 +6,8 @@
 // It reads snapshots that the packages below return. Every answer is bounded,
 // and of the moment: caches may keep the page's own files only. Requests are
 // validated by the types that describe them; errors are api.Problem. Actions
-// that change something need the admin token in a header. It has no access list
-// of its own: on the clients' listener the proxy's applies.
+// that change something need the admin token in a header. Access says who may
+// look, on the clients' listener after the proxy's own list.
 package dashboard
 
 import (
@@ -55,6 +55,7 @@ type Options struct {
 	// one at which the page is read.
 	ClientPort string
 	AdminToken string // "": admin actions are off
+	Access     Access
 }
 
 // Ledger has the figures, over time and by name; *ledger.Ledger.
@@ -115,6 +116,9 @@ type Dashboard struct {
 	log        *slog.Logger
 	clientPort string
 	adminToken string
+	access     Access
+
+	wrongTokens, refusals bursts
 
 	whole, basics http.Handler
 	metrics       http.Handler
@@ -132,7 +136,7 @@ type Dashboard struct {
 func New(o Options) *Dashboard {
 	d := &Dashboard{
 		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, swarm: o.Swarm,
-		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken,
+		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access,
 		assets: mustLoadAssets(), streams: make(chan struct{}, maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(net.DefaultResolver), ended: make(chan struct{}),
 	}
@@ -163,8 +167,11 @@ func (d *Dashboard) routes() chi.Router {
 		r.Get(path, d.file)
 	}
 	r.Get("/setup.sh", d.setup)
-	r.Method(http.MethodGet, "/metrics", d.metrics)
-	d.serveAPI(r)
+	r.Group(func(r chi.Router) {
+		r.Use(d.guard)
+		r.Method(http.MethodGet, "/metrics", d.metrics)
+		d.serveAPI(r)
+	})
 	return r
 }
 

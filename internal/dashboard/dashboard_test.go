@@ -195,7 +195,9 @@ func TestRoutes(t *testing.T) {
 			want    int
 		}{{d.Handler(), tt.whole}, {d.Basics(), tt.health}} {
 			w := httptest.NewRecorder()
-			h.handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, nil))
+			r := httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, nil)
+			r.Host = "box"
+			h.handler.ServeHTTP(w, r)
 			if w.Code != h.want {
 				t.Errorf("%s %s: %d, want %d", tt.method, tt.path, w.Code, h.want)
 			}

@@ -183,6 +183,7 @@ func TestBodyIsJSON(t *testing.T) {
 	r := newRig(t, nil)
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/api/v1/swarm/upload-rate", strings.NewReader(`{"bytes_per_second": 7}`))
 	req.Header.Set("Authorization", "Bearer "+token)
+	req.Host = "box.lan"
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	r.Handler().ServeHTTP(w, req)

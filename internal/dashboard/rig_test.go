@@ -125,7 +125,7 @@ func (r *rig) put(t testing.TB, content string, m store.Meta) digest.Digest {
 func (r *rig) do(t testing.TB, method, path, token, body string) *httptest.ResponseRecorder {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), method, path, bytes.NewBufferString(body))
-	req.Host = "box.example.org:3142"
+	req.Host = "box.lan:3142"
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

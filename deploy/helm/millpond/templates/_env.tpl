@@ -6,6 +6,19 @@
 - name: MILLPOND_DASHBOARD_LISTEN
   value: ":3143"
 {{- end }}
+{{- with .Values.dashboard.token }}
+{{- if .existingSecret }}
+- name: DASHBOARD_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret }}
+      key: {{ .secretKey }}
+{{- end }}
+{{- end }}
+{{- with include "millpond.access" . }}
+- name: MILLPOND_DASHBOARD_ACCESS
+  value: {{ . | quote }}
+{{- end }}
 - name: MILLPOND_DATA_DIR
   value: /var/lib/millpond
 {{- if .Values.cacheSize }}

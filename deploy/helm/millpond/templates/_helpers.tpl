@@ -92,6 +92,28 @@ port there, whoever reaches it could use the box.
 {{- if include "millpond.ownDashboard" . }}dashboard{{ else }}http{{ end }}
 {{- end }}
 
+{{/*
+Names and ranges of MILLPOND_DASHBOARD_ACCESS, and the token's variable. A name
+without a dot is allowed anyway.
+*/}}
+{{- define "millpond.access" -}}
+{{- $all := .Values.dashboard.access }}
+{{- if and .Values.ingress.enabled (contains "." .Values.ingress.host) }}
+{{- $all = append $all .Values.ingress.host }}
+{{- end }}
+{{- if .Values.httpRoute.enabled }}
+{{- range .Values.httpRoute.hostnames }}
+{{- if contains "." . }}
+{{- $all = append $all . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.dashboard.token.existingSecret }}
+{{- $all = append $all "token:$(DASHBOARD_TOKEN)" }}
+{{- end }}
+{{- $all | uniq | join "," }}
+{{- end }}
+
 {{- define "millpond.private" -}}
 {{- if and .Values.swarm.enabled .Values.swarm.key.enabled }}true{{ end }}
 {{- end }}

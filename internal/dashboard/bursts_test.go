@@ -1,0 +1,123 @@
+package dashboard
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millpond/internal/api"
+)
+
+// logTo returns a logger that writes to w what events keeps.
+func logTo(w io.Writer, events *Events) *slog.Logger {
+	return slog.New(events.Handler(slog.NewTextHandler(w, nil)))
+}
+
+// Guessing shows in the log, in some lines; the right token counts from the same
+// address all the while.
+func TestWrongTokens(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	events := new(Events)
+	r, s := serve(t, func(o *Options) { o.Events, o.Log = events, logTo(&out, events) })
+	codes := make(map[int]int)
+	for range 4494 {
+		resp, body := request(t, s, http.MethodPut, "/api/v1/peers/you/ban", "Authorization", "Bearer wrong-guess")
+		codes[resp.StatusCode]++
+		if resp.StatusCode == http.StatusTooManyRequests && (resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "Too many wrong tokens")) {
+			t.Fatalf("%v: %s", resp.Header, body)
+		}
+	}
+	// As many as wrongEvery allows come on top if the machine is slow.
+	if codes[401] < wrongAtOnce || codes[401] > 10*wrongAtOnce || codes[401]+codes[429] != 4494 {
+		t.Errorf("statuses %v", codes)
+	}
+	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 4 || !strings.Contains(lines[3], "client=127.0.0.1") ||
+		!strings.Contains(lines[3], "times=1000") || strings.Contains(out.String(), "guess") {
+		t.Errorf("the log:\n%s", out.String())
+	}
+	if got := get[api.EventList](t, r, "/api/v1/events").Events; len(got) != 1 || got[0].Level != "warn" || got[0].Client != "127.0.0.1" {
+		t.Errorf("events: %+v", got)
+	}
+	if resp, body := request(t, s, http.MethodPut, "/api/v1/peers/you/ban", "Authorization", "Bearer "+token); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("the right token: %s: %s", resp.Status, body)
+	}
+	if resp, body := request(t, s, http.MethodPut, "/api/v1/peers/you/ban"); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("no token: %s: %s", resp.Status, body)
+	}
+}
+
+// What an administrator does is logged with who did it and how it ended.
+func TestAdminActionsAreLogged(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	_, s := serve(t, func(o *Options) { o.Log = logTo(&out, new(Events)) })
+	request(t, s, http.MethodPut, "/api/v1/peers/you/ban", "Authorization", "Bearer "+token)
+	request(t, s, http.MethodDelete, "/api/v1/blobs/"+strings.Repeat("0", 64), "Authorization", "Bearer "+token)
+	request(t, s, http.MethodPut, "/api/v1/peers/me/ban")
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	for i, want := range []string{
+		`msg="admin action" action=banPeer method=PUT path=/api/v1/peers/you/ban client=127.0.0.1 status=204`,
+		`msg="admin action" action=removeBlob method=DELETE path=/api/v1/blobs/` + strings.Repeat("0", 64) + ` client=127.0.0.1 status=404`,
+	} {
+		if len(lines) != 2 || !strings.HasSuffix(lines[i], want) {
+			t.Errorf("the log, where %s should be:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestBursts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bursts
+		client := netip.MustParseAddr("2001:db8::1")
+		for i := range wrongAtOnce {
+			if times, within := b.add(client); times != i+1 || !within {
+				t.Errorf("attempt %d: %d, %v", i+1, times, within)
+			}
+		}
+		if times, within := b.add(netip.MustParseAddr("2001:db8::2")); times != wrongAtOnce+1 || within {
+			t.Errorf("another address of the same network: %d, %v", times, within)
+		}
+		if times, within := b.add(netip.MustParseAddr("10.1.2.3")); times != 1 || !within {
+			t.Errorf("another client: %d, %v", times, within)
+		}
+		time.Sleep(wrongEvery)
+		if _, within := b.add(client); !within {
+			t.Error("a later attempt is refused")
+		}
+		time.Sleep(burstEnds + 1)
+		if times, _ := b.add(client); times != 1 {
+			t.Errorf("after the burst: %d", times)
+		}
+	})
+}
+
+// A client with many addresses fills no memory, and no log.
+func TestBurstsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bursts
+		lines := 0
+		a := netip.MustParseAddr("10.0.0.0")
+		for range 20 * maxBursts {
+			a = a.Next()
+			if times, _ := b.add(a); isRound(times) {
+				lines++
+			}
+		}
+		if len(b.of) > maxBursts+1 || lines > maxBursts+5 {
+			t.Errorf("%d clients, %d lines", len(b.of), lines)
+		}
+		time.Sleep(burstEnds + 1)
+		if times, _ := b.add(netip.MustParseAddr("10.1.2.3")); times != 1 || len(b.of) != 1 {
+			t.Errorf("afterwards: %d times, %d clients", times, len(b.of))
+		}
+	})
+}
