@@ -216,6 +216,39 @@ test('admin actions need the token', async () => {
   await page.close()
 })
 
+test('with a read token the browser asks for it, and the page stays live', async () => {
+  const read = 'tell-me-what-you-hold'
+  const other = await startBox(mirror, { MILLPOND_ADMIN_TOKEN: token, MILLPOND_DASHBOARD_ACCESS: `token:${read}` })
+  const guess = await browser.newContext({ httpCredentials: { username: 'anybody', password: 'a-guess' } })
+  const stranger = await guess.newPage()
+  await stranger.goto(other.url)
+  await stranger.getByText('This needs the token in MILLPOND_DASHBOARD_ACCESS').waitFor()
+  expect(await stranger.getByText('Saved from the mirrors').count()).toBe(0)
+  await accessible(stranger)
+  await guess.close()
+  const context = await browser.newContext({ httpCredentials: { username: 'anybody', password: read } })
+  const page = await context.newPage()
+  await page.goto(other.url)
+  await page.getByText('Healthy').waitFor()
+  await giveToken(page, other.url, token)
+  await page.getByText('This page has a token').waitFor()
+  await page.goto(other.url + '/#/swarm')
+  await page.getByLabel(/MB\/s to all boxes/).fill('2.5')
+  await page.getByRole('button', { name: 'Change', exact: true }).click()
+  await page.getByText('2.5 MB/s until the box is started again').waitFor()
+  expect((await page.goto(other.url + '/metrics'))!.status()).toBe(200)
+  await context.close()
+  await other.remove()
+})
+
+test('a name that anybody could own is told so', async () => {
+  const other = await launch(['--host-resolver-rules=MAP box.example.org 127.0.0.1'])
+  const page = await open(other)
+  await page.goto(`http://box.example.org:${box.port}/`)
+  await page.getByText('MILLPOND_DASHBOARD_ACCESS=box.example.org would allow this name').waitFor()
+  await other.close()
+})
+
 test('without MILLPOND_ADMIN_TOKEN there are no actions', async () => {
   const other = await startBox(mirror)
   const page = await open(browser)

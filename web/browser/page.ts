@@ -5,11 +5,11 @@ import { expect } from 'vitest'
 
 export const views = ['', 'slice', 'clients', 'mirrors', 'swarm', 'transfers', 'events', 'settings', 'setup']
 
-export function launch(): Promise<Browser> {
+export function launch(more: string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     // Containers have neither user namespaces nor a large /dev/shm.
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', ...more],
   })
 }
 

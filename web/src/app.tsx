@@ -1,5 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks'
 import { type Live, useLive } from './live.ts'
+import { Heading } from './parts.tsx'
 import { type Route, useRoute, type View, views } from './route.ts'
 import { choose, type Theme, useTheme } from './theme.ts'
 import { Clients } from './views/clients.tsx'
@@ -42,7 +43,7 @@ export function App() {
       </a>
       <Header view={view} live={live} />
       <main id="main" ref={main} tabIndex={-1} class={view === '' ? 'overview' : 'view'}>
-        <Content route={route} live={live} />
+        {live.refused ? <Refused why={live.refused} /> : <Content route={route} live={live} />}
       </main>
       <Footer live={live} />
     </>
@@ -70,6 +71,19 @@ function Content({ route, live }: { route: Route; live: Live }) {
     case 'setup':
       return <Setup />
   }
+}
+
+function Refused({ why }: { why: string }) {
+  return (
+    <>
+      <Heading title="The box shows nothing here">{why}</Heading>
+      <p>
+        <button type="button" onClick={() => location.reload()}>
+          Ask again
+        </button>
+      </p>
+    </>
+  )
 }
 
 function Header({ view, live }: { view: View; live: Live }) {

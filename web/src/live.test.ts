@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import type { Summary, Tick } from './api.ts'
+import { Refusal, type Summary, type Tick } from './api.ts'
 import { health } from './health.ts'
-import { advance, kept, type Live } from './live.ts'
+import { advance, kept, type Live, refusal } from './live.ts'
 import { none } from './series.ts'
 
 const tick = (second: number, clientBytes: number, more: Partial<Tick> = {}): Tick => ({
@@ -47,4 +47,12 @@ test('health in a word', () => {
   })
   expect(health({ ...start, connected: true }).word).toBe('Asking')
   expect(health(start).word).toBe('Unreachable')
+})
+
+test('a refusal is shown, and forgotten with the next tick; a box that is away is asked again', () => {
+  expect(refusal(new Refusal(421, 'not under this name'))).toBe('not under this name')
+  expect(refusal(new Refusal(401, 'a token'))).toBe('a token')
+  expect(refusal(new Refusal(503, 'starting'))).toBe('')
+  expect(refusal(new TypeError('Failed to fetch'))).toBe('')
+  expect(advance({ ...start, refused: 'not under this name' }, tick(0, 0)).refused).toBeUndefined()
 })

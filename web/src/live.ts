@@ -1,6 +1,6 @@
 // The stream of ticks, and the rates between two of them.
 import { useEffect, useState } from 'preact/hooks'
-import type { Tick } from './api.ts'
+import { get, Refusal, type Tick } from './api.ts'
 
 export interface Rates {
   clients: number
@@ -14,6 +14,13 @@ export interface Live {
   connected: boolean
   /** rates are bytes per second, a second each, the newest last. */
   rates: Rates[]
+  /** refused is why the box shows this page nothing, in its own words. */
+  refused?: string
+}
+
+/** refusal is why asking again is of no use, "" if it is. */
+export function refusal(error: unknown): string {
+  return error instanceof Refusal && [401, 403, 421].includes(error.status) ? error.message : ''
 }
 
 /** kept is how many seconds of rates the page remembers. */
@@ -51,6 +58,12 @@ export function useLive(): Live {
   useEffect(() => {
     let source: EventSource | undefined
     let timer: ReturnType<typeof setTimeout> | undefined
+    let over = false
+    const end = () => {
+      over = true
+      clearTimeout(timer)
+      source?.close()
+    }
     const connect = () => {
       source?.close()
       source = new EventSource('/api/v1/events')
@@ -66,6 +79,13 @@ export function useLive(): Live {
       set((l) => ({ ...l, connected: false }))
       source?.close()
       wait(again)
+      // A stream that fails does not say why.
+      get('summary').catch((error) => {
+        const refused = refusal(error)
+        if (!refused || over) return
+        end()
+        set((l) => ({ ...l, refused }))
+      })
     }
     const wait = (ms: number) => {
       clearTimeout(timer)
@@ -76,6 +96,7 @@ export function useLive(): Live {
     }
     // A hidden page costs the box nothing.
     const look = () => {
+      if (over) return
       if (document.visibilityState === 'visible') connect()
       else {
         clearTimeout(timer)
@@ -86,8 +107,7 @@ export function useLive(): Live {
     document.addEventListener('visibilitychange', look)
     return () => {
       document.removeEventListener('visibilitychange', look)
-      clearTimeout(timer)
-      source?.close()
+      end()
     }
   }, [])
   return live
