@@ -141,8 +141,9 @@ func TestDrain(t *testing.T) {
 // volumeFiles are where the volumes of Secrets and ConfigMaps with one file are
 // mounted, and the settings that name the files.
 var volumeFiles = map[string]struct{ dir, setting string }{
-	"swarm-key": {"/etc/millpond/", "MILLPOND_SWARM_KEY_FILE"},
-	"logins":    {"/etc/millpond-logins/", "MILLPOND_AUTH_FILE"},
+	"swarm-key":   {"/etc/millpond/", "MILLPOND_SWARM_KEY_FILE"},
+	"admin-token": {"/etc/millpond-admin/", "MILLPOND_ADMIN_TOKEN_FILE"},
+	"logins":      {"/etc/millpond-logins/", "MILLPOND_AUTH_FILE"},
 	// Which Go reads beside the image's own directory of authorities.
 	"certificates": {"/etc/millpond-certificates/", "SSL_CERT_FILE"},
 }

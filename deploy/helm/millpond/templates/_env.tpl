@@ -29,11 +29,8 @@
   value: 90%
 {{- end }}
 {{- if include "millpond.adminSecret" . }}
-- name: MILLPOND_ADMIN_TOKEN
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "millpond.adminSecret" . }}
-      key: {{ .Values.adminToken.secretKey }}
+- name: MILLPOND_ADMIN_TOKEN_FILE
+  value: /etc/millpond-admin/{{ .Values.adminToken.secretKey }}
 {{- end }}
 {{- if .Values.logins.existingSecret }}
 - name: MILLPOND_AUTH_FILE

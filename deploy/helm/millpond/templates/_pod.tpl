@@ -79,6 +79,11 @@ spec:
           mountPath: /etc/millpond
           readOnly: true
         {{- end }}
+        {{- if include "millpond.adminSecret" . }}
+        - name: admin-token
+          mountPath: /etc/millpond-admin
+          readOnly: true
+        {{- end }}
         {{- if .Values.logins.existingSecret }}
         - name: logins
           mountPath: /etc/millpond-logins
@@ -115,7 +120,7 @@ checksum/upstream-proxy: {{ sha256sum . }}
 {{/* Claims are the StatefulSet's own, so there may be no volume at all. */}}
 {{- define "millpond.volumes" -}}
 {{- $keyrings := or .Values.keyrings.configMaps .Values.keyrings.secrets }}
-{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) $keyrings .Values.logins.existingSecret .Values.certificates.configMap -}}
+{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) (include "millpond.adminSecret" .) $keyrings .Values.logins.existingSecret .Values.certificates.configMap -}}
 volumes:
   {{- if eq .Values.kind "DaemonSet" }}
   - name: data
@@ -132,6 +137,15 @@ volumes:
       items:
         - key: {{ .Values.swarm.key.secretKey }}
           path: {{ .Values.swarm.key.secretKey }}
+  {{- end }}
+  {{- if include "millpond.adminSecret" . }}
+  - name: admin-token
+    secret:
+      secretName: {{ include "millpond.adminSecret" . }}
+      defaultMode: 0440
+      items:
+        - key: {{ .Values.adminToken.secretKey }}
+          path: {{ .Values.adminToken.secretKey }}
   {{- end }}
   {{- if .Values.logins.existingSecret }}
   - name: logins
