@@ -114,51 +114,61 @@ func isInterim(head []byte) bool {
 // apt reads in it. The connection is not used again after such an answer, whose end
 // is a guess.
 func putRight(head []byte) []byte {
-	lines := strings.Split(strings.TrimSuffix(string(head), "\n"), "\n")
-	lines = lines[:len(lines)-1] // the empty one
-	for i := range lines {
-		lines[i] = strings.TrimSuffix(lines[i], "\r")
-	}
-	lines = unfold(lines)
-	status := statusLine(lines[0])
-	changed := status != lines[0]
-	var lengths, codings, others []string
-	for _, line := range lines[1:] {
-		name, value, ok := strings.Cut(line, ":")
-		value = strings.Trim(value, " \t")
-		switch {
-		case ok && strings.EqualFold(name, "Content-Length"):
-			lengths = append(lengths, value)
-		case ok && strings.EqualFold(name, "Transfer-Encoding"):
-			codings = append(codings, value)
-		case ok && !isFolded(line) && !(isName(name) && isValue(value)):
-			changed = true // dropped: no field that the box reads
-		default:
-			others = append(others, line)
-		}
-	}
-	length, right := readLengths(lengths)
-	changed = changed || !right
-	chunked := slices.ContainsFunc(codings, func(v string) bool { return strings.EqualFold(v, "chunked") })
-	old := strings.HasPrefix(status, "HTTP/1.0")
-	changed = changed || len(codings) > 1 || len(codings) == 1 && !chunked || chunked && old
-	if !changed {
+	h := parseHead(head)
+	length, right := readLengths(h.lengths)
+	chunked := slices.ContainsFunc(h.codings, func(v string) bool { return strings.EqualFold(v, "chunked") })
+	old := strings.HasPrefix(h.status, "HTTP/1.0")
+	if right && !h.odd && (len(h.codings) == 0 || len(h.codings) == 1 && chunked && !old) {
 		return head
 	}
 	if chunked && old {
-		status = "HTTP/1.1" + status[len("HTTP/1.0"):]
+		h.status = "HTTP/1.1" + h.status[len("HTTP/1.0"):]
 	}
-	others = slices.DeleteFunc(others, func(line string) bool {
+	lines := append([]string{h.status}, slices.DeleteFunc(h.others, func(line string) bool {
 		name, _, _ := strings.Cut(line, ":")
 		return strings.EqualFold(name, "Connection")
-	})
-	lines = append([]string{status}, others...)
+	})...)
 	if chunked {
 		lines = append(lines, "Transfer-Encoding: chunked")
 	} else if length != "" {
 		lines = append(lines, "Content-Length: "+length)
 	}
 	return []byte(strings.Join(append(lines, "Connection: close"), "\r\n") + "\r\n\r\n")
+}
+
+// answerHead is the head of an answer.
+type answerHead struct {
+	status           string
+	lengths, codings []string // values of Content-Length and Transfer-Encoding
+	others           []string // the other fields' lines
+	odd              bool     // these are not all that it has, or the status line was another
+}
+
+// parseHead leaves out the fields that net/http refuses: the box reads none of them.
+func parseHead(head []byte) (h answerHead) {
+	lines := strings.Split(strings.TrimSuffix(string(head), "\n"), "\n")
+	lines = lines[:len(lines)-1] // the empty one
+	for i := range lines {
+		lines[i] = strings.TrimSuffix(lines[i], "\r")
+	}
+	lines = unfold(lines)
+	h.status = statusLine(lines[0])
+	h.odd = h.status != lines[0]
+	for _, line := range lines[1:] {
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.Trim(value, " \t")
+		switch {
+		case ok && strings.EqualFold(name, "Content-Length"):
+			h.lengths = append(h.lengths, value)
+		case ok && strings.EqualFold(name, "Transfer-Encoding"):
+			h.codings = append(h.codings, value)
+		case ok && !isFolded(line) && !(isName(name) && isValue(value)):
+			h.odd = true
+		default:
+			h.others = append(h.others, line)
+		}
+	}
+	return h
 }
 
 // statusLine puts a version where there is none, and writes it in capitals.
