@@ -146,7 +146,7 @@ func equal(token, want string) bool {
 func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, cause, detail string) {
 	client := clientOf(r)
 	if times, _ := d.refusals.add(client); isRound(times) {
-		d.log.Info("dashboard refused", "client", client, "host", r.Host, "err", cause, "times", times, "setting", AccessSetting)
+		d.log.Info("dashboard refused", "client", client, "host", short(r.Host), "err", cause, "times", times, "setting", AccessSetting)
 	}
 	deny(w, r, status, detail)
 }

@@ -101,7 +101,7 @@ func (d *Dashboard) wrongToken(r *http.Request) bool {
 	client := clientOf(r)
 	times, within := d.wrongTokens.add(client)
 	if isRound(times) {
-		d.log.Warn("wrong token", "client", client, "times", times, "method", r.Method, "path", r.URL.Path)
+		d.log.Warn("wrong token", "client", client, "times", times, "method", r.Method, "path", short(r.URL.Path))
 	}
 	return within
 }
