@@ -13,6 +13,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
 	"millpond/internal/fetch"
+	"millpond/internal/front"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
@@ -217,19 +218,21 @@ func (a *Appliance) openFaces() (err error) {
 	}
 	a.proxy = proxy.New(proxy.Options{
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Dialer: a.mirror, Policy: a.policy,
-		AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
+		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Local: local, Via: a.via,
 		Log: a.log.With("part", "proxy"),
 	})
 	clients := a.proxy.Server()
 	clients.RegisterOnShutdown(a.dashboard.EndStreams)
-	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.clients)})
+	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients))})
 	if apart {
 		l, err := a.listen("DASHBOARD_LISTEN", a.config.DashboardListen)
 		if err != nil {
 			return err
 		}
-		a.servers = append(a.servers, server{a.dashboard.Server(), l})
+		page := a.dashboard.Server()
+		page.Handler = a.config.TrustedProxies.Handler(page.Handler)
+		a.servers = append(a.servers, server{page, a.front(l)})
 	}
 	return nil
 }
@@ -248,6 +251,11 @@ func (a *Appliance) listen(name, addr string) (net.Listener, error) {
 		return nil
 	})
 	return l, nil
+}
+
+// front returns l with the connections that proxies pass on.
+func (a *Appliance) front(l net.Listener) net.Listener {
+	return front.Listener(l, front.Options{Proxies: a.config.TrustedProxies, Log: a.log.With("part", "front")})
 }
 
 // Addr is the address that clients are served on.

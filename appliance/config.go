@@ -17,6 +17,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
+	"millpond/internal/front"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
@@ -37,6 +38,7 @@ type Config struct {
 	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
 	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
 	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box; by default private and loopback addresses"`
+	TrustedProxies  front.Proxies  `env:"TRUSTED_PROXIES" takes:"addresses or ranges, comma-separated" help:"load balancers, ingresses and the like that pass clients on and say whose a connection or request is, by PROXY protocol, Forwarded or X-Forwarded-For; of others that is ignored"`
 	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
 	OnlyArchives    []string       `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
 	Mirrors         []string       `env:"MIRRORS" takes:"archive=mirror, both URLs of directories, further mirrors each after a vertical bar; archives comma-separated" help:"mirrors from which the files of an archive are downloaded: the URL that clients use, then those of its mirrors, which may include it; the fastest one is asked first, another one where it fails"`
@@ -88,7 +90,8 @@ func parseConfig(environ []string) (Config, error) {
 			reflect.TypeFor[swarm.Mode]():     func(s string) (any, error) { return parseMode(s) },
 			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },
 			reflect.TypeFor[[]string]():       func(s string) (any, error) { return parseList(s), nil },
-			reflect.TypeFor[[]netip.Prefix](): func(s string) (any, error) { return parsePrefixes(s) },
+			reflect.TypeFor[[]netip.Prefix](): func(s string) (any, error) { return parseClients(s) },
+			reflect.TypeFor[front.Proxies]():  func(s string) (any, error) { return parseProxies(s) },
 		},
 	})
 	f.parsing(err)
@@ -110,6 +113,26 @@ func parseList(s string) []string {
 	return all
 }
 
+// parseClients reads who may use the box.
+func parseClients(s string) ([]netip.Prefix, error) {
+	all, err := parsePrefixes(s)
+	if err == nil && len(all) == 0 {
+		err = errors.New("an empty list would shut out everybody")
+	}
+	return all, err
+}
+
+// parseProxies reads who is believed about whose a request is.
+func parseProxies(s string) (front.Proxies, error) {
+	all, err := parsePrefixes(s)
+	for _, p := range all {
+		if p.Bits() == 0 {
+			return nil, fmt.Errorf("%v would let everybody pass for anyone", p)
+		}
+	}
+	return all, err
+}
+
 // parsePrefixes reads ranges and single addresses.
 func parsePrefixes(s string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
@@ -119,9 +142,6 @@ func parsePrefixes(s string) ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("%q: %w", value, err)
 		}
 		all = append(all, p)
-	}
-	if len(all) == 0 {
-		return nil, errors.New("an empty list would shut out everybody")
 	}
 	return all, nil
 }

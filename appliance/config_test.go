@@ -68,6 +68,9 @@ func TestSettings(t *testing.T) {
 			map[string]string{
 				"10.1.2.3/8": "the range is 10.0.0.0/8", "10.0.0.0/33": "neither an address nor a range", "client.example.org": "neither an address nor a range",
 				"::ffff:10.0.0.0/104": "write it as IPv4", ",": "shut out everybody"}},
+		{"TRUSTED_PROXIES",
+			map[string]string{"": "[]", ",": "[]", "10.1.2.3, fd00::/8": "[10.1.2.3/32 fd00::/8]"},
+			map[string]string{"proxy": "neither an address nor a range", "0.0.0.0/0": "pass for anyone", "10.1.2.3/8": "the range is 10.0.0.0/8"}},
 		{"ALLOW_UPSTREAMS",
 			map[string]string{"": "[]", "mirror.example.net, 10.0.0.0/8,[fd00::1]:8080": "[mirror.example.net 10.0.0.0/8 [fd00::1]:8080]", "fd00::1": "[fd00::1]", "downloads.example.org/*": "[downloads.example.org/*]"},
 			map[string]string{"http://mirror.example.net": "mirror.example.net", "10.1.2.3/8": "10.0.0.0/8", "mirror.example.net:http": "mirror.example.net:http"}},

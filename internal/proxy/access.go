@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -25,14 +26,19 @@ func PrivateClients() []netip.Prefix {
 	return all
 }
 
-// clientOf is the address that a request came from, an IPv4 one in its own
-// form; the zero Addr if the server gave none.
-func clientOf(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
+// identify returns r with its client's address, also where a proxy has passed it
+// on. A proxy sends requests of several clients over one connection, so that such
+// a one says nothing of the client.
+func (p *Proxy) identify(r *http.Request) *http.Request {
+	identified := p.proxies.Identify(r)
+	if identified == r {
+		return r
 	}
-	return ap.Addr().Unmap().WithZone("")
+	own := new(connection)
+	if shared, ok := r.Context().Value(connectionKey{}).(*connection); ok {
+		own.raw = shared.raw
+	}
+	return identified.WithContext(context.WithValue(r.Context(), connectionKey{}, own))
 }
 
 func (p *Proxy) admits(client netip.Addr) bool {

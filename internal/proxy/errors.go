@@ -45,6 +45,14 @@ type clientError struct{ addr netip.Addr }
 
 func (e *clientError) Error() string { return fmt.Sprintf("client %s may not use the box", e.addr) }
 
+// whoseError is a request of which the proxy before the box does not say whose
+// it is: Forwarded and X-Forwarded-For name different clients, or cannot be read.
+type whoseError struct{}
+
+func (whoseError) Error() string {
+	return "Forwarded and X-Forwarded-For, from a proxy in MILLPOND_TRUSTED_PROXIES, leave open whose it is"
+}
+
 // pathError is a path that no archive has, of a host that may not be asked for
 // anything else.
 type pathError struct{ location catalog.Location }
@@ -104,6 +112,7 @@ func explain(err error) answer {
 		request     *requestError
 		method      *methodError
 		client      *clientError
+		whose       whoseError
 		path        *pathError
 		host        *hostError
 		tunnel      *tunnelError
@@ -128,6 +137,9 @@ func explain(err error) answer {
 		return answer{status: 403, level: slog.LevelInfo, setting: allowClients,
 			cause:  fmt.Sprintf("%sclient %s is not in %s", refused, client.addr, allowClients),
 			advice: "The box's administrator can add the client's address or network to " + allowClients + "."}
+	case errors.As(err, &whose):
+		return answer{status: 400, level: slog.LevelWarn, cause: refused + whose.Error(),
+			advice: "The proxy has to set one of the two and to remove the other one, which it may have from a client."}
 	case errors.As(err, &path):
 		setting := allowPath + path.location.Host + "/*"
 		return answer{status: 403, level: slog.LevelInfo, setting: setting,

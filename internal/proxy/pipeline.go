@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"syscall"
+
+	"millpond/internal/front"
 )
 
 // maxAhead is how many requests of a connection may wait to be anticipated.
@@ -135,7 +137,8 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	}
 	r = r.WithContext(ctx)
 	r.RemoteAddr = remoteAddr
-	client, t := clientOf(r), p.targetOf(r)
+	r = p.identify(r)
+	client, t := front.ClientOf(r), p.targetOf(r)
 	if !p.admits(client) || t.route != toArchive {
 		return
 	}

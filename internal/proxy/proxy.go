@@ -29,6 +29,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/front"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 )
@@ -83,6 +84,7 @@ type Options struct {
 	Ledger  Ledger
 	Dialer  Dialer // of tunnels
 	Policy  Policy
+	Proxies front.Proxies // whom to believe about whose a request is
 	// AllowClients are the addresses that may use the box; by default those
 	// of private networks (PrivateClients).
 	AllowClients []netip.Prefix
@@ -114,6 +116,7 @@ type Proxy struct {
 	ledger       Ledger
 	dialer       Dialer
 	policy       Policy
+	proxies      front.Proxies
 	allowClients []netip.Prefix
 	tunnelHosts  mirror.Hosts
 	local        http.Handler
@@ -135,8 +138,8 @@ func New(o Options) *Proxy {
 		o.AllowClients = PrivateClients()
 	}
 	return &Proxy{
-		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy, allowClients: o.AllowClients,
-		tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy,
+		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), tunnels: newTunnels(),
 	}
 }
@@ -148,6 +151,7 @@ func (p *Proxy) Busy() bool { return p.serving.Load() > 0 }
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	r = p.identify(r)
 	w := newResponse(rw, r, p.stall)
 	if err := p.handle(w, r); err != nil {
 		p.fail(w, r, err)
@@ -157,8 +161,11 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // handle routes the request. An error is returned only before
 // anything of an answer was sent.
 func (p *Proxy) handle(w *response, r *http.Request) error {
-	client, t := clientOf(r), p.targetOf(r)
+	client, t := front.ClientOf(r), p.targetOf(r)
 	if !p.admits(client) && !isHealth(r, t) {
+		if r.RemoteAddr == "" {
+			return whoseError{}
+		}
 		return &clientError{client}
 	}
 	switch t.route {
@@ -178,11 +185,11 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 // errors.go. A client that disconnected is no error.
 func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		p.log.Debug("client disconnected before its answer", "client", clientOf(r), "url", shown(r.URL), "err", err)
+		p.log.Debug("client disconnected before its answer", "client", front.ClientOf(r), "url", shown(r.URL), "err", err)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	a := explain(err)
-	attrs := []any{"client", clientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
+	attrs := []any{"client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
 	}

@@ -1,0 +1,182 @@
+package front
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// openingTime bounds what comes before a connection's first request. It is the
+// time that the header of a request has.
+const openingTime = 20 * time.Second
+
+// Options say what a listener takes.
+type Options struct {
+	Proxies Proxies // may say by PROXY protocol whose a connection is
+	Log     *slog.Logger
+}
+
+// Listener returns l with connections that are of those whom the proxies name:
+// their RemoteAddr is the client's. A proxy's connection without a header of the
+// PROXY protocol is its own, and a header from anyone else is left to be refused
+// as no HTTP. What a connection begins with is read apart from the others, so
+// that none waits for another one. What the connections can do is what l's can.
+func Listener(l net.Listener, o Options) net.Listener {
+	if len(o.Proxies) == 0 {
+		return l
+	}
+	in := &listener{Listener: l, options: o, limit: openingTime, ready: make(chan net.Conn), failed: make(chan error)}
+	in.ctx, in.cancel = context.WithCancel(context.Background())
+	return in
+}
+
+type listener struct {
+	net.Listener
+	options Options
+	limit   time.Duration // for the opening of a connection
+
+	start  sync.Once
+	work   sync.WaitGroup // the loop and the openings; those are bounded as open descriptors are
+	ctx    context.Context
+	cancel context.CancelFunc
+	ready  chan net.Conn
+	failed chan error // of the Listener's Accept
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	l.start.Do(func() { l.work.Go(l.loop) })
+	select {
+	case conn := <-l.ready:
+		return conn, nil
+	case err := <-l.failed:
+		return nil, err
+	case <-l.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. It closes connections that are not accepted yet.
+func (l *listener) Close() error {
+	err := l.Listener.Close()
+	l.cancel()
+	l.work.Wait()
+	return err
+}
+
+// loop accepts until the listener is closed. After an error it waits for
+// Accept's caller, who knows when to try again.
+func (l *listener) loop() {
+	for {
+		conn, err := l.Listener.Accept()
+		if err == nil {
+			l.work.Go(func() { l.admit(conn) })
+			continue
+		}
+		select {
+		case l.failed <- err:
+		case <-l.ctx.Done():
+		}
+		if errors.Is(err, net.ErrClosed) || l.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// admit hands a connection to Accept when it is open.
+func (l *listener) admit(conn net.Conn) {
+	stop := context.AfterFunc(l.ctx, func() { conn.Close() })
+	opened, err := l.open(conn)
+	if !stop() || err != nil {
+		conn.Close()
+		return
+	}
+	select {
+	case l.ready <- opened:
+	case <-l.ctx.Done():
+		conn.Close()
+	}
+}
+
+// tcpConn is what a *net.TCPConn can, and the HTTP servers use. It has no
+// WriteTo, which would pass by what was read early.
+type tcpConn interface {
+	net.Conn
+	io.ReaderFrom
+	syscall.Conn
+	CloseWrite() error
+	SetLinger(sec int) error
+}
+
+// open reads what comes before the first request of a connection.
+func (l *listener) open(raw net.Conn) (net.Conn, error) {
+	tcp, ok := raw.(tcpConn)
+	if !ok || !l.options.Proxies.has(addrOf(raw.RemoteAddr().String())) {
+		return raw, nil
+	}
+	if err := tcp.SetReadDeadline(time.Now().Add(l.limit)); err != nil {
+		return nil, err
+	}
+	c := &conn{tcpConn: tcp, early: bufio.NewReader(tcp)}
+	if err := c.readHeader(); err != nil {
+		level := slog.LevelWarn
+		if network := net.Error(nil); errors.As(err, &network) { // a probe, or a connection kept for later
+			level = slog.LevelDebug
+		}
+		l.options.Log.Log(l.ctx, level, "connection from a proxy closed", "proxy", raw.RemoteAddr(), "err", err)
+		return nil, err
+	}
+	return c, tcp.SetReadDeadline(time.Time{})
+}
+
+// conn is a connection of which the beginning was read. Its Read is not for
+// concurrent use.
+type conn struct {
+	tcpConn
+	early  *bufio.Reader // nil when it is used up
+	client net.Addr      // nil if it is the one that is connected
+}
+
+// readHeader reads the header of the PROXY protocol, if there is one.
+func (c *conn) readHeader() error {
+	h, err := proxyproto.Read(c.early)
+	if errors.Is(err, proxyproto.ErrNoProxyProtocol) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading a header of the PROXY protocol: %w", err)
+	}
+	// A proxy's own connections, its health checks, have no address.
+	if client, ok := h.SourceAddr.(*net.TCPAddr); ok && !h.Command.IsLocal() {
+		c.client = client
+	}
+	return nil
+}
+
+// RemoteAddr implements net.Conn.
+func (c *conn) RemoteAddr() net.Addr {
+	if c.client != nil {
+		return c.client
+	}
+	return c.tcpConn.RemoteAddr()
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(b []byte) (int, error) {
+	if c.early != nil {
+		if c.early.Buffered() > 0 {
+			return c.early.Read(b)
+		}
+		c.early = nil
+	}
+	return c.tcpConn.Read(b)
+}
