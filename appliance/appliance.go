@@ -224,7 +224,7 @@ func (a *Appliance) openFaces() (err error) {
 	})
 	clients := a.proxy.Server()
 	clients.RegisterOnShutdown(a.dashboard.EndStreams)
-	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients))})
+	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients, false))})
 	if apart {
 		l, err := a.listen("DASHBOARD_LISTEN", a.config.DashboardListen)
 		if err != nil {
@@ -232,7 +232,7 @@ func (a *Appliance) openFaces() (err error) {
 		}
 		page := a.dashboard.Server()
 		page.Handler = a.config.TrustedProxies.Handler(page.Handler)
-		a.servers = append(a.servers, server{page, a.front(l)})
+		a.servers = append(a.servers, server{page, a.front(l, true)})
 	}
 	return nil
 }
@@ -253,9 +253,20 @@ func (a *Appliance) listen(name, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// front returns l with the connections that proxies pass on.
-func (a *Appliance) front(l net.Listener) net.Listener {
-	return front.Listener(l, front.Options{Proxies: a.config.TrustedProxies, Log: a.log.With("part", "front")})
+// front returns l with the connections that proxies pass on, and with TLS. In
+// HTTP/2 the box has no tunnels, so that its clients' port does without.
+func (a *Appliance) front(l net.Listener, http2 bool) net.Listener {
+	return front.Listener(l, front.Options{
+		Proxies: a.config.TrustedProxies, Certificate: a.config.certificate, HTTP2: http2, Log: a.log.With("part", "front"),
+	})
+}
+
+// watchCertificate keeps the certificate in step with its files.
+func (a *Appliance) watchCertificate(ctx context.Context) error {
+	if a.config.certificate == nil {
+		return nil
+	}
+	return a.config.certificate.Watch(ctx, a.log.With("part", "front"))
 }
 
 // Addr is the address that clients are served on.

@@ -38,6 +38,7 @@ type Config struct {
 	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
 	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
 	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box; by default private and loopback addresses"`
+	TLSCert         []string       `env:"TLS_CERT" takes:"files in PEM, comma-separated: certificate with its chain, and key; or one file with both" help:"TLS for clients and browsers that want it, on the same ports as plain HTTP; a change of the files counts at once"`
 	TrustedProxies  front.Proxies  `env:"TRUSTED_PROXIES" takes:"addresses or ranges, comma-separated" help:"load balancers, ingresses and the like that pass clients on and say whose a connection or request is, by PROXY protocol, Forwarded or X-Forwarded-For; of others that is ignored"`
 	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
 	OnlyArchives    []string       `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
@@ -67,6 +68,8 @@ type Config struct {
 	upstream mirror.Upstream   // UpstreamProxy without UpstreamExcept
 	swarmKey []byte            // content of SwarmKeyFile; nil without
 	given    map[string]string // variables as they were set
+
+	certificate *front.Certificate // that of TLSCert; nil without
 }
 
 // parseConfig reads the settings from an environment. The error names every
@@ -197,6 +200,10 @@ func (c *Config) check(f *faults) {
 	if c.AuthFile != "" {
 		c.logins, err = readLogins(c.AuthFile)
 		f.add("AUTH_FILE", err)
+	}
+	if len(c.TLSCert) > 0 {
+		c.certificate, err = front.LoadCertificate(c.TLSCert...)
+		f.add("TLS_CERT", err)
 	}
 	c.checkSwarm(f)
 }

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"millpond/internal/aptest"
 	"millpond/internal/mirror"
 	"millpond/internal/swarm"
 )
@@ -33,6 +35,7 @@ func TestSettings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	pair, certFile, keyFile := writeCertificate(t, dir)
 	const id = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
 	// For each setting: values, each with the field it gives, and bad values,
 	// each with a word of the reason.
@@ -68,6 +71,9 @@ func TestSettings(t *testing.T) {
 			map[string]string{
 				"10.1.2.3/8": "the range is 10.0.0.0/8", "10.0.0.0/33": "neither an address nor a range", "client.example.org": "neither an address nor a range",
 				"::ffff:10.0.0.0/104": "write it as IPv4", ",": "shut out everybody"}},
+		{"TLS_CERT",
+			map[string]string{"": "[]", pair: "[" + pair + "]", certFile + ", " + keyFile: "[" + certFile + " " + keyFile + "]"},
+			map[string]string{certFile: "rather than a key", keyFile: "failed to find", filepath.Join(dir, "none"): "no such file", dir: "is a directory"}},
 		{"TRUSTED_PROXIES",
 			map[string]string{"": "[]", ",": "[]", "10.1.2.3, fd00::/8": "[10.1.2.3/32 fd00::/8]"},
 			map[string]string{"proxy": "neither an address nor a range", "0.0.0.0/0": "pass for anyone", "10.1.2.3/8": "the range is 10.0.0.0/8"}},
@@ -297,4 +303,17 @@ func TestUnknownVariables(t *testing.T) {
 			t.Errorf("the fault of %s does not name it: %v", name, err)
 		}
 	}
+}
+
+// writeCertificate writes a certificate and its key into dir, together and apart.
+func writeCertificate(t *testing.T, dir string) (pair, certFile, keyFile string) {
+	t.Helper()
+	cert, key := aptest.Certificate(t, time.Now().Add(time.Hour))
+	pair, certFile, keyFile = filepath.Join(dir, "pair.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, text := range map[string][]byte{pair: slices.Concat(key, cert), certFile: cert, keyFile: key} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return pair, certFile, keyFile
 }

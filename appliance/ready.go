@@ -24,6 +24,11 @@ func (a *Appliance) faults() []api.Fault {
 	if err := a.ledger.Err(); err != nil {
 		all = append(all, api.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
 	}
+	if c := a.config.certificate; c != nil {
+		if err := c.Err(); err != nil {
+			all = append(all, api.Fault{What: "certificate", Why: err.Error() + " (MILLPOND_TLS_CERT)"})
+		}
+	}
 	if a.config.Offline {
 		all = append(all, api.Fault{What: "mirrors", Why: "the box is offline by setting (MILLPOND_OFFLINE); only what is held is served"})
 	}

@@ -3,6 +3,7 @@ package front
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,20 +22,27 @@ const openingTime = 20 * time.Second
 
 // Options say what a listener takes.
 type Options struct {
-	Proxies Proxies // may say by PROXY protocol whose a connection is
-	Log     *slog.Logger
+	Proxies     Proxies      // may say by PROXY protocol whose a connection is
+	Certificate *Certificate // for clients that speak TLS; nil if none may
+	HTTP2       bool         // whether these may speak HTTP/2
+	Log         *slog.Logger
 }
 
 // Listener returns l with connections that are of those whom the proxies name:
 // their RemoteAddr is the client's. A proxy's connection without a header of the
 // PROXY protocol is its own, and a header from anyone else is left to be refused
-// as no HTTP. What a connection begins with is read apart from the others, so
-// that none waits for another one. What the connections can do is what l's can.
+// as no HTTP. With a certificate, a connection that begins as TLS does is a
+// *tls.Conn after its handshake; others go on in the clear, as apt's. What a
+// connection begins with is read apart from the others, so that none waits for
+// another one. What connections in the clear can do is what l's can.
 func Listener(l net.Listener, o Options) net.Listener {
-	if len(o.Proxies) == 0 {
+	if len(o.Proxies) == 0 && o.Certificate == nil {
 		return l
 	}
 	in := &listener{Listener: l, options: o, limit: openingTime, ready: make(chan net.Conn), failed: make(chan error)}
+	if o.Certificate != nil {
+		in.tls = o.Certificate.config(o.HTTP2)
+	}
 	in.ctx, in.cancel = context.WithCancel(context.Background())
 	return in
 }
@@ -42,6 +50,7 @@ func Listener(l net.Listener, o Options) net.Listener {
 type listener struct {
 	net.Listener
 	options Options
+	tls     *tls.Config   // nil without a certificate
 	limit   time.Duration // for the opening of a connection
 
 	start  sync.Once
@@ -120,22 +129,47 @@ type tcpConn interface {
 // open reads what comes before the first request of a connection.
 func (l *listener) open(raw net.Conn) (net.Conn, error) {
 	tcp, ok := raw.(tcpConn)
-	if !ok || !l.options.Proxies.has(addrOf(raw.RemoteAddr().String())) {
+	proxied := l.options.Proxies.has(addrOf(raw.RemoteAddr().String()))
+	if !ok || !proxied && l.tls == nil {
 		return raw, nil
 	}
-	if err := tcp.SetReadDeadline(time.Now().Add(l.limit)); err != nil {
+	if err := tcp.SetDeadline(time.Now().Add(l.limit)); err != nil {
 		return nil, err
 	}
 	c := &conn{tcpConn: tcp, early: bufio.NewReader(tcp)}
-	if err := c.readHeader(); err != nil {
-		level := slog.LevelWarn
-		if network := net.Error(nil); errors.As(err, &network) { // a probe, or a connection kept for later
-			level = slog.LevelDebug
+	if proxied {
+		if err := c.readHeader(); err != nil {
+			level := slog.LevelWarn
+			if network := net.Error(nil); errors.As(err, &network) { // a probe, or a connection kept for later
+				level = slog.LevelDebug
+			}
+			l.options.Log.Log(l.ctx, level, "connection from a proxy closed", "proxy", raw.RemoteAddr(), "err", err)
+			return nil, err
 		}
-		l.options.Log.Log(l.ctx, level, "connection from a proxy closed", "proxy", raw.RemoteAddr(), "err", err)
-		return nil, err
 	}
-	return c, tcp.SetReadDeadline(time.Time{})
+	opened := net.Conn(c)
+	if l.tls != nil {
+		var err error
+		if opened, err = l.encrypt(c); err != nil {
+			// Whoever likes can cause these.
+			l.options.Log.Debug("connection closed before a request", "client", c.RemoteAddr(), "err", err)
+			return nil, err
+		}
+	}
+	return opened, tcp.SetDeadline(time.Time{})
+}
+
+// handshakeRecord is what TLS begins with (RFC 8446, section 5.1), and no request.
+const handshakeRecord = 22
+
+// encrypt returns c after its handshake, if it speaks TLS.
+func (l *listener) encrypt(c *conn) (net.Conn, error) {
+	first, err := c.early.Peek(1)
+	if err != nil || first[0] != handshakeRecord {
+		return c, err
+	}
+	encrypted := tls.Server(c, l.tls)
+	return encrypted, encrypted.HandshakeContext(l.ctx)
 }
 
 // conn is a connection of which the beginning was read. Its Read is not for

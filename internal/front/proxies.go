@@ -1,6 +1,6 @@
 // Package front is what stands between a port of the box and its HTTP servers:
 // whose connection and whose request it is where a proxy passes them on (PROXY
-// protocol, Forwarded, X-Forwarded-For).
+// protocol, Forwarded, X-Forwarded-For), and TLS beside plain HTTP.
 //
 // It promises that nobody but the named proxies decides whose a request is, and
 // that what they say in a way that can be read in two ways makes it nobody's.

@@ -19,6 +19,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -209,6 +210,9 @@ func (p *Proxy) fail(w *response, r *http.Request, err error) {
 func (p *Proxy) cut(w *response, r *http.Request) {
 	if !r.ProtoAtLeast(1, 1) && w.Header().Get("Content-Length") == "" {
 		if conn, _, err := w.control.Hijack(); err == nil {
+			if encrypted, ok := conn.(*tls.Conn); ok {
+				conn = encrypted.NetConn() // its own Close would say that this is the end
+			}
 			if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
 				tcp.SetLinger(0)
 			}
