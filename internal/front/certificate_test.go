@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -89,7 +90,7 @@ func TestProxyProtocolBeforeTLS(t *testing.T) {
 	e := newEcho(t, Options{Proxies: named, Certificate: c})
 	transport := &http.Transport{
 		TLSClientConfig: trusting(c),
-		Dial: func(_, _ string) (net.Conn, error) {
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			conn := e.dial(t)
 			_, err := io.WriteString(conn, header(t, 2, proxyproto.PROXY, "10.0.0.7:99"))
 			return conn, err
@@ -119,7 +120,10 @@ func TestSilentHandshake(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		in.Accept()
+		if conn, err := in.Accept(); err == nil {
+			t.Error("accepted")
+			conn.Close()
+		}
 	}()
 	for _, opening := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01"} {
 		conn, err := net.Dial("tcp", l.Addr().String())
