@@ -144,6 +144,7 @@ var volumeFiles = map[string]struct{ dir, setting string }{
 	"swarm-key":   {"/etc/millpond/", "MILLPOND_SWARM_KEY_FILE"},
 	"admin-token": {"/etc/millpond-admin/", "MILLPOND_ADMIN_TOKEN_FILE"},
 	"logins":      {"/etc/millpond-logins/", "MILLPOND_AUTH_FILE"},
+	"tls":         {"/etc/millpond-tls/", "MILLPOND_TLS_CERT"},
 	// Which Go reads beside the image's own directory of authorities.
 	"certificates": {"/etc/millpond-certificates/", "SSL_CERT_FILE"},
 }
@@ -151,7 +152,7 @@ var volumeFiles = map[string]struct{ dir, setting string }{
 // What mounts, references and annotations name exists, here or as the values
 // say.
 func TestReferences(t *testing.T) {
-	foreign := []string{"archive-keys", "more-keys", "our-swarm", "our-admin", "our-readers", "our-token", "our-logins", "our-proxy"}
+	foreign := []string{"archive-keys", "more-keys", "our-swarm", "our-admin", "our-readers", "our-token", "our-logins", "our-proxy", "our-tls"}
 	eachSet(t, func(t *testing.T, all objects) {
 		pod := all.pod(t).Spec
 		secret := func(name, key string) {
@@ -179,7 +180,11 @@ func TestReferences(t *testing.T) {
 				continue
 			}
 			file := volumeFiles[v.Name]
-			if at := file.dir + items[0].Path; at != all.env(t)[file.setting] {
+			var files []string
+			for _, item := range items {
+				files = append(files, file.dir+item.Path)
+			}
+			if at := strings.Join(files, ","); at != all.env(t)[file.setting] {
 				t.Errorf("%s is at %s, the box reads %s", v.Name, at, all.env(t)[file.setting])
 			}
 		}

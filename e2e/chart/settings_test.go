@@ -1,11 +1,14 @@
 package chart
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,6 +129,8 @@ func (all objects) environment(t *testing.T) []string {
 		switch name {
 		case "MILLPOND_SWARM_KEY_FILE":
 			value = all.keyFile(t)
+		case "MILLPOND_TLS_CERT":
+			value = certificateFile(t)
 		case "MILLPOND_AUTH_FILE":
 			value = writeFile(t, "auth.conf", "machine archive.example.org login bob password x\n")
 		case "MILLPOND_ADMIN_TOKEN_FILE":
@@ -134,6 +139,24 @@ func (all objects) environment(t *testing.T) []string {
 		env = append(env, name+"="+expand.Replace(value))
 	}
 	return env
+}
+
+// certificateFile writes a certificate and its key to a file.
+func certificateFile(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	server.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	file := filepath.Join(t.TempDir(), "tls.pem")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // keyFile writes the swarm key to a file, one of this test's if the Secret is

@@ -36,6 +36,10 @@
 - name: MILLPOND_AUTH_FILE
   value: /etc/millpond-logins/{{ .Values.logins.secretKey }}
 {{- end }}
+{{- if .Values.tls.existingSecret }}
+- name: MILLPOND_TLS_CERT
+  value: /etc/millpond-tls/tls.crt,/etc/millpond-tls/tls.key
+{{- end }}
 {{- if include "millpond.upstreamSecret" . }}
 - name: MILLPOND_UPSTREAM_PROXY
   valueFrom:

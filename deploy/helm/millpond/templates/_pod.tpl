@@ -89,6 +89,11 @@ spec:
           mountPath: /etc/millpond-logins
           readOnly: true
         {{- end }}
+        {{- if .Values.tls.existingSecret }}
+        - name: tls
+          mountPath: /etc/millpond-tls
+          readOnly: true
+        {{- end }}
         {{- if .Values.certificates.configMap }}
         - name: certificates
           mountPath: /etc/millpond-certificates
@@ -120,7 +125,7 @@ checksum/upstream-proxy: {{ sha256sum . }}
 {{/* Claims are the StatefulSet's own, so there may be no volume at all. */}}
 {{- define "millpond.volumes" -}}
 {{- $keyrings := or .Values.keyrings.configMaps .Values.keyrings.secrets }}
-{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) (include "millpond.adminSecret" .) $keyrings .Values.logins.existingSecret .Values.certificates.configMap -}}
+{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) (include "millpond.adminSecret" .) $keyrings .Values.logins.existingSecret .Values.tls.existingSecret .Values.certificates.configMap -}}
 volumes:
   {{- if eq .Values.kind "DaemonSet" }}
   - name: data
@@ -155,6 +160,17 @@ volumes:
       items:
         - key: {{ .Values.logins.secretKey }}
           path: {{ .Values.logins.secretKey }}
+  {{- end }}
+  {{- if .Values.tls.existingSecret }}
+  - name: tls
+    secret:
+      secretName: {{ .Values.tls.existingSecret }}
+      defaultMode: 0440
+      items:
+        - key: tls.crt
+          path: tls.crt
+        - key: tls.key
+          path: tls.key
   {{- end }}
   {{- if .Values.certificates.configMap }}
   - name: certificates
