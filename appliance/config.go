@@ -61,6 +61,7 @@ type Config struct {
 	UploadRate      uploadRate     `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
 	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
+	LogFormat       logFormat      `env:"LOG_FORMAT" envDefault:"text" takes:"text or json" help:"what a line of the log is: words and key=value, or an object"`
 
 	access   dashboard.Access  // DashboardAccess
 	logins   mirror.Logins     // those of AuthFile

@@ -131,6 +131,7 @@ func TestSettings(t *testing.T) {
 				"1MB@08-18,2MB@17-20": "another rate for 17-18", "1MB@22-06,2MB@05-07": "another rate for 05-06", "1MB,2MB": "another rate without hours", "@08-18": "not a number",
 			}},
 		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
+		{"LOG_FORMAT", map[string]string{"": "text", "json": "json"}, map[string]string{"xml": "no such format"}},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},
 	}
 	var tested []string

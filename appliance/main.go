@@ -12,7 +12,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -83,7 +82,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // serve runs the box until ctx ends.
 func serve(ctx context.Context, c Config, stdout, stderr io.Writer) error {
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	log := newLogger(c, stderr)
 	limitMemory(log, os.DirFS("/"))
 	a, err := New(c, log)
 	if err != nil {
