@@ -81,6 +81,8 @@ type Catalog struct {
 	changed  broadcast.Signal // what is Shared
 	progress broadcast.Signal // a table was learned, or its learning failed
 	learning register
+
+	unreadable unreadable
 }
 
 // Open reads what the table holds. Everything learned before is available at once;

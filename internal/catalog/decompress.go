@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
@@ -13,26 +12,20 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// Bounds of an index, against bombs. The largest in use, the Sources of
-// a whole distribution, has 50 MB and 140,000 files.
-const (
-	maxIndexBytes = 2 << 30 // uncompressed
-	maxIndexRows  = 1 << 20 // also bounds the memory of learning it, to some 40 MB
-)
-
 // maxWindow is how much memory a decompressor may take for its dictionary:
-// what "xz -9" and "zstd -22" without --ultra --long need.
+// what "xz -9" and "zstd -22" without --ultra --long need. Debian's indices take
+// 8 MiB.
 const maxWindow = 64 << 20
 
 var (
-	errTooLong = fmt.Errorf("the index is longer than %d bytes", int64(maxIndexBytes))
+	errTooLong = errors.New("the index is too long")
 	errLZMA    = errors.New("legacy .lzma compression, which is not read: publish the index as .xz")
 )
 
 // decompress detects the compression by the first bytes, since the name of a
-// file in by-hash has no suffix. If it detects none, r is plain text.
-// close must be called.
-func decompress(r io.Reader) (text io.Reader, close func(), err error) {
+// file in by-hash has no suffix. If it detects none, r is plain text. Text over
+// most bytes fails. close must be called.
+func decompress(r io.Reader, most int64) (text io.Reader, close func(), err error) {
 	close = func() {}
 	b := bufio.NewReaderSize(r, 64<<10)
 	magic, err := b.Peek(6)
@@ -50,7 +43,7 @@ func decompress(r io.Reader) (text io.Reader, close func(), err error) {
 	case is("\x28\xb5\x2f\xfd"):
 		var z *zstd.Decoder
 		z, err = zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxIndexBytes))
+			zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(uint64(most)))
 		if err == nil {
 			text, close = z, z.Close
 		}
@@ -62,7 +55,7 @@ func decompress(r io.Reader) (text io.Reader, close func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &limitedReader{r: text, left: maxIndexBytes}, close, nil
+	return &limitedReader{r: text, left: most}, close, nil
 }
 
 // limitedReader fails after too many bytes, where io.LimitedReader would

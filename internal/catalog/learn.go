@@ -11,22 +11,23 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/deb822"
-	"millpond/internal/digest"
 )
 
 // maxPlaces bounds how many listings of one digest by one file are read. The same
 // index is listed in a Release once, an empty one some dozens of times.
 const maxPlaces = 256
 
-var errNoIndex = errors.New("not an index that the catalog reads")
+var (
+	errNoIndex    = errors.New("not an index that the catalog reads")
+	errUnreadable = errors.New("it could not be read before")
+)
 
 // LearnIndex reads the index e, still compressed, from r and commits its rows when
-// r has ended without an error and its digest is e.Digest. It streams: r may be a
-// download in progress, and is not read after LearnIndex has returned. An
-// error of r, a wrong digest, a syntax error, or an index over the limits (2
-// GiB of text, a million files) leave nothing behind. e must be as Resolve
-// gave it, with Index set, and BeginLearning and Await called for it if
-// callers of Resolve are to wait.
+// r has ended without an error and its digest is e.Digest. r is not read after
+// LearnIndex has returned. An error of r, a wrong digest, a syntax error, or an
+// index over its limits leave nothing behind; an index that cannot be read is
+// not wanted again for an hour. e must be as Resolve gave it, with Index set, and
+// BeginLearning and Await called for it if callers of Resolve are to wait.
 func (c *Catalog) LearnIndex(ctx context.Context, e Entry, r io.Reader) error {
 	if err := c.learnIndex(ctx, e, r); err != nil {
 		return fmt.Errorf("learning the index %s: %w", e.Location, err)
@@ -39,16 +40,28 @@ func (c *Catalog) learnIndex(ctx context.Context, e Entry, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if c.state.Load().byContent[content{e.Digest, k}] != nil {
+	e = c.Vouch(e)
+	this := attempt{content{e.Digest, k}, limitsOf(e)}
+	if c.state.Load().byContent[this.content] != nil {
 		return nil
+	}
+	if c.unreadable.has(this, c.now()) {
+		return errUnreadable
 	}
 	w, err := c.rows.writer()
 	if err != nil {
 		return err
 	}
 	defer w.cancel()
-	if err := fill(ctx, w, k, e, r); err != nil {
+	w.max = this.rows
+	limited, stop := withTime(ctx, this.limits)
+	defer stop()
+	in := newInput(limited, r, this.text)
+	if err := fill(limited, w, k, e, in); err != nil {
 		c.discard(w.id)
+		if w.err == nil && in.blames(ctx, e.Digest) {
+			c.unreadable.add(this, c.now())
+		}
 		return err
 	}
 	t, err := w.finish(k, e.Digest)
@@ -169,11 +182,11 @@ const rowChunk = 256
 
 // fill writes what the index in r lists. One goroutine reads and unpacks, one
 // parses, and one writes.
-func fill(ctx context.Context, w *writer, k kind, e Entry, r io.Reader) error {
+func fill(ctx context.Context, w *writer, k kind, e Entry, in *input) error {
 	g, ctx := errgroup.WithContext(ctx)
 	text := newPipe(ctx)
 	chunks := make(chan []row, 8)
-	g.Go(func() error { return unpack(text, e, r) })
+	g.Go(func() error { return unpack(text, e, in) })
 	g.Go(func() error {
 		defer close(chunks)
 		return parse(ctx, k, text, chunks)
@@ -192,11 +205,9 @@ func fill(ctx context.Context, w *writer, k kind, e Entry, r io.Reader) error {
 	return g.Wait()
 }
 
-// unpack puts the text of the index into p, and ends it if r was e.Digest.
-func unpack(p *pipe, e Entry, r io.Reader) error {
-	h := digest.NewHasher()
-	raw := io.TeeReader(r, h)
-	text, done, err := decompress(raw)
+// unpack puts the text of the index into p, and ends it if in was e.Digest.
+func unpack(p *pipe, e Entry, in *input) error {
+	text, done, err := decompress(in, in.left)
 	if err != nil {
 		return err
 	}
@@ -205,11 +216,8 @@ func unpack(p *pipe, e Entry, r io.Reader) error {
 		return err
 	}
 	// A decompressor may stop before the end of its input.
-	if _, err := io.Copy(io.Discard, raw); err != nil {
+	if err := in.drain(e.Digest); err != nil {
 		return err
-	}
-	if d := h.Digest(); d != e.Digest {
-		return fmt.Errorf("content is %s, want %s", d.Short(), e.Digest.Short())
 	}
 	p.close()
 	return nil

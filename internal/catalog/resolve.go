@@ -33,7 +33,7 @@ type Entry struct {
 	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host
 	Shared   bool          // Content listed under such a Release that needs no login: shared with peers
 	Suite    Location      // of a Release file, and of files that a Release lists: the directory of that Release
-	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex)
+	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex); not one that it could not read
 	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Release file: the client's pin
 
 	// OneOf has the digests of an Unknown file that indices which count the same
@@ -95,6 +95,7 @@ func (c *Catalog) resolve(l Location, pin pinFunc) Entry {
 			c.log.Error("catalog not readable", "url", l.String(), "err", err)
 			return Entry{Location: l, Size: -1}
 		}
+		e.Index = e.Index && c.readable(e)
 		// The rows of a superseded state may have been deleted.
 		if e.Kind != Unknown || len(e.OneOf) > 0 || c.state.Load() == s {
 			return e

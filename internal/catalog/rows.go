@@ -225,7 +225,8 @@ type writer struct {
 	// seen holds hashes of the paths, for the filter, and because a second
 	// row of the same path is left out: drop would not find its digest.
 	seen map[uint64]struct{}
-	max  int // rows
+	max  int   // rows
+	err  error // of the disk
 }
 
 // writer begins a new table.
@@ -234,7 +235,7 @@ func (r rows) writer() (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &writer{id: id, batch: r.kv.Batch(), seen: make(map[uint64]struct{}), max: maxIndexRows}, nil
+	return &writer{id: id, batch: r.kv.Batch(), seen: make(map[uint64]struct{}), max: signedLimits.rows}, nil
 }
 
 // put writes the row of a file, by path and by digest.
@@ -243,7 +244,15 @@ func (w *writer) put(f row) error {
 	if err != nil || !ok {
 		return err
 	}
-	return w.batch.Put(digestKey(f.digest, w.id, f.path), size)
+	return w.write(digestKey(f.digest, w.id, f.path), size)
+}
+
+func (w *writer) write(key, value []byte) error {
+	if err := w.batch.Put(key, value); err != nil {
+		w.err = err
+		return err
+	}
+	return nil
 }
 
 // putPath writes the row by path only.
@@ -266,7 +275,7 @@ func (w *writer) enter(f row) (size []byte, ok bool, err error) {
 	var value [digest.Size + binary.MaxVarintLen64]byte
 	n := copy(value[:], f.digest[:])
 	n += binary.PutVarint(value[n:], f.size)
-	return value[digest.Size:n], true, w.batch.Put(pathKey(w.id, f.path), value[:n])
+	return value[digest.Size:n], true, w.write(pathKey(w.id, f.path), value[:n])
 }
 
 // finish ends the writing of what is the table of the file d. All rows are on
