@@ -12,15 +12,15 @@ type fails struct {
 	passes bool
 }
 
-// Why tests fail through the box. None of these would be mended without giving
-// up something that the box is for.
+// Why tests fail through the box. None of these could be mended without giving up
+// something that the box is for.
 const (
 	held      = "the box serves the right file, which it holds, after the test has broken the mirror's"
-	lastGood  = "the mirror has no Release any more, a damaged or older one, or one without its indices: the box serves the last good one for an hour"
-	verified  = "bytes with a wrong digest end in the box with a 502, which apt prints in the place of its own Hash Sum mismatch"
-	redirects = "the box follows the mirror's redirects by itself, the test looks for them in what apt prints"
-	asked     = "the test looks at what its web server was asked last, or at its log: the box asks it for less, with other conditions and on connections of its own"
-	worded    = "the box's status line says in the box's words what went wrong at the mirror, in the place of the mirror's or of apt's"
+	lastGood  = "the mirror no longer has a Release, or has a damaged or older one, or one without its indices: the box serves the last good one for an hour"
+	verified  = "the box answers 502 for bytes with a wrong digest, which apt prints instead of its own Hash Sum mismatch"
+	redirects = "the box follows the mirror's redirects itself, and the test looks for them in what apt prints"
+	asked     = "the test looks at the last request to its web server, or at its log: the box sends it fewer requests, with other conditions and on connections of its own"
+	worded    = "the box's status line says what went wrong at the mirror in other words than the mirror or apt"
 )
 
 // byHolding reports whether a test fails because of what the box holds.
@@ -33,13 +33,13 @@ var failing = map[string]fails{
 	"test-apt-https-transient":                                  {checks: 1, reason: worded},
 	"test-apt-redirect-loop":                                    {checks: 1, reason: worded},
 	"test-apt-update-expected-size":                             {checks: 10, reason: lastGood, empty: 10},
-	"test-apt-update-filesize-mismatch":                         {checks: 2, reason: "of two wrong files apt reports the first one that it gets, or both: through any proxy they come in other intervals", passes: true},
+	"test-apt-update-filesize-mismatch":                         {checks: 2, reason: "of two wrong files apt reports the first one that it gets, or both: through any proxy the intervals between them differ", passes: true},
 	"test-apt-update-hashsum-mismatch":                          {checks: 12, reason: held, empty: 3},
 	"test-apt-update-ims":                                       {checks: 28, reason: lastGood, empty: 4},
 	"test-apt-update-not-modified":                              {checks: 12, reason: lastGood, empty: 8},
 	"test-apt-update-stale":                                     {checks: 2, reason: lastGood, empty: 1},
 	"test-apt-update-transactions":                              {checks: 11, reason: verified},
-	"test-apt-update-unauth":                                    {checks: 4, reason: "to a client whose file has another date than the mirror's the box sends the file, not 304: update repairs what the test has damaged"},
+	"test-apt-update-unauth":                                    {checks: 4, reason: "the box sends the file, not 304, to a client whose file has another date than the mirror's: update repairs what the test has damaged"},
 	"test-bug-602412-dequote-redirect":                          {checks: 3, reason: asked},
 	"test-bug-617690-allow-unauthenticated-makes-all-untrusted": {checks: 2, reason: held},
 	"test-bug-624218-Translation-file-handling":                 {checks: 9, reason: lastGood},
@@ -47,7 +47,7 @@ var failing = map[string]fails{
 	"test-bug-869859-retry-downloads":                           {checks: 7, reason: held, empty: 2},
 	"test-cve-2013-1051-InRelease-parsing":                      {checks: 2, reason: lastGood, empty: 2},
 	"test-cve-2019-3462-dequote-injection":                      {checks: 4, reason: redirects},
-	"test-different-methods-for-same-source":                    {checks: 2, reason: "the test finds no http:// in what apt prints of its requests: to any proxy they begin with it"},
+	"test-different-methods-for-same-source":                    {checks: 2, reason: "the test expects no http:// in the requests that apt prints: to any proxy they begin with it"},
 	"test-handle-redirect-as-used-mirror-change":                {checks: 9, reason: redirects},
 	"test-http-if-range":                                        {checks: 29, reason: asked},
 	"test-http-pipeline-messup":                                 {checks: 13, reason: verified},

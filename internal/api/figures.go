@@ -17,7 +17,7 @@ type Counts struct {
 	TunnelBytes  int64 `json:"tunnel_bytes" doc:"through CONNECT tunnels, both ways"`
 	// Requests of the box, and those it did not have to send.
 	MirrorRequests  int64 `json:"mirror_requests" doc:"sent to mirrors, for any reason"`
-	AvoidedRequests int64 `json:"revalidations_avoided" doc:"of clients for Release files and files that no index lists, answered without a request to the mirror"`
+	AvoidedRequests int64 `json:"revalidations_avoided" doc:"clients' requests for Release files and files that no index lists that were answered without a request to the mirror"`
 }
 
 // Summary is what GET /api/v1/summary returns: the figures since the ledger
@@ -73,7 +73,7 @@ type Host struct {
 
 // HostAnswer is how many requests to a host got one status.
 type HostAnswer struct {
-	Status   string `json:"status" doc:"of HTTP; none if no answer came, other for statuses that are not told apart"`
+	Status   string `json:"status" doc:"HTTP status; none if no answer came, other for the rest"`
 	Requests int64  `json:"requests"`
 }
 

@@ -14,8 +14,8 @@ type Suite struct {
 	Signer      string     `json:"signer" doc:"fingerprint of the key that signed its Release; empty if none of the keyring did"`
 	UnsignedWhy string     `json:"unsigned_why"`
 	MissingKeys []string   `json:"missing_keys" doc:"fingerprints or IDs of the keys that signed its Release, if none is in the keyring"`
-	KeysAt      []string   `json:"keys_at" doc:"URIs of servers of keys and of policies that the signatures of these keys have; nothing proves them"`
-	SignedBy    []string   `json:"signed_by" doc:"fingerprints that the Release has in Signed-By: as long as it is valid, the next one counts as signed only by one of these keys"`
+	KeysAt      []string   `json:"keys_at" doc:"URIs of key servers and policies in the signatures of these keys; nothing proves them"`
+	SignedBy    []string   `json:"signed_by" doc:"fingerprints in the Release's Signed-By: as long as it is valid, the next one counts as signed only with one of these keys"`
 	Date        time.Time  `json:"date" doc:"of the Release file"`
 	ValidUntil  *time.Time `json:"valid_until" doc:"null: no end"`
 	Checked     *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`

@@ -2,12 +2,12 @@ package api
 
 import "time"
 
-// Mirror is a mirror of an archive for which MILLPOND_MIRRORS names several.
+// Mirror is one of the mirrors of an archive in MILLPOND_MIRRORS.
 type Mirror struct {
 	Archive   string     `json:"archive" doc:"URL of the archive's directory, as clients name it"`
-	URL       string     `json:"url" doc:"of the same directory at the mirror"`
+	URL       string     `json:"url" doc:"URL of that directory at the mirror"`
 	Down      string     `json:"down" doc:"why the others are asked first for now; empty if they are not"`
-	FirstByte float64    `json:"first_byte_ms" doc:"usual time until it answers; 0 if not measured"`
+	FirstByte float64    `json:"first_byte_ms" doc:"usual time to the header of an answer; 0 if not measured"`
 	Rate      int64      `json:"rate_bytes" doc:"usual bytes a second; 0 if not measured"`
 	Measured  *time.Time `json:"measured" doc:"when it last answered; null if it has not since the start"`
 }

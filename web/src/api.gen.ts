@@ -22,7 +22,7 @@ export interface Account {
   peer_bytes_out: number
   /** of clients */
   requests: number
-  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
   revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
@@ -66,7 +66,7 @@ export interface Counts {
   peer_bytes_out: number
   /** of clients */
   requests: number
-  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
   revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
@@ -189,7 +189,7 @@ export interface Host {
   peer_bytes_out: number
   /** of clients */
   requests: number
-  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
   revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
@@ -199,7 +199,7 @@ export interface Host {
 
 export interface HostAnswer {
   requests: number
-  /** of HTTP; none if no answer came, other for statuses that are not told apart */
+  /** HTTP status; none if no answer came, other for the rest */
   status: string
 }
 
@@ -233,13 +233,13 @@ export interface Mirror {
   archive: string
   /** why the others are asked first for now; empty if they are not */
   down: string
-  /** usual time until it answers; 0 if not measured */
+  /** usual time to the header of an answer; 0 if not measured */
   first_byte_ms: number
   /** when it last answered; null if it has not since the start */
   measured: string | null
   /** usual bytes a second; 0 if not measured */
   rate_bytes: number
-  /** of the same directory at the mirror */
+  /** URL of that directory at the mirror */
   url: string
 }
 
@@ -272,7 +272,7 @@ export interface Package {
   peer_bytes_out: number
   /** of clients */
   requests: number
-  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
   revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
@@ -374,7 +374,7 @@ export interface Point {
   peer_bytes_out: number
   /** of clients */
   requests: number
-  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
   revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
@@ -473,7 +473,7 @@ export interface Suite {
   date: string
   /** that the box has read; at most 100 */
   indices: Index[]
-  /** URIs of servers of keys and of policies that the signatures of these keys have; nothing proves them */
+  /** URIs of key servers and policies in the signatures of these keys; nothing proves them */
   keys_at: string[]
   /** when this generation was first seen */
   learned: string
@@ -485,7 +485,7 @@ export interface Suite {
   /** for the state */
   reason: string
   signed: boolean
-  /** fingerprints that the Release has in Signed-By: as long as it is valid, the next one counts as signed only by one of these keys */
+  /** fingerprints in the Release's Signed-By: as long as it is valid, the next one counts as signed only with one of these keys */
   signed_by: string[]
   /** fingerprint of the key that signed its Release; empty if none of the keyring did */
   signer: string
@@ -520,7 +520,7 @@ export interface Summary {
   quota_bytes: number
   /** of clients */
   requests: number
-  /** of clients for Release files and files that no index lists, answered without a request to the mirror */
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
   revalidations_avoided: number
   /** bytes to clients less bytes from mirrors for any reason; may be negative */
   saved_bytes: number
