@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"compress/gzip"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -61,6 +62,17 @@ func TestPage(t *testing.T) {
 	}
 	if total > 150_000 || total < 10_000 {
 		t.Errorf("the first load is %d bytes", total)
+	}
+}
+
+// The port of a URL without one is that of its scheme.
+func TestSetupInTLS(t *testing.T) {
+	t.Parallel()
+	d := New(options())
+	for host, want := range map[string]string{"box.example.org": "box.example.org:443", "box.example.org:3142": "box.example.org:3142"} {
+		if got := d.box(&http.Request{Host: host, TLS: new(tls.ConnectionState)}); got != want {
+			t.Errorf("at https://%s the box is %s, want %s", host, got, want)
+		}
 	}
 }
 

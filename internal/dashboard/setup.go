@@ -37,6 +37,9 @@ func (d *Dashboard) box(r *http.Request) string {
 		if _, _, err := net.SplitHostPort(r.Host); err == nil {
 			return r.Host
 		}
+		if r.TLS != nil {
+			return r.Host + ":443" // where plain HTTP is served as well
+		}
 		return r.Host + ":80"
 	}
 	host, _, err := net.SplitHostPort(r.Host)
