@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"millpond/internal/catalog"
@@ -129,27 +130,40 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if resp.Status == 304 {
+	if resp.Status == http.StatusNotModified {
 		resp.Body.Close()
-		v.Confirm()
-		f.access.Accept(l, login, v.Digest)
-		if err := kv.PutJSON(f.names, unknownKey(l, login), v); err != nil {
-			return err
-		}
-		return &unchangedError{}
+		return fl.confirm(v)
 	}
-	mirrors := len(f.mirror.Mirrors(q, -1, ""))
+	return fl.keepAnswer(ctx, resp, len(f.mirror.Mirrors(q, -1, "")))
+}
+
+// confirm records that v is current, and ends the flight.
+func (fl *flight) confirm(v mirror.Copy) error {
+	f, l, login := fl.f, fl.entry.Location, fl.key.login
+	v.Confirm()
+	f.access.Accept(l, login, v.Digest)
+	if err := kv.PutJSON(f.names, unknownKey(l, login), v); err != nil {
+		return err
+	}
+	return &unchangedError{}
+}
+
+// keepAnswer keeps the file that resp sends. It is requested again if it changes
+// during its download, maxFailures times in all, and if it is none of those that
+// indices list, as often as the archive has mirrors.
+func (fl *flight) keepAnswer(ctx context.Context, resp *mirror.Response, mirrors int) error {
+	l := fl.entry.Location
 	for tries := 1; ; tries++ {
-		err = fl.keepUnknown(ctx, resp)
-		changed := errors.Is(err, errChanged)
-		if !changed && !(errors.Is(err, ErrWrongBytes) && tries < mirrors) {
-			return err
-		}
-		if changed && tries >= maxFailures {
+		err := fl.keepUnknown(ctx, resp)
+		switch {
+		case errors.Is(err, errChanged) && tries >= maxFailures:
 			return &mirror.AnswerError{URL: l.String(), Err: err}
+		case errors.Is(err, errChanged), errors.Is(err, ErrWrongBytes) && tries < mirrors:
+		default:
+			return err
 		}
 		fl.restart()
-		if resp, err = f.access.Get(ctx, mirror.Request{URL: l.URL(), Login: login, Reload: true}); err != nil {
+		if resp, err = fl.f.access.Get(ctx, mirror.Request{URL: l.URL(), Login: fl.key.login, Reload: true}); err != nil {
 			return err
 		}
 	}
