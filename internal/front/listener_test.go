@@ -2,6 +2,7 @@ package front
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"log/slog"
 	"net"
@@ -205,4 +206,46 @@ func TestConnectionsAreWhole(t *testing.T) {
 	if _, ok := c.(io.WriterTo); ok {
 		t.Error("WriteTo would pass by what was read early")
 	}
+}
+
+// given is a connection of which only reading is used.
+type given struct {
+	tcpConn
+	io.Reader
+}
+
+func (g given) Read(b []byte) (int, error) { return g.Reader.Read(b) }
+
+func (given) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)} }
+
+// FuzzHeader holds that what a connection begins with is either a header of the
+// PROXY protocol, which is taken off, or left as it is.
+func FuzzHeader(f *testing.F) {
+	for _, version := range []byte{1, 2} {
+		f.Add([]byte(header(f, version, proxyproto.PROXY, "10.0.0.7:99") + "GET / HTTP/1.1\r\n"))
+		f.Add([]byte(header(f, version, proxyproto.PROXY, "[fd00::7]:99") + "\x16\x03\x01"))
+	}
+	f.Add([]byte(header(f, 2, proxyproto.LOCAL, "10.0.0.7:99")))
+	f.Add([]byte("PROXY UNKNOWN\r\n"))
+	f.Add([]byte("GET / HTTP/1.1\r\n"))
+	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		from := given{Reader: bytes.NewReader(b)}
+		c := &conn{tcpConn: from, early: bufio.NewReader(from)}
+		if err := c.readHeader(); err != nil {
+			return
+		}
+		rest, err := io.ReadAll(c)
+		if err != nil || !bytes.HasSuffix(b, rest) {
+			t.Fatalf("after %q: %q, %v", b, rest, err)
+		}
+		taken := b[:len(b)-len(rest)]
+		is := bytes.HasPrefix(b, proxyproto.SIGV1) || bytes.HasPrefix(b, proxyproto.SIGV2)
+		if is != (len(taken) > 0) || !is && c.client != nil {
+			t.Errorf("of %q it took %q, for %v", b, taken, c.client)
+		}
+		if !addrOf(c.RemoteAddr().String()).IsValid() {
+			t.Errorf("%q makes it %v", b, c.RemoteAddr())
+		}
+	})
 }
