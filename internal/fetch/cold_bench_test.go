@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"millpond/internal/aptest"
 	"millpond/internal/peer"
 )
 
@@ -36,5 +37,16 @@ func BenchmarkColdDownload(b *testing.B) {
 			b.ReportMetric(float64((with-alone).Milliseconds())/n, "ms-longer")
 			b.ReportMetric(float64(alone.Milliseconds())/n, "ms-mirror-alone")
 		})
+	}
+}
+
+// BenchmarkAbsentContent asks for a file that the only mirror lacks.
+func BenchmarkAbsentContent(b *testing.B) {
+	r := newSwarmRig(b, map[string]int{"small": small})
+	r.mirror.Inject("*/small*", aptest.Status(404))
+	for b.Loop() {
+		if _, _, err := r.read(r.packageAt("small")); err == nil {
+			b.Fatal("the file is there")
+		}
 	}
 }

@@ -227,8 +227,10 @@ func (d *download) fill(ctx context.Context, part *store.Partial, c candidates) 
 		case r.asked == 0 && r.later == 0:
 			return d.verdict(answer)
 		}
-		if err := pieces.Pause(ctx); err != nil {
-			return err
+		if r.again || r.later > 0 { // otherwise only what was found meanwhile is left to ask
+			if err := pieces.Pause(ctx); err != nil {
+				return err
+			}
 		}
 		c = d.fl.candidates()
 	}
@@ -238,8 +240,9 @@ func (d *download) fill(ctx context.Context, part *store.Partial, c candidates) 
 type round struct {
 	done       bool
 	asked      int
-	restricted int // not asked, since another's bytes are in the part
-	later      int // not asked this time
+	restricted int  // not asked, since another's bytes are in the part
+	later      int  // not asked this time
+	again      bool // one that failed may be asked again
 }
 
 // askAll asks each source for what is missing, until one has sent it all.
@@ -266,6 +269,7 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 		}
 		stalled = stalled || errors.Is(err, peer.ErrStalled)
 		d.failed(s, t, err, part.Available(0)-before)
+		r.again = r.again || !t.out
 		answer = moreTelling(answer, err)
 	}
 	return r, answer
