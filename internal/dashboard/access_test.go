@@ -45,6 +45,9 @@ func request(t *testing.T, s *httptest.Server, method, path string, headers ...s
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		return resp, "" // it has no end
+	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
