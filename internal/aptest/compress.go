@@ -51,3 +51,16 @@ func dotted(ext string) string {
 	}
 	return "." + ext
 }
+
+// Zstd compresses data so that unpacking takes a dictionary of that many bytes.
+func Zstd(data []byte, window int) []byte {
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		panic(err) // a window that is none
+	}
+	var b bytes.Buffer
+	w.Reset(&b)
+	_, _ = w.Write(data) // a buffer takes all
+	_ = w.Close()
+	return b.Bytes()
+}

@@ -18,7 +18,7 @@ import (
 type body struct {
 	fl     *flight
 	ctx    context.Context // the client's own; http's request context outlives the body
-	client bool            // false: it reads for a peer or the catalog
+	client bool            // false: it reads for a peer
 
 	off    atomic.Int64 // of the next read; the flight looks at it
 	late   bool         // the flight had failed in part before

@@ -40,7 +40,7 @@ func (f *Fetcher) newContentFlight(r Request) *flight {
 	fl := f.newFlight(keyOf(r), r.Entry)
 	fl.log = fl.log.With("digest", r.Digest.Short())
 	if r.Index {
-		f.learnFlight(fl)
+		fl.willLearn()
 	}
 	return fl
 }

@@ -4,7 +4,7 @@
 // one flight: a download under its own context that all clients who want the
 // digest share, each reading the growing file at its own pace. The last part
 // of a stream is held back until the whole SHA-256 matches, so that no client
-// ever has a complete wrong file. An index read on its way teaches the catalog.
+// ever has a complete wrong file. The catalog learns from an index once it is held.
 // Release files are part of package release; unknown files, which no index
 // lists, are revalidated with the mirror once per TTL and streamed, and package
 // ahead looks for the index that lists them. What comes with a login, a client's
@@ -30,7 +30,7 @@
 // inventory (for peers), run (upkeep), stats, transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
-// packages store, catalog and broadcast. Package pieces takes flight.mu under
+// packages turns, store, catalog and broadcast. Package pieces takes flight.mu under
 // its own; packages release, access and ahead call back without theirs. No lock is
 // held while the disk, but to close a file, or the network is waited for.
 package fetch
@@ -52,6 +52,7 @@ import (
 	"millpond/internal/fetch/ahead"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/fetch/release"
+	"millpond/internal/fetch/turns"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
@@ -104,6 +105,7 @@ type Fetcher struct {
 	access   *access.Gate
 	releases *release.Cache
 	ahead    *ahead.Reader
+	learning *turns.Queue
 	asked    asked
 	stats    counters
 	lookups  lookups
@@ -137,6 +139,7 @@ func New(o Options) *Fetcher {
 	if f.avoided == nil {
 		f.avoided = func(catalog.Location) {}
 	}
+	f.learning = turns.New(f.running.Go, func() bool { return ctx.Err() != nil })
 	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log})
 	f.releases = release.New(ctx, release.Options{
 		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log,

@@ -52,6 +52,7 @@ type flight struct {
 	log     *slog.Logger
 	stop    context.CancelFunc
 	started time.Time
+	learned func() // of an index that is to be learned: ends what BeginLearning began
 
 	announced atomic.Bool // to the peers
 
@@ -72,7 +73,7 @@ type flight struct {
 	info        store.Info         // once ended well
 	lookup      *lookup            // of peers, once the DHT was asked
 	passthrough *passthrough       // set when the disk has no room: bodies fetch for themselves
-	readers     int                // clients, and those that read for a peer or the catalog
+	readers     int                // clients, and those that read for a peer
 	bodies      map[*body]struct{} // that are open
 	idle        *time.Timer        // ends an unwanted download
 }
@@ -88,7 +89,7 @@ func (f *Fetcher) newFlight(key flightKey, e catalog.Entry) *flight {
 // request is what the flight is for.
 func (fl *flight) request() Request { return Request{Entry: fl.entry, Login: fl.key.login} }
 
-// newBody returns a reader for a client, or for a peer or the catalog. The
+// newBody returns a reader for a client or for a peer. The
 // caller was counted in by join.
 func (fl *flight) newBody(ctx context.Context, client bool) *body {
 	b := &body{fl: fl, ctx: ctx, client: client}
@@ -158,6 +159,7 @@ func (fl *flight) run(ctx context.Context) {
 	if err == nil {
 		fl.accepted()
 	}
+	fl.learnLanded(err)
 	fl.finish(err)
 }
 

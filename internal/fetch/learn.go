@@ -6,52 +6,74 @@ import (
 	"io"
 
 	"millpond/internal/catalog"
+	"millpond/internal/fetch/turns"
 )
 
-// learnFlight lets the catalog read an index while it is being downloaded, as
-// one more reader of the flight. Once a client asks for the index, Resolve
-// waits for it (Catalog.Await), so that the packages that the client asks for
-// next are known. f.mu is held.
-func (f *Fetcher) learnFlight(fl *flight) {
-	done := f.catalog.BeginLearning(fl.entry)
-	fl.enter()
-	f.running.Go(func() {
-		defer done()
-		b := fl.newBody(f.lifetime, false)
-		defer b.Close()
-		f.learn(fl.entry, b)
-	})
+// willLearn notes that the index that the flight brings is learned when it is
+// held. Once a client asks for it, Resolve waits until then (Catalog.Await), so
+// that the packages that the client asks for next are known.
+//
+// It is not read while it comes: a decompressor takes up to 64 MiB, and a mirror
+// that drips would have it for as long as it likes.
+func (fl *flight) willLearn() { fl.learned = fl.f.catalog.BeginLearning(fl.entry) }
+
+// learnLanded has the index learned that the flight has brought, if it did.
+func (fl *flight) learnLanded(err error) {
+	switch {
+	case fl.learned == nil:
+	case err == nil || errors.Is(err, errHeld):
+		fl.f.enqueue(fl.entry, fl.learned)
+	default:
+		fl.learned()
+	}
 }
 
 // learnStored lets the catalog read a held index that it has not read yet, as
-// after a crash between the two. One at a time reads the same index.
+// after a crash between the two. Only one reads the same index.
 func (f *Fetcher) learnStored(e catalog.Entry) {
+	if done := f.beginStored(e); done != nil {
+		f.enqueue(e, done)
+	}
+}
+
+// beginStored notes that e is about to be learned; it returns nil if it is being
+// learned.
+func (f *Fetcher) beginStored(e catalog.Entry) (done func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.catalog.Learning(e.Digest) != nil || f.lifetime.Err() != nil {
-		return
+		return nil
 	}
-	done := f.catalog.BeginLearning(e)
-	f.running.Go(func() {
-		defer done()
-		file, err := f.stored(e.Digest)
-		if err != nil {
-			return // evicted meanwhile; the next client's download teaches
-		}
-		defer file.Body.Close()
-		f.learn(e, file.Body)
-	})
+	return f.catalog.BeginLearning(e)
 }
 
-// learn hands an index to the catalog.
-func (f *Fetcher) learn(e catalog.Entry, r io.Reader) {
-	source := &watched{r: r}
-	err := f.catalog.LearnIndex(f.lifetime, e, source)
+// enqueue has the held index e learned when it is its turn, and done called then.
+// If too many wait, it is learned when a client asks for it again.
+func (f *Fetcher) enqueue(e catalog.Entry, done func()) {
+	e = f.catalog.Vouch(e)
+	queued := f.learning.Add(turns.Job{Party: e.Location.Host, First: e.Signed, Do: func() { f.learn(e) }, Done: done})
+	if !queued {
+		f.log.Debug("index not read now, as many others wait", "url", e.Location.String())
+	}
+}
+
+// learn hands a held index to the catalog.
+func (f *Fetcher) learn(e catalog.Entry) {
+	if f.lifetime.Err() != nil {
+		return
+	}
+	file, err := f.stored(e.Digest)
+	if err != nil {
+		return // it was not kept, or was evicted meanwhile; the next client's download teaches
+	}
+	defer file.Body.Close()
+	source := &watched{r: file.Body}
+	err = f.catalog.LearnIndex(f.lifetime, e, source)
 	switch {
 	case err == nil:
 		f.stats.learned.Add(1)
-	case source.err != nil || errors.Is(err, context.Canceled):
-		// The download failed, which its clients are told.
+	case source.err != nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrClosed):
+		// The next client's request has it read again.
 	default:
 		f.stats.learnFaults.Add(1)
 		f.log.Warn("index unreadable; its packages are cached by name and not shared",
