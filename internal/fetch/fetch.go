@@ -172,6 +172,7 @@ type Request struct {
 	// wait for an answer, and once a second at most. A file with a digest is
 	// what it is.
 	Revalidate bool
+	Via        []string // the fields of the client's request (mirror.WithVia)
 }
 
 // File is an answer ready to be sent: its first bytes are at hand.
@@ -215,6 +216,7 @@ func (b StoredBody) File() *os.File { return b.Blob.File }
 // only, never a download that others share.
 func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 	r.Login = f.access.Login(r.Location, r.Login)
+	ctx = mirror.WithVia(ctx, r.Via)
 	switch r.Kind {
 	case catalog.ReleaseFile:
 		file, err := f.release(ctx, r)

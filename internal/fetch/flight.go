@@ -48,6 +48,7 @@ type flight struct {
 	entry   catalog.Entry
 	cached  mirror.Copy // of an unknown file: what is held of it
 	reload  bool        // caches on the way to mirrors have sent something wrong; of the flight's goroutine
+	via     []string    // the fields of the request that it began with
 	crowded bool        // it keeps nothing
 	log     *slog.Logger
 	stop    context.CancelFunc
@@ -135,7 +136,7 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
 		fl.crowded = f.crowded(key)
 		f.flights[key] = fl
 		var ctx context.Context
-		ctx, fl.stop = context.WithCancel(f.lifetime)
+		ctx, fl.stop = context.WithCancel(mirror.WithVia(f.lifetime, fl.via))
 		f.running.Go(func() { fl.run(ctx) })
 		f.stats.flights.Add(1)
 	} else {

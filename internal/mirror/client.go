@@ -358,7 +358,7 @@ func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, erro
 	if err != nil {
 		return nil, err
 	}
-	req.Header = c.headers.Clone()
+	req.Header = c.headersFor(ctx)
 	set := func(name, value string) {
 		if value != "" {
 			req.Header.Set(name, value)

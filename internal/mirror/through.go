@@ -167,7 +167,7 @@ func (c *Client) openTunnel(ctx context.Context, conn net.Conn, hostport string)
 	})
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	resp, err := c.sendConnect(conn, hostport)
+	resp, err := c.sendConnect(ctx, conn, hostport)
 	if !stop() { // conn is closed, or is about to be
 		return context.Cause(ctx)
 	}
@@ -181,8 +181,8 @@ func (c *Client) openTunnel(ctx context.Context, conn net.Conn, hostport string)
 	return nil
 }
 
-func (c *Client) sendConnect(conn net.Conn, hostport string) (*http.Response, error) {
-	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: hostport}, Host: hostport, Header: c.headers.Clone()}
+func (c *Client) sendConnect(ctx context.Context, conn net.Conn, hostport string) (*http.Response, error) {
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: hostport}, Host: hostport, Header: c.headersFor(ctx)}
 	req.Header.Del("Accept-Encoding")
 	if login := c.policy.upstream.login(); login != "" {
 		req.Header.Set("Proxy-Authorization", string(login))

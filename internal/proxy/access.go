@@ -65,7 +65,7 @@ func (p *Proxy) vet(r *http.Request, t target) (catalog.Location, error) {
 		return l, &methodError{r.Method}
 	case err != nil:
 		return l, err
-	case p.looped(r) && (t.absolute || originTarget(t.path).route == toArchive):
+	case p.looped(r) && !p.mayReturn(r, t):
 		return l, errLoop
 	case r.ContentLength != 0:
 		// It has no meaning (RFC 9110, section 9.3.1), and waiting for the
@@ -104,17 +104,31 @@ func destination(l catalog.Location) (host string, port int) {
 	return strings.Trim(host, "[]"), port
 }
 
-// looped reports whether the request has been here before: an upstream that is
-// a proxy, or the box's own name, can lead back to the box. Without a host in
-// its URL such a request names the next one in its path, of which each turn
-// takes one off; so it may pass once.
+// looped reports whether the request has been here before: an upstream leads back to
+// this box, by itself or through other boxes.
 func (p *Proxy) looped(r *http.Request) bool {
+	passes, _ := p.passes(r)
+	return passes > 0
+}
+
+// passes returns how often a request has passed through this box, and whether this
+// box is the one that sent it.
+func (p *Proxy) passes(r *http.Request) (n int, last bool) {
 	for _, line := range r.Header.Values("Via") {
 		for element := range strings.SplitSeq(line, ",") {
-			if f := strings.Fields(element); len(f) > 1 && f[1] == p.via {
-				return true
+			f := strings.Fields(element)
+			if last = len(f) > 1 && f[1] == p.via; last {
+				n++
 			}
 		}
 	}
-	return false
+	return n, last
+}
+
+// mayReturn reports whether a request that has been here may be here again: once,
+// straight from this box, since the host in its URL turned out to be this box, and
+// its path names the next host.
+func (p *Proxy) mayReturn(r *http.Request, t target) bool {
+	passes, last := p.passes(r)
+	return passes == 1 && last && !t.absolute && originTarget(t.path).route != toArchive
 }

@@ -139,7 +139,7 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	r.RemoteAddr = remoteAddr
 	r = p.identify(r)
 	client, t := front.ClientOf(r), p.targetOf(r)
-	if !p.admits(client) || t.route != toArchive {
+	if !p.admits(client) || t.route != toArchive || p.looped(r) {
 		return
 	}
 	q, err := p.request(r, t, client)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"millpond/internal/fetch"
+	"millpond/internal/mirror"
 )
 
 // tunnels are the open CONNECT tunnels. net/http knows nothing of them once
@@ -95,7 +96,7 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 		return err
 	}
 	defer leave()
-	upstream, err := p.dial(ctx, r.Context(), host)
+	upstream, err := p.dial(mirror.WithVia(ctx, r.Header.Values("Via")), r.Context(), host)
 	if err != nil {
 		return err
 	}

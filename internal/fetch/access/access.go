@@ -126,7 +126,7 @@ func (g *Gate) Admit(ctx context.Context, l catalog.Location, login mirror.Login
 	case !Private(i) || g.Accepted(l, login, i.Digest):
 		return nil
 	}
-	q := g.question(l, login, i) //nolint:contextcheck // all callers share it
+	q := g.question(mirror.WithViaOf(g.lifetime, ctx), l, login, i)
 	var enough <-chan time.Time
 	if g.AcceptedLately(l, login, i.Digest) {
 		enough = time.After(mirror.Patience - time.Since(q.begun))
@@ -151,13 +151,13 @@ func (g *Gate) Admit(ctx context.Context, l catalog.Location, login mirror.Login
 // nothing.
 func (g *Gate) Anticipate(l catalog.Location, login mirror.Login, i store.Info) {
 	if Private(i) && Found(i, l, login) && !g.Accepted(l, login, i.Digest) {
-		g.question(l, login, i)
+		g.question(g.lifetime, l, login, i)
 	}
 }
 
 // question returns the request in progress about login's access to i at l, or
-// begins one.
-func (g *Gate) question(l catalog.Location, login mirror.Login, i store.Info) *question {
+// begins one, which ends with lifetime.
+func (g *Gate) question(lifetime context.Context, l catalog.Location, login mirror.Login, i store.Info) *question {
 	m := g.accepted.mark(l, login, i.Digest)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -165,13 +165,13 @@ func (g *Gate) question(l catalog.Location, login mirror.Login, i store.Info) *q
 		return q
 	}
 	q := &question{done: make(chan struct{}), begun: time.Now()}
-	if q.err = context.Cause(g.lifetime); q.err != nil {
+	if q.err = context.Cause(lifetime); q.err != nil {
 		close(q.done)
 		return q
 	}
 	g.questions[m] = q
 	g.running.Go(func() {
-		ctx, cancel := context.WithTimeout(g.lifetime, askTimeout)
+		ctx, cancel := context.WithTimeout(lifetime, askTimeout)
 		defer cancel()
 		if q.same, q.err = g.ask(ctx, l, login, i); q.err == nil && q.same {
 			g.Accept(l, login, i.Digest)

@@ -128,7 +128,8 @@ type File struct {
 type Request struct {
 	catalog.Entry
 	Login      mirror.Login
-	Revalidate bool // the mirror is asked within the TTL, too, once a second at most
+	Revalidate bool     // the mirror is asked within the TTL, too, once a second at most
+	Via        []string // the fields of the client's request (mirror.WithVia)
 }
 
 // decisive is the location of the file that decides how fresh r's is, and whom
@@ -339,7 +340,7 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 	learned := c.catalog.BeginLearning(e.Entry)
 	c.running.Go(func() {
 		defer learned()
-		ctx, cancel := context.WithTimeout(c.lifetime, checkTimeout)
+		ctx, cancel := context.WithTimeout(mirror.WithVia(c.lifetime, e.Via), checkTimeout)
 		defer cancel()
 		defer time.AfterFunc(mirror.Patience, k.isSlow).Stop()
 		k.err = c.revalidate(ctx, e, k)

@@ -1,0 +1,45 @@
+package mirror
+
+import (
+	"context"
+	"net/http"
+	"strings"
+)
+
+// maxVia bounds what is passed on of a request's Via, in bytes: some sixty boxes.
+// Of a longer one the end counts, where a loop shows.
+const maxVia = 2 << 10
+
+// viaKey is the key of a Via in a context.
+type viaKey struct{}
+
+// WithVia returns ctx for requests on behalf of one that came with these Via fields.
+// They are passed on with this box's own name behind them (RFC 9110, section 7.6.3),
+// so that boxes that lead to each other notice a request that comes back.
+func WithVia(ctx context.Context, fields []string) context.Context {
+	via := strings.Join(fields, ", ")
+	if len(via) > maxVia {
+		_, via, _ = strings.Cut(via[len(via)-maxVia:], ",")
+	}
+	if via = strings.TrimSpace(via); via == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, viaKey{}, via)
+}
+
+// WithViaOf returns ctx for requests on behalf of the one that from is of.
+func WithViaOf(ctx, from context.Context) context.Context {
+	if via, ok := from.Value(viaKey{}).(string); ok {
+		return context.WithValue(ctx, viaKey{}, via)
+	}
+	return ctx
+}
+
+// headersFor are those of every request, for one under ctx.
+func (c *Client) headersFor(ctx context.Context) http.Header {
+	h := c.headers.Clone()
+	if before, ok := ctx.Value(viaKey{}).(string); ok && h.Get("Via") != "" {
+		h.Set("Via", before+", "+h.Get("Via"))
+	}
+	return h
+}
