@@ -193,7 +193,7 @@ func (a *Appliance) asked(f mirror.File, status int) { a.ledger.Asked(counted(f)
 
 // avoided counts a request that a mirror was spared.
 func (a *Appliance) avoided(l catalog.Location) {
-	a.ledger.Avoided(ledger.File{Host: l.Host, Package: l.Package()})
+	a.ledger.Avoided(counted(mirror.File{Host: l.Host, Path: l.Path}))
 }
 
 // counted is f as the ledger names it.

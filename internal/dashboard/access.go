@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"millpond/internal/api"
+	"millpond/internal/front"
 )
 
 // AccessSetting is the setting that an Access comes from.
@@ -39,7 +40,7 @@ func (d *Dashboard) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		client := clientOf(r)
+		client := front.ClientOf(r)
 		switch {
 		case !d.access.names(r.Host):
 			d.refuse(w, r, http.StatusMisdirectedRequest, "the name is no local one", fmt.Sprintf(
@@ -95,16 +96,6 @@ func (a Access) covers(client netip.Addr) bool {
 	return len(a.Ranges) == 0 || slices.ContainsFunc(a.Ranges, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
-// clientOf is the address that a request came from, an IPv4 one in its own form;
-// the zero Addr if the server gave none.
-func clientOf(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
-}
-
 // knows reports whether a request has the token for reading, or the admin token.
 // If not, it has been answered. Browsers ask for the token themselves, as a
 // password; all they send later has it too, the page's stream among it.
@@ -144,7 +135,7 @@ func equal(token, want string) bool {
 
 // refuse answers a request that a setting would allow.
 func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, cause, detail string) {
-	client := clientOf(r)
+	client := front.ClientOf(r)
 	if times, _ := d.refusals.add(client); isRound(times) {
 		d.log.Info("dashboard refused", "client", client, "host", short(r.Host), "err", cause, "times", times, "setting", AccessSetting)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/digest"
+	"millpond/internal/front"
 	"millpond/internal/store"
 )
 
@@ -45,7 +46,7 @@ func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Conte
 	}
 	defer func() {
 		d.log.Info("admin action", "action", ctx.Operation().OperationID, "method", r.Method, "path", r.URL.Path,
-			"client", clientOf(r), "status", ctx.Status())
+			"client", front.ClientOf(r), "status", ctx.Status())
 	}()
 	next(ctx)
 }

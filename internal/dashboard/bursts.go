@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"millpond/internal/front"
 )
 
 const (
@@ -98,7 +100,7 @@ func isRound(n int) bool {
 
 // wrongToken counts a wrong token, and reports whether it is to be answered as one.
 func (d *Dashboard) wrongToken(r *http.Request) bool {
-	client := clientOf(r)
+	client := front.ClientOf(r)
 	times, within := d.wrongTokens.add(client)
 	if isRound(times) {
 		d.log.Warn("wrong token", "client", client, "times", times, "method", r.Method, "path", short(r.URL.Path))

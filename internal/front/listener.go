@@ -116,9 +116,10 @@ func (l *listener) admit(conn net.Conn) {
 	}
 }
 
-// tcpConn is what a *net.TCPConn can, and the HTTP servers use. It has no
-// WriteTo, which would pass by what was read early.
-type tcpConn interface {
+// TCPConn is what net/http and the proxy want of a *net.TCPConn beyond net.Conn:
+// sendfile, half-closing, cork, resets. It has no WriteTo, which would pass by what
+// was read early. The connections of a Listener have it if those below do.
+type TCPConn interface {
 	net.Conn
 	io.ReaderFrom
 	syscall.Conn
@@ -128,7 +129,7 @@ type tcpConn interface {
 
 // open reads what comes before the first request of a connection.
 func (l *listener) open(raw net.Conn) (net.Conn, error) {
-	tcp, ok := raw.(tcpConn)
+	tcp, ok := raw.(TCPConn)
 	proxied := l.options.Proxies.has(addrOf(raw.RemoteAddr().String()))
 	if !ok || !proxied && l.tls == nil {
 		return raw, nil
@@ -136,7 +137,7 @@ func (l *listener) open(raw net.Conn) (net.Conn, error) {
 	if err := tcp.SetDeadline(time.Now().Add(l.limit)); err != nil {
 		return nil, err
 	}
-	c := &conn{tcpConn: tcp, early: bufio.NewReader(tcp)}
+	c := &conn{TCPConn: tcp, early: bufio.NewReader(tcp)}
 	if proxied {
 		if err := c.readHeader(); err != nil {
 			level := slog.LevelWarn
@@ -175,7 +176,7 @@ func (l *listener) encrypt(c *conn) (net.Conn, error) {
 // conn is a connection of which the beginning was read. Its Read is not for
 // concurrent use.
 type conn struct {
-	tcpConn
+	TCPConn
 	early  *bufio.Reader // nil when it is used up
 	client net.Addr      // nil if it is the one that is connected
 }
@@ -201,7 +202,7 @@ func (c *conn) RemoteAddr() net.Addr {
 	if c.client != nil {
 		return c.client
 	}
-	return c.tcpConn.RemoteAddr()
+	return c.TCPConn.RemoteAddr()
 }
 
 // Read implements net.Conn.
@@ -212,5 +213,5 @@ func (c *conn) Read(b []byte) (int, error) {
 		}
 		c.early = nil
 	}
-	return c.tcpConn.Read(b)
+	return c.TCPConn.Read(b)
 }

@@ -200,8 +200,8 @@ func TestClose(t *testing.T) {
 func TestConnectionsAreWhole(t *testing.T) {
 	t.Parallel()
 	var c any = &conn{}
-	if _, ok := c.(tcpConn); !ok {
-		t.Error("not a tcpConn")
+	if _, ok := c.(TCPConn); !ok {
+		t.Error("not a TCPConn")
 	}
 	if _, ok := c.(io.WriterTo); ok {
 		t.Error("WriteTo would pass by what was read early")
@@ -210,7 +210,7 @@ func TestConnectionsAreWhole(t *testing.T) {
 
 // given is a connection of which only reading is used.
 type given struct {
-	tcpConn
+	TCPConn
 	io.Reader
 }
 
@@ -231,7 +231,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		from := given{Reader: bytes.NewReader(b)}
-		c := &conn{tcpConn: from, early: bufio.NewReader(from)}
+		c := &conn{TCPConn: from, early: bufio.NewReader(from)}
 		if err := c.readHeader(); err != nil {
 			return
 		}

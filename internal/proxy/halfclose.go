@@ -68,5 +68,5 @@ func (c *pipelineConn) SetReadDeadline(t time.Time) error {
 	} else {
 		c.half.begin()
 	}
-	return c.tcpConn.SetReadDeadline(t)
+	return c.TCPConn.SetReadDeadline(t)
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"syscall"
 
 	"millpond/internal/front"
 )
@@ -35,28 +34,16 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := conn.(tcpConn); ok {
-		return &pipelineConn{tcpConn: tcp, proxy: l.proxy}, nil
+	if tcp, ok := conn.(front.TCPConn); ok {
+		return &pipelineConn{TCPConn: tcp, proxy: l.proxy}, nil
 	}
 	return conn, nil
 }
 
-// tcpConn is what net/http and this package want of a *net.TCPConn beyond
-// net.Conn: sendfile, half-closing, cork, resets.
-type tcpConn interface {
-	net.Conn
-	io.ReaderFrom
-	syscall.Conn
-	CloseWrite() error
-	SetLinger(sec int) error
-}
-
-var _ tcpConn = (*net.TCPConn)(nil)
-
 // pipelineConn is a client's connection that anticipates. Its Read is not for
 // concurrent use.
 type pipelineConn struct {
-	tcpConn
+	front.TCPConn
 	proxy   *Proxy
 	memory  connection
 	scanner scanner
@@ -71,7 +58,7 @@ type pipelineConn struct {
 
 // Read implements net.Conn.
 func (c *pipelineConn) Read(b []byte) (int, error) {
-	n, err := c.tcpConn.Read(b)
+	n, err := c.TCPConn.Read(b)
 	if n == 0 && err == io.EOF && len(b) == 1 {
 		return 0, c.half.wait()
 	}
@@ -81,7 +68,7 @@ func (c *pipelineConn) Read(b []byte) (int, error) {
 
 // Close implements net.Conn. When it returns nothing is anticipated any more.
 func (c *pipelineConn) Close() error {
-	err := c.tcpConn.Close()
+	err := c.TCPConn.Close()
 	c.half.end()
 	c.mu.Lock()
 	c.closed = true
