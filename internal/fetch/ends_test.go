@@ -95,7 +95,7 @@ func TestBlobGoesBeforeItIsRead(t *testing.T) {
 			return r.newUnknownFlight(Request{Entry: catalog.Entry{Location: r.at(unlisted)}}, mirror.Copy{})
 		}, other},
 	} {
-		fl, err := r.join(tt.key, tt.make)
+		fl, _, err := r.join(tt.key, tt.make)
 		must(t, err)
 		b := fl.newBody(t.Context(), true)
 		fl.enter()
@@ -173,7 +173,7 @@ func TestDownloadBeginsAsAnotherEnds(t *testing.T) {
 	e := r.entry(r.packageAt("large"))
 	for range 20 {
 		stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-		fl, err := r.join(flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(Request{Entry: e}) })
+		fl, _, err := r.join(flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(Request{Entry: e}) })
 		must(t, err)
 		for fl.position() < large/2 {
 			time.Sleep(time.Millisecond)

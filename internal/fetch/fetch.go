@@ -284,10 +284,7 @@ func (f *Fetcher) admitted(ctx context.Context, r Request) (*File, error) {
 // joinForClient returns the flight that fetches the content r for a client,
 // counted in, and whether it began with it.
 func (f *Fetcher) joinForClient(r Request) (fl *flight, began bool, err error) {
-	fl, err = f.join(keyOf(r), func() *flight {
-		began = true
-		return f.newContentFlight(r)
-	})
+	fl, began, err = f.join(keyOf(r), func() *flight { return f.newContentFlight(r) })
 	if err == nil && r.Index {
 		f.catalog.Await(r.Entry)
 	}

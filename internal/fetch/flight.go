@@ -122,16 +122,16 @@ func (fl *flight) position() int64 {
 }
 
 // join returns the flight in progress for key, or starts the one that make
-// returns. The caller is counted as a reader, and must call leave or close the
-// body that it opens.
-func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
+// returns; began says so. The caller is counted as a reader, and must call leave or
+// close the body that it opens.
+func (f *Fetcher) join(key flightKey, make func() *flight) (fl *flight, began bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.lifetime.Err() != nil {
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
-	fl := f.flights[key]
-	if fl == nil {
+	fl = f.flights[key]
+	if began = fl == nil; began {
 		fl = make()
 		fl.crowded = f.crowded(key)
 		f.flights[key] = fl
@@ -143,7 +143,7 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (*flight, error) {
 		f.stats.joined.Add(1)
 	}
 	fl.enter()
-	return fl, nil
+	return fl, began, nil
 }
 
 // run downloads.

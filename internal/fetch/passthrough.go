@@ -178,10 +178,6 @@ func (o *ownStream) resumable() bool {
 func (o *ownStream) connect() error {
 	err := ErrNoSource
 	for src := range o.fl.sources(o.ctx, o.fl.candidates()) {
-		if m, ok := src.(mirrorSource); ok && !o.fl.checkable() {
-			m.request.Failover = false // nothing takes it up again
-			src = m
-		}
 		var s *peer.Stream
 		if s, err = o.openAt(src); err != nil {
 			continue

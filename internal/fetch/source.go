@@ -98,11 +98,16 @@ type candidates struct {
 }
 
 // candidates asks swarm and catalog once. A file without a digest has no source
-// but its location.
+// but its location, and if nothing shows whether its bytes are right, another mirror
+// does not go on where one was too slow.
 func (fl *flight) candidates() candidates {
 	r := fl.request()
 	if fl.key.digest.IsZero() {
-		return candidates{mirrors: withFailover(fl.f.mirrorsAt(r.Location, r.Login, -1, ""))}
+		mirrors := fl.f.mirrorsAt(r.Location, r.Login, -1, "")
+		if fl.checkable() {
+			mirrors = withFailover(mirrors)
+		}
+		return candidates{mirrors: mirrors}
 	}
 	c := candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(r)}
 	for i := range c.mirrors {

@@ -67,7 +67,8 @@ func (f *Fetcher) openStored(d digest.Digest) (peer.Upload, error) {
 func (f *Fetcher) joinForPeer(d digest.Digest, e catalog.Entry, start bool) (*flight, error) {
 	key := flightKey{digest: d}
 	if start {
-		return f.join(key, func() *flight { return f.newContentFlight(Request{Entry: e}) })
+		fl, _, err := f.join(key, func() *flight { return f.newContentFlight(Request{Entry: e}) })
+		return fl, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -56,11 +56,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 				return file, nil
 			}
 		}
-		began := false
-		fl, err := f.join(keyOf(r), func() *flight {
-			began = true
-			return f.newUnknownFlight(r, v)
-		})
+		fl, began, err := f.join(keyOf(r), func() *flight { return f.newUnknownFlight(r, v) })
 		if err != nil {
 			return nil, err
 		}
