@@ -23,7 +23,7 @@ const balancerIP = "127.0.0.8"
 // balance starts a haproxy in front of a box and returns its address.
 func balance(t *testing.T, b *box.Box, mode, send string) string {
 	t.Helper()
-	addr, conf := freeAddr(t), filepath.Join(t.TempDir(), "conf")
+	addr, conf := box.FreeAddr(t), filepath.Join(t.TempDir(), "conf")
 	writeFile(t, conf, fmt.Sprintf(`defaults
 	timeout connect 10s
 	timeout client 60s

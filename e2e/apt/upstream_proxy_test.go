@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"millpond/e2e/internal/box"
 	"millpond/e2e/internal/poll"
 )
 
@@ -38,7 +39,7 @@ func startProxy(t *testing.T, program, login, hosts string) *realProxy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &realProxy{addr: freeAddr(t), login: login, t: t, dir: dir}
+	p := &realProxy{addr: box.FreeAddr(t), login: login, t: t, dir: dir}
 	conf := map[string]func() string{"squid": p.squid, "tinyproxy": p.tinyproxy}[program]()
 	for name, text := range map[string]string{"hosts": "127.0.0.1 localhost\n" + hosts, "passwords": htpasswd, "conf": conf, "log": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
@@ -145,15 +146,4 @@ func (p *realProxy) log() string {
 		p.t.Fatal(err)
 	}
 	return string(b)
-}
-
-// freeAddr returns a loopback address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -45,7 +45,7 @@ type Box struct {
 // stopped at the end of the test.
 func Start(tb testing.TB, settings ...string) *Box {
 	tb.Helper()
-	return start(tb, nil, freeAddr(tb), "127.0.0.1", settings)
+	return start(tb, nil, FreeAddr(tb), "127.0.0.1", settings)
 }
 
 // StartIn is Start for a box in a host of a Network.
@@ -186,8 +186,8 @@ func (b *Box) Command(ctx context.Context, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// freeAddr returns a loopback address that nobody listens on.
-func freeAddr(tb testing.TB) string {
+// FreeAddr returns a loopback address that nobody listens on.
+func FreeAddr(tb testing.TB) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
