@@ -35,7 +35,7 @@ func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Conte
 	r, _ := humachi.Unwrap(ctx)
 	token, given := bearerOf(r)
 	if !given || !equal(token, d.adminToken) {
-		if given && !d.wrongToken(r) {
+		if given && !d.wrongToken(r, token) {
 			ctx.SetHeader("Retry-After", retryAfter)
 			s.refuse(ctx, http.StatusTooManyRequests, tooMany)
 			return

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"crypto/sha256"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"millpond/internal/digest"
 	"millpond/internal/front"
 )
 
@@ -39,13 +41,15 @@ type bursts struct {
 
 type burst struct {
 	times int
+	what  digest.Digest // of the last time
 	last  time.Time
 	rate  *rate.Limiter
 }
 
 // add counts one more of client. It returns how many there have been in this burst,
-// and whether that is within the limit.
-func (b *bursts) add(client netip.Addr) (times int, within bool) {
+// and whether that is within the limit. The same thing again is nothing new: a
+// browser sends one wrong password with all that a page asks for.
+func (b *bursts) add(client netip.Addr, what string) (times int, within bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -60,7 +64,9 @@ func (b *bursts) add(client netip.Addr) (times int, within bool) {
 	}
 	one.times++
 	one.last = now
-	return one.times, one.rate.AllowN(now, 1)
+	before := one.what
+	one.what = sha256.Sum256([]byte(what))
+	return one.times, one.what == before || one.rate.AllowN(now, 1)
 }
 
 // room forgets bursts that ended, and returns the key that a new one has. mu is
@@ -99,9 +105,9 @@ func isRound(n int) bool {
 }
 
 // wrongToken counts a wrong token, and reports whether it is to be answered as one.
-func (d *Dashboard) wrongToken(r *http.Request) bool {
+func (d *Dashboard) wrongToken(r *http.Request, token string) bool {
 	client := front.ClientOf(r)
-	times, within := d.wrongTokens.add(client)
+	times, within := d.wrongTokens.add(client, token)
 	if isRound(times) {
 		d.log.Warn("wrong token", "client", client, "times", times, "method", r.Method, "path", short(r.URL.Path))
 	}

@@ -2,10 +2,12 @@ package dashboard
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -27,8 +29,8 @@ func TestWrongTokens(t *testing.T) {
 	events := new(Events)
 	r, s := serve(t, func(o *Options) { o.Events, o.Log = events, logTo(&out, events) })
 	codes := make(map[int]int)
-	for range 4494 {
-		resp, body := request(t, s, http.MethodPut, "/api/v1/peers/you/ban", "Authorization", "Bearer wrong-guess")
+	for i := range 4494 {
+		resp, body := request(t, s, http.MethodPut, "/api/v1/peers/you/ban", "Authorization", fmt.Sprintf("Bearer guess-%d", i))
 		codes[resp.StatusCode]++
 		if resp.StatusCode == http.StatusTooManyRequests && (resp.Header.Get("Retry-After") == "" || !strings.Contains(body, "Too many wrong tokens")) {
 			t.Fatalf("%v: %s", resp.Header, body)
@@ -78,22 +80,25 @@ func TestBursts(t *testing.T) {
 		var b bursts
 		client := netip.MustParseAddr("2001:db8::1")
 		for i := range wrongAtOnce {
-			if times, within := b.add(client); times != i+1 || !within {
+			if times, within := b.add(client, strconv.Itoa(i)); times != i+1 || !within {
 				t.Errorf("attempt %d: %d, %v", i+1, times, within)
 			}
 		}
-		if times, within := b.add(netip.MustParseAddr("2001:db8::2")); times != wrongAtOnce+1 || within {
+		if times, within := b.add(client, strconv.Itoa(wrongAtOnce-1)); times != wrongAtOnce+1 || !within {
+			t.Errorf("the same again: %d, %v", times, within)
+		}
+		if times, within := b.add(netip.MustParseAddr("2001:db8::2"), ""); times != wrongAtOnce+2 || within {
 			t.Errorf("another address of the same network: %d, %v", times, within)
 		}
-		if times, within := b.add(netip.MustParseAddr("10.1.2.3")); times != 1 || !within {
+		if times, within := b.add(netip.MustParseAddr("10.1.2.3"), ""); times != 1 || !within {
 			t.Errorf("another client: %d, %v", times, within)
 		}
 		time.Sleep(wrongEvery)
-		if _, within := b.add(client); !within {
+		if _, within := b.add(client, "later"); !within {
 			t.Error("a later attempt is refused")
 		}
 		time.Sleep(burstEnds + 1)
-		if times, _ := b.add(client); times != 1 {
+		if times, _ := b.add(client, "later"); times != 1 {
 			t.Errorf("after the burst: %d", times)
 		}
 	})
@@ -108,7 +113,7 @@ func TestBurstsAreBounded(t *testing.T) {
 		a := netip.MustParseAddr("10.0.0.0")
 		for range 20 * maxBursts {
 			a = a.Next()
-			if times, _ := b.add(a); isRound(times) {
+			if times, _ := b.add(a, ""); isRound(times) {
 				lines++
 			}
 		}
@@ -116,7 +121,7 @@ func TestBurstsAreBounded(t *testing.T) {
 			t.Errorf("%d clients, %d lines", len(b.of), lines)
 		}
 		time.Sleep(burstEnds + 1)
-		if times, _ := b.add(netip.MustParseAddr("10.1.2.3")); times != 1 || len(b.of) != 1 {
+		if times, _ := b.add(netip.MustParseAddr("10.1.2.3"), ""); times != 1 || len(b.of) != 1 {
 			t.Errorf("afterwards: %d times, %d clients", times, len(b.of))
 		}
 	})
