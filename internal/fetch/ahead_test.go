@@ -14,6 +14,7 @@ import (
 	"millpond/internal/deb"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 const amd64Index = "dists/stable/main/binary-amd64/Packages.xz"
@@ -285,7 +286,7 @@ func TestIndexIsReadFromPeers(t *testing.T) {
 func listed(t *testing.T, f *Fetcher) []digest.Digest {
 	t.Helper()
 	var all []digest.Digest
-	for e := range f.Watch(t.Context()) {
+	for e := range f.Watch(t.Context(), peer.Stranger) {
 		if e.Held {
 			all = append(all, e.Digest)
 		}

@@ -14,7 +14,7 @@ var _ peer.Inventory = (*Fetcher)(nil)
 // Watch implements peer.Inventory: what the store holds, as far as a signed
 // Release lists it. When the catalog has changed, another listing follows:
 // blobs held before may be shared now, or no longer.
-func (f *Fetcher) Watch(ctx context.Context) iter.Seq[peer.Event] {
+func (f *Fetcher) Watch(ctx context.Context, _ peer.Kind) iter.Seq[peer.Event] {
 	return func(yield func(peer.Event) bool) {
 		for ctx.Err() == nil {
 			if !yield(peer.Event{Reset: true}) || !f.list(ctx, yield) {

@@ -40,7 +40,7 @@ func TestWatchListsWhatIsShared(t *testing.T) {
 	r.want(r.packageAt("small"), r.files["small"].Data)
 	later := r.archive.Add(aptest.Package{Name: "later", Version: "1", Size: small}).Data // listed once it is published
 	must(t, r.store.Put(digest.Of(later), int64(len(later)), bytes.NewReader(later), store.Meta{}))
-	next, stop := iter.Pull(r.Watch(t.Context()))
+	next, stop := iter.Pull(r.Watch(t.Context(), peer.Stranger))
 	defer stop()
 	known := digest.Of(r.files["small"].Data)
 	if all := listing(t, next); !all[known] || all[digest.Of(later)] {

@@ -16,6 +16,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 var (
@@ -204,7 +205,7 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 		for name := range r.files {
 			d := r.digest(name)
 			for _, start := range []bool{false, true} {
-				if u, err := r.Open(t.Context(), d, start); err == nil {
+				if u, err := r.Open(t.Context(), peer.Asker{}, d, start); err == nil {
 					if got, err := io.ReadAll(u); err == nil {
 						t.Errorf("%s: %s: a peer gets %d bytes", what, name, len(got))
 					}
@@ -212,14 +213,14 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 				}
 			}
 			r.quiet() // what a peer began
-			if _, err := r.Manifest(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Manifest(t.Context(), peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: %s: manifest %v", what, name, err)
 			}
-			if _, _, err := r.Pieces(d); !errors.Is(err, fs.ErrNotExist) {
+			if _, _, err := r.Pieces(peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: %s: pieces %v", what, name, err)
 			}
 		}
-		next, stop := iter.Pull(r.Watch(t.Context()))
+		next, stop := iter.Pull(r.Watch(t.Context(), peer.Stranger))
 		defer stop()
 		if all := listing(t, next); all[r.digest("small")] || all[r.digest("large")] {
 			t.Errorf("%s: listed", what)
@@ -243,7 +244,7 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 func TestPrivateBytesBecomePublic(t *testing.T) {
 	t.Parallel()
 	r := newPrivateRig(t)
-	next, stop := iter.Pull(r.Watch(t.Context()))
+	next, stop := iter.Pull(r.Watch(t.Context(), peer.Stranger))
 	defer stop()
 	listing(t, next)
 	r.locked.Release()

@@ -9,13 +9,14 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/kv"
+	"millpond/internal/peer"
 )
 
 // manifestKey is a manifest's name in the table of names.
 func manifestKey(d digest.Digest) string { return "pieces/" + d.String() }
 
 // Manifest implements peer.Inventory. A manifest is made once and kept.
-func (f *Fetcher) Manifest(ctx context.Context, d digest.Digest) ([]digest.Digest, error) {
+func (f *Fetcher) Manifest(ctx context.Context, _ peer.Asker, d digest.Digest) ([]digest.Digest, error) {
 	if _, ok := f.catalog.Shared(d); !ok {
 		return nil, fmt.Errorf("manifest of %s: %w", d.Short(), fs.ErrNotExist)
 	}

@@ -16,6 +16,7 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 // An unknown file is gated like the others, and what comes with a login is kept
@@ -125,7 +126,7 @@ func TestLoginForThePool(t *testing.T) {
 	d := digest.Of(r.files["small"].Data)
 	for range 2 { // not held, then held
 		for _, start := range []bool{false, true} {
-			if _, err := r.Open(t.Context(), d, start); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Open(t.Context(), peer.Asker{}, d, start); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("a peer: %v", err)
 			}
 		}

@@ -24,7 +24,7 @@ func (u upload) Size() int64 { return u.size }
 // a download in progress, whose bytes arrive as they arrive here. With start
 // the box downloads the blob, if it knows it. Anything that no signed Release
 // lists is fs.ErrNotExist, held or not.
-func (f *Fetcher) Open(ctx context.Context, d digest.Digest, start bool) (peer.Upload, error) {
+func (f *Fetcher) Open(ctx context.Context, _ peer.Asker, d digest.Digest, start bool) (peer.Upload, error) {
 	size, ok := f.catalog.Shared(d)
 	if !ok && start {
 		size, ok = f.awaitKnown(ctx, d)
@@ -100,7 +100,7 @@ func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest) (size int64, 
 }
 
 // Pieces implements peer.Inventory.
-func (f *Fetcher) Pieces(d digest.Digest) (size int64, have peer.Bitfield, err error) {
+func (f *Fetcher) Pieces(_ peer.Asker, d digest.Digest) (size int64, have peer.Bitfield, err error) {
 	absent := fmt.Errorf("download of %s: %w", d.Short(), fs.ErrNotExist)
 	if _, ok := f.catalog.Shared(d); !ok {
 		return 0, nil, absent

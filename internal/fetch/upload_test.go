@@ -14,11 +14,12 @@ import (
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
+	"millpond/internal/peer"
 )
 
 // download reads what the box gives a peer of d.
 func (r *rig) download(d digest.Digest, start bool) ([]byte, error) {
-	u, err := r.Open(r.t.Context(), d, start)
+	u, err := r.Open(r.t.Context(), peer.Asker{}, d, start)
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +43,14 @@ func TestOpenOnlyWhatIsShared(t *testing.T) {
 		"unknown":                           digest.Of([]byte("x")),
 	} {
 		for _, start := range []bool{false, true} {
-			if _, err := r.Open(t.Context(), d, start); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Open(t.Context(), peer.Asker{}, d, start); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s, start %v: %v", name, start, err)
 			}
 		}
-		if _, err := r.Manifest(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.Manifest(t.Context(), peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("manifest of what is %s: %v", name, err)
 		}
-		if _, _, err := r.Pieces(d); !errors.Is(err, fs.ErrNotExist) {
+		if _, _, err := r.Pieces(peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("pieces of what is %s: %v", name, err)
 		}
 	}
@@ -69,10 +70,10 @@ func TestUpload(t *testing.T) {
 	}
 	// The box is counted on to fetch it; another joins.
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-	a, err := r.Open(t.Context(), d, true)
+	a, err := r.Open(t.Context(), peer.Asker{}, d, true)
 	must(t, err)
 	defer a.Close()
-	b, err := r.Open(t.Context(), d, false)
+	b, err := r.Open(t.Context(), peer.Asker{}, d, false)
 	must(t, err)
 	defer b.Close()
 	if a.Size() != int64(len(file)) {
@@ -104,7 +105,7 @@ func TestUploadsCountForNoClient(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large-1))
-	lent, err := r.Open(t.Context(), r.digest("large"), true)
+	lent, err := r.Open(t.Context(), peer.Asker{}, r.digest("large"), true)
 	must(t, err)
 	must(t, readSome(lent, large/2))
 	stall.Release()
@@ -137,7 +138,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.timeouts = patientTimeouts
 	d := digest.Of(r.files["small"].Data)
 	begun := time.Now()
-	if _, err := r.Open(t.Context(), d, true); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
+	if _, err := r.Open(t.Context(), peer.Asker{}, d, true); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
 		t.Errorf("an idle box answered %v after %s", err, time.Since(begun))
 	}
 	_, _, err := r.read("dists/stable/InRelease")
@@ -160,7 +161,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.mirror.ClearFaults()
 	must(t, <-updated)
 	must(t, <-lent)
-	if _, err := r.Open(t.Context(), digest.Of([]byte("x")), true); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.Open(t.Context(), peer.Asker{}, digest.Of([]byte("x")), true); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unknown digest: %v", err)
 	}
 }
@@ -189,14 +190,14 @@ func TestPiecesOfADownload(t *testing.T) {
 	must(t, err)
 	defer f.Body.Close()
 	must(t, readSome(f.Body, 9*mib-1))
-	n, have, err := r.Fetcher.Pieces(d)
+	n, have, err := r.Fetcher.Pieces(peer.Asker{}, d)
 	if err != nil || n != size || !slices.Equal(have, []byte{0b0011}) {
 		t.Errorf("size %d, pieces %b, %v", n, have, err)
 	}
 	stall.Release()
 	_, err = io.Copy(io.Discard, f.Body)
 	must(t, err)
-	if _, _, err := r.Fetcher.Pieces(d); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := r.Fetcher.Pieces(peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("pieces of a held blob: %v", err)
 	}
 }
@@ -205,14 +206,14 @@ func TestManifestIsKeptAndSwept(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
 	d := r.digest("big")
-	if _, err := r.Manifest(t.Context(), d); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.Manifest(t.Context(), peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("manifest of what is not held: %v", err)
 	}
 	r.right("big", 1)
 	want, err := pieces.Digests(bytes.NewReader(r.data("big")))
 	must(t, err)
 	for range 2 {
-		if got, err := r.Manifest(t.Context(), d); err != nil || !slices.Equal(got, want) || len(got) != 3 {
+		if got, err := r.Manifest(t.Context(), peer.Asker{}, d); err != nil || !slices.Equal(got, want) || len(got) != 3 {
 			t.Errorf("manifest %v, %v", got, err)
 		}
 	}

@@ -14,19 +14,20 @@ type Inventory interface {
 	// Watch yields the held blobs, then each change, until ctx ends. A listing
 	// begins with an Event with Reset and ends with one with Synced. Another
 	// listing may follow at any time. Until its Synced the blobs yielded before
-	// remain valid; then those that it did not list are removed.
-	Watch(ctx context.Context) iter.Seq[Event]
+	// remain valid; then those that it did not list are removed. It yields what
+	// boxes of kind to may have.
+	Watch(ctx context.Context, to Kind) iter.Seq[Event]
 	// Open returns a held blob, or the readable side of a download in
 	// progress; fs.ErrNotExist for anything else. With fetch the box starts
 	// the download itself if its catalog has d, since the peer picked it as the
 	// owner.
-	Open(ctx context.Context, d digest.Digest, fetch bool) (Upload, error)
+	Open(ctx context.Context, by Asker, d digest.Digest, fetch bool) (Upload, error)
 	// Manifest returns the digest of each piece of a held blob;
 	// fs.ErrNotExist for anything else.
-	Manifest(ctx context.Context, d digest.Digest) ([]digest.Digest, error)
+	Manifest(ctx context.Context, by Asker, d digest.Digest) ([]digest.Digest, error)
 	// Pieces returns which pieces of a download in progress it has, and the
 	// whole file's size in bytes; fs.ErrNotExist if there is none.
-	Pieces(d digest.Digest) (size int64, have Bitfield, err error)
+	Pieces(by Asker, d digest.Digest) (size int64, have Bitfield, err error)
 }
 
 // Event is one change of an Inventory: a blob that was added or removed, or,

@@ -58,7 +58,7 @@ func (s *shelf) drop(d digest.Digest) {
 	}
 }
 
-func (s *shelf) Watch(ctx context.Context) iter.Seq[peer.Event] {
+func (s *shelf) Watch(ctx context.Context, _ peer.Kind) iter.Seq[peer.Event] {
 	return func(yield func(peer.Event) bool) {
 		s.mu.Lock()
 		w := make(chan peer.Event, len(s.blobs)+1024)
@@ -91,7 +91,7 @@ type shelved struct{ *bytes.Reader }
 
 func (shelved) Close() error { return nil }
 
-func (s *shelf) Open(_ context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
+func (s *shelf) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ bool) (peer.Upload, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, ok := s.blobs[d]
@@ -101,7 +101,7 @@ func (s *shelf) Open(_ context.Context, d digest.Digest, _ bool) (peer.Upload, e
 	return shelved{bytes.NewReader(b)}, nil
 }
 
-func (s *shelf) Manifest(_ context.Context, d digest.Digest) ([]digest.Digest, error) {
+func (s *shelf) Manifest(_ context.Context, _ peer.Asker, d digest.Digest) ([]digest.Digest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, ok := s.blobs[d]
@@ -117,7 +117,9 @@ func (s *shelf) Manifest(_ context.Context, d digest.Digest) ([]digest.Digest, e
 	return pieces, nil
 }
 
-func (s *shelf) Pieces(digest.Digest) (int64, peer.Bitfield, error) { return 0, nil, fs.ErrNotExist }
+func (s *shelf) Pieces(peer.Asker, digest.Digest) (int64, peer.Bitfield, error) {
+	return 0, nil, fs.ErrNotExist
+}
 
 // lines is a log to look into.
 type lines struct {

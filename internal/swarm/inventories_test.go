@@ -136,7 +136,7 @@ type large struct {
 
 const largeBlobs = 200_000
 
-func (l large) Watch(ctx context.Context) iter.Seq[peer.Event] {
+func (l large) Watch(ctx context.Context, _ peer.Kind) iter.Seq[peer.Event] {
 	return func(yield func(peer.Event) bool) {
 		for more, pause := 0, time.Duration(0); ; pause = time.Millisecond {
 			if !yield(peer.Event{Reset: true}) {

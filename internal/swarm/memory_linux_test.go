@@ -61,7 +61,7 @@ type fullShelf struct {
 	listed *atomic.Bool // may be listed now
 }
 
-func (s fullShelf) Watch(ctx context.Context) iter.Seq[peer.Event] {
+func (s fullShelf) Watch(ctx context.Context, _ peer.Kind) iter.Seq[peer.Event] {
 	return func(yield func(peer.Event) bool) {
 		for !s.listed.Load() && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)

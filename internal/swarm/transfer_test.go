@@ -20,17 +20,17 @@ import (
 // staged is a shelf of which a test opens the blobs itself.
 type staged struct {
 	*shelf
-	open   func(ctx context.Context, d digest.Digest, fetch bool) (peer.Upload, error)
+	open   func(ctx context.Context, by peer.Asker, d digest.Digest, fetch bool) (peer.Upload, error)
 	pieces func(d digest.Digest) (int64, peer.Bitfield, error)
 }
 
-func (s staged) Open(ctx context.Context, d digest.Digest, fetch bool) (peer.Upload, error) {
-	return s.open(ctx, d, fetch)
+func (s staged) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch bool) (peer.Upload, error) {
+	return s.open(ctx, by, d, fetch)
 }
 
-func (s staged) Pieces(d digest.Digest) (int64, peer.Bitfield, error) {
+func (s staged) Pieces(by peer.Asker, d digest.Digest) (int64, peer.Bitfield, error) {
 	if s.pieces == nil {
-		return s.shelf.Pieces(d)
+		return s.shelf.Pieces(by, d)
 	}
 	return s.pieces(d)
 }
@@ -154,7 +154,7 @@ func TestManifestAndPieces(t *testing.T) {
 		}}
 	})
 	d := shelf.put(randomBytes(2*peer.PieceSize + 1))
-	want, _ := shelf.Manifest(t.Context(), d)
+	want, _ := shelf.Manifest(t.Context(), peer.Asker{}, d)
 	got, err := from.Manifest(t.Context(), d)
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("manifest: got %v, %v, want %v", got, err, want)
@@ -189,7 +189,7 @@ func TestGrowing(t *testing.T) {
 			t.Parallel()
 			writers := make(chan *io.PipeWriter, 1)
 			_, _, from := pair(t, func(o *settings) {
-				o.Inventory = staged{newShelf(), func(ctx context.Context, _ digest.Digest, fetch bool) (peer.Upload, error) {
+				o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, _ digest.Digest, fetch bool) (peer.Upload, error) {
 					if !fetch {
 						return nil, fs.ErrNotExist
 					}
@@ -232,7 +232,7 @@ func TestGrowing(t *testing.T) {
 func TestUploadSlots(t *testing.T) {
 	t.Parallel()
 	_, _, from := pair(t, func(o *settings) {
-		o.Inventory = staged{newShelf(), func(ctx context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
+		o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, d digest.Digest, _ bool) (peer.Upload, error) {
 			g, _ := grow(ctx, -1)
 			return g, nil
 		}, nil}
@@ -289,8 +289,8 @@ func TestCancelStopsTheGiver(t *testing.T) {
 	d := shelf.put(make([]byte, 256<<20))
 	_, _, from := pair(t, func(o *settings) {
 		o.Given = func(_ string, n int64) { given.Add(n) }
-		o.Inventory = staged{shelf, func(ctx context.Context, d digest.Digest, fetch bool) (peer.Upload, error) {
-			u, err := shelf.Open(ctx, d, fetch)
+		o.Inventory = staged{shelf, func(ctx context.Context, by peer.Asker, d digest.Digest, fetch bool) (peer.Upload, error) {
+			u, err := shelf.Open(ctx, by, d, fetch)
 			return noted{u, over}, err
 		}, nil}
 	})

@@ -38,7 +38,7 @@ type counts struct{ taken, given atomic.Int64 }
 
 func newTransfers(s *Swarm) *transfers {
 	t := &transfers{swarm: s, counts: make(map[string]*counts)}
-	t.server = blobproto.NewServer(blobproto.ServerOptions{Rate: s.options.UploadRate, Unlimited: t.unlimited, Given: t.gave, Log: s.log})
+	t.server = blobproto.NewServer(blobproto.ServerOptions{Rate: s.options.UploadRate, Kind: func(id string) peer.Kind { return s.kind(idOf(id)) }, Unlimited: t.unlimited, Given: t.gave, Log: s.log})
 	t.client = blobproto.NewClient(blobproto.ClientOptions{
 		Dial:    t.dial,
 		RTT:     func(id string) time.Duration { return s.rtts.of(idOf(id)) },

@@ -21,29 +21,31 @@ import (
 // one is an Inventory of one blob.
 type one []byte
 
-func (one) Watch(context.Context) iter.Seq[peer.Event] { return nil }
+func (one) Watch(context.Context, peer.Kind) iter.Seq[peer.Event] { return nil }
 
 type opened struct{ *bytes.Reader }
 
 func (opened) Close() error { return nil }
 
-func (o one) Open(_ context.Context, d digest.Digest, _ bool) (peer.Upload, error) {
+func (o one) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ bool) (peer.Upload, error) {
 	if d != digest.Of(o) {
 		return nil, fs.ErrNotExist
 	}
 	return opened{bytes.NewReader(o)}, nil
 }
 
-func (one) Manifest(context.Context, digest.Digest) ([]digest.Digest, error) {
+func (one) Manifest(context.Context, peer.Asker, digest.Digest) ([]digest.Digest, error) {
 	return nil, fs.ErrNotExist
 }
 
-func (one) Pieces(digest.Digest) (int64, peer.Bitfield, error) { return 0, nil, fs.ErrNotExist }
+func (one) Pieces(peer.Asker, digest.Digest) (int64, peer.Bitfield, error) {
+	return 0, nil, fs.ErrNotExist
+}
 
 // serving is a handler of what o has.
 func serving(o one) *handler {
 	return &handler{inventory: o, Server: NewServer(ServerOptions{
-		Unlimited: func(string) bool { return false }, Given: func(string, int64) {}, Log: slog.New(slog.DiscardHandler),
+		Kind: func(string) peer.Kind { return peer.Stranger }, Unlimited: func(string) bool { return false }, Given: func(string, int64) {}, Log: slog.New(slog.DiscardHandler),
 	})}
 }
 

@@ -29,6 +29,8 @@ const (
 type ServerOptions struct {
 	// Rate is in bytes per second to all peers together; 0: unlimited.
 	Rate int64
+	// Kind returns what the peer id is to this box.
+	Kind func(id string) peer.Kind
 	// Unlimited reports whether the peer id is exempt from Rate.
 	Unlimited func(id string) bool
 	// Given counts body bytes as they leave.
@@ -117,6 +119,11 @@ func (h *handler) drain() {
 	h.running.Wait()
 }
 
+// asker is the peer that a request came from.
+func (h *handler) asker(r *http.Request) peer.Asker {
+	return peer.Asker{ID: r.RemoteAddr, Kind: h.options.Kind(r.RemoteAddr)}
+}
+
 // digestOf returns the digest that a request names. If there is none, it answers
 // the request and returns false.
 func digestOf(w http.ResponseWriter, r *http.Request) (digest.Digest, bool) {
@@ -140,7 +147,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer up.end()
-	content, err := h.inventory.Open(r.Context(), d, r.Header.Get(fetchHeader) == "1")
+	content, err := h.inventory.Open(r.Context(), h.asker(r), d, r.Header.Get(fetchHeader) == "1")
 	if err != nil {
 		h.refuse(w, d, err)
 		return
@@ -171,7 +178,7 @@ func (h *handler) manifest(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	pieces, err := h.inventory.Manifest(r.Context(), d)
+	pieces, err := h.inventory.Manifest(r.Context(), h.asker(r), d)
 	if err != nil {
 		h.refuse(w, d, err)
 		return
@@ -184,7 +191,7 @@ func (h *handler) pieces(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	size, have, err := h.inventory.Pieces(d)
+	size, have, err := h.inventory.Pieces(h.asker(r), d)
 	if err == nil && size < 0 { // no pieces before the size is known
 		err = fs.ErrNotExist
 	}
