@@ -85,6 +85,11 @@ func readKeys(file string) (openpgp.EntityList, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseKeys(file, b)
+}
+
+// parseKeys is readKeys for what stands in a file.
+func parseKeys(file string, b []byte) (_ openpgp.EntityList, err error) {
 	if isKeybox(b) {
 		return nil, fmt.Errorf("a GnuPG keybox, which apt does not read either; "+
 			"export its keys: gpg --no-default-keyring --keyring %[1]s --export > exported.gpg", file)
