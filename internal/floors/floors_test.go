@@ -38,6 +38,7 @@ var floor = map[string]int{
 	"internal/peer":      0,
 	"internal/broadcast": 0,
 	"internal/api":       0,
+	"internal/address":   0,
 	"internal/hostnames": 0,
 	"internal/front":     0,
 }

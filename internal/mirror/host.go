@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"millpond/internal/address"
 )
 
 // maxHost is the longest host taken, in bytes; names have at most 253 (RFC 1035).
@@ -83,7 +85,7 @@ func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(h
 // addresses in their one spelling, without a zone.
 func hostKey(host string) string {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return plain(a).String()
+		return address.Plain(a).String()
 	}
 	return canonical(host)
 }

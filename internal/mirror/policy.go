@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"millpond/internal/address"
 )
 
 // The variables that a Policy is read from.
@@ -156,15 +158,15 @@ func (p *Policy) Check(host string, port int, addr netip.Addr) error {
 	if p.namesAllow(host, port) {
 		return nil
 	}
-	addr = plain(addr)
+	addr = address.Plain(addr)
 	if p.rangesAllow(addr, port) {
 		return nil
 	}
-	for _, to := range destinations(addr) {
+	for _, to := range address.Destinations(addr) {
 		if p.rangesAllow(to, port) {
 			continue
 		}
-		if what := unfit(to); what != "" {
+		if what := address.Unfit(to); what != "" {
 			return &RefusedError{Host: host, Addr: addr.String(), Reason: fmt.Sprintf("%v is %s", addr, what), Setting: cure(host, port)}
 		}
 		if !standard(port) {
@@ -243,7 +245,7 @@ func refusedPort(host string, port int) *RefusedError {
 // address.
 func cure(host string, port int) string {
 	if a, err := netip.ParseAddr(host); err == nil {
-		host = plain(a).String() // entries have no zone
+		host = address.Plain(a).String() // entries have no zone
 	}
 	if standard(port) {
 		return setting + "=" + host

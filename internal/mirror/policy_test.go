@@ -267,28 +267,3 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 	})
 }
-
-// FuzzUnfit holds that an IPv4 address is treated alike in all its forms.
-func FuzzUnfit(f *testing.F) {
-	f.Add([]byte{127, 0, 0, 1})
-	f.Add([]byte{1, 1, 1, 1})
-	f.Add([]byte{100, 64, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) != 4 {
-			return
-		}
-		a := netip.AddrFrom4([4]byte(b))
-		mapped := netip.AddrFrom16(a.As16())
-		wrapped := [16]byte{0, 0x64, 0xff, 0x9b, 12: b[0], 13: b[1], 14: b[2], 15: b[3]}
-		tunnelled := [16]byte{0x20, 0x02, b[0], b[1], b[2], b[3]}
-		for _, d := range []netip.Addr{mapped, netip.AddrFrom16(wrapped), netip.AddrFrom16(tunnelled)} {
-			to := destinations(plain(d))
-			if got, want := unfit(to[0]), unfit(a); got != want || len(to) != 1 {
-				t.Errorf("%v is %q, %v is %q", d, got, a, want)
-			}
-		}
-		if std := a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified(); std && unfit(a) == "" {
-			t.Errorf("%v passes", a)
-		}
-	})
-}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
+
+	"millpond/internal/address"
 )
 
 // The variables that an Upstream is read from.
@@ -113,7 +115,7 @@ func (u *Upstream) leadsTo(host string, port int) bool {
 		return true
 	}
 	for _, r := range u.ranges {
-		if r.Contains(plain(a)) {
+		if r.Contains(address.Plain(a)) {
 			return false
 		}
 	}

@@ -1,4 +1,10 @@
-package mirror
+// Package address says where an IP address leads: to the public Internet, or into
+// the site, the machine or nowhere. The destinations of mirrors and of boxes are
+// judged by it alike.
+//
+// A gateway may translate an address (NAT64, 6to4): Destinations are those at
+// which its packets end up, and each has to be judged.
+package address
 
 import "net/netip"
 
@@ -42,13 +48,13 @@ var (
 	sixToFour  = netip.MustParsePrefix("2002::/16")
 )
 
-// plain drops the zone, which would keep a from lying in any Prefix, and the
+// Plain drops the zone, which would keep a from lying in any Prefix, and the
 // IPv6 form of an IPv4 address.
-func plain(a netip.Addr) netip.Addr { return a.WithZone("").Unmap() }
+func Plain(a netip.Addr) netip.Addr { return a.WithZone("").Unmap() }
 
-// destinations returns the IPv4 addresses at one of which a packet to a ends up, if
+// Destinations returns the IPv4 addresses at one of which a packet to a ends up, if
 // a gateway derives it from a; else a. a is plain.
-func destinations(a netip.Addr) []netip.Addr {
+func Destinations(a netip.Addr) []netip.Addr {
 	b := a.As16()
 	switch {
 	case nat64.Contains(a):
@@ -84,9 +90,19 @@ func readings(b [16]byte) []netip.Addr {
 	return all
 }
 
-// unfit says what an address at which packets end up is if it is not a destination
+// IsPublic reports whether all packets to a end up on the public Internet.
+func IsPublic(a netip.Addr) bool {
+	for _, to := range Destinations(Plain(a)) {
+		if Unfit(to) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// Unfit says what an address at which packets end up is if it is not a destination
 // on the public Internet, and nothing if it is one.
-func unfit(to netip.Addr) string {
+func Unfit(to netip.Addr) string {
 	for _, s := range special {
 		if s.block.Contains(to) {
 			return s.what
