@@ -100,7 +100,7 @@ func TestSettings(t *testing.T) {
 			}},
 		{"TUNNELS",
 			map[string]string{"": "true", "false": "false", "0": "false", "download.example.org, *.example.net:8443": "download.example.org,*.example.net:8443"},
-			map[string]string{"no": "want true, false", "off,on": "want true, false", ",": "an empty list", "https://download.example.org": "without the scheme", "download.example.org/x": "a path"}},
+			map[string]string{"no": "want true, false", "off,on": "want true, false", ",": "an empty list", "https://download.example.org": "without the scheme", "download.example.org/x": "a path", "10.0.0.0/8": "a range"}},
 		{"OFFLINE", map[string]string{"": "false", "true": "true"}, map[string]string{"yes": "invalid syntax"}},
 		{"SWARM", map[string]string{"": "true", "false": "false"}, map[string]string{"off": "invalid syntax"}},
 		{"SWARM_LISTEN",

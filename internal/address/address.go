@@ -90,6 +90,24 @@ func readings(b [16]byte) []netip.Addr {
 	return all
 }
 
+// laboratory lists the blocks for documentation and benchmarks (RFC 5737, 2544, 3849,
+// 9637): no destination of the public Internet, and not special either.
+var laboratory = []netip.Prefix{
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("3fff::/20"),
+}
+
+// NotPublic is Unfit, and says so of laboratory too: a box may be led there, but
+// nobody else can follow.
+func NotPublic(to netip.Addr) string {
+	for _, block := range laboratory {
+		if block.Contains(to) {
+			return "an address for documentation or tests (RFC 6890)"
+		}
+	}
+	return Unfit(to)
+}
+
 // IsPublic reports whether all packets to a end up on the public Internet.
 func IsPublic(a netip.Addr) bool {
 	for _, to := range Destinations(Plain(a)) {

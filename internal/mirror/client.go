@@ -330,7 +330,8 @@ func (c *Client) vet(r Request) error {
 
 // get sends r once.
 func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
-	req, err := c.newRequest(ctx, r)
+	var places reach
+	req, err := c.newRequest(context.WithValue(ctx, reachKey{}, &places), r)
 	if err != nil {
 		return nil, fmt.Errorf("request for %.300q: %w", r.URL, err)
 	}
@@ -347,6 +348,7 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 		resp.Body.Close()
 		return nil, err
 	}
+	a.Private = places.why()
 	return a, nil
 }
 

@@ -134,7 +134,7 @@ func TestGet(t *testing.T) {
 			if string(b) != tt.body || errors.Is(err, io.ErrUnexpectedEOF) != tt.cut || err != nil && !tt.cut {
 				t.Errorf("read %q, %v, want %q, cut %v", b, err, tt.body, tt.cut)
 			}
-			tt.want.Body, tt.want.URL = resp.Body, tt.req.URL
+			tt.want.Body, tt.want.URL, tt.want.Private = resp.Body, tt.req.URL, "127.0.0.1 is a loopback address"
 			if *resp != tt.want {
 				t.Errorf("got %+v, want %+v", *resp, tt.want)
 			}

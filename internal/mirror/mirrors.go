@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -158,17 +157,10 @@ func (a *archive) at(d directory, u *url.URL) string {
 // them. An archive's own host becomes one only if it is among its mirrors, but its
 // files may be asked for whatever its port.
 func (p *Policy) Allow(m Mirrors) {
-	if p.names == nil {
-		p.names = make(map[namedPort]bool)
-	}
 	for _, a := range m.archives {
 		p.named.list = append(p.named.list, place{host: a.host, port: a.port, dir: "/"})
 		for _, d := range a.mirrors {
-			if addr, err := netip.ParseAddr(d.host); err == nil {
-				p.ranges = append(p.ranges, portRange{netip.PrefixFrom(addr, addr.BitLen()), d.port})
-			} else {
-				p.names[namedPort{d.host, d.port}] = true
-			}
+			p.mirrors.add(d.host, d.port)
 		}
 	}
 }

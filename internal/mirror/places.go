@@ -6,13 +6,17 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
+
+	"millpond/internal/address"
 )
 
 // Hosts is a list of hosts, some of them with a port. The zero value lists none.
 type Hosts struct {
-	all  bool
-	list []place
+	all    bool
+	list   []place
+	ranges []netip.Prefix
 }
 
 // AllHosts returns the list of every host.
@@ -22,25 +26,17 @@ func AllHosts() Hosts { return Hosts{all: true} }
 //
 //   - "download.example.org": any port there;
 //   - "download.example.org:8443", "10.1.2.3:8443", "[fd00::1]:8443": this port;
-//   - "*.example.org": every name that ends so.
+//   - "*.example.org": every name that ends so;
+//   - "10.0.0.0/8", "fd00::/8": hosts that a URL names by an address in this range.
 //
-// A word alone, without a dot or a port, is refused: it is more likely a
-// misspelt "true" or "false". The error names every malformed entry.
+// The error names every malformed entry.
 func ParseHosts(entries []string) (Hosts, error) {
 	var h Hosts
 	var faults []error
 	for _, entry := range entries {
-		p, err := parsePlace(entry)
-		switch {
-		case err == nil && p.dir != "/":
-			err = errors.New("a path; want a host or host:port")
-		case err == nil && !strings.ContainsAny(entry, ".:"):
-			err = errors.New("want true, false, or hosts with a dot or a port such as download.example.org")
-		}
-		if err != nil {
+		if err := h.add(entry); err != nil {
 			faults = append(faults, fmt.Errorf("entry %.300q: %w", entry, err))
 		}
-		h.list = append(h.list, p)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return Hosts{}, err
@@ -48,12 +44,42 @@ func ParseHosts(entries []string) (Hosts, error) {
 	return h, nil
 }
 
+func (h *Hosts) add(entry string) error {
+	if _, err := netip.ParsePrefix(entry); err == nil {
+		block, err := parseBlock(entry)
+		h.ranges = append(h.ranges, block)
+		return err
+	}
+	p, err := parsePlace(entry)
+	if err == nil && p.dir != "/" {
+		err = errors.New("a path; want host, host:port, *.domain or a range such as 10.0.0.0/8")
+	}
+	h.list = append(h.list, p)
+	return err
+}
+
 // Has reports whether the list has host, a name or an address without
 // brackets, at port.
-func (h Hosts) Has(host string, port int) bool { return h.all || has(h.list, host, port, "/") }
+func (h Hosts) Has(host string, port int) bool {
+	if h.all || has(h.list, host, port, "/") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && slices.ContainsFunc(h.ranges, func(r netip.Prefix) bool { return r.Contains(address.Plain(a)) })
+}
+
+// HasURL reports whether the list has the host of a URL.
+func (h Hosts) HasURL(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return false
+	}
+	host, port, err := destinationOf(u)
+	return err == nil && h.Has(host, port)
+}
 
 // IsEmpty reports whether the list has no host.
-func (h Hosts) IsEmpty() bool { return !h.all && len(h.list) == 0 }
+func (h Hosts) IsEmpty() bool { return !h.all && len(h.list) == 0 && len(h.ranges) == 0 }
 
 // place is a directory of a host, as a setting names it.
 type place struct {

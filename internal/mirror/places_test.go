@@ -3,7 +3,9 @@ package mirror
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -82,7 +84,7 @@ func TestRestrictFaults(t *testing.T) {
 
 func TestHosts(t *testing.T) {
 	t.Parallel()
-	h, err := ParseHosts([]string{"download.example.org", "*.example.net:8443", "nas:443", "[fd00::1]"})
+	h, err := ParseHosts([]string{"download.example.org", "*.example.net:8443", "nas:443", "[fd00::1]", "nas2", "10.0.0.0/8"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +101,19 @@ func TestHosts(t *testing.T) {
 		{"nas", 443, true},
 		{"fd00::1", 443, true},
 		{"fd00::2", 443, false},
+		{"nas2", 80, true},
+		{"10.1.2.3", 8080, true},
+		{"::ffff:10.1.2.3", 80, true},
+		{"11.1.2.3", 80, false},
 	} {
 		if h.Has(tt.host, tt.port) != tt.ok {
 			t.Errorf("%s:%d: want %v", tt.host, tt.port, tt.ok)
 		}
+		if at := "http://" + net.JoinHostPort(tt.host, strconv.Itoa(tt.port)) + "/debian"; h.HasURL(at) != tt.ok {
+			t.Errorf("%s: want %v", at, tt.ok)
+		}
 	}
-	for _, bad := range []string{"no", "off", "yes", "download.example.org/x", "https://download.example.org", "10.0.0.0/8"} {
+	for _, bad := range []string{"a b", "download.example.org/x", "https://download.example.org", "10.1.2.3/8"} {
 		if _, err := ParseHosts([]string{bad}); err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("%s: %v", bad, err)
 		}

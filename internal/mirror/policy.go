@@ -28,13 +28,40 @@ const (
 // It also says what may be asked of a host: files of archives, of certain ones
 // only after Restrict, and anything at all of hosts that are allowed so.
 type Policy struct {
-	names   map[namedPort]bool
-	ranges  []portRange
+	set     allowed // by MILLPOND_ALLOW_UPSTREAMS
+	mirrors allowed // those of MILLPOND_MIRRORS
 	anyPath Hosts   // that may be asked for anything
 	only    []place // the archives; nil is all
 	named   Hosts   // of archives that have mirrors, whatever their ports
 
 	upstream Upstream
+}
+
+// allowed are destinations that a setting allows.
+type allowed struct {
+	names  map[namedPort]bool
+	ranges []portRange
+}
+
+// add adds the host at that port, a name or an address; port 0 is any.
+func (a *allowed) add(host string, port int) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		a.ranges = append(a.ranges, portRange{netip.PrefixFrom(addr, addr.BitLen()), port})
+		return
+	}
+	if a.names == nil {
+		a.names = make(map[namedPort]bool)
+	}
+	a.names[namedPort{host, port}] = true
+}
+
+func (a *allowed) hasName(host string, port int) bool {
+	host = canonical(host)
+	return a.names[namedPort{host, 0}] || a.names[namedPort{host, port}]
+}
+
+func (a *allowed) hasAddr(addr netip.Addr, port int) bool {
+	return slices.ContainsFunc(a.ranges, func(r portRange) bool { return r.has(addr, port) })
 }
 
 // namedPort is a host allowed by name, as canonical has it; port 0 is any.
@@ -64,7 +91,7 @@ func (r portRange) has(a netip.Addr, port int) bool {
 //
 // The error names every malformed entry and what an entry takes.
 func ParsePolicy(allow []string) (*Policy, error) {
-	p := &Policy{names: make(map[namedPort]bool)}
+	p := new(Policy)
 	var faults []error
 	for _, entry := range allow {
 		if err := p.add(strings.TrimSpace(entry)); err != nil {
@@ -87,18 +114,14 @@ func (p *Policy) add(entry string) error {
 		if err != nil {
 			return err
 		}
-		p.ranges = append(p.ranges, portRange{block: block})
+		p.set.ranges = append(p.set.ranges, portRange{block: block})
 		return nil
 	}
 	host, port, err := parseHost(entry)
 	if err != nil {
 		return err
 	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		p.ranges = append(p.ranges, portRange{netip.PrefixFrom(a, a.BitLen()), port})
-	} else {
-		p.names[namedPort{host, port}] = true
-	}
+	p.set.add(host, port)
 	if anyPath {
 		p.anyPath.list = append(p.anyPath.list, place{host: host, port: port, dir: "/"})
 	}
@@ -177,7 +200,7 @@ func (p *Policy) Check(host string, port int, addr netip.Addr) error {
 }
 
 func (p *Policy) rangesAllow(a netip.Addr, port int) bool {
-	return slices.ContainsFunc(p.ranges, func(r portRange) bool { return r.has(a, port) })
+	return p.set.hasAddr(a, port) || p.mirrors.hasAddr(a, port)
 }
 
 // CheckName is an early check of the host that a client asks for. After nil its
@@ -203,7 +226,7 @@ func (p *Policy) checkDestination(host string, port int) error {
 		return p.checkPublicName(host, port)
 	}
 	anywhere := func(r portRange) bool { return r.port == 0 || r.port == port }
-	if standard(port) || p.namesAllow(host, port) || slices.ContainsFunc(p.ranges, anywhere) {
+	if standard(port) || p.namesAllow(host, port) || slices.ContainsFunc(p.set.ranges, anywhere) || slices.ContainsFunc(p.mirrors.ranges, anywhere) {
 		return nil
 	}
 	return refusedPort(host, port)
@@ -227,8 +250,7 @@ func (p *Policy) checkPublicName(host string, port int) error {
 }
 
 func (p *Policy) namesAllow(host string, port int) bool {
-	host = canonical(host)
-	return p.names[namedPort{host, 0}] || p.names[namedPort{host, port}]
+	return p.set.hasName(host, port) || p.mirrors.hasName(host, port)
 }
 
 func standard(port int) bool { return port == 80 || port == 443 }

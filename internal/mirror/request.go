@@ -60,6 +60,10 @@ type Response struct {
 	Body   io.ReadCloser
 	URL    string // after redirects; the request's own, if a mirror of its archive sent the answer itself
 	Mirror string // the one that was asked, of Client.Mirrors
+	// Private says why not anybody can fetch this from where it came from, "" if
+	// anybody can: no login, public addresses at ports 80 and 443, for redirects
+	// too, none of them in MILLPOND_ALLOW_UPSTREAMS or behind an upstream proxy.
+	Private string
 	// Cached says that a cache on the way answered, with what it held or has
 	// revalidated (Age; RFC 9111, section 5.1).
 	Cached bool

@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
-
-	"millpond/internal/address"
 )
 
 // The variables that an Upstream is read from.
@@ -26,8 +24,7 @@ type Upstream struct {
 	tls    bool
 	host   string // as canonical has it; "" is none
 	port   int
-	hosts  []place // reached directly
-	ranges []netip.Prefix
+	except Hosts // reached directly
 	// user is nil if there is no login. It is a function because fmt prints the
 	// fields of structs that contain this one without calling String.
 	user func() *url.Userinfo
@@ -64,30 +61,15 @@ func ParseUpstream(s string) (Upstream, error) {
 }
 
 // Except reads the entries of MILLPOND_UPSTREAM_PROXY_EXCEPT, hosts that are
-// reached directly: as for ParseHosts, single words too, and ranges, which match
-// hosts that a URL names by address. The error names every malformed entry.
+// reached directly, as for ParseHosts. The error names every malformed entry.
 func (u *Upstream) Except(entries []string) error {
 	var faults []error
 	for _, entry := range entries {
-		if err := u.except(entry); err != nil {
+		if err := u.except.add(entry); err != nil {
 			faults = append(faults, fmt.Errorf("%s: entry %.300q: %w", upstreamExcept, entry, err))
 		}
 	}
 	return errors.Join(faults...)
-}
-
-func (u *Upstream) except(entry string) error {
-	if _, err := netip.ParsePrefix(entry); err == nil {
-		block, err := parseBlock(entry)
-		u.ranges = append(u.ranges, block)
-		return err
-	}
-	p, err := parsePlace(entry)
-	if err == nil && p.dir != "/" {
-		err = errors.New("a path; want host, host:port, *.domain or a range such as 10.0.0.0/8")
-	}
-	u.hosts = append(u.hosts, p)
-	return err
 }
 
 // String is the proxy's host:port, without the login.
@@ -107,19 +89,7 @@ func (u *Upstream) is(host string, port int) bool {
 // leadsTo reports whether host, a name or an address without brackets, is reached
 // through the proxy.
 func (u *Upstream) leadsTo(host string, port int) bool {
-	if !u.isSet() || has(u.hosts, host, port, "/") {
-		return false
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return true
-	}
-	for _, r := range u.ranges {
-		if r.Contains(address.Plain(a)) {
-			return false
-		}
-	}
-	return true
+	return u.isSet() && !u.except.Has(host, port)
 }
 
 // login is the value of the Proxy-Authorization header, "" if there is none.
