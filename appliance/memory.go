@@ -38,8 +38,43 @@ func limitMemory(log *slog.Logger, root fs.FS) {
 	log.Debug("soft memory limit set", "bytes", soft)
 }
 
+// usableMemory returns the memory in bytes that this process may use: the least of
+// what the machine has, the limits of its control groups and GOMEMLIMIT; 0 if none is
+// known. root is the root directory.
+func usableMemory(root fs.FS) int64 {
+	least := int64(math.MaxInt64)
+	if n, ok := machineMemory(root); ok {
+		least = n
+	}
+	if n, ok := cgroupMemory(root); ok {
+		least = min(least, n)
+	}
+	if _, set := os.LookupEnv("GOMEMLIMIT"); set {
+		least = min(least, debug.SetMemoryLimit(-1)) // a negative number changes nothing
+	}
+	if least == math.MaxInt64 {
+		return 0
+	}
+	return least
+}
+
+// machineMemory returns the size of the machine's memory in bytes (proc(5)).
+func machineMemory(root fs.FS) (size int64, ok bool) {
+	info, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(info)) {
+		if total, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(total), "kB")), 10, 52)
+			return kB << 10, err == nil && kB > 0
+		}
+	}
+	return 0, false
+}
+
 // cgroupMemory returns the tightest memory limit that control groups set on
-// this process, in bytes.
+// this process, in bytes; 0 and false if there is none.
 func cgroupMemory(root fs.FS) (limit int64, ok bool) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -59,8 +94,10 @@ func cgroupMemory(root fs.FS) (limit int64, ok bool) {
 			limit = min(limit, tightest(root, "sys/fs/cgroup/memory", fields[2], "memory.limit_in_bytes"))
 		}
 	}
-	// Version 1 writes the largest multiple of the page size for "none".
-	return limit, limit < 1<<62
+	if limit >= 1<<62 { // version 1 writes the largest multiple of the page size for "none"
+		return 0, false
+	}
+	return limit, true
 }
 
 // tightest returns the lowest limit of group and its parents, math.MaxInt64 if

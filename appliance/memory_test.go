@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"math"
 	"os"
 	"runtime/debug"
 	"testing"
@@ -47,10 +48,44 @@ func TestCgroupMemory(t *testing.T) {
 			for name, data := range tt.files {
 				root[name] = &fstest.MapFile{Data: []byte(data)}
 			}
-			got, ok := cgroupMemory(root)
-			if !ok {
-				got = 0
+			if got, ok := cgroupMemory(root); got != tt.want || ok != (tt.want > 0) {
+				t.Errorf("got %d, %t, want %d", got, ok, tt.want)
 			}
+		})
+	}
+}
+
+func TestUsableMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	t.Setenv("GOMEMLIMIT", "") // restores it afterwards
+	const machine = "MemTotal:       24683584 kB\nMemFree:        22469000 kB\n"
+	for _, tt := range []struct {
+		name, meminfo, group string
+		goLimit              int64 // 0: GOMEMLIMIT is not set
+		want                 int64
+	}{
+		{"a machine without limits", machine, "max\n", 0, 24683584 << 10},
+		{"a container", machine, "268435456\n", 0, 256 << 20},
+		{"a limit above what there is", "MemTotal: 1048576 kB\n", "4294967296\n", 0, 1 << 30},
+		{"GOMEMLIMIT", machine, "268435456\n", 100 << 20, 100 << 20},
+		{"GOMEMLIMIT is off", machine, "max\n", math.MaxInt64, 24683584 << 10},
+		{"nothing is known", "", "max\n", 0, 0},
+		{"nonsense", "MemTotal: -1 kB\n", "-1\n", 0, 0},
+		{"not a number", "MemTotal: many kB\n", "max\n", 0, 0},
+		{"more than a number can hold", "MemTotal: 9223372036854775807 kB\n", "max\n", 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			os.Unsetenv("GOMEMLIMIT")
+			if tt.goLimit > 0 {
+				t.Setenv("GOMEMLIMIT", "set")
+				debug.SetMemoryLimit(tt.goLimit)
+			}
+			got := usableMemory(fstest.MapFS{
+				"proc/meminfo":             {Data: []byte(tt.meminfo)},
+				"proc/self/cgroup":         {Data: []byte("0::/\n")},
+				"sys/fs/cgroup/memory.max": {Data: []byte(tt.group)},
+			})
 			if got != tt.want {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}

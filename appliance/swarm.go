@@ -18,14 +18,13 @@ func (a *Appliance) openSwarm() (err error) {
 	if identity == "" {
 		identity = filepath.Join(c.DataDir, "identity.key")
 	}
-	memory, _ := cgroupMemory(os.DirFS("/"))
 	rate := c.UploadRate
 	if !rate.set {
 		rate.bytes = elsewhere
 	}
 	a.swarm, err = swarm.New(swarm.Options{
 		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey, AllowPeers: c.SwarmAllowPeers,
-		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: memory,
+		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: usableMemory(os.DirFS("/")),
 		UploadRate: rate.bytes, SiteUnlimited: !rate.set,
 		Datastore: a.db.Datastore("swarm"), Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
 		Version: version, Log: a.log.With("part", "swarm"),
