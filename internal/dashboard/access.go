@@ -89,7 +89,10 @@ func hostOf(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]") // an IPv6 address without a port
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
 func (a Access) covers(client netip.Addr) bool {

@@ -50,7 +50,7 @@ func FuzzRequest(f *testing.F) {
 // FuzzNames asks under names as browsers send them: one that anybody can register in
 // the public DNS is never answered.
 func FuzzNames(f *testing.F) {
-	for _, seed := range []string{"box", "box.lan:80", "evil.example.com", "evil.example.com.", "[::1]:80", "127.0.0.1", "lan.example.com", "a@b.lan", "0x7f.1", "localhost.", "evil.com\x00.lan"} {
+	for _, seed := range []string{"box", "box.lan:80", "evil.example.com", "evil.example.com.", "[::1]:80", "127.0.0.1", "lan.example.com", "a@b.lan", "0x7f.1", "localhost.", "evil.com\x00.lan", ".]"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, host string) {
