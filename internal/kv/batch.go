@@ -20,10 +20,12 @@ type Batch struct {
 // does nothing, so that it can be deferred.
 func (t *Table) Batch() *Batch {
 	b := &Batch{table: t}
-	if b.err = t.db.enter(); b.err != nil {
+	leave, err := t.db.enter()
+	if err != nil {
+		b.err = err
 		return b
 	}
-	defer t.db.users.Done()
+	defer leave()
 	b.wb = t.db.badger.NewWriteBatch()
 	// Each pending transaction holds up to 1.2 MB; Badger's 16 of them would
 	// take as much memory as all the rest.
@@ -57,11 +59,7 @@ func (b *Batch) Cancel() {
 func (b *Batch) do(fn func() error) error {
 	err := b.err
 	if err == nil {
-		err = b.table.db.enter()
-	}
-	if err == nil {
-		defer b.table.db.users.Done()
-		err = fn()
+		err = b.table.db.write(fn)
 	}
 	if err != nil {
 		return b.table.fault(fmt.Errorf("writing a batch: %w", err))

@@ -41,8 +41,11 @@ type DB struct {
 	lock   *os.File // holds the flock on dir
 
 	mu     sync.Mutex
-	closed bool           // guarded by mu
-	users  sync.WaitGroup // calls in progress; Add only under mu, while not closed
+	closed bool            // guarded by mu
+	users  *sync.WaitGroup // guarded by mu; calls in progress that began after the last Purge
+
+	// writing is held by writers, and by Purge while Badger takes no writes.
+	writing sync.RWMutex
 }
 
 // Open opens or makes the database in dir. A directory that another process
@@ -62,7 +65,7 @@ func open(opt badger.Options, log *slog.Logger) (*DB, error) {
 		_ = unlockDir(lock) // Open failed for another reason
 		return nil, fmt.Errorf("opening database %s: %w", opt.Dir, err)
 	}
-	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock}, nil
+	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock, users: new(sync.WaitGroup)}, nil
 }
 
 // badgerOptions is tuned for a small machine. Badger has one memtable on the
@@ -109,8 +112,9 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.closed = true
+	users := db.users
 	db.mu.Unlock()
-	db.users.Wait()
+	users.Wait() // a Purge among them waits for those before it
 	err := db.badger.Close()
 	if err := errors.Join(err, unlockDir(db.lock)); err != nil {
 		return fmt.Errorf("closing database %s: %w", db.dir, err)
@@ -119,34 +123,45 @@ func (db *DB) Close() error {
 }
 
 // enter begins a call that uses Badger, which must not be used once it is
-// closed: its files are unmapped then. Each enter without an error needs a
-// db.users.Done.
-func (db *DB) enter() error {
+// closed: its files are unmapped then. Each enter without an error needs a call
+// of leave.
+func (db *DB) enter() (leave func(), err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
-		return fmt.Errorf("database %s: %w", db.dir, fs.ErrClosed)
+		return nil, db.errClosed()
 	}
 	db.users.Add(1)
-	return nil
+	return db.users.Done, nil
 }
+
+func (db *DB) errClosed() error { return fmt.Errorf("database %s: %w", db.dir, fs.ErrClosed) }
 
 // view runs fn in a read-only transaction: it sees one state of the database.
 func (db *DB) view(fn func(txn *badger.Txn) error) error {
-	if err := db.enter(); err != nil {
+	leave, err := db.enter()
+	if err != nil {
 		return err
 	}
-	defer db.users.Done()
+	defer leave()
 	return db.badger.View(fn)
 }
 
 // update runs fn in a transaction that is written as a whole or not at all.
 func (db *DB) update(fn func(txn *badger.Txn) error) error {
-	if err := db.enter(); err != nil {
+	return db.write(func() error { return db.badger.Update(fn) })
+}
+
+// write runs fn, which writes to Badger.
+func (db *DB) write(fn func() error) error {
+	leave, err := db.enter()
+	if err != nil {
 		return err
 	}
-	defer db.users.Done()
-	return db.badger.Update(fn)
+	defer leave()
+	db.writing.RLock()
+	defer db.writing.RUnlock()
+	return fn()
 }
 
 // Run reclaims space until ctx ends, then returns nil.
@@ -168,10 +183,11 @@ func (db *DB) Run(ctx context.Context) error {
 
 // reclaim rewrites value log files of which at least half is dead.
 func (db *DB) reclaim(ctx context.Context) error {
-	if err := db.enter(); err != nil {
+	leave, err := db.enter()
+	if err != nil {
 		return err
 	}
-	defer db.users.Done()
+	defer leave()
 	for ctx.Err() == nil {
 		// Each call deals with one file at most.
 		err := db.badger.RunValueLogGC(0.5)
@@ -188,10 +204,11 @@ func (db *DB) reclaim(ctx context.Context) error {
 // Sync makes all finished writes survive a power cut. A killed process loses
 // none anyway.
 func (db *DB) Sync() error {
-	if err := db.enter(); err != nil {
+	leave, err := db.enter()
+	if err != nil {
 		return err
 	}
-	defer db.users.Done()
+	defer leave()
 	if err := db.badger.Sync(); err != nil {
 		return fmt.Errorf("syncing database %s: %w", db.dir, err)
 	}
