@@ -31,8 +31,8 @@ func TestStatusesAreBounded(t *testing.T) {
 	}
 }
 
-// Rows of versions 1 and 2 are read, and written as they were as long as nothing
-// is in them that only version 3 has.
+// Rows of earlier versions are read, and written as they were as long as nothing
+// is in them that only a later one has.
 func TestRowVersions(t *testing.T) {
 	t.Parallel()
 	recent := recentClients{{client: client, last: 1, requests: 2, bytes: 3}}
@@ -40,6 +40,7 @@ func TestRowVersions(t *testing.T) {
 		rowVersion:      {first: 1, last: 2, Counts: Counts{Requests: 3}},
 		recentVersion:   {Counts: Counts{Requests: 3}, recent: recent},
 		requestsVersion: {Counts: Counts{AvoidedRequests: 3}, recent: recent},
+		firstVersion:    {recent: recentClients{{client: client, last: 2, first: 1}}},
 	} {
 		if b := r.encode(); b[0] != version {
 			t.Errorf("%+v is written in version %d, want %d", r, b[0], version)

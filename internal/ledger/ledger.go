@@ -2,7 +2,8 @@
 // client that got it, by the archive host and the package it is about and by
 // the peer it went to or came from. It counts the requests of clients, and those
 // sent to mirrors or avoided. Of each package it also remembers the clients that
-// requested it last, of each host how it answered.
+// requested it last, of each host how it answered. Restrict has it keep less about
+// clients, Erase removes one of them.
 //
 // It uses one table of package kv. Counting touches memory only; Run
 // writes what was counted since the last time, twice a second, in one
@@ -93,13 +94,14 @@ func (c *Counts) add(d Counts) {
 // Ledger keeps the counts. Its methods may be called from several goroutines.
 // The counting methods ignore n ≤ 0 and do no input or output.
 type Ledger struct {
-	table *kv.Table
-	full  chan struct{} // signals Run that pending is filling up
+	table   *kv.Table
+	full    chan struct{} // signals Run that pending is filling up
+	privacy Privacy       // set by Restrict
 
 	// saving is held while the table is written. Lock order: saving, mu.
 	saving                          sync.Mutex
 	clients, hosts, peers, packages book      // guarded by saving
-	trimmed                         time.Time // guarded by saving
+	trimmed, expired                time.Time // guarded by saving
 
 	mu      sync.Mutex
 	totals  row      // guarded by mu; pending included
@@ -287,7 +289,7 @@ func (l *Ledger) Tunnelled(client netip.Addr, n int64) {
 // minute, and to one account of every kind that it is about.
 
 func (l *Ledger) deliver(now time.Time, client netip.Addr, f File, c Counts) {
-	client = account(client)
+	client = l.account(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sec := l.count(now, c)
@@ -295,8 +297,8 @@ func (l *Ledger) deliver(now time.Time, client netip.Addr, f File, c Counts) {
 	l.pending.hosts.entry(f.Host, sec).add(c)
 	p := l.pending.packages.entry(f.account(), sec)
 	p.add(c)
-	if f.Package != "" && client.IsValid() {
-		p.recent.note(recentClient{client, sec, c.Requests, c.Delivered()})
+	if f.Package != "" && client.IsValid() && !l.privacy.NoPackages {
+		p.recent.note(recentClient{client, sec, c.Requests, c.Delivered(), l.privacy.firstAt(sec)})
 	}
 }
 
@@ -328,7 +330,7 @@ func (l *Ledger) peer(now time.Time, peer string, c Counts) {
 func (l *Ledger) tunnel(now time.Time, client netip.Addr, c Counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending.clients.entry(account(client), l.count(now, c)).add(c)
+	l.pending.clients.entry(l.account(client), l.count(now, c)).add(c)
 }
 
 // account is the name of the account of packages that f belongs to.
@@ -354,6 +356,15 @@ func (l *Ledger) count(now time.Time, c Counts) int64 {
 		}
 	}
 	return sec
+}
+
+// account is the address that client is counted by, none if clients have no
+// accounts.
+func (l *Ledger) account(client netip.Addr) netip.Addr {
+	if l.privacy.NoClients {
+		return netip.Addr{}
+	}
+	return account(client)
 }
 
 // account is the address that stands for client: IPv4 in one form only, and

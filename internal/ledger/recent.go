@@ -28,6 +28,7 @@ type RecentClient struct {
 type recentClient struct {
 	client                netip.Addr
 	last, requests, bytes int64 // last in Unix seconds
+	first                 int64 // as last; 0 for one that was noted while clients were kept for good
 }
 
 // recentClients are in no order, at most maxRecent, each client once.
@@ -43,6 +44,9 @@ func (s *recentClients) note(a recentClient) {
 			have.last = max(have.last, a.last)
 			have.requests += a.requests
 			have.bytes += a.bytes
+			if a.first != 0 {
+				have.first = min(have.first, a.first)
+			}
 			return
 		}
 		if have.last < (*s)[oldest].last {
@@ -76,21 +80,35 @@ func (s recentClients) latest() []RecentClient {
 	return all
 }
 
+// haveFirst reports whether the first request of one is known.
+func (s recentClients) haveFirst() bool {
+	return slices.ContainsFunc(s, func(a recentClient) bool { return a.first != 0 })
+}
+
+// fields are the varints of a recent client.
+func (a *recentClient) fields(first bool) []*int64 {
+	all := []*int64{&a.last, &a.requests, &a.bytes, &a.first}
+	if !first {
+		all = all[:3]
+	}
+	return all
+}
+
 // append encodes each recent client as the length of its address, the address, and
-// three unsigned varints.
-func (s recentClients) append(b []byte) []byte {
+// three unsigned varints, or four with its first request.
+func (s recentClients) append(b []byte, first bool) []byte {
 	for _, a := range s {
 		addr := a.client.AsSlice()
 		b = append(append(b, byte(len(addr))), addr...)
-		for _, v := range []int64{a.last, a.requests, a.bytes} {
-			b = binary.AppendUvarint(b, uint64(v))
+		for _, v := range a.fields(first) {
+			b = binary.AppendUvarint(b, uint64(*v))
 		}
 	}
 	return b
 }
 
 // decodeRecent reads what append wrote, up to the end of b.
-func decodeRecent(b []byte) (recentClients, error) {
+func decodeRecent(b []byte, first bool) (recentClients, error) {
 	var s recentClients
 	for len(b) > 0 {
 		var a recentClient
@@ -103,7 +121,7 @@ func decodeRecent(b []byte) (recentClients, error) {
 			return nil, fmt.Errorf("damaged row: client %d has an address of %d bytes", len(s), n)
 		}
 		b = b[1+n:]
-		for _, f := range []*int64{&a.last, &a.requests, &a.bytes} {
+		for _, f := range a.fields(first) {
 			v, n := binary.Uvarint(b)
 			if n <= 0 || v > math.MaxInt64 {
 				return nil, fmt.Errorf("damaged row: what client %d got is cut short or out of range", len(s))

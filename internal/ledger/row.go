@@ -11,8 +11,9 @@ import (
 // A row of the table is a version byte and ten unsigned varints: when first
 // and last something was counted, in Unix seconds, and the counts. In a row of
 // version 2, the recent clients follow; in one of version 3, the requests to
-// mirrors, the avoided ones, how mirrors answered, and then the recent clients. A
-// row is written in the first version that has what is in it. Its key is
+// mirrors, the avoided ones, how mirrors answered, and then the recent clients; in
+// one of version 4, each of these has the time of its first request. A row is
+// written in the first version that has what is in it. Its key is
 //
 //	t                    the totals; first is when the ledger began
 //	m, h, d + time       a minute, hour or UTC day by its start, in Unix seconds
@@ -33,6 +34,7 @@ const (
 	rowVersion      = 1
 	recentVersion   = 2 // of a row with recent clients
 	requestsVersion = 3 // of a row with requests to mirrors
+	firstVersion    = 4 // of a row with the first requests of recent clients
 )
 
 var totalsKey = []byte("t")
@@ -70,6 +72,8 @@ func (r row) encode() []byte {
 	b := make([]byte, 1, 32)
 	b[0] = rowVersion
 	switch {
+	case r.recent.haveFirst():
+		b[0] = firstVersion
 	case r.MirrorRequests > 0 || r.AvoidedRequests > 0 || len(r.answers) > 0:
 		b[0] = requestsVersion
 	case len(r.recent) > 0:
@@ -78,20 +82,20 @@ func (r row) encode() []byte {
 	for _, f := range r.fields() {
 		b = binary.AppendUvarint(b, uint64(*f))
 	}
-	if b[0] == requestsVersion {
+	if b[0] >= requestsVersion {
 		for _, f := range r.requests() {
 			b = binary.AppendUvarint(b, uint64(*f))
 		}
 		b = r.answers.append(b)
 	}
-	return r.recent.append(b)
+	return r.recent.append(b, b[0] >= firstVersion)
 }
 
 // decode reads a row, with its recent clients.
 func decode(b []byte) (row, error) {
 	r, rest, err := decodeFigures(b)
 	if err == nil {
-		r.recent, err = decodeRecent(rest)
+		r.recent, err = decodeRecent(rest, b[0] >= firstVersion)
 	}
 	if err != nil {
 		return row{}, err
@@ -105,12 +109,12 @@ func decodeFigures(b []byte) (r row, rest []byte, err error) {
 		return row{}, nil, errors.New("empty row")
 	}
 	version := b[0]
-	if version < rowVersion || version > requestsVersion {
-		return row{}, nil, fmt.Errorf("row of version %d, not %d to %d: run the version of millpond that wrote it", version, rowVersion, requestsVersion)
+	if version < rowVersion || version > firstVersion {
+		return row{}, nil, fmt.Errorf("row of version %d, not %d to %d: run the version of millpond that wrote it", version, rowVersion, firstVersion)
 	}
 	fields := r.fields()
 	b, err = decodeFields(b[1:], fields[:])
-	if err == nil && version == requestsVersion {
+	if err == nil && version >= requestsVersion {
 		requests := r.requests()
 		if b, err = decodeFields(b, requests[:]); err == nil {
 			r.answers, b, err = decodeAnswers(b)

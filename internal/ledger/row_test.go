@@ -86,6 +86,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(row{first: 1700000000, last: 1800000000, Counts: Counts{1, 2, 3, 4, 5, 6, 7, 8, 9, math.MaxInt64}}.encode())
 	f.Add(row{recent: recentClients{{client: client, last: 1, requests: 2, bytes: 3}}}.encode())
 	f.Add(row{Counts: Counts{AvoidedRequests: 1}, recent: recentClients{{client: client, last: 1}}}.encode())
+	f.Add(row{recent: recentClients{{client: client, last: 2, requests: 1, bytes: 3, first: 1}, {client: client}}}.encode())
 	f.Add(row{Counts: Counts{MirrorRequests: 5}, answers: answers{{404, 2}, {NoAnswer, 3}}}.encode())
 	f.Add([]byte{requestsVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0}) // of a status, none
 	f.Add([]byte{rowVersion, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})               // a zero of two bytes

@@ -46,20 +46,25 @@ func (b *book) key(name string) []byte { return append([]byte{b.kind}, name...) 
 func (l *Ledger) Flush() error {
 	l.saving.Lock()
 	defer l.saving.Unlock()
+	return l.flush()
+}
 
+// flush is Flush with l.saving held.
+func (l *Ledger) flush() error {
 	l.mu.Lock()
 	p, totals := l.pending, l.totals
-	if p.empty() {
-		l.mu.Unlock()
-		return nil
+	if !p.empty() {
+		l.pending = newPending()
 	}
-	l.pending = newPending()
 	l.mu.Unlock()
 
-	err := l.save(p, totals)
+	var err error
+	if !p.empty() {
+		err = l.save(p, totals)
+	}
 	saved := err == nil
-	if saved {
-		err = l.trim(time.Now())
+	if now := time.Now(); saved {
+		err = errors.Join(l.trim(now), l.expire(now))
 	}
 
 	l.mu.Lock()
@@ -155,7 +160,7 @@ func (c *changes) addTo(b *book, rows map[string]row) (size int, err error) {
 	if size <= b.limit {
 		return size, nil
 	}
-	others, found, err := c.row(b.key(Others))
+	_, found, err := c.row(b.key(Others))
 	if err != nil {
 		return 0, err
 	}
@@ -167,11 +172,20 @@ func (c *changes) addTo(b *book, rows map[string]row) (size int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, a := range old {
+	return size - len(old), c.fold(b, old)
+}
+
+// fold moves what accounts have to Others.
+func (c *changes) fold(b *book, accounts []keyRow) error {
+	others, _, err := c.row(b.key(Others))
+	if err != nil {
+		return err
+	}
+	for _, a := range accounts {
 		others.merge(a.row)
 		c.gone = append(c.gone, a.key)
 	}
-	return size - len(old), nil
+	return nil
 }
 
 type keyRow struct {

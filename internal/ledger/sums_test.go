@@ -59,7 +59,7 @@ func checkSums(tb testing.TB, l *Ledger) {
 	}
 }
 
-// Random operations, flushes, failing flushes and reopenings over more
+// Random operations, erasures, flushes, failing flushes and reopenings over more
 // accounts than the ledger keeps: the sums stay equal.
 func TestSumsAlwaysEqual(t *testing.T) {
 	t.Parallel()
@@ -78,7 +78,7 @@ func TestSumsAlwaysEqual(t *testing.T) {
 			for range 1500 {
 				now = now.Add(time.Duration(r.Int64N(int64(30 * time.Minute))))
 				want.add(randomCount(r, l, now))
-				switch r.IntN(60) {
+				switch r.IntN(70) {
 				case 0, 1, 2:
 					flush(t, l)
 				case 3:
@@ -90,6 +90,10 @@ func TestSumsAlwaysEqual(t *testing.T) {
 						t.Error("a flush to a closed database succeeded")
 					}
 					l.table = table
+				case 8, 9:
+					if _, err := l.Erase(netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(200))})); err != nil {
+						t.Error(err)
+					}
 				case 7:
 					now = now.Add(-time.Duration(r.Int64N(int64(48 * time.Hour)))) // the clock is set back
 				}
@@ -238,7 +242,7 @@ func TestLargestFlush(t *testing.T) {
 		for _, r := range l.pending.packages.rows {
 			for i := range maxRecent {
 				addr := netip.AddrFrom16([16]byte{0x20, 0x01, byte(round + 1), byte(i), 15: 0xff})
-				r.recent.note(recentClient{addr, start.Unix() + 1<<40, big, big})
+				r.recent.note(recentClient{addr, start.Unix() + 1<<40, big, big, big})
 			}
 		}
 		for _, r := range l.pending.clients.rows {
