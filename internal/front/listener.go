@@ -25,6 +25,7 @@ type Options struct {
 	Proxies     Proxies      // may say by PROXY protocol whose a connection is
 	Certificate *Certificate // for clients that speak TLS; nil if none may
 	HTTP2       bool         // whether these may speak HTTP/2
+	Shares      *Shares      // have a place for each connection; nil for no limit
 	Log         *slog.Logger
 }
 
@@ -35,7 +36,13 @@ type Options struct {
 // *tls.Conn after its handshake; others go on in the clear, as apt's. What a
 // connection begins with is read apart from the others, so that none waits for
 // another one. What connections in the clear can do is what l's can.
+//
+// Each connection has a place of o.Shares, so that there is always room for one more;
+// its server needs ConnContext and ConnState, and its handler Serving.
 func Listener(l net.Listener, o Options) net.Listener {
+	if o.Shares != nil {
+		l = places{l, o.Shares}
+	}
 	if len(o.Proxies) == 0 && o.Certificate == nil {
 		return l
 	}
@@ -193,9 +200,15 @@ func (c *conn) readHeader() error {
 	// A proxy's own connections, its health checks, have no address.
 	if client, ok := h.SourceAddr.(*net.TCPAddr); ok && !h.Command.IsLocal() {
 		c.client = client
+		if place := placeOf(c.TCPConn); place != nil {
+			place.belong(PartyOf(addrOf(client.String())))
+		}
 	}
 	return nil
 }
+
+// NetConn is the connection below, as that of a *tls.Conn.
+func (c *conn) NetConn() net.Conn { return c.TCPConn }
 
 // RemoteAddr implements net.Conn.
 func (c *conn) RemoteAddr() net.Addr {

@@ -1,6 +1,7 @@
 // Package front is what stands between a port of the box and its HTTP servers:
 // whose connection and whose request it is where a proxy passes them on (PROXY
-// protocol, Forwarded, X-Forwarded-For), and TLS beside plain HTTP.
+// protocol, Forwarded, X-Forwarded-For), TLS beside plain HTTP, and, when connections
+// run short, who gives way to whom (Shares, which serve others too).
 //
 // It promises that nobody but the named proxies decides whose a request is, and
 // that what they say in a way that can be read in two ways makes it nobody's.
@@ -60,9 +61,13 @@ func (p Proxies) Identify(r *http.Request) *http.Request {
 	return identified
 }
 
-// Handler is next with identified requests.
+// Handler is next with identified requests, which count for their clients (Serving).
 func (p Proxies) Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, p.Identify(r)) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = p.Identify(r)
+		Serving(r)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // client is whose request it is that peer, a proxy, has passed on. A proxy adds
