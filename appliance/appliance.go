@@ -31,6 +31,7 @@ type Appliance struct {
 	log    *slog.Logger
 	events *dashboard.Events // the warnings and errors among what log receives
 	config Config
+	files  descriptors
 	via    string // identifies this box in Via headers, so that it detects request loops
 
 	keys      *keyring.Keyring
@@ -61,7 +62,7 @@ type server struct {
 // environment is an error here instead of a box that is half started. The error
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
-	a := &Appliance{events: new(dashboard.Events), config: c, via: "millpond-" + rand.Text()[:8]}
+	a := &Appliance{events: new(dashboard.Events), config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8]}
 	a.log = slog.New(a.events.Handler(log.Handler()))
 	for _, open := range []func() error{a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
@@ -224,7 +225,7 @@ func (a *Appliance) openFaces() (err error) {
 	})
 	clients := a.proxy.Server()
 	clients.RegisterOnShutdown(a.dashboard.EndStreams)
-	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients, false))})
+	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients, false, a.files.clients))})
 	if apart {
 		l, err := a.listen("DASHBOARD_LISTEN", a.config.DashboardListen)
 		if err != nil {
@@ -232,7 +233,7 @@ func (a *Appliance) openFaces() (err error) {
 		}
 		page := a.dashboard.Server()
 		page.Handler = a.config.TrustedProxies.Handler(page.Handler)
-		a.servers = append(a.servers, server{page, a.front(l, true)})
+		a.servers = append(a.servers, server{page, a.front(l, true, a.files.dashboard)})
 	}
 	return nil
 }
@@ -253,11 +254,13 @@ func (a *Appliance) listen(name, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// front returns l with the connections that proxies pass on, and with TLS. In
-// HTTP/2 the box has no tunnels, so that its clients' port does without.
-func (a *Appliance) front(l net.Listener, http2 bool) net.Listener {
+// front returns l with the connections that proxies pass on, with TLS, and with so many
+// connections at once. In HTTP/2 the box has no tunnels, so that its clients' port does
+// without.
+func (a *Appliance) front(l net.Listener, http2 bool, connections int) net.Listener {
 	return front.Listener(l, front.Options{
-		Proxies: a.config.TrustedProxies, Certificate: a.config.certificate, HTTP2: http2, Log: a.log.With("part", "front"),
+		Proxies: a.config.TrustedProxies, Certificate: a.config.certificate, HTTP2: http2,
+		Shares: front.NewShares(connections), Log: a.log.With("part", "front"),
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -112,10 +113,11 @@ type process struct {
 
 var clientLine = regexp.MustCompile(`"(http://127\.0\.0\.1:\d+)"`)
 
-// spawn starts a process and waits for the line that it prints when it serves.
-func spawn(t *testing.T, environ []string) *process {
+// spawn starts a process, with a shell's command before it, and waits for the line
+// that it prints when it serves.
+func spawn(t *testing.T, environ []string, before ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(os.Args[0])}
+	p := &process{Cmd: exec.Command("/bin/sh", "-c", strings.Join(append(before, `exec "$0"`), ";"), os.Args[0])}
 	p.Env = append(environ, asProgram+"=1")
 	p.Stderr = t.Output()
 	out, err := p.StdoutPipe()

@@ -24,7 +24,7 @@ func (a *Appliance) openSwarm() (err error) {
 	}
 	a.swarm, err = swarm.New(swarm.Options{
 		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey, AllowPeers: c.SwarmAllowPeers,
-		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: usableMemory(os.DirFS("/")),
+		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: usableMemory(os.DirFS("/")), Files: a.files.swarm,
 		UploadRate: rate.bytes, SiteUnlimited: !rate.set,
 		Datastore: a.db.Datastore("swarm"), Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
 		Version: version, Log: a.log.With("part", "swarm"),

@@ -29,6 +29,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/front"
 	"millpond/internal/hostnames"
 	"millpond/internal/ledger"
 	"millpond/internal/store"
@@ -123,7 +124,7 @@ type Dashboard struct {
 	whole, basics http.Handler
 	metrics       http.Handler
 	assets        map[string]asset
-	streams       chan struct{} // a place for each open page
+	streams       *front.Shares // a place for each open page
 	survey        survey
 	names         *hostnames.Names
 
@@ -137,7 +138,7 @@ func New(o Options) *Dashboard {
 	d := &Dashboard{
 		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, swarm: o.Swarm,
 		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access,
-		assets: mustLoadAssets(), streams: make(chan struct{}, maxStreams), survey: survey{wanted: broadcast.NewWake()},
+		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(net.DefaultResolver), ended: make(chan struct{}),
 	}
 	d.metrics = promhttp.HandlerFor(newRegistry(d), promhttp.HandlerOpts{})
@@ -196,6 +197,8 @@ func (d *Dashboard) router() chi.Router {
 func (d *Dashboard) Server() *http.Server {
 	s := &http.Server{
 		Handler:        d.Handler(),
+		ConnContext:    front.ConnContext,
+		ConnState:      front.ConnState,
 		ReadTimeout:    10 * time.Second,
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    2 * time.Minute,

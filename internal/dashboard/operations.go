@@ -74,7 +74,7 @@ func (d *Dashboard) serveState(s *service) {
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: events}, "text/event-stream": {Schema: tick},
 		}}},
-		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) { d.streamOr(s, ctx, next) }},
+		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) { d.streamOr(ctx, next) }},
 	}, d.listEvents)
 	read(s, "getSettings", "settings", "Settings in force", d.getSettings)
 }

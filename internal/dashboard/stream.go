@@ -13,14 +13,16 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/fetch"
+	"millpond/internal/front"
 )
 
 const (
 	// tickEvery is how often an open page gets what is new.
 	tickEvery = time.Second
 	// maxStreams bounds the pages that are open at once; each costs some
-	// 100 µs of processor a second.
-	maxStreams = 64
+	// 100 µs of processor a second. One more ends the oldest of the client with
+	// the most.
+	maxStreams = 256
 	// maxTransfers is how many a tick has room for; /api/v1/transfers has them too.
 	maxTransfers = 50
 	// streamStall ends a stream whose client reads nothing.
@@ -29,30 +31,25 @@ const (
 
 // streamOr streams ticks to a client that accepts an event stream; others get
 // next.
-func (d *Dashboard) streamOr(s *service, ctx huma.Context, next func(huma.Context)) {
+func (d *Dashboard) streamOr(ctx huma.Context, next func(huma.Context)) {
 	if !strings.Contains(ctx.Header("Accept"), "text/event-stream") {
 		next(ctx)
-		return
-	}
-	select {
-	case d.streams <- struct{}{}:
-		defer func() { <-d.streams }()
-	default:
-		ctx.SetHeader("Retry-After", "10")
-		s.refuse(ctx, http.StatusServiceUnavailable, fmt.Sprintf("%d pages are open already; close one", maxStreams))
 		return
 	}
 	r, w := humachi.Unwrap(ctx)
 	d.stream(w, r)
 }
 
-// stream sends ticks until the client disconnects or the box stops. A browser
-// comes back by itself.
+// stream sends ticks until the client disconnects, another one needs its place, or the
+// box stops. A browser comes back by itself.
 func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // a reverse proxy in front must not hold ticks back
 	control := http.NewResponseController(w)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer d.streams.Take(front.PartyOf(front.ClientOf(r)), func(bool) { cancel() }).Leave()
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for {
@@ -70,7 +67,7 @@ func (d *Dashboard) stream(w http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-tick.C:
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-d.ended:
 			return

@@ -21,10 +21,9 @@ import (
 
 // The proxy's own errors. What they mean to a client stands in explain.
 var (
-	errLoop        = errors.New("the request has passed through this box before")
-	errTunnelsOff  = errors.New("tunnels are switched off")
-	errTunnelsFull = errors.New("too many tunnels are open")
-	errTunnelHTTP  = errors.New("a tunnel to port 80")
+	errLoop       = errors.New("the request has passed through this box before")
+	errTunnelsOff = errors.New("tunnels are switched off")
+	errTunnelHTTP = errors.New("a tunnel to port 80")
 )
 
 // requestError is a request that cannot be understood.
@@ -165,9 +164,6 @@ func explain(err error) answer {
 	case errors.Is(err, errTunnelHTTP):
 		return answer{status: 403, level: slog.LevelInfo, cause: refused + "a tunnel to port 80 would go past the cache",
 			advice: "Ask for the http URL itself."}
-	case errors.Is(err, errTunnelsFull):
-		return answer{status: 503, level: slog.LevelWarn, cause: "millpond: too many tunnels are open",
-			advice: "Try again later, or reach the https archive as http://HTTPS///host/directory.", header: retryAfter(time.Minute)}
 	case errors.Is(err, mirror.ErrOffline):
 		return answer{status: 503, level: slog.LevelInfo, setting: offline,
 			cause:  "millpond: the box is offline (" + offline + ") and does not hold this file",

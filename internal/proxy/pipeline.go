@@ -56,6 +56,9 @@ type pipelineConn struct {
 	half   halfClose
 }
 
+// NetConn is the connection below, as that of a *tls.Conn.
+func (c *pipelineConn) NetConn() net.Conn { return c.TCPConn }
+
 // Read implements net.Conn.
 func (c *pipelineConn) Read(b []byte) (int, error) {
 	n, err := c.TCPConn.Read(b)

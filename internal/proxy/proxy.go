@@ -105,7 +105,8 @@ const (
 	// tunnelIdle is how long nothing may pass in a tunnel.
 	tunnelIdle = 5 * time.Minute
 	// maxTunnels bounds the tunnels open at once. Each holds two sockets and
-	// two buffers.
+	// two buffers. One more cuts one of the client with the most: where nothing
+	// has passed for the longest time.
 	maxTunnels = 256
 )
 
@@ -153,6 +154,7 @@ func (p *Proxy) Busy() bool { return p.serving.Load() > 0 }
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	r = p.identify(r)
+	front.Serving(r)
 	w := newResponse(rw, r, p.stall)
 	if err := p.handle(w, r); err != nil {
 		p.fail(w, r, err)

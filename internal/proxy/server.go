@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"millpond/internal/front"
 )
 
 const (
@@ -26,6 +28,7 @@ func (p *Proxy) Server() *http.Server {
 	return &http.Server{
 		Handler:           p,
 		ConnContext:       p.ConnContext,
+		ConnState:         front.ConnState,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,

@@ -13,6 +13,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/front"
 )
 
 const (
@@ -61,7 +62,7 @@ func (p *Proxy) ConnContext(ctx context.Context, conn net.Conn) context.Context 
 	if s, ok := conn.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
 	}
-	return context.WithValue(ctx, connectionKey{}, c)
+	return context.WithValue(front.ConnContext(ctx, conn), connectionKey{}, c)
 }
 
 // get returns the generation of a suite that the client has, zero if unknown.

@@ -14,14 +14,15 @@ import (
 	"time"
 
 	"millpond/internal/fetch"
+	"millpond/internal/front"
 	"millpond/internal/mirror"
 )
 
 // tunnels are the open CONNECT tunnels. net/http knows nothing of them once
 // their connections are hijacked, so they are tracked here.
 type tunnels struct {
-	limit int
-	idle  time.Duration
+	shares *front.Shares
+	idle   time.Duration
 
 	mu     sync.Mutex // guards all below
 	open   map[*context.CancelFunc]struct{}
@@ -30,24 +31,26 @@ type tunnels struct {
 }
 
 func newTunnels() tunnels {
-	return tunnels{limit: maxTunnels, idle: tunnelIdle, open: make(map[*context.CancelFunc]struct{}), done: make(chan struct{})}
+	return tunnels{shares: front.NewShares(maxTunnels), idle: tunnelIdle, open: make(map[*context.CancelFunc]struct{}), done: make(chan struct{})}
 }
 
-// enter counts a tunnel in; leave must be called. The context ends when the
-// tunnel is to be cut.
-func (t *tunnels) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+// enter counts a tunnel of a client in; leave must be called. The context ends when the
+// tunnel is to be cut: at the end, or for another client's. It says by progress that
+// something passes.
+func (t *tunnels) enter(ctx context.Context, client netip.Addr) (_ context.Context, progress, leave func(), err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch {
-	case t.closed:
-		return nil, nil, fetch.ErrClosed
-	case len(t.open) >= t.limit:
-		return nil, nil, errTunnelsFull
+	if t.closed {
+		return nil, nil, nil, fetch.ErrClosed
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	t.open[&cancel] = struct{}{}
-	return ctx, func() {
+	party := front.PartyOf(client)
+	place := t.shares.Take(party, func(bool) { cancel() })
+	place.Use(party)
+	return ctx, place.Progress, func() {
 		cancel()
+		place.Leave()
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		delete(t.open, &cancel)
@@ -91,7 +94,7 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 	}
 	// The request's own context ends with the client's half of the stream,
 	// even in a hijacked connection; the tunnel outlives that.
-	ctx, leave, err := p.tunnels.enter(context.WithoutCancel(r.Context()))
+	ctx, progress, leave, err := p.tunnels.enter(context.WithoutCancel(r.Context()), client)
 	if err != nil {
 		return err
 	}
@@ -107,7 +110,10 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 	}
 	defer conn.Close()
 	begun := time.Now()
-	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) { p.ledger.Tunnelled(client, n) })
+	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) {
+		p.ledger.Tunnelled(client, n)
+		progress()
+	})
 	p.log.Debug("tunnel closed", "client", client, "to", host, "bytes", n, "took", time.Since(begun))
 	return nil
 }

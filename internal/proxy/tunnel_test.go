@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"millpond/internal/front"
 	"millpond/internal/mirror"
 )
 
@@ -49,7 +50,23 @@ func upstream(t *testing.T, f func(c *net.TCPConn)) Dialer {
 // connect opens a tunnel; early is sent in the same packet as the request.
 func (b *box) connect(t *testing.T, early string) (*net.TCPConn, *bufio.Reader) {
 	t.Helper()
-	c := b.dial(t)
+	return connectOn(t, b.dial(t), early)
+}
+
+// connectFrom is connect for a client with an address of this machine.
+func (b *box) connectFrom(t *testing.T, addr, early string) (*net.TCPConn, *bufio.Reader) {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
+	c, err := d.Dial("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return connectOn(t, c.(*net.TCPConn), early)
+}
+
+func connectOn(t *testing.T, c *net.TCPConn, early string) (*net.TCPConn, *bufio.Reader) {
+	t.Helper()
 	io.WriteString(c, "CONNECT deb.example.org:443 HTTP/1.1\r\nHost: deb.example.org:443\r\n\r\n"+early)
 	r := bufio.NewReader(c)
 	resp, err := http.ReadResponse(r, &http.Request{Method: "CONNECT"})
@@ -183,21 +200,31 @@ func TestTunnelHosts(t *testing.T) {
 	}
 }
 
+// The client with the most tunnels loses the one in which nothing passes.
 func TestTunnelsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := newBox(func(o *Options) { o.Dialer = upstream(t, func(c *net.TCPConn) { io.Copy(c, c) }) })
-	b.tunnels.limit = 2
+	b.tunnels.shares = front.NewShares(3)
 	b.serve(t)
-	first, r := b.connect(t, "")
-	b.connect(t, "")
-	const request = "CONNECT deb.example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n"
-	if got := b.raw(t, request); !strings.HasPrefix(got, "HTTP/1.1 503 millpond: too many tunnels are open\r\n") || !strings.Contains(got, "Retry-After: 60\r\n") {
-		t.Errorf("third tunnel: %q", got)
+	echo := func(c net.Conn, r *bufio.Reader) {
+		t.Helper()
+		io.WriteString(c, "x")
+		if _, err := r.ReadByte(); err != nil {
+			t.Errorf("a tunnel ended: %v", err)
+		}
 	}
-	first.CloseWrite()
-	io.ReadAll(r) // the echo ends when its tunnel has
-	b.await(func(open *tunnels) bool { return len(open.open) == 1 })
-	b.connect(t, "")
+	small, smallReads := b.connectFrom(t, "127.0.0.2", "")
+	first, firstReads := b.connect(t, "")
+	_, silentReads := b.connect(t, "")
+	echo(first, firstReads)
+	third, thirdReads := b.connect(t, "")
+	if _, err := silentReads.ReadByte(); err == nil {
+		t.Error("the silent tunnel still gives bytes")
+	}
+	echo(first, firstReads)
+	echo(third, thirdReads)
+	echo(small, smallReads)
+	b.await(func(open *tunnels) bool { return len(open.open) == 3 })
 }
 
 func TestTunnelShutdown(t *testing.T) {

@@ -34,7 +34,7 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 	if err := probe(listen); err != nil {
 		return nil, err
 	}
-	limits, err := newLimits(o.Memory)
+	limits, err := newLimits(o.Memory, o.Files)
 	if err != nil {
 		return nil, fmt.Errorf("setting the swarm's resource limits: %w", err)
 	}

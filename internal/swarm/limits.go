@@ -1,8 +1,8 @@
 package swarm
 
 import (
+	"cmp"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -19,13 +19,14 @@ const (
 	connsPerSecond   = 32  // new ones, per address
 	burstPerAddress  = 256
 	defaultMemory    = 512 << 20
+	defaultFiles     = 512
 	inboundConnsBase = 256 // independent of memory; libp2p's default is 64
 )
 
 // newLimits makes libp2p's resource manager for a process that may use memory
-// bytes. libp2p's own scaling uses the machine's memory and ignores cgroups. Like
+// bytes, and a swarm that may use so many files. libp2p's own scaling uses the machine's memory and ignores cgroups. Like
 // libp2p it allots an eighth of the memory to the network.
-func newLimits(memory int64) (network.ResourceManager, error) {
+func newLimits(memory int64, files int) (network.ResourceManager, error) {
 	if memory <= 0 {
 		memory = defaultMemory
 	}
@@ -36,7 +37,7 @@ func newLimits(memory int64) (network.ResourceManager, error) {
 	scaling.SystemBaseLimit.Conns = scaling.SystemBaseLimit.ConnsInbound + scaling.SystemBaseLimit.ConnsOutbound
 	scaling.TransientBaseLimit.ConnsInbound = burstPerAddress
 	scaling.TransientBaseLimit.Conns = scaling.TransientBaseLimit.ConnsInbound + scaling.TransientBaseLimit.ConnsOutbound
-	limits := scaling.Scale(memory/8, files()/2)
+	limits := scaling.Scale(memory/8, cmp.Or(files, defaultFiles))
 
 	// Loopback stays exempt, by libp2p's default.
 	perSubnet := rcmgr.WithLimitPerSubnet(
@@ -55,13 +56,4 @@ func newLimits(memory int64) (network.ResourceManager, error) {
 		},
 	})
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), perSubnet, connRates)
-}
-
-// files returns how many files the process may have open.
-func files() int {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 1024
-	}
-	return int(min(limit.Cur, 1<<20))
 }

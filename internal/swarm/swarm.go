@@ -59,6 +59,7 @@ type Options struct {
 	Mode         Mode     // "": Auto
 	Local        bool     // announce and find on the network segment by mDNS
 	Memory       int64    // bytes the process may use (cgroup or machine), for resource limits; 0: 512 MiB
+	Files        int      // descriptors the swarm may use; 0: 512
 	UploadRate   int64    // bytes per second to all peers together; 0: unlimited
 	// SiteUnlimited leaves boxes of this site out of UploadRate.
 	SiteUnlimited bool

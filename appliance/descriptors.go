@@ -1,0 +1,36 @@
+package main
+
+import "syscall"
+
+// descriptors are the shares of the parts in the files and sockets that the process
+// may have open. Go itself raises the soft limit to the hard one at the start (package
+// os); to go beyond takes a privilege that the box does not have.
+type descriptors struct {
+	clients   int // connections of clients, each of which may need one more: the file sent, or a tunnel's other end
+	dashboard int // connections at MILLPOND_DASHBOARD_LISTEN
+	swarm     int
+}
+
+// maxConnections bounds the clients' connections where there are descriptors without
+// end, by their memory: some 20 kB each while idle.
+const maxConnections = 8192
+
+// divide shares out limit descriptors: two fifths for clients, one for the swarm, and a
+// twentieth for the dashboard's own port. The rest is for the database (a file for each
+// MB of it), mirrors and downloads.
+func divide(limit int) descriptors {
+	return descriptors{
+		clients:   min(limit/5, maxConnections),
+		dashboard: min(limit/20, maxConnections),
+		swarm:     limit / 5,
+	}
+}
+
+// descriptorLimit is how many files and sockets the process may have open.
+func descriptorLimit() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024 // what Linux begins with
+	}
+	return int(min(limit.Cur, 1<<20))
+}
