@@ -123,6 +123,10 @@ func (a *Appliance) watchKeys(ctx context.Context) error {
 	return a.keys.Watch(ctx, a.log.With("part", "keyring"), a.fetch.KeysChanged)
 }
 
+// catalogShare is the part of the cache that the catalog may take for itself. In
+// a large one it takes less.
+const catalogShare = 4
+
 // openDataDir opens what is in the data directory.
 func (a *Appliance) openDataDir() (err error) {
 	dir := a.config.DataDir
@@ -147,7 +151,8 @@ func (a *Appliance) openDataDir() (err error) {
 	}
 	a.opened(a.store.Close)
 	a.catalog, err = catalog.Open(catalog.Options{
-		Table: a.db.Table("catalog"), Keyring: a.keys, TrustHosts: a.config.TrustHosts, Log: a.log.With("part", "catalog"),
+		Table: a.db.Table("catalog"), Keyring: a.keys, TrustHosts: a.config.TrustHosts,
+		Room: a.store.Usage().QuotaBytes / catalogShare, Log: a.log.With("part", "catalog"),
 	})
 	return err
 }

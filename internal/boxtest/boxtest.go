@@ -71,7 +71,7 @@ func New(tb testing.TB, o Options) *Box {
 	b.Disk.Under(&disk)
 	b.Store, err = store.Open(disk)
 	b.closes(err, func() error { return b.Store.Close() })
-	b.Catalog, err = catalog.Open(catalog.Options{Table: b.DB.Table("catalog"), Keyring: b.Keyring, TrustHosts: o.TrustHosts, Log: b.Log})
+	b.Catalog, err = catalog.Open(catalog.Options{Table: b.DB.Table("catalog"), Keyring: b.Keyring, TrustHosts: o.TrustHosts, Room: o.Quota / 4, Log: b.Log})
 	b.must(err)
 	b.Ledger, err = ledger.Open(b.DB.Table("ledger"))
 	b.must(err)

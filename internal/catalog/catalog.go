@@ -49,12 +49,13 @@ const LearnWait = 5 * time.Second
 // expireEvery is the interval at which superseded generations are dropped.
 const expireEvery = time.Minute
 
-// Options are a Catalog's dependencies and settings. All but TrustHosts are
+// Options are a Catalog's dependencies and settings. All but TrustHosts and Room are
 // required.
 type Options struct {
 	Table      *kv.Table
 	Keyring    *keyring.Keyring
 	TrustHosts []string // hosts (with a port that is not the scheme's own) whose archives count as signed without a signature
+	Room       int64    // bytes of disk that its rows may take, some more for a moment; 0 is the most they ever take
 	Log        *slog.Logger
 }
 
@@ -94,7 +95,7 @@ func Open(o Options) (*Catalog, error) {
 		trusted: make(map[string]bool),
 		log:     o.Log,
 		now:     time.Now, learnWait: LearnWait,
-		bounds: bounds{archives: maxArchives, suites: maxSuites, rows: maxRows},
+		bounds: boundsIn(o.Room),
 		drops:  drops{wake: broadcast.NewWake()},
 	}
 	for _, h := range o.TrustHosts {
@@ -123,7 +124,7 @@ func (c *Catalog) load() error {
 	}
 	places := s.byRelease()
 	for _, t := range s.tables {
-		if err := c.link(s, places, t); err != nil {
+		if _, err := c.link(s, places, t); err != nil {
 			return err
 		}
 	}
@@ -150,7 +151,10 @@ func (c *Catalog) loadSuites(s *state) error {
 			fault = fmt.Errorf("suite %q: %w", key[1:], err)
 			return false
 		}
-		st := newSuite(dir, time.Time{})
+		st := newSuite(dir, rec.First)
+		st.used.Store(rec.Used)
+		st.hits.Store(rec.Found)
+		st.saved.Store(rec.Found)
 		for _, r := range rec.Generations {
 			if s.tables[r.Table] == nil {
 				continue // impossible: both are written in one transaction
@@ -197,7 +201,7 @@ func deleteTables(tx *kv.Tx, gone []*table) error {
 // are the suites that differ from the present state. The caller holds mu.
 func (c *Catalog) commit(next *state, changed ...Location) error {
 	old := c.state.Load()
-	forgotten, gone := next.trim(c.bounds)
+	forgotten, gone := next.trim(c.bounds, changed)
 	err := c.rows.kv.Update(func(tx *kv.Tx) error {
 		for _, dir := range slices.Concat(changed, forgotten) {
 			if err := putSuite(tx, dir, next.suites[dir]); err != nil {
@@ -234,7 +238,7 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	if st == nil {
 		return tx.Delete(key)
 	}
-	var rec suiteRecord
+	rec := suiteRecord{First: st.first, Used: st.used.Load(), Found: st.hits.Load()}
 	for _, g := range st.gens {
 		rec.Generations = append(rec.Generations, g.record)
 	}
@@ -242,6 +246,7 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	if err != nil {
 		return err
 	}
+	st.saved.Store(rec.Found)
 	return tx.Put(key, value)
 }
 
@@ -277,9 +282,25 @@ func (c *Catalog) expire() error {
 		}
 	}
 	if len(changed) == 0 {
-		return nil
+		return c.saveUses(next)
 	}
 	return c.commit(next, changed...)
+}
+
+// saveUses writes down, once an hour, which suites clients use, as what is to be
+// forgotten depends on it after a restart too.
+func (c *Catalog) saveUses(s *state) error {
+	return c.rows.kv.Update(func(tx *kv.Tx) error {
+		for dir, st := range s.suites {
+			if st.hits.Load() < st.saved.Load()+int64(inUse/time.Second) {
+				continue
+			}
+			if err := putSuite(tx, dir, st); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // drops are the tables whose rows are to be deleted.

@@ -20,6 +20,7 @@ const maxPlaces = 256
 var (
 	errNoIndex    = errors.New("not an index that the catalog reads")
 	errUnreadable = errors.New("it could not be read before")
+	errNoRoom     = errors.New("its archive lists more files than there is room for")
 )
 
 // LearnIndex reads the index e, still compressed, from r and commits its rows when
@@ -41,7 +42,7 @@ func (c *Catalog) learnIndex(ctx context.Context, e Entry, r io.Reader) error {
 		return err
 	}
 	e = c.Vouch(e)
-	this := attempt{content{e.Digest, k}, limitsOf(e)}
+	this := attempt{content{e.Digest, k}, c.limitsOf(e)}
 	if c.state.Load().byContent[this.content] != nil {
 		return nil
 	}
@@ -69,17 +70,22 @@ func (c *Catalog) learnIndex(ctx context.Context, e Entry, r io.Reader) error {
 		c.discard(w.id)
 		return err
 	}
-	return c.publish(t)
+	err = c.publish(t)
+	if errors.Is(err, errNoRoom) {
+		c.unreadable.add(this, c.now())
+	}
+	return err
 }
 
 // publish shows a table whose rows are written in every generation that lists
-// it. Without one, it is discarded.
+// it. Without one, it is discarded. The error is errNoRoom if those that list it have
+// used up their room.
 func (c *Catalog) publish(t *table) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.state.Load()
 	next := old.clone()
-	err := c.link(next, next.byRelease(), t)
+	listed, err := c.link(next, next.byRelease(), t)
 	if err != nil || old.byContent[content{t.digest, t.kind}] != nil {
 		c.discard(t.id)
 		return err
@@ -89,16 +95,19 @@ func (c *Catalog) publish(t *table) error {
 		c.discard(t.id)
 		return err
 	}
+	if listed && next.tables[t.id] == nil {
+		return errNoRoom
+	}
 	return nil
 }
 
-// link adds t to the generations of s that list it.
-func (c *Catalog) link(s *state, releases map[tableID][]place, t *table) error {
+// link adds t to the generations of s that list it, and reports whether any does.
+func (c *Catalog) link(s *state, releases map[tableID][]place, t *table) (listed bool, err error) {
 	places, err := c.places(s, releases, t)
 	for _, p := range places {
 		p.gen.add(p.path, t)
 	}
-	return err
+	return len(places) > 0, err
 }
 
 // places returns where s lists the file that t was learned from.

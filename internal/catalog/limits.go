@@ -27,12 +27,15 @@ var (
 	unsignedLimits = limits{text: 256 << 20, rows: 1 << 18, time: time.Minute}
 )
 
-// limitsOf returns those of the index e.
-func limitsOf(e Entry) limits {
+// limitsOf returns those of the index e. None may have more rows than there is room
+// for in all.
+func (c *Catalog) limitsOf(e Entry) limits {
+	l, most := unsignedLimits, c.bounds.unsigned
 	if e.Signed {
-		return signedLimits
+		l, most = signedLimits, c.bounds.rows
 	}
-	return unsignedLimits
+	l.rows = int(min(int64(l.rows), most))
+	return l
 }
 
 var errTooSlow = errors.New("reading the index takes too long")
@@ -156,5 +159,5 @@ func (u *unreadable) add(a attempt, now time.Time) {
 // readable reports whether the index e may be one that can be read.
 func (c *Catalog) readable(e Entry) bool {
 	k, err := c.kindOf(e)
-	return err == nil && !c.unreadable.has(attempt{content{e.Digest, k}, limitsOf(e)}, c.now())
+	return err == nil && !c.unreadable.has(attempt{content{e.Digest, k}, c.limitsOf(e)}, c.now())
 }

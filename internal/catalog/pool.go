@@ -93,7 +93,7 @@ func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string,
 				continue
 			}
 			ok, first = true, r
-			r.suite.use(c.now().Unix())
+			r.suite.hit(c.now().Unix())
 			r.suite.found(x, dir, rel)
 			sh := s.shown[t.id]
 			e = Entry{Kind: Content, Digest: f.digest, Size: f.size, Signed: sh.signed, Shared: sh.shared}

@@ -52,7 +52,11 @@ type record struct {
 }
 
 // suiteRecord is the value of a suite's row.
-type suiteRecord struct{ Generations []record }
+type suiteRecord struct {
+	Generations []record
+	First       time.Time // as in uses; zero before it was kept
+	Used, Found int64     // likewise
+}
 
 // ReleaseFiles are the bytes of a suite's Release files: InRelease alone, or
 // Release with Signature (nil if there is none).

@@ -148,13 +148,6 @@ func (st *suite) order(pin pinFunc) []*generation {
 	return append(order, slices.DeleteFunc(slices.Clone(st.gens), func(g *generation) bool { return g == pinned })...)
 }
 
-// use notes a look-up in the suite.
-func (st *suite) use(now int64) {
-	if st.used.Load() < now {
-		st.used.Store(now)
-	}
-}
-
 // listed looks for a file that a Release lists: in the generation that the
 // client has or, failing that, the current one.
 func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
@@ -178,6 +171,7 @@ func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
 				return Entry{}, err
 			}
 			if ok {
+				st.hit(c.now().Unix())
 				e := Entry{
 					Location: l, Kind: Content, Digest: f.digest, Size: f.size,
 					Suite: st.dir, Index: index, Release: g.ID,
@@ -256,6 +250,7 @@ func (c *Catalog) hashed(s *state, l Location, d digest.Digest, pin pinFunc) (En
 		st.use(c.now().Unix())
 		for _, g := range st.order(pin) {
 			if f, ok := g.lister(s, found); ok {
+				st.hit(c.now().Unix())
 				e.Suite, e.Release, e.Size = st.dir, g.ID, f.size
 				e.Index = c.wanted(s, g, f, d)
 				return e, nil

@@ -225,6 +225,7 @@ type writer struct {
 	// seen holds hashes of the paths, for the filter, and because a second
 	// row of the same path is left out: drop would not find its digest.
 	seen map[uint64]struct{}
+	rows int   // so far; one with a long path counts as several
 	max  int   // rows
 	err  error // of the disk
 }
@@ -268,9 +269,11 @@ func (w *writer) enter(f row) (size []byte, ok bool, err error) {
 	if _, ok := w.seen[h]; ok || len(f.path) > maxPath {
 		return nil, false, nil
 	}
-	if len(w.seen) == w.max {
+	weight := 1 + len(f.path)/longPath
+	if w.rows+weight > w.max {
 		return nil, false, fmt.Errorf("more than %d files are listed", w.max)
 	}
+	w.rows += weight
 	w.seen[h] = struct{}{}
 	var value [digest.Size + binary.MaxVarintLen64]byte
 	n := copy(value[:], f.digest[:])
@@ -284,7 +287,7 @@ func (w *writer) finish(k kind, d digest.Digest) (*table, error) {
 	if err := w.batch.Flush(); err != nil {
 		return nil, err
 	}
-	t := &table{id: w.id, kind: k, digest: d, rows: int64(len(w.seen)), filter: newFilter(len(w.seen))}
+	t := &table{id: w.id, kind: k, digest: d, rows: int64(w.rows), filter: newFilter(len(w.seen))}
 	for h := range w.seen {
 		t.filter.add(h)
 	}

@@ -5,22 +5,13 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"millpond/internal/digest"
 )
 
-// Bounds of what the catalog knows. Over them, the least recently used suites
-// are forgotten, with all that was learned from them. An
-// office has some tens of suites with a few million rows; ten million take
-// about 3 GB of disk.
-const (
-	maxArchives = 1024
-	maxSuites   = 4096
-	maxRows     = 10_000_000
-	maxEarlier  = 2 // generations kept beside the current one
-)
+// maxEarlier is how many generations are kept beside the current one.
+const maxEarlier = 2
 
 // keepEarlier is how long an earlier generation is kept, unless there
 // are more than maxEarlier: clients that updated their lists before the change
@@ -76,8 +67,8 @@ type suite struct {
 	base  Location      // of the archive, as far as dir tells; dir itself if flat
 	flat  bool          // has no dists above it; with one, the indices tell
 	gens  []*generation // the current one first, then the one before it
-	used  *atomic.Int64 // Unix time in seconds of the last look-up
 	known *knownBases
+	*uses
 }
 
 // place is where a table is shown: path of the index in a suite's generation.
@@ -108,10 +99,11 @@ type state struct {
 	shown     map[tableID]*shown
 	byContent map[content]*table
 	rows      int64
+	unsigned  int64 // of rows: those that no signed suite shows
 }
 
 func newSuite(dir Location, now time.Time) *suite {
-	s := &suite{dir: dir, used: &atomic.Int64{}, known: &knownBases{}}
+	s := &suite{dir: dir, known: &knownBases{}, uses: &uses{first: now}}
 	s.base, s.flat = archiveBase(dir)
 	s.used.Store(now.Unix())
 	return s
@@ -139,7 +131,7 @@ func (s *state) index() (gone []*table) {
 	s.above = make(map[Location][]*suite)
 	s.shown = make(map[tableID]*shown, len(s.tables))
 	s.byContent = make(map[content]*table, len(s.tables))
-	s.rows = 0
+	s.rows, s.unsigned = 0, 0
 	suites := slices.SortedFunc(maps.Values(s.suites), func(a, b *suite) int { return a.dir.compare(b.dir) })
 	for _, st := range suites {
 		s.place(st)
@@ -158,6 +150,9 @@ func (s *state) index() (gone []*table) {
 		}
 		s.byContent[content{t.digest, t.kind}] = t
 		s.rows += t.rows
+		if !s.shown[id].signed {
+			s.unsigned += t.rows
+		}
 	}
 	return gone
 }
@@ -204,29 +199,6 @@ func (s *state) shares(o *state) bool {
 		}
 	}
 	return true
-}
-
-// trim forgets the least recently used suites until the bounds are kept, and
-// indexes. It returns the forgotten ones and the tables that no suite shows any more.
-func (s *state) trim(b bounds) (forgotten []Location, gone []*table) {
-	gone = s.index()
-	for len(s.suites) > 1 && (len(s.suites) > b.suites || len(s.roots) > b.archives || s.rows > b.rows) {
-		var oldest *suite
-		for _, st := range s.suites {
-			if oldest == nil || st.used.Load() < oldest.used.Load() {
-				oldest = st
-			}
-		}
-		delete(s.suites, oldest.dir)
-		forgotten = append(forgotten, oldest.dir)
-		gone = append(gone, s.index()...)
-	}
-	return forgotten, gone
-}
-
-type bounds struct {
-	archives, suites int
-	rows             int64
 }
 
 // current returns the generation in force.
