@@ -54,6 +54,7 @@ func (f *Fetcher) sweep() error {
 	}
 	return errors.Join(
 		f.access.Sweep(),
+		f.releases.Sweep(),
 		f.sweepKind("file/", held),
 		f.sweepKind(privatePrefix, held),
 		f.sweepKind("pieces/", func(key string) bool {

@@ -42,41 +42,76 @@ type Entry struct {
 	Used   int64 // time of the last use; the unit does not matter
 }
 
-// First returns the index of the entry that gives way first, -1 if there is none: of
-// the lowest class, of the party that has most there, of the host of this party that
-// has most, the one used longest ago. So a party that asks for more than others loses
-// its own, and what is used outlives what somebody asked for once.
+// First returns the index of the entry that gives way first, -1 if there is none.
 func First(all []Entry) int {
-	class := 0
+	for _, i := range Order(all, 1) {
+		return i
+	}
+	return -1
+}
+
+// Order returns the indices of the entries that give way, the first one first, until
+// they weigh over together: those of the lowest class, of the party that has most
+// there, of the host of this party that has most, those used longest ago. So a party
+// that asks for more than others loses its own, and what is used outlives what
+// somebody asked for once.
+func Order(all []Entry, over int64) (gone []int) {
+	left := candidates(all)
+	for over > 0 && len(left) > 0 {
+		first := 0
+		for n := range left {
+			if left[n].before(&left[first]) {
+				first = n
+			}
+		}
+		c := left[first]
+		*c.party -= c.Weight
+		*c.host -= c.Weight
+		over -= c.Weight
+		gone = append(gone, c.index)
+		left[first] = left[len(left)-1]
+		left = left[:len(left)-1]
+	}
+	return gone
+}
+
+// candidate is an entry with what its party and its host have in its class.
+type candidate struct {
+	Entry
+	index       int
+	party, host *int64
+}
+
+func candidates(all []Entry) []candidate {
+	type share struct {
+		class int
+		whose string
+	}
+	parties, hosts := make(map[share]*int64), make(map[share]*int64)
+	add := func(m map[share]*int64, s share, weight int64) *int64 {
+		if m[s] == nil {
+			m[s] = new(int64)
+		}
+		*m[s] += weight
+		return m[s]
+	}
+	of := make(map[string]string)
+	left := make([]candidate, 0, len(all))
 	for i, e := range all {
-		if i == 0 || e.Class < class {
-			class = e.Class
+		if _, known := of[e.Host]; !known {
+			of[e.Host] = Of(e.Host)
 		}
+		left = append(left, candidate{
+			e, i, add(parties, share{e.Class, of[e.Host]}, e.Weight), add(hosts, share{e.Class, e.Host}, e.Weight),
+		})
 	}
-	parties, hosts, of := make(map[string]int64), make(map[string]int64), make(map[string]string)
-	for _, e := range all {
-		if e.Class != class {
-			continue
-		}
-		p, known := of[e.Host]
-		if !known {
-			p = Of(e.Host)
-			of[e.Host] = p
-		}
-		parties[p] += e.Weight
-		hosts[e.Host] += e.Weight
-	}
-	first := -1
-	before := func(a, b Entry) bool {
-		return cmp.Or(
-			-cmp.Compare(parties[of[a.Host]], parties[of[b.Host]]),
-			-cmp.Compare(hosts[a.Host], hosts[b.Host]),
-			cmp.Compare(a.Used, b.Used)) < 0
-	}
-	for i, e := range all {
-		if e.Class == class && (first < 0 || before(e, all[first])) {
-			first = i
-		}
-	}
-	return first
+	return left
+}
+
+func (a *candidate) before(b *candidate) bool {
+	return cmp.Or(
+		cmp.Compare(a.Class, b.Class),
+		cmp.Compare(*b.party, *a.party),
+		cmp.Compare(*b.host, *a.host),
+		cmp.Compare(a.Used, b.Used)) < 0
 }

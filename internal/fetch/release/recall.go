@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxRecords bounds how many records of a host OnRecord reads.
-	maxRecords = 1024
+	// maxRead bounds how many records of a host OnRecord reads.
+	maxRead = 1024
 	// maxOnRecord bounds the suites that it returns.
 	maxOnRecord = 8
 )
@@ -34,7 +34,7 @@ func (c *Cache) OnRecord(l catalog.Location) ([]catalog.Location, error) {
 		if err == nil && l.InArchiveOf(dir) && json.Unmarshal(value, &s) == nil && (c.kept(s.InRelease, "") || c.kept(s.Release, "")) {
 			found = append(found, dir)
 		}
-		return len(found) < maxOnRecord && read < maxRecords
+		return len(found) < maxOnRecord && read < maxRead
 	})
 	return found, err
 }

@@ -87,20 +87,29 @@ func (c *Cache) holds(v record, login mirror.Login) bool {
 // login.
 const keyPrefix = "suite/"
 
+// privatePrefix begins those of which it came with one.
+const privatePrefix = "private suite/"
+
 // key is the suite's name in the table: one for what came without a login, and
 // one for what came with one.
 func key(dir catalog.Location, private bool) string {
 	if private {
-		return "private suite/" + dir.String()
+		return privatePrefix + dir.String()
 	}
 	return keyPrefix + dir.String()
 }
 
-// load reads what is kept of a suite, and how many checks had ended before.
+// load reads what is kept of a suite or, where nothing is, remembered, and how many
+// checks had ended before.
 func (c *Cache) load(dir catalog.Location, login mirror.Login) (s suite, ended int, err error) {
+	name := key(dir, login != "")
 	c.mu.Lock()
 	ended = c.ended
+	absent := c.absent[name]
 	c.mu.Unlock()
-	s, err = kv.GetJSON[suite](c.names, key(dir, login != ""))
+	s, err = kv.GetJSON[suite](c.names, name)
+	if s == (suite{}) {
+		s = absent
+	}
 	return s, ended, err
 }

@@ -68,9 +68,9 @@ func (c *Cache) wantsLogin(dir catalog.Location, status int) bool {
 // drop forgets a file that the mirror does not have any more; of the pair, both.
 func (c *Cache) drop(e Request, s *suite) {
 	form := s.form(e.Location.Name())
-	c.unpin(e.Suite, e.Login, form.Digest, record{}.Digest)
+	c.unpin(e.Suite, e.Login != "", form.Digest, record{}.Digest)
 	if form == &s.Release {
-		c.unpin(e.Suite, e.Login, s.Signature.Digest, record{}.Digest)
+		c.unpin(e.Suite, e.Login != "", s.Signature.Digest, record{}.Digest)
 		s.Signature = record{}
 	}
 	*form = record{}

@@ -95,6 +95,11 @@ type Cache struct {
 	checks map[string]*check
 	ended  int // checks that have ended so far
 	behind map[behind]time.Time
+	absent map[string]suite // by key; at most maxAbsent
+	tally  tally
+
+	sweeping   sync.Mutex // taken before mu
+	maxRecords int        // as the constant, but for tests
 }
 
 // New returns a Cache whose checks run until lifetime ends. Callers then get
@@ -103,7 +108,8 @@ func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
 		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log,
 		asks: o.Asks, fetched: o.Fetched, available: o.Available,
-		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check), behind: make(map[behind]time.Time),
+		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check), behind: make(map[behind]time.Time), absent: make(map[string]suite),
+		maxRecords: maxRecords,
 	}
 }
 

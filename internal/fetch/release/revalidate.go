@@ -11,7 +11,6 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/keyring"
-	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
@@ -39,7 +38,7 @@ func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	if *s == before && err != nil {
 		return err
 	}
-	return errors.Join(err, kv.PutJSON(c.names, key(e.Suite, k.login != ""), *s))
+	return errors.Join(err, c.put(e.Suite, k.login != "", before, *s))
 }
 
 // settle decides what a check that failed with err changes in s. The error it
@@ -109,7 +108,7 @@ func (c *Cache) take(ctx context.Context, e Request, k *check, o offer) error {
 	}
 	*form = o.decisive
 	if form == &s.Release {
-		c.unpin(e.Suite, k.login, s.Signature.Digest, o.signature.Digest)
+		c.unpin(e.Suite, k.login != "", s.Signature.Digest, o.signature.Digest)
 		s.Signature = o.signature
 	}
 	return nil
@@ -138,7 +137,7 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
-	c.unpin(dir, k.login, old.Digest, new.Digest)
+	c.unpin(dir, k.login != "", old.Digest, new.Digest)
 	c.log.Info("new generation of a suite", "suite", dir.String(), "date", g.Date, "signed", g.Signed, "why", g.Why)
 	return nil
 }
@@ -149,7 +148,7 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check) error {
 	k.fetched[d] = body
 	c.fetched(d)
-	m := store.Meta{Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir(), k.login)}
+	m := store.Meta{Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir(), k.login != "")}
 	if k.login != "" {
 		m.Private = c.access.Place(l)
 	}
@@ -169,8 +168,8 @@ func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check)
 }
 
 // pinOwner is the owner of the pins of a suite's Release files.
-func pinOwner(suite catalog.Location, login mirror.Login) string {
-	if login != "" {
+func pinOwner(suite catalog.Location, private bool) string {
+	if private {
 		return "private release " + suite.String()
 	}
 	return "release " + suite.String()
@@ -178,11 +177,11 @@ func pinOwner(suite catalog.Location, login mirror.Login) string {
 
 // unpin lets old be evicted, which new has replaced. It is still there for
 // clients in the middle of an update.
-func (c *Cache) unpin(suite catalog.Location, login mirror.Login, old, new digest.Digest) {
+func (c *Cache) unpin(suite catalog.Location, private bool, old, new digest.Digest) {
 	if old.IsZero() || old == new {
 		return
 	}
-	if err := c.store.Unpin(old, pinOwner(suite, login)); err != nil {
+	if err := c.store.Unpin(old, pinOwner(suite, private)); err != nil {
 		c.log.Debug("replaced Release file not held any more", "digest", old, "err", err)
 	}
 }

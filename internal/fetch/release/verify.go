@@ -33,6 +33,9 @@ func (c *Cache) KeysChanged() { c.keys.Call() }
 func (c *Cache) Run(ctx context.Context) {
 	tick := time.NewTicker(c.early)
 	defer tick.Stop()
+	if err := c.Sweep(); err != nil { // counts them, too
+		c.log.Warn("sweep of suites' records failed", "err", err)
+	}
 	c.verifyAll(ctx)
 	last := time.Now()
 	all := last
