@@ -52,8 +52,9 @@ type Names struct {
 	resolver Resolver
 	wanted   chan string // addresses to look up
 
-	mu    sync.Mutex
-	known map[string]name // by address; guarded by mu
+	mu      sync.Mutex
+	known   map[string]name     // by address; guarded by mu
+	looking map[string]struct{} // addresses that are wanted or being looked up; guarded by mu
 }
 
 type name struct {
@@ -61,9 +62,10 @@ type name struct {
 	until time.Time // when it is looked up again
 }
 
-// New returns an empty cache. Run must be called.
+// New returns an empty cache. Run must be called. Without a resolver, no address has
+// a name.
 func New(r Resolver) *Names {
-	return &Names{resolver: r, wanted: make(chan string, maxWanted), known: make(map[string]name)}
+	return &Names{resolver: r, wanted: make(chan string, maxWanted), known: make(map[string]name), looking: make(map[string]struct{})}
 }
 
 // Known returns the name of addr in lower case, "" if it is not known.
@@ -76,7 +78,7 @@ func (n *Names) Known(addr string) string {
 // Of returns the name of addr like Known, and queues a lookup if the name is
 // unknown or old. It returns "" for text that is not an IP address.
 func (n *Names) Of(addr string) string {
-	if _, err := netip.ParseAddr(addr); err != nil {
+	if _, err := netip.ParseAddr(addr); err != nil || n.resolver == nil {
 		return ""
 	}
 	n.mu.Lock()
@@ -87,11 +89,21 @@ func (n *Names) Of(addr string) string {
 	}
 	select {
 	case n.wanted <- addr:
+		n.looking[addr] = struct{}{}
 		// Not queued again while the lookup runs.
 		n.remember(addr, name{have.host, time.Now().Add(noNameFor)})
 	default: // the queue is full; a later call tries again
 	}
 	return have.host
+}
+
+// Forget removes the name of addr from the cache, and the result of a lookup that is
+// under way.
+func (n *Names) Forget(addr string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.known, addr)
+	delete(n.looking, addr)
 }
 
 // remember caches a name. When the cache is full it evicts the name that expires
@@ -138,6 +150,10 @@ func (n *Names) find(ctx context.Context, addr string) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if _, wanted := n.looking[addr]; !wanted {
+		return
+	}
+	delete(n.looking, addr)
 	n.remember(addr, name{host, time.Now().Add(lasts)})
 }
 

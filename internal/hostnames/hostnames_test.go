@@ -97,6 +97,38 @@ func TestNames(t *testing.T) {
 	})
 }
 
+// A forgotten address has no name, nor gets the one that is being looked up.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	h := New(site)
+	for _, during := range []bool{false, true} {
+		if got := h.Of("10.1.2.3"); got != "" {
+			t.Fatalf("the name is %q at once", got)
+		}
+		addr := <-h.wanted
+		if during {
+			h.Forget(addr)
+		}
+		h.find(t.Context(), addr)
+		if got := h.Known(addr); (got == "") != during {
+			t.Errorf("forgotten %v: the name is %q", during, got)
+		}
+		h.Forget(addr)
+		if len(h.known) != 0 || len(h.looking) != 0 {
+			t.Errorf("after Forget: %v, %v", h.known, h.looking)
+		}
+	}
+}
+
+// Without a resolver nothing is looked up.
+func TestNoResolver(t *testing.T) {
+	t.Parallel()
+	h := New(nil)
+	if got := h.Of("10.1.2.3"); got != "" || len(h.wanted) != 0 || len(h.known) != 0 {
+		t.Errorf("the name is %q, %d wait", got, len(h.wanted))
+	}
+}
+
 // More addresses than are remembered, and more than are looked up at once.
 func TestNamesAreBounded(t *testing.T) {
 	t.Parallel()
@@ -104,11 +136,13 @@ func TestNamesAreBounded(t *testing.T) {
 	for i := range 3 * maxWanted {
 		h.Of(fmt.Sprintf("10.2.%d.%d", i/250, i%250))
 	}
-	if len(h.wanted) != maxWanted || len(h.known) != maxWanted {
-		t.Errorf("%d addresses wait and %d are noted, want %d", len(h.wanted), len(h.known), maxWanted)
+	if len(h.wanted) != maxWanted || len(h.known) != maxWanted || len(h.looking) != maxWanted {
+		t.Errorf("%d addresses wait, %d and %d are noted, want %d", len(h.wanted), len(h.known), len(h.looking), maxWanted)
 	}
 	for i := range maxNames + 100 {
-		h.find(t.Context(), fmt.Sprintf("10.3.%d.%d", i/250, i%250))
+		addr := fmt.Sprintf("10.3.%d.%d", i/250, i%250)
+		h.looking[addr] = struct{}{}
+		h.find(t.Context(), addr)
 	}
 	if len(h.known) != maxNames || h.Known("10.1.2.3") != "" {
 		t.Errorf("%d names are remembered, want %d", len(h.known), maxNames)

@@ -151,6 +151,9 @@ func New(o Options) *Proxy {
 // waits for a download does not count.
 func (p *Proxy) Busy() bool { return p.serving.Load() > 0 }
 
+// Forget forgets what an address was given, but for its open connections.
+func (p *Proxy) Forget(client netip.Addr) { p.sessions.forget(client) }
+
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	r = p.identify(r)

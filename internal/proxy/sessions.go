@@ -95,10 +95,23 @@ func (s *sessions) set(ctx context.Context, addr netip.Addr, suite catalog.Locat
 	}
 	s.order.MoveToFront(e)
 	e.Value.(*client).suites.set(suite, release)
-	if s.order.Len() > maxClients {
-		oldest := s.order.Remove(s.order.Back()).(*client)
-		delete(s.clients, oldest.addr)
+	for oldest := s.order.Back(); s.order.Len() > maxClients || oldest.Value.(*client).suites.ended(); oldest = s.order.Back() {
+		s.remove(oldest)
 	}
+}
+
+// forget removes what is remembered of an address.
+func (s *sessions) forget(addr netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.clients[addr]; e != nil {
+		s.remove(e)
+	}
+}
+
+// remove removes a client. The caller holds s.mu.
+func (s *sessions) remove(e *list.Element) {
+	delete(s.clients, s.order.Remove(e).(*client).addr)
 }
 
 // suites are a client's generations, oldest first and at most maxSuites. A
@@ -123,6 +136,11 @@ func (s suites) get(suite catalog.Location) digest.Digest {
 		return digest.Digest{}
 	}
 	return s[i].release
+}
+
+// ended reports whether no generation counts any more.
+func (s suites) ended() bool {
+	return len(s) == 0 || time.Since(s[len(s)-1].at) > sessionAge
 }
 
 func (s *suites) set(suite catalog.Location, release digest.Digest) {

@@ -51,6 +51,28 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// An address is forgotten when it is told to, and when what it was given counts no
+// more: it stays nowhere until the memory is full.
+func TestSessionsForget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{})
+		for i := range 3 {
+			p.sessions.set(t.Context(), address(i), suiteNamed(1), digest.Of(nil))
+		}
+		p.Forget(address(1))
+		p.Forget(address(7))
+		if len(p.sessions.clients) != 2 || p.sessions.order.Len() != 2 || p.sessions.clients[address(1)] != nil {
+			t.Errorf("remembered: %v", p.sessions.clients)
+		}
+		time.Sleep(sessionAge + time.Second)
+		p.sessions.set(t.Context(), address(3), suiteNamed(1), digest.Of(nil))
+		if len(p.sessions.clients) != 1 || p.sessions.order.Len() != 1 {
+			t.Errorf("remembered an hour later: %v", p.sessions.clients)
+		}
+	})
+}
+
 // However many clients and suites there are, what is remembered is bounded,
 // and the oldest is forgotten first.
 func TestSessionsAreBounded(t *testing.T) {
