@@ -62,8 +62,8 @@ type server struct {
 // environment is an error here instead of a box that is half started. The error
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
-	a := &Appliance{events: new(dashboard.Events), config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8]}
-	a.log = slog.New(a.events.Handler(log.Handler()))
+	a := &Appliance{events: &dashboard.Events{Keep: keepOf(c.Privacy)}, config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8]}
+	a.log = slog.New(discreetly(a.events.Handler(log.Handler()), c.Privacy))
 	for _, open := range []func() error{a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())
@@ -138,6 +138,9 @@ func (a *Appliance) openDataDir() (err error) {
 	}
 	a.opened(a.db.Close)
 	if a.ledger, err = ledger.Open(a.db.Table("ledger")); err != nil {
+		return err
+	}
+	if err = a.restrictLedger(); err != nil {
 		return err
 	}
 	// Downloads receive bytes from mirrors until fetch is closed, which is after

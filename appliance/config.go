@@ -15,6 +15,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"millpond/internal/api"
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
 	"millpond/internal/front"
@@ -60,6 +61,7 @@ type Config struct {
 	IdentityFile    string         `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, created at the first start"`
 	UploadRate      uploadRate     `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
 	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
+	Privacy         api.Privacy    `env:"PRIVACY" takes:"no-client-names, no-packages-per-client, no-clients, days=N, comma-separated" help:"what is not kept about clients: their names; which packages each requested; their addresses and all else; anything older than N days. What an earlier run kept is removed at the start"`
 	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
 	LogFormat       logFormat      `env:"LOG_FORMAT" envDefault:"text" takes:"text or json" help:"what a line of the log is: words and key=value, or an object"`
 
@@ -95,6 +97,7 @@ func parseConfig(environ []string) (Config, error) {
 			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },
 			reflect.TypeFor[[]string]():       func(s string) (any, error) { return parseList(s), nil },
 			reflect.TypeFor[[]netip.Prefix](): func(s string) (any, error) { return parseClients(s) },
+			reflect.TypeFor[api.Privacy]():    func(s string) (any, error) { return parsePrivacy(s) },
 			reflect.TypeFor[front.Proxies]():  func(s string) (any, error) { return parseProxies(s) },
 		},
 	})

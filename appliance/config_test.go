@@ -101,6 +101,13 @@ func TestSettings(t *testing.T) {
 		{"TUNNELS",
 			map[string]string{"": "true", "false": "false", "0": "false", "download.example.org, *.example.net:8443": "download.example.org,*.example.net:8443"},
 			map[string]string{"no": "want true, false", "off,on": "want true, false", ",": "an empty list", "https://download.example.org": "without the scheme", "download.example.org/x": "a path", "10.0.0.0/8": "a range"}},
+		{"PRIVACY",
+			map[string]string{
+				"": "{false false false 0}", "no-client-names, days=90": "{true false false 90}",
+				"no-packages-per-client": "{false true false 0}", "no-clients": "{true true true 0}"},
+			map[string]string{
+				"no-names": "no such word", "days=0": "from 1 to 36500", "days=40000": "from 1 to 36500", "days=3m": "not a number of days",
+				"days=1,days=2": "days twice", "days": "no such word"}},
 		{"OFFLINE", map[string]string{"": "false", "true": "true"}, map[string]string{"yes": "invalid syntax"}},
 		{"SWARM", map[string]string{"": "true", "false": "false"}, map[string]string{"off": "invalid syntax"}},
 		{"SWARM_LISTEN",

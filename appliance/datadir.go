@@ -42,6 +42,15 @@ func checkDataDir(dir string) error {
 	return checkDisk(disk)
 }
 
+// checkOwner returns an error if a command would leave files in the data directory
+// that the box's user cannot open.
+func checkOwner(info fs.FileInfo) error {
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("it belongs to user %d; run the command as that user", owner.Uid)
+	}
+	return nil
+}
+
 func checkDisk(d store.Disk) error {
 	if name, ok := networkFS[d.Type]; ok {
 		return fmt.Errorf("it is on a file server (%s), where a database is not safe; name a directory on a local disk", name)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,7 @@ const (
 func healthcheck(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	resp, err := askBox(ctx, c.Listen, "/readyz", "")
+	resp, err := askBox(ctx, c.Listen, http.MethodGet, "/readyz", "", nil)
 	if err != nil {
 		return err
 	}
@@ -46,10 +47,9 @@ func healthcheck(ctx context.Context, c Config) error {
 
 // askBox sends a request to the box that listens on addr. It ignores the
 // environment's proxy, which is often the box itself, and dials the listener's
-// own address, which works even for ":3142". The token is that of the dashboard, if
-// there is one.
-func askBox(ctx context.Context, addr, path, token string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+// own address, which works even for ":3142". A token is sent as a bearer token.
+func askBox(ctx context.Context, addr, method, path, token string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -16,25 +16,9 @@ import (
 // printPeers writes a table of the peers that the box on this machine is
 // connected with.
 func printPeers(ctx context.Context, c Config, w io.Writer) error {
-	addr := c.Listen
-	if c.DashboardListen != "" {
-		addr = c.DashboardListen
-	}
-	resp, err := askBox(ctx, addr, "/api/v1/peers", c.access.Token)
+	all, err := askAPI[api.PeerList](ctx, c, http.MethodGet, "peers", c.access.Token, nil)
 	if err != nil {
 		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		var refusal api.Problem
-		if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&refusal); err != nil || refusal.Detail == "" {
-			return fmt.Errorf("the server at %s is not a millpond: it answered %s", addr, resp.Status)
-		}
-		return fmt.Errorf("the box at %s: %s", addr, refusal.Detail)
-	}
-	var all api.PeerList
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&all); err != nil {
-		return fmt.Errorf("the server at %s is not a millpond: %w", addr, err)
 	}
 	if len(all.Peers) == 0 {
 		fmt.Fprintln(w, "No other box is connected. Boxes on one network segment find each other; "+
@@ -52,4 +36,30 @@ func printPeers(ctx context.Context, c Config, w io.Writer) error {
 			dashboard.FormatBytes(p.Taken), dashboard.FormatBytes(p.Given), p.Held, p.Score, fault)
 	}
 	return t.Flush()
+}
+
+// askAPI asks the API of the box on this machine, with a bearer token if there is
+// one.
+func askAPI[T any](ctx context.Context, c Config, method, path, token string, body []byte) (answer T, err error) {
+	addr := c.Listen
+	if c.DashboardListen != "" {
+		addr = c.DashboardListen
+	}
+	resp, err := askBox(ctx, addr, method, "/api/v1/"+path, token, body)
+	if err != nil {
+		return answer, err
+	}
+	defer resp.Body.Close()
+	read := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness))
+	if resp.StatusCode != http.StatusOK {
+		var refusal api.Problem
+		if err := read.Decode(&refusal); err != nil || refusal.Detail == "" {
+			return answer, fmt.Errorf("the server at %s is not a millpond: it answered %s", addr, resp.Status)
+		}
+		return answer, fmt.Errorf("the box at %s: %s", addr, refusal.Detail)
+	}
+	if err := read.Decode(&answer); err != nil {
+		return answer, fmt.Errorf("the server at %s is not a millpond: %w", addr, err)
+	}
+	return answer, nil
 }

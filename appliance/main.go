@@ -51,12 +51,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "swarm-key":
 		stdout.Write(swarm.NewKey())
 		return exitOK
-	case "serve", "healthcheck", "peers":
+	case "serve", "healthcheck", "peers", "erase-client":
 	default:
 		fmt.Fprintf(stderr, "millpond: no command %q; `millpond help` lists them\n", command)
 		return exitUsage
 	}
-	if len(args) > 1 {
+	if command == "erase-client" {
+		if len(args) != 2 {
+			fmt.Fprintln(stderr, "millpond: erase-client takes the address of one client, such as 10.1.2.3 or fd00::1")
+			return exitUsage
+		}
+	} else if len(args) > 1 {
 		fmt.Fprintf(stderr, "millpond: %q: %s takes no arguments; settings come from the environment, see `millpond help`\n", args[1:], command)
 		return exitUsage
 	}
@@ -70,6 +75,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		err = healthcheck(ctx, c)
 	case "peers":
 		err = printPeers(ctx, c, stdout)
+	case "erase-client":
+		err = eraseCommand(ctx, c, args[1], stdout, stderr)
 	default:
 		err = serve(ctx, c, stdout, stderr)
 	}

@@ -82,7 +82,26 @@ type Setting struct {
 type Settings struct {
 	Admin      bool      `json:"admin" doc:"whether admin actions are on"`
 	ClientPort string    `json:"client_port" doc:"where apt comes, if not where the page is read"`
+	Privacy    Privacy   `json:"privacy"`
 	Settings   []Setting `json:"settings"`
+}
+
+// Privacy is what the box does not keep about clients (MILLPOND_PRIVACY).
+type Privacy struct {
+	NoClientNames       bool `json:"no_client_names" doc:"no names of clients' addresses"`
+	NoPackagesPerClient bool `json:"no_packages_per_client" doc:"not which client requested which package"`
+	NoClients           bool `json:"no_clients" doc:"no figures by client; implies the others"`
+	Days                int  `json:"days" doc:"how long what it keeps about a client is kept; 0 for good"`
+}
+
+// Client names a client in a request.
+type Client struct {
+	Address string `json:"address" maxLength:"64" doc:"IP address"`
+}
+
+// Erased is what an erasure found.
+type Erased struct {
+	Known bool `json:"known" doc:"whether the box had anything about the client"`
 }
 
 // Event is something that went wrong or was refused. When it happens again, its

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -76,6 +77,27 @@ func blobProblem(err error) error {
 		return problem(http.StatusConflict, "The file was damaged and has been removed; it will be fetched again when it is asked for.")
 	}
 	return err
+}
+
+// eraseRequest names a client.
+type eraseRequest struct{ Body api.Client }
+
+// eraseClient removes what the box keeps about a client. Its figures stay in the
+// sums.
+func (d *Dashboard) eraseClient(_ context.Context, in *eraseRequest) (api.Erased, error) {
+	client, err := netip.ParseAddr(in.Body.Address)
+	if err != nil {
+		return api.Erased{}, wrong("address is that of one client, such as 10.1.2.3 or fd00::1")
+	}
+	client = client.Unmap().WithZone("")
+	known, err := d.erase(client)
+	if err != nil {
+		return api.Erased{}, err
+	}
+	d.names.Forget(client.String())
+	d.wrongTokens.forget(client)
+	d.refusals.forget(client)
+	return api.Erased{Known: d.events.Erase(client) || known}, nil
 }
 
 // onPeer names a peer.

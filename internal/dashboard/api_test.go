@@ -319,6 +319,9 @@ func TestAdmin(t *testing.T) {
 		{"PUT", "/api/v1/peers/you/ban", "", 204},
 		{"PUT", "/api/v1/swarm/upload-rate", `{"bytes_per_second": 5}`, 204},
 		{"PUT", "/api/v1/swarm/upload-rate", `{}`, 400},
+		{"POST", "/api/v1/clients/erase", `{"address": "10.1.2.3"}`, 200},
+		{"POST", "/api/v1/clients/erase", `{"address": "10.1.2.0/24"}`, 400},
+		{"POST", "/api/v1/clients/erase", `{}`, 400},
 		{"DELETE", blob, "", 204},
 		{"DELETE", blob, "", 404},
 	}

@@ -69,6 +69,13 @@ func (b *bursts) add(client netip.Addr, what string) (times int, within bool) {
 	return one.times, one.what == before || one.rate.AllowN(now, 1)
 }
 
+// forget forgets what a client did.
+func (b *bursts) forget(client netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.of, keyOf(client))
+}
+
 // room forgets bursts that ended, and returns the key that a new one has. mu is
 // held.
 func (b *bursts) room(key netip.Prefix, now time.Time) netip.Prefix {

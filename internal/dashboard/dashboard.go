@@ -14,8 +14,8 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -57,6 +57,11 @@ type Options struct {
 	ClientPort string
 	AdminToken string // "": admin actions are off
 	Access     Access
+	Resolver   hostnames.Resolver // of the names of clients; nil shows none
+	Privacy    api.Privacy        // what the parts below do not keep
+	// Erase removes a client from all that the box keeps but the Dashboard's own;
+	// known reports whether there was anything.
+	Erase func(client netip.Addr) (known bool, err error)
 }
 
 // Ledger has the figures, over time and by name; *ledger.Ledger.
@@ -118,6 +123,8 @@ type Dashboard struct {
 	clientPort string
 	adminToken string
 	access     Access
+	privacy    api.Privacy
+	erase      func(netip.Addr) (bool, error)
 
 	wrongTokens, refusals bursts
 
@@ -137,9 +144,9 @@ type Dashboard struct {
 func New(o Options) *Dashboard {
 	d := &Dashboard{
 		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, swarm: o.Swarm,
-		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access,
+		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
-		names: hostnames.New(net.DefaultResolver), ended: make(chan struct{}),
+		names: hostnames.New(o.Resolver), ended: make(chan struct{}),
 	}
 	d.metrics = promhttp.HandlerFor(newRegistry(d), promhttp.HandlerOpts{})
 	d.whole, d.basics = d.routes(), d.probes()

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"time"
+	"unicode"
 
 	"millpond/internal/api"
 )
@@ -22,6 +25,10 @@ const (
 // process ends: the log is the archive. An event that comes again is counted in
 // the row that it has. All methods may be called by several goroutines.
 type Events struct {
+	// Keep is how long a row that names a client is kept after it came last; 0 is
+	// until the process ends.
+	Keep time.Duration
+
 	mu   sync.Mutex
 	last int64       // guarded by mu
 	rows []api.Event // guarded by mu, the latest last
@@ -42,6 +49,7 @@ func (e *Events) Last() int64 {
 func (e *Events) Latest(n int) []api.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.expire()
 	rows := append([]api.Event{}, e.rows[max(0, len(e.rows)-n):]...)
 	slices.Reverse(rows)
 	return rows
@@ -50,6 +58,7 @@ func (e *Events) Latest(n int) []api.Event {
 func (e *Events) add(v api.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.expire()
 	e.last++
 	v.ID, v.Times = e.last, 1
 	if i := slices.IndexFunc(e.rows, func(o api.Event) bool { return same(v, o) }); i >= 0 {
@@ -60,6 +69,48 @@ func (e *Events) add(v api.Event) {
 		e.rows = slices.Delete(e.rows, 0, 1)
 	}
 	e.rows = append(e.rows, v)
+}
+
+// Erase removes a client, and the rows whose text names it; known reports whether
+// there were any.
+func (e *Events) Erase(client netip.Addr) (known bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.rows {
+		if v := &e.rows[i]; mentions(v.Client, client) {
+			v.Client, v.URL, known = "", "", true
+		}
+	}
+	before := len(e.rows)
+	e.rows = slices.DeleteFunc(e.rows, func(v api.Event) bool {
+		return mentions(v.Message+" "+v.Cause+" "+v.Setting+" "+v.URL, client)
+	})
+	if known = known || len(e.rows) < before; known {
+		e.last++ // pages ask again
+	}
+	return known
+}
+
+// mentions reports whether text has an address in it, in whatever form, alone or with a port.
+func mentions(text string, client netip.Addr) bool {
+	words := strings.FieldsFunc(text, func(r rune) bool {
+		return r != '.' && r != ':' && r != '%' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+	is := func(word string) bool {
+		addr, err := netip.ParseAddr(word)
+		if port, fault := netip.ParseAddrPort(word); err != nil && fault == nil {
+			addr = port.Addr()
+		}
+		return addr.Unmap().WithZone("") == client
+	}
+	return slices.ContainsFunc(words, func(word string) bool { return is(word) || is(strings.TrimRight(word, ".:")) })
+}
+
+// expire removes what is older than is kept. e.mu must be held.
+func (e *Events) expire() {
+	if e.Keep > 0 {
+		e.rows = slices.DeleteFunc(e.rows, func(v api.Event) bool { return v.Client != "" && time.Since(v.Time) > e.Keep })
+	}
 }
 
 func same(v, o api.Event) bool {

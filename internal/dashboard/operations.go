@@ -16,6 +16,7 @@ import (
 // Bounds of request bodies, some times what the longest sensible one takes.
 const (
 	maxRateBody     = 1 << 10
+	maxClientBody   = 1 << 10
 	maxPrefetchBody = 8 << 10
 )
 
@@ -108,6 +109,11 @@ func (d *Dashboard) serveActions(s *service) {
 		Method: http.MethodPost, OperationID: "startPrefetch", Path: "prefetch", MaxBodyBytes: maxPrefetchBody,
 		Summary: "Fetch the newer versions of what clients use, before they ask", Middlewares: huma.Middlewares{bodyIsJSON},
 	}), d.startPrefetch)
+	// The address is in the body: paths are in the log, here and of proxies on the way.
+	respond(s, s.forAdmin(huma.Operation{
+		Method: http.MethodPost, OperationID: "eraseClient", Path: "clients/erase", MaxBodyBytes: maxClientBody,
+		Summary: "Erase what is kept about a client", Middlewares: huma.Middlewares{bodyIsJSON},
+	}), d.eraseClient)
 	act(s, huma.Operation{Method: http.MethodPut, OperationID: "banPeer", Path: "peers/{id}/ban", Summary: "Ban a peer for a day"}, d.ban)
 	act(s, huma.Operation{
 		Method: http.MethodPut, OperationID: "setUploadRate", Path: "swarm/upload-rate", MaxBodyBytes: maxRateBody,

@@ -20,7 +20,6 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
-	"millpond/internal/hostnames"
 	"millpond/internal/ledger"
 	"millpond/internal/store"
 )
@@ -93,6 +92,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 		checked: since, stale: "the mirror does not answer",
 		transfers: []fetch.Transfer{{Location: l, Size: 10, Clients: 1, Parts: []fetch.Part{{Off: 0, End: 4, Origin: ledger.FromMirror}}}},
 	}
+	o.Resolver, o.Erase = site, r.ledger.Erase
 	if change != nil {
 		change(&o)
 	}
@@ -108,7 +108,6 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	r.ledger.Avoided(ledger.File{Host: "deb.example.org"})
 	r.ledger.Request(netip.MustParseAddr("10.1.2.4"), ledger.File{Host: "deb.example.org"})
 	r.Dashboard = New(o)
-	r.names = hostnames.New(site)
 	return r
 }
 

@@ -50,6 +50,11 @@ export interface Blob {
   used: string
 }
 
+export interface Client {
+  /** IP address */
+  address: string
+}
+
 export interface Counts {
   /** to clients */
   client_bytes: number
@@ -78,6 +83,11 @@ export interface Detail {
   /** path of the part, such as query.limit or body.suite */
   location: string
   message: string
+}
+
+export interface Erased {
+  /** whether the box had anything about the client */
+  known: boolean
 }
 
 export interface Event {
@@ -406,6 +416,17 @@ export interface PrefetchRequest {
   suite?: string
 }
 
+export interface Privacy {
+  /** how long what it keeps about a client is kept; 0 for good */
+  days: number
+  /** no names of clients' addresses */
+  no_client_names: boolean
+  /** no figures by client; implies the others */
+  no_clients: boolean
+  /** not which client requested which package */
+  no_packages_per_client: boolean
+}
+
 export interface Problem {
   /** why, in plain words */
   detail: string
@@ -440,6 +461,7 @@ export interface Settings {
   admin: boolean
   /** where apt comes, if not where the page is read */
   client_port: string
+  privacy: Privacy
   settings: Setting[]
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"millpond/internal/api"
+	"millpond/internal/kv"
+	"millpond/internal/ledger"
+)
+
+// eraseCommand erases a client from the box on this machine: in its data directory
+// if none runs on it, else through its API.
+func eraseCommand(ctx context.Context, c Config, address string, stdout, stderr io.Writer) error {
+	client, err := netip.ParseAddr(address)
+	if err != nil {
+		return fmt.Errorf("%q is not the address of a client, such as 10.1.2.3 or fd00::1", address)
+	}
+	client = client.Unmap().WithZone("")
+	where := "MILLPOND_DATA_DIR=" + c.DataDir
+	known, err := eraseOnDisk(c, client, stderr)
+	if errors.Is(err, kv.ErrLocked) {
+		where = "the running box"
+		known, err = eraseThroughAPI(ctx, c, client)
+	}
+	if err != nil {
+		return err
+	}
+	if known {
+		fmt.Fprintf(stdout, "Erased from %s; the sums still have its part.\n", where)
+	} else {
+		fmt.Fprintf(stdout, "Nothing was kept about this client in %s.\n", where)
+	}
+	return nil
+}
+
+// eraseOnDisk erases a client in the data directory. The error wraps kv.ErrLocked if
+// a box runs on it.
+func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err error) {
+	defer func() {
+		if err != nil {
+			err = dataFault(c.DataDir, err)
+		}
+	}()
+	dir := filepath.Join(c.DataDir, "db")
+	info, err := os.Stat(dir) // kv.Open would make one
+	if err != nil {
+		return false, fmt.Errorf("no box has run here: %w", err)
+	}
+	if err := checkOwner(info); err != nil {
+		return false, err
+	}
+	db, err := kv.Open(dir, newLogger(c, stderr))
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	l, err := ledger.Open(db.Table("ledger"))
+	if err != nil {
+		return false, err
+	}
+	return eraseFrom(l, db, client)
+}
+
+// eraseFrom erases a client from the ledger and from the files of its database.
+func eraseFrom(l *ledger.Ledger, db *kv.DB, client netip.Addr) (known bool, err error) {
+	known, err = l.Erase(client)
+	if err == nil {
+		err = db.Purge()
+	}
+	return known, err
+}
+
+// eraseThroughAPI asks the running box.
+func eraseThroughAPI(ctx context.Context, c Config, client netip.Addr) (known bool, err error) {
+	if c.AdminToken == "" {
+		return false, fmt.Errorf("a box runs on MILLPOND_DATA_DIR=%s, and MILLPOND_ADMIN_TOKEN is not set: set it, for the box too, or stop the box", c.DataDir)
+	}
+	body, err := json.Marshal(api.Client{Address: client.String()})
+	if err != nil {
+		return false, err
+	}
+	answer, err := askAPI[api.Erased](ctx, c, http.MethodPost, "clients/erase", c.AdminToken, body)
+	return answer.Known, err
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"millpond/internal/api"
+	"millpond/internal/hostnames"
+	"millpond/internal/ledger"
+)
+
+const (
+	// maxDays bounds how long clients are kept, so that the time fits its type.
+	maxDays = 36500
+	// purgeEvery is how long what was removed for its age may stay in the
+	// database's files. A purge reads and writes all of it.
+	purgeEvery = 24 * time.Hour
+)
+
+// parsePrivacy reads what is not kept about clients.
+func parsePrivacy(s string) (p api.Privacy, err error) {
+	for _, entry := range parseList(s) {
+		days, isDays := strings.CutPrefix(entry, "days=")
+		switch {
+		case entry == "no-client-names":
+			p.NoClientNames = true
+		case entry == "no-packages-per-client":
+			p.NoPackagesPerClient = true
+		case entry == "no-clients":
+			p.NoClients, p.NoClientNames, p.NoPackagesPerClient = true, true, true
+		case isDays && p.Days > 0:
+			return p, errors.New("days twice")
+		case isDays:
+			if p.Days, err = strconv.Atoi(days); err != nil || p.Days < 1 || p.Days > maxDays {
+				return p, fmt.Errorf("%q: not a number of days from 1 to %d", entry, maxDays)
+			}
+		default:
+			return p, fmt.Errorf("no such word: %q", entry)
+		}
+	}
+	return p, nil
+}
+
+// keepOf is how long clients are kept, 0 for good.
+func keepOf(p api.Privacy) time.Duration { return time.Duration(p.Days) * 24 * time.Hour }
+
+// restrictLedger applies the setting to the ledger, and to what an earlier run left
+// in its files.
+func (a *Appliance) restrictLedger() error {
+	p := a.config.Privacy
+	removed, err := a.ledger.Restrict(ledger.Privacy{NoClients: p.NoClients, NoPackages: p.NoPackagesPerClient, Keep: keepOf(p)})
+	if err == nil && removed {
+		a.log.Info("removed what was kept about clients (MILLPOND_PRIVACY)")
+		err = a.db.Purge()
+	}
+	return err
+}
+
+// resolver looks up the names of clients, nil if they are to have none.
+func (a *Appliance) resolver() hostnames.Resolver {
+	if a.config.Privacy.NoClientNames {
+		return nil
+	}
+	return net.DefaultResolver
+}
+
+// eraseClient removes a client from all that is kept below the dashboard.
+func (a *Appliance) eraseClient(client netip.Addr) (known bool, err error) {
+	a.proxy.Forget(client)
+	return eraseFrom(a.ledger, a.db, client)
+}
+
+// purge takes what the ledger removed for its age out of the database's files, until
+// ctx ends.
+func (a *Appliance) purge(ctx context.Context) error {
+	if a.config.Privacy.Days == 0 {
+		return nil
+	}
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := a.db.Purge(); err != nil {
+			// The next one may succeed.
+			a.log.Warn("what is older than MILLPOND_PRIVACY allows is removed, but may still be in the database's files", "err", err)
+		}
+	}
+}
+
+// discreet is a log in which no line says which client requested what. It is for
+// what an operator reads every day: lines at debug level are as they were.
+type discreet struct{ slog.Handler }
+
+var _ slog.Handler = discreet{}
+
+// discreetly returns h with what p asks for.
+func discreetly(h slog.Handler, p api.Privacy) slog.Handler {
+	if p.NoPackagesPerClient {
+		return discreet{h}
+	}
+	return h
+}
+
+// Handle implements slog.Handler. A line that has a client and a URL loses the
+// client, or the URL if the client's address is the reason for the line.
+func (d discreet) Handle(ctx context.Context, r slog.Record) error {
+	var client, rest strings.Builder
+	url := false
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "client":
+			fmt.Fprint(&client, a.Value)
+		case "url":
+			url = true
+		default:
+			fmt.Fprintln(&rest, a.Value)
+		}
+		return true
+	})
+	if r.Level < slog.LevelInfo || client.Len() == 0 || !url {
+		return d.Handler.Handle(ctx, r)
+	}
+	drop := "client"
+	if strings.Contains(rest.String(), client.String()) {
+		drop = "url"
+	}
+	kept := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key != drop {
+			kept.AddAttrs(a)
+		}
+		return true
+	})
+	return d.Handler.Handle(ctx, kept)
+}
+
+// WithAttrs implements slog.Handler.
+func (d discreet) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return discreet{d.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (d discreet) WithGroup(name string) slog.Handler { return discreet{d.Handler.WithGroup(name)} }
