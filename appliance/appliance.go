@@ -156,6 +156,7 @@ func (a *Appliance) openDataDir() (err error) {
 	a.catalog, err = catalog.Open(catalog.Options{
 		Table: a.db.Table("catalog"), Keyring: a.keys, TrustHosts: a.config.TrustHosts,
 		Room: a.store.Usage().QuotaBytes / catalogShare, Log: a.log.With("part", "catalog"),
+		ShareHost: func(l catalog.Location) bool { return a.config.share.HasURL(l.URL()) }, Private: a.isPrivate,
 	})
 	return err
 }

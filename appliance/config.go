@@ -54,6 +54,7 @@ type Config struct {
 	SwarmListen     []string       `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
 	SwarmKeyFile    string         `env:"SWARM_KEY_FILE" takes:"file made by millpond swarm-key" help:"the key shared by all boxes of a private swarm; without one the swarm is open"`
 	SwarmAllowPeers []string       `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all boxes of the swarm"`
+	ShareHosts      []string       `env:"SHARE_HOSTS" takes:"host, host:port, *.domain or range, comma-separated" help:"hosts whose archives all boxes of an open swarm may have although they are private: at a private address, in MILLPOND_ALLOW_UPSTREAMS, behind MILLPOND_UPSTREAM_PROXY or a login. By default members of a private swarm alone get them, and nobody what is behind a login; a range matches hosts whose URL has an address"`
 	SwarmMode       swarm.Mode     `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"role in the DHT; client is for a box that no other can dial"`
 	SwarmLocal      bool           `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false" help:"whether boxes on the network segment find each other by mDNS"`
 	Bootstrap       []string       `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect to, in addition to those on the network segment"`
@@ -69,6 +70,7 @@ type Config struct {
 	logins   mirror.Logins     // those of AuthFile
 	mirrors  mirror.Mirrors    // those of Mirrors
 	upstream mirror.Upstream   // UpstreamProxy without UpstreamExcept
+	share    mirror.Hosts      // ShareHosts
 	swarmKey []byte            // content of SwarmKeyFile; nil without
 	given    map[string]string // variables as they were set
 
@@ -233,11 +235,13 @@ func (c *Config) checkSwarm(f *faults) {
 		{"ANNOUNCE_ADDRS", c.AnnounceAddrs, swarm.CheckAddr},
 		{"SWARM_ALLOW_PEERS", c.SwarmAllowPeers, swarm.CheckPeer},
 		{"BOOTSTRAP", c.Bootstrap, swarm.CheckBootstrap},
+		{"SHARE_HOSTS", c.ShareHosts, checkHost},
 	} {
 		for _, value := range s.values {
 			f.add(s.name, s.check(value))
 		}
 	}
+	c.share, _ = mirror.ParseHosts(c.ShareHosts) // checked above
 	if c.SwarmKeyFile != "" {
 		key, err := os.ReadFile(c.SwarmKeyFile)
 		if err == nil {
@@ -246,6 +250,11 @@ func (c *Config) checkSwarm(f *faults) {
 		f.add("SWARM_KEY_FILE", err)
 		c.swarmKey = key
 	}
+}
+
+func checkHost(entry string) error {
+	_, err := mirror.ParseHosts([]string{entry})
+	return err
 }
 
 // checkListen checks the form of an address to listen on. Whether it is free

@@ -116,6 +116,9 @@ func TestSettings(t *testing.T) {
 		{"SWARM_KEY_FILE", map[string]string{"": "", key: key},
 			map[string]string{file: "empty", filepath.Join(dir, "none"): "no such file"}},
 		{"SWARM_ALLOW_PEERS", map[string]string{"": "[]", id + ", " + id: "[" + id + " " + id + "]"}, map[string]string{"me": "peer"}},
+		{"SHARE_HOSTS",
+			map[string]string{"": "[]", "apt, *.example.net:8080,10.0.0.0/8": "[apt *.example.net:8080 10.0.0.0/8]"},
+			map[string]string{"http://apt": "without the scheme", "10.1.2.3/8": "10.0.0.0/8", "apt/debian": "a path"}},
 		{"SWARM_MODE", map[string]string{"": "auto", "client": "client"}, map[string]string{"master": "no such mode"}},
 		{"SWARM_LOCAL", map[string]string{"": "true", "false": "false"}, map[string]string{"x": "invalid syntax"}},
 		{"BOOTSTRAP",
@@ -183,7 +186,7 @@ func TestSettings(t *testing.T) {
 // A login in a setting that takes none is in no error.
 func TestFaultsHideLogins(t *testing.T) {
 	for name, want := range map[string]string{
-		"MIRRORS": "MILLPOND_AUTH_FILE", "ONLY_ARCHIVES": "without the scheme", "ALLOW_UPSTREAMS": "without scheme", "UPSTREAM_PROXY_EXCEPT": "without the scheme",
+		"MIRRORS": "MILLPOND_AUTH_FILE", "ONLY_ARCHIVES": "without the scheme", "ALLOW_UPSTREAMS": "without scheme", "UPSTREAM_PROXY_EXCEPT": "without the scheme", "SHARE_HOSTS": "without the scheme",
 		"TUNNELS": "without the scheme", "UPSTREAM_PROXY": "not supported",
 	} {
 		for _, password := range []string{"hunter2", "hunter2/=x", "@hunter2@"} {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"millpond/internal/catalog"
+	"millpond/internal/peer"
 	"millpond/internal/swarm"
 )
 
@@ -37,6 +39,13 @@ func (a *Appliance) openSwarm() (err error) {
 	}
 	a.opened(a.swarm.Close)
 	return nil
+}
+
+// isPrivate logs that a host's archives stay here, where others would be shared.
+func (a *Appliance) isPrivate(suite catalog.Location, why string) {
+	if a.swarm != nil && a.swarm.Widest() < peer.Member {
+		a.log.Info("private archive not shared with other boxes", "suite", suite.String(), "why", why, "setting", prefix+"SHARE_HOSTS="+suite.Host)
+	}
 }
 
 // runSwarm takes part in the swarm until ctx ends, if it is not switched off.

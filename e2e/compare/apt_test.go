@@ -58,11 +58,11 @@ func BenchmarkApt(b *testing.B) {
 		run(b, m, "DIRECT") // not counted: what is before the mirror warms up
 		for range rounds {
 			note(direct, "DIRECT")
-			allow := "MILLPOND_ALLOW_UPSTREAMS=" + m.Host()
-			full := box.Start(b, allow)
+			allow, share := "MILLPOND_ALLOW_UPSTREAMS="+m.Host(), "MILLPOND_SHARE_HOSTS="+m.Host()
+			full := box.Start(b, allow, share)
 			note("millpond"+cold, full.URL)
 			note("millpond"+warm, full.URL)
-			second := box.Start(b, allow, "MILLPOND_BOOTSTRAP="+full.URL)
+			second := box.Start(b, allow, share, "MILLPOND_BOOTSTRAP="+full.URL)
 			second.Until("the box knows what the full one holds", func() bool {
 				p := second.Peers()
 				return len(p) == 1 && p[0].Held >= 50

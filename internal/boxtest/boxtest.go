@@ -47,7 +47,10 @@ type Options struct {
 	TrustHosts []string       // whose archives count as signed
 	Quota      int64          // bytes of the store, 1 GiB if 0
 	Mirror     mirror.Options // without a Policy it may dial loopback addresses
-	Log        *slog.Logger   // the test's output if nil
+	// ShareHost is the catalog's. nil shares every host: mirrors on loopback would be
+	// private otherwise.
+	ShareHost func(catalog.Location) bool
+	Log       *slog.Logger // the test's output if nil
 }
 
 // New builds the parts of a box.
@@ -63,6 +66,9 @@ func New(tb testing.TB, o Options) *Box {
 	if b.Log == nil {
 		b.Log = slog.New(slog.NewTextHandler(tb.Output(), nil))
 	}
+	if o.ShareHost == nil {
+		o.ShareHost = func(catalog.Location) bool { return true }
+	}
 	b.loadKeys(o.Keys)
 	var err error
 	b.DB, err = kv.Open(filepath.Join(o.Dir, "db"), b.Log)
@@ -71,7 +77,9 @@ func New(tb testing.TB, o Options) *Box {
 	b.Disk.Under(&disk)
 	b.Store, err = store.Open(disk)
 	b.closes(err, func() error { return b.Store.Close() })
-	b.Catalog, err = catalog.Open(catalog.Options{Table: b.DB.Table("catalog"), Keyring: b.Keyring, TrustHosts: o.TrustHosts, Room: o.Quota / 4, Log: b.Log})
+	b.Catalog, err = catalog.Open(catalog.Options{
+		Table: b.DB.Table("catalog"), Keyring: b.Keyring, TrustHosts: o.TrustHosts, ShareHost: o.ShareHost, Room: o.Quota / 4, Log: b.Log,
+	})
 	b.must(err)
 	b.Ledger, err = ledger.Open(b.DB.Table("ledger"))
 	b.must(err)

@@ -149,7 +149,10 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 		return g, true, nil
 	}
 	rec := c.renewed(g, r)
-	rec.Private = r.record.Private && g.Private
+	rec.Private, rec.Reach = r.record.Private && g.Private, g.Reach.with(r.record.Reach)
+	if g.Private && !rec.Private {
+		rec.Reach = r.record.Reach // a login is not what it takes
+	}
 	if g == st.current() && g.same(rec) {
 		return g, false, nil
 	}

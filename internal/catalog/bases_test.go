@@ -182,7 +182,7 @@ func TestOneOf(t *testing.T) {
 		t.Errorf("mirrors %v", got)
 	}
 	for _, d := range want {
-		if _, ok := c.Shared(d); !ok {
+		if _, with := c.Shared(d); with == WithNobody {
 			t.Error("a listed file is not shared")
 		}
 	}

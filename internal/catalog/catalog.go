@@ -17,7 +17,9 @@
 // It promises that a table holds exactly what the file with that digest lists,
 // that Signed is true only for what stands, directly or through an index,
 // in a Release that a key of the keyring signed (or of a trusted host), that
-// Shared is true only if such a Release came without a login, that a path which
+// Shared is
+// WithAll only if such a Release came without a login from where anybody can fetch
+// it, or a setting says so, that a path which
 // indices in force list differently has no digest (OneOf), and that memory does
 // not grow with the number of files listed.
 package catalog
@@ -49,14 +51,21 @@ const LearnWait = 5 * time.Second
 // expireEvery is the interval at which superseded generations are dropped.
 const expireEvery = time.Minute
 
-// Options are a Catalog's dependencies and settings. All but TrustHosts and Room are
+// Options are a Catalog's dependencies and settings. Table, Keyring and Log are
 // required.
 type Options struct {
 	Table      *kv.Table
 	Keyring    *keyring.Keyring
 	TrustHosts []string // hosts (with a port that is not the scheme's own) whose archives count as signed without a signature
 	Room       int64    // bytes of disk that its rows may take, some more for a moment; 0 is the most they ever take
-	Log        *slog.Logger
+	// ShareHost reports whether what a suite's host has is shared with all boxes,
+	// wherever it came from; nil shares no such host.
+	ShareHost func(suite Location) bool
+	// Private is told of the first suite of a host that came from a private place,
+	// and why that is private; nil if nobody wants to know. It neither blocks nor
+	// calls the Catalog.
+	Private func(suite Location, why string)
+	Log     *slog.Logger
 }
 
 // Catalog may be used by several goroutines. Reading never waits for learning,
@@ -66,6 +75,9 @@ type Catalog struct {
 	keyring *keyring.Keyring
 	trusted map[string]bool
 	log     *slog.Logger
+
+	shareHost func(Location) bool
+	private   func(Location, string)
 
 	// Fixed but for tests.
 	now       func() time.Time
@@ -93,10 +105,16 @@ func Open(o Options) (*Catalog, error) {
 		rows:    rows{kv: o.Table, counts: new(sync.Mutex)},
 		keyring: o.Keyring,
 		trusted: make(map[string]bool),
-		log:     o.Log,
-		now:     time.Now, learnWait: LearnWait,
+		log:     o.Log, shareHost: o.ShareHost, private: o.Private,
+		now: time.Now, learnWait: LearnWait,
 		bounds: boundsIn(o.Room),
 		drops:  drops{wake: broadcast.NewWake()},
+	}
+	if c.shareHost == nil {
+		c.shareHost = func(Location) bool { return false }
+	}
+	if c.private == nil {
+		c.private = func(Location, string) {}
 	}
 	for _, h := range o.TrustHosts {
 		c.trusted[strings.ToLower(h)] = true
@@ -229,6 +247,7 @@ func (c *Catalog) commit(next *state, changed ...Location) error {
 		c.changed.Fire()
 	}
 	c.progress.Fire()
+	c.tellPrivate(old, next, changed)
 	return nil
 }
 

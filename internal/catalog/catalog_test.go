@@ -137,8 +137,8 @@ func (c *Catalog) wantContent(tb testing.TB, url string, data []byte, signed boo
 	if e.Kind != Content || e.Digest != digest.Of(data) || e.Size != int64(len(data)) || e.Signed != signed {
 		tb.Errorf("%s: got %+v, want content %s of %d bytes, signed %v", url, e, digest.Of(data).Short(), len(data), signed)
 	}
-	if size, ok := c.Shared(digest.Of(data)); ok != signed || ok && size != int64(len(data)) {
-		tb.Errorf("%s: Shared gives %d, %v", url, size, ok)
+	if size, with := c.Shared(digest.Of(data)); with > WithNobody != signed || signed && size != int64(len(data)) {
+		tb.Errorf("%s: Shared gives %d, %v", url, size, with)
 	}
 	return e
 }

@@ -17,41 +17,42 @@ const maxListed = 8
 // maxMirrors bounds the locations that Mirrors returns.
 const maxMirrors = 8
 
-// Shared reports whether d is listed under a signed Release that needs no login,
-// and so may be uploaded to peers and downloaded from them; and its size, -1 if
-// no list has it.
-func (c *Catalog) Shared(d digest.Digest) (size int64, ok bool) {
-	size, ok, err := c.shared(c.state.Load(), d)
+// Shared returns with which boxes d may be shared, by the signed Releases that list
+// it: one that is public is enough; and its size, -1 if no list has it.
+func (c *Catalog) Shared(d digest.Digest) (size int64, with Sharing) {
+	s := c.state.Load()
+	size = -1
+	err := c.rows.listed(d, maxListed, func(l listing) bool {
+		sh := s.shown[l.table]
+		if sh == nil || sh.shared == WithNobody {
+			return true
+		}
+		if size < 0 || sh.shared > with && l.size >= 0 {
+			size = l.size
+		}
+		with = max(with, sh.shared)
+		return size < 0 || with < WithAll
+	})
 	if err != nil {
 		c.log.Error("catalog not readable", "digest", d, "err", err)
-		return -1, false
+		return -1, WithNobody
 	}
-	return size, ok
-}
-
-func (c *Catalog) shared(s *state, d digest.Digest) (size int64, ok bool, err error) {
-	size = -1
-	err = c.rows.listed(d, maxListed, func(l listing) bool {
-		if sh := s.shown[l.table]; sh != nil && sh.shared {
-			size, ok = l.size, true
-		}
-		return size < 0
-	})
-	return size, ok, err
+	return size, with
 }
 
 // Describe is the inverse of Resolve: it returns an entry whose content is
 // d, listed under a signed Release, for a peer's request that has a digest
-// only; one that is shared, if there is one. It never waits.
+// only; the one that is shared most widely. It never waits.
 func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 	s := c.state.Load()
+	with := WithNobody // the archive of e
 	err := c.rows.listed(d, maxListed, func(l listing) bool {
 		sh := s.shown[l.table]
-		if sh == nil || !sh.signed || ok && !sh.shared {
+		if sh == nil || !sh.signed || ok && sh.shared <= with {
 			return true
 		}
 		for _, p := range sh.places {
-			if ok && p.gen.Private {
+			if ok && p.gen.Sharing() <= with {
 				continue
 			}
 			pin := func(Location) digest.Digest { return p.gen.ID }
@@ -59,7 +60,7 @@ func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 			if found.Kind != Content || found.Digest != d || !found.Signed {
 				continue
 			}
-			if e, ok = found, true; p.gen.shared() {
+			if e, ok, with = found, true, p.gen.Sharing(); with == WithAll {
 				return false
 			}
 		}
@@ -71,10 +72,12 @@ func (c *Catalog) Describe(d digest.Digest) (e Entry, ok bool) {
 	return e, ok
 }
 
-// name is a location of some content, and whether its archive is shared.
+// name is a location of some content, with whom its archive is shared, and whether
+// a setting says so.
 type name struct {
 	Location
-	shared bool
+	shared Sharing
+	listed bool
 }
 
 func (c *Catalog) names(d digest.Digest) []name {
@@ -86,10 +89,10 @@ func (c *Catalog) names(d digest.Digest) []name {
 			return true
 		}
 		for _, p := range sh.places {
-			n := name{p.locate(sh.kind, l.path), p.gen.shared()}
+			n := name{p.locate(sh.kind, l.path), p.gen.Sharing(), p.gen.Signed && p.gen.Listed}
 			i := slices.IndexFunc(found, func(o name) bool { return o.Location == n.Location })
 			if i >= 0 {
-				found[i].shared = found[i].shared || n.shared
+				found[i].shared, found[i].listed = max(found[i].shared, n.shared), found[i].listed || n.listed
 			} else if len(found) < maxNames {
 				found = append(found, n)
 			}
@@ -100,6 +103,17 @@ func (c *Catalog) names(d digest.Digest) []name {
 		c.log.Error("catalog not readable", "digest", d, "err", err)
 	}
 	return found
+}
+
+// SharedAt lists locations of d, those by hash too, that a setting shares with all
+// boxes whatever login they take.
+func (c *Catalog) SharedAt(d digest.Digest) (all []Location) {
+	for _, n := range c.names(d) {
+		if n.listed {
+			all = append(all, n.Location, n.Dir().Join(byHashName("", "SHA256", d.String())))
+		}
+	}
+	return all
 }
 
 // locate returns where the file is that a table of kind k, shown in p, lists
@@ -143,7 +157,7 @@ func (c *Catalog) Mirrors(e Entry) []Location {
 		return all
 	}
 	names := slices.DeleteFunc(c.names(e.Digest), func(n name) bool {
-		return e.Location.Scheme == "https" && n.Scheme != "https" || n.Host != e.Location.Host && !n.shared
+		return e.Location.Scheme == "https" && n.Scheme != "https" || n.Host != e.Location.Host && n.shared == WithNobody
 	})
 	for _, here := range []bool{true, false} {
 		for _, n := range names {

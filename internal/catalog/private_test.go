@@ -27,7 +27,7 @@ func TestPrivateSuite(t *testing.T) {
 	}
 	c.learnFile(t, archiveURL, index, g)
 
-	check := func(c *Catalog, url string, shared bool) {
+	check := func(c *Catalog, url string, shared Sharing) {
 		t.Helper()
 		e := c.resolveURL(t, url+"/"+deb.Path)
 		if e.Kind != Content || !e.Signed || e.Shared != shared {
@@ -36,21 +36,21 @@ func TestPrivateSuite(t *testing.T) {
 		if e := c.resolveURL(t, url+"/"+index); !e.Signed || e.Shared != shared {
 			t.Errorf("index: %+v", e)
 		}
-		if _, ok := c.Shared(digest.Of(deb.Data)); ok != shared {
-			t.Errorf("Shared is %v", ok)
+		if _, with := c.Shared(digest.Of(deb.Data)); with != shared {
+			t.Errorf("Shared is %v", with)
 		}
 		if e, ok := c.Describe(digest.Of(deb.Data)); !ok || e.Shared != shared {
 			t.Errorf("Describe: %+v %v", e, ok)
 		}
 	}
-	check(c, archiveURL, false)
-	check(reopen(t, c), archiveURL, false)
+	check(c, archiveURL, WithNobody)
+	check(reopen(t, c), archiveURL, WithNobody)
 
 	// The URLs of such a suite are no mirrors for a shared archive.
 	changed := c.Changed()
 	c.learnSuite(t, mirrorURL, "dists/stable", g)
-	check(c, mirrorURL, true)
-	check(c, archiveURL, true)
+	check(c, mirrorURL, WithMembers)
+	check(c, archiveURL, WithMembers)
 	select {
 	case <-changed:
 	default:
@@ -73,7 +73,7 @@ func TestPrivateSuite(t *testing.T) {
 	if gen, err := c.learnRelease(dir, files); err != nil || gen.Private {
 		t.Fatalf("a login makes it private again: %+v %v", gen, err)
 	}
-	if e := c.resolveURL(t, archiveURL+"/"+index); e.Digest != digest.Of(g.File(index)) || !e.Shared {
+	if e := c.resolveURL(t, archiveURL+"/"+index); e.Digest != digest.Of(g.File(index)) || e.Shared != WithMembers {
 		t.Errorf("%+v", e)
 	}
 	if err := c.LearnIndex(t.Context(), c.resolveURL(t, archiveURL+"/"+index), bytes.NewReader(g.File(index))); err != nil {

@@ -24,11 +24,10 @@ type Generation struct {
 	ValidUntil time.Time // zero: no end
 	Files      int       // that the Release lists by SHA-256
 	Learned    time.Time // first
-	Private    bool      // it came with a login each time, and is not shared
+	Private    bool      // it came with a login each time
+	Reach      Reach     // where it came from
+	Listed     bool      // MILLPOND_SHARE_HOSTS has its host
 }
-
-// shared reports whether what g lists may be shared with peers.
-func (g *Generation) shared() bool { return g.Signed && !g.Private }
 
 // record is a Generation as it is kept on disk, with all that Signed and Why
 // depend on: the keys and the trusted hosts may differ after a restart.
@@ -63,6 +62,7 @@ type suiteRecord struct {
 type ReleaseFiles struct {
 	InRelease, Release, Signature []byte
 	Private                       bool   // a login was sent for them
+	Reach                         Reach  // of the place that they came from
 	Unsigned                      string // why there is no Signature, if it is known
 }
 
@@ -120,7 +120,7 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 	if err != nil {
 		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
 	}
-	rec.Generation = Generation{ID: rec.ID, Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now(), Private: r.Private}
+	rec.Generation = Generation{ID: rec.ID, Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now(), Private: r.Private, Reach: r.Reach}
 	if r.InRelease == nil && r.Signature != nil {
 		rec.Signature = digest.Of(r.Signature)
 	}
@@ -153,9 +153,10 @@ func (c *Catalog) verify(r ReleaseFiles, only []string) (text []byte, s keyring.
 	return text, s, err
 }
 
-// decideSigned decides whether a generation counts as signed.
+// decideSigned decides whether a generation counts as signed, and whether a setting
+// shares it.
 func (c *Catalog) decideSigned(dir Location, r *record) {
-	r.Signed, r.Why = false, ""
+	r.Signed, r.Why, r.Listed = false, "", c.shareHost(dir)
 	switch {
 	case r.Weak && r.SHA512:
 		r.Why = "the Release lists files by SHA-512 but not by SHA-256, by which files are known here: they are cached by name"

@@ -31,7 +31,7 @@ type Entry struct {
 	Digest   digest.Digest // of Content
 	Size     int64         // of Content, in bytes; -1 if not known (by-hash of an unknown Release, some pdiffs)
 	Signed   bool          // Content listed under a Release signed by a key of the keyring, or of a trusted host
-	Shared   bool          // Content listed under such a Release that needs no login: shared with peers
+	Shared   Sharing       // Content: with which boxes
 	Suite    Location      // of a Release file, and of files that a Release lists: the directory of that Release
 	Index    bool          // an index that the catalog has not read yet and wants (LearnIndex); not one that it could not read
 	Release  digest.Digest // of files that a Release lists: the generation it was resolved in; of a Release file: the client's pin
@@ -176,7 +176,7 @@ func (c *Catalog) listed(s *state, l Location, pin pinFunc) (Entry, error) {
 					Location: l, Kind: Content, Digest: f.digest, Size: f.size,
 					Suite: st.dir, Index: index, Release: g.ID,
 				}
-				err = c.mark(s, &e, g.Signed, g.shared())
+				err = c.mark(s, &e, g.Signed, g.Sharing())
 				return e, err
 			}
 		}
@@ -206,11 +206,11 @@ func (c *Catalog) inRelease(s *state, g *generation, rel string) (f row, index, 
 }
 
 // mark sets Signed and Shared of e, given what they are by one list with e's
-// digest: any other list may make them true. A signed one knows the size better:
+// digest: any other list may make them more. A signed one knows the size better:
 // all who want the digest share the download.
-func (c *Catalog) mark(s *state, e *Entry, signed, shared bool) error {
+func (c *Catalog) mark(s *state, e *Entry, signed bool, shared Sharing) error {
 	e.Signed, e.Shared = signed, shared
-	if shared {
+	if shared == WithAll {
 		return nil
 	}
 	return c.rows.listed(e.Digest, 1, func(l listing) bool {
@@ -218,9 +218,9 @@ func (c *Catalog) mark(s *state, e *Entry, signed, shared bool) error {
 			if sh.signed && !e.Signed && l.size >= 0 {
 				e.Size = l.size
 			}
-			e.Signed, e.Shared = e.Signed || sh.signed, e.Shared || sh.shared
+			e.Signed, e.Shared = e.Signed || sh.signed, max(e.Shared, sh.shared)
 		}
-		return !e.Shared
+		return e.Shared < WithAll
 	})
 }
 
@@ -232,7 +232,7 @@ func (c *Catalog) hashed(s *state, l Location, d digest.Digest, pin pinFunc) (En
 	err := c.rows.listed(d, 1, func(f listing) bool {
 		if sh := s.shown[f.table]; sh != nil {
 			found = append(found, f)
-			e.Signed, e.Shared = e.Signed || sh.signed, e.Shared || sh.shared
+			e.Signed, e.Shared = e.Signed || sh.signed, max(e.Shared, sh.shared)
 			if sh.signed {
 				e.Size = max(e.Size, f.size)
 			}

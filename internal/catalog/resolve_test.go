@@ -195,7 +195,7 @@ func TestResolveUnshared(t *testing.T) {
 			if e.Kind != tc.kind || e.Signed || e.Index != (tc.kind == Content) {
 				t.Errorf("%+v", e)
 			}
-			if _, ok := c.Shared(digest.Of(g.File(index))); ok {
+			if _, with := c.Shared(digest.Of(g.File(index))); with != WithNobody {
 				t.Error("shared")
 			}
 			if !c.Known(e.Location) {

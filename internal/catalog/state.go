@@ -81,8 +81,8 @@ type place struct {
 // shown is what look-ups need to know of a table.
 type shown struct {
 	*table
-	signed bool // in one of its places
-	shared bool // likewise
+	signed bool    // in one of its places
+	shared Sharing // the widest of them
 	places []place
 }
 
@@ -187,14 +187,14 @@ func (s *state) show(t *table, p place) {
 		sh = &shown{table: t}
 		s.shown[t.id] = sh
 	}
-	sh.signed, sh.shared = sh.signed || p.gen.Signed, sh.shared || p.gen.shared()
+	sh.signed, sh.shared = sh.signed || p.gen.Signed, max(sh.shared, p.gen.Sharing())
 	sh.places = append(sh.places, p)
 }
 
-// shares reports whether every table shared in s is also shared in o.
+// shares reports whether every table is shared in o as far as in s.
 func (s *state) shares(o *state) bool {
 	for id, sh := range s.shown {
-		if sh.shared && (o.shown[id] == nil || !o.shown[id].shared) {
+		if sh.shared > WithNobody && (o.shown[id] == nil || o.shown[id].shared < sh.shared) {
 			return false
 		}
 	}

@@ -114,7 +114,7 @@ func (c *Catalog) entry(s *state, st *suite, g *generation, f row) (Entry, error
 		Location: st.dir.Join(f.path), Kind: Content, Digest: f.digest, Size: f.size,
 		Suite: st.dir, Release: g.ID,
 	}
-	err := c.mark(s, &e, g.Signed, g.shared())
+	err := c.mark(s, &e, g.Signed, g.Sharing())
 	return e, err
 }
 

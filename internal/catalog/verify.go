@@ -70,7 +70,7 @@ func (s *state) generation(dir Location, id digest.Digest) *generation {
 // signature now.
 func (c *Catalog) renewed(g *generation, r *CheckedRelease) record {
 	rec := r.record
-	rec.Learned, rec.Table, rec.Named, rec.Private, rec.Superseded = g.Learned, g.Table, g.Named, g.Private, g.Superseded
+	rec.Learned, rec.Table, rec.Named, rec.Private, rec.Reach, rec.Superseded = g.Learned, g.Table, g.Named, g.Private, g.Reach, g.Superseded
 	if r.unsigned {
 		rec.Signature, rec.Signer, rec.Fault, rec.Missing, rec.Where, rec.Early = g.Signature, g.Signer, g.Fault, g.Missing, g.Where, g.Early
 		c.decideSigned(r.dir, &rec)
@@ -80,7 +80,7 @@ func (c *Catalog) renewed(g *generation, r *CheckedRelease) record {
 
 // same reports whether rec says no more of g than is known.
 func (g *generation) same(rec record) bool {
-	return g.Signed == rec.Signed && g.Signature == rec.Signature && g.Signer == rec.Signer && g.Private == rec.Private &&
+	return g.Signed == rec.Signed && g.Signature == rec.Signature && g.Signer == rec.Signer && g.Private == rec.Private && g.Reach == rec.Reach && g.Listed == rec.Listed &&
 		g.Fault == rec.Fault && g.Early == rec.Early && slices.Equal(g.Missing, rec.Missing) &&
 		slices.Equal(g.SignedBy, rec.SignedBy) && slices.Equal(g.Where, rec.Where)
 }

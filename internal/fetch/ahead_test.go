@@ -67,7 +67,7 @@ func TestIndexIsReadForAnUnlistedPackage(t *testing.T) {
 		if e := r.entry(f.Path); e.Kind != catalog.Content || !e.Signed || e.Digest != d {
 			t.Errorf("%s: %+v", f.Path, e)
 		}
-		if _, ok := r.catalog.Shared(d); !ok {
+		if _, ok := r.shared(d, peer.Stranger); !ok {
 			t.Errorf("%s is not shared", f.Path)
 		}
 		r.want(f.Path, f.Data)

@@ -6,27 +6,43 @@ import (
 	"sync"
 	"time"
 
+	"millpond/internal/digest"
+	"millpond/internal/fetch/access"
 	"millpond/internal/peer"
 )
 
 var _ peer.Inventory = (*Fetcher)(nil)
 
-// Watch implements peer.Inventory: what the store holds, as far as a signed
-// Release lists it. When the catalog has changed, another listing follows:
+// Watch implements peer.Inventory: what the store holds, as far as it may be shared
+// with boxes of that kind. When the catalog has changed, another listing follows:
 // blobs held before may be shared now, or no longer.
-func (f *Fetcher) Watch(ctx context.Context, _ peer.Kind) iter.Seq[peer.Event] {
+func (f *Fetcher) Watch(ctx context.Context, to peer.Kind) iter.Seq[peer.Event] {
 	return func(yield func(peer.Event) bool) {
 		for ctx.Err() == nil {
-			if !yield(peer.Event{Reset: true}) || !f.list(ctx, yield) {
+			if !yield(peer.Event{Reset: true}) || !f.list(ctx, to, yield) {
 				return
 			}
 		}
 	}
 }
 
+// shared reports whether d may be shared with boxes of that kind, and its size, -1
+// if it is not known.
+func (f *Fetcher) shared(d digest.Digest, to peer.Kind) (size int64, ok bool) {
+	size, with := f.catalog.Shared(d)
+	return size, with.Includes(to)
+}
+
+// listed reports whether a held blob that came with a login came from where a
+// setting shares it.
+func (f *Fetcher) listed(d digest.Digest) bool {
+	i, err := f.store.Stat(d)
+	return err == nil && access.FoundAt(i, f.catalog.SharedAt(d))
+}
+
 // list yields one listing, then the changes, until the catalog has changed and
 // settled. It returns false if yield wants no more, or the store is closed.
-func (f *Fetcher) list(ctx context.Context, yield func(peer.Event) bool) (more bool) {
+func (f *Fetcher) list(ctx context.Context, to peer.Kind, yield func(peer.Event) bool) (more bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
@@ -37,11 +53,8 @@ func (f *Fetcher) list(ctx context.Context, yield func(peer.Event) bool) (more b
 		cancel()
 	})
 	for e := range f.store.Watch(ctx) {
-		if e.Private {
-			continue
-		}
 		if e.Held {
-			if _, ok := f.catalog.Shared(e.Digest); !ok {
+			if _, ok := f.shared(e.Digest, to); !ok || e.Private && !f.listed(e.Digest) {
 				continue
 			}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // listing takes the events of the next full listing.
-func listing(t *testing.T, next func() (peer.Event, bool)) map[digest.Digest]bool {
+func listing(t testing.TB, next func() (peer.Event, bool)) map[digest.Digest]bool {
 	t.Helper()
 	var all map[digest.Digest]bool
 	for {

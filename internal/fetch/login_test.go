@@ -41,7 +41,9 @@ func newPrivateRig(t *testing.T, change ...func(*Options)) *privateRig {
 	t.Helper()
 	s := newBoxes()
 	change = append([]func(*Options){func(o *Options) { o.Swarm = s }}, change...)
-	r := &privateRig{swarmRig: &swarmRig{newRig(t, aptest.Suite{}, change...), s, make(map[string]digest.Digest)}}
+	s.widest = peer.Member // not even members get any of it
+	r := &privateRig{swarmRig: &swarmRig{newArchiveRig(t, aptest.Suite{}, nil), s, make(map[string]digest.Digest)}}
+	r.unshared(change...)
 	for name, file := range r.files {
 		r.digests[name] = digest.Of(file.Data)
 	}
@@ -205,7 +207,7 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 		for name := range r.files {
 			d := r.digest(name)
 			for _, start := range []bool{false, true} {
-				if u, err := r.Open(t.Context(), peer.Asker{}, d, start); err == nil {
+				if u, err := r.Open(t.Context(), member, d, start); err == nil {
 					if got, err := io.ReadAll(u); err == nil {
 						t.Errorf("%s: %s: a peer gets %d bytes", what, name, len(got))
 					}
@@ -213,14 +215,14 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 				}
 			}
 			r.quiet() // what a peer began
-			if _, err := r.Manifest(t.Context(), peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Manifest(t.Context(), member, d); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: %s: manifest %v", what, name, err)
 			}
-			if _, _, err := r.Pieces(peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
+			if _, _, err := r.Pieces(member, d); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: %s: pieces %v", what, name, err)
 			}
 		}
-		next, stop := iter.Pull(r.Watch(t.Context(), peer.Stranger))
+		next, stop := iter.Pull(r.Watch(t.Context(), peer.Member))
 		defer stop()
 		if all := listing(t, next); all[r.digest("small")] || all[r.digest("large")] {
 			t.Errorf("%s: listed", what)
@@ -244,7 +246,7 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 func TestPrivateBytesBecomePublic(t *testing.T) {
 	t.Parallel()
 	r := newPrivateRig(t)
-	next, stop := iter.Pull(r.Watch(t.Context(), peer.Stranger))
+	next, stop := iter.Pull(r.Watch(t.Context(), peer.Member))
 	defer stop()
 	listing(t, next)
 	r.locked.Release()
@@ -258,7 +260,7 @@ func TestPrivateBytesBecomePublic(t *testing.T) {
 		if i, err := r.store.Stat(r.digest(name)); err != nil || len(i.Private) != 0 {
 			t.Errorf("%s: %+v, %v", name, i, err)
 		}
-		if _, err := r.download(r.digest(name), false); err != nil {
+		if _, err := r.download(member, r.digest(name), false); err != nil {
 			t.Errorf("%s: a peer: %v", name, err)
 		}
 	}
@@ -299,7 +301,7 @@ func TestLoginsShareNoFlight(t *testing.T) {
 			t.Errorf("%s joined", name)
 		}
 	}
-	if _, err := r.download(r.digest("large"), false); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.download(member, r.digest("large"), false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a peer: %v", err)
 	}
 	if data, err := r.as(bob, r.at(r.packageAt("large"))); err != nil || !bytes.Equal(data, r.data("large")) {

@@ -16,11 +16,11 @@ import (
 func manifestKey(d digest.Digest) string { return "pieces/" + d.String() }
 
 // Manifest implements peer.Inventory. A manifest is made once and kept.
-func (f *Fetcher) Manifest(ctx context.Context, _ peer.Asker, d digest.Digest) ([]digest.Digest, error) {
-	if _, ok := f.catalog.Shared(d); !ok {
+func (f *Fetcher) Manifest(ctx context.Context, by peer.Asker, d digest.Digest) ([]digest.Digest, error) {
+	if _, ok := f.shared(d, by.Kind); !ok {
 		return nil, fmt.Errorf("manifest of %s: %w", d.Short(), fs.ErrNotExist)
 	}
-	file, err := f.public(d)
+	file, err := f.storedForPeer(d)
 	if err != nil {
 		return nil, err
 	}

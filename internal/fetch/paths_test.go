@@ -168,7 +168,7 @@ func TestHolesSurviveRestart(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { _, err := r.compare("big"); done <- err }()
 	for n := 0; n < 2; time.Sleep(time.Millisecond) {
-		_, have, _ := r.Fetcher.Pieces(peer.Asker{}, d)
+		_, have, _ := r.Fetcher.Pieces(stranger, d)
 		n = 0
 		for _, b := range have {
 			n += bits.OnesCount8(b)

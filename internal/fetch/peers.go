@@ -67,10 +67,10 @@ func verified(s source) bool {
 	return !ok || p.kind == seed
 }
 
-// shared reports whether the swarm may know of the flight: not if it has a
-// login.
+// shared reports whether the swarm may know of the flight: every box in it, and
+// not if it has a login.
 func (fl *flight) shared() bool {
-	return fl.f.swarm != nil && fl.entry.Shared && fl.key.login == ""
+	return fl.f.swarm != nil && fl.entry.Shared.Includes(fl.f.swarm.Widest()) && fl.key.login == ""
 }
 
 // shareable reports whether peers may be asked: for what a signed Release

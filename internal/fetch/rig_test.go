@@ -41,6 +41,8 @@ type rig struct {
 	quota   int64        // of the store, if not 0
 	taken   atomic.Int64 // bytes metered from mirrors
 	files   map[string]aptest.File
+
+	shareHost func(catalog.Location) bool // as in boxtest.Options
 }
 
 // small and large are packages on either side of holdback.
@@ -57,6 +59,14 @@ func newRig(t testing.TB, suite aptest.Suite, change ...func(*Options)) *rig {
 // newRigWith has packages of the sizes named beside small and large.
 func newRigWith(t testing.TB, suite aptest.Suite, sizes map[string]int, change ...func(*Options)) *rig {
 	t.Helper()
+	r := newArchiveRig(t, suite, sizes)
+	r.open(change...)
+	return r
+}
+
+// newArchiveRig is newRigWith before open.
+func newArchiveRig(t testing.TB, suite aptest.Suite, sizes map[string]int) *rig {
+	t.Helper()
 	a := boxtest.NewArchive(t, aptest.MirrorOptions{}, suite)
 	r := &rig{t: t, key: a.Key, keys: a.Keys, archive: a.Archive, mirror: a.Mirror, files: a.Files}
 	for _, more := range []map[string]int{{"small": small, "large": large}, sizes} {
@@ -65,8 +75,15 @@ func newRigWith(t testing.TB, suite aptest.Suite, sizes map[string]int, change .
 		}
 	}
 	r.publish()
-	r.open(change...)
 	return r
+}
+
+// unshared opens the rig's box with mirrors that are private, as on loopback they
+// are.
+func (r *rig) unshared(change ...func(*Options)) {
+	r.t.Helper()
+	r.shareHost = func(catalog.Location) bool { return false }
+	r.open(change...)
 }
 
 // publish makes the next generation current at the mirror.
@@ -76,7 +93,7 @@ func (r *rig) publish() { r.mirror.Publish("/debian", r.archive.Publish(time.Now
 func (r *rig) open(change ...func(*Options)) {
 	t := r.t
 	t.Helper()
-	r.box = boxtest.New(t, boxtest.Options{Keys: r.keys, Quota: r.quota, Mirror: r.metered(time.Minute)})
+	r.box = boxtest.New(t, boxtest.Options{Keys: r.keys, Quota: r.quota, Mirror: r.metered(time.Minute), ShareHost: r.shareHost})
 	r.disk = r.box.Disk
 	o := Options{
 		Store: r.box.Store, Catalog: r.box.Catalog, Mirror: r.box.Mirror, Names: r.box.DB.Table("names"), TTL: time.Minute,

@@ -29,6 +29,7 @@ type boxes struct {
 	asked       map[digest.Digest]int    // calls that say what this box looks for
 	announced   map[digest.Digest][]bool
 	findBlocks  bool
+	widest      peer.Kind
 	finds       atomic.Int64
 	streams     atomic.Int64 // open now, of all boxes
 	peak        atomic.Int64
@@ -72,6 +73,8 @@ func (s *boxes) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
 		}
 	}
 }
+
+func (s *boxes) Widest() peer.Kind { return s.widest }
 
 func (s *boxes) Announce(d digest.Digest, on bool) {
 	s.mu.Lock()

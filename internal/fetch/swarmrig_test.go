@@ -8,6 +8,7 @@ import (
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/peer"
 )
 
 // swarmRig is a rig with boxes around it.
@@ -24,6 +25,13 @@ var patientTimeouts = timeouts{
 	seed: 10 * time.Second, downloader: 10 * time.Second, piece: 30 * time.Second,
 	poll: 10 * time.Millisecond, stall: time.Second, learnGrace: 20 * time.Second, settle: 20 * time.Millisecond,
 }
+
+// Boxes of each kind, as they ask.
+var (
+	stranger = peer.Asker{ID: "stranger", Kind: peer.Stranger}
+	local    = peer.Asker{ID: "local", Kind: peer.Local}
+	member   = peer.Asker{ID: "member", Kind: peer.Member}
+)
 
 // newSwarmRig has packages of the sizes named.
 func newSwarmRig(t testing.TB, sizes map[string]int) *swarmRig {

@@ -22,12 +22,13 @@ func (u upload) Size() int64 { return u.size }
 
 // Open implements peer.Inventory: it opens a held blob, or the readable side of
 // a download in progress, whose bytes arrive as they arrive here. With start
-// the box downloads the blob, if it knows it. Anything that no signed Release
-// lists is fs.ErrNotExist, held or not.
-func (f *Fetcher) Open(ctx context.Context, _ peer.Asker, d digest.Digest, start bool) (peer.Upload, error) {
-	size, ok := f.catalog.Shared(d)
+// the box downloads the blob, if it knows it; strangers have no such wish. What may
+// not be shared with by is fs.ErrNotExist, held or not.
+func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, start bool) (peer.Upload, error) {
+	start = start && by.Kind > peer.Stranger
+	size, ok := f.shared(d, by.Kind)
 	if !ok && start {
-		size, ok = f.awaitKnown(ctx, d)
+		size, ok = f.awaitKnown(ctx, d, by.Kind)
 	}
 	if !ok {
 		return nil, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
@@ -38,7 +39,7 @@ func (f *Fetcher) Open(ctx context.Context, _ peer.Asker, d digest.Digest, start
 	var e catalog.Entry
 	if start {
 		e, start = f.catalog.Describe(d)
-		start = start && e.Shared && f.access.Login(e.Location, "") == ""
+		start = start && e.Shared.Includes(by.Kind) && f.access.Login(e.Location, "") == ""
 	}
 	fl, err := f.joinForPeer(d, e, start)
 	if err != nil {
@@ -56,11 +57,20 @@ func (f *Fetcher) Open(ctx context.Context, _ peer.Asker, d digest.Digest, start
 
 // openStored opens a held blob for a peer.
 func (f *Fetcher) openStored(d digest.Digest) (peer.Upload, error) {
-	file, err := f.public(d)
+	file, err := f.storedForPeer(d)
 	if err != nil {
 		return nil, err
 	}
 	return upload{file.Body, file.Size}, nil
+}
+
+// storedForPeer opens a held blob that came without a login, or from where a
+// setting shares it.
+func (f *Fetcher) storedForPeer(d digest.Digest) (*File, error) {
+	if f.listed(d) {
+		return f.stored(d)
+	}
+	return f.public(d)
 }
 
 // joinForPeer returns the download of d in progress, or with start begins one.
@@ -80,14 +90,15 @@ func (f *Fetcher) joinForPeer(d digest.Digest, e catalog.Entry, start bool) (*fl
 	return fl, nil
 }
 
-// awaitKnown waits for d to become known, while the box is learning.
-func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest) (size int64, ok bool) {
+// awaitKnown waits until d is known to be shared with boxes of that kind, while
+// the box is learning.
+func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest, to peer.Kind) (size int64, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeouts.learnGrace)
 	defer cancel()
 	for {
 		changed := f.catalog.Changed()
 		idle := f.catalog.Idle() // before the look: what it brings is seen by then
-		if size, ok = f.catalog.Shared(d); ok || idle == nil {
+		if size, ok = f.shared(d, to); ok || idle == nil {
 			return size, ok
 		}
 		select {
@@ -100,9 +111,9 @@ func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest) (size int64, 
 }
 
 // Pieces implements peer.Inventory.
-func (f *Fetcher) Pieces(_ peer.Asker, d digest.Digest) (size int64, have peer.Bitfield, err error) {
+func (f *Fetcher) Pieces(by peer.Asker, d digest.Digest) (size int64, have peer.Bitfield, err error) {
 	absent := fmt.Errorf("download of %s: %w", d.Short(), fs.ErrNotExist)
-	if _, ok := f.catalog.Shared(d); !ok {
+	if _, ok := f.shared(d, by.Kind); !ok {
 		return 0, nil, absent
 	}
 	f.mu.Lock()

@@ -18,8 +18,8 @@ import (
 )
 
 // download reads what the box gives a peer of d.
-func (r *rig) download(d digest.Digest, start bool) ([]byte, error) {
-	u, err := r.Open(r.t.Context(), peer.Asker{}, d, start)
+func (r *rig) download(by peer.Asker, d digest.Digest, start bool) ([]byte, error) {
+	u, err := r.Open(r.t.Context(), by, d, start)
 	if err != nil {
 		return nil, err
 	}
@@ -43,14 +43,14 @@ func TestOpenOnlyWhatIsShared(t *testing.T) {
 		"unknown":                           digest.Of([]byte("x")),
 	} {
 		for _, start := range []bool{false, true} {
-			if _, err := r.Open(t.Context(), peer.Asker{}, d, start); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Open(t.Context(), local, d, start); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s, start %v: %v", name, start, err)
 			}
 		}
-		if _, err := r.Manifest(t.Context(), peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.Manifest(t.Context(), local, d); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("manifest of what is %s: %v", name, err)
 		}
-		if _, _, err := r.Pieces(peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
+		if _, _, err := r.Pieces(local, d); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("pieces of what is %s: %v", name, err)
 		}
 	}
@@ -65,15 +65,15 @@ func TestUpload(t *testing.T) {
 	r.update()
 	file := r.files["large"].Data
 	d := digest.Of(file)
-	if _, err := r.download(d, false); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.download(local, d, false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("neither held nor on its way, and not counted on: %v", err)
 	}
 	// The box is counted on to fetch it; another joins.
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-	a, err := r.Open(t.Context(), peer.Asker{}, d, true)
+	a, err := r.Open(t.Context(), local, d, true)
 	must(t, err)
 	defer a.Close()
-	b, err := r.Open(t.Context(), peer.Asker{}, d, false)
+	b, err := r.Open(t.Context(), local, d, false)
 	must(t, err)
 	defer b.Close()
 	if a.Size() != int64(len(file)) {
@@ -95,7 +95,7 @@ func TestUpload(t *testing.T) {
 	if n := r.mirror.Requests("*/large*"); n != 1 {
 		t.Errorf("%d requests of the mirror", n)
 	}
-	if got, err := r.download(d, false); err != nil || !bytes.Equal(got, file) {
+	if got, err := r.download(local, d, false); err != nil || !bytes.Equal(got, file) {
 		t.Errorf("held: %d bytes, %v", len(got), err)
 	}
 }
@@ -105,7 +105,7 @@ func TestUploadsCountForNoClient(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large-1))
-	lent, err := r.Open(t.Context(), peer.Asker{}, r.digest("large"), true)
+	lent, err := r.Open(t.Context(), local, r.digest("large"), true)
 	must(t, err)
 	must(t, readSome(lent, large/2))
 	stall.Release()
@@ -122,11 +122,11 @@ func TestUploadTeaches(t *testing.T) {
 	_, _, err := r.read("dists/stable/InRelease")
 	must(t, err)
 	index := r.archive.Publish(time.Now().Add(-time.Hour)).File("dists/stable/main/binary-amd64/Packages.xz")
-	if got, err := r.download(digest.Of(index), true); err != nil || !bytes.Equal(got, index) {
+	if got, err := r.download(local, digest.Of(index), true); err != nil || !bytes.Equal(got, index) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
 	r.running.Wait()
-	if _, ok := r.catalog.Shared(digest.Of(r.files["small"].Data)); !ok || r.Stats().Learned != 1 {
+	if _, ok := r.shared(digest.Of(r.files["small"].Data), peer.Stranger); !ok || r.Stats().Learned != 1 {
 		t.Errorf("a package of the index is shared: %v; indices learned: %d", ok, r.Stats().Learned)
 	}
 }
@@ -138,7 +138,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.timeouts = patientTimeouts
 	d := digest.Of(r.files["small"].Data)
 	begun := time.Now()
-	if _, err := r.Open(t.Context(), peer.Asker{}, d, true); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
+	if _, err := r.Open(t.Context(), local, d, true); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
 		t.Errorf("an idle box answered %v after %s", err, time.Since(begun))
 	}
 	_, _, err := r.read("dists/stable/InRelease")
@@ -151,7 +151,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	lent := make(chan error, 1)
-	go func() { _, err := r.download(d, true); lent <- err }()
+	go func() { _, err := r.download(local, d, true); lent <- err }()
 	select {
 	case err := <-lent:
 		t.Errorf("did not wait: %v", err)
@@ -161,7 +161,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.mirror.ClearFaults()
 	must(t, <-updated)
 	must(t, <-lent)
-	if _, err := r.Open(t.Context(), peer.Asker{}, digest.Of([]byte("x")), true); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.Open(t.Context(), local, digest.Of([]byte("x")), true); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unknown digest: %v", err)
 	}
 }
@@ -172,7 +172,7 @@ func TestNoUploadFromAFullDisk(t *testing.T) {
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	r.disk.Full(true)
-	got, err := r.download(digest.Of(r.files["large"].Data), true)
+	got, err := r.download(local, digest.Of(r.files["large"].Data), true)
 	if err == nil || len(got) > 0 {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
@@ -190,14 +190,14 @@ func TestPiecesOfADownload(t *testing.T) {
 	must(t, err)
 	defer f.Body.Close()
 	must(t, readSome(f.Body, 9*mib-1))
-	n, have, err := r.Fetcher.Pieces(peer.Asker{}, d)
+	n, have, err := r.Fetcher.Pieces(local, d)
 	if err != nil || n != size || !slices.Equal(have, []byte{0b0011}) {
 		t.Errorf("size %d, pieces %b, %v", n, have, err)
 	}
 	stall.Release()
 	_, err = io.Copy(io.Discard, f.Body)
 	must(t, err)
-	if _, _, err := r.Fetcher.Pieces(peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := r.Fetcher.Pieces(local, d); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("pieces of a held blob: %v", err)
 	}
 }
@@ -206,14 +206,14 @@ func TestManifestIsKeptAndSwept(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
 	d := r.digest("big")
-	if _, err := r.Manifest(t.Context(), peer.Asker{}, d); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.Manifest(t.Context(), local, d); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("manifest of what is not held: %v", err)
 	}
 	r.right("big", 1)
 	want, err := pieces.Digests(bytes.NewReader(r.data("big")))
 	must(t, err)
 	for range 2 {
-		if got, err := r.Manifest(t.Context(), peer.Asker{}, d); err != nil || !slices.Equal(got, want) || len(got) != 3 {
+		if got, err := r.Manifest(t.Context(), local, d); err != nil || !slices.Equal(got, want) || len(got) != 3 {
 			t.Errorf("manifest %v, %v", got, err)
 		}
 	}

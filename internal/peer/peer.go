@@ -41,6 +41,9 @@ type Swarm interface {
 	// Find yields further boxes that hold d according to the DHT. It blocks while
 	// it searches, and ends when ctx does.
 	Find(ctx context.Context, d digest.Digest) iter.Seq[Peer]
+	// Widest is the least of the kinds that may be in the swarm: what is looked for
+	// and announced must be for boxes of that kind.
+	Widest() Kind
 	// Announce announces to the neighbours that a download of d began here, or
 	// that it ended.
 	Announce(d digest.Digest, on bool)

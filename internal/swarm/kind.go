@@ -22,8 +22,8 @@ func (s *Swarm) kind(id p2p.ID) peer.Kind {
 	}
 }
 
-// widest is the least of the kinds that may be in the swarm.
-func (s *Swarm) widest() peer.Kind {
+// Widest implements peer.Swarm.
+func (s *Swarm) Widest() peer.Kind {
 	if s.private() {
 		return peer.Member
 	}

@@ -178,7 +178,7 @@ func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 		{"finding boxes on the network segment", s.discover},
 		{"looking for boxes in the DHT", s.meet},
 		{"offering what is held", func(ctx context.Context) error {
-			offer(ctx, serving.Inventory.Watch(ctx, s.widest()), s.inventories.journal, s.announcer)
+			offer(ctx, serving.Inventory.Watch(ctx, s.Widest()), s.inventories.journal, s.announcer)
 			return nil
 		}},
 		{"announcing", func(ctx context.Context) error { return s.announcer.run(ctx, s.host, s.dht) }},

@@ -57,6 +57,7 @@ export async function startBox(mirror: Mirror, settings: Record<string, string> 
           MILLPOND_SWARM_LISTEN: '/ip4/127.0.0.1/tcp/0',
           MILLPOND_SWARM_LOCAL: 'false',
           MILLPOND_ALLOW_UPSTREAMS: mirror.host,
+          MILLPOND_SHARE_HOSTS: mirror.host,
           MILLPOND_TRUST_HOSTS: mirror.host,
           ...settings,
         },

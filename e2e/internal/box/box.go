@@ -62,6 +62,8 @@ func start(tb testing.TB, in []string, addr, ip string, settings []string) *Box 
 		env: append([]string{
 			"PATH=" + os.Getenv("PATH"), "MILLPOND_LISTEN=" + addr, "MILLPOND_DATA_DIR=" + data, "MILLPOND_CACHE_SIZE=20GB",
 			"MILLPOND_SWARM_LISTEN=/ip4/" + ip + "/tcp/0", "MILLPOND_SWARM_LOCAL=false",
+			// Where the mirrors of tests are: such archives are private otherwise.
+			"MILLPOND_SHARE_HOSTS=127.0.0.0/8,10.231.0.0/16,localhost",
 		}, settings...),
 	}
 	tb.Cleanup(b.Stop)

@@ -111,6 +111,11 @@ func place(l catalog.Location) string {
 // Private reports whether a blob came with a login only.
 func Private(i store.Info) bool { return len(i.Private) > 0 }
 
+// FoundAt reports whether a private blob was found at one of the places.
+func FoundAt(i store.Info, places []catalog.Location) bool {
+	return slices.ContainsFunc(places, func(l catalog.Location) bool { return slices.Contains(i.Private, place(l)) })
+}
+
 // Found reports whether a blob may be had at l by those whom l's mirror
 // accepts: login is theirs. A blob that is not private may be had anywhere.
 func Found(i store.Info, l catalog.Location, login mirror.Login) bool {

@@ -52,7 +52,7 @@ func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, to
 	if p.files.Release, p.release, err = c.pull(ctx, dir.Join("Release"), s.Release, to); err != nil {
 		return p, nil, err
 	}
-	p.news = p.files.Release != nil
+	p.news, p.files.Reach = p.files.Release != nil, p.release.Reach
 	held := s.Signature
 	if p.news {
 		held = record{} // another Release has another signature
@@ -71,6 +71,9 @@ func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, to
 	}
 	if err != nil {
 		return p, nil, err
+	}
+	if p.files.Reach.Public && !p.signature.Digest.IsZero() {
+		p.files.Reach = p.signature.Reach
 	}
 	if !p.news && p.files.Signature == nil {
 		return p, nil, nil

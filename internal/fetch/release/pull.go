@@ -36,7 +36,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, to targe
 	if moved {
 		v.ETag = resp.ETag // for the same bytes
 	}
-	v.From, v.Mirror = cameFrom(l, resp, to.login), resp.Mirror
+	v.From, v.Mirror, v.Reach = cameFrom(l, resp, to.login), resp.Mirror, reachOf(resp)
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
 	}
@@ -48,7 +48,12 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, to targe
 		v.Compared, v.Unsettled = time.Now(), v.Unsettled && resp.Unsettled
 		return nil, v.confirmed(), nil
 	}
-	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From, Mirror: v.Mirror}, nil
+	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From, Mirror: v.Mirror, Reach: v.Reach}, nil
+}
+
+// reachOf is what an answer says of the place that it came from.
+func reachOf(resp *mirror.Response) catalog.Reach {
+	return catalog.Reach{Public: resp.Private == "", Why: resp.Private}
 }
 
 // request requests the file at l, of which v is held, and reads the answer. It asks

@@ -91,8 +91,10 @@ func (c *Cache) recall(e Request, s *suite) error {
 func (c *Cache) files(s *suite, name string) (f catalog.ReleaseFiles, err error) {
 	if name == "InRelease" {
 		f.InRelease, err = c.read(s.InRelease)
+		f.Reach = s.InRelease.Reach
 		return f, err
 	}
+	f.Reach = s.Release.Reach
 	if f.Release, err = c.read(s.Release); err != nil || s.Signature.Digest.IsZero() {
 		return f, err
 	}

@@ -29,6 +29,7 @@ type record struct {
 	Compared  time.Time    // when the mirror last sent these very bytes again
 	From      string       // the URL that a redirector led to for it, "" without one
 	Mirror    string       // that sent it, of those of its archive; "" if there is one place
+	Reach     catalog.Reach
 }
 
 // fresh reports whether v can be served without asking the mirror.

@@ -91,7 +91,7 @@ func (c *Cache) offer(ctx context.Context, e Request, k *check, to target) (o of
 		return c.offerPair(ctx, e.Suite, k, to)
 	}
 	body, v, err := c.pull(ctx, e.Location, k.suite.InRelease, to)
-	o = offer{decisive: v, files: catalog.ReleaseFiles{InRelease: body, Private: k.login != ""}}
+	o = offer{decisive: v, files: catalog.ReleaseFiles{InRelease: body, Private: k.login != "", Reach: v.Reach}}
 	if err == nil && body != nil {
 		o.checked, err = c.checkRelease(e.Suite, o.files)
 	}
@@ -105,6 +105,8 @@ func (c *Cache) take(ctx context.Context, e Request, k *check, o offer) error {
 		if err := c.adopt(ctx, o.checked, o.files, form, o.decisive, k); err != nil {
 			return err
 		}
+	} else if err := c.catalog.Reached(e.Suite, o.decisive.Digest, o.files.Reach); err != nil {
+		return err
 	}
 	*form = o.decisive
 	if form == &s.Release {
