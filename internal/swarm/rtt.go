@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
-	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/broadcast"
 )
@@ -23,8 +22,11 @@ const (
 	// disconnected. Pulling a cable closes no connection, and TCP would keep it
 	// for minutes, in which this box would request each file from that box first.
 	maxMissed   = 2
-	pingsAtOnce = 8 // boxes
+	pingsAtOnce = 8 // boxes, but for those that have just connected
 	firstPings  = 4 // when a box connects
+	// firstPingRetry is the wait after a first ping that the other box refused; it
+	// doubles each time.
+	firstPingRetry = 50 * time.Millisecond
 	// rttWeight is the share of a new sample in the smoothed value: 1/8, as
 	// TCP has it (RFC 6298, section 2.3).
 	rttWeight = 8
@@ -39,7 +41,10 @@ type rtts struct {
 	ping func(context.Context, p2p.ID) (time.Duration, error)
 	// hangUp closes the connections to a box.
 	hangUp func(p2p.ID)
-	wake   broadcast.Wake
+	// measured is called after each round of pings to a box.
+	measured func(p2p.ID)
+	wake     broadcast.Wake
+	turns    chan struct{} // holds a token for each box that is pinged again
 
 	mu    sync.Mutex // guards known
 	known map[p2p.ID]*rtt
@@ -49,6 +54,8 @@ type rtt struct {
 	smoothed time.Duration
 	last     []time.Duration // at most rttSamples
 	missed   int             // pings in a row without an answer; at least 1 while suspected
+	pinging  bool
+	again    bool // suspected while pinging
 }
 
 func newRTTs(h host.Host) *rtts {
@@ -57,15 +64,17 @@ func newRTTs(h host.Host) *rtts {
 		ping: func(ctx context.Context, id p2p.ID) (time.Duration, error) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel() // Ping goes on otherwise
-			r, ok := <-ping.Ping(network.WithAllowLimitedConn(ctx, "ping"), h, id)
+			r, ok := <-ping.Ping(network.WithNoDial(network.WithAllowLimitedConn(ctx, "ping"), "ping"), h, id)
 			if !ok { // ctx has ended before an answer
 				return 0, context.Cause(ctx)
 			}
 			return r.RTT, r.Error
 		},
-		hangUp: func(id p2p.ID) { h.Network().ClosePeer(id) },
-		wake:   broadcast.NewWake(),
-		known:  make(map[p2p.ID]*rtt),
+		hangUp:   func(id p2p.ID) { h.Network().ClosePeer(id) },
+		measured: func(p2p.ID) {},
+		wake:     broadcast.NewWake(),
+		turns:    make(chan struct{}, pingsAtOnce),
+		known:    make(map[p2p.ID]*rtt),
 	}
 }
 
@@ -128,6 +137,7 @@ func (r *rtts) suspect(id p2p.ID) {
 	r.mu.Lock()
 	if k := r.known[id]; k != nil {
 		k.missed = max(k.missed, 1)
+		k.again = k.pinging
 	}
 	r.mu.Unlock()
 	r.wake.Call()
@@ -157,10 +167,14 @@ func (r *rtts) miss(id p2p.ID) {
 	}
 }
 
-// run measures each box when it connects or is suspected, and every pingEvery.
+// run measures each box when it connects or is suspected, and every pingEvery. A
+// box that has just connected waits for no other, since its kind depends on the
+// result.
 func (r *rtts) run(ctx context.Context) error {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
+	var pings sync.WaitGroup
+	defer pings.Wait()
 	for {
 		all := false
 		select {
@@ -170,45 +184,82 @@ func (r *rtts) run(ctx context.Context) error {
 		case <-tick.C:
 			all = true
 		}
-		r.measure(ctx, all)
+		for id, first := range r.due(all) {
+			pings.Go(func() {
+				defer r.pinged(id)
+				if first {
+					r.begin(ctx, id)
+					return
+				}
+				r.turns <- struct{}{}
+				defer func() { <-r.turns }()
+				limit, cancel := context.WithTimeout(ctx, pingTimeout)
+				defer cancel()
+				r.sample(ctx, limit, id)
+			})
+		}
 	}
 }
 
-// measure pings each new box firstPings times and each unresponsive one once; if
-// all is set, the others once too.
-func (r *rtts) measure(ctx context.Context, all bool) {
-	due := make(map[p2p.ID]int)
+// due returns the boxes to ping now, and whether they are new: those, unresponsive
+// ones and, if all is set, the others. pinged must be called for each.
+func (r *rtts) due(all bool) map[p2p.ID]bool {
+	due := make(map[p2p.ID]bool)
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	for id, k := range r.known {
-		if n := firstPings - len(k.last); n > 0 {
-			due[id] = n
-		} else if all || k.missed > 0 {
-			due[id] = 1
+		if first := len(k.last) < firstPings; !k.pinging && (first || all || k.missed > 0) {
+			due[id] = first
+			k.pinging = true
+		}
+	}
+	return due
+}
+
+// pinged ends what due began.
+func (r *rtts) pinged(id p2p.ID) {
+	r.mu.Lock()
+	if k := r.known[id]; k != nil {
+		k.pinging = false
+		if k.again {
+			k.again = false
+			r.wake.Call()
 		}
 	}
 	r.mu.Unlock()
-	var group errgroup.Group
-	group.SetLimit(pingsAtOnce)
-	for id, n := range due {
-		group.Go(func() error {
-			run := ctx
-			ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-			defer cancel()
-			for range n {
-				sample, err := r.ping(ctx, id)
-				// A refused ping does not count as unanswered: the other box limits
-				// the streams, and counts that of the previous ping until it has
-				// seen its end.
-				if errors.Is(err, context.DeadlineExceeded) && run.Err() == nil {
-					r.miss(id)
-				}
-				if err != nil {
-					break
-				}
-				r.add(id, sample)
-			}
-			return nil
-		})
+	r.measured(id)
+}
+
+// begin pings a new box firstPings times, within pingTimeout. It repeats what the
+// box refuses: the other end limits the streams, and counts that of the previous
+// ping until it has seen its end.
+func (r *rtts) begin(ctx context.Context, id p2p.ID) {
+	limit, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	wait := firstPingRetry
+	for n := 0; n < firstPings; {
+		if r.sample(ctx, limit, id) {
+			n++
+			continue
+		}
+		select {
+		case <-limit.Done():
+			return
+		case <-time.After(wait):
+			wait *= 2
+		}
 	}
-	_ = group.Wait() // its functions return nil
+}
+
+// sample pings id once before limit ends, and reports whether it answered.
+func (r *rtts) sample(ctx, limit context.Context, id p2p.ID) bool {
+	sample, err := r.ping(limit, id)
+	// A refused ping does not count as unanswered.
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		r.miss(id)
+	}
+	if err == nil {
+		r.add(id, sample)
+	}
+	return err == nil
 }

@@ -148,3 +148,46 @@ func TestSuspectedBox(t *testing.T) {
 		}
 	})
 }
+
+// TestNewBoxIsMeasuredAtOnce: what a new box may do depends on its round trip, so
+// that it waits neither for boxes that answer nothing nor for the next round after a
+// refusal.
+func TestNewBoxIsMeasuredAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var refused atomic.Bool
+		r := newRTTs(nil)
+		r.ping = func(ctx context.Context, id p2p.ID) (time.Duration, error) {
+			switch {
+			case id != "new":
+				<-ctx.Done()
+				return 0, ctx.Err()
+			case !refused.Swap(true):
+				return 0, network.ErrReset
+			}
+			return time.Millisecond, nil
+		}
+		r.hangUp = func(p2p.ID) {}
+		var measured atomic.Bool
+		r.measured = func(id p2p.ID) { measured.Store(measured.Load() || id == "new") }
+		for i := range 2 * pingsAtOnce {
+			r.connected(p2p.ID([]byte{'a' + byte(i)}))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.run(ctx) }()
+		synctest.Wait()
+		begun := time.Now()
+		r.connected("new")
+		for !measured.Load() {
+			time.Sleep(time.Millisecond) // of the bubble's clock
+		}
+		if took := time.Since(begun); took > 2*firstPingRetry || r.min("new") == 0 {
+			t.Errorf("measured %v after %v", r.min("new"), took)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
