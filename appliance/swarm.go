@@ -10,6 +10,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/peer"
+	"millpond/internal/proxy"
 	"millpond/internal/swarm"
 )
 
@@ -27,7 +28,7 @@ func (a *Appliance) openSwarm() (err error) {
 	a.swarm, err = swarm.New(swarm.Options{
 		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey, AllowPeers: c.SwarmAllowPeers,
 		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: usableMemory(os.DirFS("/")), Files: a.files.swarm,
-		UploadRate: rate.bytes, SiteUnlimited: !rate.set,
+		UploadRate: rate.bytes, SiteUnlimited: !rate.set, AllowClients: proxy.Clients(c.AllowClients).Admit,
 		Datastore: a.db.Datastore("swarm"), Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
 		Version: version, Log: a.log.With("part", "swarm"),
 	})

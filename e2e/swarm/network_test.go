@@ -12,15 +12,12 @@ import (
 	"millpond/internal/aptest"
 )
 
-// addIn starts boxes in hosts of a network, all knowing the first, and waits
+// addIn starts boxes in hosts of a network that know those before them, and waits
 // until they are connected.
 func (s *swarm) addIn(hosts []*box.Host, settings ...string) {
 	s.t.Helper()
 	for _, h := range hosts {
-		env := append([]string{"MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=10.231.0.0/16"}, settings...)
-		if len(s.boxes) > 0 {
-			env = append(env, "MILLPOND_BOOTSTRAP="+s.boxes[0].URL)
-		}
+		env := append([]string{"MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=10.231.0.0/16", s.bootstrap()}, settings...)
 		s.boxes = append(s.boxes, box.StartIn(s.t, h, env...))
 	}
 	s.connected()

@@ -46,15 +46,22 @@ func newSwarm(t *testing.T, packages map[string]int) *swarm {
 	return s
 }
 
-// add starts n boxes that know the first one, and waits until all are
+// bootstrap names the boxes so far. Without a key, a box at a private address is
+// dialled only if it was named.
+func (s *swarm) bootstrap() string {
+	var urls []string
+	for _, b := range s.boxes {
+		urls = append(urls, b.URL)
+	}
+	return "MILLPOND_BOOTSTRAP=" + strings.Join(urls, ",")
+}
+
+// add starts n boxes that know those before them, and waits until all are
 // connected with all.
 func (s *swarm) add(n int, settings ...string) {
 	s.t.Helper()
 	for range n {
-		env := append([]string{"MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=127.0.0.0/8"}, settings...)
-		if len(s.boxes) > 0 {
-			env = append(env, "MILLPOND_BOOTSTRAP="+s.boxes[0].URL)
-		}
+		env := append([]string{"MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=127.0.0.0/8", s.bootstrap()}, settings...)
 		s.boxes = append(s.boxes, box.Start(s.t, env...))
 	}
 	for i, b := range s.boxes {

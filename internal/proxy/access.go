@@ -6,24 +6,36 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
 	"millpond/internal/catalog"
 )
 
-// PrivateClients are the networks whose addresses may use the box unless it is
-// told otherwise: private ones (RFC 1918, RFC 4193), the shared space of
-// carriers, overlays and pod networks (RFC 6598), link-local and loopback.
-func PrivateClients() []netip.Prefix {
-	var all []netip.Prefix
-	for _, s := range []string{
-		"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8",
-		"fc00::/7", "fe80::/10", "::1/128",
-	} {
-		all = append(all, netip.MustParsePrefix(s))
+// Clients are the networks whose addresses may use the box; nil stands for private
+// ones (RFC 1918, RFC 4193), the shared space of carriers, overlays and pod networks
+// (RFC 6598), link-local and loopback.
+type Clients []netip.Prefix
+
+var privateClients = Clients{
+	netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("fc00::/7"),
+	netip.MustParsePrefix("fe80::/10"),
+	netip.MustParsePrefix("::1/128"),
+}
+
+// Admit reports whether client, without a zone, may use the box.
+func (c Clients) Admit(client netip.Addr) bool {
+	if c == nil {
+		c = privateClients
 	}
-	return all
+	return slices.ContainsFunc(c, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
 // identify returns r with its client's address, also where a proxy has passed it
@@ -39,15 +51,6 @@ func (p *Proxy) identify(r *http.Request) *http.Request {
 		own.raw = shared.raw
 	}
 	return identified.WithContext(context.WithValue(r.Context(), connectionKey{}, own))
-}
-
-func (p *Proxy) admits(client netip.Addr) bool {
-	for _, prefix := range p.allowClients {
-		if prefix.Contains(client) {
-			return true
-		}
-	}
-	return false
 }
 
 // isHealth is what anyone may ask. Probes come from addresses that the

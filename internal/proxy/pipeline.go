@@ -129,7 +129,7 @@ func (p *Proxy) anticipate(ctx context.Context, header []byte, remoteAddr string
 	r.RemoteAddr = remoteAddr
 	r = p.identify(r)
 	client, t := front.ClientOf(r), p.targetOf(r)
-	if !p.admits(client) || t.route != toArchive || p.looped(r) {
+	if !p.allowClients.Admit(client) || t.route != toArchive || p.looped(r) {
 		return
 	}
 	q, err := p.request(r, t, client)

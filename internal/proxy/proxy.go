@@ -80,17 +80,15 @@ type Policy interface {
 // Options joins a Proxy with the floors below. What has no default is
 // required.
 type Options struct {
-	Catalog Catalog
-	Fetcher Fetcher
-	Ledger  Ledger
-	Dialer  Dialer // of tunnels
-	Policy  Policy
-	Proxies front.Proxies // whom to believe about whose a request is
-	// AllowClients are the addresses that may use the box; by default those
-	// of private networks (PrivateClients).
-	AllowClients []netip.Prefix
-	Tunnels      mirror.Hosts // where CONNECT may lead to, under the policy
-	Local        http.Handler // serves what is not for an archive, in origin form
+	Catalog      Catalog
+	Fetcher      Fetcher
+	Ledger       Ledger
+	Dialer       Dialer // of tunnels
+	Policy       Policy
+	Proxies      front.Proxies // whom to believe about whose a request is
+	AllowClients Clients       // who may use the box
+	Tunnels      mirror.Hosts  // where CONNECT may lead to, under the policy
+	Local        http.Handler  // serves what is not for an archive, in origin form
 	// Via names this box in Via headers (RFC 9110, section 7.6.3): a token
 	// that no other box has, the same that the mirror's client sends.
 	Via string
@@ -119,7 +117,7 @@ type Proxy struct {
 	dialer       Dialer
 	policy       Policy
 	proxies      front.Proxies
-	allowClients []netip.Prefix
+	allowClients Clients
 	tunnelHosts  mirror.Hosts
 	local        http.Handler
 	via          string
@@ -136,9 +134,6 @@ var _ http.Handler = (*Proxy)(nil)
 
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
-	if o.AllowClients == nil {
-		o.AllowClients = PrivateClients()
-	}
 	return &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
@@ -168,7 +163,7 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // anything of an answer was sent.
 func (p *Proxy) handle(w *response, r *http.Request) error {
 	client, t := front.ClientOf(r), p.targetOf(r)
-	if !p.admits(client) && !isHealth(r, t) {
+	if !p.allowClients.Admit(client) && !isHealth(r, t) {
 		if r.RemoteAddr == "" {
 			return whoseError{}
 		}

@@ -47,6 +47,7 @@ type bootstrap struct {
 	client   *http.Client
 	host     host.Host
 	boxes    *boxes
+	dial     func(context.Context, p2p.AddrInfo) error // dialGiven
 
 	mu     sync.Mutex        // guards the fields below
 	ids    map[string]p2p.ID // which box answered at an address without a peer ID
@@ -177,16 +178,37 @@ func (b *bootstrap) join(ctx context.Context, t target) error {
 	if t.id == b.host.ID() {
 		return nil
 	}
-	return dialNow(ctx, b.host, p2p.AddrInfo{ID: t.id, Addrs: t.addrs})
+	return b.dial(ctx, p2p.AddrInfo{ID: t.id, Addrs: b.resolved(ctx, t.addrs)})
+}
+
+// resolved returns addrs with addresses in place of names, so that it is known where
+// an entry leads. A name that has none is left to libp2p, which says why.
+func (b *bootstrap) resolved(ctx context.Context, addrs []ma.Multiaddr) (all []ma.Multiaddr) {
+	for _, addr := range addrs {
+		found, err := b.names(ctx, addr)
+		if err != nil {
+			found = []ma.Multiaddr{addr}
+		}
+		all = append(all, found[:min(len(found), maxTargets)]...)
+	}
+	return all
+}
+
+// dialGiven connects to a box at addresses that MILLPOND_BOOTSTRAP or the network
+// segment gave, or at which it was connected before. They need not be public.
+func (s *Swarm) dialGiven(ctx context.Context, info p2p.AddrInfo) error {
+	return s.dialNow(ctx, info, info.Addrs)
 }
 
 // dialNow connects to a box that may have failed a moment ago: libp2p by itself
-// would not dial it again for 5 s and more.
-func dialNow(ctx context.Context, h host.Host, info p2p.AddrInfo) error {
-	if n, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+// would not dial it again for 5 s and more. The addresses in given need not be
+// public.
+func (s *Swarm) dialNow(ctx context.Context, info p2p.AddrInfo, given []ma.Multiaddr) error {
+	if n, ok := s.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		n.Backoff().Clear(info.ID)
 	}
-	return h.Connect(ctx, info)
+	defer s.gate.give(given)()
+	return s.host.Connect(ctx, info)
 }
 
 // identify finds out which box answers at addrs: it dials with an unused ID and
@@ -225,7 +247,7 @@ func (b *bootstrap) whoIs(ctx context.Context, addrs []ma.Multiaddr) (p2p.ID, er
 		b.host.Peerstore().ClearAddrs(nobody)
 		b.host.Peerstore().RemovePeer(nobody)
 	}()
-	err = b.host.Connect(ctx, p2p.AddrInfo{ID: nobody, Addrs: addrs})
+	err = b.dial(ctx, p2p.AddrInfo{ID: nobody, Addrs: b.resolved(ctx, addrs)})
 	var other sec.ErrPeerIDMismatch
 	if errors.As(err, &other) {
 		return other.Actual, nil

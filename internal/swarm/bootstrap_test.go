@@ -70,17 +70,21 @@ func TestBootstrapKinds(t *testing.T) {
 		},
 	}
 	for name, entry := range map[string]string{
-		"multiaddr":            first.dialled(),
-		"multiaddr without ID": "/ip4/127.0.0.1/tcp/" + port,
-		"dnsaddr":              "/dnsaddr/example.org",
-		"DNS name":             "boxes.example.org:" + port,
-		"HTTP":                 identityServer(t, first, 0).URL,
-		"HTTP at last":         identityServer(t, first, 3).URL + "/",
+		"multiaddr":             first.dialled(),
+		"multiaddr without ID":  "/ip4/127.0.0.1/tcp/" + port,
+		"multiaddr with a name": "/dns4/boxes.example.org/tcp/" + port,
+		"dnsaddr":               "/dnsaddr/example.org",
+		"DNS name":              "boxes.example.org:" + port,
+		"HTTP":                  identityServer(t, first, 0).URL,
+		"HTTP at last":          identityServer(t, first, 3).URL + "/",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			// A source that leads nowhere does not hold up the others.
-			b := newBox(t, func(o *settings) { o.Bootstrap = []string{"nowhere.example.org", entry} })
+			b := newBox(t, func(o *settings) {
+				o.Bootstrap = []string{"nowhere.example.org", entry}
+				o.public = nil // what an entry leads to is dialled, wherever it is
+			})
 			b.bootstrap.resolver = dns
 			b.run(t)
 			// The boxes of the other entries may have met this one by then.
@@ -94,7 +98,7 @@ func TestBootstrapKinds(t *testing.T) {
 			}
 			until(t, "connected", func() bool { _, ok := to(); return ok })
 			p, _ := to()
-			if p.Path != "direct" || !p.Local || p.Agent != "millpond/test" || p.Addr == "" || p.Since.IsZero() {
+			if p.Path != "direct" || !p.Nearby || p.Agent != "millpond/test" || p.Addr == "" || p.Since.IsZero() {
 				t.Errorf("peer %+v", p)
 			}
 			until(t, "the round trip is measured", func() bool { p, _ := to(); return p.RTT > 0 })

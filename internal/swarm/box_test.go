@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -188,13 +189,23 @@ func openBox(dir string, change func(*settings)) (_ *box, err error) {
 		Given:        func(string, int64) {},
 		Version:      "test",
 		Log:          slog.New(slog.NewTextHandler(b.log, nil)),
+		AllowClients: func(netip.Addr) bool { return true },
+		public:       func(netip.Addr) bool { return true }, // loopback stands for the Internet
 	}, Inventory: b.shelf}
 	if change != nil {
 		change(&o)
 	}
 	b.inventory = o.Inventory
-	b.Swarm, err = New(o.Options)
-	return b, err
+	if b.Swarm, err = New(o.Options); err != nil {
+		return nil, err
+	}
+	// All boxes are of one site, however busy the machine is.
+	ping := b.rtts.ping
+	b.rtts.ping = func(ctx context.Context, id p2p.ID) (time.Duration, error) {
+		rtt, err := ping(ctx, id)
+		return min(rtt, time.Millisecond), err
+	}
+	return b, nil
 }
 
 // run starts b and stops it at the test's end.
@@ -211,6 +222,11 @@ func (b *box) run(t testing.TB) *box {
 	})
 	t.Cleanup(b.stop)
 	return b
+}
+
+// knows reports whether b is connected with o and has measured it.
+func (b *box) knows(o *box) bool {
+	return !b.boxes.connectedSince(o.self()).IsZero() && b.rtts.min(o.self()) > 0
 }
 
 // dialled is an entry for Bootstrap that leads to b.

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/broadcast"
 )
@@ -27,12 +28,13 @@ type boxes struct {
 
 	change broadcast.Signal
 
-	mu    sync.Mutex // guards since
-	since map[p2p.ID]time.Time
+	mu      sync.Mutex // guards the fields below
+	since   map[p2p.ID]time.Time
+	reached map[p2p.ID]ma.Multiaddr // where they are connected directly
 }
 
 func newBoxes() *boxes {
-	return &boxes{since: make(map[p2p.ID]time.Time)}
+	return &boxes{since: make(map[p2p.ID]time.Time), reached: make(map[p2p.ID]ma.Multiaddr)}
 }
 
 // ids lists the connected boxes in the order of their IDs.
@@ -60,6 +62,25 @@ func (b *boxes) connectedSince(id p2p.ID) time.Time {
 	return b.since[id]
 }
 
+// reach records where a connected box is connected directly.
+func (b *boxes) reach(id p2p.ID, addr ma.Multiaddr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.since[id]; ok {
+		b.reached[id] = addr
+	}
+}
+
+// reachedAt returns where id is connected directly, or was until now.
+func (b *boxes) reachedAt(id p2p.ID) []ma.Multiaddr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if addr := b.reached[id]; addr != nil {
+		return []ma.Multiaddr{addr}
+	}
+	return nil
+}
+
 // changed returns a channel that is closed when a box next connects or
 // disconnects.
 func (b *boxes) changed() <-chan struct{} { return b.change.Wait() }
@@ -75,6 +96,7 @@ func (b *boxes) set(id p2p.ID, connected bool) bool {
 		b.since[id] = time.Now()
 	} else {
 		delete(b.since, id)
+		delete(b.reached, id)
 	}
 	b.change.Fire()
 	return true
@@ -124,6 +146,10 @@ func (s *Swarm) update(id p2p.ID) {
 	known, err := s.host.Peerstore().SupportsProtocols(id, blobProtocol)
 	if err == nil && len(known) > 0 && (here == network.Connected || here == network.Limited) {
 		s.connected(id)
+		if c := s.direct(id); c != nil {
+			s.boxes.reach(id, c.RemoteMultiaddr())
+		}
+		s.regard(id)
 	} else {
 		s.disconnected(id)
 	}
@@ -137,18 +163,18 @@ func (s *Swarm) connected(id p2p.ID) {
 	s.log.Debug("peer connected", "peer", id, "addr", s.address(id))
 	s.redials.connected(id)
 	s.rtts.connected(id)
-	s.inventories.connected(id)
 }
 
 func (s *Swarm) disconnected(id p2p.ID) {
+	reached := s.boxes.reachedAt(id)
 	if !s.boxes.set(id, false) {
 		return
 	}
 	s.host.ConnManager().Unprotect(id, boxTag)
 	s.log.Debug("peer disconnected", "peer", id)
-	s.redials.disconnected(s.host.Peerstore().PeerInfo(id))
+	s.redials.disconnected(s.host.Peerstore().PeerInfo(id), reached)
 	s.rtts.disconnected(id)
-	s.inventories.disconnected(id)
+	s.regard(id)
 }
 
 // direct returns a connection to id that is not relayed, or nil.

@@ -111,7 +111,7 @@ func (s *Swarm) dialFound(ctx context.Context, info p2p.AddrInfo) error {
 			}
 		}
 		dialling, cancel := context.WithTimeout(ctx, joinTimeout)
-		err = dialNow(dialling, s.host, info)
+		err = s.dialGiven(dialling, info)
 		cancel()
 		if err == nil {
 			return nil

@@ -77,11 +77,7 @@ func (b *bootstrap) resolve(ctx context.Context, addr ma.Multiaddr, depth int) (
 	if depth == 0 {
 		return nil, fmt.Errorf("resolving %s: more than %d records that name each other", addr, maxDepth)
 	}
-	resolver, err := madns.NewResolver(madns.WithDefaultResolver(b.resolver))
-	if err != nil {
-		return nil, err
-	}
-	found, err := resolver.Resolve(ctx, addr)
+	found, err := b.names(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("resolving %s: %w", addr, err)
 	}
@@ -97,6 +93,16 @@ func (b *bootstrap) resolve(ctx context.Context, addr ma.Multiaddr, depth int) (
 		}
 	}
 	return targets, nil
+}
+
+// names returns the addresses that the name in addr stands for; addr itself if there
+// is none in it.
+func (b *bootstrap) names(ctx context.Context, addr ma.Multiaddr) ([]ma.Multiaddr, error) {
+	resolver, err := madns.NewResolver(madns.WithDefaultResolver(b.resolver))
+	if err != nil {
+		return nil, err
+	}
+	return resolver.Resolve(ctx, addr)
 }
 
 // look treats each address of a DNS name as a different box, as in a headless

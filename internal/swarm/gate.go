@@ -3,28 +3,39 @@ package swarm
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/swarm/reputation"
 )
 
-// gate allows or refuses connections in both directions by peer ID, and refuses
-// banned addresses.
+// gate allows or refuses connections in both directions by peer ID, refuses
+// banned addresses, and decides where libp2p may dial and for whom it relays.
 type gate struct {
 	allowed    map[p2p.ID]bool // nil: all
 	reputation *reputation.Table
 	handshakes *handshakeLog
+	public     func(netip.Addr) bool
+	may        func(p2p.ID, permission) bool
+
+	mu    sync.Mutex     // guards given
+	given map[string]int // addresses in the binary form that are being dialled because they were given, with the number of dials
 }
 
-var _ connmgr.ConnectionGater = (*gate)(nil)
+var (
+	_ connmgr.ConnectionGater = (*gate)(nil)
+	_ relay.ACLFilter         = (*gate)(nil)
+)
 
 func newGate(allow []string, reputation *reputation.Table, handshakes *handshakeLog) (*gate, error) {
-	g := &gate{reputation: reputation, handshakes: handshakes}
+	g := &gate{reputation: reputation, handshakes: handshakes, given: make(map[string]int)}
 	var faults []error
 	for _, text := range allow {
 		id, err := p2p.Decode(text)
@@ -53,7 +64,43 @@ func (g *gate) objection(id p2p.ID) string {
 
 func (g *gate) InterceptPeerDial(id p2p.ID) bool { return g.objection(id) == "" }
 
-func (g *gate) InterceptAddrDial(p2p.ID, ma.Multiaddr) bool { return true }
+// InterceptAddrDial applies to boxes what mirrors are held to: an address that is
+// not public is dialled only for a member, or if it was given (dialGiven). What
+// records in the DHT, identify and other boxes say leads nowhere else. Names are
+// resolved before; what has no IP address is a relay's ID, and the relay is dialled
+// through here itself.
+func (g *gate) InterceptAddrDial(id p2p.ID, addr ma.Multiaddr) bool {
+	ip := addrOf(addr)
+	return !ip.IsValid() || g.public(ip) || g.may(id, inside) || g.isGiven(addr)
+}
+
+func (g *gate) isGiven(addr ma.Multiaddr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.given[string(addr.Bytes())] > 0
+}
+
+// give has addrs count as given until the function that it returns is called.
+func (g *gate) give(addrs []ma.Multiaddr) (done func()) {
+	change := func(by int) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, addr := range addrs {
+			key := string(addr.Bytes())
+			if g.given[key] += by; g.given[key] == 0 {
+				delete(g.given, key)
+			}
+		}
+	}
+	change(1)
+	return func() { change(-1) }
+}
+
+// AllowReserve decides who may be reached by a relay of this box.
+func (g *gate) AllowReserve(id p2p.ID, _ ma.Multiaddr) bool { return g.may(id, relaying) }
+
+// AllowConnect decides who may reach such a one.
+func (g *gate) AllowConnect(id p2p.ID, _ ma.Multiaddr, _ p2p.ID) bool { return g.may(id, relaying) }
 
 func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 

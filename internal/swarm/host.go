@@ -60,7 +60,7 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 	} else {
 		options = append(options, libp2p.Transport(quic.NewTransport))
 	}
-	h, err := libp2p.New(append(options, natOptions(o, listen, boxes)...)...)
+	h, err := libp2p.New(append(options, natOptions(o, listen, boxes, gate)...)...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the swarm's listeners: %w", err), conns.Close(), limits.Close())
 	}

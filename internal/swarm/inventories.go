@@ -42,6 +42,7 @@ type inventories struct {
 	budget     *inventory.Budget
 	suspicions inventory.Suspicions
 	rewanted   broadcast.Wake // wanted changed
+	reviewed   broadcast.Signal
 
 	mu     sync.Mutex // guards the fields below
 	wanted map[p2p.ID]struct{}
@@ -104,19 +105,62 @@ func (v *inventories) run(ctx context.Context) error {
 	}
 }
 
-// connected and disconnected are called in order for each box and must not block.
-func (v *inventories) connected(id p2p.ID)    { v.want(id, true) }
-func (v *inventories) disconnected(id p2p.ID) { v.want(id, false) }
-
-func (v *inventories) want(id p2p.ID, on bool) {
+// review begins to exchange inventories with id, or ends it, as its connection and
+// its kind now demand. It does not block.
+func (v *inventories) review(id p2p.ID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if on {
+	_, wanted := v.wanted[id]
+	switch may := v.may(id); {
+	case may && !wanted:
 		v.wanted[id] = struct{}{}
-	} else {
+		v.rewanted.Call()
+	case !may && wanted:
 		delete(v.wanted, id)
+		v.rewanted.Call()
+		if n := v.told[id]; n != nil {
+			_ = n.reset() // the stream is abandoned either way
+		}
 	}
-	v.rewanted.Call()
+	v.reviewed.Fire()
+}
+
+// may reports whether inventories are exchanged with id.
+func (v *inventories) may(id p2p.ID) bool {
+	return !v.swarm.boxes.connectedSince(id).IsZero() && v.swarm.may(id, exchange)
+}
+
+// admit waits while it is not known what id is, which is until it has answered the
+// first pings. It returns nil if its inventory is not for this box.
+func (v *inventories) admit(ctx context.Context, id p2p.ID, st network.Stream) *told {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	for {
+		reviewed := v.reviewed.Wait()
+		if n := v.begin(id, st); n != nil || v.swarm.rtts.min(id) > 0 {
+			return n
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-reviewed:
+		}
+	}
+}
+
+// begin makes st the stream of id's inventory, if there may be one.
+func (v *inventories) begin(id p2p.ID, st network.Stream) *told {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.may(id) {
+		return nil
+	}
+	if before := v.told[id]; before != nil {
+		_ = before.reset() // the stream is abandoned either way
+	}
+	n := &told{inventory.NewSet(v.budget), st.Reset}
+	v.told[id] = n
+	return n
 }
 
 // telling keeps a stream to id open until ctx ends.
@@ -182,13 +226,10 @@ func (v *inventories) listen(ctx context.Context, st network.Stream) {
 	defer st.Reset()
 	defer context.AfterFunc(ctx, func() { st.Reset() })()
 	id := st.Conn().RemotePeer()
-	n := &told{inventory.NewSet(v.budget), st.Reset}
-	v.mu.Lock()
-	if before := v.told[id]; before != nil {
-		_ = before.reset() // the stream is abandoned either way
+	n := v.admit(ctx, id, st)
+	if n == nil {
+		return
 	}
-	v.told[id] = n
-	v.mu.Unlock()
 	defer func() {
 		v.mu.Lock()
 		if v.told[id] == n {

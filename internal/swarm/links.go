@@ -164,7 +164,7 @@ func (l *links) own() []link {
 // serve answers a request.
 func (l *links) serve(st network.Stream) {
 	id := st.Conn().RemotePeer()
-	if l.swarm.banned(id) || !l.due(id, time.Now()) {
+	if l.swarm.banned(id) || !l.swarm.may(id, report) || !l.due(id, time.Now()) {
 		st.Reset()
 		return
 	}
@@ -217,13 +217,13 @@ func (l *links) gather(own []link) map[p2p.ID]reply {
 	return fresh
 }
 
-// askable returns the peers to ask. It leaves out older versions, which do not
-// speak the protocol, and relayed connections, which carry signalling only.
+// askable returns the peers to ask. It leaves out strangers, older versions, which
+// do not speak the protocol, and relayed connections, which carry signalling only.
 func (l *links) askable(own []link) []p2p.ID {
 	var ids []p2p.ID
 	for _, o := range own {
 		speaks, err := l.swarm.host.Peerstore().SupportsProtocols(o.id, linksProtocol)
-		if err == nil && len(speaks) > 0 && !o.relayed && !l.swarm.banned(o.id) && !l.swarm.rtts.unresponsive(o.id) && len(ids) < maxAsked {
+		if err == nil && len(speaks) > 0 && !o.relayed && l.swarm.may(o.id, report) && !l.swarm.banned(o.id) && !l.swarm.rtts.unresponsive(o.id) && len(ids) < maxAsked {
 			ids = append(ids, o.id)
 		}
 	}

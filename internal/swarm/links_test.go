@@ -28,7 +28,7 @@ func hub(t testing.TB, n int) (middle *box, ends []*box) {
 			there, err1 := e.host.Peerstore().SupportsProtocols(middle.self(), linksProtocol)
 			here, err2 := middle.host.Peerstore().SupportsProtocols(e.self(), linksProtocol)
 			return err1 == nil && err2 == nil && len(there) == 1 && len(here) == 1 &&
-				e.boxes.count() == 1 && middle.boxes.count() == n
+				e.knows(middle) && middle.knows(e) && middle.boxes.count() == n
 		})
 	}
 	return middle, ends
@@ -143,13 +143,15 @@ func TestWhoIsNotAsked(t *testing.T) {
 	if n := asked.Load(); n != 0 {
 		t.Errorf("%d boxes were asked", n)
 	}
+	many := newBox(t, func(o *settings) { o.Key = NewKey() })
+	defer many.Close()
 	ids := newIDs(t, 2*maxAsked)
 	for _, id := range ids {
-		if err := middle.host.Peerstore().AddProtocols(id, linksProtocol); err != nil {
+		if err := many.host.Peerstore().AddProtocols(id, linksProtocol); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(middle.links.askable(linksTo(ids...))); n != maxAsked {
+	if n := len(many.links.askable(linksTo(ids...))); n != maxAsked {
 		t.Errorf("%d of %d boxes are asked, want %d", n, len(ids), maxAsked)
 	}
 }

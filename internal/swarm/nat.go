@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -31,12 +32,18 @@ const (
 // default limits, 128 KiB and 2 min per circuit: enough to coordinate hole
 // punching, and deliberately too little for files. Blob streams never use such
 // a connection, because they are opened without network.WithAllowLimitedConn.
-func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option {
+//
+// Relays are for members, on both sides. AutoNAT, which decides who keeps records
+// of the DHT, is for all: what it dials back passes the gate.
+func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes, gate *gate) []libp2p.Option {
+	candidates := func(ctx context.Context, n int) <-chan p2p.AddrInfo {
+		return boxes.relays(ctx, n, func(id p2p.ID) bool { return gate.may(id, relaying) })
+	}
 	options := []libp2p.Option{
 		libp2p.EnableNATService(),
 		libp2p.EnableHolePunching(),
-		libp2p.EnableRelayService(), // runs only while this box is public
-		libp2p.EnableAutoRelayWithPeerSource(boxes.relays,
+		libp2p.EnableRelayService(relay.WithACL(gate)), // runs only while this box is public
+		libp2p.EnableAutoRelayWithPeerSource(candidates,
 			autorelay.WithMinInterval(relaysEvery),
 			autorelay.WithBackoff(relayBackoff),
 			autorelay.WithMinCandidates(1),
@@ -54,10 +61,10 @@ func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes) []libp2p.Option 
 	return append(options, o.nat...)
 }
 
-// relays sends up to n connected boxes as relay candidates; libp2p uses those
-// that run a relay. It first waits for a box to connect, because libp2p calls it
-// before any can be connected.
-func (b *boxes) relays(ctx context.Context, n int) <-chan p2p.AddrInfo {
+// relays sends up to n connected boxes that may be relays as candidates; libp2p
+// uses those that run one. It first waits for a box to connect, because libp2p calls
+// it before any can be connected.
+func (b *boxes) relays(ctx context.Context, n int, may func(p2p.ID) bool) <-chan p2p.AddrInfo {
 	found := make(chan p2p.AddrInfo)
 	go func() {
 		defer close(found)
@@ -73,7 +80,7 @@ func (b *boxes) relays(ctx context.Context, n int) <-chan p2p.AddrInfo {
 			}
 		}
 		h := *b.host.Load() // there are boxes only once it is set
-		ids := b.ids()
+		ids := slices.DeleteFunc(b.ids(), func(id p2p.ID) bool { return !may(id) })
 		for _, id := range ids[:min(n, len(ids))] {
 			select {
 			case <-ctx.Done():

@@ -40,26 +40,29 @@ const noPunchingVariable = "MILLPOND_SWARM_TEST_NO_PUNCHING"
 //	                              public 11.0.0.1
 //
 // The taker finds the giver in the DHT and connects to it by hole punching; the
-// file does not pass through the public box.
+// file does not pass through the public box. They are members: there are no relays
+// for others.
 func TestNAT(t *testing.T) {
 	t.Parallel()
-	t.Log(play(t, "public"))
+	t.Log(play(t, "public", keyVariable+"="+string(NewKey())))
 }
 
 // TestNATWithoutPunching validates TestNAT: without hole punching there is no
 // direct connection, and no byte of a file passes through the relay.
 func TestNATWithoutPunching(t *testing.T) {
 	t.Parallel()
-	t.Log(play(t, "public", noPunchingVariable+"=1"))
+	t.Log(play(t, "public", keyVariable+"="+string(NewKey()), noPunchingVariable+"=1"))
 }
 
 func onePublic(o *settings) {
+	realPolicy(o)
 	o.Listen = []string{"/ip4/11.0.0.1/tcp/4001"}
 	// By itself it takes AutoNAT 15 s and other public boxes to find out.
 	o.nat = []libp2p.Option{libp2p.ForceReachabilityPublic()}
 }
 
 func behindNAT(o *settings) {
+	realPolicy(o)
 	o.Listen = []string{"/ip4/0.0.0.0/tcp/4001"}
 	o.nat = []libp2p.Option{libp2p.ForceReachabilityPrivate()}
 	if os.Getenv(noPunchingVariable) != "" {

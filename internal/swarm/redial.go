@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/broadcast"
 )
@@ -30,7 +32,7 @@ const (
 // connected: without redials, two boxes that lost their connection to each other
 // but not to a third would stay disconnected.
 type redials struct {
-	dial func(context.Context, p2p.AddrInfo) error
+	dial func(ctx context.Context, to p2p.AddrInfo, given []ma.Multiaddr) error // dialNow
 	log  *slog.Logger
 	wake broadcast.Wake
 
@@ -41,10 +43,11 @@ type redials struct {
 // lost is a box that disconnected.
 type lost struct {
 	p2p.AddrInfo
-	stop context.CancelFunc // nil: not yet being redialled
+	reached []ma.Multiaddr     // where it was connected
+	stop    context.CancelFunc // nil: not yet being redialled
 }
 
-func newRedials(dial func(context.Context, p2p.AddrInfo) error, log *slog.Logger) *redials {
+func newRedials(dial func(context.Context, p2p.AddrInfo, []ma.Multiaddr) error, log *slog.Logger) *redials {
 	return &redials{dial: dial, log: log, wake: broadcast.NewWake(), lost: make(map[p2p.ID]*lost)}
 }
 
@@ -55,10 +58,11 @@ func (r *redials) connected(id p2p.ID) {
 	r.forget(r.lost[id])
 }
 
-func (r *redials) disconnected(info p2p.AddrInfo) {
+func (r *redials) disconnected(info p2p.AddrInfo, reached []ma.Multiaddr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lost[info.ID] = &lost{AddrInfo: info}
+	info.Addrs = append(slices.Clone(reached), info.Addrs...)
+	r.lost[info.ID] = &lost{AddrInfo: info, reached: reached}
 	r.wake.Call()
 }
 
@@ -93,7 +97,7 @@ func (r *redials) run(ctx context.Context) error {
 			ctx, stop := context.WithTimeout(ctx, lostFor)
 			l.stop = stop
 			dialling.Go(func() {
-				r.redial(ctx, l.AddrInfo)
+				r.redial(ctx, l)
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				r.forget(l)
@@ -106,7 +110,7 @@ func (r *redials) run(ctx context.Context) error {
 // redial dials until ctx ends; connected ends it, whichever side dialled. Two
 // boxes that dial each other at the same instant may both fail (see dialFound),
 // so the waits are random.
-func (r *redials) redial(ctx context.Context, info p2p.AddrInfo) {
+func (r *redials) redial(ctx context.Context, l *lost) {
 	for wait := firstRedial; ; wait = min(2*wait, lastRedial) {
 		select {
 		case <-ctx.Done():
@@ -114,13 +118,13 @@ func (r *redials) redial(ctx context.Context, info p2p.AddrInfo) {
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
 		dialling, cancel := context.WithTimeout(ctx, joinTimeout)
-		err := r.dial(dialling, info)
+		err := r.dial(dialling, l.AddrInfo, l.reached)
 		cancel()
 		switch {
 		case errors.Is(err, swarm.ErrGaterDisallowedConnection):
 			return // banned
 		case err != nil && ctx.Err() == nil:
-			r.log.Debug("redial failed", "peer", info.ID, "err", err)
+			r.log.Debug("redial failed", "peer", l.ID, "err", err)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	ma "github.com/multiformats/go-multiaddr"
 )
 
 // TestRedial has two boxes reconnect although no bootstrap entry or third box
@@ -67,14 +68,14 @@ func TestRedialWaits(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
 				var at []time.Duration
-				r := newRedials(func(context.Context, p2p.AddrInfo) error {
+				r := newRedials(func(context.Context, p2p.AddrInfo, []ma.Multiaddr) error {
 					at = append(at, time.Since(begun))
 					return tt.err
 				}, slog.New(slog.DiscardHandler))
 				ctx, cancel := context.WithCancel(t.Context())
 				ran := make(chan error)
 				go func() { ran <- r.run(ctx) }()
-				r.disconnected(info)
+				r.disconnected(info, nil)
 				if tt.connected > 0 {
 					time.Sleep(tt.connected)
 					r.connected(info.ID)

@@ -30,7 +30,7 @@ func (s *Swarm) Owners(d digest.Digest) []peer.Peer {
 	own := weight(s.self(), d)
 	var owners []owner
 	for _, id := range s.boxes.ids() {
-		if w := weight(id, d); bytes.Compare(w, own) > 0 && s.nearby(id) {
+		if w := weight(id, d); bytes.Compare(w, own) > 0 && s.nearby(id) && s.may(id, owning) {
 			if _, ok := s.cost(id, id.String()); ok {
 				owners = append(owners, owner{id, w})
 			}
@@ -53,9 +53,10 @@ func weight(id p2p.ID, d digest.Digest) []byte {
 	return h.Sum(nil)
 }
 
-// nearby reports whether id belongs to this site: it is connected directly and
+// nearby reports whether id seems to be at this site: it is connected directly and
 // either on this machine or, once it was measured, less than 10 ms away; before
-// that, on a private address.
+// that, on a private address. It decides whom to ask first, and permits nothing:
+// that is for the kind.
 func (s *Swarm) nearby(id p2p.ID) bool {
 	c := s.direct(id)
 	if c == nil {

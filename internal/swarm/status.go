@@ -7,13 +7,16 @@ import (
 
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"millpond/internal/peer"
 )
 
 // PeerInfo is what this box knows about a neighbour.
 type PeerInfo struct {
 	ID, Addr, Agent string
 	Path            string // "direct" or "relayed"
-	Local           bool   // of this site
+	Nearby          bool   // of this site, as far as the connection shows
+	Kind            peer.Kind
 	RTT             time.Duration
 	Taken, Given    int64 // bytes
 	Held            int64 // entries of its inventory
@@ -28,15 +31,16 @@ func (s *Swarm) Peers() []PeerInfo {
 	var list []PeerInfo
 	for _, id := range s.boxes.ids() {
 		info := PeerInfo{
-			ID:    id.String(),
-			Addr:  s.address(id),
-			Path:  "direct",
-			Local: s.nearby(id),
-			RTT:   s.rtts.of(id),
-			Held:  s.inventories.held(id),
-			Since: s.boxes.connectedSince(id),
-			Agent: s.agent(id),
-			Score: s.reputation.Score(id.String()),
+			ID:     id.String(),
+			Addr:   s.address(id),
+			Path:   "direct",
+			Nearby: s.nearby(id),
+			Kind:   s.kind(id),
+			RTT:    s.rtts.of(id),
+			Held:   s.inventories.held(id),
+			Since:  s.boxes.connectedSince(id),
+			Agent:  s.agent(id),
+			Score:  s.reputation.Score(id.String()),
 
 			BannedUntil: s.reputation.BannedUntil(id.String()),
 			LastFault:   s.reputation.LastFault(id.String()),

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	ds "github.com/ipfs/go-datastore"
@@ -33,6 +34,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"golang.org/x/sync/errgroup"
 
+	"millpond/internal/address"
 	"millpond/internal/peer"
 	"millpond/internal/swarm/inventory"
 	"millpond/internal/swarm/reputation"
@@ -61,14 +63,18 @@ type Options struct {
 	Memory       int64    // bytes the process may use (cgroup or machine), for resource limits; 0: 512 MiB
 	Files        int      // descriptors the swarm may use; 0: 512
 	UploadRate   int64    // bytes per second to all peers together; 0: unlimited
-	// SiteUnlimited leaves boxes of this site out of UploadRate.
+	// SiteUnlimited leaves members and local boxes of this site out of UploadRate.
 	SiteUnlimited bool
-	Datastore     ds.Batching
-	Taken, Given  func(peer string, n int64) // body bytes, as they flow
-	Version       string
-	Log           *slog.Logger
+	// AllowClients reports whether an apt client at an address may use this box. A
+	// box there without the key is local if it is near as well; nil: none is.
+	AllowClients func(netip.Addr) bool
+	Datastore    ds.Batching
+	Taken, Given func(peer string, n int64) // body bytes, as they flow
+	Version      string
+	Log          *slog.Logger
 
-	nat []libp2p.Option // set by tests
+	nat    []libp2p.Option       // set by tests
+	public func(netip.Addr) bool // address.IsPublic, but for tests
 }
 
 // Swarm is this box's part in the swarm. Its methods may be called from any
@@ -80,6 +86,7 @@ type Swarm struct {
 	tag     string   // names the swarm without giving its key away
 
 	host         host.Host
+	gate         *gate
 	dht          *dht.IpfsDHT
 	boxes        *boxes
 	rtts         *rtts
@@ -107,6 +114,9 @@ var _ peer.Swarm = (*Swarm)(nil)
 // has to be closed even if it never ran. The error names every mistake in o
 // that can be seen without the network.
 func New(o Options) (*Swarm, error) {
+	if o.public == nil {
+		o.public = address.IsPublic
+	}
 	s := &Swarm{options: o, log: o.Log, closing: make(chan struct{})}
 	logTo(o.Log)
 	var faults [3]error
@@ -118,7 +128,8 @@ func New(o Options) (*Swarm, error) {
 	}
 	handshakes := newHandshakeLog(o.Log, s.key != nil)
 	gate, fault := newGate(o.AllowPeers, s.reputation, handshakes)
-	faults[1] = fault
+	gate.public, gate.may = o.public, s.may
+	s.gate, faults[1] = gate, fault
 	s.bootstrap, faults[2] = newBootstrap(o.Bootstrap, o.Log)
 	if err := errors.Join(faults[:]...); err != nil {
 		return nil, err
@@ -134,9 +145,10 @@ func New(o Options) (*Swarm, error) {
 	if s.dht, err = newDHT(s.host, o, s.tag); err != nil {
 		return nil, errors.Join(err, s.host.Close())
 	}
-	s.bootstrap.host, s.bootstrap.boxes = s.host, s.boxes
-	s.redials = newRedials(func(ctx context.Context, info p2p.AddrInfo) error { return dialNow(ctx, s.host, info) }, o.Log)
+	s.bootstrap.host, s.bootstrap.boxes, s.bootstrap.dial = s.host, s.boxes, s.dialGiven
+	s.redials = newRedials(s.dialNow, o.Log)
 	s.rtts = newRTTs(s.host)
+	s.rtts.measured = s.regard
 	s.records = newRecords(o.Datastore)
 	s.reachability = &reachability{}
 	s.inventories = newInventories(s)

@@ -94,7 +94,7 @@ func TestAllowPeers(t *testing.T) {
 	friend, stranger := newBox(t, nil).run(t), newBox(t, nil)
 	closed := newBox(t, func(o *settings) { o.AllowPeers = []string{friend.self().String()} }).run(t)
 	stranger.bootstrap, _ = newBootstrap([]string{closed.dialled()}, stranger.Swarm.log)
-	stranger.bootstrap.host, stranger.bootstrap.boxes = stranger.host, stranger.boxes
+	stranger.bootstrap.host, stranger.bootstrap.boxes, stranger.bootstrap.dial = stranger.host, stranger.boxes, stranger.dialGiven
 	stranger.run(t)
 	if err := friend.host.Connect(t.Context(), p2p.AddrInfo{ID: closed.self(), Addrs: closed.host.Addrs()}); err != nil {
 		t.Fatal(err)
@@ -234,7 +234,9 @@ func TestOwners(t *testing.T) {
 		boxes = append(boxes, newBox(t, func(o *settings) { o.Bootstrap = []string{boxes[0].dialled()} }).run(t))
 	}
 	for _, b := range boxes {
-		until(t, "all are connected", func() bool { return b.Status().Neighbours == 2 })
+		for _, o := range boxes {
+			until(t, "all know all", func() bool { return b == o || b.knows(o) })
+		}
 	}
 	first := make(map[p2p.ID]int)
 	for i := range 300 {

@@ -64,7 +64,7 @@ func pair(t testing.TB, change func(*settings)) (giver, taker *box, from *remote
 		o.Key, o.Bootstrap = giver.options.Key, []string{giver.dialled()}
 	}).run(t)
 	until(t, "a connection", func() bool {
-		return taker.boxes.count() == 1 && giver.boxes.count() == 1 && taker.rtts.of(giver.self()) > 0
+		return giver.knows(taker) && taker.knows(giver)
 	})
 	return giver, taker, taker.peer(giver.self())
 }

@@ -38,7 +38,14 @@ type counts struct{ taken, given atomic.Int64 }
 
 func newTransfers(s *Swarm) *transfers {
 	t := &transfers{swarm: s, counts: make(map[string]*counts)}
-	t.server = blobproto.NewServer(blobproto.ServerOptions{Rate: s.options.UploadRate, Kind: func(id string) peer.Kind { return s.kind(idOf(id)) }, Unlimited: t.unlimited, Given: t.gave, Log: s.log})
+	t.server = blobproto.NewServer(blobproto.ServerOptions{
+		Rate:      s.options.UploadRate,
+		Kind:      func(id string) peer.Kind { return s.kind(idOf(id)) },
+		Fetches:   func(id string) bool { return s.may(idOf(id), fetching) },
+		Unlimited: t.unlimited,
+		Given:     t.gave,
+		Log:       s.log,
+	})
 	t.client = blobproto.NewClient(blobproto.ClientOptions{
 		Dial:    t.dial,
 		RTT:     func(id string) time.Duration { return s.rtts.of(idOf(id)) },
@@ -70,7 +77,8 @@ func (t *transfers) run(ctx context.Context, serving Serving) error {
 
 // unlimited reports whether id is exempt from the upload rate.
 func (t *transfers) unlimited(id string) bool {
-	return t.swarm.options.SiteUnlimited && t.swarm.nearby(idOf(id))
+	p := idOf(id)
+	return t.swarm.options.SiteUnlimited && t.swarm.nearby(p) && t.swarm.may(p, unmetered)
 }
 
 // dial opens a stream to id. It refuses relays, which are for signalling, as

@@ -26,7 +26,7 @@ beforeAll(async () => {
   mirror = await startMirror()
   const first = await startBox(mirror, { MILLPOND_ADMIN_TOKEN: token })
   boxes = [first]
-  for (let i = 0; i < 2; i++) boxes.push(await startBox(mirror, { MILLPOND_BOOTSTRAP: first.url }))
+  for (let i = 0; i < 2; i++) boxes.push(await startBox(mirror, { MILLPOND_BOOTSTRAP: boxes.map((b) => b.url).join() }))
   await joined(first, 3)
   browser = await launch()
 })

@@ -45,7 +45,7 @@ func (one) Pieces(peer.Asker, digest.Digest) (int64, peer.Bitfield, error) {
 // serving is a handler of what o has.
 func serving(o one) *handler {
 	return &handler{inventory: o, Server: NewServer(ServerOptions{
-		Kind: func(string) peer.Kind { return peer.Stranger }, Unlimited: func(string) bool { return false }, Given: func(string, int64) {}, Log: slog.New(slog.DiscardHandler),
+		Kind: func(string) peer.Kind { return peer.Stranger }, Fetches: func(string) bool { return false }, Unlimited: func(string) bool { return false }, Given: func(string, int64) {}, Log: slog.New(slog.DiscardHandler),
 	})}
 }
 

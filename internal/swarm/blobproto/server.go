@@ -31,6 +31,8 @@ type ServerOptions struct {
 	Rate int64
 	// Kind returns what the peer id is to this box.
 	Kind func(id string) peer.Kind
+	// Fetches reports whether this box downloads for the peer id what it lacks.
+	Fetches func(id string) bool
 	// Unlimited reports whether the peer id is exempt from Rate.
 	Unlimited func(id string) bool
 	// Given counts body bytes as they leave.
@@ -147,7 +149,8 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer up.end()
-	content, err := h.inventory.Open(r.Context(), h.asker(r), d, r.Header.Get(fetchHeader) == "1")
+	fetch := r.Header.Get(fetchHeader) == "1" && h.options.Fetches(id)
+	content, err := h.inventory.Open(r.Context(), h.asker(r), d, fetch)
 	if err != nil {
 		h.refuse(w, d, err)
 		return
