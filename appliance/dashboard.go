@@ -33,7 +33,7 @@ func (v swarmView) Identity() api.Identity {
 func (v swarmView) Peers() (all []api.Peer) {
 	for _, p := range v.Swarm.Peers() {
 		all = append(all, api.Peer{
-			ID: p.ID, Addr: p.Addr, Agent: p.Agent, Path: p.Path, Nearby: p.Nearby,
+			ID: p.ID, Addr: p.Addr, Agent: p.Agent, Path: p.Path, Nearby: p.Nearby, Kind: p.Kind.String(),
 			RTT: float64(p.RTT.Microseconds()) / 1000, Taken: p.Taken, Given: p.Given, Held: p.Held,
 			Score: p.Score, BannedUntil: p.BannedUntil, LastFault: p.LastFault, Since: p.Since,
 		})

@@ -26,13 +26,13 @@ func printPeers(ctx context.Context, c Config, w io.Writer) error {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PEER\tADDRESS\tPATH\tROUND TRIP\tTAKEN\tGIVEN\tHELD\tSCORE\tLAST FAULT")
+	fmt.Fprintln(t, "PEER\tADDRESS\tKIND\tPATH\tROUND TRIP\tTAKEN\tGIVEN\tHELD\tSCORE\tLAST FAULT")
 	for _, p := range all.Peers {
 		fault := p.LastFault
 		if until := time.Until(p.BannedUntil); until > 0 {
 			fault = fmt.Sprintf("banned for %s: %s", until.Round(time.Second), fault)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.1f ms\t%s\t%s\t%d\t%.2f\t%s\n", p.ID, p.Addr, p.Path, p.RTT,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.1f ms\t%s\t%s\t%d\t%.2f\t%s\n", p.ID, p.Addr, p.Kind, p.Path, p.RTT,
 			dashboard.FormatBytes(p.Taken), dashboard.FormatBytes(p.Given), p.Held, p.Score, fault)
 	}
 	return t.Flush()

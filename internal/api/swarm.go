@@ -18,7 +18,8 @@ type Peer struct {
 	Addr        string    `json:"addr"`
 	Agent       string    `json:"agent"`
 	Path        string    `json:"path" enum:"direct,relayed"`
-	Nearby      bool      `json:"nearby" doc:"of this site"`
+	Kind        string    `json:"kind" enum:"member,local,stranger" doc:"what it may do here: SECURITY.md has the table"`
+	Nearby      bool      `json:"nearby" doc:"of this site, as far as the connection shows"`
 	RTT         float64   `json:"rtt_ms" doc:"round trip; 0 if not known"`
 	Taken       int64     `json:"taken_bytes"`
 	Given       int64     `json:"given_bytes"`

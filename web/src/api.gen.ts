@@ -343,8 +343,10 @@ export interface Peer {
   /** blobs in its inventory */
   held: number
   id: string
+  /** what it may do here: SECURITY.md has the table */
+  kind: 'member' | 'local' | 'stranger'
   last_fault?: string
-  /** of this site */
+  /** of this site, as far as the connection shows */
   nearby: boolean
   path: 'direct' | 'relayed'
   /** round trip; 0 if not known */

@@ -24,6 +24,12 @@ export function SwarmView() {
         <>
           <Trouble error={status.error ?? peers.error} />
           {status.data && <Facts swarm={status.data} />}
+          {status.data?.private === false && (
+            <p class="quiet">
+              A swarm key (<code>MILLPOND_SWARM_KEY</code>, the same on every box) keeps all others out, and lets boxes at any distance tell each
+              other what they hold, relay for one another and connect at private addresses.
+            </p>
+          )}
           {peers.data &&
             (all.length === 0 ? (
               <Empty title="No other box is connected.">
@@ -81,6 +87,13 @@ function Facts({ swarm: s }: { swarm: Swarm }) {
   )
 }
 
+/** kinds says what a box of each kind may do here. */
+const kinds: Record<Peer['kind'], string> = {
+  member: 'has the swarm key, or is listed: may do everything',
+  local: 'may be a client of this box and is near: learns what is held, and takes turns at the mirror',
+  stranger: 'gets files that it asks for by their digest, and nothing else',
+}
+
 function Peers({ peers, again }: { peers: Peer[]; again(): void }) {
   const now = useNow(10)
   const columns: Column<Peer>[] = [
@@ -94,13 +107,14 @@ function Peers({ peers, again }: { peers: Peer[]; again(): void }) {
         </>
       ),
     },
+    { id: 'kind', name: 'Kind', cell: (p) => <span title={kinds[p.kind]}>{p.kind}</span> },
     {
       id: 'path',
       name: 'Path',
       cell: (p) => (
         <>
           {p.path}
-          {p.nearby && <small>same site</small>}
+          {p.nearby && <small>this site</small>}
         </>
       ),
     },
