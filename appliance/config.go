@@ -52,7 +52,7 @@ type Config struct {
 	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
 	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
 	SwarmListen     []string       `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
-	SwarmKeyFile    string         `env:"SWARM_KEY_FILE" takes:"file made by millpond swarm-key" help:"the key shared by all boxes of a private swarm; without one the swarm is open"`
+	SwarmKey        string         `env:"SWARM_KEY" takes:"64 hexadecimal digits, as millpond swarm-key or openssl rand -hex 32 prints them" secret:"lines" help:"the key of a private swarm, the same on all its boxes; without one the swarm is open"`
 	SwarmAllowPeers []string       `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all boxes of the swarm"`
 	ShareHosts      []string       `env:"SHARE_HOSTS" takes:"host, host:port, *.domain or range, comma-separated" help:"hosts whose archives all boxes of an open swarm may have although they are private: at a private address, in MILLPOND_ALLOW_UPSTREAMS, behind MILLPOND_UPSTREAM_PROXY or a login. By default members of a private swarm alone get them, and nobody what is behind a login; a range matches hosts whose URL has an address"`
 	SwarmMode       swarm.Mode     `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"role in the DHT; client is for a box that no other can dial"`
@@ -71,7 +71,6 @@ type Config struct {
 	mirrors  mirror.Mirrors    // those of Mirrors
 	upstream mirror.Upstream   // UpstreamProxy without UpstreamExcept
 	share    mirror.Hosts      // ShareHosts
-	swarmKey []byte            // content of SwarmKeyFile; nil without
 	given    map[string]string // variables as they were set
 
 	certificate *front.Certificate // that of TLSCert; nil without
@@ -242,14 +241,15 @@ func (c *Config) checkSwarm(f *faults) {
 		}
 	}
 	c.share, _ = mirror.ParseHosts(c.ShareHosts) // checked above
-	if c.SwarmKeyFile != "" {
-		key, err := os.ReadFile(c.SwarmKeyFile)
-		if err == nil {
-			err = swarm.CheckKey(key)
-		}
-		f.add("SWARM_KEY_FILE", err)
-		c.swarmKey = key
+	f.add("SWARM_KEY", swarm.CheckKey(c.swarmKey()))
+}
+
+// swarmKey returns the key, and nil for an open swarm.
+func (c *Config) swarmKey() []byte {
+	if c.SwarmKey == "" {
+		return nil
 	}
+	return []byte(c.SwarmKey)
 }
 
 func checkHost(entry string) error {
@@ -283,6 +283,7 @@ func checkDir(dir string) error {
 type setting struct {
 	Name, Default, Takes, Help string
 	secret                     bool // its value is never shown
+	lines                      bool // a file with the secret may have several lines
 }
 
 // settings lists all settings in the order of Config.
@@ -291,7 +292,7 @@ func settings() []setting {
 	t := reflect.TypeFor[Config]()
 	for i := range t.NumField() {
 		if tag := t.Field(i).Tag; tag.Get("env") != "" {
-			all = append(all, setting{prefix + tag.Get("env"), tag.Get("envDefault"), tag.Get("takes"), tag.Get("help"), tag.Get("secret") != ""})
+			all = append(all, setting{prefix + tag.Get("env"), tag.Get("envDefault"), tag.Get("takes"), tag.Get("help"), tag.Get("secret") != "", tag.Get("secret") == "lines"})
 		}
 	}
 	return all

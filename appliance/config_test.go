@@ -12,7 +12,6 @@ import (
 
 	"millpond/internal/aptest"
 	"millpond/internal/mirror"
-	"millpond/internal/swarm"
 )
 
 func TestSettings(t *testing.T) {
@@ -22,10 +21,7 @@ func TestSettings(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	key := filepath.Join(dir, "swarm.key")
-	if err := os.WriteFile(key, swarm.NewKey(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	key := strings.Repeat("0f", 32)
 	logins, badLogins := filepath.Join(dir, "auth.conf"), filepath.Join(dir, "bad.conf")
 	for name, text := range map[string]string{
 		logins:    "machine archive.example.org\nlogin bob\npassword hunter2\n",
@@ -113,8 +109,7 @@ func TestSettings(t *testing.T) {
 		{"SWARM_LISTEN",
 			map[string]string{"": "[/ip4/0.0.0.0/tcp/4001 /ip6/::/tcp/4001]", "/ip4/127.0.0.1/tcp/0": "[/ip4/127.0.0.1/tcp/0]"},
 			map[string]string{":4001": "multiaddr", "/ip4/1.2.3/tcp/1": "1.2.3"}},
-		{"SWARM_KEY_FILE", map[string]string{"": "", key: key},
-			map[string]string{file: "empty", filepath.Join(dir, "none"): "no such file"}},
+		{"SWARM_KEY", map[string]string{"": "", key: key}, nil},
 		{"SWARM_ALLOW_PEERS", map[string]string{"": "[]", id + ", " + id: "[" + id + " " + id + "]"}, map[string]string{"me": "peer"}},
 		{"SHARE_HOSTS",
 			map[string]string{"": "[]", "apt, *.example.net:8080,10.0.0.0/8": "[apt *.example.net:8080 10.0.0.0/8]"},
@@ -266,6 +261,7 @@ func TestSecretsAreNotInFaults(t *testing.T) {
 		"MILLPOND_UPSTREAM_PROXY=http://bob:hunter2/@proxy:3128":  "MILLPOND_UPSTREAM_PROXY: takes http://host:port",
 		"MILLPOND_UPSTREAM_PROXY=socks5://bob:hunter2@proxy:1080": "other kinds of proxies are not supported",
 		"MILLPOND_UPSTREAM=http://bob:hunter2@proxy:3128":         "MILLPOND_UPSTREAM: no such setting",
+		"MILLPOND_SWARM_KEY=hunter2":                              "MILLPOND_SWARM_KEY: takes 64 hexadecimal digits",
 	} {
 		_, err := parseConfig([]string{variable})
 		if err == nil || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "hunter2") {

@@ -17,7 +17,7 @@ Commands:
   millpond erase-client ADDRESS
                          erase what is kept about a client: in MILLPOND_DATA_DIR, or while a box
                          runs on it, through its API (MILLPOND_ADMIN_TOKEN)
-  millpond swarm-key     make a key for a private swarm (MILLPOND_SWARM_KEY_FILE)
+  millpond swarm-key     make a key for a private swarm (MILLPOND_SWARM_KEY)
   millpond help          this text
   millpond version       the version
 

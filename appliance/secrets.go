@@ -29,6 +29,9 @@ func (f *faults) readSecrets() {
 			continue
 		}
 		value, err := readSecret(file)
+		if err == nil && !s.lines && strings.ContainsAny(value, "\r\n") {
+			err = errors.New("it has more than one line")
+		}
 		if err == nil && f.vars[s.Name] != "" {
 			err = fmt.Errorf("%s is set as well; keep one of the two", s.Name)
 		}
@@ -40,7 +43,7 @@ func (f *faults) readSecrets() {
 	}
 }
 
-// readSecret reads a file of one line, which most editors end with a newline.
+// readSecret reads a file without the newline that most editors end it with.
 func readSecret(file string) (string, error) {
 	r, err := os.Open(file)
 	if err != nil {
@@ -57,8 +60,6 @@ func readSecret(file string) (string, error) {
 		return "", fmt.Errorf("it has more than %d bytes", maxSecret)
 	case secret == "":
 		return "", errors.New("it is empty")
-	case strings.ContainsAny(secret, "\r\n"):
-		return "", errors.New("it has more than one line")
 	}
 	return secret, nil
 }

@@ -56,9 +56,21 @@ func TestSecretsFromFiles(t *testing.T) {
 	if c, err := parseConfig([]string{"MILLPOND_UPSTREAM_PROXY_FILE=" + upstream}); err != nil || !strings.Contains(c.UpstreamProxy, "hunter2") {
 		t.Errorf("the upstream proxy: %v, %q", err, c.UpstreamProxy)
 	}
+	const digits = "0f0e0d0c0b0a09080706050403020100ffeeddccbbaa99887766554433221100"
+	for name, text := range map[string]string{"line": digits + "\n", "libp2p": "/key/swarm/psk/1.0.0/\n/base16/\n" + digits + "\n"} {
+		if c, err := parseConfig([]string{"MILLPOND_SWARM_KEY_FILE=" + file("key-"+name, text)}); err != nil || !strings.HasSuffix(string(c.swarmKey()), digits) {
+			t.Errorf("a swarm key, %s: %v, %q", name, err, c.SwarmKey)
+		}
+	}
+	if _, err := parseConfig([]string{"MILLPOND_SWARM_KEY_FILE=" + file("key-short", digits[2:])}); err == nil || strings.Contains(err.Error(), digits[2:8]) {
+		t.Errorf("a short swarm key: %v", err)
+	}
+	if c, err := parseConfig(nil); err != nil || c.swarmKey() != nil {
+		t.Errorf("no swarm key: %v, %q", err, c.swarmKey())
+	}
 	var help bytes.Buffer
 	printHelp(&help)
-	for _, name := range []string{"MILLPOND_ADMIN_TOKEN_FILE", "MILLPOND_UPSTREAM_PROXY_FILE"} {
+	for _, name := range []string{"MILLPOND_ADMIN_TOKEN_FILE", "MILLPOND_UPSTREAM_PROXY_FILE", "MILLPOND_SWARM_KEY_FILE"} {
 		if !strings.Contains(help.String(), name+"\n") {
 			t.Errorf("the help has no %s", name)
 		}

@@ -26,7 +26,7 @@ func (a *Appliance) openSwarm() (err error) {
 		rate.bytes = elsewhere
 	}
 	a.swarm, err = swarm.New(swarm.Options{
-		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey, AllowPeers: c.SwarmAllowPeers,
+		IdentityFile: identity, Listen: c.SwarmListen, Bootstrap: c.Bootstrap, Key: c.swarmKey(), AllowPeers: c.SwarmAllowPeers,
 		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: usableMemory(os.DirFS("/")), Files: a.files.swarm,
 		UploadRate: rate.bytes, SiteUnlimited: !rate.set, AllowClients: proxy.Clients(c.AllowClients).Admit,
 		Datastore: a.db.Datastore("swarm"), Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,

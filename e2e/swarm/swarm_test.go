@@ -394,6 +394,6 @@ func TestOtherSwarmIsRefused(t *testing.T) {
 	if n := len(stranger.Peers()); n != 0 {
 		t.Errorf("the stranger has %d peers", n)
 	}
-	friend := box.Start(t, "MILLPOND_SWARM_KEY_FILE="+file, "MILLPOND_BOOTSTRAP="+stranger.URL)
+	friend := box.Start(t, "MILLPOND_SWARM_KEY="+strings.TrimSpace(key), "MILLPOND_BOOTSTRAP="+stranger.URL)
 	friend.Until("boxes with the same key meet", func() bool { return len(friend.Peers()) == 1 })
 }

@@ -28,8 +28,7 @@ func CheckBootstrap(s string) error {
 	return err
 }
 
-// CheckKey checks the content of a swarm key file. Its error does not quote
-// the key.
+// CheckKey checks a swarm key. Its error does not quote the key.
 func CheckKey(content []byte) error {
 	_, err := parseKey(content)
 	return err

@@ -11,37 +11,34 @@ import (
 	"github.com/libp2p/go-libp2p/core/pnet"
 )
 
-// keyHead opens a swarm key file: libp2p's pre-shared key, version 1, in
-// hexadecimal.
+// keyHead is what libp2p's own key files begin with: pre-shared key, version 1, in
+// hexadecimal. It may be left out.
 const keyHead = "/key/swarm/psk/1.0.0/\n/base16/\n"
 
-// NewKey makes a swarm key file's content: 256 random bits behind two lines
-// that tell what they are. Whoever has it can join the swarm.
+// NewKey makes a swarm key: a line with 256 random bits in hexadecimal, as
+// `openssl rand -hex 32` prints. Whoever has it can join the swarm.
 func NewKey() []byte {
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails
-	return fmt.Appendf(nil, "%s%x\n", keyHead, secret)
+	return fmt.Appendf(nil, "%x\n", secret)
 }
 
-// parseKey reads a swarm key file's content. Nil content means no key, but an
-// empty file is a fault: it must not open the swarm by accident.
+// parseKey reads a swarm key, with or without keyHead. Nil means no key, but an
+// empty one is a fault: it must not open the swarm by accident.
 func parseKey(content []byte) (pnet.PSK, error) {
 	if content == nil {
 		return nil, nil
 	}
-	const want = `want the three lines that "millpond swarm-key" prints`
-	content = append(bytes.TrimSpace(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))), '\n')
-	if len(content) == 1 {
-		return nil, errors.New("reading the swarm key: the file is empty; " + want)
+	const want = "want 64 hexadecimal digits, as `millpond swarm-key` prints them"
+	content = bytes.TrimSpace(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")))
+	if len(content) == 0 {
+		return nil, errors.New("reading the swarm key: it is empty; " + want)
 	}
-	rest, ok := bytes.CutPrefix(content, []byte(keyHead))
-	if !ok {
-		return nil, fmt.Errorf("reading the swarm key: it does not begin with %q; %s", keyHead, want)
-	}
-	key, err := hex.DecodeString(string(bytes.TrimSpace(rest)))
+	digits := bytes.TrimSpace(bytes.TrimPrefix(content, []byte(keyHead)))
+	key, err := hex.DecodeString(string(digits))
 	if err != nil {
 		// The error would quote a piece of the key.
-		return nil, errors.New("reading the swarm key: the third line is not hexadecimal; " + want)
+		return nil, errors.New("reading the swarm key: it is not hexadecimal; " + want)
 	}
 	if len(key) != 32 {
 		return nil, fmt.Errorf("reading the swarm key: %d bits, not 256; %s", 8*len(key), want)

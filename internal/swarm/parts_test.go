@@ -30,10 +30,12 @@ func TestKey(t *testing.T) {
 		t.Errorf("service name %q", name)
 	}
 	for name, content := range map[string][]byte{
-		"DOS":            bytes.ReplaceAll(made, []byte("\n"), []byte("\r\n")),
-		"no last break":  bytes.TrimSpace(made),
-		"space around":   fmt.Appendf(nil, "\n%s\n\n", made),
-		"capital digits": append([]byte(keyHead), bytes.ToUpper(made[len(keyHead):])...),
+		"no last break":   bytes.TrimSpace(made),
+		"space around":    fmt.Appendf(nil, "\n%s\n\n", made),
+		"capital digits":  bytes.ToUpper(made),
+		"libp2p":          append([]byte(keyHead), made...),
+		"libp2p, DOS":     bytes.ReplaceAll(append([]byte(keyHead), made...), []byte("\n"), []byte("\r\n")),
+		"libp2p, capital": append([]byte(keyHead), bytes.ToUpper(made)...),
 	} {
 		if again, err := parseKey(content); err != nil || !bytes.Equal(again, key) {
 			t.Errorf("%s: %v", name, err)
@@ -45,10 +47,15 @@ func TestKey(t *testing.T) {
 	for name, content := range map[string]string{
 		"empty":     "",
 		"blank":     " \n",
-		"bare":      "00112233",
-		"short":     keyHead + "0011\n",
+		"short":     "00112233",
 		"long":      string(made[:len(made)-1]) + "00\n",
-		"no digits": keyHead + strings.Repeat("x", 64),
+		"no digits": strings.Repeat("x", 64),
+		"twice":     string(made) + string(made),
+
+		"libp2p, empty":     keyHead,
+		"libp2p, short":     keyHead + "0011\n",
+		"libp2p, no digits": keyHead + strings.Repeat("x", 64),
+		"libp2p, base64":    "/key/swarm/psk/1.0.0/\n/base64/\nAAAA",
 	} {
 		_, err := parseKey([]byte(content))
 		if err == nil || !strings.Contains(err.Error(), "millpond swarm-key") {

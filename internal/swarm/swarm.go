@@ -55,7 +55,7 @@ type Options struct {
 	IdentityFile string   // made with mode 0600 if missing
 	Listen       []string // multiaddrs; QUIC ones are left out when there is a Key
 	Bootstrap    []string // multiaddrs, /dnsaddr, DNS names with or without port, http:// addresses of boxes
-	Key          []byte   // content of the swarm key file (libp2p's /key/swarm/psk/1.0.0/ form); nil: open swarm
+	Key          []byte   // the swarm key as NewKey makes it, or in libp2p's /key/swarm/psk/1.0.0/ form; nil: open swarm
 	AllowPeers   []string // peer IDs; empty: all of the swarm
 	Announce     []string // multiaddrs to announce instead of the own ones
 	Mode         Mode     // "": Auto
