@@ -27,14 +27,29 @@ type attacker struct {
 
 func (r *rig) attacker(serve http.HandlerFunc) *attacker {
 	r.t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(r.t.Context(), "tcp", "127.0.0.2:0")
+	l, err := (&net.ListenConfig{}).Listen(r.t.Context(), "tcp", "0.0.0.0:0")
 	must(r.t, err)
 	s := httptest.NewUnstartedServer(serve)
 	s.Listener.Close()
 	s.Listener = l
 	s.Start()
 	r.t.Cleanup(s.Close)
-	return &attacker{r, l.Addr().String()}
+	h := &attacker{rig: r, addr: l.Addr().String()}
+	h.addr = h.at("127.0.0.2")
+	return h
+}
+
+// at is another address of this machine, with the attacker's port.
+func (h *attacker) at(ip string) string {
+	_, port, _ := net.SplitHostPort(h.addr)
+	return net.JoinHostPort(ip, port)
+}
+
+// holds reports whether the box has a copy of the unknown file at path.
+func (h *attacker) holds(path string) bool {
+	l, err := catalog.ParseLocation("http", h.addr, path)
+	must(h.t, err)
+	return h.holdsUnknown(Request{Entry: catalog.Entry{Location: l}})
 }
 
 // ask reads what the box has for a path there, at most n bytes.
@@ -115,4 +130,89 @@ func TestReleaseFilesAreBounded(t *testing.T) {
 	if again, _, err := r.read(inRelease); err != nil || !bytes.Equal(again, head) {
 		t.Errorf("without the mirror: %d bytes of the site's own suite, %v", len(again), err)
 	}
+}
+
+// site is a box of 32 MiB that has nearly filled its cache with signed packages.
+func site(t *testing.T) (r *rig, packages []string) {
+	t.Helper()
+	sizes := make(map[string]int)
+	for i := range 14 {
+		sizes[fmt.Sprintf("package%d", i)] = 2 << 20
+	}
+	r = newRigWith(t, aptest.Suite{}, sizes)
+	r.quota = 32 << 20
+	r.open()
+	r.update()
+	for name := range sizes {
+		r.want(r.packageAt(name), r.files[name].Data)
+		packages = append(packages, name)
+	}
+	return r, packages
+}
+
+// wantAll fails unless all of the packages are held.
+func (r *rig) wantAll(packages []string) {
+	r.t.Helper()
+	for _, name := range packages {
+		if !r.held(digest.Of(r.files[name].Data)) {
+			r.t.Errorf("%s, which is signed, has been evicted", name)
+		}
+	}
+}
+
+// A file without end that no index lists evicts nothing, and is served all the same.
+func TestEndlessFileEvictsNothing(t *testing.T) {
+	t.Parallel()
+	r, packages := site(t)
+	h := r.attacker(func(w http.ResponseWriter, _ *http.Request) {
+		for b := make([]byte, 64<<10); ; {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	must(t, h.ask("/pool/endless_1_all.deb", 3*r.quota))
+	r.wantAll(packages)
+	if u := r.store.Usage(); u.Bytes+u.Partial > u.QuotaBytes {
+		t.Errorf("%+v is more than the quota", u)
+	}
+}
+
+// Files that no index lists have a share of the cache, of which each party has the
+// same under contention; what a key vouches for goes before them.
+func TestUnknownContentHasAShare(t *testing.T) {
+	t.Parallel()
+	r, packages := site(t)
+	serve := func(size int) http.HandlerFunc {
+		return func(w http.ResponseWriter, q *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(size))
+			_, _ = w.Write(bytes.Repeat([]byte(q.Host+q.URL.Path), size)[:size])
+		}
+	}
+	own := r.attacker(serve(64 << 10))
+	own.addr = own.at("127.0.0.3")
+	var mine []string
+	for i := range 8 {
+		path := fmt.Sprintf("/pool/own%d_1_all.deb", i)
+		must(t, own.ask(path, 64<<10))
+		mine = append(mine, path)
+	}
+	evil := r.attacker(serve(1 << 20))
+	for i := range 60 {
+		must(t, evil.ask(fmt.Sprintf("/pool/evil%d_1_all.deb", i), 1<<20))
+	}
+	r.wantAll(packages)
+	for _, path := range mine {
+		if !own.holds(path) {
+			t.Errorf("%s of the site's own archive has been evicted", path)
+		}
+	}
+	tiny := r.attacker(serve(1))
+	for i := range 600 {
+		must(t, tiny.ask(fmt.Sprintf("/pool/tiny%d_1_all.deb", i), 1))
+	}
+	if n := r.store.Usage().Blobs; n > 300 {
+		t.Errorf("%d blobs are held, most of one byte", n)
+	}
+	r.wantAll(packages)
 }

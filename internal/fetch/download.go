@@ -14,6 +14,7 @@ import (
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/party"
 	"millpond/internal/peer"
 	"millpond/internal/store"
 )
@@ -86,12 +87,12 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 func (fl *flight) openPart() (*store.Partial, error) {
 	f, d := fl.f, fl.key.digest
 	if fl.key.login == "" {
-		part, err := f.store.Partial(d, fl.entry.Size)
+		part, err := f.store.For(fl.party()).Partial(d, fl.entry.Size)
 		if info, e := f.store.Stat(d); !errors.Is(err, fs.ErrExist) || e != nil || !access.Private(info) {
 			return part, err
 		}
 	}
-	return f.store.CreateFor(d, fl.entry.Size)
+	return f.store.For(fl.party()).CreateFor(d, fl.entry.Size)
 }
 
 // download is the state of a content flight's attempts. It belongs to the
@@ -185,12 +186,20 @@ func (d *download) take(ctx context.Context, part *store.Partial) error {
 	return d.fill(ctx, part, c)
 }
 
+// party is whose content the file is, if no signed Release lists it by now.
+func (fl *flight) party() string {
+	if fl.entry.Kind == catalog.Content && fl.f.catalog.Vouch(fl.entry).Signed {
+		return ""
+	}
+	return party.Of(fl.entry.Location.Host)
+}
+
 // about is what to keep beside the file.
 func (fl *flight) about() store.Meta {
-	name := fl.f.fileName(fl.entry.Location, fl.key.digest)
+	name, owner := fl.f.fileName(fl.entry.Location, fl.key.digest), fl.party()
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	m := store.Meta{Modified: fl.modified, Name: name, From: fl.from}
+	m := store.Meta{Modified: fl.modified, Name: name, From: fl.from, Party: owner}
 	if fl.key.login != "" {
 		m.Private = fl.f.access.Place(fl.entry.Location)
 	}

@@ -16,8 +16,8 @@ import (
 	"millpond/internal/peer"
 )
 
-// party is a box of a liar's test and what is to be said of it.
-type party struct {
+// suspect is a box of a liar's test and what is to be said of it.
+type suspect struct {
 	name   string
 	change func(*box)
 	lies   bool
@@ -63,7 +63,7 @@ func distant(change func(*box)) func(*box) {
 func TestLiarsAreFoundOut(t *testing.T) {
 	t.Parallel()
 	all := []int{0, 1, 2}
-	cases := map[string][]party{
+	cases := map[string][]suspect{
 		"two-agree": {
 			{"honest", paced(nil), false}, {"good", paced(nil), false},
 			{"liar", paced(func(b *box) { b.wrong = all }), true},

@@ -27,7 +27,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		fl.passThrough(nil, errManyLogins)
 		return nil
 	}
-	part, err := f.store.Create(resp.Size)
+	part, err := f.store.For(fl.party()).Create(resp.Size)
 	if err != nil {
 		resp.Body.Close()
 	}

@@ -25,6 +25,8 @@ type Info struct {
 	// Private are the places behind a login where the bytes were found, the last
 	// 8 of them. It is empty once they were found where no login is needed.
 	Private []string
+	// Party is whose content it is, where nobody vouches for it, as in Meta.
+	Party string
 }
 
 // Blob is an open, verified blob. It embeds its file, so that http.ServeContent
@@ -133,7 +135,7 @@ func (s *Store) Put(d digest.Digest, size int64, r io.Reader, m Meta) error {
 	if _, err := s.arrived(d, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	p, err := s.CreateFor(d, size)
+	p, err := s.For(m.Party).CreateFor(d, size)
 	if err != nil {
 		return err
 	}
@@ -178,7 +180,8 @@ func (s *Store) Remove(d digest.Digest) error {
 // errInUse means that a blob is open.
 var errInUse = errors.New("blob is in use")
 
-// drop removes a blob, an open one only if evenOpen, and returns its size.
+// drop removes a blob, an open one only if evenOpen, and returns how many bytes of the
+// quota that frees.
 // Caller holds meta.
 func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 	r, err := s.row(d)
@@ -209,7 +212,7 @@ func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 	defer s.mu.Unlock()
 	s.count.add(r, -1)
 	s.emit(Event{Digest: d, Size: r.size})
-	return r.size, nil
+	return r.takes(), nil
 }
 
 // add counts a blob as added (sign 1) or removed (-1).
@@ -218,6 +221,10 @@ func (c *counters) add(r row, sign int64) {
 	c.bytes += sign * r.size
 	if r.pinned() {
 		c.pinned += sign * r.size
+	}
+	if r.party != "" {
+		c.shares.add(bucketOf(r.party), sign*r.takes())
+		c.shares.extra += sign * (r.takes() - r.size)
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 		return row{}, err
 	}
 	if old, err := s.row(p.digest); err == nil {
-		fresh, err := s.merge(p.digest, old, m, old.alsoFrom(m))
+		fresh, err := s.merge(p.digest, old, old.again(m), m)
 		if err != nil {
 			return row{}, err
 		}
@@ -131,6 +131,7 @@ func (p *Partial) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.s.count.partial -= p.reserved
+	p.s.count.shares.reserve(p.bucket, -p.reserved)
 	p.s.count.unwritten -= p.reserved - p.there.total()
 	if p.keep {
 		delete(p.s.partials, p.digest)
@@ -180,7 +181,7 @@ func (p *Partial) Close() error {
 	}
 	p.s.mu.Lock()
 	p.leave()
-	p.s.addIdle(p.digest, idle{bytes: kept.total(), used: time.Now()})
+	p.s.addIdle(p.digest, idle{bytes: kept.total(), used: time.Now(), bucket: p.bucket})
 	many := len(p.s.idle) > maxIdle
 	p.s.mu.Unlock()
 	if many {

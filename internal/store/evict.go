@@ -13,8 +13,9 @@ import (
 
 // idle is a partial file that is not open.
 type idle struct {
-	bytes int64 // written, according to its map
-	used  time.Time
+	bytes  int64 // written, according to its map
+	used   time.Time
+	bucket int // of the party, or signed; it is forgotten at a restart
 }
 
 const (
@@ -33,30 +34,37 @@ const (
 // which disk are not on disk yet. Caller holds mu.
 func (s *Store) shortage(n, disk, free int64) int64 {
 	c := &s.count
-	return max(c.bytes+c.partial+n-s.quota, c.unwritten+disk+s.minFree-free)
+	return max(c.bytes+c.shares.extra+c.partial+n-s.quota, c.unwritten+disk+s.minFree-free)
 }
 
-// reserve sets n bytes aside for a partial, present of which are on disk
+// reserve sets n bytes aside for a partial of a party, present of which are on disk
 // already. It evicts what it must, but nothing if all would not be enough.
-func (s *Store) reserve(n, present int64) error {
+func (s *Store) reserve(n, present int64, bucket int) error {
 	free, err := s.free()
 	if err != nil {
 		return err
 	}
-	if s.tryReserve(n, present, free) {
+	if s.tryReserve(n, present, free, bucket) {
 		return nil
 	}
 	s.meta.Lock()
 	defer s.meta.Unlock()
-	for !s.tryReserve(n, present, free) {
+	for !s.tryReserve(n, present, free, bucket) {
 		s.mu.Lock()
 		short := s.shortage(n, n-present, free)
-		evictable := s.count.bytes - s.count.pinned + s.count.idle
+		evictable := s.count.bytes + s.count.shares.extra - s.count.pinned + s.count.idle
+		open := s.count.shares.open + n
+		if bucket != signed {
+			evictable = min(evictable, s.count.shares.total)
+		}
 		s.mu.Unlock()
+		if bucket != signed && open > s.share() {
+			return fmt.Errorf("%w: %d bytes wanted, and what is neither signed nor complete has %d of %d", ErrNoSpace, n, open-n, s.share())
+		}
 		if short > evictable {
 			return fmt.Errorf("%w: %d bytes wanted, %d too many", ErrNoSpace, n, short-evictable)
 		}
-		freed := s.evict(short)
+		freed := s.evict(short, n, bucket)
 		if freed == 0 {
 			return fmt.Errorf("%w: %d bytes wanted, all else is in use", ErrNoSpace, n)
 		}
@@ -67,23 +75,25 @@ func (s *Store) reserve(n, present int64) error {
 	return nil
 }
 
-func (s *Store) tryReserve(n, present, free int64) bool {
+func (s *Store) tryReserve(n, present, free int64, bucket int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shortage(n, n-present, free) > 0 {
+	if s.shortage(n, n-present, free) > 0 || bucket != signed && s.count.shares.open+n > s.share() {
 		return false
 	}
 	s.count.partial += n
 	s.count.unwritten += n - present
+	s.count.shares.reserve(bucket, n)
 	return true
 }
 
 // unreserve takes back what reserve gave.
-func (s *Store) unreserve(n, present int64) {
+func (s *Store) unreserve(n, present int64, bucket int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.count.partial -= n
 	s.count.unwritten -= n - present
+	s.count.shares.reserve(bucket, -n)
 }
 
 // relieve evicts when the disk is nearly full, whatever fills it.
@@ -101,32 +111,50 @@ func (s *Store) relieve() {
 	if short <= 0 {
 		return
 	}
-	freed := s.evict(short)
+	freed := s.evict(short, 0, signed)
 	s.log.Warn("disk nearly full, blobs evicted", "bytes", freed, "wanted", short)
 }
 
-// evict removes what has not been used for longest until want bytes are free
-// or nothing is left, and returns how many it freed. Caller holds meta.
-func (s *Store) evict(want int64) (freed int64) {
+// evict makes room for n more bytes of a party until want bytes are free or nothing is
+// left, and returns how many it freed. Caller holds meta.
+func (s *Store) evict(want, n int64, bucket int) (freed int64) {
 	if err := s.flushUses(); err != nil {
 		s.log.Warn("last uses of blobs not written", "err", err)
 	}
-	blobs := victims{store: s, next: s.oldest}
+	freed = s.dropUnsignedIdle(want)
+	if bucket != signed {
+		s.claim(bucket, n)
+		defer s.claim(bucket, -n)
+		return freed + s.evictUnsigned(want-freed, bucket)
+	}
+	freed += s.evictUnsigned(min(want-freed, s.overShare()), signed)
+	freed += s.evictSigned(want - freed)
+	freed += s.evictUnsigned(want-freed, signed) // if all else is pinned or open
+	return freed
+}
+
+// claim counts what a party is about to reserve as its own.
+func (s *Store) claim(bucket int, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.shares.add(bucket, n)
+}
+
+// evictSigned removes what has not been used for longest, of the content that
+// somebody vouches for.
+func (s *Store) evictSigned(want int64) (freed int64) {
+	blobs := s.victims([]byte{'u'})
 	for freed < want {
-		d, used := blobs.first()
-		name, part, any := s.oldestIdle()
+		_, used := blobs.first()
+		name, part, any := s.oldestIdle(func(idle) bool { return true })
 		stale := time.Since(part.used) > staleIdle
 		switch {
 		case any && (stale || part.used.UnixNano() < used):
 			freed += part.bytes
 			s.dropIdle(name)
-		case used < math.MaxInt64:
-			size, err := s.drop(d, false)
-			if err != nil && !errors.Is(err, errInUse) {
-				s.log.Warn("blob not evicted", "digest", d, "err", err)
-			}
+		case used < never:
+			size, _ := blobs.evict()
 			freed += size
-			blobs.pop(err == nil)
 		default:
 			return freed
 		}
@@ -134,22 +162,31 @@ func (s *Store) evict(want int64) (freed int64) {
 	return freed
 }
 
-// victims walks over the blobs that are not pinned, by last use.
+// never is when what is not there was used.
+const never = math.MaxInt64
+
+// victims walks over the blobs that are not pinned, by last use: those whose keys
+// begin with prefix.
 type victims struct {
-	store *Store
-	page  [][]byte // keys of the index
-	next  []byte   // key of the next page
-	done  bool     // there is no next page
-	stuck bool     // a key had to stay, and with it Store.oldest
+	store  *Store
+	prefix []byte
+	page   [][]byte // keys of the index
+	next   []byte   // key of the next page
+	done   bool     // there is no next page
+	stuck  bool     // a key had to stay, and with it Store.oldest
 }
 
-// first returns the next blob to evict and its last use, or math.MaxInt64.
+func (s *Store) victims(prefix []byte) *victims {
+	return &victims{store: s, prefix: prefix, next: s.oldest[string(prefix)]}
+}
+
+// first returns the next blob to evict and its last use, or never.
 func (v *victims) first() (digest.Digest, int64) {
 	for len(v.page) == 0 && !v.done {
 		v.fill()
 	}
 	if len(v.page) == 0 {
-		return digest.Digest{}, math.MaxInt64
+		return digest.Digest{}, never
 	}
 	return parseUseKey(v.page[0])
 }
@@ -158,16 +195,35 @@ func (v *victims) first() (digest.Digest, int64) {
 func (v *victims) pop(gone bool) {
 	v.stuck = v.stuck || !gone
 	if !v.stuck {
-		v.store.oldest = v.page[0]
+		v.store.oldest[string(v.prefix)] = v.page[0]
 	}
 	v.page = v.page[1:]
+}
+
+// evict removes the first blob of v that is not in use, if there is any, and returns
+// its size.
+func (v *victims) evict() (freed int64, any bool) {
+	for {
+		d, used := v.first()
+		if used == never {
+			return 0, false
+		}
+		size, err := v.store.drop(d, false)
+		v.pop(err == nil)
+		if err == nil {
+			return size, true
+		}
+		if !errors.Is(err, errInUse) {
+			v.store.log.Warn("blob not evicted", "digest", d, "err", err)
+		}
+	}
 }
 
 // fill reads a page of the index.
 func (v *victims) fill() {
 	s := v.store
 	v.done = true
-	err := s.table.Scan([]byte{'u'}, v.next, func(k, _ []byte) bool {
+	err := s.table.Scan(v.prefix, v.next, func(k, _ []byte) bool {
 		if len(v.page) == pageSize {
 			v.next, v.done = bytes.Clone(k), false
 			return false
@@ -180,12 +236,13 @@ func (v *victims) fill() {
 	}
 }
 
-// oldestIdle returns the partial file that has been idle for longest.
-func (s *Store) oldestIdle() (d digest.Digest, oldest idle, any bool) {
+// oldestIdle returns the partial file that has been idle for longest, of those that
+// are wanted.
+func (s *Store) oldestIdle(wanted func(idle) bool) (d digest.Digest, oldest idle, any bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, i := range s.idle {
-		if !any || i.used.Before(oldest.used) {
+		if wanted(i) && (!any || i.used.Before(oldest.used)) {
 			d, oldest, any = name, i, true
 		}
 	}
@@ -211,6 +268,7 @@ func (s *Store) takeIdle(d digest.Digest) (i idle, ok bool) {
 		delete(s.idle, d)
 		s.count.partial -= i.bytes
 		s.count.idle -= i.bytes
+		s.count.shares.add(i.bucket, -i.bytes)
 	}
 	return i, ok
 }
@@ -220,6 +278,7 @@ func (s *Store) addIdle(d digest.Digest, i idle) {
 	s.idle[d] = i
 	s.count.partial += i.bytes
 	s.count.idle += i.bytes
+	s.count.shares.add(i.bucket, i.bytes)
 }
 
 // sweepIdle removes partial files that have been idle since before then, and
@@ -228,7 +287,7 @@ func (s *Store) sweepIdle(before time.Time) {
 	s.meta.Lock()
 	defer s.meta.Unlock()
 	for {
-		d, oldest, any := s.oldestIdle()
+		d, oldest, any := s.oldestIdle(func(idle) bool { return true })
 		s.mu.Lock()
 		many := len(s.idle) > maxIdle
 		s.mu.Unlock()

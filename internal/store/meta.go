@@ -16,6 +16,9 @@ type Meta struct {
 	From     []Provenance // those beyond the eighth are not kept
 	Pin      string       // an owner that pins the blob from the start, as with Pin; "" for none
 	Private  string       // the place behind a login that the bytes came from, as in Info; "" if they came without one
+	// Party is whose content it is, as package party names it, where nobody vouches for
+	// it: it is kept in that share (Store.For). "" for what a signed Release lists.
+	Party string
 }
 
 // Provenance is a place that some of a blob's bytes came from.
@@ -41,6 +44,7 @@ func (m Meta) row(size int64, now time.Time) row {
 	if m.Pin != "" {
 		r.pins = []string{pinOwner(m.Pin)}
 	}
+	r.party = m.Party[:min(len(m.Party), maxName)]
 	if m.Private != "" {
 		r.private = []string{m.Private[:min(len(m.Private), maxName)]}
 	}
@@ -57,7 +61,7 @@ func (s *Store) Annotate(d digest.Digest, m Meta) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.merge(d, old, m, old.private)
+	_, err = s.merge(d, old, old, m)
 	return err
 }
 
@@ -69,13 +73,22 @@ func (s *Store) arrived(d digest.Digest, m Meta) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	return s.merge(d, old, m, old.alsoFrom(m))
+	return s.merge(d, old, old.again(m), m)
 }
 
-// merge adds m to the row of d, which is private as given from now on, and
-// returns the row as it is then. Caller holds meta.
-func (s *Store) merge(d digest.Digest, old row, m Meta, private []string) (row, error) {
-	fresh, added := old, m.row(old.size, time.Time{})
+// again is r when its bytes have come once more, with m.
+func (r row) again(m Meta) row {
+	r.private = r.alsoFrom(m)
+	if m.Party == "" {
+		r.party = ""
+	}
+	return r
+}
+
+// merge replaces the row of d, old, by fresh with what m adds, and returns the row as
+// it is then. Caller holds meta.
+func (s *Store) merge(d digest.Digest, old, fresh row, m Meta) (row, error) {
+	added := m.row(old.size, time.Time{})
 	if old.name == "" {
 		fresh.name = added.name
 	}
@@ -85,7 +98,6 @@ func (s *Store) merge(d digest.Digest, old row, m Meta, private []string) (row, 
 	for _, owner := range added.pins {
 		fresh.pins = addPin(old.pins, owner)
 	}
-	fresh.private = private
 	return s.replace(d, old, fresh)
 }
 
@@ -95,7 +107,7 @@ func (s *Store) replace(d digest.Digest, old, fresh row) (row, error) {
 	if len(fresh.pins) > maxPins {
 		return old, fmt.Errorf("blob %s: %w", d, ErrTooManyPins)
 	}
-	if fresh.name == old.name && slices.Equal(fresh.from, old.from) && slices.Equal(fresh.pins, old.pins) && slices.Equal(fresh.private, old.private) {
+	if fresh.name == old.name && slices.Equal(fresh.from, old.from) && slices.Equal(fresh.pins, old.pins) && slices.Equal(fresh.private, old.private) && fresh.party == old.party {
 		return old, nil
 	}
 	published := old.isPrivate() && !fresh.isPrivate()

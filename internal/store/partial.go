@@ -25,6 +25,7 @@ type Partial struct {
 	s       *Store
 	file    *os.File
 	path    string
+	bucket  int  // of the party, or signed
 	keep    bool // Close keeps what is there, under digest
 	resumed bool
 
@@ -53,7 +54,11 @@ type Partial struct {
 // are ErrBusy while another Partial of d is open, fs.ErrExist if d is held,
 // and ErrNoSpace.
 func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
-	p := s.newPartial(d, size)
+	return s.partial(d, size, signed)
+}
+
+func (s *Store) partial(d digest.Digest, size int64, bucket int) (*Partial, error) {
+	p := s.newPartial(d, size, bucket)
 	p.path, p.keep = s.partialPath(d), true
 	left, err := s.acquire(p)
 	if err != nil {
@@ -101,7 +106,11 @@ func (s *Store) Create(size int64) (*Partial, error) { return s.CreateFor(digest
 // CreateFor is Create for a blob that must have digest d, if d is not zero. It
 // has nothing to do with Partial's: d may be held, and several may be open.
 func (s *Store) CreateFor(d digest.Digest, size int64) (*Partial, error) {
-	p := s.newPartial(d, size)
+	return s.createFor(d, size, signed)
+}
+
+func (s *Store) createFor(d digest.Digest, size int64, bucket int) (*Partial, error) {
+	p := s.newPartial(d, size, bucket)
 	file, err := os.CreateTemp(s.partialDir(), "new-*")
 	if err != nil {
 		return nil, fmt.Errorf("creating a blob: %w", noSpace(err))
@@ -118,8 +127,8 @@ func (s *Store) CreateFor(d digest.Digest, size int64) (*Partial, error) {
 	return p, nil
 }
 
-func (s *Store) newPartial(d digest.Digest, size int64) *Partial {
-	p := &Partial{s: s, digest: d, size: max(size, -1), hash: running{hasher: digest.NewHasher()}}
+func (s *Store) newPartial(d digest.Digest, size int64, bucket int) *Partial {
+	p := &Partial{s: s, bucket: bucket, digest: d, size: max(size, -1), hash: running{hasher: digest.NewHasher()}}
 	p.written = sync.NewCond(&p.mu)
 	return p
 }
@@ -134,12 +143,12 @@ func (p *Partial) start() error {
 		there = nil // of a blob of another size
 	}
 	n := max(p.size, there.end())
-	if err := p.s.reserve(n, there.total()); err != nil {
+	if err := p.s.reserve(n, there.total(), p.bucket); err != nil {
 		return err
 	}
 	file, err := openPartial(p.path, there)
 	if err != nil {
-		p.s.unreserve(n, there.total())
+		p.s.unreserve(n, there.total(), p.bucket)
 		return noSpace(err)
 	}
 	p.file, p.there, p.reserved, p.resumed = file, there, n, len(there) > 0
@@ -220,7 +229,7 @@ func (p *Partial) reserve(end int64) error {
 	if more <= 0 {
 		return nil
 	}
-	if err := p.s.reserve(more, 0); err != nil {
+	if err := p.s.reserve(more, 0, p.bucket); err != nil {
 		return err
 	}
 	p.mu.Lock()

@@ -12,10 +12,11 @@ import (
 	"millpond/internal/kv"
 )
 
-// The table has four kinds of keys:
+// The table has five kinds of keys:
 //
 //	'b' digest            → row
 //	'u' last use, digest  → nothing: the order of eviction, without the pinned
+//	'w' bucket, last use, digest → nothing: the same of what nobody vouches for
 //	'n' name, 0, digest   → nothing: the order of file names
 //	's'                   → digest that the scrub has verified last
 //
@@ -31,25 +32,35 @@ type row struct {
 	name     string   // of the file; "" if it is not known
 	from     []Provenance
 	private  []string // places behind a login, as in Info
+	party    string   // as in Info
 	old      bool     // written before rows had names, and not in the index of them
 }
 
 func blobKey(d digest.Digest) []byte { return append([]byte{'b'}, d[:]...) }
 
-func useKey(used int64, d digest.Digest) []byte {
-	k := binary.BigEndian.AppendUint64([]byte{'u'}, uint64(max(used, 0)))
+// usePrefix begins the blob's key in the order of eviction.
+func (r row) usePrefix() []byte {
+	if b := bucketOf(r.party); b != signed {
+		return bucketPrefix(b)
+	}
+	return []byte{'u'}
+}
+
+func (r row) useKey(d digest.Digest) []byte {
+	k := binary.BigEndian.AppendUint64(r.usePrefix(), uint64(max(r.used, 0)))
 	return append(k, d[:]...)
 }
 
 func parseUseKey(k []byte) (digest.Digest, int64) {
-	return digest.Digest(k[9:]), int64(binary.BigEndian.Uint64(k[1:]))
+	k = k[len(k)-8-digest.Size:]
+	return digest.Digest(k[8:]), int64(binary.BigEndian.Uint64(k))
 }
 
 func (r row) pinned() bool { return len(r.pins) > 0 }
 
 // rowSize is that of a row in bytes up to its name. The last byte says whether
-// an administrator pinned the blob; other owners, and then the places of a
-// private blob, follow at the end of the row, where older rows have nothing.
+// an administrator pinned the blob; other owners, then the places of a private blob,
+// and then its party follow at the end of the row, where older rows have nothing.
 const rowSize = 8 + 8 + 8 + 1
 
 func (r row) encode() []byte {
@@ -64,11 +75,14 @@ func (r row) encode() []byte {
 	for _, f := range r.from {
 		b = appendText(append(b, flag(f.Peer)), f.Name)
 	}
-	if len(pins)+len(r.private) > 0 {
+	if len(pins)+len(r.private)+len(r.party) > 0 {
 		b = appendTexts(b, pins)
 	}
-	if len(r.private) > 0 {
+	if len(r.private)+len(r.party) > 0 {
 		b = appendTexts(b, r.private)
+	}
+	if r.party != "" {
+		b = appendText(b, r.party)
 	}
 	return b
 }
@@ -124,6 +138,11 @@ func decodeRow(b []byte) (row, error) {
 	}
 	if r.private, b, ok = cutTexts(b); !ok {
 		return row{}, errors.New("blob row is cut short in its places")
+	}
+	if len(b) > 0 {
+		if r.party, b, ok = cutText(b); !ok {
+			return row{}, errors.New("blob row is cut short in its party")
+		}
 	}
 	if len(b) > 0 {
 		return row{}, fmt.Errorf("blob row has %d bytes too many", len(b))
@@ -187,6 +206,7 @@ func (r row) info(d digest.Digest) Info {
 		Name:     r.name,
 		From:     r.from,
 		Private:  r.private,
+		Party:    r.party,
 	}
 }
 
@@ -235,7 +255,7 @@ func (s *Store) apply(changes ...change) error {
 
 func (s *Store) applyOne(tx *kv.Tx, c change) error {
 	if c.old != nil && !c.old.pinned() {
-		if err := tx.Delete(useKey(c.old.used, c.d)); err != nil {
+		if err := tx.Delete(c.old.useKey(c.d)); err != nil {
 			return err
 		}
 	}
@@ -253,9 +273,9 @@ func (s *Store) applyOne(tx *kv.Tx, c change) error {
 		}
 	}
 	if !c.new.pinned() {
-		key := useKey(c.new.used, c.d)
-		if bytes.Compare(key, s.oldest) < 0 {
-			s.oldest = key
+		key, prefix := c.new.useKey(c.d), string(c.new.usePrefix())
+		if bytes.Compare(key, s.oldest[prefix]) < 0 {
+			s.oldest[prefix] = key
 		}
 		if err := tx.Put(key, nil); err != nil {
 			return err

@@ -75,10 +75,10 @@ type Store struct {
 
 	// meta serializes changes of the table and of the files in blobs/.
 	meta sync.Mutex
-	// oldest is where eviction begins to read the index of last uses: there
-	// is nothing before it. From the start it would have to walk over more
-	// and more deleted keys. Guarded by meta.
-	oldest []byte
+	// oldest is where eviction begins to read the index of last uses, of each
+	// prefix: there is nothing before it. From the start it would have to walk over
+	// more and more deleted keys. Guarded by meta; there are buckets+1 at most.
+	oldest map[string][]byte
 
 	mu        sync.Mutex // guards all below
 	count     counters
@@ -100,6 +100,7 @@ type counters struct {
 	partial   int64 // reserved by partials, open or idle
 	unwritten int64 // of partial: not on disk yet
 	idle      int64 // of partial: held by idle ones
+	shares    shares
 }
 
 // Usage is what a store holds and may hold.
@@ -125,6 +126,7 @@ func Open(o Options) (*Store, error) {
 		partials:  make(map[digest.Digest]*Partial),
 		unnamed:   make(map[*Partial]struct{}),
 		idle:      make(map[digest.Digest]idle),
+		oldest:    make(map[string][]byte),
 		watchers:  make(map[*watcher]struct{}),
 	}
 	if s.log == nil {

@@ -156,13 +156,13 @@ func (b *box) checkIndex() {
 		}
 		for d, r := range rows {
 			if !r.pinned() {
-				want[string(useKey(r.used, d))] = true
+				want[string(r.useKey(d))] = true
 			}
 			want[string(nameKey(r.name, d))] = true
 		}
 	}
 	var err error
-	for _, kind := range "un" {
+	for _, kind := range "uwn" {
 		err = errors.Join(err, b.table.Scan([]byte{byte(kind)}, nil, func(k, _ []byte) bool {
 			if !want[string(k)] {
 				b.t.Errorf("index: key %x without a row", k)

@@ -113,7 +113,7 @@ func (c *Cache) checkUnfit(dir catalog.Location, r catalog.ReleaseFiles) (*catal
 }
 
 // keepAll keeps what is new of Release and its signature, or of InRelease.
-func (c *Cache) keepAll(dir catalog.Location, r catalog.ReleaseFiles, old, new digest.Digest, k *check) error {
+func (c *Cache) keepAll(checked *catalog.CheckedRelease, r catalog.ReleaseFiles, old, new digest.Digest, k *check) error {
 	files := map[string][]byte{"InRelease": r.InRelease, "Release": r.Release, "Release.gpg": r.Signature}
 	if old == new {
 		delete(files, "Release")
@@ -122,7 +122,7 @@ func (c *Cache) keepAll(dir catalog.Location, r catalog.ReleaseFiles, old, new d
 		if body == nil {
 			continue
 		}
-		if err := c.keep(dir.Join(name), digest.Of(body), body, k); err != nil {
+		if err := c.keep(checked.Suite().Join(name), checked.Generation.Signed, body, k); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/keyring"
 	"millpond/internal/mirror"
+	"millpond/internal/party"
 	"millpond/internal/store"
 )
 
@@ -132,7 +133,7 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 	if err := c.complete(ctx, checked, old, new, k); err != nil {
 		return err
 	}
-	if err := c.keepAll(dir, r, old.Digest, new.Digest, k); err != nil {
+	if err := c.keepAll(checked, r, old.Digest, new.Digest, k); err != nil {
 		return err
 	}
 	g, err := c.catalog.Adopt(checked)
@@ -147,10 +148,14 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 // keep stores a Release file and pins it: it is what is served while the mirror
 // is away. Without room those who wait for k get it all the same, and the next
 // client's request fetches it again.
-func (c *Cache) keep(l catalog.Location, d digest.Digest, body []byte, k *check) error {
+func (c *Cache) keep(l catalog.Location, signed bool, body []byte, k *check) error {
+	d := digest.Of(body)
 	k.fetched[d] = body
 	c.fetched(d)
 	m := store.Meta{Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir(), k.login != "")}
+	if !signed {
+		m.Party = party.Of(l.Host)
+	}
 	if k.login != "" {
 		m.Private = c.access.Place(l)
 	}
