@@ -30,6 +30,7 @@ import (
 type Appliance struct {
 	log    *slog.Logger
 	events *dashboard.Events // the warnings and errors among what log receives
+	quiet  *quiet            // what log leaves out
 	config Config
 	files  descriptors
 	via    string // identifies this box in Via headers, so that it detects request loops
@@ -62,8 +63,11 @@ type server struct {
 // environment is an error here instead of a box that is half started. The error
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
-	a := &Appliance{events: &dashboard.Events{Keep: keepOf(c.Privacy)}, config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8]}
-	a.log = slog.New(discreetly(a.events.Handler(log.Handler()), c.Privacy))
+	a := &Appliance{
+		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, quiet: newQuiet(log.Handler()),
+		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
+	}
+	a.log = slog.New(redacting{discreetly(a.events.Handler(a.quiet), c.Privacy)})
 	for _, open := range []func() error{a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())

@@ -51,7 +51,7 @@ func ParseLocation(scheme, host, escapedPath string) (Location, error) {
 	}
 	if asks {
 		if query, err = parseQuery(query); err != nil {
-			return Location{}, fmt.Errorf("query %.200q: %w", query, err)
+			return Location{}, fmt.Errorf("query of an archive: %w", err)
 		}
 		l.Tail += "?" + query
 	}
@@ -186,10 +186,20 @@ func parseQuery(query string) (string, error) {
 	return b.String(), nil
 }
 
-// String returns l as a URL, for logs and as a key: RFC 3986 allows the
+// String returns l as a URL, as a key and for logs, which hide a query themselves: RFC 3986 allows the
 // characters of a path segment to stand for themselves, '+' and '~' of versions
 // among them; all others are escaped. Requests are sent to URL.
 func (l Location) String() string { return l.escape("/-._~!$&'()*+,;=:@", "0123456789ABCDEF") }
+
+// Shown returns l as a URL for those who did not ask for it: what a query says may be
+// secret.
+func (l Location) Shown() string {
+	path, _, asks := strings.Cut(l.String(), "?")
+	if asks {
+		path += "?xxxxx"
+	}
+	return path
+}
 
 // URL returns the URL to request upstream, escaped as apt escapes it: '+' and
 // '~' too (Acquire::URIEncode), since object stores behind some mirrors read a

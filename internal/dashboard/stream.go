@@ -104,7 +104,7 @@ func (d *Dashboard) transfers() []api.Transfer {
 
 func transferOf(t fetch.Transfer) api.Transfer {
 	row := api.Transfer{
-		URL: t.Location.String(), Size: t.Size, Started: t.Started.UTC(), Clients: t.Clients, Spans: []api.Span{},
+		URL: t.Location.Shown(), Size: t.Size, Started: t.Started.UTC(), Clients: t.Clients, Spans: []api.Span{},
 	}
 	if !t.Digest.IsZero() {
 		row.Digest = t.Digest.String()
