@@ -111,7 +111,7 @@ func (d *Dashboard) knows(w http.ResponseWriter, r *http.Request) bool {
 	if given && (equal(token, d.access.Token) || d.adminToken != "" && equal(token, d.adminToken)) {
 		return true
 	}
-	if given && !d.wrongToken(r, token) {
+	if given && !d.wrongToken(w, r, token) {
 		w.Header().Set("Retry-After", retryAfter)
 		deny(w, r, http.StatusTooManyRequests, tooMany)
 		return false
@@ -138,10 +138,9 @@ func equal(token, want string) bool {
 
 // refuse answers a request that a setting would allow.
 func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, cause, detail string) {
-	client := front.ClientOf(r)
-	if times, _ := d.refusals.add(client, r.Host); isRound(times) {
-		d.log.Info("dashboard refused", "client", client, "host", short(r.Host), "err", cause, "times", times, "setting", AccessSetting)
-	}
+	id := front.NewRequestID()
+	d.log.Info("dashboard refused", "request", id, "client", front.ClientOf(r), "host", short(r.Host), "err", cause, "setting", AccessSetting)
+	w.Header().Set(front.RequestID, id)
 	deny(w, r, status, detail)
 }
 

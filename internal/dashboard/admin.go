@@ -33,10 +33,10 @@ func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Conte
 		s.refuse(ctx, http.StatusForbidden, "Admin actions are off; MILLPOND_ADMIN_TOKEN would allow them.")
 		return
 	}
-	r, _ := humachi.Unwrap(ctx)
+	r, w := humachi.Unwrap(ctx)
 	token, given := bearerOf(r)
 	if !given || !equal(token, d.adminToken) {
-		if given && !d.wrongToken(r, token) {
+		if given && !d.wrongToken(w, r, token) {
 			ctx.SetHeader("Retry-After", retryAfter)
 			s.refuse(ctx, http.StatusTooManyRequests, tooMany)
 			return
@@ -96,7 +96,6 @@ func (d *Dashboard) eraseClient(_ context.Context, in *eraseRequest) (api.Erased
 	}
 	d.names.Forget(client.String())
 	d.wrongTokens.forget(client)
-	d.refusals.forget(client)
 	return api.Erased{Known: d.events.Erase(client) || known}, nil
 }
 

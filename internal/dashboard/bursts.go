@@ -32,28 +32,26 @@ const tooMany = "Too many wrong tokens came from this address; the right one wor
 
 var retryAfter = strconv.Itoa(int(wrongEvery / time.Second))
 
-// bursts counts what clients do wrong again and again, of which the log is to have
-// some lines, not one for each time. The zero value is ready to use.
+// bursts counts what clients do wrong again and again. The zero value is ready to use.
 type bursts struct {
 	mu sync.Mutex
-	of map[netip.Prefix]*burst // guarded by mu
+	of map[front.Party]*burst // guarded by mu
 }
 
 type burst struct {
-	times int
-	what  digest.Digest // of the last time
-	last  time.Time
-	rate  *rate.Limiter
+	what digest.Digest // of the last time
+	last time.Time
+	rate *rate.Limiter
 }
 
-// add counts one more of client. It returns how many there have been in this burst,
-// and whether that is within the limit. The same thing again is nothing new: a
-// browser sends one wrong password with all that a page asks for.
-func (b *bursts) add(client netip.Addr, what string) (times int, within bool) {
+// add counts one more of client, and reports whether that is within the limit. The same
+// thing again is nothing new: a browser sends one wrong password with all that a page
+// asks for.
+func (b *bursts) add(client netip.Addr, what string) (within bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	key := keyOf(client)
+	key := front.PartyOf(client)
 	one := b.of[key]
 	if one == nil || now.Sub(one.last) > burstEnds {
 		key = b.room(key, now)
@@ -62,25 +60,24 @@ func (b *bursts) add(client netip.Addr, what string) (times int, within bool) {
 			b.of[key] = one
 		}
 	}
-	one.times++
 	one.last = now
 	before := one.what
 	one.what = sha256.Sum256([]byte(what))
-	return one.times, one.what == before || one.rate.AllowN(now, 1)
+	return one.what == before || one.rate.AllowN(now, 1)
 }
 
 // forget forgets what a client did.
 func (b *bursts) forget(client netip.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.of, keyOf(client))
+	delete(b.of, front.PartyOf(client))
 }
 
 // room forgets bursts that ended, and returns the key that a new one has. mu is
 // held.
-func (b *bursts) room(key netip.Prefix, now time.Time) netip.Prefix {
+func (b *bursts) room(key front.Party, now time.Time) front.Party {
 	if b.of == nil {
-		b.of = make(map[netip.Prefix]*burst)
+		b.of = make(map[front.Party]*burst)
 	}
 	for k, one := range b.of {
 		if now.Sub(one.last) > burstEnds {
@@ -90,33 +87,14 @@ func (b *bursts) room(key netip.Prefix, now time.Time) netip.Prefix {
 	if len(b.of) < maxBursts {
 		return key
 	}
-	return netip.Prefix{}
+	return front.Party{}
 }
 
-// keyOf is what stands for a client: a machine has all of an IPv6 /64.
-func keyOf(client netip.Addr) netip.Prefix {
-	bits := client.BitLen()
-	if client.Is6() {
-		bits = 64
-	}
-	key, _ := client.Prefix(bits) // the zero Prefix for no address
-	return key
-}
-
-// isRound reports whether a count is one to log: 1, 10, 100, and so on.
-func isRound(n int) bool {
-	for n >= 10 && n%10 == 0 {
-		n /= 10
-	}
-	return n == 1
-}
-
-// wrongToken counts a wrong token, and reports whether it is to be answered as one.
-func (d *Dashboard) wrongToken(r *http.Request, token string) bool {
-	client := front.ClientOf(r)
-	times, within := d.wrongTokens.add(client, token)
-	if isRound(times) {
-		d.log.Warn("wrong token", "client", client, "times", times, "method", r.Method, "path", short(r.URL.Path))
-	}
-	return within
+// wrongToken counts a wrong token, and reports whether it is to be answered as one. The
+// answer has the request ID that the log has.
+func (d *Dashboard) wrongToken(w http.ResponseWriter, r *http.Request, token string) bool {
+	client, id := front.ClientOf(r), front.NewRequestID()
+	d.log.Warn("wrong token", "request", id, "client", client, "method", r.Method, "path", short(r.URL.Path))
+	w.Header().Set(front.RequestID, id)
+	return d.wrongTokens.add(client, token)
 }

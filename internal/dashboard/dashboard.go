@@ -126,7 +126,7 @@ type Dashboard struct {
 	privacy    api.Privacy
 	erase      func(netip.Addr) (bool, error)
 
-	wrongTokens, refusals bursts
+	wrongTokens bursts
 
 	whole, basics http.Handler
 	metrics       http.Handler

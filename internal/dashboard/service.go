@@ -15,6 +15,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"millpond/internal/api"
+	"millpond/internal/front"
 )
 
 // apiRoot is where the API's paths begin.
@@ -148,8 +149,9 @@ func (s *service) problem(err error) error {
 	if errors.As(err, &known) {
 		return known
 	}
-	s.log.Error("request failed", "err", err)
-	return problem(http.StatusInternalServerError, "The box could not answer: "+err.Error())
+	id := front.NewRequestID()
+	s.log.Error("request failed", "request", id, "err", err)
+	return problem(http.StatusInternalServerError, fmt.Sprintf("The box could not answer (%s): %v", id, err))
 }
 
 // bodyIsJSON reads a body as JSON whatever its label: curl labels what -d sends

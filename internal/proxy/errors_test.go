@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,7 @@ func TestStatusLines(t *testing.T) {
 			}
 			got := b.raw(t, tt.request+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 			line, rest, _ := strings.Cut(got, "\r\n")
+			line, id := cutID(line)
 			if line != "HTTP/1.1 "+tt.want {
 				t.Errorf("got  %q\nwant %q", line, "HTTP/1.1 "+tt.want)
 			}
@@ -116,6 +118,12 @@ func TestStatusLines(t *testing.T) {
 				if !strings.Contains(head+"\r\n", want) {
 					t.Errorf("no %q in %q", want, head)
 				}
+			}
+			_, named, _ := strings.Cut(head, "X-Request-Id: ")
+			named, _, _ = strings.Cut(named, "\r\n")
+			relayed := strings.Contains(body, ": the mirror says ") // net/http writes that status line
+			if len(named) != 8 || id != named && !relayed || !relayed && body != "" && !strings.Contains(body, named) || !strings.Contains(b.logged.String(), "request="+named+" ") {
+				t.Errorf("request %q in the status line, %q in the header; body %q, log %s", id, named, body, b.logged)
 			}
 			if final := strings.Contains(finals, tt.name+"\n"); final && body != "" || !final && len(body) < 20 {
 				t.Errorf("body %q", body)
@@ -128,6 +136,28 @@ func TestStatusLines(t *testing.T) {
 				t.Errorf("logged %s", logged)
 			}
 		})
+	}
+}
+
+// cutID cuts the request ID off a status line.
+func cutID(line string) (rest, id string) {
+	m := regexp.MustCompile(`^(.*) \(([A-Z2-7]{8})\)$`).FindStringSubmatch(line)
+	if m == nil {
+		return line, ""
+	}
+	return m[1], m[2]
+}
+
+// A client that names its request itself is not believed.
+func TestRequestIDIsTheBoxsOwn(t *testing.T) {
+	t.Parallel()
+	b := newBox(nil).serve(t)
+	const request = "GET http://10.0.0.5/debian/dists/x/Release HTTP/1.1\r\nHost: x\r\nX-Request-Id: of-the-client\r\nConnection: close\r\n\r\n"
+	first, again := b.raw(t, request), b.raw(t, request)
+	line, _, _ := strings.Cut(first, "\r\n")
+	_, id := cutID(line)
+	if id == "" || strings.Contains(again, id) || strings.Contains(first+again+b.logged.String(), "of-the-client") {
+		t.Errorf("got %q, then %q; logged %s", first, again, b.logged)
 	}
 }
 

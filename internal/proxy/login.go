@@ -59,10 +59,14 @@ func (e *loginError) explain() answer {
 // forms, where the host has one, a login.
 var userInPath = regexp.MustCompile(`/[^/]*@`)
 
-// shown is a request's URL for logs and answers, without a login.
+// shown is a request's URL for logs and answers, without a login and without what a
+// query says, which may be one.
 func shown(u *url.URL) string {
 	plain := *u
 	plain.User = nil
+	if plain.RawQuery != "" {
+		plain.RawQuery = "xxxxx"
+	}
 	if hidden := userInPath.ReplaceAllString(u.Path, "/xxxxx@"); hidden != u.Path {
 		plain.Path, plain.RawPath = hidden, ""
 	}

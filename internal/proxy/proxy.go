@@ -183,23 +183,26 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 }
 
 // fail answers a request that could not be served, from the table in
-// errors.go. A client that disconnected is no error.
+// errors.go. A client that disconnected is no error. Answer and log have the same
+// request ID.
 func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		p.log.Debug("client disconnected before its answer", "client", front.ClientOf(r), "url", shown(r.URL), "err", err)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	a := explain(err)
-	attrs := []any{"client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
+	id := front.NewRequestID()
+	attrs := []any{"request", id, "client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
 	}
 	p.log.Log(r.Context(), a.level, "request not served", attrs...)
 	w.Header().Set("Via", "1.1 "+p.via)
+	w.Header().Set(front.RequestID, id)
 	if a.verdict {
 		a.relay(w)
 	} else {
-		a.refuse(w, r)
+		a.refuse(w, r, id)
 	}
 }
 

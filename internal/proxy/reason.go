@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// maxReason is how long a reason phrase may be in bytes. apt keeps 359.
+	// maxReason is how long a reason phrase may be in bytes, before the request ID.
+	// apt keeps 359.
 	maxReason = 300
 	// The end of a refused connection: how long, and for how many bytes, the
 	// client's further requests are read so that their arrival does not reset
@@ -30,13 +31,13 @@ func (a answer) relay(w http.ResponseWriter) {
 	http.Error(w, a.cause, a.status)
 }
 
-// refuse answers with the cause in the status line, since apt prints nothing
-// else of an error, and ends the connection. net/http has no way to set a
+// refuse answers with the cause and the request ID in the status line, since apt prints
+// nothing else of an error, and ends the connection. net/http has no way to set a
 // reason phrase, so the connection is taken from it; answers to earlier
 // requests in a pipeline have left by then, and the client repeats the later
 // ones on a new connection.
-func (a answer) refuse(w *response, r *http.Request) {
-	body := fmt.Sprintf("%s\n\n%s\n\nRequest: %s %s\n", a.cause, a.advice, r.Method, shown(r.URL))
+func (a answer) refuse(w *response, r *http.Request, id string) {
+	body := fmt.Sprintf("%s\n\n%s\n\nRequest %s: %s %s\n", a.cause, a.advice, id, r.Method, shown(r.URL))
 	if a.final {
 		body = ""
 	}
@@ -56,7 +57,7 @@ func (a answer) refuse(w *response, r *http.Request) {
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", a.status, reason(a.cause))
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s (%s)\r\n", a.status, reason(a.cause), id)
 	h.Write(&b) // replaces line breaks in values
 	b.WriteString("\r\n")
 	if r.Method != http.MethodHead {
