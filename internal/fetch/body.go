@@ -19,6 +19,7 @@ type body struct {
 	fl     *flight
 	ctx    context.Context // the client's own; http's request context outlives the body
 	client bool            // false: it reads for a peer
+	paid   bool            // by the budget of that peer
 
 	off    atomic.Int64 // of the next read; the flight looks at it
 	late   bool         // the flight had failed in part before
@@ -95,7 +96,7 @@ func (b *body) look(want int) step {
 		b.epoch = fl.epoch
 	}
 	if fl.passthrough != nil {
-		if !b.client {
+		if !b.client && !b.paid {
 			return step{err: fmt.Errorf("what cannot be kept is not fetched for peers: %w", fl.passthrough.why)}
 		}
 		return step{pass: fl.passthrough, file: fl.file}

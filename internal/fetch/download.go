@@ -83,17 +83,28 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 
 // openPart opens the file to download into. What a login brings is kept apart
 // until it is whole, and so is another copy of a blob that not everybody may
-// have.
+// have. Nothing is evicted for what no client of this box wants.
 func (fl *flight) openPart() (*store.Partial, error) {
 	f, d := fl.f, fl.key.digest
+	share := f.store.For(fl.party())
+	open := share.Partial
+	if fl.forPeer() {
+		open = f.store.PartialInFreeRoom
+	}
 	if fl.key.login == "" {
-		part, err := f.store.For(fl.party()).Partial(d, fl.entry.Size)
+		part, err := open(d, fl.entry.Size)
 		if info, e := f.store.Stat(d); !errors.Is(err, fs.ErrExist) || e != nil || !access.Private(info) {
 			return part, err
 		}
 	}
-	return f.store.For(fl.party()).CreateFor(d, fl.entry.Size)
+	if fl.forPeer() {
+		return nil, store.ErrNoSpace
+	}
+	return share.CreateFor(d, fl.entry.Size)
 }
+
+// forPeer reports whether a peer alone wants the flight's file, as far as is known.
+func (fl *flight) forPeer() bool { return fl.payer != "" && !fl.wanted.Load() }
 
 // download is the state of a content flight's attempts. It belongs to the
 // flight's goroutine; while that waits for package pieces, to Failed of one

@@ -26,8 +26,8 @@
 // disk), learn (indices). Beside it: anticipate, keep and peek (before, without
 // and instead of a client), avoided (requests that mirrors were spared), releases,
 // urlcache, unknown and oneof (unknown files), late (who joined a flight that
-// failed), available (what mirrors have of a new Release), upload, manifest and
-// inventory (for peers), run (upkeep), stats, transfers, timeouts.
+// failed), available (what mirrors have of a new Release), upload, manifest,
+// inventory and budget (for peers), run (upkeep), stats, transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
 // packages turns, store, catalog and broadcast. Package pieces takes flight.mu under
@@ -109,6 +109,7 @@ type Fetcher struct {
 	asked    asked
 	stats    counters
 	lookups  lookups
+	budget   *budget // of what is fetched for peers
 	timeouts timeouts
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
@@ -133,6 +134,7 @@ func New(o Options) *Fetcher {
 		flights:  make(map[flightKey]*flight),
 		unread:   newUnread(maxUnread),
 		timeouts: defaultTimeouts(),
+		budget:   newBudget(peerBudget, peersBudget),
 		buffers:  pieces.NewBuffers(maxBuffers),
 		hashing:  make(chan struct{}, 1),
 	}
@@ -285,6 +287,9 @@ func (f *Fetcher) admitted(ctx context.Context, r Request) (*File, error) {
 // counted in, and whether it began with it.
 func (f *Fetcher) joinForClient(r Request) (fl *flight, began bool, err error) {
 	fl, began, err = f.join(keyOf(r), func() *flight { return f.newContentFlight(r) })
+	if err == nil {
+		fl.wanted.Store(true)
+	}
 	if err == nil && r.Index {
 		f.catalog.Await(r.Entry)
 	}

@@ -57,6 +57,10 @@ type flight struct {
 
 	announced atomic.Bool // to the peers
 
+	payer    string       // the peer that it was begun for, "" if it was for none
+	wanted   atomic.Bool  // by a client, too
+	received atomic.Int64 // bytes
+
 	mu          sync.Mutex       // guards what follows; taken before the partial's own lock, never after
 	changed     broadcast.Signal // something below has changed
 	part        *store.Partial
@@ -161,7 +165,19 @@ func (fl *flight) run(ctx context.Context) {
 		fl.accepted()
 	}
 	fl.learnLanded(err)
+	fl.settle()
 	fl.finish(err)
+}
+
+// settle gives the peer that the flight was begun for the budget back that it did
+// not need. Past the disk, all of it was for that peer.
+func (fl *flight) settle() {
+	fl.mu.Lock()
+	unkept := fl.passthrough != nil
+	fl.mu.Unlock()
+	if unused := fl.entry.Size - fl.received.Load(); fl.payer != "" && !unkept && unused > 0 {
+		fl.f.budget.giveBack(fl.payer, unused)
+	}
 }
 
 // closePart keeps an unfinished part for a resume. Before the flight lands: the
@@ -311,6 +327,7 @@ func (fl *flight) answered(size int64, modified time.Time) {
 // grew records that bytes came in from s.
 func (fl *flight) grew(off, end int64, s source) {
 	record := s.Record()
+	fl.received.Add(end - off)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.attribution.wrote(off, end, s.Origin())

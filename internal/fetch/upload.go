@@ -22,8 +22,8 @@ func (u upload) Size() int64 { return u.size }
 
 // Open implements peer.Inventory: it opens a held blob, or the readable side of
 // a download in progress, whose bytes arrive as they arrive here. With start
-// the box downloads the blob, if it knows it; strangers have no such wish. What may
-// not be shared with by is fs.ErrNotExist, held or not.
+// the box downloads the blob, if it knows it, by is no stranger, and it is within
+// the budget. What may not be shared with by is fs.ErrNotExist, held or not.
 func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, start bool) (peer.Upload, error) {
 	start = start && by.Kind > peer.Stranger
 	size, ok := f.shared(d, by.Kind)
@@ -39,13 +39,14 @@ func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, star
 	var e catalog.Entry
 	if start {
 		e, start = f.catalog.Describe(d)
-		start = start && e.Shared.Includes(by.Kind) && f.access.Login(e.Location, "") == ""
+		start = start && e.Size >= 0 && e.Shared.Includes(by.Kind) && f.access.Login(e.Location, "") == ""
 	}
-	fl, err := f.joinForPeer(d, e, start)
+	fl, paid, err := f.joinForPeer(by, d, e, start)
 	if err != nil {
 		return nil, err
 	}
 	b := fl.newBody(ctx, false)
+	b.paid = paid
 	// The download that was joined may be a new one, begun after another had
 	// brought the file.
 	if u, err := f.openStored(d); err == nil {
@@ -73,21 +74,28 @@ func (f *Fetcher) storedForPeer(d digest.Digest) (*File, error) {
 	return f.public(d)
 }
 
-// joinForPeer returns the download of d in progress, or with start begins one.
-func (f *Fetcher) joinForPeer(d digest.Digest, e catalog.Entry, start bool) (*flight, error) {
+// joinForPeer returns the download of d in progress, or with start begins one, if
+// the peer's budget, or all peers', has room for it; paid says that it began.
+func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, e catalog.Entry, start bool) (fl *flight, paid bool, err error) {
 	key := flightKey{digest: d}
-	if start {
-		fl, _, err := f.join(key, func() *flight { return f.newContentFlight(Request{Entry: e}) })
-		return fl, err
+	if start && f.budget.take(by.ID, e.Size) {
+		fl, began, err := f.join(key, func() *flight {
+			fl := f.newContentFlight(Request{Entry: e})
+			fl.payer = by.ID
+			return fl
+		})
+		if !began {
+			f.budget.giveBack(by.ID, e.Size)
+		}
+		return fl, began, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fl := f.flights[key]
-	if fl == nil {
-		return nil, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
+	if fl = f.flights[key]; fl == nil {
+		return nil, false, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
 	}
 	fl.enter()
-	return fl, nil
+	return fl, false, nil
 }
 
 // awaitKnown waits until d is known to be shared with boxes of that kind, while

@@ -166,19 +166,29 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	}
 }
 
-// Past a full disk nothing is fetched for peers.
-func TestNoUploadFromAFullDisk(t *testing.T) {
+// Past a full disk, what is fetched for a peer is passed through to that peer, and
+// what is fetched for a client to no peer.
+func TestUploadFromAFullDisk(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	r.disk.Full(true)
-	got, err := r.download(local, digest.Of(r.files["large"].Data), true)
-	if err == nil || len(got) > 0 {
+	file := r.files["large"].Data
+	if got, err := r.download(local, digest.Of(file), true); err != nil || !bytes.Equal(got, file) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	if n := r.mirror.Requests("*/large*"); n != 1 {
-		t.Errorf("%d requests of the mirror", n)
+	hold := r.mirror.Inject("*/large*", aptest.Hold())
+	f := make(chan error, 1)
+	go func() { _, _, err := r.read(r.packageAt("large")); f <- err }()
+	must(t, hold.Await(t.Context(), 1))
+	u, err := r.Open(t.Context(), local, digest.Of(file), true)
+	must(t, err)
+	defer u.Close()
+	hold.Release()
+	if got, err := io.ReadAll(u); err == nil || len(got) > 0 {
+		t.Errorf("beside a client: %d bytes, %v", len(got), err)
 	}
+	must(t, <-f)
 }
 
 func TestPiecesOfADownload(t *testing.T) {

@@ -30,7 +30,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	f := fileOf(req, host, port)
 	to := File{Host: meterName(req.URL.Scheme, host, port), Path: f.Path}
-	ctx, cancel := context.WithCancelCause(c.noteReach(req, host, port))
+	ctx, cancel := context.WithCancelCause(c.noteReach(req.Context(), req, host, port))
 	counted, sent := countSent(ctx)
 	resp, by6, err := c.await(counted, cancel, hostport, req)
 	if err != nil {

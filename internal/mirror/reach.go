@@ -47,8 +47,7 @@ func (r *reach) why() string {
 // noteReach returns the context for sending req to its host, which notes where it
 // leads. Behind an upstream proxy a public name may be that of a private address,
 // as the names of a company's own servers often are: only the proxy knows.
-func (c *Client) noteReach(req *http.Request, host string, port int) context.Context {
-	ctx := req.Context()
+func (c *Client) noteReach(ctx context.Context, req *http.Request, host string, port int) context.Context {
 	r, ok := ctx.Value(reachKey{}).(*reach)
 	if !ok {
 		return ctx

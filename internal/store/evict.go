@@ -38,14 +38,18 @@ func (s *Store) shortage(n, disk, free int64) int64 {
 }
 
 // reserve sets n bytes aside for a partial of a party, present of which are on disk
-// already. It evicts what it must, but nothing if all would not be enough.
-func (s *Store) reserve(n, present int64, bucket int) error {
+// already. It evicts what it must, but nothing if all would not be enough, or if the
+// partial is to have free room only.
+func (s *Store) reserve(n, present int64, bucket int, freeOnly bool) error {
 	free, err := s.free()
 	if err != nil {
 		return err
 	}
 	if s.tryReserve(n, present, free, bucket) {
 		return nil
+	}
+	if freeOnly {
+		return fmt.Errorf("%w: %d bytes wanted of what is free", ErrNoSpace, n)
 	}
 	s.meta.Lock()
 	defer s.meta.Unlock()

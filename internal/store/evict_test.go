@@ -284,3 +284,42 @@ func TestDiskFull(t *testing.T) {
 		})
 	}
 }
+
+// A partial in free room takes what is free and evicts nothing, whatever its size
+// turns out to be.
+func TestFreeRoomOnly(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 3000)
+	old := b.put(0, 2000)
+	data, d := content(1, 1500)
+	if _, err := b.PartialInFreeRoom(d, 1500); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("1500 of 1000 bytes: %v", err)
+	}
+	p, err := b.PartialInFreeRoom(d, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.WriteAt(data[:1000], 0); err != nil {
+		t.Error(err)
+	}
+	if err := p.SetSize(1500); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("500 bytes more: %v", err)
+	}
+	if err := p.Discard(); err != nil {
+		t.Error(err)
+	}
+	b.wantHeld("what was there", old, true)
+	small, d := content(2, 1000)
+	if p, err = b.PartialInFreeRoom(d, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.WriteAt(small, 0); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Commit(Meta{}); err != nil {
+		t.Error(err)
+	}
+	b.wantHeld("what fits", d, true)
+	b.wantHeld("what was there", old, true)
+	b.check()
+}

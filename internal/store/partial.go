@@ -22,12 +22,13 @@ import (
 // Lock order: life, grow, saving; the locks of Store; mu last. Neither hashing
 // nor the disk is waited for under mu.
 type Partial struct {
-	s       *Store
-	file    *os.File
-	path    string
-	bucket  int  // of the party, or signed
-	keep    bool // Close keeps what is there, under digest
-	resumed bool
+	s        *Store
+	file     *os.File
+	path     string
+	bucket   int  // of the party, or signed
+	keep     bool // Close keeps what is there, under digest
+	freeOnly bool // evicts nothing
+	resumed  bool
 
 	life  sync.RWMutex // held by writers for reading, by the call that ends it for writing
 	ended bool         // guarded by life
@@ -54,12 +55,18 @@ type Partial struct {
 // are ErrBusy while another Partial of d is open, fs.ErrExist if d is held,
 // and ErrNoSpace.
 func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
-	return s.partial(d, size, signed)
+	return s.partial(d, size, signed, false)
 }
 
-func (s *Store) partial(d digest.Digest, size int64, bucket int) (*Partial, error) {
+// PartialInFreeRoom is Partial for what is not worth evicting anything: ErrNoSpace
+// comes instead.
+func (s *Store) PartialInFreeRoom(d digest.Digest, size int64) (*Partial, error) {
+	return s.partial(d, size, signed, true)
+}
+
+func (s *Store) partial(d digest.Digest, size int64, bucket int, freeOnly bool) (*Partial, error) {
 	p := s.newPartial(d, size, bucket)
-	p.path, p.keep = s.partialPath(d), true
+	p.path, p.keep, p.freeOnly = s.partialPath(d), true, freeOnly
 	left, err := s.acquire(p)
 	if err != nil {
 		return nil, fmt.Errorf("partial blob %s: %w", d, err)
@@ -143,7 +150,7 @@ func (p *Partial) start() error {
 		there = nil // of a blob of another size
 	}
 	n := max(p.size, there.end())
-	if err := p.s.reserve(n, there.total(), p.bucket); err != nil {
+	if err := p.s.reserve(n, there.total(), p.bucket, p.freeOnly); err != nil {
 		return err
 	}
 	file, err := openPartial(p.path, there)
@@ -229,7 +236,7 @@ func (p *Partial) reserve(end int64) error {
 	if more <= 0 {
 		return nil
 	}
-	if err := p.s.reserve(more, 0, p.bucket); err != nil {
+	if err := p.s.reserve(more, 0, p.bucket, p.freeOnly); err != nil {
 		return err
 	}
 	p.mu.Lock()

@@ -148,7 +148,7 @@ func (s *Store) For(party string) Share { return Share{s, party} }
 // Partial is Store.Partial. What it leaves for a later attempt is evicted before
 // anything else.
 func (h Share) Partial(d digest.Digest, size int64) (*Partial, error) {
-	return h.s.partial(d, size, bucketOf(h.party))
+	return h.s.partial(d, size, bucketOf(h.party), false)
 }
 
 // Create is Store.Create.
