@@ -83,7 +83,7 @@ func (s *Prefetcher) fits(n int64) bool {
 		return false
 	}
 	u := s.store.Usage()
-	return u.Bytes+u.Partial+n <= u.QuotaBytes
+	return u.Bytes+u.Partial+u.Beside+n <= u.QuotaBytes
 }
 
 // note counts how a file's fetching ended.

@@ -34,7 +34,7 @@ const (
 // which disk are not on disk yet. Caller holds mu.
 func (s *Store) shortage(n, disk, free int64) int64 {
 	c := &s.count
-	return max(c.bytes+c.shares.extra+c.partial+n-s.quota, c.unwritten+disk+s.minFree-free)
+	return max(c.bytes+c.shares.extra+c.partial+c.beside+n-s.quota, c.unwritten+disk+s.minFree-free)
 }
 
 // reserve sets n bytes aside for a partial of a party, present of which are on disk
@@ -100,23 +100,25 @@ func (s *Store) unreserve(n, present int64, bucket int) {
 	s.count.shares.reserve(bucket, -n)
 }
 
-// relieve evicts when the disk is nearly full, whatever fills it.
+// relieve evicts when the disk is nearly full, whatever fills it, or the quota.
 func (s *Store) relieve() {
 	free, err := s.free()
-	if err != nil {
+	beside, e := s.measure()
+	if err = errors.Join(err, e); err != nil {
 		s.log.Warn("free space unknown", "err", err)
 		return
 	}
 	s.meta.Lock()
 	defer s.meta.Unlock()
 	s.mu.Lock()
+	s.count.beside = beside
 	short := s.shortage(0, 0, free)
 	s.mu.Unlock()
 	if short <= 0 {
 		return
 	}
 	freed := s.evict(short, 0, signed)
-	s.log.Warn("disk nearly full, blobs evicted", "bytes", freed, "wanted", short)
+	s.log.Warn("disk or quota nearly full, blobs evicted", "bytes", freed, "wanted", short)
 }
 
 // evict makes room for n more bytes of a party until want bytes are free or nothing is

@@ -166,6 +166,24 @@ func TestSweepIdle(t *testing.T) {
 	b.check()
 }
 
+// What others keep in the quota takes the place of blobs.
+func TestOthersInTheQuota(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 5000)
+	beside := int64(0)
+	b.measure = func() (int64, error) { return beside, nil }
+	first, second := b.put(1, 2000), b.put(2, 2000)
+	b.relieve()
+	b.wantHeld("with room", first, true)
+	beside = 2500
+	b.relieve()
+	b.wantHeld("least recently used", first, false)
+	b.wantHeld("most recently used", second, true)
+	if _, err := b.Create(3000); !errors.Is(err, ErrNoSpace) || b.Usage().Beside != 2500 {
+		t.Errorf("got %v, want ErrNoSpace; %+v", err, b.Usage())
+	}
+}
+
 // Others fill the disk: the store makes room although its quota is not
 // reached, and in the end refuses to write rather than to fill the disk.
 func TestDiskNearlyFull(t *testing.T) {

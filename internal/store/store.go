@@ -50,6 +50,9 @@ type Options struct {
 	Table *kv.Table    // the Store's alone: sizes, last use, pins, names
 	Quota Quota        // must not be zero
 	Log   *slog.Logger // nil: none
+	// Beside returns how many bytes others keep on the disk that count against the
+	// quota too, as the database does. It is asked every few seconds. nil: none.
+	Beside func() (int64, error)
 
 	// Fault, if not nil, is called before each "write" and "sync" of file
 	// bytes, and its error is taken for the disk's. For tests.
@@ -69,6 +72,7 @@ type Store struct {
 	quota   int64                 // bytes
 	minFree int64                 // bytes to leave free on the disk
 	free    func() (int64, error) // bytes; for tests
+	measure func() (int64, error) // Options.Beside
 	room    room
 	fault   func(op string) error
 	closed  chan struct{} // ends watchers
@@ -100,6 +104,7 @@ type counters struct {
 	partial   int64 // reserved by partials, open or idle
 	unwritten int64 // of partial: not on disk yet
 	idle      int64 // of partial: held by idle ones
+	beside    int64 // as Options.Beside last said
 	shares    shares
 }
 
@@ -108,6 +113,7 @@ type Usage struct {
 	Blobs      int64
 	Bytes      int64 // of blobs
 	Partial    int64 // bytes reserved by unfinished ones
+	Beside     int64 // bytes that others keep in the quota
 	QuotaBytes int64
 }
 
@@ -119,6 +125,7 @@ func Open(o Options) (*Store, error) {
 		table:     o.Table,
 		log:       o.Log,
 		fault:     o.Fault,
+		measure:   o.Beside,
 		closed:    make(chan struct{}),
 		open:      make(map[digest.Digest]int),
 		uses:      make(map[digest.Digest]time.Time),
@@ -131,6 +138,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.measure == nil {
+		s.measure = func() (int64, error) { return 0, nil }
 	}
 	if s.fault == nil {
 		s.fault = func(string) error { return nil }
@@ -167,6 +177,9 @@ func (s *Store) prepare(q Quota) error {
 	if s.quota, err = q.of(d.Total); err != nil {
 		return err
 	}
+	if s.count.beside, err = s.measure(); err != nil {
+		return err
+	}
 	return s.reconcile()
 }
 
@@ -197,7 +210,8 @@ const (
 )
 
 // Run keeps the store in order until ctx ends, then returns nil. It writes
-// last uses to the table, evicts when other programs fill the disk, drops partial
+// last uses to the table, evicts when other programs fill the disk or what else counts
+// against the quota has grown, drops partial
 // files that have been idle for a week, and verifies every blob about
 // once a month.
 func (s *Store) Run(ctx context.Context) error {
@@ -231,7 +245,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 func (s *Store) Usage() Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Usage{Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, QuotaBytes: s.quota}
+	return Usage{Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, Beside: s.count.beside, QuotaBytes: s.quota}
 }
 
 // DiskFree returns which share of the disk is free for the store, 0 to 1.
