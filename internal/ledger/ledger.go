@@ -124,7 +124,7 @@ func Open(t *kv.Table) (*Ledger, error) {
 		table:    t,
 		full:     make(chan struct{}, 1),
 		clients:  book{kind: 'c', limit: maxClients},
-		hosts:    book{kind: 'o', limit: maxHosts},
+		hosts:    book{kind: hostKind, limit: maxHosts},
 		peers:    book{kind: 'p', limit: maxPeers},
 		packages: book{kind: 'k', limit: maxPackages},
 		pending:  newPending(),

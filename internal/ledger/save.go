@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millpond/internal/kv"
+	"millpond/internal/party"
 )
 
 // Others is the account of all that have no account of their own: clients
@@ -30,6 +31,9 @@ const (
 	maxPeers    = 4096
 	maxPackages = 20_000
 )
+
+// hostKind is the kind of the accounts of hosts.
+const hostKind = 'o'
 
 // book is all accounts of a kind.
 type book struct {
@@ -144,7 +148,7 @@ func (c *changes) row(key []byte) (r *row, found bool, err error) {
 }
 
 // addTo adds rows to the accounts of b and, if these become too many, folds
-// the longest unseen into Others. It returns how many there are then.
+// some into Others. It returns how many there are then.
 func (c *changes) addTo(b *book, rows map[string]row) (size int, err error) {
 	size = b.rows
 	for name, r := range rows {
@@ -168,7 +172,7 @@ func (c *changes) addTo(b *book, rows map[string]row) (size int, err error) {
 		size++
 	}
 	// Folding reads all accounts, so it makes room for the next twentieth.
-	old, err := c.oldest(b, max(size-b.limit, b.limit/20))
+	old, err := c.first(b, max(size-b.limit, b.limit/20))
 	if err != nil {
 		return 0, err
 	}
@@ -193,16 +197,34 @@ type keyRow struct {
 	row row
 }
 
-// oldest returns the n accounts of b that were not seen for the longest time.
+// passing is for how long a host was seen at least that does not give way to those of
+// a flood.
+const passing = time.Hour
+
+// first returns the n accounts of b that give way first: those not seen for the longest
+// time, of hosts by package party's rule, as any client can name hosts without end.
 // Those that this flush writes are not among them.
-func (c *changes) oldest(b *book, n int) ([]keyRow, error) {
+func (c *changes) first(b *book, n int) ([]keyRow, error) {
 	var all []keyRow
+	var hosts []party.Entry
 	err := c.ledger.scan([]byte{b.kind}, nil, func(key []byte, r row) bool {
 		if c.rows[string(key)] == nil {
 			all = append(all, keyRow{slices.Clone(key), r})
+			e := party.Entry{Host: string(key[1:]), Weight: 1, Used: r.last}
+			if r.last-r.first >= int64(passing/time.Second) {
+				e.Class = 1
+			}
+			hosts = append(hosts, e)
 		}
 		return true
 	})
+	if b.kind == hostKind {
+		var chosen []keyRow
+		for _, i := range party.Order(hosts, int64(n)) {
+			chosen = append(chosen, all[i])
+		}
+		return chosen, err
+	}
 	slices.SortFunc(all, func(x, y keyRow) int {
 		return cmp.Or(cmp.Compare(x.row.last, y.row.last), strings.Compare(string(x.key), string(y.key)))
 	})

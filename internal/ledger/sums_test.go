@@ -199,6 +199,41 @@ func TestFold(t *testing.T) {
 	checkSums(t, l)
 }
 
+// However many names somebody has the box ask, the site's hosts keep their accounts.
+func TestFoldHosts(t *testing.T) {
+	t.Parallel()
+	l, _ := testLedger(t)
+	l.hosts.limit = 100
+	start := time.Now().Add(-24 * time.Hour)
+	own := []string{"archive.example.org", "security.example.org", "192.0.2.7"}
+	for i, host := range own {
+		l.ask(start, File{Host: host}, 200)
+		if i > 0 { // the first one is seen for the first time
+			l.ask(start.Add(2*time.Hour), File{Host: host}, 200)
+		}
+	}
+	flush(t, l)
+	for i := range 500 {
+		l.ask(start.Add(3*time.Hour), File{Host: fmt.Sprintf("%d.evil.example.com", i)}, 404)
+		if i%50 == 49 {
+			flush(t, l)
+		}
+	}
+	names := make(map[string]bool)
+	for _, a := range collect(t, l.accounts(&l.hosts, "")) {
+		names[a.Name] = true
+	}
+	for _, host := range own {
+		if !names[host] {
+			t.Errorf("the account of %s is folded before those of a flood", host)
+		}
+	}
+	if len(names) > 100 {
+		t.Errorf("%d accounts", len(names))
+	}
+	checkSums(t, l)
+}
+
 // The largest flush there can be fits one transaction: everything pending is
 // full, of new accounts with the longest names, and as many have to go.
 func TestLargestFlush(t *testing.T) {
