@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import { admin, get, type Settings } from './api.ts'
+import { admin, get, type Privacy, type Settings } from './api.ts'
 
 export interface Answer<T> {
   /** data stays during the next request, and after one that fails. */
@@ -37,6 +37,11 @@ export function useAsk<T>(path: string, seconds?: number): Answer<T> {
 export function useAdmin(): 'off' | 'asked' | 'given' | undefined {
   const settings = useAsk<Settings>('settings').data
   return settings && (!settings.admin ? 'off' : admin.known ? 'given' : 'asked')
+}
+
+/** usePrivacy is what the box does not keep; undefined until it has said. */
+export function usePrivacy(): Privacy | undefined {
+  return useAsk<Settings>('settings').data?.privacy
 }
 
 /** useNow is the time, again every so many seconds. */

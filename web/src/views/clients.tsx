@@ -1,24 +1,27 @@
-import { useMemo } from 'preact/hooks'
-import type { Account, PageAccount } from '../api.ts'
-import { useAsk, useNow, useSettled } from '../ask.ts'
+import { useMemo, useState } from 'preact/hooks'
+import { type Account, change, type PageAccount } from '../api.ts'
+import { useAdmin, useAsk, useNow, usePrivacy, useSettled } from '../ask.ts'
 import { ClientName, type Column, Empty, Heading, OriginBar, OriginKey, Pager, Search, Table, Trouble } from '../parts.tsx'
+import { notKept, others } from '../privacy.ts'
 import { type ListState, useListState } from '../route.ts'
 import { ago, bytes, count, share } from '../units.ts'
 
 const limit = 50
 
 export function Clients() {
-  const [list, change] = useListState('clients', 'bytes')
+  const [list, turn] = useListState('clients', 'bytes')
   const q = useSettled(list.q.trim(), 200)
+  const privacy = usePrivacy()
   // Not redrawn at each letter.
-  const found = useMemo(() => <Found list={{ ...list, q }} onChange={change} />, [q, list.sort, list.offset])
+  const found = useMemo(() => <Found list={{ ...list, q }} onChange={turn} />, [q, list.sort, list.offset])
   return (
     <>
       <Heading title="Clients">
-        Who asked this box for archive files, and how much of it the box had. Bytes in tunnels stand apart: nothing in them can be kept.
+        Who asked this box for archive files, and how much of it the box had. Bytes in tunnels stand apart: nothing in them can be kept.{' '}
+        {privacy && notKept(privacy)}
       </Heading>
       <div class="tools">
-        <Search label="Part of the name or address" value={list.q} onInput={(text) => change({ q: text })} />
+        <Search label="Part of the name or address" value={list.q} onInput={(text) => turn({ q: text })} />
       </div>
       {found}
     </>
@@ -34,10 +37,25 @@ interface FoundProps {
 function Found({ list, onChange }: FoundProps) {
   const ask = useAsk<PageAccount>(`clients?limit=${limit}&offset=${list.offset}&sort=${list.sort}&q=${encodeURIComponent(list.q)}`, 10)
   const now = useNow(10)
+  const may = useAdmin() === 'given'
+  const [said, say] = useState('')
+  const erase = async (a: Account) => {
+    say('…')
+    try {
+      await change('POST', 'clients/erase', { address: a.name })
+      say('Erased. The sums still have its part, as that of others.')
+      ask.again()
+    } catch (e) {
+      say((e as Error).message)
+    }
+  }
   const page = ask.data
   return (
     <div class="section">
       <Trouble error={ask.error} />
+      <p role="status" hidden={!said}>
+        {said}
+      </p>
       {page && page.total === 0 ? (
         list.q ? (
           <Empty title={`No client matches “${list.q}”.`}>Search by a part of the host’s name or of the address, such as 10.1. or fd00:.</Empty>
@@ -52,7 +70,7 @@ function Found({ list, onChange }: FoundProps) {
             <OriginKey />
             <Table
               label="Clients"
-              columns={columns(page.items, now)}
+              columns={may ? [...columns(page.items, now), erasing(erase)] : columns(page.items, now)}
               rows={page.items}
               name={(a) => a.name}
               sort={list.sort}
@@ -77,4 +95,32 @@ function columns(all: Account[], now: number): Column<Account>[] {
     { id: 'tunnel', name: 'In tunnels', number: true, cell: (a) => (a.tunnel_bytes > 0 ? bytes(a.tunnel_bytes) : '–') },
     { id: 'last', name: 'Last seen', number: true, sort: true, cell: (a) => ago(a.last, now) },
   ]
+}
+
+function erasing(erase: (a: Account) => Promise<void>): Column<Account> {
+  return { id: 'erase', name: 'Actions', cell: (a) => a.name !== others && <Erase of={a} erase={erase} /> }
+}
+
+/** Erase asks back: what is erased does not come back. */
+function Erase({ of, erase }: { of: Account; erase(a: Account): Promise<void> }) {
+  const [sure, ask] = useState(false)
+  if (!sure) {
+    return (
+      <div class="actions">
+        <button type="button" aria-label={'Erase ' + of.name} onClick={() => ask(true)}>
+          Erase
+        </button>
+      </div>
+    )
+  }
+  return (
+    <div class="actions">
+      <button type="button" aria-label={`Erase for good: ${of.name}`} onClick={() => erase(of)}>
+        Erase for good
+      </button>
+      <button type="button" onClick={() => ask(false)}>
+        Keep
+      </button>
+    </div>
+  )
 }

@@ -1,5 +1,5 @@
 import { type Package, type PackageClient, part, Refusal } from '../api.ts'
-import { useAsk, useNow } from '../ask.ts'
+import { useAsk, useNow, usePrivacy } from '../ask.ts'
 import { ClientName, type Column, Empty, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
 import { ago, bytes, count, moment, share } from '../units.ts'
 import { BlobTable } from './blobs.tsx'
@@ -95,7 +95,12 @@ function Facts({ of: p }: { of: Package }) {
 
 function Clients({ of }: { of: PackageClient[] }) {
   const now = useNow(10)
-  if (of.length === 0) return <p class="quiet">Which clients asked is no longer known.</p>
+  const secret = usePrivacy()?.no_packages_per_client
+  if (of.length === 0) {
+    return (
+      <p class="quiet">{secret ? 'This box does not keep which clients asked (MILLPOND_PRIVACY).' : 'Which clients asked is no longer known.'}</p>
+    )
+  }
   const columns: Column<PackageClient>[] = [
     { id: 'name', name: 'Client', cell: (c) => <ClientName of={c} /> },
     { id: 'bytes', name: 'Bytes', number: true, cell: (c) => bytes(c.bytes) },
