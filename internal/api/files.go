@@ -13,6 +13,8 @@ type Suite struct {
 	Signed      bool       `json:"signed"`
 	Signer      string     `json:"signer" doc:"fingerprint of the key that signed its Release; empty if none of the keyring did"`
 	UnsignedWhy string     `json:"unsigned_why"`
+	Shared      string     `json:"shared" enum:"all,members,nobody" doc:"which other boxes may have what it lists"`
+	SharedWhy   string     `json:"shared_why"`
 	MissingKeys []string   `json:"missing_keys" doc:"fingerprints or IDs of the keys that signed its Release, if none is in the keyring"`
 	KeysAt      []string   `json:"keys_at" doc:"URIs of key servers and policies in the signatures of these keys; nothing proves them"`
 	SignedBy    []string   `json:"signed_by" doc:"fingerprints in the Release's Signed-By: as long as it is valid, the next one counts as signed only with one of these keys"`

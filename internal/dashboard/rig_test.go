@@ -30,8 +30,9 @@ const token = "correct-horse-battery-staple"
 
 // neighbour is a swarm of one other box.
 type neighbour struct {
-	banned string
-	rate   int64
+	private bool
+	banned  string
+	rate    int64
 }
 
 func (n *neighbour) Identity() api.Identity {
@@ -41,7 +42,7 @@ func (n *neighbour) Peers() []api.Peer {
 	return []api.Peer{{ID: "you", Addr: "/ip4/10.0.0.2/tcp/4001", Path: "direct", RTT: 1.5, Since: since}}
 }
 func (n *neighbour) Status() api.Swarm {
-	return api.Swarm{Enabled: true, ID: "me", Mode: "server"}
+	return api.Swarm{Enabled: true, ID: "me", Mode: "server", Private: n.private}
 }
 func (n *neighbour) Graph() api.Graph {
 	return api.Graph{

@@ -22,9 +22,34 @@ func (d *Dashboard) listSuites(_ context.Context, q *Window) (api.Page[api.Suite
 	answer := api.Page[api.Suite]{Total: cut.Total, Offset: cut.Offset, Items: []api.Suite{}}
 	for _, s := range cut.Items {
 		checked, stale := d.fetch.Checked(s.Location)
-		answer.Items = append(answer.Items, suiteOf(s, checked, stale, time.Now()))
+		row := suiteOf(s, checked, stale, time.Now())
+		row.Shared, row.SharedWhy = d.sharing(s)
+		answer.Items = append(answer.Items, row)
 	}
 	return answer, nil
+}
+
+// sharing returns with which boxes a suite's files are shared, and why.
+func (d *Dashboard) sharing(s catalog.SuiteInfo) (with, why string) {
+	g := s.Current
+	cure := "; MILLPOND_SHARE_HOSTS=" + s.Location.Host + " would share it"
+	switch {
+	case d.swarm == nil:
+		return "nobody", "this box is in no swarm"
+	case !g.Signed:
+		return "nobody", "it does not count as signed"
+	case g.Sharing() == catalog.WithNobody:
+		return "nobody", g.Reach.Why + cure
+	case d.swarm.Status().Private:
+		return "members", "the swarm has members only"
+	case g.Listed:
+		return "all", "MILLPOND_SHARE_HOSTS has its host"
+	case g.Sharing() == catalog.WithAll:
+		return "all", "anybody can fetch it where it came from"
+	case g.Reach.Why == "":
+		return "nobody", "not before its mirror has answered again: whether it is private is not known"
+	}
+	return "nobody", g.Reach.Why + cure
 }
 
 // suiteOf describes a suite that was last confirmed with the mirror at checked;

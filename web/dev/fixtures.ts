@@ -18,6 +18,8 @@ function suite(host: string, name: string, state: string, more: object = {}) {
     signed: true,
     signer: archiveKey,
     unsigned_why: '',
+    shared: 'all',
+    shared_why: 'anybody can fetch it where it came from',
     missing_keys: [],
     keys_at: [],
     signed_by: [],

@@ -508,6 +508,9 @@ export interface Suite {
   origin: string
   /** for the state */
   reason: string
+  /** which other boxes may have what it lists */
+  shared: 'all' | 'members' | 'nobody'
+  shared_why: string
   signed: boolean
   /** fingerprints in the Release's Signed-By: as long as it is valid, the next one counts as signed only with one of these keys */
   signed_by: string[]

@@ -108,6 +108,8 @@ const holdingColumns: Column<Holding>[] = [
   { id: 'newest', name: 'Newest', number: true, cell: (h) => day(h.newest) },
 ]
 
+const sharedWith: Record<Suite['shared'], string> = { all: 'all boxes', members: 'members', nobody: 'no box' }
+
 function Suites() {
   const ask = useAsk<PageSuite>('suites?limit=200', 30)
   const prefetch = usePrefetch()
@@ -136,6 +138,16 @@ function Suites() {
       ),
     },
     { id: 'signed', name: 'Signed', cell: (s) => (s.signed ? 'yes' : <Unsigned suite={s} />) },
+    {
+      id: 'shared',
+      name: 'Shared with',
+      cell: (s) => (
+        <>
+          {sharedWith[s.shared]}
+          <small>{s.shared_why}</small>
+        </>
+      ),
+    },
     { id: 'date', name: 'Published', number: true, cell: (s) => moment(s.date) },
     { id: 'checked', name: 'Checked', number: true, cell: (s) => ago(s.checked, now) || '–' },
     { id: 'listed', name: 'Files listed', number: true, cell: (s) => count(s.indices.reduce((n, i) => n + i.files, 0)) },

@@ -67,6 +67,7 @@ function SuiteRow({ suite: s, now }: { suite: Suite; now: number }) {
       </div>
       {(s.state === 'stale' || s.state === 'expired') && <div class="detail reason">{s.reason}</div>}
       {!s.signed && <div class="detail reason">Not signed: {s.unsigned_why}</div>}
+      {s.signed && s.shared === 'nobody' && <div class="detail">Not shared: {s.shared_why}</div>}
     </>
   )
 }
