@@ -38,7 +38,7 @@ type Config struct {
 	IndexTTL        time.Duration  `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served before the mirror is asked again"`
 	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
 	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
-	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box; by default private and loopback addresses"`
+	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box, other boxes near it included; by default private and loopback addresses"`
 	TLSCert         []string       `env:"TLS_CERT" takes:"files in PEM, comma-separated: certificate with its chain, and key; or one file with both" help:"TLS for clients and browsers that want it, on the same ports as plain HTTP; a change of the files counts at once"`
 	TrustedProxies  front.Proxies  `env:"TRUSTED_PROXIES" takes:"addresses or ranges, comma-separated" help:"load balancers, ingresses and the like that pass clients on and say whose a connection or request is, by PROXY protocol, Forwarded or X-Forwarded-For; of others that is ignored"`
 	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
