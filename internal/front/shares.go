@@ -2,7 +2,9 @@ package front
 
 import (
 	"container/list"
+	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -41,6 +43,13 @@ type Shares struct {
 	mu      sync.Mutex // guards all below, and the fields of places that say so
 	taken   int
 	parties map[Party]*share
+	waiting []*waiter // the first to come first
+}
+
+// waiter is one who waits for a place.
+type waiter struct {
+	*Place
+	ready chan struct{} // closed when it has one
 }
 
 // share are the places of a party, at least one.
@@ -72,8 +81,7 @@ type Place struct {
 // Take gives party a place. When another one needs it, cut is called, once, by who
 // needs it, and must not block. Leave has to be called in any case.
 func (s *Shares) Take(party Party, cut func(busy bool)) *Place {
-	p := &Place{shares: s, cut: cut, home: party, of: party}
-	p.Progress()
+	p := s.place(party, cut)
 	s.mu.Lock()
 	var out *Place
 	if s.taken >= s.limit {
@@ -85,6 +93,72 @@ func (s *Shares) Take(party Party, cut func(busy bool)) *Place {
 	if out != nil {
 		out.cut(out.busy) // which does not change any more
 	}
+	return p
+}
+
+// Wait is Take for work that can wait. Its place is busy. A party gets the place of
+// another one only if it has fewer, then as well; otherwise it waits until one is free,
+// and of those who wait the party with the fewest comes first. The error is ctx's cause.
+func (s *Shares) Wait(ctx context.Context, party Party, cut func(busy bool)) (*Place, error) {
+	w := &waiter{s.place(party, cut), make(chan struct{})}
+	w.busy = true
+	s.mu.Lock()
+	if s.taken >= s.limit {
+		if out := s.loser(party); s.sizeOf(out.of) > s.sizeOf(party)+1 {
+			s.remove(out)
+			s.add(w.Place)
+			s.mu.Unlock()
+			out.cut(out.busy)
+			return w.Place, nil
+		}
+	}
+	s.waiting = append(s.waiting, w)
+	s.next()
+	s.mu.Unlock()
+	select {
+	case <-w.ready:
+		return w.Place, nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	s.waiting = slices.DeleteFunc(s.waiting, func(o *waiter) bool { return o == w })
+	s.mu.Unlock()
+	select {
+	case <-w.ready: // meanwhile
+		w.Leave()
+	default:
+	}
+	return nil, context.Cause(ctx)
+}
+
+// next gives free places to those who wait. mu is held.
+func (s *Shares) next() {
+	for s.taken < s.limit && len(s.waiting) > 0 {
+		first := 0
+		for i, w := range s.waiting {
+			if s.sizeOf(w.of) < s.sizeOf(s.waiting[first].of) {
+				first = i
+			}
+		}
+		w := s.waiting[first]
+		s.waiting = slices.Delete(s.waiting, first, first+1)
+		s.add(w.Place)
+		close(w.ready)
+	}
+}
+
+// sizeOf is how many places a party has. mu is held.
+func (s *Shares) sizeOf(party Party) int {
+	if in := s.parties[party]; in != nil {
+		return in.size()
+	}
+	return 0
+}
+
+// place returns a place of party that is not entered.
+func (s *Shares) place(party Party, cut func(busy bool)) *Place {
+	p := &Place{shares: s, cut: cut, home: party, of: party}
+	p.Progress()
 	return p
 }
 
@@ -213,5 +287,6 @@ func (p *Place) Leave() {
 	defer p.shares.mu.Unlock()
 	if !p.left {
 		p.shares.remove(p)
+		p.shares.next()
 	}
 }

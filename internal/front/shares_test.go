@@ -1,12 +1,15 @@
 package front
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // ring are Shares of which it is noted who is cut.
@@ -118,6 +121,53 @@ func TestWhoGivesWay(t *testing.T) {
 		}
 		r.take("more", other)
 		r.expect(t, big+"0 at work")
+	})
+}
+
+func TestWhoWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &ring{Shares: NewShares(4)}
+		var in []string
+		ctx, cancel := context.WithCancel(t.Context())
+		wait := func(name, client string) (leave func()) {
+			got := make(chan *Place, 1)
+			go func() {
+				p, err := r.Wait(ctx, PartyOf(netip.MustParseAddr(client)), func(busy bool) { r.cut = append(r.cut, name) })
+				if err == nil {
+					in = append(in, name)
+				}
+				got <- p
+			}()
+			synctest.Wait()
+			return func() { (<-got).Leave(); synctest.Wait() }
+		}
+		expect := func(want ...string) {
+			t.Helper()
+			if !slices.Equal(in, want) {
+				t.Errorf("in: %v, want %v", in, want)
+			}
+			in = nil
+		}
+		a := wait("a", "10.0.0.1")
+		for _, name := range []string{"b", "c", "d", "e", "f"} {
+			wait(name, "10.0.0.1")
+		}
+		expect("a", "b", "c", "d")
+		g := wait("g", "10.0.0.2")
+		wait("h", "10.0.0.2")
+		wait("i", "10.0.0.2") // no more than the other one
+		wait("j", "10.0.0.3") // fewer than both, who would then have fewer than it has
+		expect("g", "h", "j")
+		r.expect(t, "a", "b", "c")
+		a() // was cut
+		g()
+		expect("e") // each party has one: the first to come
+		cancel()
+		synctest.Wait()
+		if r.taken != 4 || len(r.waiting) != 0 {
+			t.Errorf("%d places, %d wait", r.taken, len(r.waiting))
+		}
 	})
 }
 
