@@ -183,7 +183,7 @@ func (a *Appliance) openNetwork() (err error) {
 	a.opened(a.mirror.Close)
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
-		Avoided: a.avoided, Log: a.log.With("part", "fetch"),
+		Downloads: a.files.downloads, Avoided: a.avoided, Log: a.log.With("part", "fetch"),
 	}
 	if a.config.Swarm {
 		if err := a.openSwarm(); err != nil {

@@ -8,20 +8,25 @@ import "syscall"
 type descriptors struct {
 	clients   int // connections of clients, each of which may need one more: the file sent, or a tunnel's other end
 	dashboard int // connections at MILLPOND_DASHBOARD_LISTEN
+	downloads int // from mirrors and boxes, each with up to three
 	swarm     int
 }
+
+// maxDownloads is several times what an update of a whole site has at once.
+const maxDownloads = 1024
 
 // maxConnections bounds the clients' connections where there are descriptors without
 // end, by their memory: some 20 kB each while idle.
 const maxConnections = 8192
 
-// divide shares out limit descriptors: two fifths for clients, one for the swarm, and a
-// twentieth for the dashboard's own port. The rest is for the database (a file for each
-// MB of it), mirrors and downloads.
+// divide shares out limit descriptors: two fifths for clients, one for the swarm, three
+// twentieths for downloads, and one for the dashboard's own port. The rest is for the
+// database (a file for each MB of it) and idle connections to mirrors.
 func divide(limit int) descriptors {
 	return descriptors{
 		clients:   min(limit/5, maxConnections),
 		dashboard: min(limit/20, maxConnections),
+		downloads: min(limit/20, maxDownloads),
 		swarm:     limit / 5,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +50,8 @@ func TestFloods(t *testing.T) {
 	base := s.Mirror.URL("/debian")
 	addr := strings.TrimPrefix(p.url, "http://")
 	newClientAt(t, p.url, "127.0.0.9").want(t, base+"/"+s.debs[1].Path, s.debs[1].Data)
+	never := s.Mirror.Inject("/debian/pool/never/*", aptest.Hold())
+	defer never.Release()
 	const file = "GET %s HTTP/1.1\r\nHost: box\r\n\r\n"
 	for _, flood := range []struct {
 		name, send string
@@ -60,6 +63,7 @@ func TestFloods(t *testing.T) {
 		{"idle", fmt.Sprintf(file, "/healthz"), true},
 		{"event streams", "GET /api/v1/events HTTP/1.1\r\nHost: box\r\nAccept: text/event-stream\r\n\r\n", true},
 		{"slow readers", fmt.Sprintf(file, base+"/"+s.debs[1].Path), true},
+		{"files that do not come", fmt.Sprintf(file, base+"/pool/never/NUMBER_1_all.deb"), false},
 		{"tunnels", "CONNECT " + far + " HTTP/1.1\r\nHost: " + far + "\r\n\r\n", true},
 	} {
 		t.Run(flood.name, func(t *testing.T) {
@@ -73,7 +77,7 @@ func TestFloods(t *testing.T) {
 				}
 				open[i] = conn
 				t.Cleanup(func() { conn.Close() })
-				io.WriteString(conn, flood.send)
+				io.WriteString(conn, strings.Replace(flood.send, "NUMBER", strconv.Itoa(i), 1))
 				if flood.answers {
 					wg.Go(func() { conn.Read(make([]byte, 1)) }) // an error if the place is needed already
 				}

@@ -39,7 +39,7 @@ var (
 // newContentFlight returns the flight that fetches r's digest. f.mu is held.
 func (f *Fetcher) newContentFlight(r Request) *flight {
 	fl := f.newFlight(keyOf(r), r.Entry)
-	fl.via = r.Via
+	fl.client, fl.via = r.Party, r.Via
 	fl.log = fl.log.With("digest", r.Digest.Short())
 	if r.Index {
 		fl.willLearn()

@@ -36,6 +36,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,7 @@ import (
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/fetch/release"
 	"millpond/internal/fetch/turns"
+	"millpond/internal/front"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
@@ -84,7 +86,10 @@ type Options struct {
 	Mirror  *mirror.Client
 	Names   *kv.Table     // what is known of files without a digest, and manifests
 	TTL     time.Duration // how long a Release or unknown file is served without asking the mirror
-	Swarm   peer.Swarm    // asked first for content that a signed Release lists; nil without a swarm
+	// Downloads is how many there are at once; 0: 256. Each takes up to three descriptors.
+	// When all are taken, the clients have equal shares.
+	Downloads int
+	Swarm     peer.Swarm // asked first for content that a signed Release lists; nil without a swarm
 	// Avoided is told of each of ledger.Counts' AvoidedRequests; nil without a
 	// ledger. It does not block.
 	Avoided func(catalog.Location)
@@ -102,15 +107,16 @@ type Fetcher struct {
 	avoided func(catalog.Location)
 	log     *slog.Logger
 
-	access   *access.Gate
-	releases *release.Cache
-	ahead    *ahead.Reader
-	learning *turns.Queue
-	asked    asked
-	stats    counters
-	lookups  lookups
-	budget   *budget // of what is fetched for peers
-	timeouts timeouts
+	access    *access.Gate
+	releases  *release.Cache
+	ahead     *ahead.Reader
+	learning  *turns.Queue
+	asked     asked
+	downloads *front.Shares // a place for each flight
+	stats     counters
+	lookups   lookups
+	budget    *budget // of what is fetched for peers
+	timeouts  timeouts
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
 	lifetime context.Context
@@ -131,12 +137,13 @@ func New(o Options) *Fetcher {
 	f := &Fetcher{
 		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, swarm: o.Swarm, avoided: o.Avoided, log: o.Log,
 		lifetime: ctx, end: cancel,
-		flights:  make(map[flightKey]*flight),
-		unread:   newUnread(maxUnread),
-		timeouts: defaultTimeouts(),
-		budget:   newBudget(peerBudget, peersBudget),
-		buffers:  pieces.NewBuffers(maxBuffers),
-		hashing:  make(chan struct{}, 1),
+		flights:   make(map[flightKey]*flight),
+		unread:    newUnread(maxUnread),
+		timeouts:  defaultTimeouts(),
+		downloads: front.NewShares(cmp.Or(o.Downloads, 256)),
+		budget:    newBudget(peerBudget, peersBudget),
+		buffers:   pieces.NewBuffers(maxBuffers),
+		hashing:   make(chan struct{}, 1),
 	}
 	if f.avoided == nil {
 		f.avoided = func(catalog.Location) {}
@@ -174,7 +181,8 @@ type Request struct {
 	// wait for an answer, and once a second at most. A file with a digest is
 	// what it is.
 	Revalidate bool
-	Via        []string // the fields of the client's request (mirror.WithVia)
+	Party      front.Party // of the client, by which it has its share; the zero one is the box itself
+	Via        []string    // the fields of the client's request (mirror.For)
 }
 
 // File is an answer ready to be sent: its first bytes are at hand.
@@ -218,7 +226,7 @@ func (b StoredBody) File() *os.File { return b.Blob.File }
 // only, never a download that others share.
 func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 	r.Login = f.access.Login(r.Location, r.Login)
-	ctx = mirror.WithVia(ctx, r.Via)
+	ctx = mirror.For(ctx, r.Party, r.Via)
 	switch r.Kind {
 	case catalog.ReleaseFile:
 		file, err := f.release(ctx, r)

@@ -11,6 +11,7 @@ import (
 
 	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
+	"millpond/internal/front"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
@@ -48,14 +49,16 @@ type flight struct {
 	entry   catalog.Entry
 	cached  mirror.Copy // of an unknown file: what is held of it
 	reload  bool        // caches on the way to mirrors have sent something wrong; of the flight's goroutine
-	via     []string    // the fields of the request that it began with
+	client  front.Party // of the one that it began with
+	via     []string    // the fields of that one's request
 	crowded bool        // it keeps nothing
 	log     *slog.Logger
 	stop    context.CancelFunc
 	started time.Time
 	learned func() // of an index that is to be learned: ends what BeginLearning began
 
-	announced atomic.Bool // to the peers
+	announced atomic.Bool                 // to the peers
+	place     atomic.Pointer[front.Place] // nil while it waits for one
 
 	payer    string       // the peer that it was begun for, "" if it was for none
 	wanted   atomic.Bool  // by a client, too
@@ -140,7 +143,7 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (fl *flight, began bo
 		fl.crowded = f.crowded(key)
 		f.flights[key] = fl
 		var ctx context.Context
-		ctx, fl.stop = context.WithCancel(mirror.WithVia(f.lifetime, fl.via))
+		ctx, fl.stop = context.WithCancel(mirror.For(f.lifetime, fl.client, fl.via))
 		f.running.Go(func() { fl.run(ctx) })
 		f.stats.flights.Add(1)
 	} else {
@@ -153,12 +156,7 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (fl *flight, began bo
 // run downloads.
 func (fl *flight) run(ctx context.Context) {
 	defer fl.stop()
-	var err error
-	if fl.key.digest.IsZero() {
-		err = fl.downloadUnknown(ctx)
-	} else {
-		err = fl.downloadContent(ctx)
-	}
+	err := fl.download(ctx)
 	fl.closePart()
 	fl.f.land(fl, err)
 	if err == nil {
@@ -178,6 +176,20 @@ func (fl *flight) settle() {
 	if unused := fl.entry.Size - fl.received.Load(); fl.payer != "" && !unkept && unused > 0 {
 		fl.f.budget.giveBack(fl.payer, unused)
 	}
+}
+
+// download waits for the turn of the client, and then gets the file.
+func (fl *flight) download(ctx context.Context) error {
+	place, err := fl.f.downloads.Wait(ctx, fl.client, func(bool) { fl.giveWay() })
+	if err != nil {
+		return err
+	}
+	defer place.Leave()
+	fl.place.Store(place)
+	if fl.key.digest.IsZero() {
+		return fl.downloadUnknown(ctx)
+	}
+	return fl.downloadContent(ctx)
 }
 
 // closePart keeps an unfinished part for a resume. Before the flight lands: the
@@ -267,6 +279,15 @@ func (fl *flight) abandon() {
 	}
 }
 
+// giveWay stops a download that another party needs the place of. Whoever has no byte
+// of it joins the next one; what is there stays for that.
+func (fl *flight) giveWay() {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.abandoned = true
+	fl.stop()
+}
+
 // hasAnswer reports whether a source has answered.
 func (fl *flight) hasAnswer() bool {
 	fl.mu.Lock()
@@ -328,6 +349,9 @@ func (fl *flight) answered(size int64, modified time.Time) {
 func (fl *flight) grew(off, end int64, s source) {
 	record := s.Record()
 	fl.received.Add(end - off)
+	if place := fl.place.Load(); place != nil {
+		place.Progress()
+	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.attribution.wrote(off, end, s.Origin())

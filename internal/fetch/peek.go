@@ -18,7 +18,7 @@ import (
 // may have no bytes.
 func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 	r.Login = f.access.Login(r.Location, r.Login)
-	ctx = mirror.WithVia(ctx, r.Via)
+	ctx = mirror.For(ctx, r.Party, r.Via)
 	e := r.Entry
 	switch {
 	case e.Kind == catalog.Unknown && !f.holdsUnknown(r):

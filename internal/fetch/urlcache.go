@@ -91,7 +91,7 @@ func (f *Fetcher) holdsUnknown(r Request) bool {
 // which v is held.
 func (f *Fetcher) newUnknownFlight(r Request, v mirror.Copy) *flight {
 	fl := f.newFlight(keyOf(r), catalog.Entry{Location: r.Location, Size: -1, OneOf: r.OneOf})
-	fl.cached, fl.via = v, r.Via
+	fl.cached, fl.client, fl.via = v, r.Party, r.Via
 	return fl
 }
 

@@ -13,6 +13,8 @@
 //   - every body byte is metered once, those of error answers and redirects too;
 //   - files of an archive that has mirrors (Mirrors) are requested there, and
 //     nothing above knows them by another name than the archive's;
+//   - requests for one party (For) do not keep another one's from a mirror: when all
+//     connections to a host are taken, the party with the most gives one up;
 //   - a request to a mirror that sends nothing is ended (connect, header and stall
 //     limits), one to a slow but steady mirror never is, and a mirror that cannot
 //     be connected to, or leaves one file after the other unanswered, gets no
@@ -61,7 +63,8 @@ const Patience = 20 * time.Second
 // Limits of the connections.
 const (
 	// maxConns is per host: apt's own few, for a few suites at once. A request
-	// beyond waits for its turn, as long as its context lasts.
+	// beyond waits for its turn, as long as its context lasts, unless it is for a
+	// party that has fewer than another one (For), which gives way.
 	maxConns     = 16
 	maxIdleConns = 64
 	// idleTimeout is below what NATs and firewalls keep silent connections
@@ -126,6 +129,7 @@ type Client struct {
 	resolver       *net.Resolver // nil is the system's
 	down           down
 	later          later
+	turns          turns
 	health         health
 	received       atomic.Int64 // body bytes of all hosts
 	silent6        silent6

@@ -31,11 +31,21 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	f := fileOf(req, host, port)
 	to := File{Host: meterName(req.URL.Scheme, host, port), Path: f.Path}
 	ctx, cancel := context.WithCancelCause(c.noteReach(req.Context(), req, host, port))
+	place, leave, err := c.turns.enter(ctx, hostport, func() { cancel(errGaveWay) })
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
 	counted, sent := countSent(ctx)
 	resp, by6, err := c.await(counted, cancel, hostport, req)
 	if err != nil {
+		gaveWay := errors.Is(context.Cause(ctx), errGaveWay)
 		cancel(nil)
+		leave()
 		c.report(to, sent, NoAnswer)
+		if gaveWay {
+			return nil, errGaveWay
+		}
 		return nil, unverified(req, c.nameProxy(req.URL, explain(req.Context(), hostport, err)))
 	}
 	proxyErr := c.proxyError(req.URL, hostport, resp)
@@ -46,6 +56,7 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.report(to, sent, NoAnswer)
 	}
 	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
+	b.progress, b.leave = place.Progress, leave
 	if by6 { // what was lost may be lost again
 		b.stalled = func() { c.silent6.note(hostport) }
 	}

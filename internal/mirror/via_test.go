@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"millpond/internal/front"
 )
 
 // What a request came with is passed on before the box's own name, bounded.
@@ -31,7 +33,7 @@ func TestVia(t *testing.T) {
 		"two fields": {[]string{"1.0 squid (squid/5.7)", "1.1 b"}, "1.0 squid (squid/5.7), 1.1 b, " + own, own},
 		"long":       {[]string{long}, "1.1 box-0123456789, ", "1.1 last, " + own},
 	} {
-		ctx := WithViaOf(t.Context(), WithVia(context.Background(), tt.via))
+		ctx := ForSame(t.Context(), For(context.Background(), front.Party{}, tt.via))
 		resp, err := c.Get(ctx, Request{URL: server.URL + "/debian/dists/stable/InRelease"})
 		if err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/front"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 )
@@ -111,7 +112,7 @@ func (p *Proxy) request(r *http.Request, t target, client netip.Addr) (fetch.Req
 	if err != nil {
 		return fetch.Request{Entry: catalog.Entry{Location: l}}, err
 	}
-	return fetch.Request{Entry: p.resolve(r.Context(), l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header), Via: r.Header.Values("Via")}, nil
+	return fetch.Request{Entry: p.resolve(r.Context(), l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header), Party: front.PartyOf(client), Via: r.Header.Values("Via")}, nil
 }
 
 // etag is the strong validator of the bytes with a digest.

@@ -99,7 +99,7 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 		return err
 	}
 	defer leave()
-	upstream, err := p.dial(mirror.WithVia(ctx, r.Header.Values("Via")), r.Context(), host)
+	upstream, err := p.dial(mirror.For(ctx, front.PartyOf(client), r.Header.Values("Via")), r.Context(), host)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (g *Gate) Admit(ctx context.Context, l catalog.Location, login mirror.Login
 	case !Private(i) || g.Accepted(l, login, i.Digest):
 		return nil
 	}
-	q := g.question(mirror.WithViaOf(g.lifetime, ctx), l, login, i)
+	q := g.question(mirror.ForSame(g.lifetime, ctx), l, login, i)
 	var enough <-chan time.Time
 	if g.AcceptedLately(l, login, i.Digest) {
 		enough = time.After(mirror.Patience - time.Since(q.begun))

@@ -26,6 +26,7 @@ import (
 	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/front"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
@@ -134,8 +135,9 @@ type File struct {
 type Request struct {
 	catalog.Entry
 	Login      mirror.Login
-	Revalidate bool     // the mirror is asked within the TTL, too, once a second at most
-	Via        []string // the fields of the client's request (mirror.WithVia)
+	Revalidate bool // the mirror is asked within the TTL, too, once a second at most
+	Party      front.Party
+	Via        []string // the fields of the client's request (mirror.For)
 }
 
 // decisive is the location of the file that decides how fresh r's is, and whom
@@ -346,7 +348,7 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 	learned := c.catalog.BeginLearning(e.Entry)
 	c.running.Go(func() {
 		defer learned()
-		ctx, cancel := context.WithTimeout(mirror.WithVia(c.lifetime, e.Via), checkTimeout)
+		ctx, cancel := context.WithTimeout(mirror.For(c.lifetime, e.Party, e.Via), checkTimeout)
 		defer cancel()
 		defer time.AfterFunc(mirror.Patience, k.isSlow).Stop()
 		k.err = c.revalidate(ctx, e, k)

@@ -1,0 +1,59 @@
+package mirror
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"millpond/internal/front"
+)
+
+// errGaveWay ends an answer to a client who has more of a host's connections than
+// another one. The rest can be requested again, when it is this one's turn.
+var errGaveWay = fmt.Errorf("the connections to the mirror are needed for other clients: %w", io.ErrUnexpectedEOF)
+
+// turns share the connections to each host among those for whom it is asked. The zero
+// value is ready to use.
+type turns struct {
+	mu sync.Mutex
+	of map[string]*host // by host:port, while there are requests; guarded by mu
+}
+
+type host struct {
+	*front.Shares
+	requests int // that have a place or wait for one; guarded by turns.mu
+}
+
+// enter waits until a request may be sent to a host. The place makes progress with each
+// byte of the answer; leave has to be called at its end. When the place is needed for
+// another party, cut is called.
+func (t *turns) enter(ctx context.Context, hostport string, cut func()) (place *front.Place, leave func(), err error) {
+	t.mu.Lock()
+	h := t.of[hostport]
+	if h == nil {
+		if t.of == nil {
+			t.of = make(map[string]*host)
+		}
+		h = &host{Shares: front.NewShares(maxConns)}
+		t.of[hostport] = h
+	}
+	h.requests++
+	t.mu.Unlock()
+	exit := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if h.requests--; h.requests == 0 {
+			delete(t.of, hostport)
+		}
+	}
+	place, err = h.Wait(ctx, partyOf(ctx), func(bool) { cut() })
+	if err != nil {
+		exit()
+		return nil, nil, err
+	}
+	return place, sync.OnceFunc(func() {
+		place.Leave()
+		exit()
+	}), nil
+}
