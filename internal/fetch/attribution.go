@@ -146,16 +146,19 @@ func (f *Fetcher) land(fl *flight, err error) {
 }
 
 // attribute returns what the held blob d counts as for a client that is about
-// to read it. The flight that brought it may not have landed yet.
-func (f *Fetcher) attribute(d digest.Digest) ledger.Origin {
+// to read it. The flight that brought it, as a file of one of the sizes, may not have
+// landed yet.
+func (f *Fetcher) attribute(d digest.Digest, sizes ...int64) ledger.Origin {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if origin, ok := f.unread.take(d); ok {
 		return origin
 	}
-	if fl := f.flights[flightKey{digest: d}]; fl != nil {
-		if origin, ok := fl.handOver(); ok {
-			return origin
+	for _, size := range sizes {
+		if fl := f.flights[flightKey{digest: d, size: size}]; fl != nil {
+			if origin, ok := fl.handOver(); ok {
+				return origin
+			}
 		}
 	}
 	return ledger.FromStore

@@ -7,15 +7,14 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/pieces"
-	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/party"
-	"millpond/internal/peer"
 	"millpond/internal/store"
 )
 
@@ -40,10 +39,9 @@ var (
 func (f *Fetcher) newContentFlight(r Request) *flight {
 	fl := f.newFlight(keyOf(r), r.Entry)
 	fl.client, fl.via = r.Party, r.Via
+	fl.places = []place{f.placeOf(r)}
 	fl.log = fl.log.With("digest", r.Digest.Short())
-	if r.Index {
-		fl.willLearn()
-	}
+	fl.willLearn(r.Entry)
 	return fl
 }
 
@@ -83,7 +81,8 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 
 // openPart opens the file to download into. What a login brings is kept apart
 // until it is whole, and so is another copy of a blob that not everybody may
-// have. Nothing is evicted for what no client of this box wants.
+// have, or that is being downloaded with another size. Nothing is evicted for what
+// no client of this box wants.
 func (fl *flight) openPart() (*store.Partial, error) {
 	f, d := fl.f, fl.key.digest
 	share := f.store.For(fl.party())
@@ -93,6 +92,9 @@ func (fl *flight) openPart() (*store.Partial, error) {
 	}
 	if fl.key.login == "" {
 		part, err := open(d, fl.entry.Size)
+		if errors.Is(err, store.ErrBusy) { // of another size, as others have it
+			return share.CreateFor(d, fl.entry.Size)
+		}
 		if info, e := f.store.Stat(d); !errors.Is(err, fs.ErrExist) || e != nil || !access.Private(info) {
 			return part, err
 		}
@@ -118,7 +120,8 @@ type download struct {
 	solo     bool
 	manifest []digest.Digest // of the pieces, as two peers state it
 	votes    []pieces.Vote
-	busy     []string // mirrors that are overloaded or do not answer, by mirrorSource.server
+	busy     []string  // mirrors that are overloaded or do not answer, by mirrorSource.server
+	rival    time.Time // when a source was last asked beside a slow one
 }
 
 // tally is what a source did in this flight.
@@ -264,36 +267,6 @@ type round struct {
 	restricted int  // not asked, since another's bytes are in the part
 	later      int  // not asked this time
 	again      bool // one that failed may be asked again
-}
-
-// askAll asks each source for what is missing, until one has sent it all.
-func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates, nth int) (r round, answer error) {
-	stalled := false // a peer has kept the client waiting: the mirror is next
-	for s := range d.fl.sources(ctx, c) {
-		t := d.tallyOf(s)
-		switch {
-		case t.out, d.isBusy(s):
-			continue
-		case d.solo && d.othersUsed(s):
-			r.restricted++
-			continue
-		case s.Origin() == ledger.FromPeer && (stalled || t.failures > nth):
-			r.later++
-			continue
-		}
-		r.asked++
-		before := part.Available(0)
-		s = d.hasten(s, c, nth)
-		err := d.stream(ctx, part, s, t)
-		if err == nil || ctx.Err() != nil || errors.Is(err, store.ErrNoSpace) {
-			return round{done: true}, err
-		}
-		stalled = stalled || errors.Is(err, peer.ErrStalled)
-		d.failed(s, t, err, part.Available(0)-before)
-		r.again = r.again || !t.out
-		answer = moreTelling(answer, err)
-	}
-	return r, answer
 }
 
 // hasten returns s, with less patience in the first round if it is a mirror and

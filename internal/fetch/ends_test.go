@@ -86,16 +86,16 @@ func TestBlobGoesBeforeItIsRead(t *testing.T) {
 	r.mirror.Put("/debian/"+unlisted, other, time.Now().Add(-time.Hour))
 	e := r.entry(r.packageAt("small"))
 	for _, tt := range []struct {
-		key  flightKey
+		r    Request
 		make func() *flight
 		data []byte
 	}{
-		{flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(Request{Entry: e}) }, r.files["small"].Data},
-		{flightKey{url: "unlisted"}, func() *flight {
+		{Request{Entry: e}, func() *flight { return r.newContentFlight(Request{Entry: e}) }, r.files["small"].Data},
+		{Request{Entry: catalog.Entry{Location: r.at(unlisted)}}, func() *flight {
 			return r.newUnknownFlight(Request{Entry: catalog.Entry{Location: r.at(unlisted)}}, mirror.Copy{})
 		}, other},
 	} {
-		fl, _, err := r.join(tt.key, tt.make)
+		fl, _, err := r.join(tt.r, tt.make)
 		must(t, err)
 		b := fl.newBody(t.Context(), true)
 		fl.enter()
@@ -105,12 +105,12 @@ func TestBlobGoesBeforeItIsRead(t *testing.T) {
 		next, err := r.store.Partial(digest.Of(tt.data), small)
 		must(t, err)
 		if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, tt.data) {
-			t.Errorf("%v: got %d bytes, %v", tt.key, len(got), err)
+			t.Errorf("%v: got %d bytes, %v", tt.r.Location, len(got), err)
 		}
 		must(t, next.Discard())
 		must(t, b.Close())
 		if fl.file != nil {
-			t.Errorf("%v: the file stays open after its last reader", tt.key)
+			t.Errorf("%v: the file stays open after its last reader", tt.r.Location)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestDownloadBeginsAsAnotherEnds(t *testing.T) {
 	e := r.entry(r.packageAt("large"))
 	for range 20 {
 		stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-		fl, _, err := r.join(flightKey{digest: e.Digest}, func() *flight { return r.newContentFlight(Request{Entry: e}) })
+		fl, _, err := r.join(Request{Entry: e}, func() *flight { return r.newContentFlight(Request{Entry: e}) })
 		must(t, err)
 		for fl.position() < large/2 {
 			time.Sleep(time.Millisecond)

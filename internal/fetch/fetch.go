@@ -14,22 +14,24 @@
 // Bytes come from other boxes (peer.Swarm) before they come from a mirror: a
 // large file in pieces from several at once (package pieces), anything else,
 // and whatever the pieces leave open, as a stream from one source after the
-// other, of which several may be mirrors of one archive. The mirror alone is enough
-// for everything. What a peer sends is not trusted; the digest in the signed index
+// other, of which several may be mirrors of one archive. A digest is asked for wherever
+// the catalog or a request says that it is, and while a source is much slower than
+// another one is expected to be, that one is asked beside it: the faster stays. The
+// mirror alone is enough for everything. What a peer sends is not trusted; the digest in the signed index
 // decides, and names those that lied. In the other direction the Fetcher is the
 // peer.Inventory.
 //
 // The files, in the order of a cold download: fetch (Get), flightkey (who shares a
-// flight), flight (shared state), download (attempts), source, peers, lookup (who
-// has it), gather (in pieces), stream, blame (whose bytes were wrong), body (a
-// reader), attribution (what a read byte counts as), passthrough (no room on
+// flight), flight (shared state), download (attempts), places, source, peers, lookup
+// (who has it), gather (in pieces), race (which source stays), paces and gauge (how fast
+// sources are), stream, blame (whose bytes were wrong), body (a reader), attribution (what a read byte counts as), passthrough (no room on
 // disk), learn (indices). Beside it: anticipate, keep and peek (before, without
 // and instead of a client), avoided (requests that mirrors were spared), releases,
 // urlcache, unknown and oneof (unknown files), late (who joined a flight that
 // failed), available (what mirrors have of a new Release), upload, manifest,
 // inventory and budget (for peers), run (upkeep), stats, transfers, timeouts.
 //
-// Lock order: Fetcher.mu, then flight.mu, then lookup.mu and the locks of
+// Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu and the locks of
 // packages turns, store, catalog and broadcast. Package pieces takes flight.mu under
 // its own; packages release, access and ahead call back without theirs. No lock is
 // held while the disk, but to close a file, or the network is waited for.
@@ -116,6 +118,8 @@ type Fetcher struct {
 	stats     counters
 	lookups   lookups
 	budget    *budget // of what is fetched for peers
+	paces     paces
+	load      load
 	timeouts  timeouts
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
@@ -287,14 +291,14 @@ func (f *Fetcher) admitted(ctx context.Context, r Request) (*File, error) {
 		blob.Close()
 		return nil, err
 	}
-	file.Body = StoredBody{blob, f.attribute(r.Digest)}
+	file.Body = StoredBody{blob, f.attribute(r.Digest, r.Size, -1)}
 	return file, nil
 }
 
 // joinForClient returns the flight that fetches the content r for a client,
 // counted in, and whether it began with it.
 func (f *Fetcher) joinForClient(r Request) (fl *flight, began bool, err error) {
-	fl, began, err = f.join(keyOf(r), func() *flight { return f.newContentFlight(r) })
+	fl, began, err = f.join(r, func() *flight { return f.newContentFlight(r) })
 	if err == nil {
 		fl.wanted.Store(true)
 	}

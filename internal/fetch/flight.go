@@ -55,7 +55,7 @@ type flight struct {
 	log     *slog.Logger
 	stop    context.CancelFunc
 	started time.Time
-	learned func() // of an index that is to be learned: ends what BeginLearning began
+	widened chan struct{} // there is one more place to ask
 
 	announced atomic.Bool                 // to the peers
 	place     atomic.Pointer[front.Place] // nil while it waits for one
@@ -65,6 +65,9 @@ type flight struct {
 	received atomic.Int64 // bytes
 
 	mu          sync.Mutex       // guards what follows; taken before the partial's own lock, never after
+	places      []place          // where content may be, the oldest first; at most maxPlaces
+	index       catalog.Entry    // what an index is learned as
+	learned     func()           // of an index that is to be learned: ends what BeginLearning began
 	changed     broadcast.Signal // something below has changed
 	part        *store.Partial
 	file        *store.PartialReader // of part, for all bodies; closed with the last of them
@@ -89,7 +92,7 @@ type flight struct {
 // newFlight returns a flight that has not started.
 func (f *Fetcher) newFlight(key flightKey, e catalog.Entry) *flight {
 	return &flight{
-		f: f, key: key, entry: e, size: e.Size, started: time.Now(),
+		f: f, key: key, entry: e, size: e.Size, started: time.Now(), widened: make(chan struct{}, 1),
 		log: f.log.With("url", e.Location.String()), bodies: make(map[*body]struct{}),
 	}
 }
@@ -128,10 +131,11 @@ func (fl *flight) position() int64 {
 	return next
 }
 
-// join returns the flight in progress for key, or starts the one that make
-// returns; began says so. The caller is counted as a reader, and must call leave or
-// close the body that it opens.
-func (f *Fetcher) join(key flightKey, make func() *flight) (fl *flight, began bool, err error) {
+// join returns the flight in progress for r, which asks from now on where r says,
+// too, or starts the one that make returns; began says so. The caller is counted as
+// a reader, and must call leave or close the body that it opens.
+func (f *Fetcher) join(r Request, make func() *flight) (fl *flight, began bool, err error) {
+	key := keyOf(r)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.lifetime.Err() != nil {
@@ -148,6 +152,8 @@ func (f *Fetcher) join(key flightKey, make func() *flight) (fl *flight, began bo
 		f.stats.flights.Add(1)
 	} else {
 		f.stats.joined.Add(1)
+		fl.addPlace(r)
+		fl.willLearn(r.Entry)
 	}
 	fl.enter()
 	return fl, began, nil

@@ -8,11 +8,12 @@ import (
 	"millpond/internal/mirror"
 )
 
-// flightKey is what clients share a flight by: a digest, or the URL of a file
-// that has none. With a login it is shared by those with the same one, for the
+// flightKey is what clients share a flight by: a digest and the size that an index
+// says it has, -1 for none, or the URL of a file that has no digest. With a login it is shared by those with the same one, for the
 // same URL.
 type flightKey struct {
 	digest digest.Digest
+	size   int64
 	url    string
 	login  mirror.Login
 }
@@ -21,7 +22,7 @@ type flightKey struct {
 func keyOf(r Request) flightKey {
 	key := flightKey{login: r.Login}
 	if r.Kind == catalog.Content {
-		key.digest = r.Digest
+		key.digest, key.size = r.Digest, r.Size
 	}
 	if key.digest.IsZero() || key.login != "" {
 		key.url = r.Location.String()

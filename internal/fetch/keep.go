@@ -26,7 +26,7 @@ func (f *Fetcher) keep(ctx context.Context, r Request) error {
 			}
 			return f.learned(ctx, e.Digest)
 		}
-		fl, _, err := f.join(keyOf(r), func() *flight { return f.newContentFlight(r) })
+		fl, _, err := f.join(r, func() *flight { return f.newContentFlight(r) })
 		if err != nil {
 			return err
 		}

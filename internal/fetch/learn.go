@@ -9,22 +9,31 @@ import (
 	"millpond/internal/fetch/turns"
 )
 
-// willLearn notes that the index that the flight brings is learned when it is
-// held. Once a client asks for it, Resolve waits until then (Catalog.Await), so
+// willLearn notes that the index e, if it is one, which the flight brings, is learned
+// when it is held. Once a client asks for it, Resolve waits until then (Catalog.Await), so
 // that the packages that the client asks for next are known.
 //
 // It is not read while it comes: a decompressor takes up to 64 MiB, and a mirror
 // that drips would have it for as long as it likes.
-func (fl *flight) willLearn() { fl.learned = fl.f.catalog.BeginLearning(fl.entry) }
+func (fl *flight) willLearn(e catalog.Entry) {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if e.Index && fl.learned == nil {
+		fl.index, fl.learned = e, fl.f.catalog.BeginLearning(e)
+	}
+}
 
 // learnLanded has the index learned that the flight has brought, if it did.
 func (fl *flight) learnLanded(err error) {
+	fl.mu.Lock()
+	index, learned := fl.index, fl.learned
+	fl.mu.Unlock()
 	switch {
-	case fl.learned == nil:
+	case learned == nil:
 	case err == nil || errors.Is(err, errHeld):
-		fl.f.enqueue(fl.entry, fl.learned)
+		fl.f.enqueue(index, learned)
 	default:
-		fl.learned()
+		learned()
 	}
 }
 

@@ -223,7 +223,7 @@ func TestAnnouncementsEnd(t *testing.T) {
 		case "left": // what linger does after its time
 			f.Body.Close()
 			r.mu.Lock()
-			fl := r.flights[flightKey{digest: r.digest(pkg)}]
+			fl := r.flights[flightKey{digest: r.digest(pkg), size: int64(len(r.data(pkg)))}]
 			r.mu.Unlock()
 			fl.abandon()
 			r.quiet()

@@ -29,7 +29,7 @@ func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 		}
 		// It is empty.
 	case e.Kind == catalog.Content && e.Size >= 0 && !f.holdsFor(r):
-		return f.peekAt(ctx, e, f.mirrorsFor(r))
+		return f.peekAt(ctx, e, withFailover(f.mirrorsFor(r)))
 	}
 	return f.Get(ctx, r)
 }

@@ -36,6 +36,7 @@ type mirrorSource struct {
 	catalog.Location
 	client  *mirror.Client
 	request mirror.Request
+	via     []string // the fields of the request that named it
 }
 
 // String implements source.
@@ -62,10 +63,10 @@ func (m mirrorSource) host() string {
 func (m mirrorSource) server() string { return cmp.Or(m.request.Mirror, m.Host) }
 
 // Report implements source. Mirrors are chosen by the administrator and have
-// no score; the log has their faults. One that sent wrong bytes is asked after the
-// other mirrors of the archive for a while.
+// no score; the log has their faults. One that sent wrong bytes, or is much slower
+// than another, is asked after the other mirrors of the archive for a while.
 func (m mirrorSource) Report(o peer.Outcome) {
-	if o.Fault == peer.Lied {
+	if o.Fault == peer.Lied || o.Fault == peer.Slow && o.Why == errOutpaced.Error() {
 		m.client.Blame(m.request.URL, m.request.Mirror, errors.New(o.Why))
 	}
 }
@@ -73,7 +74,7 @@ func (m mirrorSource) Report(o peer.Outcome) {
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
 	r := m.request
 	r.Offset, r.Length = off, n
-	resp, err := m.client.Get(ctx, r)
+	resp, err := m.client.Get(mirror.WithVia(ctx, m.via), r)
 	if err != nil {
 		return nil, err
 	}
@@ -101,20 +102,15 @@ type candidates struct {
 // but its location, and if nothing shows whether its bytes are right, another mirror
 // does not go on where one was too slow.
 func (fl *flight) candidates() candidates {
-	r := fl.request()
 	if fl.key.digest.IsZero() {
+		r := fl.request()
 		mirrors := fl.f.mirrorsAt(r.Location, r.Login, -1, "")
 		if fl.checkable() {
 			mirrors = withFailover(mirrors)
 		}
 		return candidates{mirrors: mirrors}
 	}
-	c := candidates{peers: fl.neighbours(), mirrors: fl.f.mirrorsFor(r)}
-	for i := range c.mirrors {
-		m := &c.mirrors[i]
-		m.request.Revalidate, m.request.Reload = isReplaced(fl.entry, m.Location), fl.reload
-	}
-	return c
+	return candidates{peers: fl.neighbours(), mirrors: fl.mirrors()}
 }
 
 // isReplaced reports whether each generation of e's suite has another file at l, as
@@ -161,7 +157,7 @@ func (f *Fetcher) mirrorsFor(r Request) (all []mirrorSource) {
 			all = append(all, f.mirrorsAt(l, r.Login, r.Size, first)...)
 		}
 	}
-	return withFailover(all)
+	return all
 }
 
 // led returns those of the places of a file that a Release lists at the mirror
@@ -177,16 +173,25 @@ func (f *Fetcher) led(e catalog.Entry, places []catalog.Location) (there []catal
 }
 
 // sources yields the sources in the order in which they are asked: peers, with
-// those that the DHT finds in time, then mirrors.
+// those that the DHT finds in time, then mirrors, then peers that turned out slow
+// lately.
 func (fl *flight) sources(ctx context.Context, c candidates) iter.Seq[source] {
 	return func(yield func(source) bool) {
+		var slow []source
 		for p := range fl.peers(ctx, c.peers) {
-			if !yield(p) {
+			if fl.f.paces.slow(p.Record()) {
+				slow = append(slow, p)
+			} else if !yield(p) {
 				return
 			}
 		}
 		for _, m := range c.mirrors {
 			if !yield(m) {
+				return
+			}
+		}
+		for _, p := range slow {
+			if !yield(p) {
 				return
 			}
 		}

@@ -16,9 +16,9 @@ import (
 // system calls.
 const chunk = 128 << 10
 
-// stream takes from s what is missing in part, hole by hole.
-func (d *download) stream(ctx context.Context, part *store.Partial, s source, t *tally) error {
-	if s.Origin() == ledger.FromMirror {
+// stream takes from e's source what is missing in part, hole by hole.
+func (d *download) stream(ctx context.Context, part *store.Partial, e *runner) error {
+	if e.source.Origin() == ledger.FromMirror {
 		d.fl.announce(true)
 	}
 	for {
@@ -26,7 +26,7 @@ func (d *download) stream(ctx context.Context, part *store.Partial, s source, t 
 		if !ok {
 			return nil
 		}
-		if err := d.streamHole(ctx, part, hole, s, t); err != nil {
+		if err := d.streamHole(ctx, part, hole, e); err != nil {
 			return err
 		}
 	}
@@ -42,29 +42,18 @@ func firstHole(part *store.Partial) (hole store.Range, ok bool) {
 	return missing[0], true
 }
 
-// streamHole fills one hole with a stream from src.
-func (d *download) streamHole(ctx context.Context, part *store.Partial, hole store.Range, src source, t *tally) error {
-	size, n := part.Size(), int64(0) // to the end
-	if hole.End >= 0 && hole.End < size {
-		n = hole.End - hole.Off
-	}
-	begun := time.Now()
-	s, err := src.Open(ctx, hole.Off, n)
-	if noRange(err) { // the whole file, then
-		s, err = src.Open(ctx, 0, 0)
-	}
+// streamHole fills one hole with a stream from e's source.
+func (d *download) streamHole(ctx context.Context, part *store.Partial, hole store.Range, e *runner) error {
+	src, t := e.source, e.tally
+	begun, before := time.Now(), e.gauge.read().waited
+	s, err := e.open(ctx, part.Size(), hole)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	t.led, t.cached = t.led || s.Led, t.cached || s.Cached
-	if size >= 0 && s.Size >= 0 && s.Size != size {
-		return fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, s.Size, size)
-	}
-	if err := skip(s, hole.Off); err != nil {
-		return err
-	}
-	n, err = d.fl.receive(part, s, hole, src)
+	from := &gauged{ReadCloser: s.ReadCloser, gauge: &e.gauge, load: &d.fl.f.load, first: -1}
+	s.ReadCloser = from
+	n, err := d.fl.receive(part, s, hole, src)
 	if n > 0 {
 		t.inPart.used = true
 		// A peer sends a file's last bytes only once it has verified it all.
@@ -72,7 +61,48 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 		t.inPart.unverified = t.inPart.unverified || !verified
 	}
 	src.Report(peer.Outcome{Bytes: n, Took: time.Since(begun)})
+	d.measure(src, from.first-before, n, e.gauge.read().waited-from.first)
 	return err
+}
+
+// open requests what is missing at a hole of a part of that size.
+func (e *runner) open(ctx context.Context, size int64, hole store.Range) (*peer.Stream, error) {
+	n := int64(0) // to the end
+	if hole.End >= 0 && hole.End < size {
+		n = hole.End - hole.Off
+	}
+	e.gauge.wait()
+	defer e.gauge.stop(0)
+	s, err := e.source.Open(ctx, hole.Off, n)
+	if noRange(err) { // the whole file, then
+		s, err = e.source.Open(ctx, 0, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := e.tally
+	t.led, t.cached = t.led || s.Led, t.cached || s.Cached
+	if size >= 0 && s.Size >= 0 && s.Size != size {
+		err = fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, s.Size, size)
+	} else {
+		err = skip(s, hole.Off)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// measure notes the pace of src: its first byte came after first, and n bytes within
+// took.
+func (d *download) measure(src source, first time.Duration, n int64, took time.Duration) {
+	switch f := d.fl.f; {
+	case n == 0:
+	case src.Origin() == ledger.FromMirror && f.mirror.Limited(): // says nothing about the mirror
+	default:
+		f.paces.measured(src.Record(), first, n, took)
+	}
 }
 
 // receive writes s into a hole of part, whose End may be -1: not known yet.
@@ -93,11 +123,14 @@ func (fl *flight) receive(part *store.Partial, s *peer.Stream, hole store.Range,
 		}
 		n, err := s.Read(b)
 		if n > 0 {
+			fresh := part.Available(off) < int64(n) // another source may have been faster
 			if _, err := part.WriteAt(b[:n], off); err != nil {
 				return got, err
 			}
 			got += int64(n)
-			fl.grew(off, off+int64(n), src)
+			if fresh {
+				fl.grew(off, off+int64(n), src)
+			}
 		}
 		switch {
 		case errors.Is(err, io.EOF) && hole.End < 0:

@@ -41,7 +41,7 @@ func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, star
 		e, start = f.catalog.Describe(d)
 		start = start && e.Size >= 0 && e.Shared.Includes(by.Kind) && f.access.Login(e.Location, "") == ""
 	}
-	fl, paid, err := f.joinForPeer(by, d, e, start)
+	fl, paid, err := f.joinForPeer(by, d, size, e, start)
 	if err != nil {
 		return nil, err
 	}
@@ -74,13 +74,13 @@ func (f *Fetcher) storedForPeer(d digest.Digest) (*File, error) {
 	return f.public(d)
 }
 
-// joinForPeer returns the download of d in progress, or with start begins one, if
+// joinForPeer returns the download of d, of that size, in progress, or with start begins one, if
 // the peer's budget, or all peers', has room for it; paid says that it began.
-func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, e catalog.Entry, start bool) (fl *flight, paid bool, err error) {
-	key := flightKey{digest: d}
+func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, size int64, e catalog.Entry, start bool) (fl *flight, paid bool, err error) {
 	if start && f.budget.take(by.ID, e.Size) {
-		fl, began, err := f.join(key, func() *flight {
-			fl := f.newContentFlight(Request{Entry: e})
+		r := Request{Entry: e}
+		fl, began, err := f.join(r, func() *flight {
+			fl := f.newContentFlight(r)
 			fl.payer = by.ID
 			return fl
 		})
@@ -91,7 +91,7 @@ func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, e catalog.Entry, s
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fl = f.flights[key]; fl == nil {
+	if fl = f.flights[flightKey{digest: d, size: size}]; fl == nil {
 		return nil, false, fmt.Errorf("blob %s: %w", d.Short(), fs.ErrNotExist)
 	}
 	fl.enter()
@@ -121,11 +121,12 @@ func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest, to peer.Kind)
 // Pieces implements peer.Inventory.
 func (f *Fetcher) Pieces(by peer.Asker, d digest.Digest) (size int64, have peer.Bitfield, err error) {
 	absent := fmt.Errorf("download of %s: %w", d.Short(), fs.ErrNotExist)
-	if _, ok := f.shared(d, by.Kind); !ok {
+	size, ok := f.shared(d, by.Kind)
+	if !ok {
 		return 0, nil, absent
 	}
 	f.mu.Lock()
-	fl := f.flights[flightKey{digest: d}]
+	fl := f.flights[flightKey{digest: d, size: size}]
 	f.mu.Unlock()
 	if fl == nil {
 		return 0, nil, absent

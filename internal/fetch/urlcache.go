@@ -56,7 +56,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 				return file, nil
 			}
 		}
-		fl, began, err := f.join(keyOf(r), func() *flight { return f.newUnknownFlight(r, v) })
+		fl, began, err := f.join(r, func() *flight { return f.newUnknownFlight(r, v) })
 		if err != nil {
 			return nil, err
 		}

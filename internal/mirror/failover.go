@@ -34,8 +34,8 @@ func (c *Client) URLAt(rawURL, at string) string {
 	return a.at(d, u)
 }
 
-// Blame notes that what the mirror at sent for the file at url is wrong. The
-// others are asked first for a while.
+// Blame notes that what the mirror at sent for the file at url is wrong, or came much
+// more slowly than from elsewhere. The others are asked first for a while.
 func (c *Client) Blame(url, at string, why error) {
 	a, _ := c.archiveOf(Request{URL: url})
 	if d, ok := a.mirror(at); ok {

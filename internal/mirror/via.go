@@ -18,12 +18,16 @@ type (
 	partyKey struct{}
 )
 
-// For returns ctx for requests on behalf of one that a party sent with these Via fields.
-// The party has its share of the connections to a host. The fields are passed on with
-// this box's own name behind them (RFC 9110, section 7.6.3), so that boxes that lead to
-// each other notice a request that comes back.
+// For returns ctx for requests on behalf of one that a party sent with these Via fields,
+// as for WithVia. The party has its share of the connections to a host.
 func For(ctx context.Context, party front.Party, fields []string) context.Context {
-	ctx = context.WithValue(ctx, partyKey{}, party)
+	return WithVia(context.WithValue(ctx, partyKey{}, party), fields)
+}
+
+// WithVia returns ctx for requests on behalf of one that came with these Via fields.
+// They are passed on with this box's own name behind them (RFC 9110, section 7.6.3),
+// so that boxes that lead to each other notice a request that comes back.
+func WithVia(ctx context.Context, fields []string) context.Context {
 	via := strings.Join(fields, ", ")
 	if len(via) > maxVia {
 		_, via, _ = strings.Cut(via[len(via)-maxVia:], ",")
