@@ -117,7 +117,7 @@ func (d *download) report(s source, err error) {
 
 // slow reports whether err means that bytes did not arrive in time.
 func slow(err error) bool {
-	return errors.Is(err, peer.ErrStalled) || errors.Is(err, mirror.ErrStalled) || errors.Is(err, mirror.ErrTooSlow) || errors.Is(err, pieces.ErrSlow)
+	return errors.Is(err, peer.ErrStalled) || errors.Is(err, mirror.ErrStalled) || errors.Is(err, mirror.ErrTooSlow) || errors.Is(err, pieces.ErrSlow) || errors.Is(err, pieces.ErrOvertaken)
 }
 
 // definite reports whether asking the same source again is useless.

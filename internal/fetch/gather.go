@@ -15,6 +15,10 @@ import (
 	"millpond/internal/store"
 )
 
+// maxPoor is for how many seconds in a row sources of pieces may be too slow together:
+// the first one has their connections and manifests in it.
+const maxPoor = 2
+
 // maxBuffers bounds the pieces in memory, over all downloads: 64 MiB.
 const maxBuffers = 16
 
@@ -39,9 +43,13 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 	}
 	d.fl.answered(size, time.Time{})
 	f := d.fl.f
+	w := d.watch(part, c, all)
+	f.load.streams.Add(1)
 	r, err := pieces.Download(ctx, &pieceSink{d.fl, part}, list, pieces.Options{
-		Timeouts: f.timeouts.forPieces(), Buffers: f.buffers, Manifest: d.manifest, Log: d.fl.log,
+		Timeouts: f.timeouts.forPieces(), Buffers: f.buffers, Manifest: d.manifest, Log: d.fl.log, Enough: w.enough,
 	})
+	f.load.streams.Add(-1)
+	w.score()
 	d.votes, d.manifest = append(d.votes, r.Votes...), r.Manifest
 	f.stats.wrong.Add(int64(r.Wrong))
 	for _, s := range all {
@@ -85,6 +93,56 @@ func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSourc
 		}
 	}
 	return all
+}
+
+// pieceWatch compares what all sources of pieces send together with what a mirror that
+// is none of them would.
+type pieceWatch struct {
+	d      *download
+	part   *store.Partial
+	from   []*pieceSource
+	mirror source  // nil for none
+	had    int64   // bytes of all flights a second ago
+	rate   float64 // of the sources together, in the last second
+	poor   int     // how many seconds in a row it was too slow
+}
+
+func (d *download) watch(part *store.Partial, c candidates, from []*pieceSource) *pieceWatch {
+	w := &pieceWatch{d: d, part: part, from: from, had: d.fl.f.load.bytes.Load()}
+	isMirror := func(s *pieceSource) bool { return s.Origin() == ledger.FromMirror }
+	i := slices.IndexFunc(c.mirrors, func(m mirrorSource) bool { return !d.tallyOf(m).out })
+	if i >= 0 && !slices.ContainsFunc(from, isMirror) {
+		w.mirror = c.mirrors[i]
+	}
+	return w
+}
+
+// enough is pieces.Options.Enough.
+func (w *pieceWatch) enough(n int64) bool {
+	f := w.d.fl.f
+	all := f.load.bytes.Add(n)
+	if w.mirror == nil {
+		return true
+	}
+	w.rate = float64(n)
+	if w.poor++; !f.isOutpaced(w.rate, float64(all-w.had), left(w.part), f.expected(w.mirror)) {
+		w.poor = 0
+	}
+	w.had = all
+	return w.poor < maxPoor
+}
+
+// score notes that the mirror is to be asked instead of sources that are too slow
+// together.
+func (w *pieceWatch) score() {
+	if w.poor < maxPoor {
+		return
+	}
+	for _, s := range w.from {
+		if !s.tally.out {
+			w.d.setAside(s.source, s.tally, w.rate/float64(len(w.from)))
+		}
+	}
 }
 
 // usable returns the peers that may still be asked.
@@ -167,7 +225,7 @@ func (s *pieceSource) Failed(err error) (drop bool) {
 		return true
 	}
 	s.d.report(s.source, err)
-	if !slow(err) && s.failures.Add(1) < maxFailures {
+	if (!slow(err) || errors.Is(err, pieces.ErrOvertaken)) && s.failures.Add(1) < maxFailures {
 		return false
 	}
 	s.tally.failures = max(s.tally.failures, 1)

@@ -289,7 +289,7 @@ func TestSlowDuplicatesDoNotDelayTheEnd(t *testing.T) {
 		t.Errorf("took %s, the slow box was asked %d times", took, len(owing.asks()))
 	}
 	r.quiet()
-	if n := r.streams.Load(); n != 0 || owing.faults() != nil {
+	if n := r.streams.Load(); n != 0 || owing.blamed() {
 		t.Errorf("%d streams are open after the end, faults %v", n, owing.faults())
 	}
 }
@@ -315,5 +315,27 @@ func TestPiecesInMemoryAreBounded(t *testing.T) {
 	}
 	if n := r.peak.Load(); n > places || n < places/2 {
 		t.Errorf("up to %d pieces at once, want at most %d", n, places)
+	}
+}
+
+// Boxes of the site that are slow together give way to the mirror, though each is fast
+// enough for pieces.
+func TestSlowNeighboursGiveWay(t *testing.T) {
+	t.Parallel()
+	r := newSwarmRig(t, map[string]int{"big": 40 * mib})
+	var all []*box
+	for _, name := range []string{"a", "b"} {
+		all = append(all, r.add(r.seeds, "big", name, func(b *box) { b.rate = 20 << 10 }))
+	}
+	if err := r.wantEntry(r.entry(r.packageAt("big")), r.data("big")); err != nil {
+		t.Error(err)
+	}
+	for _, b := range all {
+		if f := b.faults(); !slices.Equal(f, []peer.Fault{peer.Slow}) {
+			t.Errorf("box %s has faults %v", b, f)
+		}
+	}
+	if n := r.mirror.Requests("*/big_*"); n != 1 {
+		t.Errorf("%d requests of the mirror, want 1", n)
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"millpond/internal/broadcast"
+	"millpond/internal/peer"
 )
 
 const (
@@ -16,20 +19,30 @@ const (
 	// endgame is how few pieces may be left for one of them to be asked of a
 	// second source as well.
 	endgame = 3
+	// slowFactor times as long as another source takes for a piece is too long, unless
+	// it is less than enough: a megabyte a second, however fast others are. By judgeAfter
+	// a source has shown how fast it is.
+	slowFactor = 4
+	enough     = peer.PieceSize * time.Second / 1e6
+	judgeAfter = time.Second
 )
 
 // request is a piece requested from a source.
 type request struct {
 	piece  int
 	source *source
+	begun  time.Time
+	got    atomic.Int64    // bytes
+	lost   bool            // another source was much faster; guarded by picker.mu
 	ctx    context.Context // its own: over when the piece is there
 	cancel context.CancelFunc
 }
 
 // picker decides which piece a source is asked for next: those that the
-// client needs soon, in order; then the rarest, so that boxes downloading the
-// same file get different pieces and have something for each other; and in
-// the end those that slow sources have not sent yet.
+// client needs soon, in order, though another source has been asked for one if that
+// is slow; then the rarest, so that boxes downloading the same file get different
+// pieces and have something for each other; and in the end those that slow sources
+// have not sent yet.
 type picker struct {
 	mu       sync.Mutex // guards what follows
 	done     []bool
@@ -59,7 +72,7 @@ func (p *picker) pick(ctx context.Context, src *source, all []*source) (*request
 	if i < 0 || p.working(src) && p.reserved(i, all) {
 		return nil, p.changed.Wait()
 	}
-	r := &request{piece: i, source: src}
+	r := &request{piece: i, source: src, begun: time.Now()}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	p.requests[i] = append(p.requests[i], r)
 	return r, nil
@@ -69,7 +82,7 @@ func (p *picker) pick(ctx context.Context, src *source, all []*source) (*request
 func (p *picker) choose(src *source, all []*source) int {
 	begin := min(p.cursor(), len(p.done))
 	for i := begin; i < min(begin+window, len(p.done)); i++ {
-		if p.free(i) && src.has(i) {
+		if src.has(i) && (p.free(i) || p.overdue(i, src)) {
 			return i
 		}
 	}
@@ -110,6 +123,21 @@ func (p *picker) rarest(src *source, all []*source) int {
 	return best
 }
 
+// overdue reports whether the one source that was asked for i has taken much longer
+// than src would. p.mu is held.
+func (p *picker) overdue(i int, src *source) bool {
+	open, usual := p.requests[i], time.Duration(src.took.Load())
+	return len(open) == 1 && !p.done[i] && open[0].source != src && usual > 0 && open[0].isSlow(usual)
+}
+
+// isSlow reports whether r takes much longer than another source, which usually takes
+// so long.
+func (r *request) isSlow(usual time.Duration) bool {
+	age := time.Since(r.begun)
+	takes := age.Seconds() * peer.PieceSize / float64(max(r.got.Load(), 1))
+	return age >= judgeAfter && takes > max(slowFactor*usual, enough).Seconds()
+}
+
 // working reports whether src has an open request. p.mu is held.
 func (p *picker) working(src *source) bool {
 	return slices.ContainsFunc(p.requests, func(open []*request) bool {
@@ -142,9 +170,9 @@ func (p *picker) reserved(i int, all []*source) bool {
 // free reports whether i is missing and not requested. p.mu is held.
 func (p *picker) free(i int) bool { return !p.done[i] && len(p.requests[i]) == 0 }
 
-// got records that i is there and ends the requests for it. It reports false if
-// it was there before.
-func (p *picker) got(i int) bool {
+// got records that i is there, from src, and ends the requests for it. It reports
+// false if it was there before.
+func (p *picker) got(i int, src *source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.done[i] {
@@ -152,20 +180,24 @@ func (p *picker) got(i int) bool {
 	}
 	p.done[i] = true
 	p.left--
+	took := time.Duration(src.took.Load())
 	for _, r := range p.requests[i] {
+		r.lost = r.source != src && r.isSlow(took)
 		r.cancel()
 	}
 	p.changed.Fire()
 	return true
 }
 
-// end ends a request, successful or not.
-func (p *picker) end(r *request) {
+// end ends a request, successful or not, and reports whether another source was much
+// faster.
+func (p *picker) end(r *request) (lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.cancel()
 	p.requests[r.piece] = slices.DeleteFunc(p.requests[r.piece], func(other *request) bool { return other == r })
 	p.changed.Fire()
+	return r.lost
 }
 
 // finished reports whether all pieces are there.

@@ -115,7 +115,7 @@ func TestPickerProperties(t *testing.T) {
 				t.Fatalf("seed %d: the piece is there %v, its request over: %v", seed, late, o.ctx.Err())
 			}
 			if r.IntN(5) > 0 { // else the source failed
-				if run.p.got(o.piece) == late {
+				if run.p.got(o.piece, o.source) == late {
 					t.Fatalf("seed %d: piece %d was got twice", seed, o.piece)
 				}
 			}

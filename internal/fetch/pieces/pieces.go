@@ -27,6 +27,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"millpond/internal/digest"
@@ -43,6 +44,8 @@ const (
 var (
 	// ErrSlow says that a piece did not arrive within Timeouts.Piece.
 	ErrSlow = errors.New("the source is too slow for a piece")
+	// ErrOvertaken says that another source sent a piece much faster.
+	ErrOvertaken = errors.New("another source sent the piece much faster")
 	// errNoRange says that a source sent another part of the file. Reading up
 	// to the piece would cost the file for each piece.
 	errNoRange = errors.New("the source ignores ranges")
@@ -97,12 +100,15 @@ type Timeouts struct {
 	Stall  time.Duration // for sources that are downloading to get more
 }
 
-// Options are what a download works with. All but Manifest are required.
+// Options are what a download works with. All but Manifest and Enough are required.
 type Options struct {
 	Timeouts Timeouts
 	Buffers  *Buffers
 	Manifest []digest.Digest // believed already
 	Log      *slog.Logger
+	// Enough is told each second how many bytes all sources have sent together in it. If
+	// it returns false, the download ends: the caller has a better source.
+	Enough func(n int64) bool
 }
 
 // Vote is what a source says that a piece is. Which votes are true is known
@@ -131,6 +137,7 @@ type download struct {
 	log     *slog.Logger
 	picker  *picker
 	stop    context.CancelFunc // all is there, or going on is useless
+	got     atomic.Int64       // bytes that came
 	workers sync.WaitGroup
 	helpers sync.WaitGroup
 
@@ -170,6 +177,9 @@ func (d *download) run(ctx context.Context) {
 	defer d.stop()
 	peers := d.verifiedPeers()
 	d.helpers.Go(func() { d.learnManifest(ctx, peers) })
+	if d.options.Enough != nil {
+		d.helpers.Go(func() { d.watchRate(ctx) })
+	}
 	d.mu.Lock()
 	for range min(MaxSources, len(d.standby)) {
 		d.start(ctx)
@@ -178,6 +188,25 @@ func (d *download) run(ctx context.Context) {
 	d.workers.Wait()
 	d.stop()
 	d.helpers.Wait()
+}
+
+// watchRate ends the download if Enough says so.
+func (d *download) watchRate(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for before := int64(0); ; {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		got := d.got.Load()
+		if !d.options.Enough(got - before) {
+			d.stop()
+			return
+		}
+		before = got
+	}
 }
 
 // start makes a standby source active. d.mu is held.
@@ -198,18 +227,22 @@ func (d *download) start(ctx context.Context) {
 
 // work has one source send piece after piece.
 func (d *download) work(ctx context.Context, s *source) {
+	idle := time.Now() // since when nothing has come free
 	for ctx.Err() == nil && !s.dropped.Load() {
 		r, changed := d.picker.pick(ctx, s, d.activeNow())
 		if r == nil {
-			if !d.await(ctx, changed) {
+			if !d.await(ctx, changed, &idle) {
 				return
 			}
 			continue
 		}
-		err := d.piece(r.ctx, s, r.piece) //nolint:contextcheck // pick derives it from ctx
-		needless := r.ctx.Err() != nil    // another source was faster, or it is all over
-		d.picker.end(r)
-		if needless || err == nil {
+		err := d.piece(r)              //nolint:contextcheck // pick derives its context from ctx
+		needless := r.ctx.Err() != nil // another source was faster, or it is all over
+		idle = time.Now()
+		switch lost := d.picker.end(r); {
+		case lost:
+			err = ErrOvertaken
+		case needless || err == nil:
 			continue
 		}
 		d.fail(ctx, s, err)
@@ -219,16 +252,18 @@ func (d *download) work(ctx context.Context, s *source) {
 	}
 }
 
-// await waits for a piece to come free. It gives up when there is none, no
-// source is asked for one, and those that are downloading get no more either.
-func (d *download) await(ctx context.Context, changed <-chan struct{}) bool {
-	t := time.NewTimer(d.options.Timeouts.Stall)
+// await waits for a piece to come free, or for one to be overdue. It gives up when
+// there is none, no source is asked for one, and those that are downloading get no
+// more either.
+func (d *download) await(ctx context.Context, changed <-chan struct{}, idle *time.Time) bool {
+	t := time.NewTimer(min(judgeAfter, d.options.Timeouts.Stall))
 	defer t.Stop()
 	select {
 	case <-changed:
+		*idle = time.Now()
 		return true
 	case <-t.C:
-		return !d.picker.idle()
+		return time.Since(*idle) < d.options.Timeouts.Stall || !d.picker.idle()
 	case <-ctx.Done():
 		return false
 	}
@@ -277,9 +312,10 @@ func (d *download) drop(ctx context.Context, s *source) {
 	d.start(ctx)
 }
 
-// piece gets piece i from s, checks it against the manifest if two peers agree
+// piece gets the piece of r, checks it against the manifest if two peers agree
 // on one, and writes it.
-func (d *download) piece(ctx context.Context, s *source, i int) error {
+func (d *download) piece(r *request) error {
+	ctx, s, i := r.ctx, r.source, r.piece
 	room, err := d.options.Buffers.get(ctx)
 	if err != nil {
 		return err
@@ -287,10 +323,12 @@ func (d *download) piece(ctx context.Context, s *source, i int) error {
 	defer d.options.Buffers.put(room)
 	off, n := peer.PieceAt(i, d.sink.Size())
 	buf, begun := room[:n], time.Now()
-	if err := d.receive(ctx, s, buf, off); err != nil {
+	if err := d.receive(r, buf, off); err != nil {
 		return err
 	}
-	s.Report(peer.Outcome{Bytes: n, Took: time.Since(begun)})
+	took := time.Since(begun)
+	s.took.Store(int64(max(took, 1)))
+	s.Report(peer.Outcome{Bytes: n, Took: took})
 	if d.accept(ctx, s, i, digest.Of(buf)) {
 		d.write(i, buf, s)
 	}
@@ -298,10 +336,10 @@ func (d *download) piece(ctx context.Context, s *source, i int) error {
 }
 
 // receive fills buf from off on.
-func (d *download) receive(ctx context.Context, s *source, buf []byte, off int64) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.options.Timeouts.Piece, ErrSlow)
+func (d *download) receive(r *request, buf []byte, off int64) error {
+	ctx, cancel := context.WithTimeoutCause(r.ctx, d.options.Timeouts.Piece, ErrSlow)
 	defer cancel()
-	stream, err := s.Open(ctx, off, int64(len(buf)))
+	stream, err := r.source.Open(ctx, off, int64(len(buf)))
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -309,10 +347,24 @@ func (d *download) receive(ctx context.Context, s *source, buf []byte, off int64
 	if stream.Off != off {
 		return fmt.Errorf("%w: asked for %d, it sent %d", errNoRange, off, stream.Off)
 	}
-	if _, err := io.ReadFull(stream, buf); err != nil {
+	if _, err := io.ReadFull(counted{stream, r, d}, buf); err != nil {
 		return cause(ctx, err)
 	}
 	return nil
+}
+
+// counted counts what comes for a request.
+type counted struct {
+	io.Reader
+	r *request
+	d *download
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.r.got.Add(int64(n))
+	c.d.got.Add(int64(n))
+	return n, err
 }
 
 // cause prefers the cause of ctx's end to the error that the end led to.

@@ -60,6 +60,8 @@ type server struct {
 	err      error
 	block    bool // until it is not wanted any more
 	manifest []digest.Digest
+	each     time.Duration // for a piece
+	keep     bool          // after a failure
 
 	mu       sync.Mutex
 	failures []error
@@ -74,6 +76,11 @@ func (s *server) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
+	select {
+	case <-time.After(s.each):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	return &peer.Stream{ReadCloser: io.NopCloser(bytes.NewReader(s.data[off : off+n])), Off: off, Size: -1}, s.err
 }
 
@@ -81,7 +88,7 @@ func (s *server) Failed(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures = append(s.failures, err)
-	return true
+	return !s.keep
 }
 
 func (s *server) Manifest(context.Context) ([]digest.Digest, error) { return s.manifest, nil }

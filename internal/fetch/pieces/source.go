@@ -14,7 +14,8 @@ import (
 type source struct {
 	Source
 	verified bool
-	dropped  atomic.Bool // asked for no more pieces
+	dropped  atomic.Bool  // asked for no more pieces
+	took     atomic.Int64 // for its last piece, a time.Duration; 0 before
 
 	mu   sync.Mutex    // guards what follows, of an unverified source
 	all  bool          // it has finished

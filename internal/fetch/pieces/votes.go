@@ -23,7 +23,7 @@ func (d *download) accept(ctx context.Context, s *source, i int, sum digest.Dige
 		d.drop(ctx, s)
 		return false
 	}
-	if !d.picker.got(i) {
+	if !d.picker.got(i, s) {
 		return false
 	}
 	d.written[i] = sum

@@ -1,0 +1,51 @@
+package pieces
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A piece that the client waits for is asked of another source when the first one is
+// slow, which is told so; one that is somewhat slower is left alone.
+func TestSlowPieceIsOvertaken(t *testing.T) {
+	t.Parallel()
+	for each, overtaken := range map[time.Duration]bool{15 * time.Second: true, 300 * time.Millisecond: false} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory(30)
+			slow, fast := &server{name: "slow", data: m.want, each: each, keep: true}, &server{name: "fast", data: m.want, each: 100 * time.Millisecond}
+			begun := time.Now()
+			_, err := Download(t.Context(), m, []Source{slow, fast}, options())
+			took := time.Since(begun)
+			if err != nil || !bytes.Equal(m.got, m.want) || took > 5*time.Second {
+				t.Errorf("%v: complete %v after %v, %v", each, bytes.Equal(m.got, m.want), took, err)
+			}
+			if len(slow.failures) > 0 != overtaken || len(fast.failures) > 0 {
+				t.Errorf("%v: failures %v and %v", each, slow.failures, fast.failures)
+			}
+			for _, err := range slow.failures {
+				if !errors.Is(err, ErrOvertaken) {
+					t.Errorf("%v: got %v", each, err)
+				}
+			}
+			t.Logf("%v: %v", each, took)
+		})
+	}
+}
+
+// Sources that all together are too slow are given up.
+func TestNotEnough(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(10)
+		o := options()
+		o.Enough = func(n int64) bool { return n > 1<<20 }
+		begun := time.Now()
+		_, err := Download(t.Context(), m, []Source{&server{name: "a", data: m.want, each: 14 * time.Second}, &server{name: "b", data: m.want, each: 14 * time.Second}}, o)
+		if took := time.Since(begun); err != nil || took > time.Second || len(m.from) > 0 {
+			t.Errorf("%d pieces after %v, %v", len(m.from), took, err)
+		}
+	})
+}
