@@ -214,7 +214,7 @@ func TestOnlyArchives(t *testing.T) {
 				return r
 			},
 		} {
-			if resp := got(); resp.StatusCode != 403 || !strings.HasSuffix(resp.Status, " is not in MILLPOND_ONLY_ARCHIVES") {
+			if resp := got(); resp.StatusCode != 403 || !strings.Contains(resp.Status, " is not in MILLPOND_ONLY_ARCHIVES (") {
 				t.Errorf("%s: %s, want it refused", u, resp.Status)
 			}
 		}
