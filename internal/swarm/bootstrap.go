@@ -47,6 +47,7 @@ type bootstrap struct {
 	client   *http.Client
 	host     host.Host
 	boxes    *boxes
+	gate     *gate
 	dial     func(context.Context, p2p.AddrInfo) error // dialGiven
 
 	mu     sync.Mutex        // guards the fields below
@@ -247,6 +248,7 @@ func (b *bootstrap) whoIs(ctx context.Context, addrs []ma.Multiaddr) (p2p.ID, er
 		b.host.Peerstore().ClearAddrs(nobody)
 		b.host.Peerstore().RemovePeer(nobody)
 	}()
+	defer b.gate.probe(nobody)()
 	err = b.dial(ctx, p2p.AddrInfo{ID: nobody, Addrs: b.resolved(ctx, addrs)})
 	var other sec.ErrPeerIDMismatch
 	if errors.As(err, &other) {

@@ -25,8 +25,9 @@ type gate struct {
 	public     func(netip.Addr) bool
 	may        func(p2p.ID, permission) bool
 
-	mu    sync.Mutex     // guards given
-	given map[string]int // addresses in the binary form that are being dialled because they were given, with the number of dials
+	mu     sync.Mutex      // guards the fields below
+	given  map[string]int  // addresses in the binary form that are being dialled because they were given, with the number of dials
+	probes map[p2p.ID]bool // IDs of nobody, dialled to learn which box answers
 }
 
 var (
@@ -35,7 +36,7 @@ var (
 )
 
 func newGate(allow []string, reputation *reputation.Table, handshakes *handshakeLog) (*gate, error) {
-	g := &gate{reputation: reputation, handshakes: handshakes, given: make(map[string]int)}
+	g := &gate{reputation: reputation, handshakes: handshakes, given: make(map[string]int), probes: make(map[p2p.ID]bool)}
 	var faults []error
 	for _, text := range allow {
 		id, err := p2p.Decode(text)
@@ -51,18 +52,40 @@ func newGate(allow []string, reputation *reputation.Table, handshakes *handshake
 	return g, errors.Join(faults...)
 }
 
+// listed reports whether id is in the list of allowed peers, if there is one.
+func (g *gate) listed(id p2p.ID) bool { return g.allowed == nil || g.allowed[id] }
+
 // objection returns why id may not connect; empty if it may.
 func (g *gate) objection(id p2p.ID) string {
 	switch {
 	case g.reputation.Banned(id.String()):
 		return "the box is banned"
-	case g.allowed != nil && !g.allowed[id]:
+	case !g.listed(id):
 		return "the box is not in the list of allowed peers"
 	}
 	return ""
 }
 
-func (g *gate) InterceptPeerDial(id p2p.ID) bool { return g.objection(id) == "" }
+func (g *gate) InterceptPeerDial(id p2p.ID) bool { return g.objection(id) == "" || g.isProbe(id) }
+
+func (g *gate) isProbe(id p2p.ID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.probes[id]
+}
+
+// probe has id dialled although it is in no list, until the function that it returns
+// is called. Nobody has the ID, so that no connection comes of it.
+func (g *gate) probe(id p2p.ID) (done func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.probes[id] = true
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.probes, id)
+	}
+}
 
 // InterceptAddrDial applies to boxes what mirrors are held to: an address that is
 // not public is dialled only for a member, or if it was given (dialGiven). What

@@ -50,7 +50,7 @@ func (s *Swarm) may(id p2p.ID, p permission) bool { return s.kind(id) >= least[p
 // strangers one of the site.
 func (s *Swarm) kind(id p2p.ID) peer.Kind {
 	switch {
-	case s.private():
+	case s.private() && s.gate.listed(id):
 		return peer.Member
 	case s.local(id):
 		return peer.Local

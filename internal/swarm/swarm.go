@@ -145,7 +145,7 @@ func New(o Options) (*Swarm, error) {
 	if s.dht, err = newDHT(s.host, o, s.tag); err != nil {
 		return nil, errors.Join(err, s.host.Close())
 	}
-	s.bootstrap.host, s.bootstrap.boxes, s.bootstrap.dial = s.host, s.boxes, s.dialGiven
+	s.bootstrap.host, s.bootstrap.boxes, s.bootstrap.gate, s.bootstrap.dial = s.host, s.boxes, s.gate, s.dialGiven
 	s.redials = newRedials(s.dialNow, o.Log)
 	s.rtts = newRTTs(s.host)
 	s.rtts.measured = s.regard

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -94,7 +95,7 @@ func TestAllowPeers(t *testing.T) {
 	friend, stranger := newBox(t, nil).run(t), newBox(t, nil)
 	closed := newBox(t, func(o *settings) { o.AllowPeers = []string{friend.self().String()} }).run(t)
 	stranger.bootstrap, _ = newBootstrap([]string{closed.dialled()}, stranger.Swarm.log)
-	stranger.bootstrap.host, stranger.bootstrap.boxes, stranger.bootstrap.dial = stranger.host, stranger.boxes, stranger.dialGiven
+	stranger.bootstrap.host, stranger.bootstrap.boxes, stranger.bootstrap.gate, stranger.bootstrap.dial = stranger.host, stranger.boxes, stranger.gate, stranger.dialGiven
 	stranger.run(t)
 	if err := friend.host.Connect(t.Context(), p2p.AddrInfo{ID: closed.self(), Addrs: closed.host.Addrs()}); err != nil {
 		t.Fatal(err)
@@ -107,6 +108,17 @@ func TestAllowPeers(t *testing.T) {
 	if got := closed.log.count("peer refused"); got != 1 {
 		t.Errorf("%d lines about the stranger, want 1", got)
 	}
+}
+
+// A box with a list finds a listed one at an address without a peer ID.
+func TestAllowPeersByAddress(t *testing.T) {
+	t.Parallel()
+	friend := newBox(t, nil).run(t)
+	address, _, _ := strings.Cut(friend.dialled(), "/p2p/")
+	closed := newBox(t, func(o *settings) {
+		o.AllowPeers, o.Bootstrap = []string{friend.self().String()}, []string{address}
+	}).run(t)
+	until(t, "the friend is found", func() bool { return closed.Status().Neighbours == 1 })
 }
 
 func TestOptionsAtFault(t *testing.T) {
