@@ -17,6 +17,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
+	"millpond/internal/store"
 )
 
 // attacker is a host of somebody who means harm, that answers every request with serve.
@@ -215,4 +216,43 @@ func TestUnknownContentHasAShare(t *testing.T) {
 		t.Errorf("%d blobs are held, most of one byte", n)
 	}
 	r.wantAll(packages)
+}
+
+// What a new Release does not list any more is evicted before the rest, and what nobody
+// vouched for leaves its share once it is listed.
+func TestStoreKnowsWhatIsListed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{}, noTTL)
+	r.update()
+	for _, name := range []string{"small", "large"} {
+		r.want(r.packageAt(name), r.files[name].Data)
+	}
+	info := func(data []byte) store.Info {
+		t.Helper()
+		i, err := r.store.Stat(digest.Of(data))
+		must(t, err)
+		return i
+	}
+	must(t, r.judge(t.Context()))
+	if i := info(r.files["small"].Data); i.Unlisted || i.Party != "" {
+		t.Errorf("what is listed is %+v", i)
+	}
+	data := r.archive.Add(aptest.Package{Name: "early", Version: "1.0", Size: small})
+	r.mirror.Put("/debian/"+data.Path, data.Data, time.Now())
+	r.want(data.Path, data.Data)
+	if i := info(data.Data); i.Party == "" {
+		t.Errorf("what is not listed yet is %+v", i)
+	}
+	r.archive.Remove("small")
+	for i := range 3 { // the catalog keeps two earlier ones
+		r.mirror.Publish("/debian", r.archive.Publish(time.Now().Add(time.Duration(i)*time.Second)))
+		r.update()
+	}
+	must(t, r.judge(t.Context()))
+	if i := info(r.files["small"].Data); !i.Unlisted {
+		t.Errorf("what is not listed any more is %+v", i)
+	}
+	if i := info(data.Data); i.Party != "" || i.Unlisted {
+		t.Errorf("what is listed by now is %+v", i)
+	}
 }

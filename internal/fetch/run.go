@@ -18,12 +18,13 @@ import (
 const sweepEvery = time.Hour
 
 // Run keeps records in step with the store: it deletes those of evicted files,
-// and names blobs that have no name. It verifies held Releases again when keys,
+// names blobs that have no name, and tells the store what Releases list. It verifies held Releases again when keys,
 // clock or day have changed. It returns nil when ctx ends.
 func (f *Fetcher) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { f.sweepRecords(ctx) })
 	all.Go(func() { f.nameBlobs(ctx) })
+	all.Go(func() { f.judgeBlobs(ctx) })
 	all.Go(func() { f.releases.Run(ctx) })
 	all.Wait()
 	return nil

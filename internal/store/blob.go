@@ -27,6 +27,8 @@ type Info struct {
 	Private []string
 	// Party is whose content it is, where nobody vouches for it, as in Meta.
 	Party string
+	// Unlisted: a signed Release listed it once, and none does any more (Listed).
+	Unlisted bool
 }
 
 // Blob is an open, verified blob. It embeds its file, so that http.ServeContent
@@ -221,6 +223,9 @@ func (c *counters) add(r row, sign int64) {
 	c.bytes += sign * r.size
 	if r.pinned() {
 		c.pinned += sign * r.size
+	}
+	if r.unlisted && !r.pinned() {
+		c.unlisted += sign * r.size
 	}
 	if r.party != "" {
 		c.shares.add(bucketOf(r.party), sign*r.takes())

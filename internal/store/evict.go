@@ -59,7 +59,7 @@ func (s *Store) reserve(n, present int64, bucket int, freeOnly bool) error {
 		evictable := s.count.bytes + s.count.shares.extra - s.count.pinned + s.count.idle
 		open := s.count.shares.open + n
 		if bucket != signed {
-			evictable = min(evictable, s.count.shares.total)
+			evictable = min(evictable, s.count.shares.total+s.count.unlisted)
 		}
 		s.mu.Unlock()
 		if bucket != signed && open > s.share() {
@@ -131,10 +131,15 @@ func (s *Store) evict(want, n int64, bucket int) (freed int64) {
 	if bucket != signed {
 		s.claim(bucket, n)
 		defer s.claim(bucket, -n)
-		return freed + s.evictUnsigned(want-freed, bucket)
+		freed += s.evictUnsigned(want-freed, bucket)
+		if s.overShare() <= 0 {
+			freed += s.evictUnlisted(want - freed)
+		}
+		return freed
 	}
 	freed += s.evictUnsigned(min(want-freed, s.overShare()), signed)
-	freed += s.evictSigned(want - freed)
+	freed += s.evictUnlisted(want - freed)
+	freed += s.evictListed(want - freed)
 	freed += s.evictUnsigned(want-freed, signed) // if all else is pinned or open
 	return freed
 }
@@ -146,10 +151,21 @@ func (s *Store) claim(bucket int, n int64) {
 	s.count.shares.add(bucket, n)
 }
 
-// evictSigned removes what has not been used for longest, of the content that
-// somebody vouches for.
-func (s *Store) evictSigned(want int64) (freed int64) {
-	blobs := s.victims([]byte{'u'})
+// evictUnlisted removes what no signed Release lists any more.
+func (s *Store) evictUnlisted(want int64) (freed int64) {
+	for blobs := s.victims(unlistedPrefix); freed < want; {
+		size, any := blobs.evict()
+		if !any {
+			break
+		}
+		freed += size
+	}
+	return freed
+}
+
+// evictListed removes what is of the least use, of what a signed Release lists.
+func (s *Store) evictListed(want int64) (freed int64) {
+	blobs := s.victims(listedPrefix)
 	for freed < want {
 		_, used := blobs.first()
 		name, part, any := s.oldestIdle(func(idle) bool { return true })
@@ -171,7 +187,7 @@ func (s *Store) evictSigned(want int64) (freed int64) {
 // never is when what is not there was used.
 const never = math.MaxInt64
 
-// victims walks over the blobs that are not pinned, by last use: those whose keys
+// victims walks over the blobs that are not pinned, by rank: those whose keys
 // begin with prefix.
 type victims struct {
 	store  *Store
@@ -186,7 +202,7 @@ func (s *Store) victims(prefix []byte) *victims {
 	return &victims{store: s, prefix: prefix, next: s.oldest[string(prefix)]}
 }
 
-// first returns the next blob to evict and its last use, or never.
+// first returns the next blob to evict and its rank, or never.
 func (v *victims) first() (digest.Digest, int64) {
 	for len(v.page) == 0 && !v.done {
 		v.fill()

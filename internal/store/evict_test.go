@@ -341,3 +341,73 @@ func TestFreeRoomOnly(t *testing.T) {
 	b.wantHeld("what was there", old, true)
 	b.check()
 }
+
+// What no Release lists any more goes first, also for what nobody vouches for within
+// its share; listed again it stays.
+func TestUnlistedGoesFirst(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 32*unit)
+	var d []digest.Digest
+	for i := range 32 {
+		d = append(d, b.put(i, unit))
+	}
+	for i, listed := range map[int]bool{20: false, 21: false, 22: false, 23: false} {
+		if err := b.Listed(d[i], listed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i, err := b.Stat(d[20]); err != nil || !i.Unlisted {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if err := b.Listed(d[23], true); err != nil {
+		t.Fatal(err)
+	}
+	b.restart()
+	b.put(100, unit)
+	b.wantHeld("unlisted", d[20], false)
+	party := b.mustPutFor("own.example", 101, unit)
+	b.wantHeld("unlisted", d[21], false)
+	if err := b.Listed(party, false); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := b.Stat(party); err != nil || i.Unlisted || i.Party == "" {
+		t.Errorf("what nobody vouched for became %+v, %v", i, err)
+	}
+	if err := b.Listed(party, true); err != nil {
+		t.Fatal(err)
+	}
+	b.put(102, unit)
+	b.wantHeld("unlisted", d[22], false)
+	if _, err := b.putFor("evil.example", 103, unit); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("among listed blobs only: got %v, want ErrNoSpace", err)
+	}
+	for i, d := range d {
+		b.wantHeld("listed", d, i < 20 || i > 22)
+	}
+	b.check()
+}
+
+// Of two blobs that were used at the same time, the one that clients came back to
+// stays; parts of a file asked for one after the other are one use.
+func TestReturnsCount(t *testing.T) {
+	t.Parallel()
+	now := time.Now().UnixNano()
+	once, burst, back := row{used: now}, row{used: now - int64(time.Minute)}, row{used: now - 2*int64(time.Hour)}
+	for range 5 {
+		burst = burst.use(now)
+	}
+	back = back.use(now)
+	if once.rank() != burst.rank() || back.rank() != once.rank()+int64(returnWorth) {
+		t.Errorf("ranks %d, %d and %d", once.rank(), burst.rank(), back.rank())
+	}
+	for range 100 {
+		back = back.use(back.used + int64(apart))
+	}
+	if back.rank()-back.used != maxReturns*int64(returnWorth) {
+		t.Errorf("returns add %v", time.Duration(back.rank()-back.used))
+	}
+	again, err := decodeRow(back.encode())
+	if err != nil || again.returns != back.returns {
+		t.Errorf("%+v, %v", again, err)
+	}
+}

@@ -80,9 +80,29 @@ func (s *Store) arrived(d digest.Digest, m Meta) (row, error) {
 func (r row) again(m Meta) row {
 	r.private = r.alsoFrom(m)
 	if m.Party == "" {
-		r.party = ""
+		r.party, r.unlisted = "", false
 	}
 	return r
+}
+
+// Listed tells whether a signed Release lists a blob at present. Of those that none
+// lists any more, what was signed once is evicted before what is; and what nobody
+// vouched for leaves its party's share once one lists it. The error wraps
+// fs.ErrNotExist if the blob is not held.
+func (s *Store) Listed(d digest.Digest, listed bool) error {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	old, err := s.row(d)
+	if err != nil {
+		return err
+	}
+	fresh := old
+	if listed {
+		fresh.party = ""
+	}
+	fresh.unlisted = !listed && old.party == ""
+	_, err = s.replace(d, old, fresh)
+	return err
 }
 
 // merge replaces the row of d, old, by fresh with what m adds, and returns the row as
@@ -107,7 +127,7 @@ func (s *Store) replace(d digest.Digest, old, fresh row) (row, error) {
 	if len(fresh.pins) > maxPins {
 		return old, fmt.Errorf("blob %s: %w", d, ErrTooManyPins)
 	}
-	if fresh.name == old.name && slices.Equal(fresh.from, old.from) && slices.Equal(fresh.pins, old.pins) && slices.Equal(fresh.private, old.private) && fresh.party == old.party {
+	if fresh.name == old.name && slices.Equal(fresh.from, old.from) && slices.Equal(fresh.pins, old.pins) && slices.Equal(fresh.private, old.private) && fresh.party == old.party && fresh.unlisted == old.unlisted {
 		return old, nil
 	}
 	published := old.isPrivate() && !fresh.isPrivate()

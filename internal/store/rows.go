@@ -12,11 +12,12 @@ import (
 	"millpond/internal/kv"
 )
 
-// The table has five kinds of keys:
+// The table has six kinds of keys:
 //
 //	'b' digest            → row
-//	'u' last use, digest  → nothing: the order of eviction, without the pinned
-//	'w' bucket, last use, digest → nothing: the same of what nobody vouches for
+//	'u' rank, digest      → nothing: the order of eviction, without the pinned
+//	'o' rank, digest      → nothing: the same of what no Release lists any more
+//	'w' bucket, rank, digest → nothing: the same of what nobody vouches for
 //	'n' name, 0, digest   → nothing: the order of file names
 //	's'                   → digest that the scrub has verified last
 //
@@ -33,6 +34,8 @@ type row struct {
 	from     []Provenance
 	private  []string // places behind a login, as in Info
 	party    string   // as in Info
+	unlisted bool     // as Listed said
+	returns  uint8    // how often it was used an hour or more after the use before
 	old      bool     // written before rows had names, and not in the index of them
 }
 
@@ -40,14 +43,43 @@ func blobKey(d digest.Digest) []byte { return append([]byte{'b'}, d[:]...) }
 
 // usePrefix begins the blob's key in the order of eviction.
 func (r row) usePrefix() []byte {
-	if b := bucketOf(r.party); b != signed {
+	switch b := bucketOf(r.party); {
+	case b != signed:
 		return bucketPrefix(b)
+	case r.unlisted:
+		return unlistedPrefix
 	}
-	return []byte{'u'}
+	return listedPrefix
+}
+
+var listedPrefix, unlistedPrefix = []byte{'u'}, []byte{'o'}
+
+const (
+	// apart is how long after a use the next one counts as a return: a client asks for
+	// parts of a file, and a site updates within minutes.
+	apart = time.Hour
+	// returnWorth is how much longer a file is kept for each return. A file that comes
+	// back saves its bytes each time, so this is what it saves for each byte that it
+	// takes.
+	returnWorth = 12 * time.Hour
+	// maxReturns bounds what that adds, to a week.
+	maxReturns = 14
+)
+
+// rank orders blobs for eviction: by last use, later for each return.
+func (r row) rank() int64 { return max(r.used, 0) + int64(r.returns)*int64(returnWorth) }
+
+// use notes a use.
+func (r row) use(at int64) row {
+	if at-r.used >= int64(apart) && r.returns < maxReturns {
+		r.returns++
+	}
+	r.used = max(r.used, at)
+	return r
 }
 
 func (r row) useKey(d digest.Digest) []byte {
-	k := binary.BigEndian.AppendUint64(r.usePrefix(), uint64(max(r.used, 0)))
+	k := binary.BigEndian.AppendUint64(r.usePrefix(), uint64(r.rank()))
 	return append(k, d[:]...)
 }
 
@@ -60,7 +92,8 @@ func (r row) pinned() bool { return len(r.pins) > 0 }
 
 // rowSize is that of a row in bytes up to its name. The last byte says whether
 // an administrator pinned the blob; other owners, then the places of a private blob,
-// and then its party follow at the end of the row, where older rows have nothing.
+// and then its party, whether it is unlisted and its returns follow at the end of the
+// row, where older rows have nothing.
 const rowSize = 8 + 8 + 8 + 1
 
 func (r row) encode() []byte {
@@ -68,6 +101,7 @@ func (r row) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.size))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.modified))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.used))
+	more := r.party != "" || r.unlisted || r.returns > 0
 	pins, byAdmin := cutPin(r.pins, ByAdmin)
 	b = append(b, flag(byAdmin))
 	b = appendText(b, r.name)
@@ -75,14 +109,14 @@ func (r row) encode() []byte {
 	for _, f := range r.from {
 		b = appendText(append(b, flag(f.Peer)), f.Name)
 	}
-	if len(pins)+len(r.private)+len(r.party) > 0 {
+	if more || len(pins)+len(r.private) > 0 {
 		b = appendTexts(b, pins)
 	}
-	if len(r.private)+len(r.party) > 0 {
+	if more || len(r.private) > 0 {
 		b = appendTexts(b, r.private)
 	}
-	if r.party != "" {
-		b = appendText(b, r.party)
+	if more {
+		b = append(appendText(b, r.party), flag(r.unlisted), r.returns)
 	}
 	return b
 }
@@ -140,9 +174,10 @@ func decodeRow(b []byte) (row, error) {
 		return row{}, errors.New("blob row is cut short in its places")
 	}
 	if len(b) > 0 {
-		if r.party, b, ok = cutText(b); !ok {
+		if r.party, b, ok = cutText(b); !ok || len(b) < 2 {
 			return row{}, errors.New("blob row is cut short in its party")
 		}
+		r.unlisted, r.returns, b = b[0] != 0, b[1], b[2:]
 	}
 	if len(b) > 0 {
 		return row{}, fmt.Errorf("blob row has %d bytes too many", len(b))
@@ -207,6 +242,7 @@ func (r row) info(d digest.Digest) Info {
 		From:     r.from,
 		Private:  r.private,
 		Party:    r.party,
+		Unlisted: r.unlisted,
 	}
 }
 
@@ -326,8 +362,7 @@ func (s *Store) flushUses() error {
 		if err != nil {
 			return err
 		}
-		fresh := old
-		fresh.used = max(old.used, used.UnixNano())
+		fresh := old.use(used.UnixNano())
 		if fresh.used > old.used {
 			changes = append(changes, change{d, &old, &fresh})
 		}

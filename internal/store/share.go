@@ -10,8 +10,9 @@ import (
 
 // Content that nobody vouches for, unknown or unsigned, has a share of the quota: when
 // what is signed needs the room, whatever is beyond the share goes first, and the share
-// stays. Such content makes room for itself only among its own kind: of the party that
-// has most, its own if that is it. It uses what is free beyond its share too, but not
+// stays. Such content makes room for itself among its own kind, of the party that
+// has most, its own if that is it; and within its share, in place of what no Release
+// lists any more. It uses what is free beyond its share too, but not
 // for what is still arriving, which cannot be evicted. A party is one of package party.
 const (
 	// unsignedShare is the part of the quota. Most of what a site installs is signed:

@@ -7,8 +7,10 @@
 //	partial/new-…        an unfinished blob without a name, swept at start
 //
 // Bytes become a blob only in Commit, which has hashed all of them. A blob
-// never changes; the least recently used ones make room for new ones, but none
-// that is pinned or open. A private blob came with a login only (Info.Private).
+// never changes. New ones take the place of old ones: first of what nobody vouches for,
+// beyond its share, then of what no Release lists any more, then of what was not used
+// for longest, a return of its users counting for half a day; but of none that is
+// pinned or open. A private blob came with a login only (Info.Private).
 // Memory does not grow with the number of blobs. After kill -9 at any instant,
 // Open finds every blob whose Commit had returned, and no torn one. The table
 // of blobs is only a view of the directory: lost, it is built again, without
@@ -101,6 +103,7 @@ type counters struct {
 	blobs     int64
 	bytes     int64
 	pinned    int64 // of bytes
+	unlisted  int64 // likewise, and not pinned
 	partial   int64 // reserved by partials, open or idle
 	unwritten int64 // of partial: not on disk yet
 	idle      int64 // of partial: held by idle ones

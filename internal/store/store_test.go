@@ -162,7 +162,7 @@ func (b *box) checkIndex() {
 		}
 	}
 	var err error
-	for _, kind := range "uwn" {
+	for _, kind := range "uown" {
 		err = errors.Join(err, b.table.Scan([]byte{byte(kind)}, nil, func(k, _ []byte) bool {
 			if !want[string(k)] {
 				b.t.Errorf("index: key %x without a row", k)
