@@ -58,8 +58,13 @@ func (b *Batch) Cancel() {
 
 func (b *Batch) do(fn func() error) error {
 	err := b.err
+	var leave func()
 	if err == nil {
-		err = b.table.db.write(fn)
+		leave, err = b.table.db.enter()
+	}
+	if err == nil {
+		defer leave()
+		err = fn()
 	}
 	if err != nil {
 		return b.table.fault(fmt.Errorf("writing a batch: %w", err))

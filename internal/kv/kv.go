@@ -43,9 +43,6 @@ type DB struct {
 	mu     sync.Mutex
 	closed bool            // guarded by mu
 	users  *sync.WaitGroup // guarded by mu; calls in progress that began after the last Purge
-
-	// writing is held by writers, and by Purge while Badger takes no writes.
-	writing sync.RWMutex
 }
 
 // Open opens or makes the database in dir. A directory that another process
@@ -149,19 +146,12 @@ func (db *DB) view(fn func(txn *badger.Txn) error) error {
 
 // update runs fn in a transaction that is written as a whole or not at all.
 func (db *DB) update(fn func(txn *badger.Txn) error) error {
-	return db.write(func() error { return db.badger.Update(fn) })
-}
-
-// write runs fn, which writes to Badger.
-func (db *DB) write(fn func() error) error {
 	leave, err := db.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
-	db.writing.RLock()
-	defer db.writing.RUnlock()
-	return fn()
+	return db.badger.Update(fn)
 }
 
 // Run reclaims space until ctx ends, then returns nil.

@@ -1,22 +1,40 @@
 package kv
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
 
-// purged marks the row that Purge writes and drops, for Badger flushes its
-// memtables for a prefix that has rows only. No keyspace begins with it.
-var purged = []byte("purge\x00")
+var (
+	// filler is the row that Purge writes. No keyspace begins with it.
+	fillerKey = []byte("purge\x00")
+	// Below the threshold of the value log, whose values do not fill a memtable.
+	filler = make([]byte, 15<<10)
+)
+
+const (
+	// flushWithin bounds the wait for the flush of a memtable, which a slow card
+	// writes in some seconds.
+	flushWithin = time.Minute
+	flushPoll   = 10 * time.Millisecond
+	// flushes is four times the tables that Badger leaves on level 0.
+	flushes = 20
+)
 
 // Purge removes from the files what was deleted or overwritten before: Badger
 // keeps that, the keys of deleted rows included, until a compaction comes by. It
-// compacts all tables, which reads and writes the database once; other writers
-// wait for the first part of it, the flush of the memtables. Values above 16 KiB
-// are in the value log, which Purge leaves alone. It must not be called during a
-// Scan or an Update of the same goroutine.
+// compacts all tables, which reads and writes the database once if that was not done
+// lately. Others can read and write meanwhile. Values above 16 KiB are in the value
+// log, which Purge leaves alone. It must not be called during a Scan or an Update of
+// the same goroutine.
 func (db *DB) Purge() error {
 	if err := db.purge(); err != nil {
 		return fmt.Errorf("purging database %s: %w", db.dir, err)
@@ -27,7 +45,7 @@ func (db *DB) Purge() error {
 func (db *DB) purge() error {
 	// Compaction keeps what an open transaction can see. Those that begin after this
 	// one cannot see what was deleted before it.
-	if err := db.update(func(txn *badger.Txn) error { return txn.Set(purged, nil) }); err != nil {
+	if err := db.update(func(txn *badger.Txn) error { return txn.Set(fillerKey, nil) }); err != nil {
 		return err
 	}
 	leave, err := db.outlast()
@@ -35,10 +53,17 @@ func (db *DB) purge() error {
 		return err
 	}
 	defer leave()
-	if err := db.flush(); err != nil {
-		return err
+	// Flatten leaves tables alone that are all on level 0. When there are some more
+	// of them, Badger itself moves them down.
+	for range flushes {
+		if err := db.flush(); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(db.badger.Levels()[1:], func(l badger.LevelInfo) bool { return l.NumTables > 0 }) {
+			return db.badger.Flatten(1)
+		}
 	}
-	return db.badger.Flatten(1)
+	return fmt.Errorf("no compaction after %d flushes", flushes)
 }
 
 // outlast is enter for a call that first waits for those in progress.
@@ -56,9 +81,40 @@ func (db *DB) outlast() (leave func(), err error) {
 	return now.Done, nil
 }
 
-// flush writes Badger's memtables to tables, and begins a new log.
+// flush returns when all that is in a memtable now is in a table. Badger has no call
+// for that (DropPrefix does it, and stops all reads and writes for the time of a
+// compaction), but a memtable that is full is flushed, and its log removed then.
 func (db *DB) flush() error {
-	db.writing.Lock()
-	defer db.writing.Unlock()
-	return db.badger.DropPrefix(purged)
+	before, err := db.logs()
+	if err != nil {
+		return err
+	}
+	for logs := before; slices.Equal(logs, before); {
+		if err := db.fill(filler); err != nil {
+			return err
+		}
+		if logs, err = db.logs(); err != nil {
+			return err
+		}
+	}
+	for end := time.Now().Add(flushWithin); ; time.Sleep(flushPoll) {
+		left := slices.ContainsFunc(before, func(log string) bool {
+			_, err := os.Stat(log)
+			return !errors.Is(err, fs.ErrNotExist)
+		})
+		if !left {
+			return db.fill(nil)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("no memtable was flushed in %s; is the disk full?", flushWithin)
+		}
+	}
+}
+
+// logs are the files of Badger's memtables.
+func (db *DB) logs() ([]string, error) { return filepath.Glob(filepath.Join(db.dir, "*.mem")) }
+
+// fill writes the row of Purge.
+func (db *DB) fill(value []byte) error {
+	return db.badger.Update(func(txn *badger.Txn) error { return txn.Set(fillerKey, value) })
 }

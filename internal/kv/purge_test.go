@@ -75,7 +75,7 @@ func TestPurge(t *testing.T) {
 		}
 		return nil
 	})
-	for round := range 5 {
+	for round := range 3 {
 		secret := fmt.Sprintf("fd00:77:%d::1234", round)
 		mustPut(t, table, "about "+secret, "1")
 		mustPut(t, table, "row", "of "+secret)
