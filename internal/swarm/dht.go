@@ -3,15 +3,15 @@ package swarm
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
-	ds "github.com/ipfs/go-datastore"
-	"github.com/ipfs/go-datastore/query"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	dhtrecords "github.com/libp2p/go-libp2p-kad-dht/records"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 
 	"millpond/internal/digest"
@@ -24,8 +24,12 @@ const (
 	// providerAddrTTL is how long look-ups return a provider's addresses with
 	// its record; after that FindPeer has to find them.
 	providerAddrTTL = time.Hour
-	// countEvery bounds the cost of counting, which reads every key.
-	countEvery = 10 * time.Minute
+	// A peer's requests: a box of 200,000 blobs announces them all to each of the
+	// boxes that keep its records within a minute.
+	requestPace  = 5000 // per second
+	requestBurst = 20_000
+	// maxProviderAddrs of one box are kept, of those that it or others tell.
+	maxProviderAddrs = 16
 )
 
 // lookAgain holds the waits between the searches for other boxes after joining.
@@ -37,9 +41,10 @@ var lookAgain = [...]time.Duration{3 * time.Second, 15 * time.Second, time.Minut
 func dhtPrefix(tag string) protocol.ID { return protocol.ID("/millpond/" + tag) }
 
 // newDHT makes this box a node of a DHT that has provider records only. They are
-// kept in an ordered store: libp2p's default, a map, reads all records for each
+// kept in r, which is ordered: libp2p's default, a map, reads all records for each
 // look-up. Private addresses count like public ones.
-func newDHT(h host.Host, o Options, tag string) (*dht.IpfsDHT, error) {
+func newDHT(h host.Host, o Options, tag string, r *records) (*dht.IpfsDHT, error) {
+	requests := newPace(requestPace, requestBurst)
 	var mode dht.ModeOpt
 	switch o.Mode {
 	case Auto, "":
@@ -51,16 +56,27 @@ func newDHT(h host.Host, o Options, tag string) (*dht.IpfsDHT, error) {
 	default:
 		return nil, fmt.Errorf("DHT mode %q: want %s, %s or %s", o.Mode, Auto, Server, Client)
 	}
-	d, err := dht.New(h,
+	options := []dht.Option{
 		dht.ProtocolPrefix(dhtPrefix(tag)),
 		dht.Mode(mode),
 		dht.DisableValues(),
-		dht.ProviderDatastore(o.Datastore),
+		dht.ProviderDatastore(r),
 		dht.ProviderManagerOpts(
 			dhtrecords.ProvideValidity(recordValidity),
 			dhtrecords.ProviderAddrTTL(providerAddrTTL),
 		),
-	)
+		// A request waits here for its turn; it cannot be refused.
+		dht.OnRequestHook(func(ctx context.Context, st network.Stream, _ *pb.Message) {
+			_ = requests.wait(ctx, st.Conn().RemotePeer(), 1) // fails when the DHT is closing
+		}),
+		dht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr {
+			return addrs[:min(len(addrs), maxProviderAddrs)]
+		}),
+	}
+	if !o.private() {
+		options = append(options, dht.RoutingTablePeerDiversityFilter(newDiversity(h, r.network)))
+	}
+	d, err := dht.New(h, options...)
 	if err != nil {
 		return nil, fmt.Errorf("starting the DHT: %w", err)
 	}
@@ -107,40 +123,4 @@ func digestOf(m multihash.Multihash) (d digest.Digest, ok bool) {
 	}
 	copy(d[:], m[len(m)-digest.Size:])
 	return d, true
-}
-
-// records counts the provider records held for the swarm.
-type records struct {
-	store ds.Datastore
-	n     atomic.Int64
-}
-
-func newRecords(store ds.Datastore) *records { return &records{store: store} }
-
-func (r *records) run(ctx context.Context) error {
-	tick := time.NewTicker(countEvery)
-	defer tick.Stop()
-	for {
-		if err := r.count(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-func (r *records) count(ctx context.Context) error {
-	n := int64(0)
-	for row, err := range ds.QueryIter(ctx, r.store, query.Query{Prefix: dhtrecords.ProvidersKeyPrefix, KeysOnly: true}) {
-		if err != nil {
-			return fmt.Errorf("counting provider records: %w", err)
-		}
-		_ = row
-		n++
-	}
-	r.n.Store(n)
-	return nil
 }

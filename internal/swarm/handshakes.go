@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// A refused peer retries without end: one log line per address in this time.
+// A refused peer retries without end: one log line per network (see partyOf) in this time.
 const refusalEvery = 10 * time.Minute
 
 // A box that dials several addresses at once closes all but one of its connections
@@ -29,8 +30,7 @@ const refusalEvery = 10 * time.Minute
 // failure is not logged.
 const afterAccept = 10 * time.Second
 
-// maxRefusals bounds the addresses remembered. When it is reached, all are
-// dropped; the only effect is that some lines are repeated early.
+// maxRefusals bounds the lines within refusalEvery, and the addresses remembered.
 const maxRefusals = 256
 
 // handshakeLog logs refused peers.
@@ -54,10 +54,11 @@ func (r *handshakeLog) log(addr ma.Multiaddr, why string, attrs ...any) {
 	}
 }
 
-// place returns addr without its port, which differs for each inbound connection.
+// place returns the network of addr, without the port, which differs for each inbound
+// connection.
 func place(addr ma.Multiaddr) string {
-	if ip, err := manet.ToIP(addr); err == nil {
-		return ip.String()
+	if at := partyOf(addrOf(addr)); at.IsValid() {
+		return at.String()
 	}
 	return addr.String()
 }
@@ -67,7 +68,7 @@ func (r *handshakeLog) accepted(addr ma.Multiaddr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.acceptedAt) >= maxRefusals {
-		clear(r.acceptedAt)
+		clear(r.acceptedAt) // lines that might have been left out appear
 	}
 	r.acceptedAt[place(addr)] = time.Now()
 }
@@ -85,7 +86,10 @@ func (r *handshakeLog) due(what string, now time.Time) bool {
 		return false
 	}
 	if len(r.logged) >= maxRefusals {
-		clear(r.logged)
+		maps.DeleteFunc(r.logged, func(_ string, last time.Time) bool { return now.Sub(last) >= refusalEvery })
+	}
+	if len(r.logged) >= maxRefusals {
+		return false
 	}
 	r.logged[what] = now
 	return true
@@ -166,6 +170,10 @@ func (l *watchedListener) Accept() (manet.Conn, network.ConnManagementScope, err
 	conn, scope, err := l.GatedMaListener.Accept()
 	if err != nil {
 		return nil, nil, err
+	}
+	if c, ok := scope.(*admittedConn); ok {
+		hangUp := func() { conn.Close() }
+		c.close.Store(&hangUp)
 	}
 	return &handshake{Conn: conn, inbound: l.handshakes}, scope, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/pnet"
+	"github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
@@ -25,6 +26,16 @@ const (
 	manyConns = 192
 )
 
+// What is known of peers. Addresses of peers that are not connected expire after 2 min to
+// an hour, and the rest of what they said 1 min after they disconnected. libp2p's own
+// bounds, a million addresses and 100,000 records of 8 KiB, allow 1 GB.
+const (
+	maxAddrs        = 1 << 16 // 20 MB
+	maxAddrsPerPeer = 32
+	maxPeerRecords  = 1024
+	maxProtocols    = 64 // of a peer; a box has 15
+)
+
 func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, handshakes *handshakeLog, boxes *boxes) (host.Host, error) {
 	listen, fault1 := listenAddrs(o, key != nil)
 	addresses, fault2 := newAddresses(o.Announce)
@@ -34,15 +45,22 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 	if err := probe(listen); err != nil {
 		return nil, err
 	}
-	limits, err := newLimits(o.Memory, o.Files)
+	bounds := boundsOf(o.Memory, o.Files)
+	limits, err := newAdmission(bounds, o.private())
 	if err != nil {
 		return nil, fmt.Errorf("setting the swarm's resource limits: %w", err)
 	}
-	conns, err := connmgr.NewConnManager(fewConns, manyConns, connmgr.WithGracePeriod(time.Minute))
+	conns, err := connmgr.NewConnManager(min(fewConns, bounds.conns), min(manyConns, bounds.conns*5/4), connmgr.WithGracePeriod(time.Minute))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("setting the swarm's connection limits: %w", err), limits.Close())
 	}
+	known, err := pstoremem.NewPeerstore(pstoremem.WithMaxAddresses(maxAddrs), pstoremem.WithMaxAddressesPerPeer(maxAddrsPerPeer),
+		pstoremem.WithMaxSignedPeerRecords(maxPeerRecords), pstoremem.WithMaxProtocols(maxProtocols))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("setting the bounds of known addresses: %w", err), conns.Close(), limits.Close())
+	}
 	options := []libp2p.Option{
+		libp2p.Peerstore(known),
 		libp2p.Identity(identity),
 		libp2p.ListenAddrs(listen...),
 		libp2p.AddrsFactory(addresses.choose),
@@ -62,8 +80,9 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 	}
 	h, err := libp2p.New(append(options, natOptions(o, listen, boxes, gate)...)...)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the swarm's listeners: %w", err), conns.Close(), limits.Close())
+		return nil, errors.Join(fmt.Errorf("opening the swarm's listeners: %w", err), known.Close(), conns.Close(), limits.Close())
 	}
+	limits.host.Store(&h)
 	return h, nil
 }
 

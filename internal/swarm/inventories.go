@@ -19,6 +19,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/peer"
 	"millpond/internal/swarm/inventory"
+	"millpond/internal/swarm/quota"
 )
 
 // inventoryProtocol is one stream from each box to each neighbour. The box sends
@@ -31,15 +32,18 @@ const (
 	minBackoff  = time.Second
 	maxBackoff  = time.Minute
 
-	// The inventories of all neighbours may take an eighth of Memory.
-	inventoryShare = 8
+	// A neighbour may send a listing of as many entries as are kept at once, and
+	// then as many changes as a box that learns several indices a second.
+	tellBurst = 16 << 20 // bytes
+	tellPace  = 1 << 20  // per second
 )
 
 // inventories exchanges inventories with the neighbours.
 type inventories struct {
 	swarm      *Swarm
 	journal    *inventory.Journal
-	budget     *inventory.Budget
+	entries    *quota.Quota[p2p.ID] // of all neighbours' inventories
+	pace       *pace                // in bytes
 	suspicions inventory.Suspicions
 	rewanted   broadcast.Wake // wanted changed
 	reviewed   broadcast.Signal
@@ -56,14 +60,11 @@ type told struct {
 }
 
 func newInventories(s *Swarm) *inventories {
-	memory := s.options.Memory
-	if memory <= 0 {
-		memory = defaultMemory
-	}
 	return &inventories{
 		swarm:    s,
 		journal:  inventory.NewJournal(),
-		budget:   inventory.NewBudget(memory / inventoryShare),
+		entries:  quota.New[p2p.ID](boundsOf(s.options.Memory, s.options.Files).inventory, 1),
+		pace:     newPace(tellPace, tellBurst),
 		rewanted: broadcast.NewWake(),
 		wanted:   make(map[p2p.ID]struct{}),
 		told:     make(map[p2p.ID]*told),
@@ -158,9 +159,38 @@ func (v *inventories) begin(id p2p.ID, st network.Stream) *told {
 	if before := v.told[id]; before != nil {
 		_ = before.reset() // the stream is abandoned either way
 	}
-	n := &told{inventory.NewSet(v.budget), st.Reset}
+	n := &told{inventory.NewSet(room{v.entries, id}), st.Reset}
 	v.told[id] = n
 	return n
+}
+
+// room is a neighbour's share of the entries.
+type room struct {
+	all *quota.Quota[p2p.ID]
+	id  p2p.ID
+}
+
+func (r room) Take(want int64) int64 { return r.all.Take(r.id, want) }
+
+func (r room) Give(n int64) { r.all.Give(r.id, n) }
+
+// makeRoom has the neighbours that have the most lose what they have too many of,
+// until id can have n entries more.
+func (v *inventories) makeRoom(id p2p.ID, n int64) {
+	for v.entries.Room(id) < n {
+		greediest, excess, ok := v.entries.Greediest()
+		if !ok || greediest == id {
+			return
+		}
+		t := v.of(greediest)
+		if t == nil {
+			return // it is leaving
+		}
+		if t.Shed(excess) == 0 { // it is all in a listing that has not ended
+			_ = t.reset() // the stream is abandoned either way
+			return
+		}
+	}
 }
 
 // telling keeps a stream to id open until ctx ends.
@@ -238,7 +268,7 @@ func (v *inventories) listen(ctx context.Context, st network.Stream) {
 		v.mu.Unlock()
 		n.Close()
 	}()
-	err := v.take(id, n.Set, bufio.NewReader(st))
+	err := v.take(id, n.Set, bufio.NewReader(&pacedReader{ctx, v.pace, id, st}))
 	if errors.Is(err, inventory.ErrFrame) && !errors.Is(err, io.ErrUnexpectedEOF) && ctx.Err() == nil && !isReset(err) {
 		v.swarm.fault(id, peer.Failed, err.Error())
 	}
@@ -251,6 +281,7 @@ func (v *inventories) take(id p2p.ID, set *inventory.Set, r *bufio.Reader) error
 		if err != nil {
 			return err
 		}
+		v.makeRoom(id, f.Adds())
 		if err := set.Take(f); err != nil {
 			return err
 		}

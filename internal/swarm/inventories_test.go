@@ -51,7 +51,7 @@ func TestInventoriesMeet(t *testing.T) {
 	giver.shelf.put([]byte("another"))
 	giver.stop()
 	until(t, "the inventory of a box that left to be forgotten", func() bool {
-		return taker.inventories.held(giver.self()) == 0 && taker.inventories.budget.Free() == taker.options.Memory/inventoryShare/8
+		return taker.inventories.held(giver.self()) == 0 && taker.inventories.entries.Free() == boundsOf(taker.options.Memory, 0).inventory
 	})
 }
 

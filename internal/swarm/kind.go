@@ -61,7 +61,9 @@ func (s *Swarm) kind(id p2p.ID) peer.Kind {
 
 // private reports whether all boxes of the swarm are members: they hold its key, or
 // are listed.
-func (s *Swarm) private() bool { return s.options.Key != nil || len(s.options.AllowPeers) > 0 }
+func (s *Swarm) private() bool { return s.options.private() }
+
+func (o Options) private() bool { return o.Key != nil || len(o.AllowPeers) > 0 }
 
 // local reports whether id is connected directly, measured as near, and at an
 // address that may use this box as a client.

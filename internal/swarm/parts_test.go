@@ -194,11 +194,17 @@ func TestRefusalsAreFew(t *testing.T) {
 			t.Errorf("%d: %v, want %v", i, got, c.want)
 		}
 	}
+	lines := len(r.logged)
 	for i := range 10 * maxRefusals {
-		r.due(fmt.Sprint(i), now)
+		if r.due(fmt.Sprint(i), now) {
+			lines++
+		}
 	}
-	if n := len(r.logged); n > maxRefusals {
-		t.Errorf("%d addresses remembered", n)
+	if n := len(r.logged); n > maxRefusals || lines > maxRefusals {
+		t.Errorf("%d addresses remembered, %d lines logged", n, lines)
+	}
+	if !r.due("later", now.Add(3*refusalEvery)) {
+		t.Error("no line once the others are old")
 	}
 }
 

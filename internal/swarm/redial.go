@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"millpond/internal/broadcast"
+	"millpond/internal/swarm/quota"
 )
 
 const (
@@ -25,6 +27,8 @@ const (
 	// changed its address or shut down; the bootstrap entries and the DHT may
 	// still find it.
 	lostFor = time.Hour
+	// maxLost boxes are redialled, each by a goroutine.
+	maxLost = 256
 )
 
 // redials reconnects boxes that disconnected. The bootstrap entries name some
@@ -35,6 +39,9 @@ type redials struct {
 	dial func(ctx context.Context, to p2p.AddrInfo, given []ma.Multiaddr) error // dialNow
 	log  *slog.Logger
 	wake broadcast.Wake
+	// slots are divided among the networks, so that identities that come and go
+	// leave room for the boxes of others.
+	slots *quota.Quota[netip.Prefix]
 
 	mu   sync.Mutex // guards lost, and each stop
 	lost map[p2p.ID]*lost
@@ -43,12 +50,13 @@ type redials struct {
 // lost is a box that disconnected.
 type lost struct {
 	p2p.AddrInfo
+	at      netip.Prefix
 	reached []ma.Multiaddr     // where it was connected
 	stop    context.CancelFunc // nil: not yet being redialled
 }
 
 func newRedials(dial func(context.Context, p2p.AddrInfo, []ma.Multiaddr) error, log *slog.Logger) *redials {
-	return &redials{dial: dial, log: log, wake: broadcast.NewWake(), lost: make(map[p2p.ID]*lost)}
+	return &redials{dial: dial, log: log, wake: broadcast.NewWake(), slots: quota.New[netip.Prefix](maxLost, networkWeight), lost: make(map[p2p.ID]*lost)}
 }
 
 // connected and disconnected are called in order for each box and must not block.
@@ -61,8 +69,16 @@ func (r *redials) connected(id p2p.ID) {
 func (r *redials) disconnected(info p2p.AddrInfo, reached []ma.Multiaddr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.forget(r.lost[info.ID])
 	info.Addrs = append(slices.Clone(reached), info.Addrs...)
-	r.lost[info.ID] = &lost{AddrInfo: info, reached: reached}
+	l := &lost{AddrInfo: info, reached: reached}
+	if len(info.Addrs) > 0 {
+		l.at = partyOf(addrOf(info.Addrs[0]))
+	}
+	if r.slots.Take(l.at, 1) == 0 {
+		return // the bootstrap entries and the DHT may find it
+	}
+	r.lost[info.ID] = l
 	r.wake.Call()
 }
 
@@ -76,6 +92,7 @@ func (r *redials) forget(l *lost) {
 	}
 	if r.lost[l.ID] == l {
 		delete(r.lost, l.ID)
+		r.slots.Give(l.at, 1)
 	}
 }
 

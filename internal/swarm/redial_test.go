@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,4 +103,46 @@ func TestRedialWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRedialsAreBounded has many identities at one address come and go.
+func TestRedialsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dialled := make(map[p2p.ID]bool)
+		var mu sync.Mutex // guards dialled
+		r := newRedials(func(_ context.Context, info p2p.AddrInfo) error {
+			mu.Lock()
+			defer mu.Unlock()
+			dialled[info.ID] = true
+			return errors.New("no route to host")
+		}, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error)
+		go func() { ran <- r.run(ctx) }()
+		at := func(addr string) []ma.Multiaddr { return []ma.Multiaddr{ma.StringCast(addr)} }
+		for i := range 10 * maxLost {
+			r.disconnected(p2p.AddrInfo{ID: p2p.ID(fmt.Sprint("crowd ", i)), Addrs: at("/ip4/10.0.0.1/tcp/4001")})
+		}
+		if n := len(r.lost); n != maxLost*3/4 {
+			t.Errorf("%d boxes of one address are redialled, want %d", n, maxLost*3/4)
+		}
+		r.disconnected(p2p.AddrInfo{ID: "box", Addrs: at("/ip4/10.0.0.2/tcp/4001")})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		mu.Lock()
+		if !dialled["box"] || len(dialled) > maxLost {
+			t.Errorf("%d boxes were dialled, the one of another address among them: %t", len(dialled), dialled["box"])
+		}
+		mu.Unlock()
+		time.Sleep(2 * lostFor)
+		synctest.Wait()
+		if len(r.lost) != 0 || r.slots.Free() != maxLost {
+			t.Errorf("%d boxes are still looked for, %d slots are free", len(r.lost), r.slots.Free())
+		}
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
 }

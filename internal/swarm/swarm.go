@@ -60,8 +60,8 @@ type Options struct {
 	Announce     []string // multiaddrs to announce instead of the own ones
 	Mode         Mode     // "": Auto
 	Local        bool     // announce and find on the network segment by mDNS
-	Memory       int64    // bytes the process may use (cgroup or machine), for resource limits; 0: 512 MiB
-	Files        int      // descriptors the swarm may use; 0: 512
+	Memory       int64    // bytes the process may use, from which bounds derive; 0: 512 MiB
+	Files        int      // descriptors that the swarm may use; 0: 512
 	UploadRate   int64    // bytes per second to all peers together; 0: unlimited
 	// SiteUnlimited leaves members and local boxes of this site out of UploadRate.
 	SiteUnlimited bool
@@ -142,14 +142,14 @@ func New(o Options) (*Swarm, error) {
 	if s.host, err = newHost(o, identity, s.key, gate, handshakes, s.boxes); err != nil {
 		return nil, err
 	}
-	if s.dht, err = newDHT(s.host, o, s.tag); err != nil {
+	s.records = newRecords(o.Datastore, boundsOf(o.Memory, o.Files).records, o.private(), s.self(), s.network)
+	if s.dht, err = newDHT(s.host, o, s.tag, s.records); err != nil {
 		return nil, errors.Join(err, s.host.Close())
 	}
 	s.bootstrap.host, s.bootstrap.boxes, s.bootstrap.gate, s.bootstrap.dial = s.host, s.boxes, s.gate, s.dialGiven
 	s.redials = newRedials(s.dialNow, o.Log)
 	s.rtts = newRTTs(s.host)
 	s.rtts.measured = s.regard
-	s.records = newRecords(o.Datastore)
 	s.reachability = &reachability{}
 	s.inventories = newInventories(s)
 	s.announcer = newAnnouncer(o.Datastore, s.inventories.journal.Holds, o.Log)
@@ -184,7 +184,7 @@ func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 		{"following connections", s.follow},
 		{"measuring round trips", s.rtts.run},
 		{"watching reachability", func(ctx context.Context) error { return s.reachability.run(ctx, s.host) }},
-		{"counting records", s.records.run},
+		{"bounding the records", s.records.run},
 		{"following bootstrap entries", s.bootstrap.run},
 		{"redialling boxes", s.redials.run},
 		{"finding boxes on the network segment", s.discover},

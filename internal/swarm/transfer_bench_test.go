@@ -20,6 +20,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/peer"
 	"millpond/internal/swarm/inventory"
+	"millpond/internal/swarm/quota"
 )
 
 const benchSize = 1 << 30
@@ -163,7 +164,7 @@ func BenchmarkSeeds(b *testing.B) {
 		}
 		slices.SortFunc(list, func(a, b digest.Digest) int { return bytes.Compare(a[:], b[:]) })
 		known = append(known, list[:1000]...)
-		set := inventory.NewSet(inventory.NewBudget(1 << 30))
+		set := inventory.NewSet(room{quota.New[p2p.ID](1<<30, 1), "a peer"})
 		frames, _, _ := journal.Since(0)
 		for _, f := range frames {
 			if err := set.Take(&f); err != nil {

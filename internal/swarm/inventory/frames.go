@@ -43,6 +43,9 @@ type Frame struct {
 	came, went, begun, ended []uint64
 }
 
+// Adds is how many entries f may add to a Set.
+func (f *Frame) Adds() int64 { return int64(len(f.listed) + len(f.came) + len(f.begun)) }
+
 // ErrFrame means that a peer broke the protocol.
 var ErrFrame = errors.New("malformed inventory frame")
 

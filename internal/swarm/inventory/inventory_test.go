@@ -27,7 +27,22 @@ func numberedDigest(x uint64) (d digest.Digest) {
 func hold(x uint64) peer.Event { return peer.Event{Digest: numberedDigest(x), Held: true} }
 
 // reader is a Set that a test feeds.
-func reader() *Set { return NewSet(NewBudget(1 << 30)) }
+// budget is a Room of a test: the entries that are left.
+type budget int64
+
+func (b *budget) Take(want int64) int64 {
+	got := min(want, int64(*b))
+	*b -= budget(got)
+	return got
+}
+
+func (b *budget) Give(n int64) { *b += budget(n) }
+
+func newBudget(entries budget) *budget { return &entries }
+
+const everyEntry = 1 << 30 // more than a test has
+
+func reader() *Set { return NewSet(newBudget(everyEntry)) }
 
 // through sends frames over the wire to n.
 func through(t *testing.T, n *Set, frames []Frame) {
@@ -133,10 +148,9 @@ func TestJournal(t *testing.T) {
 		if len(f.downloads) != len(j.downloads) {
 			t.Errorf("every %d: %d downloads, want %d", f.every, len(f.downloads), len(j.downloads))
 		}
-		room := f.budget.Free()
 		f.Close()
-		if back := f.budget.Free(); back-room != int64(len(j.held.list())) || f.room != maxEntries {
-			t.Errorf("every %d: closing gave back %d entries, want %d", f.every, back-room, len(j.held.list()))
+		if left := *f.share.(*budget); left != everyEntry || f.room != maxEntries {
+			t.Errorf("every %d: after Close %d entries of the room are in use", f.every, everyEntry-left)
 		}
 	}
 }
@@ -249,7 +263,8 @@ func TestPublishing(t *testing.T) {
 func TestInventoryBounds(t *testing.T) {
 	t.Parallel()
 	const room = 1000
-	n := NewSet(NewBudget(room * entrySize))
+	left := newBudget(room)
+	n := NewSet(left)
 	var list []uint64
 	for i := range uint64(3000) {
 		list = append(list, 2*i)
@@ -266,11 +281,35 @@ func TestInventoryBounds(t *testing.T) {
 	if n.Count() != room-1 || !n.holds(1) || n.holds(0) {
 		t.Errorf("%d entries after two went and one came, want %d", n.Count(), room-1)
 	}
+	through(t, n, []Frame{{from: 12, to: 12, begun: []uint64{7, 8}}, {from: 12, to: 12, begun: []uint64{7, 9}}})
+	if len(n.downloads) != 1 || *left != 0 {
+		t.Errorf("%d downloads in room for one, %d left", len(n.downloads), *left)
+	}
+	through(t, n, []Frame{{from: 12, to: 12, ended: []uint64{7, 8}}})
+	if *left != 1 {
+		t.Errorf("%d left after the download, want 1", *left)
+	}
+	for i := range list {
+		list[i]++ // a listing of other blobs
+	}
+	through(t, n, []Frame{{listing: true, first: true, last: true, number: 13, listed: list}})
+	if n.Count() != room || !n.holds(1) || n.holds(2) {
+		t.Errorf("another listing left %d entries, want %d", n.Count(), room)
+	}
+	n.Close()
+	if *left != room {
+		t.Errorf("%d left after Close, want %d", *left, room)
+	}
+}
+
+func TestDownloadsAreBounded(t *testing.T) {
+	t.Parallel()
+	n := reader()
 	var begun []uint64
 	for i := range uint64(maxDownloads) {
 		begun = append(begun, i)
 	}
-	through(t, n, []Frame{{from: 12, to: 12, begun: begun}, {from: 12, to: 12, begun: []uint64{1 << 60}}})
+	through(t, n, []Frame{{listing: true, first: true, last: true}, {begun: begun}, {begun: []uint64{1 << 60}}})
 	if len(n.downloads) != maxDownloads {
 		t.Errorf("%d downloads, want at most %d", len(n.downloads), maxDownloads)
 	}
@@ -318,8 +357,8 @@ func TestLateInventory(t *testing.T) {
 		notice := Frame{from: x + 1, to: x + 2, went: []uint64{x + 1}}
 		through(t, n, []Frame{notice})
 		s.Clear("", &notice)
-		for k, at := range s.seen {
-			s.seen[k] = at.Add(-grace)
+		for k, at := range s.seen.seen[""] {
+			s.seen.seen[""][k] = at.Add(-grace)
 		}
 	}
 	if f, _ := s.Refused("", n, numberedDigest(1)); f != peer.None {
@@ -417,11 +456,30 @@ func TestMissing(t *testing.T) {
 		if m.Has("a", d) {
 			t.Error("still listed after missingFor")
 		}
-		for i := range uint64(3 * maxMissing) {
+		// A peer that lacks much makes nobody forget what another lacks.
+		m.Add("b", d)
+		for i := range uint64(3 * maxRecent) {
 			m.Add("a", numberedDigest(i))
-			if len(m.seen) > maxMissing {
-				t.Fatalf("%d entries", len(m.seen))
+			if m.seen.n > maxRecent {
+				t.Fatalf("%d entries", m.seen.n)
 			}
+		}
+		if !m.Has("b", d) {
+			t.Error("one peer's entries displaced another's")
+		}
+		sum := 0
+		for _, seen := range m.seen.seen {
+			sum += len(seen)
+		}
+		if sum != m.seen.n {
+			t.Errorf("%d entries are counted, %d are there", m.seen.n, sum)
+		}
+		time.Sleep(missingFor)
+		for i := range uint64(maxRecent) { // room is made of what has expired first
+			m.Add("c", numberedDigest(i))
+		}
+		if !m.Has("c", numberedDigest(0)) {
+			t.Error("what is new was dropped before what had expired")
 		}
 	})
 }

@@ -2,8 +2,8 @@
 //
 // A Journal is this box's own inventory: it takes the events of a
 // peer.Inventory and gives each reader, one per peer, first a full listing and
-// then the changes, as Frames. A Set is the inventory received from one peer; all
-// Sets share a Budget of memory. The first 8 bytes of a digest stand for a blob.
+// then the changes, as Frames. A Set is the inventory received from one peer, within
+// the Room that the swarm gives it. The first 8 bytes of a digest stand for a blob.
 // Suspicions remember which peer did not have what its inventory lists, Missing
 // which peer did not have a blob at all.
 //

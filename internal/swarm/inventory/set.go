@@ -2,36 +2,31 @@ package inventory
 
 import (
 	"fmt"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"millpond/internal/digest"
 )
 
-const (
-	// maxEntries bounds the entries kept of one peer: 16 MB. Further blobs are
-	// found through the DHT.
-	maxEntries = 2 << 20
-	entrySize  = 8 // bytes
-)
+// maxEntries bounds the entries kept of one peer: 16 MB. Further blobs are found
+// through the DHT.
+const maxEntries = 2 << 20
 
-// Budget is the memory that the Sets of all peers share.
-type Budget struct{ entries atomic.Int64 }
+// EntryBytes is what an entry takes: 8, and its part of the changes since the last
+// merge. An entry is a blob or a download in progress.
+const EntryBytes = 12
 
-// NewBudget allows for as many entries as fit in bytes.
-func NewBudget(bytes int64) *Budget {
-	b := &Budget{}
-	b.entries.Store(bytes / entrySize)
-	return b
+// Room is one peer's share of the entries that all peers' Sets may have. Take may get
+// fewer than it wants.
+type Room interface {
+	Take(want int64) (got int64)
+	Give(n int64)
 }
 
-// Free is the number of entries that still fit.
-func (b *Budget) Free() int64 { return b.entries.Load() }
-
-// Set is the inventory received from one peer. One goroutine may write it, any
-// may read it.
+// Set is the inventory received from one peer. One goroutine may Take, any may do the
+// rest.
 type Set struct {
-	budget *Budget
+	share Room
 
 	next    uint64   // number of the change that must come next
 	listing []uint64 // what was read of an unfinished listing
@@ -44,9 +39,9 @@ type Set struct {
 	downloads map[uint64]struct{}
 }
 
-// NewSet returns an empty Set within budget. It must be closed.
-func NewSet(budget *Budget) *Set {
-	return &Set{budget: budget, room: maxEntries, downloads: make(map[uint64]struct{})}
+// NewSet returns an empty Set within share. It must be closed.
+func NewSet(share Room) *Set {
+	return &Set{share: share, room: maxEntries, downloads: make(map[uint64]struct{})}
 }
 
 // Take applies a frame. The error wraps ErrFrame: the peer broke the protocol.
@@ -73,17 +68,21 @@ func (s *Set) Take(f *Frame) error {
 		}
 	}
 	for _, x := range f.begun {
-		if len(s.downloads) < maxDownloads {
+		if _, ok := s.downloads[x]; !ok && len(s.downloads) < maxDownloads && s.reserve(1) == 1 {
 			s.downloads[x] = struct{}{}
 		}
 	}
 	for _, x := range f.ended {
-		delete(s.downloads, x)
+		if _, ok := s.downloads[x]; ok {
+			delete(s.downloads, x)
+			s.release(1)
+		}
 	}
 	return nil
 }
 
-// takeListing gathers a listing; the one before counts until it is complete.
+// takeListing gathers a listing. The one before counts until it is complete, or until
+// its room is needed.
 func (s *Set) takeListing(f *Frame) error {
 	if f.first {
 		s.drop()
@@ -98,11 +97,16 @@ func (s *Set) takeListing(f *Frame) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listing = append(s.listing, f.listed[:s.reserve(len(f.listed))]...)
+	got := s.reserve(len(f.listed))
+	if got < len(f.listed) { // there is no room for two listings of one peer
+		s.forget()
+		got += s.reserve(len(f.listed) - got)
+	}
+	s.listing = append(s.listing, f.listed[:got]...)
 	if f.last {
-		s.release(s.entries)
+		s.forget()
 		s.held, s.entries = prefixSet{sorted: s.listing}, int64(len(s.listing))
-		clear(s.downloads)
+		s.endDownloads()
 		s.listing, s.listed = nil, false
 	}
 	return nil
@@ -116,31 +120,49 @@ func (s *Set) drop() {
 	s.listing, s.listed = nil, false
 }
 
-// reserve reserves up to want entries of the budget and returns how many it got.
-// The caller holds s.mu.
+// reserve reserves up to want entries and returns how many it got. The caller holds
+// s.mu.
 func (s *Set) reserve(want int) int {
-	got := min(int64(want), s.room)
-	if left := s.budget.entries.Add(-got); left < 0 {
-		back := min(-left, got)
-		s.budget.entries.Add(back)
-		got -= back
-	}
+	got := s.share.Take(min(int64(want), s.room))
 	s.room -= got
 	return int(got)
 }
 
 func (s *Set) release(entries int64) {
 	s.room += entries
-	s.budget.entries.Add(entries)
+	s.share.Give(entries)
 }
 
-// Close empties the Set and releases its share of the budget.
+// Close empties the Set and gives its entries back.
 func (s *Set) Close() {
 	s.drop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forget()
+	s.endDownloads()
+}
+
+// Shed drops up to n of the blobs that the peer holds, which are then found through the
+// DHT, and returns how many.
+func (s *Set) Shed(n int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.held.list()
+	n = min(n, int64(len(list)))
+	s.held, s.entries = prefixSet{sorted: slices.Clone(list[n:])}, s.entries-n
+	s.release(n)
+	return n
+}
+
+// forget drops what the peer holds. The caller holds s.mu.
+func (s *Set) forget() {
 	s.release(s.entries)
 	s.held, s.entries = prefixSet{}, 0
+}
+
+// endDownloads forgets the downloads in progress. The caller holds s.mu.
+func (s *Set) endDownloads() {
+	s.release(int64(len(s.downloads)))
 	clear(s.downloads)
 }
 

@@ -16,22 +16,16 @@ const (
 	// grace allows for the removal notice still being in transit; more than
 	// maxUntrue misses without a notice count as lying. A download may be listed
 	// before its first byte can be read, and is requested again after grace.
-	grace         = 5 * time.Second
-	maxUntrue     = 3
-	maxSuspicions = 4096
+	grace     = 5 * time.Second
+	maxUntrue = 3
 )
 
 // Suspicions remember which peer did not have what its inventory lists. The
 // zero value is ready; it is safe for concurrent use. Peers are named by the
 // text form of their IDs.
 type Suspicions struct {
-	mu   sync.Mutex // guards seen; before a Set's
-	seen map[suspicion]time.Time
-}
-
-type suspicion struct {
-	id     string
-	prefix uint64
+	mu   sync.Mutex     // guards seen; before a Set's
+	seen recent[uint64] // prefixes
 }
 
 // Refused is called when the peer id, whose inventory is set, answered that it
@@ -46,21 +40,13 @@ func (s *Suspicions) Refused(id string, set *Set, d digest.Digest) (f peer.Fault
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen == nil {
-		s.seen = make(map[suspicion]time.Time)
-	}
 	untrue := 0
-	for other, at := range s.seen {
-		switch age := now.Sub(at); {
-		case age >= suspectFor || (len(s.seen) >= maxSuspicions && other.id != id):
-			delete(s.seen, other)
-		case other.id == id && age >= grace && set.holds(other.prefix):
+	for other, at := range s.seen.seen[id] {
+		if age := now.Sub(at); age >= grace && age < suspectFor && set.holds(other) {
 			untrue++
 		}
 	}
-	if len(s.seen) < maxSuspicions {
-		s.seen[suspicion{id, x}] = now
-	}
+	s.seen.add(id, x, now, now.Add(-suspectFor))
 	switch {
 	case !listed:
 		return peer.None, ""
@@ -80,23 +66,19 @@ func (s *Suspicions) Downloader(id string, d digest.Digest) bool { return s.with
 func (s *Suspicions) within(id string, d digest.Digest, limit time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.seen) == 0 {
-		return false
-	}
-	at, ok := s.seen[suspicion{id, prefixOf(d)}]
-	return ok && time.Since(at) < limit
+	return s.seen.within(id, prefixOf(d), limit)
 }
 
 // Clear drops the suspicions about blobs that f, a frame from id, lists again.
 func (s *Suspicions) Clear(id string, f *Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.seen) == 0 {
+	if len(s.seen.seen[id]) == 0 {
 		return
 	}
 	for _, list := range [][]uint64{f.came, f.went, f.begun} {
 		for _, x := range list {
-			delete(s.seen, suspicion{id, x})
+			s.seen.remove(id, x)
 		}
 	}
 }
