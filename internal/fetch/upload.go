@@ -68,10 +68,11 @@ func (f *Fetcher) openStored(d digest.Digest) (peer.Upload, error) {
 // storedForPeer opens a held blob that came without a login, or from where a
 // setting shares it.
 func (f *Fetcher) storedForPeer(d digest.Digest) (*File, error) {
-	if f.listed(d) {
+	file, err := f.public(d)
+	if errors.Is(err, fs.ErrNotExist) && f.listed(d) {
 		return f.stored(d)
 	}
-	return f.public(d)
+	return file, err
 }
 
 // joinForPeer returns the download of d, of that size, in progress, or with start begins one, if
