@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,6 +217,33 @@ func TestUnknownContentHasAShare(t *testing.T) {
 		t.Errorf("%d blobs are held, most of one byte", n)
 	}
 	r.wantAll(packages)
+}
+
+// Records of unknown files follow what is held of them, however fast they come.
+func TestRecordsOfUnknownFilesFollowTheStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	r.quota = 2 << 20
+	r.open()
+	r.recorded.after = 50
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.sweepRecords(ctx) })
+	defer running.Wait()
+	defer cancel()
+	h := r.attacker(func(w http.ResponseWriter, q *http.Request) { _, _ = io.WriteString(w, q.URL.Path) })
+	for i := range 600 {
+		must(t, h.ask(fmt.Sprintf("/pool/tiny%d_1_all.deb", i), 1))
+	}
+	held := int(r.store.Usage().Blobs)
+	for asked := time.Now(); r.records() > held+int(r.recorded.after); time.Sleep(10 * time.Millisecond) {
+		if time.Since(asked) > 20*time.Second {
+			t.Fatalf("%d records are left of %d files that are held", r.records(), held)
+		}
+	}
+	if held > int(r.quota/(16<<10)) {
+		t.Errorf("%d files are held in %d bytes", held, r.quota)
+	}
 }
 
 // What a new Release does not list any more is evicted before the rest, and what nobody

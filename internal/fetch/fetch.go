@@ -49,6 +49,7 @@ import (
 	"sync"
 	"time"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch/access"
@@ -114,6 +115,7 @@ type Fetcher struct {
 	ahead     *ahead.Reader
 	learning  *turns.Queue
 	asked     asked
+	recorded  recorded
 	downloads *front.Shares // a place for each flight
 	stats     counters
 	lookups   lookups
@@ -148,6 +150,7 @@ func New(o Options) *Fetcher {
 		budget:    newBudget(peerBudget, peersBudget),
 		buffers:   pieces.NewBuffers(maxBuffers),
 		hashing:   make(chan struct{}, 1),
+		recorded:  recorded{after: sweepAfter, many: broadcast.NewWake()},
 	}
 	if f.avoided == nil {
 		f.avoided = func(catalog.Location) {}

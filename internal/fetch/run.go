@@ -1,25 +1,48 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/digest"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
 
-// sweepEvery is how often records of evicted files are deleted.
-const sweepEvery = time.Hour
+const (
+	// sweepEvery is how often records of evicted files are deleted, and sweepAfter
+	// after how many new ones, of some 400 bytes each.
+	sweepEvery = time.Hour
+	sweepAfter = 10_000
+	// sweepPage bounds what a sweep has in memory.
+	sweepPage = 10_000
+)
+
+// recorded counts the records of unknown files that were written.
+type recorded struct {
+	n     atomic.Int64
+	after int64 // sweepAfter, but for tests
+	many  broadcast.Wake
+}
+
+func (r *recorded) note() {
+	if r.n.Add(1)%r.after == 0 {
+		r.many.Call()
+	}
+}
 
 // Run keeps records in step with the store: it deletes those of evicted files,
-// names blobs that have no name, and tells the store what Releases list. It verifies held Releases again when keys,
-// clock or day have changed. It returns nil when ctx ends.
+// names blobs that have no name, and tells the store what Releases list. It verifies
+// held Releases again when keys, clock or day have changed. It returns nil when ctx
+// ends.
 func (f *Fetcher) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { f.sweepRecords(ctx) })
@@ -37,10 +60,11 @@ func (f *Fetcher) sweepRecords(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-f.recorded.many:
 		case <-t.C:
-			if err := f.sweep(); err != nil {
-				f.log.Warn("sweep of records failed", "err", err)
-			}
+		}
+		if err := f.sweep(); err != nil {
+			f.log.Warn("sweep of records failed", "err", err)
 		}
 	}
 }
@@ -66,19 +90,33 @@ func (f *Fetcher) sweep() error {
 
 // sweepKind deletes the records of a kind that are not to be kept.
 func (f *Fetcher) sweepKind(prefix string, keep func(key string) bool) error {
-	var gone []string
-	err := f.names.Scan([]byte(prefix), nil, func(key, _ []byte) bool {
-		if !keep(string(key)) {
-			gone = append(gone, string(key))
+	for from := []byte(nil); ; {
+		var gone [][]byte
+		err := f.names.Scan([]byte(prefix), from, func(key, _ []byte) bool {
+			if !keep(string(key)) {
+				gone = append(gone, bytes.Clone(key))
+			}
+			return len(gone) < sweepPage
+		})
+		if err != nil {
+			return err
 		}
-		return len(gone) < 10_000 // the rest at the next turn
-	})
-	for _, key := range gone {
-		if err := f.names.Delete([]byte(key)); err != nil {
+		if err := f.deleteRecords(gone); err != nil || len(gone) < sweepPage {
+			return err
+		}
+		from = gone[len(gone)-1]
+	}
+}
+
+func (f *Fetcher) deleteRecords(keys [][]byte) error {
+	b := f.names.Batch()
+	defer b.Cancel()
+	for _, key := range keys {
+		if err := b.Delete(key); err != nil {
 			return err
 		}
 	}
-	return err
+	return b.Flush()
 }
 
 // nameBlobs gives blobs without a name the one that the catalog knows them by,

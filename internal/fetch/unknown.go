@@ -65,6 +65,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	if isTransient(resp) {
 		return nil
 	}
+	f.recorded.note()
 	if err := kv.PutJSON(f.names, unknownKey(fl.entry.Location, fl.key.login), mirror.NewCopy(info.Digest, info.Size, resp)); err != nil {
 		fl.log.Error("record of a file not written, the next request fetches it again", "err", err)
 	}

@@ -111,7 +111,7 @@ func TestRedialsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dialled := make(map[p2p.ID]bool)
 		var mu sync.Mutex // guards dialled
-		r := newRedials(func(_ context.Context, info p2p.AddrInfo) error {
+		r := newRedials(func(_ context.Context, info p2p.AddrInfo, _ []ma.Multiaddr) error {
 			mu.Lock()
 			defer mu.Unlock()
 			dialled[info.ID] = true
@@ -122,12 +122,12 @@ func TestRedialsAreBounded(t *testing.T) {
 		go func() { ran <- r.run(ctx) }()
 		at := func(addr string) []ma.Multiaddr { return []ma.Multiaddr{ma.StringCast(addr)} }
 		for i := range 10 * maxLost {
-			r.disconnected(p2p.AddrInfo{ID: p2p.ID(fmt.Sprint("crowd ", i)), Addrs: at("/ip4/10.0.0.1/tcp/4001")})
+			r.disconnected(p2p.AddrInfo{ID: p2p.ID(fmt.Sprint("crowd ", i)), Addrs: at("/ip4/10.0.0.1/tcp/4001")}, nil)
 		}
 		if n := len(r.lost); n != maxLost*3/4 {
 			t.Errorf("%d boxes of one address are redialled, want %d", n, maxLost*3/4)
 		}
-		r.disconnected(p2p.AddrInfo{ID: "box", Addrs: at("/ip4/10.0.0.2/tcp/4001")})
+		r.disconnected(p2p.AddrInfo{ID: "box", Addrs: at("/ip4/10.0.0.2/tcp/4001")}, nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		mu.Lock()
