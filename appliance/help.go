@@ -15,8 +15,8 @@ Commands:
   millpond healthcheck   ask the box on this machine whether it is ready; exit 1 if not
   millpond peers         list the boxes that the box on this machine is connected to
   millpond erase-client ADDRESS
-                         erase what is kept about a client: in MILLPOND_DATA_DIR, or while a box
-                         runs on it, through its API (MILLPOND_ADMIN_TOKEN)
+                         erase what is kept about a client: in the data directory, or while a
+                         box runs on that, through its API (MILLPOND_ADMIN_TOKEN)
   millpond swarm-key     make a key for a private swarm (MILLPOND_SWARM_KEY)
   millpond help          this text
   millpond version       the version
