@@ -90,7 +90,9 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 		}
 		slices.Sort(asks)
 		each := len(slices.Compact(slices.Clone(asks)))
-		if each != peer.Pieces(size) || len(asks) > each+3 /* the endgame */ {
+		// Twice in the endgame, and on a busy machine where a box seems slow: what is
+		// asked for twice otherwise, TestPickerProperties finds.
+		if each != peer.Pieces(size) || len(asks) > 2*each {
 			t.Errorf("%d boxes: %d requests for %d of %d pieces", n, len(asks), each, peer.Pieces(size))
 		}
 		if sent := r.fromMirror(pkg); sent != 0 {

@@ -325,8 +325,13 @@ func (r *race) lose(e *runner, slow bool) {
 	}
 }
 
+// remove takes e out of those that are sending; after the lead, the first rival leads.
 func (r *race) remove(e *runner) {
+	led := len(r.running) > 0 && r.running[0] == e
 	r.running = slices.DeleteFunc(r.running, func(o *runner) bool { return o == e })
+	if led && len(r.running) > 0 {
+		r.lead(r.running[0])
+	}
 }
 
 // better returns a source that is expected to be much faster than the lead, nil for

@@ -206,14 +206,14 @@ func TestSlowMirrorIsSetAside(t *testing.T) {
 // as good as each other only one is asked.
 func TestNoRaceWithoutNeed(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, aptest.Suite{})
+	r := newRigWith(t, aptest.Suite{}, map[string]int{"other": small})
 	r.update()
 	slow := r.mirror.Inject("*/small_*", aptest.Slow(4<<10))
 	r.want(r.packageAt("small"), r.files["small"].Data)
 	slow.Release()
 	second := r.second()
-	r.want(r.packageAt("large"), r.files["large"].Data)
-	for _, name := range []string{"small", "large"} {
+	r.want(r.packageAt("other"), r.files["other"].Data)
+	for _, name := range []string{"small", "other"} {
 		if n := r.mirror.Requests("*/"+name+"_*") + second.Requests("*/"+name+"_*"); n != 1 {
 			t.Errorf("%s: %d requests, want 1", name, n)
 		}
