@@ -197,3 +197,25 @@ func FuzzReadPieces(f *testing.F) {
 		}
 	})
 }
+
+// FuzzContentRange reads the range that an answer claims to contain: it must be within
+// what was asked for.
+func FuzzContentRange(f *testing.F) {
+	for _, text := range []string{"bytes 10-19/100", "bytes 10-19/*", "bytes 10-9/100", "bytes 0-99/100", "bytes 10-9223372036854775807/*", "bytes -1-2/3", "pages 1-2/3", ""} {
+		f.Add(text, int64(10), int64(10), int64(10))
+		f.Add(text, int64(10), int64(0), int64(-1))
+	}
+	f.Fuzz(func(t *testing.T, text string, asked, n, length int64) {
+		if asked < 0 || n < 0 {
+			return // not what a Request has
+		}
+		answer := &http.Response{ContentLength: length, Header: http.Header{"Content-Range": {text}}}
+		off, got, size, err := partial(answer, peer.Request{Off: asked, N: n})
+		if err != nil {
+			return
+		}
+		if off != asked || got <= 0 || n > 0 && got > n || size < -1 || size >= 0 && off+got > size || length >= 0 && got != length {
+			t.Errorf("%q is read as %d bytes from %d of %d, asked for %d from %d with length %d", text, got, off, size, n, asked, length)
+		}
+	})
+}
