@@ -27,24 +27,32 @@ type Generation struct {
 	Private    bool      // it came with a login each time
 	Reach      Reach     // where it came from
 	Listed     bool      // MILLPOND_SHARE_HOSTS has its host
+	Signer     string    // fingerprint of the key, "" if none of the keyring
+	Early      bool      // no Signer until a time that is to come, by this machine's clock
+
+	// Text is the digest of what was signed: InRelease and Release have the same.
+	Text digest.Digest
+	// As the Release says.
+	Origin, Label, Suite, Codename string
 }
+
+// Proved reports whether a key of the keyring made the Release what it is, be it
+// ahead of this machine's clock. Any Release of a trusted host is Signed, but not
+// proved.
+func (g Generation) Proved() bool { return g.Signed && g.Signer != "" || g.Early }
 
 // record is a Generation as it is kept on disk, with all that Signed and Why
 // depend on: the keys and the trusted hosts may differ after a restart.
 type record struct {
 	Generation
-	Origin, Label, Suite, Codename string
-
 	ByHash     bool
 	Weak       bool     // lists files, but none by SHA-256
 	SHA512     bool     // lists files by SHA-512
-	Signer     string   // fingerprint of the key, "" if none of the keyring
 	Fault      string   // why there is no Signer
 	Missing    []string // the keys that signed, if none is of the keyring
 	Where      []string // URIs where the signatures say that these keys are
 	SignedBy   []string // the keys that it names for the next Release
 	Demand     demand   // that of the Release before it
-	Early      bool     // no Signer until a time that is to come, by this machine's clock
 	Table      tableID
 	Named      bool      // the table has the names in by-hash, as none of earlier versions has
 	Superseded time.Time // when it ceased to be the current one
@@ -97,8 +105,7 @@ func (r *CheckedRelease) Suite() Location { return r.dir }
 // no Release at all, or that a known key's signature is over other bytes
 // (keyring.ErrBadSignature): the last good one stays in force.
 func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, error) {
-	var rec record
-	rec.ID = r.id()
+	rec := record{Generation: Generation{ID: r.id(), Learned: c.now(), Private: r.Private, Reach: r.Reach}}
 	rec.Demand = c.state.Load().demand(dir, rec.ID)
 	text, signer, err := c.verify(r, rec.Demand.keys(c.now()))
 	switch {
@@ -120,11 +127,12 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 	if err != nil {
 		return nil, fmt.Errorf("checking the Release of %s: %w", dir, err)
 	}
-	rec.Generation = Generation{ID: rec.ID, Date: rel.Date, ValidUntil: rel.ValidUntil, Files: len(rel.Files), Learned: c.now(), Private: r.Private, Reach: r.Reach}
+	rec.Date, rec.ValidUntil, rec.Files = rel.Date, rel.ValidUntil, len(rel.Files)
 	if r.InRelease == nil && r.Signature != nil {
 		rec.Signature = digest.Of(r.Signature)
 	}
 	rec.Origin, rec.Label, rec.Suite, rec.Codename = rel.Origin, rel.Label, rel.Suite, rel.Codename
+	rec.Text = digest.Of(bytes.TrimSpace(text))
 	rec.ByHash, rec.Weak, rec.SHA512, rec.SignedBy = rel.ByHash, rel.Weak, rel.SHA512, rel.SignedBy
 	c.decideSigned(dir, &rec)
 	return &CheckedRelease{

@@ -75,6 +75,8 @@ var (
 	// ErrNotRelease says that the mirror answered a request for a Release
 	// with something else, a captive portal's page for instance.
 	ErrNotRelease = release.ErrNotRelease
+	// ErrNotRejected says that a suite has no rejected Release of that digest.
+	ErrNotRejected = release.ErrNotRejected
 	// ErrNoSource says that no mirror or peer is known to have a file.
 	ErrNoSource = errors.New("no source offers this file")
 	// ErrClosed says that the box is shutting down.

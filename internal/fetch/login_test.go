@@ -101,12 +101,17 @@ func TestPrivateBytesAreForThoseWhomTheMirrorAccepts(t *testing.T) {
 			r.refused(name, login, r.at(path), 401)
 		}
 		r.mirror.ResetLog()
+		most := int64(1)
 		for range 2 {
-			if got, err := r.as(bob, r.at(path)); err != nil || len(got) == 0 {
+			got, err := r.as(bob, r.at(path))
+			if err != nil || len(got) == 0 {
 				t.Errorf("%s: bob gets %d bytes, %v", path, len(got), err)
 			}
+			if path == inRelease { // the second answer proves the validators of the first
+				most = int64(len(got))
+			}
 		}
-		if n := len(r.mirror.Log()); n != 1 || r.bodies() > 1 {
+		if n := len(r.mirror.Log()); n != 1 || r.bodies() > most {
 			t.Errorf("%s: bob costs the mirror %d requests and %d bytes, want one and none", path, n, r.bodies())
 		}
 		for name, login := range noLogins { // although bob was accepted

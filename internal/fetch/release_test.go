@@ -55,6 +55,7 @@ func TestReleaseIsRevalidated(t *testing.T) {
 	if f.Release != digest.Of(first) {
 		t.Errorf("the generation served is %s, not the digest of its InRelease", f.Release.Short())
 	}
+	r.want(inRelease, first) // two answers prove the file's validators
 	before := r.mirror.BytesSent("*")
 	r.want(inRelease, first)
 	if sent := r.mirror.BytesSent("*") - before; sent != 0 {

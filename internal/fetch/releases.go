@@ -90,3 +90,20 @@ func (f *Fetcher) KeysChanged() { f.releases.KeysChanged() }
 func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {
 	return f.releases.Checked(dir)
 }
+
+// Rejected is a Release that a mirror sent and that does not replace the one in force.
+type Rejected = release.Rejected
+
+// Rejected returns the Release that the mirror has of the suite in dir and that does
+// not replace the one in force, as of when it was last asked. ok is false if there is
+// none.
+func (f *Fetcher) Rejected(dir catalog.Location) (r Rejected, ok bool) {
+	return f.releases.Rejected(dir)
+}
+
+// AcceptRelease lets the rejected Release d of the suite in dir replace the one in
+// force, and asks the mirror for it. The error is ErrNotRejected, or says why it is not
+// in force yet.
+func (f *Fetcher) AcceptRelease(ctx context.Context, dir catalog.Location, d digest.Digest) error {
+	return f.releases.Accept(ctx, dir, d)
+}

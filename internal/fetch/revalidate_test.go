@@ -81,6 +81,9 @@ func TestRevalidate(t *testing.T) {
 				t.Errorf("%s, %s: the mirror was asked %d times, want %d", path, what, n, want)
 			}
 		}
+		r.age()
+		_, _, err = r.insist(path) // two answers prove a Release file's validators
+		must(t, err)
 		base := r.mirror.Requests(pattern)
 		got, _, err := r.insist(path)
 		must(t, err)

@@ -1,38 +1,36 @@
 package fetch
 
 import (
-	"bytes"
 	"testing"
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/digest"
 )
 
 // A mirror without ETags that is set back answers 304 to the date of the newer
-// Release. What it has is served.
+// Release. It is asked for what it has, which is rejected.
 func TestSetBackWithoutETags(t *testing.T) {
 	t.Parallel()
-	for path, suite := range map[string]aptest.Suite{inRelease: {}, "dists/stable/Release": {NoInRelease: true}} {
+	for path, suite := range forms {
 		r := newRig(t, suite, noTTL)
 		r.mirror.Inject("*", aptest.NoETag())
-		_, _, err := r.read(path)
-		must(t, err)
 		before := r.archive.Publish(time.Now().Add(-2 * time.Hour))
-		r.mirror.Publish("/debian", before)
-		older := before.File(path)
 		r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
 		r.publish()
-		if newer, _, err := r.read(path); err != nil || bytes.Equal(newer, older) {
-			t.Fatalf("no newer Release: %v", err)
-		}
-		sent := r.mirror.BytesSent("*" + path)
-		_, _, err = r.read(path)
+		newer, _, err := r.read(path)
 		must(t, err)
+		r.want(path, newer)
+		sent := r.mirror.BytesSent("*" + path)
+		r.want(path, newer)
 		if n := r.mirror.BytesSent("*"+path) - sent; n != 0 {
 			t.Errorf("%s: an unchanged Release cost %d bytes", path, n)
 		}
 		r.mirror.Publish("/debian", before)
-		r.want(path, older)
+		r.want(path, newer)
+		if was, ok := r.Rejected(r.dir()); !ok || was.Digest != digest.Of(before.File(path)) {
+			t.Errorf("%s: rejected %+v, %v", path, was, ok)
+		}
 	}
 }
 
@@ -44,6 +42,7 @@ func TestUndated304IsBelievedForAnHour(t *testing.T) {
 	r.mirror.Inject("*", aptest.NoETag())
 	head, _, err := r.read(inRelease)
 	must(t, err)
+	r.want(inRelease, head) // two answers prove its date
 	undated := func(requests int) {
 		t.Helper()
 		before := r.mirror.Requests("*InRelease")
@@ -55,6 +54,7 @@ func TestUndated304IsBelievedForAnHour(t *testing.T) {
 	}
 	undated(1)
 	r.predate("Seen", time.Hour)
+	r.predate("Compared", time.Hour)
 	undated(2)
 	undated(1)
 }

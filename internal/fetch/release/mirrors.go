@@ -12,11 +12,13 @@ import (
 )
 
 // target is where a request is sent: to which mirror of the archive, with which
-// login, and whether another mirror can be asked instead.
+// login, whether another mirror can be asked instead, and whether what came last was
+// rejected, so that caches on the way have to fetch the file again.
 type target struct {
 	login    mirror.Login
 	mirror   string
 	failover bool
+	reload   bool
 }
 
 // request is q, sent to the target.
@@ -31,7 +33,6 @@ type offer struct {
 	files     catalog.ReleaseFiles
 	decisive  record // of InRelease or Release
 	signature record // of Release.gpg
-	unsigned  bool   // and what is held is signed
 }
 
 // poll is a check of one suite at the mirrors of its archive.
@@ -44,7 +45,7 @@ type poll struct {
 	failure    error    // the most telling one so far
 	unanswered []string // mirrors that gave no answer
 	fallback   *offer   // expired, or unsigned as what is held is: another mirror may have a better one
-	worse      *offer   // than what is held: it counts if the mirrors keep to it
+	worse      *offer   // than what is held, which nothing proves: it counts if the mirrors keep to it
 }
 
 // refresh brings the suite up to date in e's form. An archive's mirrors are asked
@@ -67,27 +68,15 @@ func (c *Cache) refresh(ctx context.Context, e Request, k *check) error {
 	switch {
 	case p.fallback != nil:
 		return c.take(ctx, e, k, *p.fallback)
-	case p.worse != nil && p.allWorse() && !k.suite.form(e.Location.Name()).Pending.wait():
+	case p.worse != nil && outcomeOf(p.failure) == older && !k.suite.form(e.Location.Name()).Pending.wait():
 		return c.take(ctx, e, k, *p.worse)
 	}
 	return p.failure
 }
 
-// allWorse reports whether all mirrors have what is worse in the same way. One that
-// lies is not believed because the others are away or lag behind.
-func (p *poll) allWorse() bool {
-	if outcomeOf(p.failure) == unsigned {
-		return len(p.unanswered) == 0
-	}
-	return outcomeOf(p.failure) == older && !p.worse.unsigned
-}
-
 // ask asks a mirror. done says that there is no need to ask another one.
 func (p *poll) ask(ctx context.Context, to target) (done bool, err error) {
-	o, err := p.c.offer(ctx, p.e, p.k, to)
-	if err == nil && p.several {
-		err = p.compare(o)
-	}
+	o, err := p.offer(ctx, to)
 	switch {
 	case err == nil && p.several && (p.expired(o) || o.checked != nil && !o.checked.Generation.Signed):
 		if p.fallback == nil || p.expired(*p.fallback) && !p.expired(o) {
@@ -106,6 +95,43 @@ func (p *poll) ask(ctx context.Context, to target) (done bool, err error) {
 	return false, nil
 }
 
+// offer is what a mirror has, with an error if that is rejected. It may have come from
+// a cache, or from somebody on the way: what was not rejected before is asked for once
+// more.
+func (p *poll) offer(ctx context.Context, to target) (offer, error) {
+	form := p.k.suite.form(p.e.Location.Name())
+	o, err := p.c.offer(ctx, p.e, p.k, to)
+	if err == nil {
+		err = p.compare(&o)
+	}
+	var first, second *rejection
+	if !errors.As(err, &first) || first.release.ID == form.Rejected.Digest {
+		return o, err
+	}
+	to.reload = true
+	again, why := p.c.offer(ctx, p.e, p.k, to)
+	if why == nil {
+		why = p.compare(&again)
+	}
+	switch {
+	case why == nil:
+		return again, nil
+	case !errors.As(why, &second):
+		return o, err
+	case form.Sole && errors.Is(why, errForeign) && second.release.ID == first.release.ID && p.equals(second.release):
+		again.decisive.Sole = true
+		return again, nil // two answers against one
+	}
+	return again, why
+}
+
+// equals reports whether now says as much of its place as what is held does, so that
+// nothing but what came first tells which of them is the foreign one.
+func (p *poll) equals(now catalog.Generation) bool {
+	held, _ := p.c.held(p.e, &p.k.suite)
+	return now.Names(p.e.Suite) || !held.Names(p.e.Suite)
+}
+
 // failed notes why nothing is taken from a mirror.
 func (p *poll) failed(from string, err error) {
 	p.c.log.Info("mirror passed over for a suite", "suite", p.e.Suite.String(), "mirror", from, "err", err)
@@ -113,7 +139,7 @@ func (p *poll) failed(from string, err error) {
 	switch o {
 	case unanswered:
 		p.unanswered = append(p.unanswered, from)
-	case unsigned, noRelease:
+	case foreign, unsigned, noRelease:
 		p.c.access.Blame(p.e.decisive(), from, err)
 	case older:
 		p.c.noteBehind(p.e.Suite, from)
@@ -123,37 +149,14 @@ func (p *poll) failed(from string, err error) {
 	}
 }
 
-// compare returns why o is worse than the Release in force.
-func (p *poll) compare(o offer) error {
-	held, ok := p.c.inForce(p.e, &p.k.suite)
-	if !ok || o.checked == nil {
-		return nil
-	}
-	err := worse(held, o.checked.Generation)
-	o.unsigned = errors.Is(err, errUnsigned)
-	if err != nil && (o.unsigned || !held.Signed) && p.worse == nil {
-		p.worse = &o
-	}
-	return err
-}
-
 // expired reports whether what a mirror has is past its Valid-Until: that mirror may
 // not be updated any more.
 func (p *poll) expired(o offer) bool {
 	if o.checked != nil {
 		return expired(o.checked.Generation)
 	}
-	g, ok := p.c.inForce(p.e, &p.k.suite)
+	g, ok := p.c.held(p.e, &p.k.suite)
 	return ok && expired(g)
-}
-
-// inForce returns the generation in force of e's suite, in its form.
-func (c *Cache) inForce(e Request, s *suite) (g catalog.Generation, ok bool) {
-	d := s.form(e.Location.Name()).Digest
-	if d.IsZero() {
-		return catalog.Generation{}, false
-	}
-	return c.catalog.Generation(e.Suite, d)
 }
 
 // behindFor is how long a mirror is asked last for the Release of a suite after it

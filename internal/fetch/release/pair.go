@@ -65,17 +65,18 @@ func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, to
 	switch {
 	case errors.As(err, &status) && !mirror.IsUnreachable(err):
 		p.signature = missing(status.Code)
-		err = c.unsigned(dir, s, p.news, status.Code)
-	case err == nil && p.files.Signature != nil && !keyring.IsDetached(p.files.Signature):
-		err = c.unsigned(dir, s, p.news, http.StatusOK)
-	}
-	if err != nil {
+	case err != nil:
 		return p, nil, err
+	case p.files.Signature != nil && !keyring.IsDetached(p.files.Signature):
+		status = &mirror.StatusError{Code: http.StatusOK}
 	}
 	if p.files.Reach.Public && !p.signature.Digest.IsZero() {
 		p.files.Reach = p.signature.Reach
 	}
-	if !p.news && p.files.Signature == nil {
+	switch {
+	case !p.news && status != nil && c.signed(dir, s):
+		return p, nil, fmt.Errorf("%w: the mirror answers %d for Release.gpg", errUnsigned, status.Code)
+	case !p.news && p.files.Signature == nil:
 		return p, nil, nil
 	}
 	if !p.news {
@@ -91,18 +92,6 @@ func (c *Cache) pullPair(ctx context.Context, dir catalog.Location, k *check, to
 func (c *Cache) signed(dir catalog.Location, s *suite) bool {
 	g, ok := c.catalog.Generation(dir, s.Release.Digest)
 	return ok && !s.Release.Digest.IsZero() && g.Signed && !g.Signature.IsZero() && g.Signature == s.Signature.Digest
-}
-
-// unsigned returns errNotYet if the mirror's answer instead of a signature does
-// not count: the held Release is signed, and the mirror may be about to sign.
-func (c *Cache) unsigned(dir catalog.Location, s *suite, news bool, status int) error {
-	if !c.signed(dir, s) {
-		return nil
-	}
-	if news && s.Release.Pending.wait() || !news && !c.refuse(dir, &s.Signature, status) {
-		return fmt.Errorf("%w: Release.gpg is none, the mirror answers %d", errNotYet, status)
-	}
-	return nil
 }
 
 // checkUnfit checks a Release of which the mirror's signature is over other

@@ -33,9 +33,7 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, to targe
 	if err != nil {
 		return nil, v, err
 	}
-	if moved {
-		v.ETag = resp.ETag // for the same bytes
-	}
+	sole := v.Digest.IsZero()
 	v.From, v.Mirror, v.Reach = cameFrom(l, resp, to.login), resp.Mirror, reachOf(resp)
 	if resp.Status == http.StatusNotModified {
 		return nil, v.confirmed(), nil
@@ -45,10 +43,9 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, to targe
 	}
 	d := digest.Of(body)
 	if d == v.Digest { // a mirror without validators sends it all each time
-		v.Compared, v.Unsettled = time.Now(), v.Unsettled && resp.Unsettled
-		return nil, v.confirmed(), nil
+		return nil, v.again(resp), nil
 	}
-	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), From: v.From, Mirror: v.Mirror, Reach: v.Reach}, nil
+	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), Sole: sole, From: v.From, Mirror: v.Mirror, Reach: v.Reach}, nil
 }
 
 // reachOf is what an answer says of the place that it came from.
@@ -61,7 +58,11 @@ func reachOf(resp *mirror.Response) catalog.Reach {
 // and no other mirror can be asked.
 func (c *Cache) request(ctx context.Context, l catalog.Location, v record, to target, moved bool) (*mirror.Response, []byte, error) {
 	c.asks(l, to.login)
-	resp, err := c.access.Get(ctx, to.request(v.Request(l.URL())))
+	ask := v.conditions().Request(l.URL())
+	if to.reload {
+		ask = mirror.Request{URL: l.URL(), Reload: true}
+	}
+	resp, err := c.access.Get(ctx, to.request(ask))
 	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp, moved) {
 		resp.Body.Close()
 		resp, err = c.access.Get(ctx, to.request(mirror.Request{URL: l.URL(), Reload: true}))

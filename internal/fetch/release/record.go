@@ -27,6 +27,10 @@ type record struct {
 	Answered  mirror.Check // the last answer of the mirror that changed nothing
 	Expired   bool         // the mirror is to be asked within the TTL, too
 	Compared  time.Time    // when the mirror last sent these very bytes again
+	Agreed    bool         // two answers with these bytes had the validators that are kept
+	Dated     time.Time    // the Release's own Date, if it is proved and names its suite
+	Sole      bool         // no other answer than the one that it came with was of the same suite
+	Rejected  Rejected     // what the mirror had instead when last asked
 	From      string       // the URL that a redirector led to for it, "" without one
 	Mirror    string       // that sent it, of those of its archive; "" if there is one place
 	Reach     catalog.Reach
@@ -44,7 +48,45 @@ func (v record) fresh(ttl time.Duration, revalidate bool) bool {
 // confirmed is v when the mirror has just said that it is current.
 func (v record) confirmed() record {
 	v.Confirm()
-	return record{Copy: v.Copy, Compared: v.Compared, From: v.From, Mirror: v.Mirror}
+	return record{Copy: v.Copy, Compared: v.Compared, Agreed: v.Agreed, Dated: v.Dated, Sole: v.Sole, From: v.From, Mirror: v.Mirror, Reach: v.Reach}
+}
+
+// promptly is how long after the Date in it a Release file is written: the archive
+// lists its files and signs before.
+const promptly = 30 * time.Minute
+
+// conditions is what a request for a file of which v is held may be made conditional
+// on. Whoever sent an old file may have put the validators of the present one beside
+// it, which the mirror would confirm then. So one answer proves none, and more of them
+// a date that fits the Release's own, which is signed: the present file has a later
+// one. Other validators are proved by an hour, as all that mirrors keep to.
+func (v record) conditions() mirror.Copy {
+	switch {
+	case v.Agreed && time.Since(v.Seen) >= patience:
+		return v.Copy
+	case v.Agreed && v.LastModified.Before(v.Dated.Add(promptly)):
+		v.ETag = ""
+		return v.Copy
+	}
+	return mirror.Copy{}
+}
+
+// again is v when the mirror has sent the same bytes again. Of the validators those
+// count that both answers had.
+func (v record) again(r *mirror.Response) record {
+	v.Compared, v.Unsettled, v.Sole = time.Now(), v.Unsettled && r.Unsettled, false
+	tag, date := v.ETag != "" && v.ETag == r.ETag, !v.LastModified.IsZero() && v.LastModified.Equal(r.LastModified)
+	v.Agreed = tag || date
+	if tag || !v.Agreed {
+		v.ETag = r.ETag
+	} else {
+		v.ETag = ""
+	}
+	if !date {
+		v.LastModified = r.LastModified
+		v.Unsettled = v.Agreed || r.Unsettled
+	}
+	return v.confirmed()
 }
 
 // unchanged notes that the mirror answered, and why v stays in force

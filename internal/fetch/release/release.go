@@ -8,11 +8,16 @@
 // is no Release, or has a known key's signature over other bytes, is refused:
 // the last good one stays in force.
 //
-// Several mirrors of an archive are asked in turn. One that lags behind, or whose
-// Release has no good signature, does not replace what another one sent.
+// A Release that is older than the held one, of another suite, or without a good
+// signature where the held one has one, is rejected (worse.go has the rule): nobody
+// who replays an old answer sets a suite back. An administrator can accept one.
+// Several mirrors of an archive are asked in turn.
+//
+// Nobody's single answer decides what later ones are compared with. What a request is
+// conditional on are validators that two answers had with the same bytes.
 //
 // A check runs under the Cache's lifetime, not its callers'. The one lock, mu,
-// guards what is known of checks and mirrors, and is held for nothing else.
+// guards what is known of checks, mirrors and accepted Releases, and is held for nothing else.
 package release
 
 import (
@@ -101,6 +106,7 @@ type Cache struct {
 
 	sweeping   sync.Mutex // taken before mu
 	maxRecords int        // as the constant, but for tests
+	accepted   map[accepted]bool
 }
 
 // New returns a Cache whose checks run until lifetime ends. Callers then get
@@ -110,7 +116,7 @@ func New(lifetime context.Context, o Options) *Cache {
 		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log,
 		asks: o.Asks, fetched: o.Fetched, available: o.Available,
 		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check), behind: make(map[behind]time.Time), absent: make(map[string]suite),
-		maxRecords: maxRecords,
+		maxRecords: maxRecords, accepted: make(map[accepted]bool),
 	}
 }
 

@@ -24,22 +24,32 @@ func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	// nothing to serve.
 	for _, v := range []*record{&s.InRelease, &s.Release, &s.Signature} {
 		if !c.holds(*v, k.login) {
-			*v = record{}
+			*v = record{Rejected: v.Rejected}
 		}
 	}
 	if err := c.recall(e, s); err != nil {
 		c.log.Warn("held Release not learned again", "suite", e.Suite.String(), "err", err)
 	}
 	err := c.refresh(ctx, e, k)
+	s.form(e.Location.Name()).reject(err)
 	if err != nil {
 		err = c.settle(e, s, err)
 	} else {
 		c.access.Accept(e.decisive(), k.login, s.form(e.Location.Name()).Digest)
 	}
+	c.reportExpired(e, s)
 	if *s == before && err != nil {
 		return err
 	}
 	return errors.Join(err, c.put(e.Suite, k.login != "", before, *s))
+}
+
+// reportExpired tells where apt refuses what is held of e's suite.
+func (c *Cache) reportExpired(e Request, s *suite) {
+	if g, ok := c.held(e, s); ok && expired(g) {
+		c.log.Warn("Release has expired, and apt refuses it: the mirror is not updated any more, or somebody keeps back what it has",
+			"suite", e.Suite.String(), "err", fmt.Errorf("it was valid until %s", g.ValidUntil.UTC().Format(time.RFC3339)))
+	}
 }
 
 // settle decides what a check that failed with err changes in s. The error it
@@ -49,9 +59,12 @@ func (c *Cache) settle(e Request, s *suite, err error) error {
 	status := refused(err)
 	switch {
 	case keepsHeld(err):
-		c.log.Warn("new Release not taken yet, serving the last good one", "suite", e.Suite.String(), "since", form.Pending.Since, "err", err)
+		c.log.Warn("the mirror's Release is not taken, serving the last good one", "suite", e.Suite.String(), "since", form.Pending.Since, "err", err)
 		form.unchanged(err)
 		c.access.Accept(e.decisive(), e.Login, form.Digest)
+		if form.Digest.IsZero() { // a better one is held in the other form
+			return fmt.Errorf("%w: %w", ErrNotRelease, err)
+		}
 		return nil
 	case e.Login != "" && !c.serves(e, *form, err):
 		return err // the mirror's answer to this login is nobody else's
@@ -106,10 +119,14 @@ func (c *Cache) take(ctx context.Context, e Request, k *check, o offer) error {
 		if err := c.adopt(ctx, o.checked, o.files, form, o.decisive, k); err != nil {
 			return err
 		}
+		if g := o.checked.Generation; g.Proved() && g.Names(e.Suite) {
+			o.decisive.Dated, o.signature.Dated = g.Date, g.Date
+		}
 	} else if err := c.catalog.Reached(e.Suite, o.decisive.Digest, o.files.Reach); err != nil {
 		return err
 	}
 	*form = o.decisive
+	c.inForceNow(e.Suite, form.Digest)
 	if form == &s.Release {
 		c.unpin(e.Suite, k.login != "", s.Signature.Digest, o.signature.Digest)
 		s.Signature = o.signature
@@ -135,6 +152,9 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 	}
 	if err := c.keepAll(checked, r, old.Digest, new.Digest, k); err != nil {
 		return err
+	}
+	if g, _ := c.catalog.Generation(dir, digest.Digest{}); g.Proved() && !checked.Generation.Proved() && g.Text == checked.Generation.Text {
+		return nil // the same, from InRelease: it stays signed
 	}
 	g, err := c.catalog.Adopt(checked)
 	if err != nil {
