@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,9 +11,9 @@ import (
 )
 
 // quietLog is a log of which the text is kept.
-func quietLog(t *testing.T, run bool) (*slog.Logger, *bytes.Buffer) {
+func quietLog(t *testing.T, run bool) (*slog.Logger, *text) {
 	t.Helper()
-	out := new(bytes.Buffer)
+	out := new(text)
 	q := newQuiet(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if run {
 		go q.Run(t.Context())

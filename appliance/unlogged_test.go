@@ -37,6 +37,12 @@ func (w *text) String() string {
 	return w.Builder.String()
 }
 
+func (w *text) Reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Builder.Reset()
+}
+
 // startLogged runs a box until the end of the test, and returns its address and its log.
 func startLogged(t *testing.T, level slog.Level, environ []string) (addr string, log *text) {
 	t.Helper()
