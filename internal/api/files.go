@@ -22,7 +22,25 @@ type Suite struct {
 	ValidUntil  *time.Time `json:"valid_until" doc:"null: no end"`
 	Checked     *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`
 	Learned     time.Time  `json:"learned" doc:"when this generation was first seen"`
+	Rejected    *Rejected  `json:"rejected,omitempty" doc:"what the mirror had when last asked and does not replace this Release; left out if there is nothing"`
 	Indices     []Index    `json:"indices" doc:"that the box has read; at most 100"`
+}
+
+// Rejected is a Release that a mirror sent: older than the one in force, of another
+// suite, or without a good signature.
+type Rejected struct {
+	Digest string     `json:"digest" doc:"of InRelease or Release"`
+	Date   *time.Time `json:"date" doc:"its own; null if it has none"`
+	Mirror string     `json:"mirror" doc:"URL of the mirror that sent it, if the archive has several; else empty"`
+	Reason string     `json:"reason"`
+	First  time.Time  `json:"first" doc:"when the mirror first sent it"`
+	Last   time.Time  `json:"last" doc:"when it last did"`
+}
+
+// AcceptRequest is the body of POST /api/v1/suites/accept.
+type AcceptRequest struct {
+	Suite  string `json:"suite" doc:"URL of its directory, as in suites"`
+	Digest string `json:"digest" doc:"of the rejected Release, as in suites"`
 }
 
 // Key is an archive key: Release files that it signed count as signed.

@@ -70,12 +70,20 @@ type downloads struct {
 	transfers []fetch.Transfer
 	checked   time.Time
 	stale     string
+	rejected  fetch.Rejected
+	accept    func(catalog.Location, digest.Digest) error
 }
 
 func (f downloads) Stats() fetch.Stats {
 	return fetch.Stats{Flights: 21, Joined: 22, Resumed: 23, Wrong: 24, Diverted: 25, Stale: 26, Learned: 27, LearnFaults: 28, Running: 29}
 }
-func (f downloads) Transfers() []fetch.Transfer                  { return f.transfers }
+func (f downloads) Transfers() []fetch.Transfer { return f.transfers }
+func (f downloads) Rejected(catalog.Location) (fetch.Rejected, bool) {
+	return f.rejected, !f.rejected.Digest.IsZero()
+}
+func (f downloads) AcceptRelease(_ context.Context, suite catalog.Location, d digest.Digest) error {
+	return f.accept(suite, d)
+}
 func (f downloads) Checked(catalog.Location) (time.Time, string) { return f.checked, f.stale }
 
 // several are Mirrors: one that answers, one that was not asked yet, one that is down.

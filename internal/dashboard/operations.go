@@ -114,6 +114,10 @@ func (d *Dashboard) serveActions(s *service) {
 		Method: http.MethodPost, OperationID: "eraseClient", Path: "clients/erase", MaxBodyBytes: maxClientBody,
 		Summary: "Erase what is kept about a client", Middlewares: huma.Middlewares{bodyIsJSON},
 	}), d.eraseClient)
+	act(s, huma.Operation{
+		Method: http.MethodPost, OperationID: "acceptRelease", Path: "suites/accept", MaxBodyBytes: maxAcceptBody,
+		Summary: "Let a rejected Release replace the one in force, and ask the mirror for it", Middlewares: huma.Middlewares{bodyIsJSON},
+	}, d.acceptRelease)
 	act(s, huma.Operation{Method: http.MethodPut, OperationID: "banPeer", Path: "peers/{id}/ban", Summary: "Ban a peer for a day"}, d.ban)
 	act(s, huma.Operation{
 		Method: http.MethodPut, OperationID: "setUploadRate", Path: "swarm/upload-rate", MaxBodyBytes: maxRateBody,

@@ -9,6 +9,7 @@ import { FilesFound } from './blobs.tsx'
 import { Unsigned } from './keys.tsx'
 import { Packages } from './packages.tsx'
 import { PrefetchButton, PrefetchPanel, usePrefetch } from './prefetch.tsx'
+import { RejectedRelease } from './rejected.tsx'
 import { SuiteState } from './suites.tsx'
 
 export function SliceView({ live }: { live: Live }) {
@@ -134,6 +135,7 @@ function Suites() {
         <>
           <SuiteState suite={s} />
           {(s.state === 'stale' || s.state === 'expired') && <small>{s.reason}</small>}
+          <RejectedRelease suite={s} changed={ask.again} />
         </>
       ),
     },

@@ -2,6 +2,7 @@ import type { PageSuite, Suite } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Trouble } from '../parts.tsx'
 import { ago, moment } from '../units.ts'
+import { RejectedRelease } from './rejected.tsx'
 
 const words: Record<Suite['state'], string> = {
   fresh: 'fresh',
@@ -41,7 +42,7 @@ export function SuiteList() {
       <ul>
         {page?.items.map((s) => (
           <li key={s.url}>
-            <SuiteRow suite={s} now={now} />
+            <SuiteRow suite={s} now={now} changed={ask.again} />
           </li>
         ))}
       </ul>
@@ -54,7 +55,7 @@ export function SuiteList() {
   )
 }
 
-function SuiteRow({ suite: s, now }: { suite: Suite; now: number }) {
+function SuiteRow({ suite: s, now, changed }: { suite: Suite; now: number; changed(): void }) {
   return (
     <>
       <div class="title">
@@ -66,6 +67,7 @@ function SuiteRow({ suite: s, now }: { suite: Suite; now: number }) {
         <span>{s.checked ? 'checked ' + ago(s.checked, now) : 'from ' + moment(s.date)}</span>
       </div>
       {(s.state === 'stale' || s.state === 'expired') && <div class="detail reason">{s.reason}</div>}
+      <RejectedRelease suite={s} changed={changed} />
       {!s.signed && <div class="detail reason">Not signed: {s.unsigned_why}</div>}
       {s.signed && s.shared === 'nobody' && <div class="detail">Not shared: {s.shared_why}</div>}
     </>
