@@ -13,8 +13,9 @@ import (
 )
 
 // A Release that names its key in Signed-By makes apt refuse the next one if
-// another key that it trusts signed that, and a box count it as unsigned. A client
-// whose sources name that key takes it, from the box too.
+// another key that it trusts signed that, and a box reject it as unsigned. A client
+// whose sources name that key takes it from the mirror, and from the box once an
+// administrator has accepted it.
 func TestReleaseNamesItsKey(t *testing.T) {
 	t.Parallel()
 	key, other := aptest.NewKey("archive"), aptest.NewKey("other archive")
@@ -31,7 +32,7 @@ func TestReleaseNamesItsKey(t *testing.T) {
 	archive.Add(aptest.Package{Name: "pkg", Version: "1.0-1", Size: 1000})
 	mirror := aptest.NewMirror(t, aptest.MirrorOptions{})
 	mirror.Publish("/debian", archive.Publish(time.Now().Add(-time.Hour)))
-	b := box.Start(t, "MILLPOND_KEYRING_DIR="+dir, "MILLPOND_INDEX_TTL=0s", "MILLPOND_ALLOW_UPSTREAMS="+mirror.Addr())
+	b := box.Start(t, "MILLPOND_KEYRING_DIR="+dir, "MILLPOND_ADMIN_TOKEN="+adminToken, "MILLPOND_INDEX_TTL=0s", "MILLPOND_ALLOW_UPSTREAMS="+mirror.Addr())
 	source := mirror.Source("/debian", "stable", "main")
 	named := strings.Replace(source, "deb ", "deb [signed-by="+filepath.Join(dir, "other.asc")+","+filepath.Join(dir, "archive.asc")+"] ", 1)
 	clients := map[string]*aptest.Client{}
@@ -55,9 +56,17 @@ func TestReleaseNamesItsKey(t *testing.T) {
 		out, err := c.Apt(t.Context(), "update")
 		policy, _ := c.Run(t.Context(), "apt-cache", "policy", "new")
 		got := strings.Contains(policy, "1.0-1")
-		if want := strings.Contains(name, "sources"); got != want || err != nil {
+		if want := name == "direct, key in its sources"; got != want || err != nil {
 			t.Errorf("%s: the new Release was taken: %v, %v\n%s", name, got, err, out)
 		}
+	}
+	becomes(t, b, "a suite that was sent what another key signed", func(s api.Suite) bool {
+		return s.Signed && s.Rejected != nil && strings.Contains(s.Rejected.Reason, "Signed-By")
+	})
+	acceptRejected(t, b)
+	clients["box, key in its sources"].MustApt("update")
+	if policy, _ := clients["box, key in its sources"].Run(t.Context(), "apt-cache", "policy", "new"); !strings.Contains(policy, "1.0-1") {
+		t.Errorf("after it was accepted: %s", policy)
 	}
 	becomes(t, b, "an unsigned suite", func(s api.Suite) bool { return !s.Signed && strings.Contains(s.UnsignedWhy, "Signed-By") })
 
