@@ -39,7 +39,7 @@ func (n *neighbour) Identity() api.Identity {
 	return api.Identity{ID: "me", Addrs: []string{"/ip4/10.0.0.1/tcp/4001/p2p/me"}}
 }
 func (n *neighbour) Peers() []api.Peer {
-	return []api.Peer{{ID: "you", Addr: "/ip4/10.0.0.2/tcp/4001", Path: "direct", RTT: 1.5, Since: since}}
+	return []api.Peer{{ID: "you", Kind: "local", Addr: "/ip4/10.0.0.2/tcp/4001", Path: "direct", RTT: 1.5, Since: since}}
 }
 func (n *neighbour) Status() api.Swarm {
 	return api.Swarm{Enabled: true, ID: "me", Mode: "server", Private: n.private}
