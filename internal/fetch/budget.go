@@ -88,3 +88,17 @@ func (b *budget) forget() {
 	}
 	delete(b.peers, least)
 }
+
+// settle gives the peer that the flight was begun for the budget back that it did
+// not need. Past the disk, all of it was for that peer.
+func (fl *flight) settle() {
+	fl.mu.Lock()
+	unkept := fl.passthrough != nil
+	fl.mu.Unlock()
+	if unused := fl.entry.Size - fl.received.Load(); fl.payer != "" && !unkept && unused > 0 {
+		fl.f.budget.giveBack(fl.payer, unused)
+	}
+}
+
+// forPeer reports whether a peer alone wants the flight's file, as far as is known.
+func (fl *flight) forPeer() bool { return fl.payer != "" && !fl.wanted.Load() }

@@ -105,9 +105,6 @@ func (fl *flight) openPart() (*store.Partial, error) {
 	return share.CreateFor(d, fl.entry.Size)
 }
 
-// forPeer reports whether a peer alone wants the flight's file, as far as is known.
-func (fl *flight) forPeer() bool { return fl.payer != "" && !fl.wanted.Load() }
-
 // download is the state of a content flight's attempts. It belongs to the
 // flight's goroutine; while that waits for package pieces, to Failed of one
 // source at a time.

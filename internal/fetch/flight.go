@@ -173,17 +173,6 @@ func (fl *flight) run(ctx context.Context) {
 	fl.finish(err)
 }
 
-// settle gives the peer that the flight was begun for the budget back that it did
-// not need. Past the disk, all of it was for that peer.
-func (fl *flight) settle() {
-	fl.mu.Lock()
-	unkept := fl.passthrough != nil
-	fl.mu.Unlock()
-	if unused := fl.entry.Size - fl.received.Load(); fl.payer != "" && !unkept && unused > 0 {
-		fl.f.budget.giveBack(fl.payer, unused)
-	}
-}
-
 // download waits for the turn of the client, and then gets the file.
 func (fl *flight) download(ctx context.Context) error {
 	place, err := fl.f.downloads.Wait(ctx, fl.client, func(bool) { fl.giveWay() })
@@ -365,14 +354,6 @@ func (fl *flight) grew(off, end int64, s source) {
 		fl.from = append(fl.from, record)
 	}
 	fl.changed.Fire()
-}
-
-// announce tells the neighbours that the file is being downloaded here, from
-// the mirror or in pieces, or no longer.
-func (fl *flight) announce(on bool) {
-	if fl.shared() && fl.announced.Swap(on) != on {
-		fl.f.swarm.Announce(fl.key.digest, on)
-	}
 }
 
 // landed records the committed blob.

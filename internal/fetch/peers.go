@@ -125,3 +125,11 @@ func (fl *flight) peerSource(p peer.Peer, kind peerKind) *peerSource {
 func contains(all []*peerSource, p peer.Peer) bool {
 	return slices.ContainsFunc(all, func(o *peerSource) bool { return o.peer.String() == p.String() })
 }
+
+// announce tells the neighbours that the file is being downloaded here, from
+// the mirror or in pieces, or no longer.
+func (fl *flight) announce(on bool) {
+	if fl.shared() && fl.announced.Swap(on) != on {
+		fl.f.swarm.Announce(fl.key.digest, on)
+	}
+}
