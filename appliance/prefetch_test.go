@@ -144,6 +144,8 @@ func TestPrefetch(t *testing.T) {
 				t.Errorf("prefetch of what is held: %+v", again)
 			}
 
+			// The prefetch asked for the Release once more, which proves its validators.
+			fetched = figures(t, b, clients, mirror)
 			w.Mirror.Down()
 			got := c.got
 			w.install(t, c, "alpha", "beta")
