@@ -19,19 +19,30 @@ type hop struct{ c *Client }
 // RoundTrip implements http.RoundTripper. The body of an answer that is no file
 // has been read, within limits, and dropped; its ContentLength is what was read.
 func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
-	c := h.c
 	host, port, err := destinationOf(req.URL)
 	if err != nil {
 		return nil, err
 	}
 	hostport := net.JoinHostPort(host, strconv.Itoa(port))
-	if err := c.mayAsk(req, host, port, hostport); err != nil {
+	if err := h.c.mayAsk(req, host, port, hostport); err != nil {
 		return nil, err
 	}
+	for {
+		resp, err := h.c.ask(req, host, port, hostport)
+		if !errors.Is(err, ErrGaveWay) {
+			return resp, err
+		}
+		// Nothing has come yet, so it waits for the next turn.
+	}
+}
+
+// ask sends req when it is its turn. The error is ErrGaveWay if it gave way to
+// another party before the answer.
+func (c *Client) ask(req *http.Request, host string, port int, hostport string) (*http.Response, error) {
 	f := fileOf(req, host, port)
 	to := File{Host: meterName(req.URL.Scheme, host, port), Path: f.Path}
 	ctx, cancel := context.WithCancelCause(c.noteReach(req.Context(), req, host, port))
-	place, leave, err := c.turns.enter(ctx, hostport, func() { cancel(errGaveWay) })
+	place, leave, err := c.turns.enter(ctx, hostport, func() { cancel(ErrGaveWay) })
 	if err != nil {
 		cancel(nil)
 		return nil, err
@@ -39,12 +50,12 @@ func (h hop) RoundTrip(req *http.Request) (*http.Response, error) {
 	counted, sent := countSent(ctx)
 	resp, by6, err := c.await(counted, cancel, hostport, req)
 	if err != nil {
-		gaveWay := errors.Is(context.Cause(ctx), errGaveWay)
+		gaveWay := errors.Is(context.Cause(ctx), ErrGaveWay)
 		cancel(nil)
 		leave()
 		c.report(to, sent, NoAnswer)
 		if gaveWay {
-			return nil, errGaveWay
+			return nil, ErrGaveWay
 		}
 		return nil, unverified(req, c.nameProxy(req.URL, explain(req.Context(), hostport, err)))
 	}

@@ -56,6 +56,8 @@ func (t *timed) Read(p []byte) (int, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		t.note()
+	case errors.Is(err, ErrGaveWay): // says nothing about the mirror
+		t.noted = true
 	case err != nil && t.ctx.Err() == nil && !t.noted:
 		t.noted = true
 		t.c.health.failed(t.d, err, false)

@@ -9,9 +9,10 @@ import (
 	"millpond/internal/front"
 )
 
-// errGaveWay ends an answer to a client who has more of a host's connections than
-// another one. The rest can be requested again, when it is this one's turn.
-var errGaveWay = fmt.Errorf("the connections to the mirror are needed for other clients: %w", io.ErrUnexpectedEOF)
+// ErrGaveWay ends the body of an answer for a party that has more of a host's
+// connections than another one. The mirror is not at fault: the rest can be requested
+// again, and waits for its turn.
+var ErrGaveWay = fmt.Errorf("the connections to the mirror are needed for other clients: %w", io.ErrUnexpectedEOF)
 
 // turns share the connections to each host among those for whom it is asked. The zero
 // value is ready to use.
