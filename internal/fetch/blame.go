@@ -68,11 +68,14 @@ func (d *download) penalize(t *tally, verified bool, why string) {
 	t.source.Report(peer.Outcome{Fault: fault, Why: why})
 }
 
-// failed notes a source's failure, after it had sent got bytes.
+// failed notes a source's failure, after it had sent got bytes. That its connection
+// was needed for another client is none of its own.
 func (d *download) failed(s source, t *tally, err error, got int64) {
 	d.fl.fails()
 	t.err = err
-	t.failures++
+	if !errors.Is(err, mirror.ErrGaveWay) {
+		t.failures++
+	}
 	t.inPart.joined = t.inPart.joined || got > 0 && s.Origin() == ledger.FromMirror
 	if got >= progress {
 		t.failures = 1
@@ -104,8 +107,8 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 func (d *download) report(s source, err error) {
 	fault := peer.Failed
 	switch {
-	case errors.Is(err, peer.ErrBusy):
-		d.fl.log.Debug("peer busy", "source", s.String())
+	case errors.Is(err, peer.ErrBusy), errors.Is(err, mirror.ErrGaveWay):
+		d.fl.log.Debug("source busy", "source", s.String(), "err", err)
 		return
 	case slow(err):
 		fault = peer.Slow

@@ -11,6 +11,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/front"
+	"millpond/internal/mirror"
 )
 
 // A client that begins more downloads than there are at once keeps nobody else from
@@ -45,5 +46,23 @@ func TestDownloadsOfOneClient(t *testing.T) {
 	hold.Release()
 	for range begun {
 		must(t, <-ended)
+	}
+}
+
+// However often a download's connection to a mirror is needed for another client, it
+// asks there again.
+func TestGivingWayIsNoFailure(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	r.update()
+	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("small")), func(catalog.Location) digest.Digest { return digest.Digest{} })
+	fl := r.newContentFlight(Request{Entry: e})
+	d := download{fl: fl, tallies: make(map[string]*tally)}
+	m := fl.mirrors()[0]
+	for range maxFailures {
+		d.failed(m, d.tallyOf(m), mirror.ErrGaveWay, 0)
+	}
+	if d.tallyOf(m).out {
+		t.Error("the mirror is not asked any more")
 	}
 }
