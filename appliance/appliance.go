@@ -17,6 +17,7 @@ import (
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
+	"millpond/internal/logs"
 	"millpond/internal/mirror"
 	"millpond/internal/prefetch"
 	"millpond/internal/proxy"
@@ -30,7 +31,7 @@ import (
 type Appliance struct {
 	log    *slog.Logger
 	events *dashboard.Events // the warnings and errors among what log receives
-	quiet  *quiet            // what log leaves out
+	limit  *logs.Limiter     // what log leaves out
 	config Config
 	files  descriptors
 	via    string // identifies this box in Via headers, so that it detects request loops
@@ -64,10 +65,14 @@ type server struct {
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{
-		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, quiet: newQuiet(log.Handler()),
+		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, limit: logs.NewLimiter(log.Handler()),
 		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
 	}
-	a.log = slog.New(redacting{discreetly(a.events.Handler(a.quiet), c.Privacy)})
+	lines := a.events.Handler(a.limit)
+	if c.Privacy.NoPackagesPerClient {
+		lines = logs.Unlink(lines)
+	}
+	a.log = slog.New(logs.Redact(lines))
 	for _, open := range []func() error{a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -97,58 +96,3 @@ func (a *Appliance) purge(ctx context.Context) error {
 		}
 	}
 }
-
-// discreet is a log in which no line says which client requested what. It is for
-// what an operator reads every day: lines at debug level are as they were.
-type discreet struct{ slog.Handler }
-
-var _ slog.Handler = discreet{}
-
-// discreetly returns h with what p asks for.
-func discreetly(h slog.Handler, p api.Privacy) slog.Handler {
-	if p.NoPackagesPerClient {
-		return discreet{h}
-	}
-	return h
-}
-
-// Handle implements slog.Handler. A line that has a client and a URL loses the
-// client, or the URL if the client's address is the reason for the line.
-func (d discreet) Handle(ctx context.Context, r slog.Record) error {
-	var client, rest strings.Builder
-	url := false
-	r.Attrs(func(a slog.Attr) bool {
-		switch a.Key {
-		case "client":
-			fmt.Fprint(&client, a.Value)
-		case "url":
-			url = true
-		default:
-			fmt.Fprintln(&rest, a.Value)
-		}
-		return true
-	})
-	if r.Level < slog.LevelInfo || client.Len() == 0 || !url {
-		return d.Handler.Handle(ctx, r)
-	}
-	drop := "client"
-	if strings.Contains(rest.String(), client.String()) {
-		drop = "url"
-	}
-	kept := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key != drop {
-			kept.AddAttrs(a)
-		}
-		return true
-	})
-	return d.Handler.Handle(ctx, kept)
-}
-
-// WithAttrs implements slog.Handler.
-func (d discreet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return discreet{d.Handler.WithAttrs(attrs)}
-}
-
-// WithGroup implements slog.Handler.
-func (d discreet) WithGroup(name string) slog.Handler { return discreet{d.Handler.WithGroup(name)} }

@@ -40,6 +40,7 @@ var floor = map[string]int{
 	"internal/api":       0,
 	"internal/address":   0,
 	"internal/hostnames": 0,
+	"internal/logs":      0,
 	"internal/party":     0,
 	"internal/front":     0,
 }

@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"context"
@@ -10,26 +10,27 @@ import (
 	"unicode"
 )
 
-// Whoever asks for the wrong thing again and again is not to fill the log, nor to push
-// out what others cause. In each window a kind of line (a level and a message) is
-// written so many times, and so many of them about one party. An update of one machine
-// that finds every file missing stays below that.
+// In each window, so many lines of a kind (a level and a message) are written, and so
+// many of them about one party. An update of one machine that finds every file missing
+// stays below that.
 const (
-	quietWindow   = time.Minute
+	window        = time.Minute
 	linesOfParty  = 30
 	linesOfKind   = 120
 	kindsInWindow = 512 // several times what the code has; further ones count as one
 )
 
-// quiet is a slog.Handler that leaves out lines from Info on beyond these limits. When a
-// window ends, Run writes how many lines of which kind are missing.
-type quiet struct {
+// Limiter is a slog.Handler that leaves out lines at Info and above beyond these limits,
+// so that nobody who asks for the wrong thing again and again fills the log, or pushes
+// out the lines about others. When a window ends, Run writes how many lines of which
+// kind are missing. Run must be called.
+type Limiter struct {
 	next  slog.Handler
-	party party // by the attributes of all its lines
+	about party // by the attributes that all its lines have
 	*seen
 }
 
-// seen are the lines of the present window.
+// seen counts the lines of the present window, for a Limiter and all that derive from it.
 type seen struct {
 	first slog.Handler // without attributes
 
@@ -47,45 +48,49 @@ type count struct {
 	of          map[string]int // lines by party; no more parties than lines
 }
 
-var _ slog.Handler = (*quiet)(nil)
+var _ slog.Handler = (*Limiter)(nil)
 
-func newQuiet(next slog.Handler) *quiet {
-	return &quiet{next: next, seen: &seen{first: next, kinds: make(map[kind]*count)}}
+// NewLimiter returns a Limiter in front of next.
+func NewLimiter(next slog.Handler) *Limiter {
+	return &Limiter{next: next, seen: &seen{first: next, kinds: make(map[kind]*count)}}
 }
 
 // Enabled implements slog.Handler.
-func (q *quiet) Enabled(ctx context.Context, l slog.Level) bool { return q.next.Enabled(ctx, l) }
+func (l *Limiter) Enabled(ctx context.Context, level slog.Level) bool {
+	return l.next.Enabled(ctx, level)
+}
 
 // Handle implements slog.Handler.
-func (q *quiet) Handle(ctx context.Context, r slog.Record) error {
+func (l *Limiter) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo {
-		of := q.party
+		of := l.about
 		r.Attrs(func(a slog.Attr) bool {
 			of = of.or(a)
 			return true
 		})
-		if !q.admit(kindOf(r), of.name()) {
+		if !l.admit(kindOf(r), of.name()) {
 			return nil
 		}
 	}
-	return q.next.Handle(ctx, r)
+	return l.next.Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler.
-func (q *quiet) WithAttrs(attrs []slog.Attr) slog.Handler {
-	of := q.party
+func (l *Limiter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	of := l.about
 	for _, a := range attrs {
 		of = of.or(a)
 	}
-	return &quiet{q.next.WithAttrs(attrs), of, q.seen}
+	return &Limiter{l.next.WithAttrs(attrs), of, l.seen}
 }
 
 // WithGroup implements slog.Handler. The box's parts use no groups.
-func (q *quiet) WithGroup(name string) slog.Handler {
-	return &quiet{q.next.WithGroup(name), q.party, q.seen}
+func (l *Limiter) WithGroup(name string) slog.Handler {
+	return &Limiter{l.next.WithGroup(name), l.about, l.seen}
 }
 
-// kindOf is what kind of line r is. Messages that net/http makes have addresses in them.
+// kindOf is what kind of line r is. A message counts up to its first digit, since those
+// of net/http have addresses in them.
 func kindOf(r slog.Record) kind {
 	m := r.Message
 	if i := strings.IndexFunc(m, unicode.IsDigit); i > 0 {
@@ -116,28 +121,28 @@ func (s *seen) admit(k kind, party string) bool {
 	return true
 }
 
-// Run ends a window after the other until ctx ends; it then returns nil.
-func (q *quiet) Run(ctx context.Context) error {
-	tick := time.NewTicker(quietWindow)
+// Run ends one window after another until ctx ends; it then returns nil.
+func (l *Limiter) Run(ctx context.Context) error {
+	tick := time.NewTicker(window)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			q.end(ctx)
+			l.end(ctx)
 		case <-ctx.Done():
-			q.end(context.WithoutCancel(ctx))
+			l.end(context.WithoutCancel(ctx))
 			return nil
 		}
 	}
 }
 
 // end writes what was left out of a window.
-func (q *quiet) end(ctx context.Context) {
-	q.mu.Lock()
-	kinds := q.kinds
-	q.kinds = make(map[kind]*count)
-	q.mu.Unlock()
-	log := slog.New(q.first)
+func (l *Limiter) end(ctx context.Context) {
+	l.mu.Lock()
+	kinds := l.kinds
+	l.kinds = make(map[kind]*count)
+	l.mu.Unlock()
+	log := slog.New(l.first)
 	for k, c := range kinds {
 		if c.left > 0 {
 			log.Log(ctx, k.level, "lines left out", "of", k.message, "lines", c.left, "written", c.lines)

@@ -1,4 +1,4 @@
-package main
+package logs
 
 import (
 	"context"
@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// redacting is a slog.Handler that hides what may be secret in URLs, whoever logs them
-// and however deep in an error they are: logins, and what queries say. Events are kept
-// behind it.
+// Redact returns a handler that hides from h what may be secret in URLs, whoever logs
+// them and however deep in an error they are: logins, and what queries say.
+func Redact(h slog.Handler) slog.Handler { return redacting{h} }
+
 type redacting struct{ slog.Handler }
 
 // Handle implements slog.Handler.

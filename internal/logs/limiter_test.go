@@ -1,6 +1,7 @@
-package main
+package logs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,11 +11,11 @@ import (
 	"time"
 )
 
-// quietLog is a log of which the text is kept.
-func quietLog(t *testing.T, run bool) (*slog.Logger, *text) {
+// limited returns a log with a Limiter, and what it writes.
+func limited(t *testing.T, run bool) (*slog.Logger, *bytes.Buffer) {
 	t.Helper()
-	out := new(text)
-	q := newQuiet(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	out := new(bytes.Buffer)
+	q := NewLimiter(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if run {
 		go q.Run(t.Context())
 	}
@@ -24,7 +25,7 @@ func quietLog(t *testing.T, run bool) (*slog.Logger, *text) {
 func TestOnePartyFillsNoLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log, out := quietLog(t, true)
+		log, out := limited(t, true)
 		for i := range 10_000 {
 			log.Info("request not served", "client", "10.0.0.1", "url", fmt.Sprintf("http://a%d.example.org/", i), "err", errors.New("x"))
 		}
@@ -35,14 +36,14 @@ func TestOnePartyFillsNoLog(t *testing.T) {
 			t.Errorf("%d lines:\n%s", n, out)
 		}
 		out.Reset()
-		time.Sleep(quietWindow + 1)
+		time.Sleep(window + 1)
 		synctest.Wait()
 		if want := fmt.Sprintf(`level=INFO msg="lines left out" of="request not served" lines=%d written=%d`+"\n", 10_000-linesOfParty, linesOfParty+1); !strings.HasSuffix(out.String(), want) || strings.Count(out.String(), "\n") != 1 {
 			t.Errorf("at the end of a window: %s, want %s", out, want)
 		}
 		out.Reset()
 		log.Info("request not served", "client", "10.0.0.1")
-		time.Sleep(quietWindow)
+		time.Sleep(window)
 		synctest.Wait()
 		if n := strings.Count(out.String(), "\n"); n != 1 {
 			t.Errorf("%d lines in the next window:\n%s", n, out)
@@ -51,9 +52,9 @@ func TestOnePartyFillsNoLog(t *testing.T) {
 }
 
 // Neither many parties nor many kinds of messages fill log or memory.
-func TestQuietIsBounded(t *testing.T) {
+func TestLimiterIsBounded(t *testing.T) {
 	t.Parallel()
-	log, out := quietLog(t, false)
+	log, out := limited(t, false)
 	for i := range 10_000 {
 		log.Warn("peer refused", "addr", fmt.Sprint("192.0.2.", i))
 		log.Warn(fmt.Sprintf("http: error from 192.0.2.1:%d: EOF", i))
@@ -62,7 +63,7 @@ func TestQuietIsBounded(t *testing.T) {
 	if n := strings.Count(out.String(), "\n"); n != 2*linesOfKind+linesOfParty {
 		t.Errorf("%d lines", n)
 	}
-	q := log.Handler().(*quiet)
+	q := log.Handler().(*Limiter)
 	for i := range 10_000 {
 		log.Warn(strings.Repeat("x", i+1))
 	}
