@@ -54,9 +54,8 @@ func (f *Fetcher) judge(ctx context.Context) error {
 			return err
 		}
 		listed := f.catalog.Vouch(catalog.Entry{Digest: i.Digest, Size: i.Size}).Signed
-		asKept := listed == (i.Party == "" && !i.Unlisted)
-		if asKept || !listed && i.Party != "" {
-			continue
+		if listed == (i.Party == "" && !i.Unlisted) {
+			continue // as it is kept
 		}
 		if err := f.store.Listed(i.Digest, listed); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -52,6 +52,11 @@ type paces struct {
 func (p *paces) known(s store.Provenance) pace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.get(s)
+}
+
+// get is known with p.mu held.
+func (p *paces) get(s store.Provenance) pace {
 	if k := p.of[s]; time.Since(k.at) < paceLasts {
 		return k
 	}
@@ -63,9 +68,9 @@ func (p *paces) slow(s store.Provenance) bool { return time.Since(p.known(s).asi
 
 // change applies f to what is known of s.
 func (p *paces) change(s store.Provenance, f func(*pace)) {
-	now := p.known(s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := p.get(s)
 	if p.of == nil {
 		p.of = make(map[store.Provenance]pace)
 	}
