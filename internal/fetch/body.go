@@ -241,3 +241,32 @@ func (b *body) Close() error {
 	b.fl.leave()
 	return nil
 }
+
+// open waits until bytes can be read, or the flight's end, and returns a file
+// that reads it. The caller was counted in by join.
+func (fl *flight) open(ctx context.Context) (*File, error) { return fl.openWithin(ctx, 0) }
+
+// openWithin is open for a client that could be served something else: if the
+// flight has no answer by patience after its start, the error is ErrSlow. 0 is no
+// limit.
+func (fl *flight) openWithin(ctx context.Context, patience time.Duration) (*File, error) {
+	var enough <-chan time.Time
+	if patience > 0 {
+		enough = time.After(patience - time.Since(fl.started))
+	}
+	b := fl.newBody(ctx, true)
+	if err := b.await(enough); err != nil {
+		b.Close()
+		return nil, err
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	file := &File{Digest: fl.key.digest, Size: fl.size, Modified: fl.modified, Body: b}
+	if fl.ended {
+		file.Digest = fl.info.Digest
+	}
+	if file.Modified.IsZero() {
+		file.Modified = time.Now()
+	}
+	return file, nil
+}
