@@ -6,7 +6,10 @@
 // which its packets end up, and each has to be judged.
 package address
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // special lists address blocks that lead into the site, the machine or nowhere:
 // those of the IANA special-purpose address registries (RFC 6890) that are not
@@ -88,6 +91,25 @@ func readings(b [16]byte) []netip.Addr {
 		return []netip.Addr{netip.IPv4Unspecified()}
 	}
 	return all
+}
+
+// Site are the addresses of the machines of a site, and of this one: who may use the
+// box by default, and whom the swarm does not limit by address.
+var Site = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), // RFC 1918
+	netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"),  // carriers', overlay and pod networks (RFC 6598)
+	netip.MustParsePrefix("169.254.0.0/16"), // link-local (RFC 3927)
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("fc00::/7"),  // RFC 4193
+	netip.MustParsePrefix("fe80::/10"), // RFC 4291
+	netip.MustParsePrefix("::1/128"),
+}
+
+// OfSite reports whether a, which is plain, is an address of Site.
+func OfSite(a netip.Addr) bool {
+	return slices.ContainsFunc(Site, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // laboratory lists the blocks for documentation and benchmarks (RFC 5737, 2544, 3849,

@@ -10,30 +10,18 @@ import (
 	"strconv"
 	"strings"
 
+	"millpond/internal/address"
 	"millpond/internal/catalog"
 )
 
-// Clients are the networks whose addresses may use the box; nil stands for private
-// ones (RFC 1918, RFC 4193), the shared space of carriers, overlays and pod networks
-// (RFC 6598), link-local and loopback.
+// Clients are the networks whose addresses may use the box; nil stands for those of the
+// site (address.Site).
 type Clients []netip.Prefix
-
-var privateClients = Clients{
-	netip.MustParsePrefix("10.0.0.0/8"),
-	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("192.168.0.0/16"),
-	netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("fc00::/7"),
-	netip.MustParsePrefix("fe80::/10"),
-	netip.MustParsePrefix("::1/128"),
-}
 
 // Admit reports whether client, without a zone, may use the box.
 func (c Clients) Admit(client netip.Addr) bool {
 	if c == nil {
-		c = privateClients
+		c = address.Site
 	}
 	return slices.ContainsFunc(c, func(p netip.Prefix) bool { return p.Contains(client) })
 }

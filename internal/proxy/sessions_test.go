@@ -13,7 +13,7 @@ import (
 	"millpond/internal/digest"
 )
 
-func address(n int) netip.Addr {
+func clientAt(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 10<<24+uint32(n))))
 }
 
@@ -34,20 +34,20 @@ func TestSessions(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", what, got.Short(), want.Short())
 			}
 		}
-		expect("nothing yet", one, address(1), 1, digest.Digest{})
-		p.sessions.set(one, address(1), suiteNamed(1), a)
+		expect("nothing yet", one, clientAt(1), 1, digest.Digest{})
+		p.sessions.set(one, clientAt(1), suiteNamed(1), a)
 		time.Sleep(time.Minute)
-		p.sessions.set(two, address(1), suiteNamed(1), b) // another client behind the same address
-		expect("its connection", one, address(1), 1, a)
-		expect("the other's connection", two, address(1), 1, b)
-		expect("a new connection", anew, address(1), 1, b)
-		expect("no connection", t.Context(), address(1), 1, b)
-		expect("another suite", one, address(1), 2, digest.Digest{})
-		expect("another address", anew, address(2), 1, digest.Digest{})
+		p.sessions.set(two, clientAt(1), suiteNamed(1), b) // another client behind the same address
+		expect("its connection", one, clientAt(1), 1, a)
+		expect("the other's connection", two, clientAt(1), 1, b)
+		expect("a new connection", anew, clientAt(1), 1, b)
+		expect("no connection", t.Context(), clientAt(1), 1, b)
+		expect("another suite", one, clientAt(1), 2, digest.Digest{})
+		expect("another address", anew, clientAt(2), 1, digest.Digest{})
 		time.Sleep(sessionAge - time.Minute + time.Second)
-		expect("its connection, an hour later", one, address(1), 1, b)
+		expect("its connection, an hour later", one, clientAt(1), 1, b)
 		time.Sleep(time.Minute)
-		expect("the address, an hour later", anew, address(1), 1, digest.Digest{})
+		expect("the address, an hour later", anew, clientAt(1), 1, digest.Digest{})
 	})
 }
 
@@ -58,15 +58,15 @@ func TestSessionsForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New(Options{})
 		for i := range 3 {
-			p.sessions.set(t.Context(), address(i), suiteNamed(1), digest.Of(nil))
+			p.sessions.set(t.Context(), clientAt(i), suiteNamed(1), digest.Of(nil))
 		}
-		p.Forget(address(1))
-		p.Forget(address(7))
-		if len(p.sessions.clients) != 2 || p.sessions.order.Len() != 2 || p.sessions.clients[address(1)] != nil {
+		p.Forget(clientAt(1))
+		p.Forget(clientAt(7))
+		if len(p.sessions.clients) != 2 || p.sessions.order.Len() != 2 || p.sessions.clients[clientAt(1)] != nil {
 			t.Errorf("remembered: %v", p.sessions.clients)
 		}
 		time.Sleep(sessionAge + time.Second)
-		p.sessions.set(t.Context(), address(3), suiteNamed(1), digest.Of(nil))
+		p.sessions.set(t.Context(), clientAt(3), suiteNamed(1), digest.Of(nil))
 		if len(p.sessions.clients) != 1 || p.sessions.order.Len() != 1 {
 			t.Errorf("remembered an hour later: %v", p.sessions.clients)
 		}
@@ -81,11 +81,11 @@ func TestSessionsAreBounded(t *testing.T) {
 	d := digest.Of(nil)
 	ctx := p.ConnContext(t.Context(), nil)
 	for i := range 2 * maxSuites {
-		p.sessions.set(ctx, address(0), suiteNamed(i), d)
-		p.sessions.set(ctx, address(0), suiteNamed(0), d)
+		p.sessions.set(ctx, clientAt(0), suiteNamed(i), d)
+		p.sessions.set(ctx, clientAt(0), suiteNamed(0), d)
 	}
 	for suite, want := range map[int]bool{0: true, 1: false, 2*maxSuites - 1: true, maxSuites: false, maxSuites + 2: true} {
-		if got := !p.sessions.get(ctx, address(0), suiteNamed(suite)).IsZero(); got != want {
+		if got := !p.sessions.get(ctx, clientAt(0), suiteNamed(suite)).IsZero(); got != want {
 			t.Errorf("suite %d remembered: %v, want %v", suite, got, want)
 		}
 	}
@@ -93,11 +93,11 @@ func TestSessionsAreBounded(t *testing.T) {
 		t.Errorf("a connection remembers %d suites, want %d", n, maxSuites)
 	}
 	for i := range 2 * maxClients {
-		p.sessions.set(t.Context(), address(i), suiteNamed(1), d)
-		p.sessions.get(t.Context(), address(0), suiteNamed(1)) // stays in use
+		p.sessions.set(t.Context(), clientAt(i), suiteNamed(1), d)
+		p.sessions.get(t.Context(), clientAt(0), suiteNamed(1)) // stays in use
 	}
 	for addr, want := range map[int]bool{0: true, 1: false, 2*maxClients - 1: true} {
-		if got := !p.sessions.get(t.Context(), address(addr), suiteNamed(1)).IsZero(); got != want {
+		if got := !p.sessions.get(t.Context(), clientAt(addr), suiteNamed(1)).IsZero(); got != want {
 			t.Errorf("client %d remembered: %v, want %v", addr, got, want)
 		}
 	}

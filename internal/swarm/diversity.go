@@ -7,6 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p-kbucket/peerdiversity"
 	"github.com/libp2p/go-libp2p/core/host"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
+
+	"millpond/internal/address"
 )
 
 // Strangers of one network (as libp2p groups them: an IPv4 /16, an IPv6 provider) have at
@@ -30,5 +32,5 @@ func newDiversity(h host.Host, network func(p2p.ID) netip.Prefix) diversity {
 }
 
 func (d diversity) Allow(g peerdiversity.PeerGroupInfo) bool {
-	return ofSite(d.network(g.Id).Addr()) || d.PeerIPGroupFilter.Allow(g)
+	return address.OfSite(d.network(g.Id).Addr()) || d.PeerIPGroupFilter.Allow(g)
 }

@@ -3,7 +3,6 @@ package swarm
 import (
 	"cmp"
 	"math"
-	"net/netip"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -12,6 +11,7 @@ import (
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/x/rate"
 
+	"millpond/internal/address"
 	"millpond/internal/swarm/inventory"
 )
 
@@ -113,10 +113,9 @@ func (b bounds) resourceManager(private bool) (network.ResourceManager, error) {
 		},
 	}.Build(scaling.Scale(b.windows/2, b.files))
 
-	exempt := append([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, siteRanges...)
 	var exempt4, exempt6 []rcmgr.NetworkPrefixLimit
 	var unpaced []rate.PrefixLimit
-	for _, p := range exempt {
+	for _, p := range address.Site {
 		limit := rcmgr.NetworkPrefixLimit{Network: p, ConnCount: math.MaxInt}
 		if p.Addr().Is4() {
 			exempt4 = append(exempt4, limit)
