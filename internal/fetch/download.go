@@ -39,7 +39,6 @@ var (
 func (f *Fetcher) newContentFlight(r Request) *flight {
 	fl := f.newFlight(keyOf(r), r.Entry)
 	fl.client, fl.via = r.Party, r.Via
-	fl.places = []place{f.placeOf(r)}
 	fl.log = fl.log.With("digest", r.Digest.Short())
 	fl.willLearn(r.Entry)
 	return fl

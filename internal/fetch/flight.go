@@ -135,7 +135,7 @@ func (fl *flight) position() int64 {
 // too, or starts the one that make returns; began says so. The caller is counted as
 // a reader, and must call leave or close the body that it opens.
 func (f *Fetcher) join(r Request, make func() *flight) (fl *flight, began bool, err error) {
-	key := keyOf(r)
+	key, at := keyOf(r), f.placeOf(r) // which may read the disk
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.lifetime.Err() != nil {
@@ -144,7 +144,7 @@ func (f *Fetcher) join(r Request, make func() *flight) (fl *flight, began bool, 
 	fl = f.flights[key]
 	if began = fl == nil; began {
 		fl = make()
-		fl.crowded = f.crowded(key)
+		fl.places, fl.crowded = []place{at}, f.crowded(key)
 		f.flights[key] = fl
 		var ctx context.Context
 		ctx, fl.stop = context.WithCancel(mirror.For(f.lifetime, fl.client, fl.via))
@@ -152,7 +152,7 @@ func (f *Fetcher) join(r Request, make func() *flight) (fl *flight, began bool, 
 		f.stats.flights.Add(1)
 	} else {
 		f.stats.joined.Add(1)
-		fl.addPlace(r)
+		fl.addPlace(at)
 		fl.willLearn(r.Entry)
 	}
 	fl.enter()

@@ -27,11 +27,10 @@ func (f *Fetcher) placeOf(r Request) place {
 
 // addPlace notes where a request that joined the flight says that the file is. The
 // flight asks there too.
-func (fl *flight) addPlace(r Request) {
+func (fl *flight) addPlace(p place) {
 	if fl.key.digest.IsZero() {
 		return // it is for one URL
 	}
-	p := fl.f.placeOf(r)
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	if !addPlace(&fl.places, p) {

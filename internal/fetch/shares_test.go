@@ -56,7 +56,9 @@ func TestGivingWayIsNoFailure(t *testing.T) {
 	r := newRig(t, aptest.Suite{})
 	r.update()
 	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("small")), func(catalog.Location) digest.Digest { return digest.Digest{} })
-	fl := r.newContentFlight(Request{Entry: e})
+	q := Request{Entry: e}
+	fl := r.newContentFlight(q)
+	fl.places = []place{r.placeOf(q)}
 	d := download{fl: fl, tallies: make(map[string]*tally)}
 	m := fl.mirrors()[0]
 	for range maxFailures {
