@@ -17,11 +17,10 @@
 // It promises that a table holds exactly what the file with that digest lists,
 // that Signed is true only for what stands, directly or through an index,
 // in a Release that a key of the keyring signed (or of a trusted host), that
-// Shared is
-// WithAll only if such a Release came without a login from where anybody can fetch
-// it, or a setting says so, that a path which
-// indices in force list differently has no digest (OneOf), and that memory does
-// not grow with the number of files listed.
+// Shared is WithAll only if such a Release came without a login from where anybody
+// can fetch it, or a setting says so, that a path which indices in force list
+// differently has no digest (OneOf), and that memory does not grow with the number
+// of files listed.
 package catalog
 
 import (

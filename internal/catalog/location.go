@@ -186,9 +186,9 @@ func parseQuery(query string) (string, error) {
 	return b.String(), nil
 }
 
-// String returns l as a URL, as a key and for logs, which hide a query themselves: RFC 3986 allows the
-// characters of a path segment to stand for themselves, '+' and '~' of versions
-// among them; all others are escaped. Requests are sent to URL.
+// String returns l as a URL, as a key and for logs, which hide a query themselves:
+// RFC 3986 allows the characters of a path segment to stand for themselves, '+' and
+// '~' of versions among them; all others are escaped. Requests are sent to URL.
 func (l Location) String() string { return l.escape("/-._~!$&'()*+,;=:@", "0123456789ABCDEF") }
 
 // Shown returns l as a URL for those who did not ask for it: what a query says may be

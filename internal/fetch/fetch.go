@@ -23,18 +23,20 @@
 //
 // The files, in the order of a cold download: fetch (Get), flightkey (who shares a
 // flight), flight (shared state), download (attempts), places, source, peers, lookup
-// (who has it), gather (in pieces), race (which source stays), paces and gauge (how fast
-// sources are), stream, blame (whose bytes were wrong), body (a reader), attribution (what a read byte counts as), passthrough (no room on
-// disk), learn (indices). Beside it: anticipate, keep and peek (before, without
-// and instead of a client), avoided (requests that mirrors were spared), releases,
-// urlcache, unknown and oneof (unknown files), late (who joined a flight that
-// failed), available (what mirrors have of a new Release), upload, manifest,
-// inventory and budget (for peers), run (upkeep), stats, transfers, timeouts.
+// (who has it), gather (in pieces), race (which source stays), paces and gauge (how
+// fast sources are), stream, blame (whose bytes were wrong), body (a reader),
+// attribution (what a read byte counts as), passthrough (no room on disk), learn
+// (indices). Beside it: anticipate, keep and peek (before, without and instead of a
+// client), avoided (requests that mirrors were spared), releases, urlcache, unknown
+// and oneof (unknown files), late (who joined a flight that failed), available (what
+// mirrors have of a new Release), upload, manifest, inventory and budget (for peers),
+// run (upkeep), judge (what is evicted first), stats, transfers, timeouts.
 //
-// Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu and the locks of
-// packages turns, store, catalog and broadcast. Package pieces takes flight.mu under
-// its own; packages release, access and ahead call back without theirs. No lock is
-// held while the disk, but to close a file, or the network is waited for.
+// Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu,
+// budget.mu and the locks of packages turns, store, catalog and broadcast. Package
+// pieces takes flight.mu under its own; packages release, access and ahead call back
+// without theirs. No lock is held while the disk, but to close a file, or the network
+// is waited for.
 package fetch
 
 import (

@@ -9,8 +9,8 @@ import (
 )
 
 // flightKey is what clients share a flight by: a digest and the size that an index
-// says it has, -1 for none, or the URL of a file that has no digest. With a login it is shared by those with the same one, for the
-// same URL.
+// says it has, -1 for none, or the URL of a file that has no digest. With a login it
+// is shared by those with the same one, for the same URL.
 type flightKey struct {
 	digest digest.Digest
 	size   int64

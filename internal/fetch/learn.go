@@ -9,8 +9,8 @@ import (
 	"millpond/internal/fetch/turns"
 )
 
-// willLearn notes that the index e, if it is one, which the flight brings, is learned
-// when it is held. Once a client asks for it, Resolve waits until then (Catalog.Await), so
+// willLearn notes that e, which the flight brings, is learned when it is held, if it
+// is an index. Once a client asks for it, Resolve waits until then (Catalog.Await), so
 // that the packages that the client asks for next are known.
 //
 // It is not read while it comes: a decompressor takes up to 64 MiB, and a mirror

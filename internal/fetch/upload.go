@@ -75,8 +75,9 @@ func (f *Fetcher) storedForPeer(d digest.Digest) (*File, error) {
 	return file, err
 }
 
-// joinForPeer returns the download of d, of that size, in progress, or with start begins one, if
-// the peer's budget, or all peers', has room for it; paid says that it began.
+// joinForPeer returns the download of d, of that size, in progress, or with start
+// begins that of e, if it is within the peer's budget and that of all peers; paid
+// says that it began.
 func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, size int64, e catalog.Entry, start bool) (fl *flight, paid bool, err error) {
 	if start && f.budget.take(by.ID, e.Size) {
 		r := Request{Entry: e}

@@ -16,8 +16,9 @@
 // Nobody's single answer decides what later ones are compared with. What a request is
 // conditional on are validators that two answers had with the same bytes.
 //
-// A check runs under the Cache's lifetime, not its callers'. The one lock, mu,
-// guards what is known of checks, mirrors and accepted Releases, and is held for nothing else.
+// A check runs under the Cache's lifetime, not its callers'. The lock mu guards what
+// is known of checks, mirrors, records and accepted Releases, and is held for nothing
+// else; the lock sweeping is held for a Sweep, which reads all records.
 package release
 
 import (
