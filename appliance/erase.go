@@ -34,7 +34,7 @@ func eraseCommand(ctx context.Context, c Config, address string, stdout, stderr 
 		return err
 	}
 	if known {
-		fmt.Fprintf(stdout, "Erased from %s; the sums still have its part.\n", where)
+		fmt.Fprintf(stdout, "Erased from %s; its bytes and requests still count in the totals.\n", where)
 	} else {
 		fmt.Fprintf(stdout, "Nothing was kept about this client in %s.\n", where)
 	}

@@ -40,7 +40,7 @@ type Swarm struct {
 	Enabled      bool      `json:"enabled"`
 	ID           string    `json:"id,omitempty"`
 	Addrs        []string  `json:"addrs,omitempty"`
-	Private      bool      `json:"private" doc:"has a swarm key"`
+	Private      bool      `json:"private" doc:"has members only: by its key, or by MILLPOND_SWARM_ALLOW_PEERS"`
 	Mode         string    `json:"mode,omitempty"`
 	Reachability string    `json:"reachability,omitempty"`
 	Neighbours   int       `json:"neighbours"`

@@ -90,7 +90,7 @@ func (s *Swarm) Identity() Identity {
 // Status describes this box's own part in the swarm.
 type Status struct {
 	Identity
-	Private               bool   // has a key
+	Private               bool   // has members only
 	Mode                  Mode   // as it is now: Server or Client
 	Reachability          string // "public", "private" or "unknown"
 	Neighbours            int
@@ -105,7 +105,7 @@ type Status struct {
 func (s *Swarm) Status() Status {
 	status := Status{
 		Identity:     s.Identity(),
-		Private:      s.key != nil,
+		Private:      s.private(),
 		Mode:         Client,
 		Reachability: s.reachability.String(),
 		Neighbours:   s.boxes.count(),

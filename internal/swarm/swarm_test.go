@@ -105,6 +105,9 @@ func TestAllowPeers(t *testing.T) {
 	if got := closed.Peers(); len(got) != 1 || got[0].ID != friend.self().String() {
 		t.Errorf("connected with %+v, want the friend alone", got)
 	}
+	if !closed.Status().Private || friend.Status().Private {
+		t.Error("a swarm of listed boxes counts as open, or an open one as private")
+	}
 	if got := closed.log.count("peer refused"); got != 1 {
 		t.Errorf("%d lines about the stranger, want 1", got)
 	}

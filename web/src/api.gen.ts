@@ -590,7 +590,7 @@ export interface Swarm {
   last_announce?: string
   mode?: string
   neighbours: number
-  /** has a swarm key */
+  /** has members only: by its key, or by MILLPOND_SWARM_ALLOW_PEERS */
   private: boolean
   reachability?: string
   /** provider records kept, for others and itself */

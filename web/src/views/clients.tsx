@@ -43,7 +43,7 @@ function Found({ list, onChange }: FoundProps) {
     say('…')
     try {
       await change('POST', 'clients/erase', { address: a.name })
-      say('Erased. The sums still have its part, as that of others.')
+      say('Erased. Its bytes and requests still count in the totals, as those of “others”.')
       ask.again()
     } catch (e) {
       say((e as Error).message)

@@ -33,7 +33,7 @@ function Accept({ suite: s, digest, changed }: { suite: Suite; digest: string; c
   return (
     <div class="actions">
       <button type="button" onClick={accept}>
-        Accept it in place of the one of {moment(s.date)}
+        Accept it in place of the Release of {moment(s.date)}
       </button>
       <span role="status">{said}</span>
     </div>

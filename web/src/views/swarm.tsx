@@ -26,8 +26,9 @@ export function SwarmView() {
           {status.data && <Facts swarm={status.data} />}
           {status.data?.private === false && (
             <p class="quiet">
-              A swarm key (<code>MILLPOND_SWARM_KEY</code>, the same on every box) keeps all others out, and lets boxes at any distance tell each
-              other what they hold, relay for one another and connect at private addresses.
+              Any box can join this swarm. With a swarm key (<code>MILLPOND_SWARM_KEY</code>, the same on all your boxes), only boxes that have it can
+              connect. All of them are then members: wherever they are, they tell each other what they hold, share private archives, relay for one
+              another and connect at private addresses.
             </p>
           )}
           {peers.data &&
@@ -60,7 +61,7 @@ function Facts({ swarm: s }: { swarm: Swarm }) {
         <dt>This box</dt>
         <dd>
           <span title={s.id}>{short(s.id ?? '')}</span>
-          <small>{s.private ? 'private swarm, by key' : 'open swarm'}</small>
+          <small>{s.private ? 'private swarm: members only' : 'open swarm'}</small>
         </dd>
       </div>
       <div>
@@ -89,9 +90,9 @@ function Facts({ swarm: s }: { swarm: Swarm }) {
 
 /** kinds says what a box of each kind may do here. */
 const kinds: Record<Peer['kind'], string> = {
-  member: 'has the swarm key, or is listed: may do everything',
+  member: 'has the swarm key or is listed: may do all that a box may',
   local: 'may be a client of this box and is near: learns what is held, and takes turns at the mirror',
-  stranger: 'gets files that it asks for by their digest, and nothing else',
+  stranger: 'gets shared files by their digest and takes part in the DHT, and nothing else',
 }
 
 function Peers({ peers, again }: { peers: Peer[]; again(): void }) {
