@@ -36,13 +36,22 @@ const (
 // log, which Purge leaves alone. It must not be called during a Scan or an Update of
 // the same goroutine.
 func (db *DB) Purge() error {
-	if err := db.purge(); err != nil {
+	err := db.compact()
+	if err == nil {
+		// Scans that began before hold the files of tables that are no more.
+		var leave func()
+		if leave, err = db.outlast(); err == nil {
+			leave()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("purging database %s: %w", db.dir, err)
 	}
 	return nil
 }
 
-func (db *DB) purge() error {
+// compact rewrites all tables without what nobody can see any more.
+func (db *DB) compact() error {
 	// Compaction keeps what an open transaction can see. Those that begin after this
 	// one cannot see what was deleted before it.
 	if err := db.update(func(txn *badger.Txn) error { return txn.Set(fillerKey, nil) }); err != nil {
