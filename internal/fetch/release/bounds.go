@@ -53,21 +53,29 @@ func (c *Cache) put(dir catalog.Location, private bool, before, s suite) error {
 		}
 		return c.names.Delete([]byte(name))
 	}
-	if err := kv.PutJSON(c.names, name, s); err != nil {
+	over, err := c.write(name, before, s)
+	if err != nil || !over {
 		return err
 	}
+	return c.Sweep()
+}
+
+// write writes a record, and reports whether there are too many. A sweep deletes none
+// that was written since it read it.
+func (c *Cache) write(name string, before, s suite) (over bool, err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := kv.PutJSON(c.names, name, s); err != nil {
+		return false, err
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	delete(c.absent, name)
 	if !before.holdsAny() {
 		c.tally.records++
 	}
 	c.tally.bytes += s.size() - before.size()
-	over := c.tally.records > c.maxRecords || c.tally.bytes > c.maxBytes()
-	c.mu.Unlock()
-	if !over {
-		return nil
-	}
-	return c.Sweep()
+	return c.tally.records > c.maxRecords || c.tally.bytes > c.maxBytes(), nil
 }
 
 // maxBytes bounds the Release files that are pinned.
@@ -94,8 +102,8 @@ type onDisk struct {
 // those of suites that the catalog has forgotten, then those that nobody vouches for.
 // Their Release files are evicted like other files.
 func (c *Cache) Sweep() error {
-	c.sweeping.Lock()
-	defer c.sweeping.Unlock()
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	var gone, kept []onDisk
 	var entries []party.Entry
 	var sum tally

@@ -18,7 +18,7 @@
 //
 // A check runs under the Cache's lifetime, not its callers'. The lock mu guards what
 // is known of checks, mirrors, records and accepted Releases, and is held for nothing
-// else; the lock sweeping is held for a Sweep, which reads all records.
+// else; the lock writing is held while a record is written, and for a Sweep.
 package release
 
 import (
@@ -98,16 +98,16 @@ type Cache struct {
 	keys     broadcast.Wake // for Run
 	early    time.Duration  // earlyEvery but for tests
 
-	mu     sync.Mutex // guards what follows
-	checks map[string]*check
-	ended  int // checks that have ended so far
-	behind map[behind]time.Time
-	absent map[string]suite // by key; at most maxAbsent
-	tally  tally
-
-	sweeping   sync.Mutex // taken before mu
 	maxRecords int        // as the constant, but for tests
-	accepted   map[accepted]bool
+	writing    sync.Mutex // held while a record is written, and for a Sweep; taken before mu
+
+	mu       sync.Mutex // guards what follows
+	checks   map[string]*check
+	ended    int // checks that have ended so far
+	behind   map[behind]time.Time
+	absent   map[string]suite // by key; at most maxAbsent
+	tally    tally
+	accepted map[accepted]bool
 }
 
 // New returns a Cache whose checks run until lifetime ends. Callers then get
