@@ -116,6 +116,29 @@ func (c *Catalog) SharedAt(d digest.Digest) (all []Location) {
 	return all
 }
 
+// SignedAt reports whether a Release that counts as signed lists the content d at l,
+// or beside l if that is a name in by-hash, itself or in an index. Anybody can request
+// any digest under any other name.
+func (c *Catalog) SignedAt(d digest.Digest, l Location) (signed bool) {
+	s := c.state.Load()
+	dir, _, _, hashed := byHash(l)
+	err := c.rows.listed(d, maxListed, func(f listing) bool {
+		sh := s.shown[f.table]
+		if sh == nil || !sh.signed {
+			return true
+		}
+		for _, p := range sh.places {
+			at := p.locate(sh.kind, f.path)
+			signed = signed || p.gen.Signed && (at == l || hashed && at.Dir() == dir)
+		}
+		return !signed
+	})
+	if err != nil {
+		c.log.Error("catalog not readable", "digest", d, "err", err)
+	}
+	return signed
+}
+
 // locate returns where the file is that a table of kind k, shown in p, lists
 // under rel.
 func (p place) locate(k kind, rel string) Location {

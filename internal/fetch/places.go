@@ -22,7 +22,7 @@ type place struct {
 
 // placeOf is where r says that its file is.
 func (f *Fetcher) placeOf(r Request) place {
-	return place{entry: r.Entry, via: r.Via, vouched: f.catalog.Vouched(r.Digest, r.Location)}
+	return place{entry: r.Entry, via: r.Via, vouched: f.catalog.SignedAt(r.Digest, r.Location)}
 }
 
 // addPlace notes where a request that joined the flight says that the file is. The
