@@ -207,7 +207,9 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 			}
 		}
 		return true, nil
-	case ctx.Err() != nil, errors.Is(e.err, store.ErrNoSpace):
+	case ctx.Err() != nil: // it may have lost just before
+		return true, context.Cause(ctx)
+	case errors.Is(e.err, store.ErrNoSpace):
 		return true, e.err
 	case e.lost && d.solo:
 		return true, errSoleSource

@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -272,5 +273,17 @@ func TestSlowSourceCostsASecond(t *testing.T) {
 			t.Logf("%s: %v", name, took)
 		})
 		must(t, part.Discard())
+	}
+}
+
+// A download that is stopped says so, though a source was told to stop just before.
+func TestRaceThatIsStopped(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	r := race{d: new(download), active: 1}
+	over, err := r.finish(ctx, &runner{lost: true, err: errOutpaced})
+	if !over || !errors.Is(err, context.Canceled) {
+		t.Errorf("over: %v, %v", over, err)
 	}
 }
