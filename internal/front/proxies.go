@@ -1,7 +1,12 @@
 // Package front is what stands between a port of the box and its HTTP servers:
 // whose connection and whose request it is where a proxy passes them on (PROXY
-// protocol, Forwarded, X-Forwarded-For), TLS beside plain HTTP, and, when connections
-// run short, who gives way to whom (Shares, which serve others too).
+// protocol, Forwarded, X-Forwarded-For), and TLS beside plain HTTP.
+//
+// Shares divide what clients hold open (connections, and elsewhere event streams,
+// tunnels, downloads) among them. All of it can be used, and whoever has the most loses
+// a place when another one comes. Boxes of the swarm are not clients: swarm/quota
+// divides among them, and keeps slots free for the next one, since libp2p cannot take
+// back all that it gave.
 //
 // It promises that nobody but the named proxies decides whose a request is, and
 // that what they say in a way that can be read in two ways makes it nobody's.

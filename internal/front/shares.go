@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// Party is one who shares with others: an IPv4 address, or an IPv6 /64, since a
-// machine has all of that. The zero Party are all whose address is not known. Many
+// Party is a client as far as sharing goes: an IPv4 address, or an IPv6 /64, since a
+// machine has all of that. The zero Party is all whose address is not known. Many
 // clients can be one party, behind a NAT for instance, so that no party has a limit
 // of its own.
 type Party = netip.Prefix

@@ -1,10 +1,14 @@
-// Package party says whose an archive's host is, and who gives way where too many
-// want room: the one rule for the tables that anybody who can name a host, or who
-// runs one, can fill.
+// Package party decides whose entries give way in tables that fill up with what
+// archives send: the catalog, records of Release files, unsigned blobs, accounts of
+// hosts.
 //
-// A party is whoever can make hosts at will: all names below one registrable domain
-// are one party (*.example.org), and so are all addresses of one IPv6 network of 64
-// bits. Ports make no difference.
+// The parties are those who run archives. Whoever has a domain can make any number of
+// hosts, so all names below one registrable domain are one party (*.example.org), and so
+// are all addresses of one IPv6 network of 64 bits. Ports make no difference.
+//
+// It knows nothing of clients, who share what they hold open (front.Shares), nor of
+// other boxes (swarm/quota). Those rules take effect when somebody comes, this one when
+// a table is swept.
 package party
 
 import (

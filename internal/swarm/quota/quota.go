@@ -1,4 +1,7 @@
-// Package quota divides slots among parties, so that none can take what others need.
+// Package quota divides the swarm's slots (connections, streams, entries, records) among
+// peers or their networks, so that none can take what others need. It keeps some free at
+// all times, since not all of them can be taken back at once; where they can, as clients'
+// connections, front.Shares gives out all.
 //
 // The rule: a party may take slots until it holds weight times as many as are free.
 // Alone it gets weight/(weight+1) of them; n parties that take in turn all that they
