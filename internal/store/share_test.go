@@ -169,3 +169,13 @@ func TestVouchedForLater(t *testing.T) {
 	}
 	b.check()
 }
+
+// What small files take counts as used: whoever fills free room only goes by that.
+func TestSmallFilesInUsage(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 64*unit)
+	b.mustPutFor("evil.example", 1, 1)
+	if u := b.Usage(); u.Bytes+u.Beside != unit {
+		t.Errorf("%d bytes and %d beside, want %d in all", u.Bytes, u.Beside, unit)
+	}
+}

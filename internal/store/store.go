@@ -116,7 +116,7 @@ type Usage struct {
 	Blobs      int64
 	Bytes      int64 // of blobs
 	Partial    int64 // bytes reserved by unfinished ones
-	Beside     int64 // bytes that others keep in the quota
+	Beside     int64 // bytes in the quota beside these: of others, and what small files take beyond their size
 	QuotaBytes int64
 }
 
@@ -248,7 +248,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 func (s *Store) Usage() Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Usage{Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, Beside: s.count.beside, QuotaBytes: s.quota}
+	return Usage{Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, Beside: s.count.beside + s.count.shares.extra, QuotaBytes: s.quota}
 }
 
 // DiskFree returns which share of the disk is free for the store, 0 to 1.
