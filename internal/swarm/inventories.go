@@ -112,16 +112,17 @@ func (v *inventories) review(id p2p.ID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	_, wanted := v.wanted[id]
-	switch may := v.may(id); {
-	case may && !wanted:
+	may := v.may(id)
+	if may {
 		v.wanted[id] = struct{}{}
-		v.rewanted.Call()
-	case !may && wanted:
+	} else {
 		delete(v.wanted, id)
-		v.rewanted.Call()
 		if n := v.told[id]; n != nil {
 			_ = n.reset() // the stream is abandoned either way
 		}
+	}
+	if may != wanted {
+		v.rewanted.Call()
 	}
 	v.reviewed.Fire()
 }
