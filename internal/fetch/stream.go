@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/peer"
 	"millpond/internal/store"
 )
@@ -73,6 +74,7 @@ func (e *runner) open(ctx context.Context, size int64, hole store.Range) (*peer.
 	}
 	e.gauge.wait()
 	defer e.gauge.stop(0)
+	ctx = mirror.AtTurn(ctx, e.gauge.wait) // the wait begins anew then
 	s, err := e.source.Open(ctx, hole.Off, n)
 	if noRange(err) { // the whole file, then
 		s, err = e.source.Open(ctx, 0, 0)

@@ -14,6 +14,16 @@ import (
 // again, and waits for its turn.
 var ErrGaveWay = fmt.Errorf("the connections to the mirror are needed for other clients: %w", io.ErrUnexpectedEOF)
 
+// turnKey is the key of what to call when a request's turn has come.
+type turnKey struct{}
+
+// AtTurn returns ctx for a request that calls begun when it has a connection's place:
+// what went before is not the time of the mirror. A request that is led elsewhere, or
+// sent again, calls it again.
+func AtTurn(ctx context.Context, begun func()) context.Context {
+	return context.WithValue(ctx, turnKey{}, begun)
+}
+
 // turns share the connections to each host among those for whom it is asked. The zero
 // value is ready to use.
 type turns struct {
@@ -52,6 +62,9 @@ func (t *turns) enter(ctx context.Context, hostport string, cut func()) (place *
 	if err != nil {
 		exit()
 		return nil, nil, err
+	}
+	if begun, ok := ctx.Value(turnKey{}).(func()); ok {
+		begun()
 	}
 	return place, sync.OnceFunc(func() {
 		place.Leave()

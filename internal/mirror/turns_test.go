@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -76,4 +77,38 @@ func giveWay(t *testing.T, name string, cut int) {
 	if cut != 0 {
 		t.Errorf("%d answers too few were cut", cut)
 	}
+}
+
+// A request's turn begins when it gets a connection, not when it is made.
+func TestAtTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const archive, at = "http://archive.example.org/debian/", "http://a.example/debian"
+		m, release := newMirrored(t, Options{}), make(chan struct{})
+		m.on("a.example", func(http.ResponseWriter, *http.Request) { <-release })
+		var begun atomic.Int32
+		ended := make(chan error)
+		for range maxConns + 1 {
+			go func() {
+				resp, err := m.Get(AtTurn(t.Context(), func() { begun.Add(1) }), Request{URL: archive + "file", Mirror: at})
+				if err == nil {
+					err = resp.Body.Close()
+				}
+				ended <- err
+			}()
+		}
+		synctest.Wait()
+		if n := begun.Load(); n != maxConns {
+			t.Errorf("%d requests of %d have begun, want %d", n, maxConns+1, maxConns)
+		}
+		close(release)
+		for range maxConns + 1 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := begun.Load(); n != maxConns+1 {
+			t.Errorf("%d requests have begun at last", n)
+		}
+	})
 }
