@@ -46,6 +46,7 @@ import (
 
 	ds "github.com/ipfs/go-datastore"
 
+	"millpond/internal/address"
 	"millpond/internal/peer"
 )
 
@@ -219,15 +220,16 @@ func (t *Table) Bans() int { return t.bans.count() }
 // Ban bans id for d; with d ≤ 0 it lifts the ban and forgets the strikes.
 func (t *Table) Ban(id string, d time.Duration) { t.bans.set(id, d) }
 
-// networkOf is what an address ban covers; none for loopback and for the zero
-// Addr.
+// networkOf is what an address ban covers; none for the zero Addr, and for loopback
+// and the other addresses of a site: behind a NAT, a Service or Docker's proxy all
+// boxes have one of these.
 func networkOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap()
 	bits := 32
 	if addr.Is6() {
 		bits = 64
 	}
-	if !addr.IsValid() || addr.IsLoopback() {
+	if !addr.IsValid() || addr.IsLoopback() || address.OfSite(addr) {
 		return netip.Prefix{}
 	}
 	p, _ := addr.Prefix(bits)

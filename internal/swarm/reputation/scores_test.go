@@ -68,6 +68,8 @@ func TestAddressBans(t *testing.T) {
 		{"one /64", "2001:db8::1", "2001:db8::2", "2001:db8::3", true},
 		{"two /64", "2001:db8::1", "2001:db8:0:1::1", "2001:db8::3", false},
 		{"loopback", "127.0.0.1", "127.0.0.1", "127.0.0.1", false},
+		{"an address of a site", "172.17.0.1", "172.17.0.1", "172.17.0.1", false},
+		{"one of a site's /64", "fd00::1", "fd00::1", "fd00::1", false},
 	} {
 		store := ds.NewMapDatastore()
 		s := open(t, store)
