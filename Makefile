@@ -39,9 +39,10 @@ test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-
 packages:
 	./.ci/packages
 
-# What runs in one process, with the race detector.
+# What runs in one process, with the race detector. On a busy machine a package can
+# take longer than the 10 minutes that go allows by itself.
 unit:
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 25m ./...
 
 # The box for 32-bit ARM, with the quick tests of what counts bytes or lays them
 # out under QEMU (needs qemu-user), and what a contributor on a Mac can check.
