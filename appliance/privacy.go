@@ -82,17 +82,6 @@ func (a *Appliance) purge(ctx context.Context) error {
 	if a.config.Privacy.Days == 0 {
 		return nil
 	}
-	tick := time.NewTicker(purgeEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if err := a.db.Purge(); err != nil {
-			// The next one may succeed.
-			a.log.Warn("what is older than MILLPOND_PRIVACY allows is removed, but may still be in the database's files", "err", err)
-		}
-	}
+	return a.every(ctx, purgeEvery, a.db.Purge,
+		"what is older than MILLPOND_PRIVACY allows is removed, but may still be in the database's files")
 }

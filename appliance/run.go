@@ -80,7 +80,13 @@ func (a *Appliance) drain(ctx context.Context) {
 // sync flushes the database to disk periodically until ctx ends. Closing the
 // database flushes it a last time.
 func (a *Appliance) sync(ctx context.Context) error {
-	tick := time.NewTicker(syncEvery)
+	return a.every(ctx, syncEvery, a.db.Sync, "database not flushed, a power cut would lose changes")
+}
+
+// every calls do at each interval until ctx ends. If it fails, that is logged with what
+// it means: serving continues, and the next call may succeed.
+func (a *Appliance) every(ctx context.Context, interval time.Duration, do func() error, failed string) error {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -88,9 +94,8 @@ func (a *Appliance) sync(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := a.db.Sync(); err != nil {
-			// Serving continues; the next attempt may succeed.
-			a.log.Warn("database not flushed, a power cut would lose changes", "err", err)
+		if err := do(); err != nil {
+			a.log.Warn(failed, "err", err)
 		}
 	}
 }
