@@ -78,6 +78,7 @@ func TestHostileNameHoldsNobody(t *testing.T) {
 			if signed {
 				r = newRig(t, aptest.Suite{})
 				r.update()
+				r.entry(r.files["large"].Path) // waits until the index has been learned
 			} else {
 				r = unsigned(t)
 			}
