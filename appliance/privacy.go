@@ -82,6 +82,10 @@ func (a *Appliance) purge(ctx context.Context) error {
 	if a.config.Privacy.Days == 0 {
 		return nil
 	}
-	return a.every(ctx, purgeEvery, a.db.Purge,
-		"what is older than MILLPOND_PRIVACY allows is removed, but may still be in the database's files")
+	return every(ctx, purgeEvery, func() {
+		if err := a.db.Purge(); err != nil {
+			// The next one may succeed.
+			a.log.Warn("what is older than MILLPOND_PRIVACY allows is removed, but may still be in the database's files", "err", err)
+		}
+	})
 }

@@ -80,12 +80,16 @@ func (a *Appliance) drain(ctx context.Context) {
 // sync flushes the database to disk periodically until ctx ends. Closing the
 // database flushes it a last time.
 func (a *Appliance) sync(ctx context.Context) error {
-	return a.every(ctx, syncEvery, a.db.Sync, "database not flushed, a power cut would lose changes")
+	return every(ctx, syncEvery, func() {
+		if err := a.db.Sync(); err != nil {
+			// Serving continues; the next attempt may succeed.
+			a.log.Warn("database not flushed, a power cut would lose changes", "err", err)
+		}
+	})
 }
 
-// every calls do at each interval until ctx ends. If it fails, that is logged with what
-// it means: serving continues, and the next call may succeed.
-func (a *Appliance) every(ctx context.Context, interval time.Duration, do func() error, failed string) error {
+// every calls do at each interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func()) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -93,9 +97,7 @@ func (a *Appliance) every(ctx context.Context, interval time.Duration, do func()
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		if err := do(); err != nil {
-			a.log.Warn(failed, "err", err)
+			do()
 		}
 	}
 }
