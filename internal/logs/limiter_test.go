@@ -6,15 +6,40 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// output is what a log writes, for several goroutines.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func (o *output) Reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.b.Reset()
+}
+
 // limited returns a log with a Limiter, and what it writes.
-func limited(t *testing.T, run bool) (*slog.Logger, *bytes.Buffer) {
+func limited(t *testing.T, run bool) (*slog.Logger, *output) {
 	t.Helper()
-	out := new(bytes.Buffer)
+	out := new(output)
 	q := NewLimiter(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if run {
 		go q.Run(t.Context())

@@ -46,7 +46,10 @@ func TestSilentConnections(t *testing.T) {
 	t.Log(play(t, "crowded", crowdVariable+"=silent"))
 }
 
-const crowdMemory = 512 << 20
+const (
+	crowdMemory = 512 << 20
+	crowdFiles  = 4096
+)
 
 func crowded() error {
 	far, orders, answers, err := cable("crowd")
@@ -58,12 +61,12 @@ func crowded() error {
 	}
 	hub, err := start(func(o *settings) {
 		o.Listen = []string{"/ip4/10.77.0.1/tcp/4001", "/ip4/10.78.0.1/tcp/4001"}
-		o.Memory = crowdMemory
+		o.Memory, o.Files = crowdMemory, crowdFiles
 	})
 	if err != nil {
 		return err
 	}
-	bounds := boundsOf(crowdMemory, 0)
+	bounds := boundsOf(crowdMemory, crowdFiles)
 	before := heap()
 	if err := tell(orders, answers, hub.self().String()); err != nil {
 		return err
@@ -229,7 +232,7 @@ func beSilent() error {
 	var open []net.Conn
 	for _, from := range []string{"10.77.0.2", "10.77.0.3", "10.77.0.4"} {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-		for range boundsOf(crowdMemory, 0).pending {
+		for range boundsOf(crowdMemory, crowdFiles).pending {
 			c, err := dialer.Dial("tcp", "10.77.0.1:4001")
 			if err != nil {
 				return err
