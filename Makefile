@@ -59,7 +59,7 @@ arm:
 
 # The built box with the real apt, debootstrap and mmdebstrap.
 e2e-apt: build
-	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./apt/...
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -timeout 25m ./apt/...
 
 # apt's own tests that have a web server, from its source package, without a box
 # and through the built one, with a table (root); some of them, only through it.

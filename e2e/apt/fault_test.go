@@ -50,6 +50,9 @@ const (
 	complete
 	// asDirect: at least what a client without a box has.
 	asDirect
+	// refused: an error. The mirror went back to an older Release, which does not
+	// replace the held one, and has no more what only that one lists.
+	refused
 )
 
 // must is what a client has to have in the end.
@@ -264,6 +267,7 @@ func (f fault) problems(w column, got, direct outcome) []string {
 	}
 	switch {
 	case got.complete:
+	case f.must(w) == refused && strings.Contains(got.exit, "exit 1"):
 	case f.must(w) == complete:
 		say("has not all files: %s", got)
 	case got.exit != direct.exit || direct.complete:

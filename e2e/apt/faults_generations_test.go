@@ -43,7 +43,7 @@ func generationFaults() []fault {
 		{name: "former generation, whole", suite: byName, prepare: newer, strike: older},
 		{name: "former generation, 304 without ETag", suite: byName, prepare: both(newer, withoutETags), strike: older},
 		{name: "former generation, 304 without ETag, another component", suite: two, prepare: both(newerContrib, withoutETags),
-			strike: older, others: []string{"deb MIRROR/debian stable main contrib"}},
+			strike: older, warm: refused, others: []string{"deb MIRROR/debian stable main contrib"}},
 		{name: "client with the new Release, another component, while an index is the old one", suite: two, strike: newerContrib,
 			others: []string{"deb MIRROR/debian stable main contrib"}, act: roams},
 		{name: "304 for all Release files", strike: always(releases, aptest.Status(304))},

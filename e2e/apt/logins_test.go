@@ -94,7 +94,8 @@ func TestLogins(t *testing.T) {
 	s.mirror.ResetLog()
 	everything(t, s.clientAs(t, "bob"))
 	for _, r := range s.mirror.Log() {
-		if r.Status != http.StatusNotModified || r.Authorization != login("bob") {
+		again := r.Status == http.StatusOK && strings.HasSuffix(r.Path, "Release") // a new one is asked for twice
+		if r.Status != http.StatusNotModified && !again || r.Authorization != login("bob") {
 			t.Errorf("bob made the box ask for %s: %d", r.Path, r.Status)
 		}
 	}

@@ -72,7 +72,8 @@ func TestRequestsAreCounted(t *testing.T) {
 				return nil
 			})
 			got := statuses(s.mirror.Log())
-			if got["200"] == 0 || got["304"] == 0 || got["404"] == 0 && form == "Release" {
+			// No 304 for what is new: the validators of its Release are not proved yet.
+			if got["200"] == 0 || got["404"] == 0 && form == "Release" {
 				t.Errorf("the mirror answered %v", got)
 			}
 			if avoided < 2*updaters {
