@@ -145,6 +145,7 @@ func TestHelpMatchesCompose(t *testing.T) {
 	help := must(t, "run", "--rm", image, "help")
 	names := 0
 	for word := range strings.FieldsSeq(help) {
+		word = strings.TrimRight(word, ",.;:)")
 		if !strings.HasPrefix(word, "MILLPOND_") || strings.ContainsAny(word, "=*`") || strings.Contains(fixed, word+" ") {
 			continue
 		}
