@@ -43,7 +43,11 @@ func (p *peerSource) Report(o peer.Outcome) { p.peer.Report(o) }
 // Open implements source. That the peer does not have what it claims to hold
 // is a fault that the peer's Open reports by itself.
 func (p *peerSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
-	return p.peer.Open(ctx, p.digest, peer.Request{Off: off, N: n, Fetch: p.kind == owner, Pace: p.pace})
+	r := peer.Request{Off: off, N: n, Pace: p.pace}
+	if p.kind == owner {
+		r.Fetch = peer.FetchAnywhere
+	}
+	return p.peer.Open(ctx, p.digest, r)
 }
 
 // Manifest returns the digests of the file's pieces as the peer states them.

@@ -108,6 +108,7 @@ type box struct {
 	busy     atomic.Int64                    // how often it is busy yet
 	dead     atomic.Bool                     // gone, with its streams
 	life     int                             // how many requests it answers before it is gone, if not 0
+	standing peer.Standing
 
 	mu      sync.Mutex
 	grown   int64         // bytes it has so far, of one that is downloading
@@ -122,6 +123,8 @@ var _ peer.Peer = (*box)(nil)
 func (b *box) String() string { return b.name }
 func (b *box) ID() string     { return b.name }
 func (b *box) Nearby() bool   { return !b.far }
+
+func (b *box) Standing() peer.Standing { return b.standing }
 
 func (b *box) Report(o peer.Outcome) {
 	b.mu.Lock()
@@ -216,7 +219,7 @@ func (b *box) Open(ctx context.Context, _ digest.Digest, r peer.Request) (*peer.
 	b.mu.Lock()
 	b.opened = append(b.opened, off)
 	gone := b.life > 0 && len(b.opened) > b.life
-	if r.Fetch {
+	if r.Fetch != peer.NoFetch {
 		b.fetched++
 	}
 	b.mu.Unlock()

@@ -21,11 +21,11 @@ type upload struct {
 func (u upload) Size() int64 { return u.size }
 
 // Open implements peer.Inventory: it opens a held blob, or the readable side of
-// a download in progress, whose bytes arrive as they arrive here. With start
+// a download in progress, whose bytes arrive as they arrive here. With fetch
 // the box downloads the blob, if it knows it, by is no stranger, and it is within
 // the budget. What may not be shared with by is fs.ErrNotExist, held or not.
-func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, start bool) (peer.Upload, error) {
-	start = start && by.Kind > peer.Stranger
+func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
+	start := fetch != peer.NoFetch && by.Kind > peer.Stranger
 	size, ok := f.shared(d, by.Kind)
 	if !ok && start {
 		size, ok = f.awaitKnown(ctx, d, by.Kind)

@@ -21,7 +21,7 @@ type Inventory interface {
 	// progress; fs.ErrNotExist for anything else. With fetch the box starts
 	// the download itself if its catalog has d, since the peer picked it as the
 	// owner.
-	Open(ctx context.Context, by Asker, d digest.Digest, fetch bool) (Upload, error)
+	Open(ctx context.Context, by Asker, d digest.Digest, fetch Fetch) (Upload, error)
 	// Manifest returns the digest of each piece of a held blob;
 	// fs.ErrNotExist for anything else.
 	Manifest(ctx context.Context, by Asker, d digest.Digest) ([]digest.Digest, error)

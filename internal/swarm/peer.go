@@ -31,6 +31,20 @@ func (p *remote) ID() string { return p.id.String() }
 
 func (p *remote) Nearby() bool { return p.swarm.nearby(p.id) }
 
+// Standing implements peer.Peer.
+func (p *remote) Standing() peer.Standing {
+	return peer.Standing{Kind: p.swarm.kind(p.id), Party: p.party()}
+}
+
+// party names the network that the peer is connected from; it is empty if it is not
+// connected directly.
+func (p *remote) party() string {
+	if at := p.swarm.network(p.id); at.IsValid() {
+		return at.String()
+	}
+	return ""
+}
+
 // Open implements peer.Peer. It waits for half a second and four round trips at
 // most, 3 s with Fetch.
 func (p *remote) Open(ctx context.Context, d digest.Digest, r peer.Request) (*peer.Stream, error) {

@@ -74,7 +74,9 @@ func benchTransfer(b *testing.B, key []byte) {
 	shelf := newShelf()
 	giver, taker, from := pair(b, func(o *settings) {
 		o.Key = key
-		o.Inventory = staged{shelf, func(context.Context, peer.Asker, digest.Digest, bool) (peer.Upload, error) { return &zeros{}, nil }, nil}
+		o.Inventory = staged{shelf, func(context.Context, peer.Asker, digest.Digest, peer.Fetch) (peer.Upload, error) {
+			return &zeros{}, nil
+		}, nil}
 	})
 	b.Run("swarm", func(b *testing.B) {
 		gibibytes(b, func() (io.ReadCloser, error) {

@@ -70,7 +70,7 @@ func newPacer(r peer.Request) pacer {
 	}
 	p := pacer{Pace: peer.Pace{Bytes: 1, Per: stallTimeout}}
 	p.next = p.Pace
-	if r.Fetch {
+	if r.Fetch != peer.NoFetch {
 		p.Per = fetchStallTimeout
 	}
 	return p

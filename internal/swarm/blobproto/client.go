@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -156,12 +157,12 @@ func (c *Client) Open(ctx context.Context, id string, d digest.Digest, r peer.Re
 	if r.Off > 0 || r.N > 0 {
 		header.Set("Range", byteRange(r))
 	}
-	if r.Fetch {
-		header.Set(fetchHeader, "1")
+	if r.Fetch != peer.NoFetch {
+		header.Set(fetchHeader, strconv.Itoa(int(r.Fetch)))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := c.watch(id, cancel)
-	timer.start(headerTimeout(c.options.RTT(id), r.Fetch), errNoHeader)
+	timer.start(headerTimeout(c.options.RTT(id), r.Fetch != peer.NoFetch), errNoHeader)
 	answer, err := c.ask(ctx, id, "/blob/", d, header, timer) //nolint:bodyclose // body closes it
 	if err != nil {
 		cancel(nil)
