@@ -273,7 +273,7 @@ func TestStoreKnowsWhatIsListed(t *testing.T) {
 	}
 	r.archive.Remove("small")
 	for i := range 3 { // the catalog keeps two earlier ones
-		r.mirror.Publish("/debian", r.archive.Publish(time.Now().Add(time.Duration(i)*time.Second)))
+		r.mirror.Publish("/debian", r.archive.Publish(time.Now().Add(time.Duration(i-10)*time.Second)))
 		r.update()
 	}
 	must(t, r.judge(t.Context()))
