@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"millpond/internal/digest"
 )
 
 // Commit makes a blob of p, which must have all of its bytes: if some are
@@ -64,7 +66,7 @@ func (p *Partial) complete() error {
 
 // admit makes the verified file a blob. Caller holds life.
 func (p *Partial) admit(m Meta) (row, error) {
-	s, path := p.s, p.s.blobPath(p.digest)
+	s := p.s
 	if err := s.fault("sync"); err != nil {
 		return row{}, err
 	}
@@ -74,11 +76,7 @@ func (p *Partial) admit(m Meta) (row, error) {
 	if err := p.file.Sync(); err != nil {
 		return row{}, err
 	}
-	if err := os.Rename(p.path, path); err != nil {
-		return row{}, err
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		os.Remove(path)
+	if err := s.moveIn(p.path, p.digest); err != nil {
 		return row{}, err
 	}
 	// While p is registered; later it could be the map of another Partial.
@@ -89,6 +87,31 @@ func (p *Partial) admit(m Meta) (row, error) {
 		return row{}, err
 	}
 	return r, p.file.Close()
+}
+
+// moveIn gives the file at from the name of the blob d, and makes its directory if
+// this is the first blob there. After an error there is no such file.
+func (s *Store) moveIn(from string, d digest.Digest) error {
+	path := s.blobPath(d)
+	dir := filepath.Dir(path)
+	err := os.Rename(from, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := syncDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		err = os.Rename(from, path)
+	}
+	if err != nil {
+		return err
+	}
+	if err := syncDir(dir); err != nil {
+		os.Remove(path)
+		return err
+	}
+	return nil
 }
 
 // list enters the file of p, which has its final name, into the table, and

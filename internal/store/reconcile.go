@@ -33,7 +33,7 @@ func (s *Store) reconcileDir(b byte) error {
 		return err
 	}
 	entries, err := os.ReadDir(s.fanOut(b))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there was no such blob yet
 		return err
 	}
 	var changes, unindexed []change

@@ -159,11 +159,6 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) prepare(q Quota) error {
-	for i := range 256 {
-		if err := os.MkdirAll(s.fanOut(byte(i)), 0o755); err != nil {
-			return err
-		}
-	}
 	for _, dir := range []string{s.partialDir(), filepath.Join(s.dir, "blobs"), s.dir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err

@@ -235,6 +235,7 @@ func TestReconcile(t *testing.T) {
 		os.Chmod(b.blobPath(torn), 0o644),
 		os.Truncate(b.blobPath(torn), 500),
 		os.Remove(b.blobPath(gone)),
+		os.MkdirAll(b.fanOut(7), 0o755),
 		os.WriteFile(filepath.Join(b.fanOut(7), "README"), nil, 0o644),
 	} {
 		if err != nil {
