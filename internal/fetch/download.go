@@ -168,7 +168,7 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	info, err := part.Commit(fl.about())
 	if errors.Is(err, store.ErrMismatch) {
 		d.blame(resumed)
-		return err
+		return errors.Join(err, part.Discard())
 	}
 	if err != nil { // that it is not kept is no client's trouble
 		fl.passThrough(part, err)
