@@ -337,17 +337,17 @@ func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Dige
 	}
 	v.mu.Unlock()
 	type ranked struct {
-		id   p2p.ID
+		*remote
 		cost time.Duration
 	}
 	var list []ranked
 	for _, id := range ids {
-		text := id.String() // takes a microsecond
-		if suspected(text, d) {
+		p := v.swarm.peer(id)
+		if suspected(p.text, d) {
 			continue
 		}
-		if cost, ok := v.swarm.cost(id, text); ok {
-			list = append(list, ranked{id, cost})
+		if cost, ok := v.swarm.cost(p); ok {
+			list = append(list, ranked{p, cost})
 		}
 	}
 	slices.SortFunc(list, func(a, b ranked) int {
@@ -355,7 +355,7 @@ func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Dige
 	})
 	peers := make([]peer.Peer, len(list))
 	for i, r := range list {
-		peers[i] = v.swarm.peer(r.id)
+		peers[i] = r.remote
 	}
 	return peers
 }
