@@ -35,6 +35,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/address"
+	"millpond/internal/lag"
 	"millpond/internal/peer"
 	"millpond/internal/swarm/inventory"
 	"millpond/internal/swarm/reputation"
@@ -70,6 +71,7 @@ type Options struct {
 	AllowClients func(netip.Addr) bool
 	Datastore    ds.Batching
 	Taken, Given func(peer string, n int64) // body bytes, as they flow
+	Lag          *lag.Meter                 // how late this process is; nil: never
 	Version      string
 	Log          *slog.Logger
 
@@ -149,7 +151,7 @@ func New(o Options) (*Swarm, error) {
 	s.bootstrap.host, s.bootstrap.boxes, s.bootstrap.gate, s.bootstrap.dial = s.host, s.boxes, s.gate, s.dialGiven
 	s.redials = newRedials(s.dialNow, o.Log)
 	s.rtts = newRTTs(s.host)
-	s.rtts.measured = s.regard
+	s.rtts.measured, s.rtts.lag = s.regard, o.Lag.Now
 	s.reachability = &reachability{}
 	s.inventories = newInventories(s)
 	s.announcer = newAnnouncer(o.Datastore, s.inventories.journal.Holds, o.Log)

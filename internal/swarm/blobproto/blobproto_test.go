@@ -142,7 +142,7 @@ func TestPace(t *testing.T) {
 				defer cancel(nil)
 				suspected := ""
 				b := &body{
-					watchdog: &watchdog{id: "peer-id", cancel: cancel, stalled: func(id string) { suspected = id }},
+					watchdog: &watchdog{id: "peer-id", cancel: cancel, stalled: func() { suspected = "peer-id" }, lag: func() time.Duration { return 0 }},
 					ctx:      ctx, answer: sender{ctx, c.n, c.pause}, pace: newPacer(c.r), left: -1, took: func(int64) {},
 				}
 				var err error
