@@ -34,8 +34,9 @@ const (
 	// TCP has it (RFC 6298, section 2.3).
 	rttWeight = 8
 	// rttSamples are kept for their minimum, which depends on distance alone; the
-	// mean depends on load too.
-	rttSamples = 8
+	// mean depends on load too. They are those of five minutes, in which a busy box
+	// has a quiet moment, and so stays a local one.
+	rttSamples = 60
 )
 
 // rtts measures the round trips to the connected boxes.
