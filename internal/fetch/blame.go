@@ -96,6 +96,9 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 			d.busy = append(d.busy, m.server())
 		}
 		log.Debug("source does not have the file")
+	case got == 0 && !verified(s) && !slow(err): // its own mirror may have failed
+		t.out = t.failures >= maxFailures
+		log.Debug("peer could not get the file")
 	default:
 		t.out = t.failures >= maxFailures
 		d.report(s, err)
@@ -113,7 +116,9 @@ func (d *download) report(s source, err error) {
 	case slow(err):
 		fault = peer.Slow
 	}
-	s.Report(peer.Outcome{Fault: fault, Why: err.Error()})
+	if d.tallyOf(s).silent == nil || fault != peer.Slow { // or else reportSilent does so
+		s.Report(peer.Outcome{Fault: fault, Why: err.Error()})
+	}
 	d.fl.f.stats.resumed.Add(1)
 	d.fl.log.Warn("download cut, resuming", "source", s.String(), "err", err)
 }

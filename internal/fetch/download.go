@@ -124,10 +124,12 @@ type download struct {
 type tally struct {
 	source    source
 	failures  int
-	led       bool // it redirected to other hosts, and perhaps only one of them is wrong
-	cached    bool // a cache on the way to it answered, and may be what is wrong
-	out       bool // never asked again
-	penalized bool // for wrong bytes
+	led       bool    // it redirected to other hosts, and perhaps only one of them is wrong
+	cached    bool    // a cache on the way to it answered, and may be what is wrong
+	out       bool    // never asked again
+	penalized bool    // for wrong bytes
+	silent    *silent // it is, or was when it was asked last; nil if not
+	stalled   bool    // that it was silent is reported
 	err       error
 	inPart    inPart
 }

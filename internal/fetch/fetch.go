@@ -23,8 +23,8 @@
 //
 // The files, in the order of a cold download: fetch (Get), flightkey (who shares a
 // flight), flight (shared state), download (attempts), places, source, peers, lookup
-// (who has it), gather (in pieces), race (which source stays), paces and gauge (how
-// fast sources are), stream, blame (whose bytes were wrong), body (a reader),
+// (who has it), gather (in pieces), race (which source stays), silence and patience
+// (of peers), paces and gauge (how fast sources are), stream, blame (whose bytes were wrong), body (a reader),
 // attribution (what a read byte counts as), passthrough (no room on disk), learn
 // (indices). Beside it: anticipate, keep and peek (before, without and instead of a
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown
@@ -61,6 +61,7 @@ import (
 	"millpond/internal/fetch/turns"
 	"millpond/internal/front"
 	"millpond/internal/kv"
+	"millpond/internal/lag"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
@@ -85,7 +86,7 @@ var (
 	ErrClosed = errors.New("the box is shutting down")
 )
 
-// Options are the parts below that a Fetcher works with. All but Swarm and Avoided
+// Options are the parts below that a Fetcher works with. All but Swarm, Lag and Avoided
 // are required.
 type Options struct {
 	Store   *store.Store
@@ -97,6 +98,7 @@ type Options struct {
 	// When all are taken, the clients have equal shares.
 	Downloads int
 	Swarm     peer.Swarm // asked first for content that a signed Release lists; nil without a swarm
+	Lag       *lag.Meter // of this process: peers are waited for as much longer; nil for none
 	// Avoided is told of each of ledger.Counts' AvoidedRequests; nil without a
 	// ledger. It does not block.
 	Avoided func(catalog.Location)
@@ -126,6 +128,7 @@ type Fetcher struct {
 	budget    *budget // of what is fetched for peers
 	paces     paces
 	load      load
+	lag       func() time.Duration
 	timeouts  timeouts
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
@@ -149,6 +152,7 @@ func New(o Options) *Fetcher {
 		lifetime: ctx, end: cancel,
 		flights:   make(map[flightKey]*flight),
 		unread:    newUnread(maxUnread),
+		lag:       o.Lag.Now,
 		timeouts:  defaultTimeouts(),
 		downloads: front.NewShares(cmp.Or(o.Downloads, 256)),
 		budget:    newBudget(peerBudget, peersBudget),

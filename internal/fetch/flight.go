@@ -55,9 +55,10 @@ type flight struct {
 	log     *slog.Logger
 	stop    context.CancelFunc
 	started time.Time
-	widened chan struct{} // there is one more place to ask
+	widened chan struct{} // there is another source to ask now: a place, or the mirror before owners
 
 	announced atomic.Bool                 // to the peers
+	noOwners  atomic.Bool                 // it asks no owner (skipOwners)
 	place     atomic.Pointer[front.Place] // nil while it waits for one
 
 	payer    string       // the peer that it was begun for, "" if it was for none

@@ -57,8 +57,8 @@ func TestOwners(t *testing.T) {
 	must(t, readSome(f.Body, mib/2)) // before the owner has the rest
 	e.grow(size)
 	rest, err := io.ReadAll(f.Body)
-	if err != nil || int64(len(rest)) != size-mib/2 || e.fetched != 1 || r.fromMirror("big") != 0 {
-		t.Errorf("%d bytes, %v; the owner was asked %d times, the mirror sent %d", len(rest), err, e.fetched, r.fromMirror("big"))
+	if err != nil || int64(len(rest)) != size-mib/2 || len(e.fetched) != 1 || r.fromMirror("big") != 0 {
+		t.Errorf("%d bytes, %v; the owner was asked %d times, the mirror sent %d", len(rest), err, len(e.fetched), r.fromMirror("big"))
 	}
 	if got := r.announcements(r.digest("big")); len(got) != 0 {
 		t.Errorf("announced %v while the owner is to be asked", got)
@@ -72,9 +72,9 @@ func TestOwners(t *testing.T) {
 		t.Errorf("the mirror sent %d although the second owner does", n)
 	}
 	no := r.add(r.owners, "small", "will not", func(b *box) { b.absent = true })
-	does := r.add(r.owners, "small", "does not", func(b *box) { b.grow(0) })
+	does := r.add(r.owners, "small", "does not", stalls)
 	r.right("small", 1)
-	if no.faults() != nil || !slices.Equal(does.faults(), []peer.Fault{peer.Slow}) {
+	if no.faults() != nil || !slices.Equal(does.faults(), []peer.Fault{peer.Stalled}) {
 		t.Errorf("faults %v of who will not, %v of who does not", no.faults(), does.faults())
 	}
 	if r.fromMirror("small") == 0 {

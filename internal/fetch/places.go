@@ -33,9 +33,13 @@ func (fl *flight) addPlace(p place) {
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	if !addPlace(&fl.places, p) {
-		return
+	if addPlace(&fl.places, p) {
+		fl.widen()
 	}
+}
+
+// widen tells the flight that there is another source to ask now.
+func (fl *flight) widen() {
 	select {
 	case fl.widened <- struct{}{}:
 	default:

@@ -103,7 +103,7 @@ func (d *download) measure(src source, first time.Duration, n int64, took time.D
 	case n == 0:
 	case src.Origin() == ledger.FromMirror && f.mirror.Limited(): // says nothing about the mirror
 	default:
-		f.paces.measured(src.Record(), first, n, took)
+		f.paces.measured(src, first, n, took)
 	}
 }
 

@@ -96,8 +96,9 @@ type box struct {
 	site   *boxes
 	far    bool
 	data   []byte
-	rate   int64 // bytes per second of each stream; 0: no limit
-	absent bool  // 404 for what it lists
+	rate   int64         // bytes per second of each stream; 0: no limit
+	first  time.Duration // until a stream's first byte
+	absent bool          // 404 for what it lists
 
 	wrong    []int                           // pieces in which it lies
 	size     int64                           // that it tells, if not 0
@@ -114,7 +115,7 @@ type box struct {
 	grown   int64         // bytes it has so far, of one that is downloading
 	grew    chan struct{} // closed and replaced; nil: it has them all
 	opened  []int64       // offsets asked for
-	fetched int           // how often it was asked to download the file
+	fetched []peer.Fetch  // what it was asked to do when it lacks the file
 	reports []peer.Outcome
 }
 
@@ -150,6 +151,9 @@ func (b *box) faults() []peer.Fault {
 func (b *box) blamed() bool {
 	return slices.ContainsFunc(b.faults(), func(f peer.Fault) bool { return f != peer.Slow })
 }
+
+// stalls makes a box silent from the beginning.
+func stalls(b *box) { b.grow(0) }
 
 // gave is how many bytes were reported as taken from b.
 func (b *box) gave() (n int64) {
@@ -220,7 +224,7 @@ func (b *box) Open(ctx context.Context, _ digest.Digest, r peer.Request) (*peer.
 	b.opened = append(b.opened, off)
 	gone := b.life > 0 && len(b.opened) > b.life
 	if r.Fetch != peer.NoFetch {
-		b.fetched++
+		b.fetched = append(b.fetched, r.Fetch)
 	}
 	b.mu.Unlock()
 	switch {
@@ -300,6 +304,13 @@ func (s *boxStream) Close() error {
 func (s *boxStream) Read(p []byte) (int, error) {
 	if s.off >= s.end {
 		return 0, io.EOF
+	}
+	if s.off == s.first {
+		select {
+		case <-time.After(s.b.first - time.Since(s.begun)):
+		case <-s.ctx.Done():
+			return 0, context.Cause(s.ctx)
+		}
 	}
 	n, err := s.await(int64(len(p)))
 	if err != nil {

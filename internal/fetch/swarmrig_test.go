@@ -2,12 +2,15 @@ package fetch
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/lag"
 	"millpond/internal/peer"
 )
 
@@ -33,10 +36,16 @@ var (
 	member   = peer.Asker{ID: "member", Kind: peer.Member}
 )
 
-// newSwarmRig has packages of the sizes named.
+// newSwarmRig has packages of the sizes named. On a busy machine it waits longer for
+// peers, as a box does.
 func newSwarmRig(t testing.TB, sizes map[string]int) *swarmRig {
-	s := newBoxes()
-	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Swarm = s }), s, make(map[string]digest.Digest)}
+	s, meter := newBoxes(), lag.New()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = meter.Run(ctx) }) // returns nil
+	t.Cleanup(running.Wait)
+	t.Cleanup(stop)
+	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Swarm, o.Lag = s, meter }), s, make(map[string]digest.Digest)}
 	for name, file := range r.files {
 		r.digests[name] = digest.Of(file.Data)
 	}

@@ -7,7 +7,8 @@ import (
 	"millpond/internal/peer"
 )
 
-// timeouts are how long boxes wait for each other. Tests shorten them.
+// timeouts are how long boxes wait for each other, where patience does not say so
+// sooner. Tests shorten them.
 type timeouts struct {
 	// headStart is how long at most the DHT may search before the mirror is
 	// asked too; usually it is twice the time that answers take. In a swarm of
@@ -18,9 +19,10 @@ type timeouts struct {
 	// lookup is how long the DHT may search in all.
 	lookup time.Duration
 	// seed is how long a peer that holds a file may take for seedBytes, the
-	// first ones with the answer.
+	// first ones with the answer, where there is no source left to ask beside it;
+	// and with pieces, whose sources are not asked beside each other.
 	seed time.Duration
-	// downloader is how long a peer that is itself downloading may be silent:
+	// downloader is how long a peer that is itself downloading may be silent then:
 	// its mirror may be slow to answer. Together with seed it stays well below
 	// the 30 s after which apt gives up.
 	downloader time.Duration
