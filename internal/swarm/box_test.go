@@ -190,7 +190,7 @@ func openBox(dir string, change func(*settings)) (_ *box, err error) {
 		Version:      "test",
 		Log:          slog.New(slog.NewTextHandler(b.log, nil)),
 		AllowClients: func(netip.Addr) bool { return true },
-		public:       func(netip.Addr) bool { return true }, // loopback stands for the Internet
+		Network:      Network{Public: func(netip.Addr) bool { return true }}, // loopback stands for the Internet
 	}, Inventory: b.shelf}
 	if change != nil {
 		change(&o)

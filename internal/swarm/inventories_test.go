@@ -188,7 +188,7 @@ func TestLargeInventory(t *testing.T) {
 	sent := &sentBytes{}
 	giver, taker, _ := pair(t, func(o *settings) {
 		o.Inventory = inventory
-		o.nat = []libp2p.Option{libp2p.BandwidthReporter(sent)}
+		o.Network.Host = []libp2p.Option{libp2p.BandwidthReporter(sent)}
 	})
 	held := func() int64 { return taker.inventories.held(giver.self()) }
 	until(t, "the first listing", func() bool { return held() == largeBlobs })

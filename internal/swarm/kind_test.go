@@ -57,11 +57,11 @@ func acquaint(t *testing.T, kind peer.Kind) *acquaintance {
 	a.other = newBox(t, func(o *settings) { o.Key, o.Listen = key, []string{"/ip4/" + apart + "/tcp/0"} }).run(t)
 	a.witness = newBox(t, func(o *settings) { o.Key = key }).run(t)
 	a.box = newBox(t, func(o *settings) {
-		o.Key, o.public = key, nil
+		o.Key, o.Network.Public = key, nil
 		o.Bootstrap = []string{a.other.dialled(), a.witness.dialled()}
 		o.AllowClients = func(ip netip.Addr) bool { return kind != peer.Stranger || ip.String() != apart }
 		o.UploadRate, o.SiteUnlimited = 1<<20, true
-		o.nat = []libp2p.Option{libp2p.ForceReachabilityPublic()} // runs a relay
+		o.Network.Host = []libp2p.Option{libp2p.ForceReachabilityPublic()} // runs a relay
 	})
 	a.box.inventory = askers{a.box.shelf, a.asked}
 	a.box.run(t)

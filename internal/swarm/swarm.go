@@ -16,6 +16,10 @@
 // Memory is bounded by the number of boxes and of blobs announced, not by their
 // bytes. Records held for others are in the Datastore, which must be ordered
 // and outlive Close.
+//
+// The network comes from Options.Network. The clock is package time's, so that in a
+// testing/synctest bubble, on a network that is in memory, whole swarms run in virtual
+// time.
 package swarm
 
 import (
@@ -27,14 +31,12 @@ import (
 	"sync"
 
 	ds "github.com/ipfs/go-datastore"
-	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"golang.org/x/sync/errgroup"
 
-	"millpond/internal/address"
 	"millpond/internal/lag"
 	"millpond/internal/peer"
 	"millpond/internal/swarm/inventory"
@@ -74,9 +76,7 @@ type Options struct {
 	Lag          *lag.Meter                 // how late this process is; nil: never
 	Version      string
 	Log          *slog.Logger
-
-	nat    []libp2p.Option       // set by tests
-	public func(netip.Addr) bool // address.IsPublic, but for tests
+	Network      Network // the zero value: that of this machine
 }
 
 // Swarm is this box's part in the swarm. Its methods may be called from any
@@ -116,9 +116,6 @@ var _ peer.Swarm = (*Swarm)(nil)
 // has to be closed even if it never ran. The error names every mistake in o
 // that can be seen without the network.
 func New(o Options) (*Swarm, error) {
-	if o.public == nil {
-		o.public = address.IsPublic
-	}
 	s := &Swarm{options: o, log: o.Log, closing: make(chan struct{})}
 	logTo(o.Log)
 	var faults [3]error
@@ -130,7 +127,7 @@ func New(o Options) (*Swarm, error) {
 	}
 	handshakes := newHandshakeLog(o.Log, s.key != nil)
 	gate, fault := newGate(o.AllowPeers, s.reputation, handshakes)
-	gate.public, gate.may = o.public, s.may
+	gate.public, gate.may = o.Network.isPublic(), s.may
 	s.gate, faults[1] = gate, fault
 	s.bootstrap, faults[2] = newBootstrap(o.Bootstrap, o.Log)
 	if err := errors.Join(faults[:]...); err != nil {
