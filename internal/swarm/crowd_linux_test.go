@@ -1,13 +1,10 @@
 package swarm
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -202,29 +199,7 @@ func sendListing(h host.Host, hub p2p.ID, entries int) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(st, 1<<16)
-	const part = 4096
-	for i := 0; i < entries; i += part {
-		flags := byte(0)
-		if i == 0 {
-			flags |= 1
-		}
-		if i+part >= entries {
-			flags |= 2
-		}
-		body := []byte{flags, 7}
-		for j := range part {
-			distance := 1 + rand.Uint64N(1<<42)
-			if j == 0 {
-				distance = uint64(i/part) << 54
-			}
-			body = binary.AppendUvarint(body, distance)
-		}
-		if _, err := w.Write(append(binary.AppendUvarint([]byte{'L'}, uint64(len(body))), body...)); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
+	return writeListing(st, entries)
 }
 
 // beSilent opens as many connections from three addresses as it can.

@@ -166,7 +166,7 @@ func BenchmarkSeeds(b *testing.B) {
 		}
 		slices.SortFunc(list, func(a, b digest.Digest) int { return bytes.Compare(a[:], b[:]) })
 		known = append(known, list[:1000]...)
-		set := inventory.NewSet(room{quota.New[p2p.ID](1<<30, 1), "a peer"})
+		set := inventory.NewSet(&room{all: quota.New[lister](1<<30, 1)})
 		frames, _, _ := journal.Since(0)
 		for _, f := range frames {
 			if err := set.Take(&f); err != nil {
