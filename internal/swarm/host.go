@@ -3,7 +3,6 @@ package swarm
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -16,12 +15,13 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// Connections to peers that are no boxes (those are protected) are trimmed to
-// the lower number when they reach the higher: libp2p's own figures.
-const (
-	fewConns  = 160
-	manyConns = 192
-)
+// connManager makes libp2p's connection manager. When there are more peers than
+// neighbours and 3/8 as many others, it closes connections until those are 1/4 as many,
+// first to peers that are no boxes; none that is younger than newcomerFor. That is less
+// than one network may have (networkWeight), so that it does not keep those for good.
+func (b bounds) connManager() (*connmgr.BasicConnMgr, error) {
+	return connmgr.NewConnManager(b.neighbours+b.neighbours/4, b.neighbours+b.neighbours*3/8, connmgr.WithGracePeriod(newcomerFor))
+}
 
 // What is known of peers. Addresses of peers that are not connected expire after 2 min to
 // an hour, and the rest of what they said 1 min after they disconnected. libp2p's own
@@ -47,7 +47,7 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 	if err != nil {
 		return nil, fmt.Errorf("setting the swarm's resource limits: %w", err)
 	}
-	conns, err := connmgr.NewConnManager(min(fewConns, bounds.conns), min(manyConns, bounds.conns*5/4), connmgr.WithGracePeriod(time.Minute))
+	conns, err := bounds.connManager()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("setting the swarm's connection limits: %w", err), limits.Close())
 	}

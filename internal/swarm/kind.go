@@ -82,7 +82,10 @@ func (s *Swarm) local(id p2p.ID) bool {
 }
 
 // regard is called when the kind of id may have changed.
-func (s *Swarm) regard(id p2p.ID) { s.inventories.review(id) }
+func (s *Swarm) regard(id p2p.ID) {
+	s.inventories.review(id)
+	s.places.review(id)
+}
 
 // Widest implements peer.Swarm.
 func (s *Swarm) Widest() peer.Kind {

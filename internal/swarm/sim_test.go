@@ -139,3 +139,38 @@ func TestSimulated(t *testing.T) {
 		}
 	})
 }
+
+// TestRefusedBoxesBackOff has more boxes than places, which know no other box: those
+// without a place come back, but not every second.
+func TestRefusedBoxesBackOff(t *testing.T) {
+	long(t)
+	const boxes, places, minutes = 8, 4, 2
+	simulate(t, 10*time.Millisecond, func(s *simulation) {
+		hub := s.box("1.0.0.1", func(o *settings) { o.Files = 3 * places * neighbourConns })
+		if got := hub.places.most; got != places {
+			s.t.Fatalf("%d places, want %d", got, places)
+		}
+		peak := watchNeighbours(s.ctx, hub)
+		for i := range boxes {
+			s.box(fmt.Sprintf("1.0.%d.1", i+1), func(o *settings) {
+				o.Bootstrap, o.Mode = []string{hub.dialled()}, Client
+			})
+		}
+		came := func(b *box) int { return b.log.count("peer connected") }
+		time.Sleep(time.Minute) // the waits grow
+		before := make(map[*box]int)
+		for _, b := range s.boxes {
+			before[b] = came(b)
+		}
+		time.Sleep(minutes * time.Minute)
+		most := minutes*int(time.Minute/lastRetry) + 2
+		for i, b := range s.boxes[1:] {
+			if n := came(b) - before[b]; n > most || came(b) == 0 {
+				s.t.Errorf("box %d was connected %d times in %d minutes, want at most %d", i, n, minutes, most)
+			}
+		}
+		if n := peak.Load(); n != places {
+			s.t.Errorf("%d neighbours at once, want %d", n, places)
+		}
+	})
+}

@@ -13,6 +13,10 @@
 // they hold), reputation (scores and bans) and blobproto (sending and receiving
 // blobs). In the hub libp2p's own package peer is imported as p2p.
 //
+// Neighbours, the connected boxes, are limited in number. Members come before local
+// boxes and those before strangers, and of one kind the network with the most boxes
+// makes room (surplus).
+//
 // Memory is bounded by the number of boxes and of blobs announced, not by their
 // bytes. Records held for others are in the Datastore, which must be ordered
 // and outlive Close.
@@ -91,6 +95,7 @@ type Swarm struct {
 	gate         *gate
 	dht          *dht.IpfsDHT
 	boxes        *boxes
+	places       *places
 	rtts         *rtts
 	missing      inventory.Missing
 	bootstrap    *bootstrap
@@ -138,6 +143,7 @@ func New(o Options) (*Swarm, error) {
 		return nil, err
 	}
 	s.boxes = newBoxes()
+	s.places = newPlaces(s, boundsOf(o.Memory, o.Files).neighbours)
 	if s.host, err = newHost(o, identity, s.key, gate, handshakes, s.boxes); err != nil {
 		return nil, err
 	}
