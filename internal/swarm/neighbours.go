@@ -119,7 +119,7 @@ func compareBools(a, b bool) int {
 type places struct {
 	swarm *Swarm
 	most  int
-	// serves reports whether a box has lately sent something that was right.
+	// serves reports whether a box has sent files that were right.
 	serves func(p2p.ID) bool
 
 	changed broadcast.Wake // the kind of a neighbour has changed
@@ -135,7 +135,7 @@ func newPlaces(s *Swarm, most int) *places {
 	return &places{
 		swarm:   s,
 		most:    most,
-		serves:  func(id p2p.ID) bool { taken, _ := s.transfers.sums(id); return taken > 0 },
+		serves:  func(id p2p.ID) bool { return s.reputation.Serves(id.String()) },
 		changed: broadcast.NewWake(),
 		closed:  make(chan p2p.ID),
 		leaving: make(map[p2p.ID]bool),

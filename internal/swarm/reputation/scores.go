@@ -174,6 +174,15 @@ func (t *Table) Proven(id string) bool {
 	return s != nil && s.proven()
 }
 
+// Serves reports whether id is no longer new: it has sent newUntil bytes of verified
+// files since its last lie.
+func (t *Table) Serves(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.scores[id]
+	return s != nil && s.right >= newUntil
+}
+
 // Fault takes a fault of p into account. It returns true if p is banned for it.
 func (t *Table) Fault(p Peer, f peer.Fault, why string) bool {
 	lied := f == peer.Lied
