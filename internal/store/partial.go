@@ -254,20 +254,28 @@ func (p *Partial) reserve(end int64) error {
 // errors are ErrNoSpace when quota or disk are full, one for writing past the
 // size, and fs.ErrClosed.
 func (p *Partial) WriteAt(b []byte, off int64) (int, error) {
+	if _, err := p.Fill(b, off); err != nil {
+		return int(min(p.Available(off), int64(len(b)))), err
+	}
+	return len(b), nil
+}
+
+// Fill is WriteAt, and returns what it wrote: the bytes that were missing.
+func (p *Partial) Fill(b []byte, off int64) (written []Range, err error) {
 	p.life.RLock()
 	defer p.life.RUnlock()
 	end := off + int64(len(b))
 	if err := p.prepare(off, end); err != nil {
-		return 0, err
+		return nil, err
 	}
 	p.begin(off, end)
-	n, err := p.fillHoles(b, off)
+	written, err = p.fillHoles(b, off)
 	p.finish(off, end)
 	if err != nil {
-		return n, err
+		return written, err
 	}
 	p.saveSometimes()
-	return len(b), nil
+	return written, nil
 }
 
 // prepare checks that [off, end) may be written, and reserves the room. Caller
@@ -301,19 +309,18 @@ func (p *Partial) finish(off, end int64) {
 	p.written.Broadcast()
 }
 
-// fillHoles writes what is missing of b at off, and returns how many bytes of b are
-// there up to the first error. Caller has begun that range.
-func (p *Partial) fillHoles(b []byte, off int64) (int, error) {
+// fillHoles writes what is missing of b at off, and returns which bytes that was.
+// Caller has begun that range.
+func (p *Partial) fillHoles(b []byte, off int64) ([]Range, error) {
 	p.mu.Lock()
 	holes := p.there.missing(off, off+int64(len(b)))
 	p.mu.Unlock()
-	for _, hole := range holes {
-		n, err := p.fill(b[hole.Off-off:hole.End-off], hole.Off)
-		if err != nil {
-			return int(hole.Off-off) + n, fmt.Errorf("writing a blob at %d: %w", hole.Off, noSpace(err))
+	for i, hole := range holes {
+		if _, err := p.fill(b[hole.Off-off:hole.End-off], hole.Off); err != nil {
+			return holes[:i], fmt.Errorf("writing a blob at %d: %w", hole.Off, noSpace(err))
 		}
 	}
-	return len(b), nil
+	return holes, nil
 }
 
 // fill writes b into the hole at off, and hashes it if all bytes before are hashed.

@@ -68,19 +68,28 @@ func rest(set []bool, off int64) int64 {
 	return int64(len(set)) - off
 }
 
-func (m *bytesModel) untrusted() (s spans) {
-	begun := -1
-	for i := range m.there {
-		switch in := m.there[i] && !m.trusted[i]; {
-		case in && begun < 0:
+func (m *bytesModel) untrusted() spans {
+	return runs(0, int64(len(m.there)), func(i int64) bool { return m.there[i] && !m.trusted[i] })
+}
+
+func (m *bytesModel) missing(off, end int64) spans {
+	return runs(off, end, func(i int64) bool { return !m.there[i] })
+}
+
+// runs returns the bytes of [off, end) that are in.
+func runs(off, end int64, in func(int64) bool) (s spans) {
+	begun := int64(-1)
+	for i := off; i < end; i++ {
+		switch {
+		case in(i) && begun < 0:
 			begun = i
-		case !in && begun >= 0:
-			s.add(int64(begun), int64(i))
+		case !in(i) && begun >= 0:
+			s.add(begun, i)
 			begun = -1
 		}
 	}
 	if begun >= 0 {
-		s.add(int64(begun), int64(len(m.there)))
+		s.add(begun, end)
 	}
 	return s
 }
@@ -129,7 +138,11 @@ func TestTrustModel(t *testing.T) {
 			var err error
 			switch op := rnd.IntN(20); {
 			case op < 8:
-				_, err = p.WriteAt(from[off:end], off)
+				var got []Range
+				got, err = p.Fill(from[off:end], off)
+				if want := m.missing(off, end); !slices.Equal(got, want) {
+					t.Fatalf("step %d: wrote %v, want %v", step, got, want)
+				}
 				m.write(from[off:end], off)
 			case op < 12:
 				var got bool
