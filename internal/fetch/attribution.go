@@ -63,6 +63,21 @@ func (a *attribution) extend(i int, off, to int64, origin ledger.Origin) bool {
 	return true
 }
 
+// forgot records that bytes are missing again.
+func (a *attribution) forgot(off, end int64) {
+	var left []span
+	for _, s := range a.spans {
+		before, after := s, s
+		before.end, after.off = min(s.end, off), max(s.off, end)
+		for _, s := range []span{before, after} {
+			if s.off < s.end {
+				left = append(left, s)
+			}
+		}
+	}
+	a.spans = left
+}
+
 // next returns how many of the n bytes from off on have one origin, and that
 // origin; 0 while the origin of bytes just written is not recorded.
 func (a *attribution) next(off, n int64) (int64, ledger.Origin) {

@@ -26,6 +26,10 @@ func TestAttributionProperties(t *testing.T) {
 					known[i], model[i] = true, n.origin
 				}
 			}
+			if r.IntN(4) == 0 {
+				a.forgot(off, off+2)
+				clear(known[off:min(off+2, size)])
+			}
 		}
 		for i := range int64(size) {
 			if n, o := a.next(i, 1); (n == 1) != known[i] || n == 1 && o != model[i] {

@@ -44,8 +44,7 @@ func (d *download) blame(resumed bool) {
 // from now on, which is tried once. Two answers of a mirror that were joined may
 // have been of two files.
 func (d *download) worthAsking(t *tally) bool {
-	if t.cached && !d.fl.reload {
-		d.fl.reload = true
+	if t.cached && !d.fl.reload.Swap(true) {
 		return true
 	}
 	return t.mayLeadElsewhere() || t.inPart.joined && t.failures < maxFailures

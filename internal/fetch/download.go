@@ -56,6 +56,7 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 	}
 	defer fl.announce(false)
 	defer fl.endLookup()
+	defer fl.startKeepAlive(ctx)()
 	d := download{fl: fl, tallies: make(map[string]*tally)}
 	for range maxAttempts {
 		part, err := fl.openPart()
@@ -114,6 +115,7 @@ type download struct {
 	// them sent wrong bytes is not known; from now on each attempt has one
 	// source.
 	solo     bool
+	wrong    int             // how often the whole was
 	manifest []digest.Digest // of the pieces, as two peers state it
 	votes    []pieces.Vote
 	busy     []string  // mirrors that are overloaded or do not answer, by mirrorSource.server
@@ -156,29 +158,63 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	for _, t := range d.tallies {
 		t.inPart = inPart{}
 	}
-	fl := d.fl
-	fl.begin(part)
-	err := d.take(ctx, part)
-	if errors.Is(err, store.ErrNoSpace) {
-		fl.passThrough(part, err)
-		return nil
+	d.fl.begin(part)
+	for doubtful := part.Resumed(); ; {
+		err := d.take(ctx, part)
+		if err == nil {
+			err = d.commit(part)
+		}
+		switch {
+		case errors.Is(err, store.ErrNoSpace):
+			d.fl.passThrough(part, err)
+			return nil
+		case !errors.Is(err, store.ErrMismatch):
+			return err
+		}
+		again := d.forgetDoubtful(part, doubtful)
+		if d.wrong++; d.wrong >= maxAttempts || !again {
+			return errors.Join(err, part.Discard())
+		}
+		doubtful = left(part) < part.Size()
 	}
-	if err != nil {
+}
+
+// commit makes part, which is complete, a blob.
+func (d *download) commit(part *store.Partial) error {
+	info, err := part.Commit(d.fl.about())
+	if errors.Is(err, store.ErrMismatch) {
 		return err
 	}
-	resumed := part.Resumed()
-	info, err := part.Commit(fl.about())
-	if errors.Is(err, store.ErrMismatch) {
-		d.blame(resumed)
-		return errors.Join(err, part.Discard())
-	}
 	if err != nil { // that it is not kept is no client's trouble
-		fl.passThrough(part, err)
+		d.fl.passThrough(part, err)
 		return nil
 	}
-	fl.landed(info)
+	d.fl.landed(info)
 	d.checkVotes()
 	return nil
+}
+
+// forgetDoubtful forgets what of a wrong part is not trusted, for others to send it
+// again; doubtful says that there were bytes from before. It reports false if the whole
+// part is of no use: all is trusted, or what one source added to that was wrong, too.
+func (d *download) forgetDoubtful(part *store.Partial, doubtful bool) (again bool) {
+	alone := d.solo
+	d.blame(doubtful)
+	if alone && doubtful {
+		return false
+	}
+	d.solo = d.solo || doubtful
+	forget := part.Untrusted()
+	for _, r := range forget {
+		if part.Forget(r.Off, r.End) != nil {
+			return false
+		}
+		d.fl.forgot(r.Off, r.End)
+	}
+	for _, t := range d.tallies {
+		t.inPart = inPart{}
+	}
+	return len(forget) > 0
 }
 
 // take gets what is missing in part. Swarm and catalog are asked who has the

@@ -2,9 +2,10 @@
 //
 // A file whose digest is known (content) comes from the store, or else from
 // one flight: a download under its own context that all clients who want the
-// digest share, each reading the growing file at its own pace. The last part
-// of a stream is held back until the whole SHA-256 matches, so that no client
-// ever has a complete wrong file. The catalog learns from an index once it is held.
+// digest share, each reading the growing file at its own pace. A mirror's bytes are
+// given out as they come, peers' only once the whole SHA-256 matches or, of a large
+// file, somebody vouches for them; the last part waits for the whole in any case, so
+// that no client ever has a complete wrong file (giveout). The catalog learns from an index once it is held.
 // Release files are part of package release; unknown files, which no index
 // lists, are revalidated with the mirror once per TTL and streamed, and package
 // ahead looks for the index that lists them. What comes with a login, a client's
@@ -24,7 +25,9 @@
 // The files, in the order of a cold download: fetch (Get), flightkey (who shares a
 // flight), flight (shared state), download (attempts), places, source, peers, lookup
 // (who has it), gather (in pieces), race (which source stays), silence and patience
-// (of peers), paces and gauge (how fast sources are), stream, blame (whose bytes were wrong), body (a reader),
+// (of peers), paces and gauge (how fast sources are), stream, blame (whose bytes were
+// wrong), giveout (what may leave before the whole is verified), keepalive (what a
+// client gets meanwhile), body (a reader),
 // attribution (what a read byte counts as), passthrough (no room on disk), learn
 // (indices). Beside it: anticipate, keep and peek (before, without and instead of a
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown

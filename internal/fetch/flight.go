@@ -18,14 +18,6 @@ import (
 )
 
 const (
-	// holdback is how much of a file no client gets before the whole digest
-	// matches. A file no longer than this is verified before its first byte
-	// leaves, so that a lying source costs the client nothing; that is two
-	// packages in three (apt-p2p's figures: 68 % under 256 kB). With more, a
-	// client on a slow line could reach apt's limit of 30 s without a byte:
-	// this much takes 30 s at 70 kbit/s.
-	holdback = 256 << 10
-
 	// linger is how long a download goes on after its last client has left.
 	// apt drops connections and asks again; past this the mirror's bytes would
 	// be taken for nobody. What is there stays for a resume.
@@ -48,7 +40,6 @@ type flight struct {
 	key     flightKey
 	entry   catalog.Entry
 	cached  mirror.Copy // of an unknown file: what is held of it
-	reload  bool        // caches on the way to mirrors have sent something wrong; of the flight's goroutine
 	client  front.Party // of the one that it began with
 	via     []string    // the fields of that one's request
 	crowded bool        // it keeps nothing
@@ -59,6 +50,7 @@ type flight struct {
 
 	announced atomic.Bool                 // to the peers
 	noOwners  atomic.Bool                 // it asks no owner (skipOwners)
+	reload    atomic.Bool                 // caches on the way to mirrors have sent something wrong
 	place     atomic.Pointer[front.Place] // nil while it waits for one
 
 	payer    string       // the peer that it was begun for, "" if it was for none
@@ -84,6 +76,8 @@ type flight struct {
 	err         error
 	info        store.Info         // once ended well
 	lookup      *lookup            // of peers, once the DHT was asked
+	vouchedFor  []store.Range      // not trusted yet, since the flight is too young; ascending from each source
+	trusting    *time.Timer        // trusts them
 	passthrough *passthrough       // set when the disk has no room: bodies fetch for themselves
 	readers     int                // clients, and those that read for a peer
 	bodies      map[*body]struct{} // that are open
@@ -218,6 +212,9 @@ func (fl *flight) finish(err error) {
 	if fl.idle != nil {
 		fl.idle.Stop()
 	}
+	if fl.trusting != nil {
+		fl.trusting.Stop()
+	}
 	if fl.passthrough != nil {
 		return // bodies carry on by themselves
 	}
@@ -323,7 +320,7 @@ func (fl *flight) restart() {
 	if fl.file != nil {
 		fl.file.Close()
 	}
-	fl.part, fl.file, fl.attribution, fl.from = nil, nil, attribution{}, nil
+	fl.part, fl.file, fl.attribution, fl.from, fl.vouchedFor = nil, nil, attribution{}, nil, nil
 	fl.size, fl.modified = fl.entry.Size, time.Time{}
 	fl.changed.Fire()
 }

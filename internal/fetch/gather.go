@@ -252,10 +252,10 @@ func (k *pieceSink) Position() int64 { return k.fl.position() }
 // Write implements pieces.Sink.
 func (k *pieceSink) Write(i int, b []byte, s pieces.Source) error {
 	off, n := peer.PieceAt(i, k.part.Size())
-	if _, err := k.part.WriteAt(b, off); err != nil {
+	from := sourceOf(s)
+	if _, err := k.fl.write(k.part, b, off, from.source); err != nil {
 		return err
 	}
-	from := sourceOf(s)
 	from.wrote.Store(true)
 	k.fl.grew(off, off+n, from.source)
 	k.fl.announce(true) // there is something to be had here now

@@ -217,17 +217,25 @@ func TestMirrorsLieWithPeers(t *testing.T) {
 	}
 }
 
-// Past a full disk, too.
+// Past a full disk peers send only what is verified before its first byte leaves.
 func TestLiarPastTheFullDisk(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
-	liar := r.add(r.seeds, "large", "liar", lies(0))
+	liar := r.add(r.seeds, "small", "liar", lies(0))
+	unasked := r.add(r.seeds, "large", "unasked", lies(0))
 	r.disk.Full(true)
+	r.right("large", 1) // of the mirror
 	r.mirror.Inject("*", aptest.Status(404))
-	if n, err := r.compare("large"); !errors.Is(err, ErrWrongBytes) || n >= int64(len(r.data("large"))) {
+	if n, err := r.compare("small"); !errors.Is(err, ErrWrongBytes) || n > 0 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	if !slices.Contains(liar.faults(), peer.Lied) {
 		t.Errorf("faults %v", liar.faults())
+	}
+	if n, err := r.compare("large"); err == nil || n > 0 {
+		t.Errorf("without a mirror: %d bytes, %v", n, err)
+	}
+	if unasked.blamed() {
+		t.Errorf("%s has faults %v", unasked, unasked.faults())
 	}
 }

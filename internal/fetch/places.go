@@ -99,7 +99,7 @@ func (fl *flight) mirrors() []mirrorSource {
 			}
 			seen[m.String()] = true
 			m.via = p.via
-			m.request.Revalidate, m.request.Reload = isReplaced(p.entry, m.Location), fl.reload
+			m.request.Revalidate, m.request.Reload = isReplaced(p.entry, m.Location), fl.reload.Load()
 			switch elsewhere := m.Host != p.entry.Location.Host; { // the catalog names that one
 			case fl.f.paces.slow(m.Record()):
 				slow = append(slow, m)

@@ -117,7 +117,7 @@ func (fl *flight) receive(part *store.Partial, s *peer.Stream, hole store.Range,
 		hole.End = s.Size
 	}
 	fl.answered(part.Size(), s.Modified)
-	buf := make([]byte, chunk)
+	buf, proven := make([]byte, chunk), isProven(src)
 	for off := hole.Off; hole.End < 0 || off < hole.End; off = hole.Off + got {
 		b := buf
 		if hole.End >= 0 {
@@ -125,13 +125,18 @@ func (fl *flight) receive(part *store.Partial, s *peer.Stream, hole store.Range,
 		}
 		n, err := s.Read(b)
 		if n > 0 {
-			fresh := part.Available(off) < int64(n) // another source may have been faster
-			if _, err := part.WriteAt(b[:n], off); err != nil {
+			written, err := fl.write(part, b[:n], off, src)
+			if err != nil {
 				return got, err
 			}
 			got += int64(n)
-			if fresh {
+			if len(written) > 0 { // no other source was faster
 				fl.grew(off, off+int64(n), src)
+			}
+			if proven {
+				for _, r := range written {
+					fl.vouched(r.Off, r.End)
+				}
 			}
 		}
 		switch {

@@ -39,6 +39,13 @@ type timeouts struct {
 	// of the file. When a whole site updates at once the boxes learn within
 	// moments of each other.
 	learnGrace time.Duration
+	// whole is how long a large file from peers may take before its pieces are given
+	// out one by one, when they are vouched for: a file that arrives within it is
+	// verified whole first. It leaves twice as long before apt gives up.
+	whole time.Duration
+	// keepAlive is how long a client may wait for bytes of a file that peers send, before
+	// it gets some of the mirror's. apt gives up after 30 s.
+	keepAlive time.Duration
 	// settle is how long the catalog must be quiet before the store is looked
 	// through again for what may now be given to peers. An update of a client
 	// brings several indices.
@@ -51,6 +58,7 @@ func defaultTimeouts() timeouts {
 		seed: 4 * time.Second, downloader: 12 * time.Second, piece: 16 * time.Second,
 		poll: 250 * time.Millisecond, stall: 4 * time.Second,
 		learnGrace: 1500 * time.Millisecond, settle: 5 * time.Second,
+		whole: 10 * time.Second, keepAlive: 10 * time.Second,
 	}
 }
 

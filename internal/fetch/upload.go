@@ -126,7 +126,7 @@ func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest, to peer.Kind)
 	}
 }
 
-// Pieces implements peer.Inventory.
+// Pieces implements peer.Inventory. Only trusted pieces can be read (see released).
 func (f *Fetcher) Pieces(by peer.Asker, d digest.Digest) (size int64, have peer.Bitfield, err error) {
 	absent := fmt.Errorf("download of %s: %w", d.Short(), fs.ErrNotExist)
 	size, ok := f.shared(d, by.Kind)
@@ -148,7 +148,7 @@ func (f *Fetcher) Pieces(by peer.Asker, d digest.Digest) (size int64, have peer.
 	size = part.Size()
 	have = peer.NewBitfield(peer.Pieces(size))
 	for i := range peer.Pieces(size) {
-		if hasPiece(part, i, size) {
+		if off, n := peer.PieceAt(i, size); part.Trusted(off) >= n {
 			have.Set(i)
 		}
 	}
