@@ -13,13 +13,14 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/pieces"
+	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/party"
 	"millpond/internal/store"
 )
 
 const (
-	// maxAttempts bounds how often a file begins anew after wrong bytes.
+	// maxAttempts bounds how often wrong bytes of a file are got again.
 	maxAttempts = 8
 	// maxFailures is how often in a row a source may fail without having sent
 	// at least progress bytes.
@@ -71,10 +72,13 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 			return fmt.Errorf("opening a partial file: %w", err)
 		}
 		err = d.attempt(ctx, part)
-		if !errors.Is(err, store.ErrMismatch) && !errors.Is(err, errSoleSource) && !errors.Is(err, errCorrupt) {
+		if !errors.Is(err, store.ErrMismatch) && !errors.Is(err, errSoleSource) {
 			return err
 		}
 		fl.restart()
+		if d.wrong >= maxAttempts {
+			break
+		}
 	}
 	return ErrWrongBytes
 }
@@ -114,12 +118,11 @@ type download struct {
 	// solo: a file put together from several sources was wrong, and which of
 	// them sent wrong bytes is not known; from now on each attempt has one
 	// source.
-	solo     bool
-	wrong    int             // how often the whole was
-	manifest []digest.Digest // of the pieces, as two peers state it
-	votes    []pieces.Vote
-	busy     []string  // mirrors that are overloaded or do not answer, by mirrorSource.server
-	rival    time.Time // when a source was last asked beside a slow one
+	solo      bool
+	manifests *pieces.Manifests // of a file that came in pieces; nil before
+	wrong     int               // how often the whole was
+	busy      []string          // mirrors that are overloaded or do not answer, by mirrorSource.server
+	rival     time.Time         // when a source was last asked beside a slow one
 }
 
 // tally is what a source did in this flight.
@@ -138,8 +141,7 @@ type tally struct {
 
 // inPart is what a source did in the current part.
 type inPart struct {
-	used       bool // its bytes are there
-	unverified bool // and some of them it could not have verified itself
+	unverified bool // some of its bytes it could not have verified itself
 	joined     bool // it is a mirror, and broke off: its next answer is joined to that one
 }
 
@@ -159,7 +161,11 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 		t.inPart = inPart{}
 	}
 	d.fl.begin(part)
-	for doubtful := part.Resumed(); ; {
+	if d.manifests != nil {
+		d.manifests.Restart()
+	}
+	doubtful := part.Resumed() // bytes of an earlier process may have been torn by a power cut
+	for {
 		err := d.take(ctx, part)
 		if err == nil {
 			err = d.commit(part)
@@ -171,11 +177,13 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 		case !errors.Is(err, store.ErrMismatch):
 			return err
 		}
-		again := d.forgetDoubtful(part, doubtful)
-		if d.wrong++; d.wrong >= maxAttempts || !again {
+		again := false
+		if d.wrong++; d.wrong < maxAttempts {
+			again = d.repair(ctx, part, &doubtful)
+		}
+		if !again {
 			return errors.Join(err, part.Discard())
 		}
-		doubtful = left(part) < part.Size()
 	}
 }
 
@@ -190,31 +198,9 @@ func (d *download) commit(part *store.Partial) error {
 		return nil
 	}
 	d.fl.landed(info)
+	d.reportRight()
 	d.checkVotes()
 	return nil
-}
-
-// forgetDoubtful forgets what of a wrong part is not trusted, for others to send it
-// again; doubtful says that there were bytes from before. It reports false if the whole
-// part is of no use: all is trusted, or what one source added to that was wrong, too.
-func (d *download) forgetDoubtful(part *store.Partial, doubtful bool) (again bool) {
-	alone := d.solo
-	d.blame(doubtful)
-	if alone && doubtful {
-		return false
-	}
-	d.solo = d.solo || doubtful
-	forget := part.Untrusted()
-	for _, r := range forget {
-		if part.Forget(r.Off, r.End) != nil {
-			return false
-		}
-		d.fl.forgot(r.Off, r.End)
-	}
-	for _, t := range d.tallies {
-		t.inPart = inPart{}
-	}
-	return len(forget) > 0
 }
 
 // take gets what is missing in part. Swarm and catalog are asked who has the
@@ -247,7 +233,7 @@ func (fl *flight) about() store.Meta {
 	name, owner := fl.f.fileName(fl.entry.Location, fl.key.digest), fl.party()
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	m := store.Meta{Modified: fl.modified, Name: name, From: fl.from, Party: owner}
+	m := store.Meta{Modified: fl.modified, Name: name, From: fl.from(), Party: owner}
 	if fl.key.login != "" {
 		m.Private = fl.f.access.Place(fl.entry.Location)
 	}
@@ -270,6 +256,9 @@ func (f *Fetcher) fileName(l catalog.Location, d digest.Digest) string {
 // source skips one round per failure so far. The first round asks c.
 func (d *download) fill(ctx context.Context, part *store.Partial, c candidates) error {
 	var answer error // the most telling failure
+	if d.prefersMirror(c.mirrors) {
+		d.askPeersLater(c.peers)
+	}
 	for nth := 0; ; nth++ {
 		r, err := d.askAll(ctx, part, c, nth)
 		if r.done {
@@ -330,10 +319,13 @@ func (d *download) isBusy(s source) bool {
 	return ok && slices.Contains(d.busy, m.server())
 }
 
-// othersUsed reports whether bytes of another source are in the part.
+// othersUsed reports whether bytes of another source are in the part. A peer may go on
+// where a mirror stopped.
 func (d *download) othersUsed(s source) bool {
-	for name, t := range d.tallies {
-		if t.inPart.used && name != s.String() {
+	for name := range d.fl.senders() {
+		t := d.tallies[name]
+		isMirror := t == nil || t.source.Origin() == ledger.FromMirror
+		if name != s.String() && !(isMirror && s.Origin() == ledger.FromPeer) {
 			return true
 		}
 	}

@@ -71,7 +71,7 @@ type flight struct {
 	size        int64
 	modified    time.Time
 	attribution attribution
-	from        []store.Provenance // who sent this attempt's bytes
+	records     map[string]store.Provenance // of this attempt's sources, by name
 	ended       bool
 	err         error
 	info        store.Info         // once ended well
@@ -297,16 +297,16 @@ func (fl *flight) begin(part *store.Partial) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.part, fl.file = part, file
-	fl.attribution, fl.from = attribution{}, nil
+	fl.attribution, fl.records = attribution{}, nil
 	if size := part.Size(); size >= 0 {
 		end := int64(0)
 		for _, hole := range part.Missing() {
-			fl.attribution.wrote(end, hole.Off, ledger.FromStore)
+			fl.attribution.wrote(end, hole.Off, ledger.FromStore, "")
 			end = hole.End
 		}
-		fl.attribution.wrote(end, size, ledger.FromStore)
+		fl.attribution.wrote(end, size, ledger.FromStore, "")
 	} else {
-		fl.attribution.wrote(0, part.Available(0), ledger.FromStore)
+		fl.attribution.wrote(0, part.Available(0), ledger.FromStore, "")
 	}
 	fl.changed.Fire()
 }
@@ -320,7 +320,7 @@ func (fl *flight) restart() {
 	if fl.file != nil {
 		fl.file.Close()
 	}
-	fl.part, fl.file, fl.attribution, fl.from, fl.vouchedFor = nil, nil, attribution{}, nil, nil
+	fl.part, fl.file, fl.attribution, fl.records, fl.vouchedFor = nil, nil, attribution{}, nil, nil
 	fl.size, fl.modified = fl.entry.Size, time.Time{}
 	fl.changed.Fire()
 }
@@ -347,11 +347,36 @@ func (fl *flight) grew(off, end int64, s source) {
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.attribution.wrote(off, end, s.Origin())
-	if !slices.Contains(fl.from, record) {
-		fl.from = append(fl.from, record)
+	fl.attribution.wrote(off, end, s.Origin(), s.String())
+	if fl.records == nil {
+		fl.records = make(map[string]store.Provenance)
 	}
+	fl.records[s.String()] = record
 	fl.changed.Fire()
+}
+
+// senders returns how many of the bytes that are there each source has sent, by name.
+func (fl *flight) senders() map[string]int64 {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.attribution.senders()
+}
+
+// from returns who sent the bytes that are there, in the order of the file. fl.mu is held.
+func (fl *flight) from() (all []store.Provenance) {
+	for _, s := range fl.attribution.spans {
+		if r, ok := fl.records[s.source]; ok && !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// sender returns the one source that has sent all from off to end; "" for none.
+func (fl *flight) sender(off, end int64) string {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.attribution.sender(off, end)
 }
 
 // landed records the committed blob.

@@ -56,7 +56,6 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 	s.ReadCloser = from
 	n, err := d.fl.receive(part, s, hole, src)
 	if n > 0 {
-		t.inPart.used = true
 		// A peer sends a file's last bytes only once it has verified it all.
 		verified := verified(src) || hole.Off == 0 && n == part.Size()
 		t.inPart.unverified = t.inPart.unverified || !verified

@@ -105,7 +105,8 @@ type box struct {
 	endless  bool                            // goes on past the end
 	limit    int64                           // what a stream brings before it ends by silence or a cut
 	silent   bool                            // by silence
-	manifest func() ([]digest.Digest, error) // nil: right for what it sends
+	manifest func() ([]digest.Digest, error) // nil: that of the file
+	stated   atomic.Bool                     // it was asked for manifest, and had one
 	busy     atomic.Int64                    // how often it is busy yet
 	dead     atomic.Bool                     // gone, with its streams
 	life     int                             // how many requests it answers before it is gone, if not 0
@@ -147,9 +148,19 @@ func (b *box) faults() []peer.Fault {
 }
 
 // blamed is whether anything but slowness was reported of b: on a busy machine
-// an honest box can be slow.
+// an honest box can be slow, and silent for a while.
 func (b *box) blamed() bool {
-	return slices.ContainsFunc(b.faults(), func(f peer.Fault) bool { return f != peer.Slow })
+	return slices.ContainsFunc(b.faults(), func(f peer.Fault) bool { return f > peer.Stalled })
+}
+
+// right is how many bytes of right files were reported of b.
+func (b *box) right() (n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, o := range b.reports {
+		n += o.Right
+	}
+	return n
 }
 
 // stalls makes a box silent from the beginning.
@@ -198,7 +209,9 @@ func (b *box) Manifest(ctx context.Context, _ digest.Digest) ([]digest.Digest, e
 		return nil, fs.ErrNotExist
 	}
 	if b.manifest != nil {
-		return b.manifest()
+		m, err := b.manifest()
+		b.stated.Store(err == nil)
+		return m, err
 	}
 	return pieces.Digests(bytes.NewReader(b.data))
 }
