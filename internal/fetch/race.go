@@ -230,7 +230,7 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 		return true, context.Cause(ctx)
 	case errors.Is(e.err, store.ErrNoSpace):
 		return true, e.err
-	case e.lost && d.solo && e.tally.inPart.used:
+	case e.lost && d.solo && d.fl.senders()[e.source.String()] > 0:
 		return true, errSoleSource
 	case e.spare:
 		delete(r.asked, e.source.String())
