@@ -25,8 +25,8 @@
 // The files, in the order of a cold download: fetch (Get), flightkey (who shares a
 // flight), flight (shared state), download (attempts), places, source, peers, lookup
 // (who has it), gather (in pieces), race (which source stays), silence and patience
-// (of peers), paces and gauge (how fast sources are), stream, blame (whose bytes were
-// wrong), giveout (what may leave before the whole is verified), keepalive (what a
+// (of peers), paces and gauge (how fast sources are), stream, repair and blame (of what
+// was wrong), giveout (what may leave before the whole is verified), keepalive (what a
 // client gets meanwhile), body (a reader),
 // attribution (what a read byte counts as), passthrough (no room on disk), learn
 // (indices). Beside it: anticipate, keep and peek (before, without and instead of a

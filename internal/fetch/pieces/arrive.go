@@ -120,10 +120,14 @@ func (d *download) fault(err error) {
 	d.stop()
 }
 
-// reconcile is putInOrder after somebody has stated a manifest.
+// reconcile is putInOrder after somebody has stated a manifest. What the download has
+// ended with stays as it is: the digest of the whole file decides.
 func (d *download) reconcile() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		return
+	}
 	d.putInOrder()
 	d.picker.recheck()
 }
@@ -169,7 +173,7 @@ func (d *download) watchHope() {
 			return
 		}
 		d.mu.Lock()
-		if d.picker.hopeless(d.active, d.standby, d.manifests) && d.manifests.giveUp() {
+		if d.ctx.Err() == nil && d.picker.hopeless(d.active, d.standby, d.manifests) && d.manifests.giveUp() {
 			d.log.Info("manifest given up, as nobody sends what it says")
 			d.putInOrder()
 			d.picker.recheck()

@@ -232,7 +232,7 @@ func (m *Manifests) sent(w *witness, verified bool, i int, sum digest.Digest) (a
 	}
 	w.liar = w.liar || w.stated != nil && w.stated.sums[i] != sum
 	m.judge()
-	return m.agreesLocked(i, sum)
+	return m.agrees(i, sum)
 }
 
 // Sent notes that s has sent piece i in a stream, unless it has sent it otherwise.
@@ -263,14 +263,8 @@ func (m *Manifests) wrote(i int, sum digest.Digest) {
 	m.has[i] = sum
 }
 
-// agrees reports whether piece i may be in the file with that digest.
+// agrees reports whether piece i may be in the file with that digest. m.mu is held.
 func (m *Manifests) agrees(i int, sum digest.Digest) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.agreesLocked(i, sum)
-}
-
-func (m *Manifests) agreesLocked(i int, sum digest.Digest) bool {
 	return (m.fixed[i].IsZero() || m.fixed[i] == sum) && (m.force == nil || m.force.sums[i] == sum)
 }
 
@@ -279,7 +273,7 @@ func (m *Manifests) disagreeing() (all []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, sum := range m.has {
-		if !sum.IsZero() && !m.agreesLocked(i, sum) {
+		if !sum.IsZero() && !m.agrees(i, sum) {
 			all = append(all, i)
 		}
 	}

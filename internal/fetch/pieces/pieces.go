@@ -172,16 +172,17 @@ func Download(ctx context.Context, sink Sink, sources []Source, o Options) (wron
 
 // run works the sources until everything is there or none is left.
 func (d *download) run(ctx context.Context, sources []Source) {
-	d.ctx, d.stop = context.WithCancel(ctx)
+	ctx, d.stop = context.WithCancel(ctx)
 	defer d.stop()
+	d.ctx = ctx
 	d.helpers.Go(func() {
-		ctx, cancel := context.WithTimeout(d.ctx, d.options.Timeouts.Piece)
+		ctx, cancel := context.WithTimeout(ctx, d.options.Timeouts.Piece)
 		defer cancel()
 		d.manifests.Learn(ctx, sources, d.log, d.reconcile)
 	})
 	d.helpers.Go(d.watchHope)
 	if d.options.Enough != nil {
-		d.helpers.Go(func() { d.watchRate(d.ctx) })
+		d.helpers.Go(func() { d.watchRate(ctx) })
 	}
 	d.mu.Lock()
 	d.settle()

@@ -28,7 +28,7 @@ func (m *Manifests) judge() {
 	for _, w := range m.witnesses {
 		w.barred = w.liar || w.stated != nil && m.contradictsFixed(w.stated)
 		for v := range w.votes {
-			w.barred = w.barred || !m.agreesLocked(v.piece, v.sum)
+			w.barred = w.barred || !m.agrees(v.piece, v.sum)
 		}
 		w.barred = w.barred && !w.mirror
 	}
