@@ -108,7 +108,8 @@ func millpondAt(hub *box, addr string) p2p.ID {
 	return ""
 }
 
-// onlyServersAreProtected has the hub take a blob from one neighbour.
+// onlyServersAreProtected has the hub take a blob from one neighbour, and then say that
+// a file was right.
 func onlyServersAreProtected(hub *box, from p2p.ID) error {
 	protected := func() (n int) {
 		for _, id := range hub.boxes.ids() {
@@ -131,6 +132,10 @@ func onlyServersAreProtected(hub *box, from p2p.ID) error {
 	if err := st.Close(); err != nil {
 		return err
 	}
+	if n := protected(); n != 0 {
+		return fmt.Errorf("%d neighbours are protected before anything they sent was verified", n)
+	}
+	hub.peer(from).Report(peer.Outcome{Right: 1 << 20})
 	return wait("the protection of the box that served", func() bool {
 		return hub.host.ConnManager().IsProtected(from, boxTag) && protected() == 1
 	})
