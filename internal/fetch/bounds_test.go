@@ -273,7 +273,14 @@ func TestStoreKnowsWhatIsListed(t *testing.T) {
 	}
 	r.archive.Remove("small")
 	for i := range 3 { // the catalog keeps two earlier ones
-		r.mirror.Publish("/debian", r.archive.Publish(time.Now().Add(time.Duration(i-10)*time.Second)))
+		g := r.archive.Publish(time.Now().Add(time.Duration(i-10) * time.Second))
+		r.mirror.Publish("/debian", g)
+		for seen := []byte(nil); !bytes.Equal(seen, g.File("dists/stable/InRelease")); {
+			// A request may join a check that began before.
+			var err error
+			seen, _, err = r.read("dists/stable/InRelease")
+			must(t, err)
+		}
 		r.update()
 	}
 	must(t, r.judge(t.Context()))
