@@ -123,6 +123,7 @@ type download struct {
 	wrong     int               // how often the whole was
 	busy      []string          // mirrors that are overloaded or do not answer, by mirrorSource.server
 	rival     time.Time         // when a source was last asked beside a slow one
+	lost      time.Duration     // for which sources of pieces were silent
 }
 
 // tally is what a source did in this flight.

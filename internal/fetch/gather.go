@@ -49,12 +49,15 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 	f := d.fl.f
 	w := d.watch(part, c, all)
 	f.load.streams.Add(1)
-	wrong, err := pieces.Download(ctx, &pieceSink{d, part}, list, pieces.Options{
-		Timeouts: f.timeouts.forPieces(), Buffers: f.buffers, Manifests: d.manifests, Log: d.fl.log, Enough: w.enough,
+	r, err := pieces.Download(ctx, &pieceSink{d, part}, list, pieces.Options{
+		Timeouts: f.timeouts.forPieces(), Buffers: f.buffers, Manifests: d.manifests, Log: d.fl.log,
+		Patience: func() time.Duration { return d.patienceWithAll(all, c.mirrors) }, Enough: w.enough,
 	})
 	f.load.streams.Add(-1)
 	w.score()
-	f.stats.wrong.Add(int64(wrong))
+	f.stats.wrong.Add(int64(r.Wrong))
+	d.wereSilent(r.Silent, r.Lost)
+	d.penalizeAll(d.manifests.Contradictory(), "sent a piece that differs from its manifest")
 	for _, s := range all {
 		if s.wrote.Load() {
 			s.tally.inPart.unverified = s.tally.inPart.unverified || !s.Verified()
@@ -68,12 +71,16 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 // the expensive ones. The mirror is also left out while another box of this
 // site is to fetch from it, and while its rate is limited: several downloads at once
 // would share it, and each piece might be given up as too slow. The DHT is asked only
-// where the site has nothing. After too many wrong files it is the mirror alone.
+// where the site has nothing. After too many wrong files it is the mirror alone, which
+// one box of the site asks.
 func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSource {
+	peers := d.usable(c.peers)
 	if d.prefersMirror(c.mirrors) {
+		if slices.ContainsFunc(peers, func(p *peerSource) bool { return p.kind == owner }) {
+			return nil
+		}
 		return []*pieceSource{d.pieceSource(d.mirror(c.mirrors))}
 	}
-	peers := d.usable(c.peers)
 	near := slices.ContainsFunc(peers, func(p *peerSource) bool { return p.kind == owner || p.peer.Nearby() })
 	if !near {
 		peers = d.usable(slices.Collect(d.fl.peers(ctx, c.peers)))
@@ -265,7 +272,6 @@ func (k *pieceSink) Write(i int, b []byte, s pieces.Source) error {
 	}
 	from.wrote.Store(true)
 	fl.grew(off, off+n, from.source)
-	fl.announce(true) // there is something to be had here now
 	return nil
 }
 

@@ -110,6 +110,7 @@ func (fl *flight) trust() {
 		fl.part.Trust(r.Off, r.End)
 	}
 	fl.vouchedFor = nil
+	fl.announce(true) // there is something to be had here now
 	fl.changed.Fire()
 }
 

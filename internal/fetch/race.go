@@ -105,7 +105,8 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 		over: make(chan struct{}), ended: make(chan *runner),
 		asked: make(map[string]bool), resting: make(map[string]time.Time),
 	}
-	r.waiting = waiting{seen: time.Now(), had: d.fl.received.Load()}
+	r.waiting = waiting{lost: d.lost, seen: time.Now(), had: d.fl.received.Load()}
+	d.lost = 0
 	ctx, stop := context.WithCancel(ctx)
 	result, err := r.run(ctx)
 	stop()

@@ -138,13 +138,18 @@ func (d *download) mismatch(part *store.Partial, have []digest.Digest) (wrong []
 		}
 		return n
 	})
+	d.penalizeAll(liars, "stated a wrong manifest")
+	return wrong
+}
+
+// penalizeAll penalizes sources that are proved to lie, each once.
+func (d *download) penalizeAll(liars []pieces.Source, why string) {
 	for _, s := range liars {
 		if t := sourceOf(s).tally; !t.penalized {
-			d.fl.log.Error("manifest of a source is wrong, fetching elsewhere", "source", s.String())
-			d.penalize(t, true, "stated a wrong manifest")
+			d.fl.log.Error("source of pieces lied, fetching elsewhere", "source", s.String(), "why", why)
+			d.penalize(t, true, why)
 		}
 	}
-	return wrong
 }
 
 // learn asks peers for manifests until there is one that may be right.
@@ -167,13 +172,14 @@ func (d *download) prefersMirror(all []mirrorSource) bool {
 	return d.wrong >= maxWrong && !d.fl.f.mirror.Limited() && d.mirror(all) != nil
 }
 
-// askPeersLater has the mirror asked before any of the peers.
+// askPeersLater has the mirror asked before the peers, but for those that are to ask it
+// for the site.
 func (d *download) askPeersLater(all []*peerSource) {
 	for _, p := range all {
 		d.tallyOf(p)
 	}
 	for _, t := range d.tallies {
-		if t.source.Origin() == ledger.FromPeer {
+		if p, ok := t.source.(*peerSource); ok && p.kind != owner {
 			t.failures = max(t.failures, 1)
 		}
 	}

@@ -2,8 +2,10 @@ package fetch
 
 import (
 	"context"
+	"math"
 	"time"
 
+	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
 	"millpond/internal/peer"
 )
@@ -23,8 +25,9 @@ type silent struct {
 }
 
 // account counts the time since the last call in which every source was waited for and
-// none sent anything; but not if the race looks later than it meant to. What comes buys it back, at the rate that is enough: neither a
-// byte now and then makes a peer a fast one, nor is a large file held to one second.
+// none sent anything; but not if the race looks later than it meant to. What comes buys
+// it back, at the rate that is enough: neither a byte now and then makes a peer a fast
+// one, nor is a large file held to one second.
 func (r *race) account(now time.Time) {
 	w := &r.waiting
 	passed, got := min(now.Sub(w.seen), w.next), r.d.fl.received.Load()
@@ -166,6 +169,33 @@ func (r *race) afterSilence(ctx context.Context, now time.Time) source {
 		}
 	}
 	return nil
+}
+
+// patienceWithAll is for how long sources of pieces may be silent together: as long as
+// the one that has the longest time. A mirror among them has as long as it needs.
+func (d *download) patienceWithAll(all []*pieceSource, mirrors []mirrorSource) time.Duration {
+	longest := time.Duration(0)
+	for _, s := range all {
+		p := d.patienceWith(s.source, mirrors)
+		if p.own == 0 {
+			return math.MaxInt64
+		}
+		longest = max(longest, p.own)
+	}
+	return longest + d.fl.f.lateness()
+}
+
+// wereSilent notes sources of pieces that were silent together, and for how long. They
+// are asked after the others.
+func (d *download) wereSilent(all []pieces.Source, lost time.Duration) {
+	for _, s := range all {
+		t := sourceOf(s).tally
+		t.failures = max(t.failures, 1)
+		if t.silent == nil {
+			t.silent = &silent{others: d.fl.received.Load()}
+		}
+	}
+	d.lost += lost
 }
 
 // isTooSoon reports whether a packet may just be lost: that costs the mirror nothing.

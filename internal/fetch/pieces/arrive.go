@@ -84,7 +84,7 @@ func (d *download) accept(s *source, i int, sum digest.Digest) bool {
 	agrees := d.manifests.sent(s.witness, s.verified, i, sum)
 	d.putInOrder()
 	if !agrees {
-		d.wrong++
+		d.result.Wrong++
 		d.log.Warn("piece differs from the manifest, taking it elsewhere", "source", s.String(), "piece", i)
 		return false
 	}

@@ -122,19 +122,26 @@ func (f *flight) wrong() map[string]bool {
 // What a source sends is compared with the manifest that it states itself.
 func TestSourceContradictsItself(t *testing.T) {
 	t.Parallel()
-	m := newMemory(4)
-	liar := honest(t, "liar", m)
-	liar.data = falsified(m, 1, 0, 1, 2, 3)
-	f := newFlight(t, m, liar, honest(t, "honest", m))
-	f.run()
-	if f.verified != 1 || !maps.Equal(f.wrong(), map[string]bool{"liar": true}) {
-		t.Errorf("verified %d times; wrong: %v", f.verified, f.wrong())
-	}
-	for i, from := range m.from {
-		if from != "honest" {
-			t.Errorf("piece %d is from %s", i, from)
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(4)
+		liar := honest(t, "liar", m)
+		liar.data = falsified(m, 1, 0, 1, 2, 3)
+		good := honest(t, "honest", m)
+		good.each = time.Millisecond // or the liar may have nothing to send
+		f := newFlight(t, m, liar, good)
+		f.run()
+		if f.verified != 1 || !maps.Equal(f.wrong(), map[string]bool{"liar": true}) {
+			t.Errorf("verified %d times; wrong: %v", f.verified, f.wrong())
 		}
-	}
+		if all := f.options.Manifests.Contradictory(); len(all) != 1 || all[0].String() != "liar" {
+			t.Errorf("contradictory: %v", all)
+		}
+		for i, from := range m.from {
+			if from != "honest" {
+				t.Errorf("piece %d is from %s", i, from)
+			}
+		}
+	})
 }
 
 // Of a file that three liars agree on, only what they lied about is got again.

@@ -38,11 +38,11 @@ const (
 type request struct {
 	piece  int
 	source *source
-	begun  time.Time       // guarded by picker.mu, as lost
-	lost   error           // why another source's piece counts
-	got    atomic.Int64    // bytes
-	heard  atomic.Int64    // when it sent something, in ns since the picker began; 0: not asked yet
-	since  func() int64    // ns since the picker began
+	begun  time.Time    // guarded by picker.mu, as lost
+	lost   error        // why another source's piece counts
+	got    atomic.Int64 // bytes
+	heard  atomic.Int64 // when it sent something, in ns since the picker began; 0: not asked yet
+	picker *picker
 	ctx    context.Context // its own: over when the piece is there
 	cancel context.CancelFunc
 }
@@ -82,7 +82,7 @@ func (p *picker) pick(ctx context.Context, src *source, all []*source) (*request
 	if i < 0 || p.working(src) && p.reserved(i, all) {
 		return nil, p.changed.Wait()
 	}
-	r := &request{piece: i, source: src, begun: time.Now(), since: p.now}
+	r := &request{piece: i, source: src, begun: time.Now(), picker: p}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	p.requests[i] = append(p.requests[i], r)
 	return r, nil
@@ -102,7 +102,7 @@ func (p *picker) send(r *request) {
 // hear notes that n bytes came for r.
 func (r *request) hear(n int) {
 	r.got.Add(int64(n))
-	r.heard.Store(r.since())
+	r.heard.Store(r.picker.now())
 }
 
 // choose returns the best piece for src, -1 for none. p.mu is held.
@@ -179,7 +179,7 @@ func (r *request) isLate(usual time.Duration) error {
 	age := time.Since(r.begun)
 	takes := age.Seconds() * peer.PieceSize / float64(max(r.got.Load(), 1))
 	switch {
-	case time.Duration(r.since()-heard) > limit:
+	case time.Duration(r.picker.now()-heard) > limit:
 		return ErrSilent
 	case usual > 0 && age >= judgeAfter && takes > max(slowFactor*usual, enough).Seconds():
 		return ErrOvertaken

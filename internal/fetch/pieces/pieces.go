@@ -116,9 +116,18 @@ type Options struct {
 	Buffers   *Buffers
 	Manifests *Manifests // of the file
 	Log       *slog.Logger
+	// Patience is for how long all sources may be silent together; the caller has others.
+	Patience func() time.Duration
 	// Enough is told each second how many bytes all sources have sent together in it. If
 	// it returns false, the download ends: the caller has a better source.
 	Enough func(n int64) bool
+}
+
+// Result is what a download found out.
+type Result struct {
+	Wrong  int           // pieces that were not written, as they differed from what was in force
+	Silent []Source      // those that were silent for longer than Options.Patience, which ended it
+	Lost   time.Duration // for which they were
 }
 
 // download is one call of Download.
@@ -141,15 +150,14 @@ type download struct {
 	closed  bool         // no more may begin
 	writing map[int]bool // pieces
 	vouched map[int]bool // pieces of which the Sink knows it
-	wrong   int
+	result  Result
 	err     error // of the Sink
 }
 
 // Download takes what it can get of the file's missing pieces. It returns when
-// all are there, or no source has more to give; the caller looks which. wrong is how
-// many pieces came that were not written, as they differed from what was in force. The
-// error is the Sink's or ctx's.
-func Download(ctx context.Context, sink Sink, sources []Source, o Options) (wrong int, err error) {
+// all are there, or no source has more to give, or all are silent; the caller looks
+// which. The error is the Sink's or ctx's.
+func Download(ctx context.Context, sink Sink, sources []Source, o Options) (Result, error) {
 	n := peer.Pieces(sink.Size())
 	d := &download{
 		sink: sink, options: o, manifests: o.Manifests, log: o.Log,
@@ -165,9 +173,9 @@ func Download(ctx context.Context, sink Sink, sources []Source, o Options) (wron
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.err != nil {
-		return d.wrong, d.err
+		return d.result, d.err
 	}
-	return d.wrong, ctx.Err()
+	return d.result, ctx.Err()
 }
 
 // run works the sources until everything is there or none is left.
@@ -181,6 +189,7 @@ func (d *download) run(ctx context.Context, sources []Source) {
 		d.manifests.Learn(ctx, sources, d.log, d.reconcile)
 	})
 	d.helpers.Go(d.watchHope)
+	d.helpers.Go(d.watchSilence)
 	if d.options.Enough != nil {
 		d.helpers.Go(func() { d.watchRate(ctx) })
 	}

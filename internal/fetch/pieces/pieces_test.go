@@ -177,6 +177,7 @@ func options(size int64) Options {
 	t := time.Minute
 	return Options{
 		Timeouts: Timeouts{Piece: t, Answer: t, Poll: t, Stall: t}, Buffers: NewBuffers(100),
+		Patience:  func() time.Duration { return time.Minute },
 		Manifests: NewManifests(size), Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -19,6 +19,23 @@ type Wrong struct {
 	Why  string
 }
 
+// Contradictory returns the sources that had checked the file by their own word, and
+// sent a piece that differs from what they state: one of the two is a lie, whatever the
+// file is.
+func (m *Manifests) Contradictory() (all []Source) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.inOrder() {
+		for v := range w.votes {
+			if w.stated != nil && v.verified && w.stated.sums[v.piece] != v.sum {
+				all = append(all, w.source)
+				break
+			}
+		}
+	}
+	return all
+}
+
 // Wrong returns the sources that sent or stated something else than the verified
 // file, whose pieces have the digests right; each once.
 func (m *Manifests) Wrong(right []digest.Digest) (all []Wrong) {
