@@ -27,8 +27,8 @@ const (
 	relayMost     = maxSilence
 	slowRelayMost = 2 * time.Second
 	// promptLeast and promptMargin are for a peer that is to ask its mirror at once,
-	// while others are silent already: after three that are, there is time for a fourth.
-	promptLeast  = 150 * time.Millisecond
+	// while others are silent already.
+	promptLeast  = 200 * time.Millisecond
 	promptMargin = 100 * time.Millisecond
 )
 
@@ -79,12 +79,12 @@ func relayPatience(relay, mirror time.Duration) patience {
 	case relay > 0:
 		most = slowRelayMost
 	}
-	own, prompt := relayLeast, promptLeast
-	switch {
-	case relay > 0:
+	if mirror == 0 {
+		mirror = assumedFirst
+	}
+	own, prompt := mirror+relayMargin, mirror+promptMargin
+	if relay > 0 {
 		own, prompt = 2*relay, 2*relay
-	case mirror > 0:
-		own, prompt = mirror+relayMargin, mirror+promptMargin
 	}
 	own = min(max(own, relayLeast), most)
 	return patience{own: own, prompt: min(max(prompt, promptLeast), own)}

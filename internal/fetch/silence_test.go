@@ -46,7 +46,7 @@ func TestSilentPeers(t *testing.T) {
 	for name, c := range map[string]silentCase{
 		"a squatter":                        {peers: []silentPeer{{owner, stalls, 0}, {owner, honest, 0}}, took: 550 * ms, asked: 2, stalled: []string{"0"}},
 		"a squatter that says it has begun": {peers: []silentPeer{{downloader, stalls, 0}, {owner, honest, 0}}, took: 550 * ms, asked: 2, stalled: []string{"0"}},
-		"three squatters":                   {peers: []silentPeer{{owner, stalls, 0}, {owner, stalls, 0}, {owner, stalls, 0}, {owner, honest, 0}}, took: 850 * ms, asked: 4, stalled: []string{"0"}},
+		"three squatters":                   {peers: []silentPeer{{owner, stalls, 0}, {owner, stalls, 0}, {owner, stalls, 0}, {owner, honest, 0}}, took: 1050 * ms, asked: 4, stalled: []string{"0", "1"}},
 		"a holder that stalls":              {peers: []silentPeer{{seed, stalls, 0}, {seed, quick, 0}}, took: 305 * ms, asked: 2, stalled: []string{"0"}},
 		"three holders that stall":          {peers: []silentPeer{{seed, stalls, 0}, {seed, stalls, 0}, {seed, stalls, 0}, {seed, quick, 0}, {owner, quick, 0}}, took: 505 * ms, asked: 4, stalled: []string{"0"}},
 		"three holders before an owner":     {peers: []silentPeer{{seed, stalls, 0}, {seed, stalls, 0}, {seed, stalls, 0}, {owner, honest, 0}}, took: 550 * ms, asked: 4, stalled: []string{"0"}},
@@ -122,12 +122,12 @@ func TestRelayPatience(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	for _, c := range []struct{ relay, mirror, own, prompt time.Duration }{
-		{0, 0, 500 * ms, 150 * ms},
-		{0, 30 * ms, 500 * ms, 150 * ms},
+		{0, 0, 500 * ms, 300 * ms},
+		{0, 30 * ms, 500 * ms, 200 * ms},
 		{0, 600 * ms, 900 * ms, 700 * ms},
 		{0, 900 * ms, 1200 * ms, 1000 * ms}, // the mirror itself takes that long
 		{0, 9 * time.Second, 2 * time.Second, 2 * time.Second},
-		{50 * ms, 0, 500 * ms, 150 * ms},
+		{50 * ms, 0, 500 * ms, 200 * ms},
 		{400 * ms, 0, 800 * ms, 800 * ms},
 		{1500 * ms, 0, 2 * time.Second, 2 * time.Second},
 		{1500 * ms, 30 * ms, time.Second, time.Second}, // it is not the mirror
