@@ -16,7 +16,6 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
-	"millpond/internal/peer"
 )
 
 // An unknown file is gated like the others, and what comes with a login is kept
@@ -126,7 +125,7 @@ func TestLoginForThePool(t *testing.T) {
 	r.update()
 	d := digest.Of(r.files["small"].Data)
 	for range 2 { // not held, then held
-		for _, start := range []peer.Fetch{peer.NoFetch, peer.FetchAnywhere} {
+		for _, start := range []bool{false, true} {
 			if _, err := r.Open(t.Context(), member, d, start); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("a peer: %v", err)
 			}
@@ -165,7 +164,7 @@ func TestLoginOfTheBox(t *testing.T) {
 		if i, err := r.store.Stat(r.digest(name)); err != nil || len(i.Private) != 1 {
 			t.Errorf("%s: %+v, %v", name, i, err)
 		}
-		if got, err := r.download(member, r.digest(name), peer.FetchAnywhere); err == nil {
+		if got, err := r.download(member, r.digest(name), true); err == nil {
 			t.Errorf("%s: a peer gets %d bytes", name, len(got))
 		}
 	}

@@ -125,7 +125,7 @@ func (s *Store) resumable(d digest.Digest) bool {
 		_ = removePartial(path) // held as a whole; removed at the next start, if not now
 		return false
 	}
-	there := readMap(path).there
+	_, there := readMap(path)
 	if len(there) == 0 {
 		_ = removePartial(path)
 		return false

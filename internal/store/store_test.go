@@ -136,7 +136,8 @@ func (b *box) check() {
 		b.t.Fatal(err)
 	}
 	for _, name := range parts {
-		disk.Partial += readMap(name[:len(name)-len(mapSuffix)]).there.total()
+		_, there := readMap(name[:len(name)-len(mapSuffix)])
+		disk.Partial += there.total()
 	}
 	disk.QuotaBytes = b.quota
 	if got := b.Usage(); got != disk {
