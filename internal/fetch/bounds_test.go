@@ -275,8 +275,11 @@ func TestStoreKnowsWhatIsListed(t *testing.T) {
 	for i := range 3 { // the catalog keeps two earlier ones
 		g := r.archive.Publish(time.Now().Add(time.Duration(i-10) * time.Second))
 		r.mirror.Publish("/debian", g)
-		for seen := []byte(nil); !bytes.Equal(seen, g.File("dists/stable/InRelease")); {
+		for seen, tries := []byte(nil), 0; !bytes.Equal(seen, g.File("dists/stable/InRelease")); tries++ {
 			// A request may join a check that began before.
+			if tries == 100 {
+				t.Fatal("a new Release is not noticed")
+			}
 			var err error
 			seen, _, err = r.read("dists/stable/InRelease")
 			must(t, err)

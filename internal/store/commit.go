@@ -89,28 +89,37 @@ func (p *Partial) admit(m Meta) (row, error) {
 	return r, p.file.Close()
 }
 
-// moveIn gives the file at from the name of the blob d, and makes its directory if
-// this is the first blob there. After an error there is no such file.
+// moveIn gives the file at from the name of the blob d. After an error there is no such
+// file.
 func (s *Store) moveIn(from string, d digest.Digest) error {
-	path := s.blobPath(d)
-	dir := filepath.Dir(path)
-	err := os.Rename(from, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if err := syncDir(filepath.Dir(dir)); err != nil {
-			return err
-		}
-		err = os.Rename(from, path)
-	}
-	if err != nil {
+	if err := s.makeFanOut(d[0]); err != nil {
 		return err
 	}
-	if err := syncDir(dir); err != nil {
+	path := s.blobPath(d)
+	if err := os.Rename(from, path); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
 		os.Remove(path)
 		return err
 	}
+	return nil
+}
+
+// makeFanOut makes a fan-out directory with its first blob. Several callers may do so at
+// once: for each of them it survives a power cut when this returns.
+func (s *Store) makeFanOut(b byte) error {
+	if s.durable[b].Load() {
+		return nil
+	}
+	dir := s.fanOut(b)
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	s.durable[b].Store(true)
 	return nil
 }
 

@@ -36,6 +36,7 @@ func (s *Store) reconcileDir(b byte) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there was no such blob yet
 		return err
 	}
+	s.durable[b].Store(err == nil) // prepare has synced their parent
 	var changes, unindexed []change
 	for _, e := range entries {
 		d, err := digest.Parse(e.Name())

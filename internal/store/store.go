@@ -26,6 +26,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -77,7 +78,8 @@ type Store struct {
 	measure func() (int64, error) // Options.Beside
 	room    room
 	fault   func(op string) error
-	closed  chan struct{} // ends watchers
+	closed  chan struct{}    // ends watchers
+	durable [256]atomic.Bool // which fan-out directories survive a power cut
 
 	// meta serializes changes of the table and of the files in blobs/.
 	meta sync.Mutex
