@@ -16,6 +16,7 @@ import (
 	"millpond/internal/front"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
+	"millpond/internal/lag"
 	"millpond/internal/ledger"
 	"millpond/internal/logs"
 	"millpond/internal/mirror"
@@ -32,6 +33,7 @@ type Appliance struct {
 	log    *slog.Logger
 	events *dashboard.Events // the warnings and errors among what log receives
 	limit  *logs.Limiter     // what log leaves out
+	lag    *lag.Meter
 	config Config
 	files  descriptors
 	via    string // identifies this box in Via headers, so that it detects request loops
@@ -65,7 +67,7 @@ type server struct {
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{
-		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, limit: logs.NewLimiter(log.Handler()),
+		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
 		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
 	}
 	lines := a.events.Handler(a.limit)
@@ -188,7 +190,7 @@ func (a *Appliance) openNetwork() (err error) {
 	a.opened(a.mirror.Close)
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
-		Downloads: a.files.downloads, Avoided: a.avoided, Log: a.log.With("part", "fetch"),
+		Downloads: a.files.downloads, Lag: a.lag, Avoided: a.avoided, Log: a.log.With("part", "fetch"),
 	}
 	if a.config.Swarm {
 		if err := a.openSwarm(); err != nil {

@@ -30,7 +30,7 @@ func (a *Appliance) openSwarm() (err error) {
 		Announce: c.AnnounceAddrs, Mode: c.SwarmMode, Local: c.SwarmLocal, Memory: usableMemory(os.DirFS("/")), Files: a.files.swarm,
 		UploadRate: rate.bytes, SiteUnlimited: !rate.set, AllowClients: proxy.Clients(c.AllowClients).Admit,
 		Datastore: a.db.Datastore("swarm"), Taken: a.ledger.PeerTaken, Given: a.ledger.PeerGiven,
-		Version: version, Log: a.log.With("part", "swarm"),
+		Lag: a.lag, Version: version, Log: a.log.With("part", "swarm"),
 	})
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

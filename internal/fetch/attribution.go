@@ -21,16 +21,17 @@ type attribution struct {
 	readTo int64  // clients have read all below, or one is about to
 }
 
-// span says that the bytes from off to end came from origin.
+// span says that the bytes from off to end came from a source, of that origin.
 type span struct {
 	off, end int64
 	origin   ledger.Origin
+	source   string // its name; empty for the store
 }
 
 // wrote records bytes that came in. A byte that is there stays what it is, as
 // in the store: two sources may send the same piece, or what an earlier
 // attempt left of one.
-func (a *attribution) wrote(off, end int64, origin ledger.Origin) {
+func (a *attribution) wrote(off, end int64, origin ledger.Origin, source string) {
 	i, _ := slices.BinarySearchFunc(a.spans, off, func(o span, off int64) int {
 		if o.end <= off {
 			return -1
@@ -42,8 +43,8 @@ func (a *attribution) wrote(off, end int64, origin ledger.Origin) {
 		if i < len(a.spans) {
 			next = a.spans[i]
 		}
-		if to := min(end, next.off); to > off && !a.extend(i, off, to, origin) {
-			a.spans = slices.Insert(a.spans, i, span{off, to, origin})
+		if to := min(end, next.off); to > off && !a.extend(i, off, to, source) {
+			a.spans = slices.Insert(a.spans, i, span{off, to, origin, source})
 			i++
 		}
 		off = max(off, next.end)
@@ -54,13 +55,49 @@ func (a *attribution) wrote(off, end int64, origin ledger.Origin) {
 }
 
 // extend makes the span before i longer if it ends at off and is of the same
-// origin: all that a download in order does.
-func (a *attribution) extend(i int, off, to int64, origin ledger.Origin) bool {
-	if i == 0 || a.spans[i-1].end != off || a.spans[i-1].origin != origin {
+// source: all that a download in order does.
+func (a *attribution) extend(i int, off, to int64, source string) bool {
+	if i == 0 || a.spans[i-1].end != off || a.spans[i-1].source != source {
 		return false
 	}
 	a.spans[i-1].end = to
 	return true
+}
+
+// forgot records that bytes are missing again.
+func (a *attribution) forgot(off, end int64) {
+	var left []span
+	for _, s := range a.spans {
+		before, after := s, s
+		before.end, after.off = min(s.end, off), max(s.off, end)
+		for _, s := range []span{before, after} {
+			if s.off < s.end {
+				left = append(left, s)
+			}
+		}
+	}
+	a.spans = left
+}
+
+// senders returns how many of the bytes that are there each source has sent, by name.
+func (a *attribution) senders() map[string]int64 {
+	all := make(map[string]int64)
+	for _, s := range a.spans {
+		if s.source != "" {
+			all[s.source] += s.end - s.off
+		}
+	}
+	return all
+}
+
+// sender returns the one source that has sent all from off to end; "" for none.
+func (a *attribution) sender(off, end int64) string {
+	for _, s := range a.spans {
+		if s.off <= off && end <= s.end {
+			return s.source
+		}
+	}
+	return ""
 }
 
 // next returns how many of the n bytes from off on have one origin, and that

@@ -19,17 +19,33 @@ func TestAttributionProperties(t *testing.T) {
 		var known [size]bool
 		for range r.IntN(30) {
 			off := r.Int64N(size)
-			n := span{off, off + r.Int64N(size-off+1), ledger.Origin(r.IntN(3))}
-			a.wrote(n.off, n.end, n.origin)
+			origin := ledger.Origin(r.IntN(3))
+			n := span{off, off + r.Int64N(size-off+1), origin, origin.String()}
+			a.wrote(n.off, n.end, n.origin, n.source)
 			for i := n.off; i < n.end; i++ {
 				if !known[i] {
 					known[i], model[i] = true, n.origin
 				}
 			}
+			if r.IntN(4) == 0 {
+				a.forgot(off, off+2)
+				clear(known[off:min(off+2, size)])
+			}
 		}
 		for i := range int64(size) {
 			if n, o := a.next(i, 1); (n == 1) != known[i] || n == 1 && o != model[i] {
 				t.Fatalf("seed %d: byte %d is of %v (%v), want %v (%v)", seed, i, o, n, model[i], known[i])
+			}
+		}
+		sent := a.senders()
+		for i, origin := range model {
+			if known[i] {
+				sent[origin.String()]--
+			}
+		}
+		for name, n := range sent {
+			if n != 0 {
+				t.Fatalf("seed %d: %d bytes of %s too many", seed, n, name)
 			}
 		}
 		for k, s := range a.spans {
@@ -44,8 +60,8 @@ func TestAttributionProperties(t *testing.T) {
 func TestAttributedOnce(t *testing.T) {
 	t.Parallel()
 	var a attribution
-	a.wrote(0, 10, ledger.FromPeer)
-	a.wrote(10, 30, ledger.FromMirror)
+	a.wrote(0, 10, ledger.FromPeer, "a")
+	a.wrote(10, 30, ledger.FromMirror, "b")
 	for _, want := range []struct {
 		off, n int64
 		origin ledger.Origin

@@ -5,33 +5,27 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
-	"millpond/internal/digest"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
 )
 
-// blame decides which sources are not asked again after a mismatch.
-func (d *download) blame(resumed bool) {
-	d.fl.f.stats.wrong.Add(1)
-	var used []string
-	for name, t := range d.tallies {
-		if t.inPart.used {
-			used = append(used, name)
-		}
-	}
+// blame decides which sources are not asked again after a mismatch that no manifest
+// explains. doubtful says that there were bytes from before.
+func (d *download) blame(doubtful bool) {
+	used := slices.Sorted(maps.Keys(d.fl.senders()))
 	log := d.fl.log
-	switch {
-	case resumed:
-		// Bytes of an earlier process may have been torn by a power cut.
+	switch t := d.sole(used); {
+	case doubtful:
 		log.Warn("resumed download wrong, beginning anew", "sources", used)
-	case len(used) == 1:
+	case t != nil:
 		log.Error("wrong bytes from a source, fetching elsewhere", "source", used[0])
-		t := d.tallies[used[0]]
 		d.penalize(t, !t.inPart.unverified, "sent bytes that do not match the digest")
 	default:
 		d.solo = true
@@ -39,13 +33,20 @@ func (d *download) blame(resumed bool) {
 	}
 }
 
+// sole returns the one of the sources that there is; nil if there are more.
+func (d *download) sole(used []string) *tally {
+	if len(used) != 1 {
+		return nil
+	}
+	return d.tallies[used[0]]
+}
+
 // worthAsking reports whether t's source may send the right bytes after wrong ones.
 // What a cache on the way to a mirror held may have been wrong: caches are passed by
 // from now on, which is tried once. Two answers of a mirror that were joined may
 // have been of two files.
 func (d *download) worthAsking(t *tally) bool {
-	if t.cached && !d.fl.reload {
-		d.fl.reload = true
+	if t.cached && !d.fl.reload.Swap(true) {
 		return true
 	}
 	return t.mayLeadElsewhere() || t.inPart.joined && t.failures < maxFailures
@@ -96,6 +97,9 @@ func (d *download) failed(s source, t *tally, err error, got int64) {
 			d.busy = append(d.busy, m.server())
 		}
 		log.Debug("source does not have the file")
+	case got == 0 && !verified(s) && !slow(err): // its own mirror may have failed
+		t.out = t.failures >= maxFailures
+		log.Debug("peer could not get the file")
 	default:
 		t.out = t.failures >= maxFailures
 		d.report(s, err)
@@ -110,10 +114,14 @@ func (d *download) report(s source, err error) {
 	case errors.Is(err, peer.ErrBusy), errors.Is(err, mirror.ErrGaveWay):
 		d.fl.log.Debug("source busy", "source", s.String(), "err", err)
 		return
+	case errors.Is(err, pieces.ErrSilent):
+		fault = peer.Stalled
 	case slow(err):
 		fault = peer.Slow
 	}
-	s.Report(peer.Outcome{Fault: fault, Why: err.Error()})
+	if d.tallyOf(s).silent == nil || fault != peer.Slow { // or else reportSilent does so
+		s.Report(peer.Outcome{Fault: fault, Why: err.Error()})
+	}
 	d.fl.f.stats.resumed.Add(1)
 	d.fl.log.Warn("download cut, resuming", "source", s.String(), "err", err)
 }
@@ -205,54 +213,4 @@ func (d *download) verdict(answer error) error {
 		return ErrNoSource
 	}
 	return answer
-}
-
-// checkVotes finds out, once the file is there, whose votes were wrong. It
-// reads the file again, so only when votes differ or an attempt came out
-// wrong, and nobody waits for it.
-func (d *download) checkVotes() {
-	if !d.solo && !disputed(d.votes) {
-		return
-	}
-	f := d.fl.f
-	file, err := f.stored(d.fl.key.digest)
-	if err != nil {
-		return // evicted already: nothing to compare with
-	}
-	f.running.Go(func() {
-		defer file.Body.Close()
-		right, err := pieces.Digests(readerOf(f.lifetime, file.Body))
-		if err != nil {
-			d.fl.log.Debug("verified file unreadable, wrong pieces stay unpunished", "err", err)
-			return
-		}
-		d.penalizeWrong(right)
-	})
-}
-
-// disputed reports whether two votes on a piece differ.
-func disputed(votes []pieces.Vote) bool {
-	first := make(map[int]digest.Digest)
-	for _, v := range votes {
-		if sum, ok := first[v.Piece]; ok && sum != v.Sum {
-			return true
-		}
-		first[v.Piece] = v.Sum
-	}
-	return false
-}
-
-// penalizeWrong penalizes every source that made a vote which is not right.
-func (d *download) penalizeWrong(right []digest.Digest) {
-	for _, v := range d.votes {
-		t := d.tallies[v.Source.String()]
-		if v.Sum == right[v.Piece] || t.penalized {
-			continue
-		}
-		why := "sent a wrong piece"
-		if v.Manifest {
-			why = "stated a wrong manifest"
-		}
-		d.penalize(t, v.Verified, fmt.Sprintf("%s, %d", why, v.Piece))
-	}
 }

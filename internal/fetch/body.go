@@ -25,6 +25,7 @@ type body struct {
 	late   bool         // the flight had failed in part before
 	read   bool         // bytes of this epoch were given out
 	epoch  int
+	waits  time.Time  // since when it waits for bytes; zero if it does not. The flight's mu guards it
 	own    *ownStream // once the flight passes through
 	origin ledger.Origin
 	closed bool
@@ -103,6 +104,7 @@ func (b *body) look(want int) step {
 	}
 	if n := fl.released(b.off.Load()); n > 0 && !fl.abandoned {
 		if n = b.attribute(n, int64(want)); n > 0 {
+			b.waits = time.Time{}
 			return step{n: n, file: fl.file}
 		}
 	}
@@ -112,26 +114,10 @@ func (b *body) look(want int) step {
 	case fl.ended:
 		return step{err: io.EOF}
 	}
+	if b.waits.IsZero() {
+		b.waits = time.Now()
+	}
 	return step{wait: fl.changed.Wait()}
-}
-
-// released returns how many bytes from off on a client may have: all that are
-// there once the whole file is verified, else none of the last holdback.
-func (fl *flight) released(off int64) int64 {
-	if fl.part == nil {
-		return 0
-	}
-	if fl.ended {
-		if fl.err != nil {
-			return 0
-		}
-		return max(fl.size-off, 0)
-	}
-	n := fl.part.Available(off)
-	if fl.size >= 0 {
-		return max(min(n, fl.size-holdback-off), 0)
-	}
-	return max(n-holdback, 0)
 }
 
 // attribute shortens a read at b.off, of n bytes that are there and want that

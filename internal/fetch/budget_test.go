@@ -72,7 +72,7 @@ func TestFetchForPeersIsBounded(t *testing.T) {
 	r.budget = newBudget(size*3/2, size*5/2)
 	absent := func(by peer.Asker, name string) {
 		t.Helper()
-		if _, err := r.download(by, r.digest(name), true); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.download(by, r.digest(name), peer.FetchAnywhere); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s for %s: %v", name, by.ID, err)
 		}
 		if r.held(r.digest(name)) || r.fromMirror(name) != 0 {
@@ -81,14 +81,14 @@ func TestFetchForPeersIsBounded(t *testing.T) {
 	}
 	given := func(by peer.Asker, name string) {
 		t.Helper()
-		if got, err := r.download(by, r.digest(name), true); err != nil || !bytes.Equal(got, r.data(name)) {
+		if got, err := r.download(by, r.digest(name), peer.FetchAnywhere); err != nil || !bytes.Equal(got, r.data(name)) {
 			t.Errorf("%s for %s: %d bytes, %v", name, by.ID, len(got), err)
 		}
 		r.quiet()
 	}
 	absent(stranger, "large")
 	broken := r.mirror.Inject("*/large*", aptest.Status(404))
-	if _, err := r.download(local, r.digest("large"), true); err == nil {
+	if _, err := r.download(local, r.digest("large"), peer.FetchAnywhere); err == nil {
 		t.Error("the premises are wrong")
 	}
 	r.quiet()
@@ -102,7 +102,7 @@ func TestFetchForPeersIsBounded(t *testing.T) {
 	f, err := r.get(t.Context(), r.packageAt("third"), digest.Digest{})
 	must(t, err)
 	defer f.Body.Close()
-	u, err := r.Open(t.Context(), local, r.digest("third"), true) // on its way for a client
+	u, err := r.Open(t.Context(), local, r.digest("third"), peer.FetchAnywhere) // on its way for a client
 	must(t, err)
 	u.Close()
 	stall.Release()
@@ -122,7 +122,7 @@ func TestFetchForPeersEvictsNothing(t *testing.T) {
 	r.want(r.packageAt("large"), r.files["large"].Data)
 	r.running.Wait()
 	for i, name := range []string{"second", "third"} {
-		got, err := r.download(local, at(name), true)
+		got, err := r.download(local, at(name), peer.FetchAnywhere)
 		if err != nil || !bytes.Equal(got, r.files[name].Data) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}

@@ -13,13 +13,14 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/pieces"
+	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/party"
 	"millpond/internal/store"
 )
 
 const (
-	// maxAttempts bounds how often a file begins anew after wrong bytes.
+	// maxAttempts bounds how often wrong bytes of a file are got again.
 	maxAttempts = 8
 	// maxFailures is how often in a row a source may fail without having sent
 	// at least progress bytes.
@@ -56,6 +57,7 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 	}
 	defer fl.announce(false)
 	defer fl.endLookup()
+	defer fl.startKeepAlive(ctx)()
 	d := download{fl: fl, tallies: make(map[string]*tally)}
 	for range maxAttempts {
 		part, err := fl.openPart()
@@ -70,10 +72,13 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 			return fmt.Errorf("opening a partial file: %w", err)
 		}
 		err = d.attempt(ctx, part)
-		if !errors.Is(err, store.ErrMismatch) && !errors.Is(err, errSoleSource) && !errors.Is(err, errCorrupt) {
+		if !errors.Is(err, store.ErrMismatch) && !errors.Is(err, errSoleSource) {
 			return err
 		}
 		fl.restart()
+		if d.wrong >= maxAttempts {
+			break
+		}
 	}
 	return ErrWrongBytes
 }
@@ -113,29 +118,31 @@ type download struct {
 	// solo: a file put together from several sources was wrong, and which of
 	// them sent wrong bytes is not known; from now on each attempt has one
 	// source.
-	solo     bool
-	manifest []digest.Digest // of the pieces, as two peers state it
-	votes    []pieces.Vote
-	busy     []string  // mirrors that are overloaded or do not answer, by mirrorSource.server
-	rival    time.Time // when a source was last asked beside a slow one
+	solo      bool
+	manifests *pieces.Manifests // of a file that came in pieces; nil before
+	wrong     int               // how often the whole was
+	busy      []string          // mirrors that are overloaded or do not answer, by mirrorSource.server
+	rival     time.Time         // when a source was last asked beside a slow one
+	lost      time.Duration     // for which sources of pieces were silent
 }
 
 // tally is what a source did in this flight.
 type tally struct {
 	source    source
 	failures  int
-	led       bool // it redirected to other hosts, and perhaps only one of them is wrong
-	cached    bool // a cache on the way to it answered, and may be what is wrong
-	out       bool // never asked again
-	penalized bool // for wrong bytes
+	led       bool    // it redirected to other hosts, and perhaps only one of them is wrong
+	cached    bool    // a cache on the way to it answered, and may be what is wrong
+	out       bool    // never asked again
+	penalized bool    // for wrong bytes
+	silent    *silent // it is, or was when it was asked last; nil if not
+	stalled   bool    // that it was silent is reported
 	err       error
 	inPart    inPart
 }
 
 // inPart is what a source did in the current part.
 type inPart struct {
-	used       bool // its bytes are there
-	unverified bool // and some of them it could not have verified itself
+	unverified bool // some of its bytes it could not have verified itself
 	joined     bool // it is a mirror, and broke off: its next answer is joined to that one
 }
 
@@ -154,27 +161,45 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	for _, t := range d.tallies {
 		t.inPart = inPart{}
 	}
-	fl := d.fl
-	fl.begin(part)
-	err := d.take(ctx, part)
-	if errors.Is(err, store.ErrNoSpace) {
-		fl.passThrough(part, err)
-		return nil
+	d.fl.begin(part)
+	if d.manifests != nil {
+		d.manifests.Restart()
 	}
-	if err != nil {
-		return err
+	doubtful := part.Resumed() // bytes of an earlier process may have been torn by a power cut
+	for {
+		err := d.take(ctx, part)
+		if err == nil {
+			err = d.commit(part)
+		}
+		switch {
+		case errors.Is(err, store.ErrNoSpace):
+			d.fl.passThrough(part, err)
+			return nil
+		case !errors.Is(err, store.ErrMismatch):
+			return err
+		}
+		again := false
+		if d.wrong++; d.wrong < maxAttempts {
+			again = d.repair(ctx, part, &doubtful)
+		}
+		if !again {
+			return errors.Join(err, part.Discard())
+		}
 	}
-	resumed := part.Resumed()
-	info, err := part.Commit(fl.about())
+}
+
+// commit makes part, which is complete, a blob.
+func (d *download) commit(part *store.Partial) error {
+	info, err := part.Commit(d.fl.about())
 	if errors.Is(err, store.ErrMismatch) {
-		d.blame(resumed)
 		return err
 	}
 	if err != nil { // that it is not kept is no client's trouble
-		fl.passThrough(part, err)
+		d.fl.passThrough(part, err)
 		return nil
 	}
-	fl.landed(info)
+	d.fl.landed(info)
+	d.reportRight()
 	d.checkVotes()
 	return nil
 }
@@ -209,7 +234,7 @@ func (fl *flight) about() store.Meta {
 	name, owner := fl.f.fileName(fl.entry.Location, fl.key.digest), fl.party()
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	m := store.Meta{Modified: fl.modified, Name: name, From: fl.from, Party: owner}
+	m := store.Meta{Modified: fl.modified, Name: name, From: fl.from(), Party: owner}
 	if fl.key.login != "" {
 		m.Private = fl.f.access.Place(fl.entry.Location)
 	}
@@ -232,6 +257,9 @@ func (f *Fetcher) fileName(l catalog.Location, d digest.Digest) string {
 // source skips one round per failure so far. The first round asks c.
 func (d *download) fill(ctx context.Context, part *store.Partial, c candidates) error {
 	var answer error // the most telling failure
+	if d.prefersMirror(c.mirrors) {
+		d.askPeersLater(c.peers)
+	}
 	for nth := 0; ; nth++ {
 		r, err := d.askAll(ctx, part, c, nth)
 		if r.done {
@@ -292,10 +320,13 @@ func (d *download) isBusy(s source) bool {
 	return ok && slices.Contains(d.busy, m.server())
 }
 
-// othersUsed reports whether bytes of another source are in the part.
+// othersUsed reports whether bytes of another source are in the part. A peer may go on
+// where a mirror stopped.
 func (d *download) othersUsed(s source) bool {
-	for name, t := range d.tallies {
-		if t.inPart.used && name != s.String() {
+	for name := range d.fl.senders() {
+		t := d.tallies[name]
+		isMirror := t == nil || t.source.Origin() == ledger.FromMirror
+		if name != s.String() && !(isMirror && s.Origin() == ledger.FromPeer) {
 			return true
 		}
 	}

@@ -2,9 +2,10 @@
 //
 // A file whose digest is known (content) comes from the store, or else from
 // one flight: a download under its own context that all clients who want the
-// digest share, each reading the growing file at its own pace. The last part
-// of a stream is held back until the whole SHA-256 matches, so that no client
-// ever has a complete wrong file. The catalog learns from an index once it is held.
+// digest share, each reading the growing file at its own pace. A mirror's bytes are
+// given out as they come, peers' only once the whole SHA-256 matches or, of a large
+// file, somebody vouches for them; the last part waits for the whole in any case, so
+// that no client ever has a complete wrong file (giveout). The catalog learns from an index once it is held.
 // Release files are part of package release; unknown files, which no index
 // lists, are revalidated with the mirror once per TTL and streamed, and package
 // ahead looks for the index that lists them. What comes with a login, a client's
@@ -23,8 +24,10 @@
 //
 // The files, in the order of a cold download: fetch (Get), flightkey (who shares a
 // flight), flight (shared state), download (attempts), places, source, peers, lookup
-// (who has it), gather (in pieces), race (which source stays), paces and gauge (how
-// fast sources are), stream, blame (whose bytes were wrong), body (a reader),
+// (who has it), gather (in pieces), race (which source stays), silence and patience
+// (of peers), paces and gauge (how fast sources are), stream, repair and blame (of what
+// was wrong), giveout (what may leave before the whole is verified), keepalive (what a
+// client gets meanwhile), body (a reader),
 // attribution (what a read byte counts as), passthrough (no room on disk), learn
 // (indices). Beside it: anticipate, keep and peek (before, without and instead of a
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown
@@ -61,6 +64,7 @@ import (
 	"millpond/internal/fetch/turns"
 	"millpond/internal/front"
 	"millpond/internal/kv"
+	"millpond/internal/lag"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
@@ -85,7 +89,7 @@ var (
 	ErrClosed = errors.New("the box is shutting down")
 )
 
-// Options are the parts below that a Fetcher works with. All but Swarm and Avoided
+// Options are the parts below that a Fetcher works with. All but Swarm, Lag and Avoided
 // are required.
 type Options struct {
 	Store   *store.Store
@@ -97,6 +101,7 @@ type Options struct {
 	// When all are taken, the clients have equal shares.
 	Downloads int
 	Swarm     peer.Swarm // asked first for content that a signed Release lists; nil without a swarm
+	Lag       *lag.Meter // of this process: peers are waited for as much longer; nil for none
 	// Avoided is told of each of ledger.Counts' AvoidedRequests; nil without a
 	// ledger. It does not block.
 	Avoided func(catalog.Location)
@@ -126,6 +131,7 @@ type Fetcher struct {
 	budget    *budget // of what is fetched for peers
 	paces     paces
 	load      load
+	lag       func() time.Duration
 	timeouts  timeouts
 
 	// The downloads' own lifetime: it ends with Close, not with a client.
@@ -149,6 +155,7 @@ func New(o Options) *Fetcher {
 		lifetime: ctx, end: cancel,
 		flights:   make(map[flightKey]*flight),
 		unread:    newUnread(maxUnread),
+		lag:       o.Lag.Now,
 		timeouts:  defaultTimeouts(),
 		downloads: front.NewShares(cmp.Or(o.Downloads, 256)),
 		budget:    newBudget(peerBudget, peersBudget),

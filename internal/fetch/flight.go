@@ -18,14 +18,6 @@ import (
 )
 
 const (
-	// holdback is how much of a file no client gets before the whole digest
-	// matches. A file no longer than this is verified before its first byte
-	// leaves, so that a lying source costs the client nothing; that is two
-	// packages in three (apt-p2p's figures: 68 % under 256 kB). With more, a
-	// client on a slow line could reach apt's limit of 30 s without a byte:
-	// this much takes 30 s at 70 kbit/s.
-	holdback = 256 << 10
-
 	// linger is how long a download goes on after its last client has left.
 	// apt drops connections and asks again; past this the mirror's bytes would
 	// be taken for nobody. What is there stays for a resume.
@@ -48,16 +40,17 @@ type flight struct {
 	key     flightKey
 	entry   catalog.Entry
 	cached  mirror.Copy // of an unknown file: what is held of it
-	reload  bool        // caches on the way to mirrors have sent something wrong; of the flight's goroutine
 	client  front.Party // of the one that it began with
 	via     []string    // the fields of that one's request
 	crowded bool        // it keeps nothing
 	log     *slog.Logger
 	stop    context.CancelFunc
 	started time.Time
-	widened chan struct{} // there is one more place to ask
+	widened chan struct{} // there is another source to ask now: a place, or the mirror before owners
 
 	announced atomic.Bool                 // to the peers
+	noOwners  atomic.Bool                 // it asks no owner (skipOwners)
+	reload    atomic.Bool                 // caches on the way to mirrors have sent something wrong
 	place     atomic.Pointer[front.Place] // nil while it waits for one
 
 	payer    string       // the peer that it was begun for, "" if it was for none
@@ -78,11 +71,13 @@ type flight struct {
 	size        int64
 	modified    time.Time
 	attribution attribution
-	from        []store.Provenance // who sent this attempt's bytes
+	records     map[string]store.Provenance // of this attempt's sources, by name
 	ended       bool
 	err         error
 	info        store.Info         // once ended well
 	lookup      *lookup            // of peers, once the DHT was asked
+	vouchedFor  []store.Range      // not trusted yet, since the flight is too young; ascending from each source
+	trusting    *time.Timer        // trusts them
 	passthrough *passthrough       // set when the disk has no room: bodies fetch for themselves
 	readers     int                // clients, and those that read for a peer
 	bodies      map[*body]struct{} // that are open
@@ -217,6 +212,9 @@ func (fl *flight) finish(err error) {
 	if fl.idle != nil {
 		fl.idle.Stop()
 	}
+	if fl.trusting != nil {
+		fl.trusting.Stop()
+	}
 	if fl.passthrough != nil {
 		return // bodies carry on by themselves
 	}
@@ -299,16 +297,16 @@ func (fl *flight) begin(part *store.Partial) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.part, fl.file = part, file
-	fl.attribution, fl.from = attribution{}, nil
+	fl.attribution, fl.records = attribution{}, nil
 	if size := part.Size(); size >= 0 {
 		end := int64(0)
 		for _, hole := range part.Missing() {
-			fl.attribution.wrote(end, hole.Off, ledger.FromStore)
+			fl.attribution.wrote(end, hole.Off, ledger.FromStore, "")
 			end = hole.End
 		}
-		fl.attribution.wrote(end, size, ledger.FromStore)
+		fl.attribution.wrote(end, size, ledger.FromStore, "")
 	} else {
-		fl.attribution.wrote(0, part.Available(0), ledger.FromStore)
+		fl.attribution.wrote(0, part.Available(0), ledger.FromStore, "")
 	}
 	fl.changed.Fire()
 }
@@ -322,7 +320,7 @@ func (fl *flight) restart() {
 	if fl.file != nil {
 		fl.file.Close()
 	}
-	fl.part, fl.file, fl.attribution, fl.from = nil, nil, attribution{}, nil
+	fl.part, fl.file, fl.attribution, fl.records, fl.vouchedFor = nil, nil, attribution{}, nil, nil
 	fl.size, fl.modified = fl.entry.Size, time.Time{}
 	fl.changed.Fire()
 }
@@ -349,11 +347,36 @@ func (fl *flight) grew(off, end int64, s source) {
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.attribution.wrote(off, end, s.Origin())
-	if !slices.Contains(fl.from, record) {
-		fl.from = append(fl.from, record)
+	fl.attribution.wrote(off, end, s.Origin(), s.String())
+	if fl.records == nil {
+		fl.records = make(map[string]store.Provenance)
 	}
+	fl.records[s.String()] = record
 	fl.changed.Fire()
+}
+
+// senders returns how many of the bytes that are there each source has sent, by name.
+func (fl *flight) senders() map[string]int64 {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.attribution.senders()
+}
+
+// from returns who sent the bytes that are there, in the order of the file. fl.mu is held.
+func (fl *flight) from() (all []store.Provenance) {
+	for _, s := range fl.attribution.spans {
+		if r, ok := fl.records[s.source]; ok && !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// sender returns the one source that has sent all from off to end; "" for none.
+func (fl *flight) sender(off, end int64) string {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.attribution.sender(off, end)
 }
 
 // landed records the committed blob.

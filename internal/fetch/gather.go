@@ -19,11 +19,12 @@ import (
 // the first one has their connections and manifests in it.
 const maxPoor = 2
 
+// maxSilent is how many pieces in a row a source may be silent for, while another one
+// sends them: it is asked for two at once.
+const maxSilent = 2
+
 // maxBuffers bounds the pieces in memory, over all downloads: 64 MiB.
 const maxBuffers = 16
-
-// errCorrupt says that pieces in the part are known to be wrong.
-var errCorrupt = errors.New("pieces that are in the file are known to be wrong")
 
 // gather takes what it can get of a large file from several sources at once,
 // in pieces, and reports whether it did so. A small file, or one with fewer
@@ -34,8 +35,11 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 		return false, nil
 	}
 	all := d.pieceSources(ctx, c)
-	if len(all) < 2 {
+	if len(all) < 2 && d.manifests == nil {
 		return false, nil
+	}
+	if d.manifests == nil {
+		d.manifests = pieces.NewManifests(size)
 	}
 	list := make([]pieces.Source, len(all))
 	for i, s := range all {
@@ -45,22 +49,18 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 	f := d.fl.f
 	w := d.watch(part, c, all)
 	f.load.streams.Add(1)
-	r, err := pieces.Download(ctx, &pieceSink{d.fl, part}, list, pieces.Options{
-		Timeouts: f.timeouts.forPieces(), Buffers: f.buffers, Manifest: d.manifest, Log: d.fl.log, Enough: w.enough,
+	r, err := pieces.Download(ctx, &pieceSink{d, part}, list, pieces.Options{
+		Timeouts: f.timeouts.forPieces(), Buffers: f.buffers, Manifests: d.manifests, Log: d.fl.log,
+		Patience: func() time.Duration { return d.patienceWithAll(all, c.mirrors) }, Enough: w.enough,
 	})
 	f.load.streams.Add(-1)
 	w.score()
-	d.votes, d.manifest = append(d.votes, r.Votes...), r.Manifest
 	f.stats.wrong.Add(int64(r.Wrong))
+	d.wereSilent(r.Silent, r.Lost)
+	d.penalizeAll(d.manifests.Contradictory(), "sent a piece that differs from its manifest")
 	for _, s := range all {
 		if s.wrote.Load() {
-			s.tally.inPart.used = true
 			s.tally.inPart.unverified = s.tally.inPart.unverified || !s.Verified()
-		}
-	}
-	if err == nil && r.Corrupt {
-		if err = part.Discard(); err == nil {
-			err = errCorrupt
 		}
 	}
 	return true, err
@@ -71,9 +71,16 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 // the expensive ones. The mirror is also left out while another box of this
 // site is to fetch from it, and while its rate is limited: several downloads at once
 // would share it, and each piece might be given up as too slow. The DHT is asked only
-// where the site has nothing.
+// where the site has nothing. After too many wrong files it is the mirror alone, which
+// one box of the site asks.
 func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSource {
 	peers := d.usable(c.peers)
+	if d.prefersMirror(c.mirrors) {
+		if slices.ContainsFunc(peers, func(p *peerSource) bool { return p.kind == owner }) {
+			return nil
+		}
+		return []*pieceSource{d.pieceSource(d.mirror(c.mirrors))}
+	}
 	near := slices.ContainsFunc(peers, func(p *peerSource) bool { return p.kind == owner || p.peer.Nearby() })
 	if !near {
 		peers = d.usable(slices.Collect(d.fl.peers(ctx, c.peers)))
@@ -87,10 +94,8 @@ func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSourc
 	if near || len(all) == 0 || d.fl.f.mirror.Limited() {
 		return all
 	}
-	for _, m := range c.mirrors {
-		if !d.tallyOf(m).out {
-			return slices.Insert(all, min(len(all), pieces.MaxSources-1), d.pieceSource(m))
-		}
+	if m := d.mirror(c.mirrors); m != nil {
+		all = slices.Insert(all, min(len(all), pieces.MaxSources-1), d.pieceSource(m))
 	}
 	return all
 }
@@ -110,9 +115,8 @@ type pieceWatch struct {
 func (d *download) watch(part *store.Partial, c candidates, from []*pieceSource) *pieceWatch {
 	w := &pieceWatch{d: d, part: part, from: from, had: d.fl.f.load.bytes.Load()}
 	isMirror := func(s *pieceSource) bool { return s.Origin() == ledger.FromMirror }
-	i := slices.IndexFunc(c.mirrors, func(m mirrorSource) bool { return !d.tallyOf(m).out })
-	if i >= 0 && !slices.ContainsFunc(from, isMirror) {
-		w.mirror = c.mirrors[i]
+	if !slices.ContainsFunc(from, isMirror) {
+		w.mirror = d.mirror(c.mirrors)
 	}
 	return w
 }
@@ -174,6 +178,9 @@ type piecePeer struct {
 	peer *peerSource
 }
 
+// Standing implements pieces.Peer.
+func (p piecePeer) Standing() peer.Standing { return p.peer.peer.Standing() }
+
 // Manifest implements pieces.Peer.
 func (p piecePeer) Manifest(ctx context.Context) ([]digest.Digest, error) {
 	return p.peer.Manifest(ctx)
@@ -225,7 +232,14 @@ func (s *pieceSource) Failed(err error) (drop bool) {
 		return true
 	}
 	s.d.report(s.source, err)
-	if (!slow(err) || errors.Is(err, pieces.ErrOvertaken)) && s.failures.Add(1) < maxFailures {
+	limit := int32(maxFailures)
+	switch {
+	case errors.Is(err, pieces.ErrSilent):
+		limit = maxSilent
+	case slow(err) && !errors.Is(err, pieces.ErrOvertaken):
+		limit = 1
+	}
+	if s.failures.Add(1) < limit {
 		return false
 	}
 	s.tally.failures = max(s.tally.failures, 1)
@@ -234,7 +248,7 @@ func (s *pieceSource) Failed(err error) (drop bool) {
 
 // pieceSink is the part of a flight as package pieces writes it.
 type pieceSink struct {
-	fl   *flight
+	d    *download
 	part *store.Partial
 }
 
@@ -247,19 +261,34 @@ func (k *pieceSink) Size() int64 { return k.part.Size() }
 func (k *pieceSink) Has(i int) bool { return hasPiece(k.part, i, k.part.Size()) }
 
 // Position implements pieces.Sink.
-func (k *pieceSink) Position() int64 { return k.fl.position() }
+func (k *pieceSink) Position() int64 { return k.d.fl.position() }
 
 // Write implements pieces.Sink.
 func (k *pieceSink) Write(i int, b []byte, s pieces.Source) error {
 	off, n := peer.PieceAt(i, k.part.Size())
-	if _, err := k.part.WriteAt(b, off); err != nil {
+	from, fl := sourceOf(s), k.d.fl
+	if _, err := fl.write(k.part, b, off, from.source); err != nil {
 		return err
 	}
-	from := sourceOf(s)
 	from.wrote.Store(true)
-	k.fl.grew(off, off+n, from.source)
-	k.fl.announce(true) // there is something to be had here now
+	fl.grew(off, off+n, from.source)
 	return nil
+}
+
+// Forget implements pieces.Sink.
+func (k *pieceSink) Forget(i int) error {
+	off, n := peer.PieceAt(i, k.part.Size())
+	if err := k.part.Forget(off, off+n); err != nil {
+		return err
+	}
+	k.d.fl.forgot(off, off+n)
+	return nil
+}
+
+// Vouched implements pieces.Sink.
+func (k *pieceSink) Vouched(i int) {
+	off, n := peer.PieceAt(i, k.part.Size())
+	k.d.fl.vouched(off, off+n)
 }
 
 // sourceOf undoes forPieces.

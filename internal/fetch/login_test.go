@@ -211,7 +211,7 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 		t.Helper()
 		for name := range r.files {
 			d := r.digest(name)
-			for _, start := range []bool{false, true} {
+			for _, start := range []peer.Fetch{peer.NoFetch, peer.FetchAnywhere} {
 				if u, err := r.Open(t.Context(), member, d, start); err == nil {
 					if got, err := io.ReadAll(u); err == nil {
 						t.Errorf("%s: %s: a peer gets %d bytes", what, name, len(got))
@@ -265,7 +265,7 @@ func TestPrivateBytesBecomePublic(t *testing.T) {
 		if i, err := r.store.Stat(r.digest(name)); err != nil || len(i.Private) != 0 {
 			t.Errorf("%s: %+v, %v", name, i, err)
 		}
-		if _, err := r.download(member, r.digest(name), false); err != nil {
+		if _, err := r.download(member, r.digest(name), peer.NoFetch); err != nil {
 			t.Errorf("%s: a peer: %v", name, err)
 		}
 	}
@@ -306,7 +306,7 @@ func TestLoginsShareNoFlight(t *testing.T) {
 			t.Errorf("%s joined", name)
 		}
 	}
-	if _, err := r.download(member, r.digest("large"), false); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.download(member, r.digest("large"), peer.NoFetch); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a peer: %v", err)
 	}
 	if data, err := r.as(bob, r.at(r.packageAt("large"))); err != nil || !bytes.Equal(data, r.data("large")) {

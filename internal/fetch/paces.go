@@ -36,6 +36,7 @@ const (
 // pace is how fast a source is.
 type pace struct {
 	first time.Duration // from a request to the first byte; 0 if it is not known
+	relay time.Duration // the same where the source, a peer, had to get the file first
 	rate  float64       // in bytes a second; 0 if it is not known
 	aside time.Time     // when the source was last set aside
 	at    time.Time     // of the last measurement
@@ -97,13 +98,17 @@ func (p *paces) forgetOldest() {
 // measured notes that the first byte of s came after first, 0 if that says nothing,
 // and n bytes within took. A source that was set aside and is fast again has its
 // place back.
-func (p *paces) measured(s store.Provenance, first time.Duration, n int64, took time.Duration) {
-	p.change(s, func(k *pace) {
+func (p *paces) measured(s source, first time.Duration, n int64, took time.Duration) {
+	p.change(s.Record(), func(k *pace) {
+		usual := &k.first
+		if !verified(s) {
+			usual = &k.relay
+		}
 		switch {
-		case k.first == 0:
-			k.first = first
+		case *usual == 0:
+			*usual = first
 		case first > 0:
-			k.first += (first - k.first) / paceWeight
+			*usual += (first - *usual) / paceWeight
 		}
 		if n < minSample {
 			return
@@ -145,6 +150,9 @@ type load struct{ bytes, streams atomic.Int64 }
 // expected is how fast s is expected to be.
 func (f *Fetcher) expected(s source) pace {
 	k := f.paces.known(s.Record())
+	if !verified(s) {
+		k.first = k.relay
+	}
 	if k.first == 0 {
 		k.first = assumedFirst
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
@@ -15,10 +16,11 @@ import (
 // passthrough is what becomes of a flight when the store cannot keep its file,
 // mostly for lack of room, or others of many logins do: each client goes on with a stream of its own, past
 // the disk. The mirror then sends the rest once per client; there is nowhere
-// to keep it.
+// to keep it. Peers send only files that are held back as a whole: there is nowhere to
+// verify larger ones before they are given out.
 type passthrough struct {
 	why    error
-	hasher *digest.Hasher // has seen the bytes before at
+	hasher *digest.Hasher // has seen the bytes before at; nil if more were hashed
 	at     int64
 	size   int64 // of the file; -1 if it is not known
 }
@@ -38,6 +40,9 @@ func (fl *flight) passThrough(part *store.Partial, why error) {
 	if part != nil {
 		p.hasher, p.at = part.Hasher()
 		p.size = part.Size()
+		if n := part.Trusted(0); n < p.at {
+			p.hasher, p.at = nil, n
+		}
 	}
 	fl.f.stats.diverted.Add(1)
 	fl.mu.Lock()
@@ -60,7 +65,7 @@ func (p *passthrough) follow(b *body, file *store.PartialReader) *ownStream {
 		return o // it could not be opened
 	}
 	o.head, o.headEnd = file, p.at
-	if o.skipTo >= p.at {
+	if p.hasher != nil && o.skipTo >= p.at {
 		o.headEnd = 0
 		o.hasher, o.pos = p.hasher.Clone(), p.at
 	}
@@ -177,7 +182,7 @@ func (o *ownStream) resumable() bool {
 // connect opens the file at pos with the first source that has it.
 func (o *ownStream) connect() error {
 	err := ErrNoSource
-	for src := range o.fl.sources(o.ctx, o.fl.candidates()) {
+	for src := range o.sources() {
 		var s *peer.Stream
 		if s, err = o.openAt(src); err != nil {
 			continue
@@ -186,6 +191,22 @@ func (o *ownStream) connect() error {
 		return nil
 	}
 	return err
+}
+
+// sources are those of the flight, but for peers where the file would be given out
+// before it is verified.
+func (o *ownStream) sources() iter.Seq[source] {
+	c := o.fl.candidates()
+	if o.size >= 0 && o.size <= holdback {
+		return o.fl.sources(o.ctx, c)
+	}
+	return func(yield func(source) bool) {
+		for _, m := range c.mirrors {
+			if !yield(m) {
+				return
+			}
+		}
+	}
 }
 
 // openAt opens the file at pos. Without a digest nothing would show that the rest

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math/bits"
 	"slices"
 	"strings"
 	"testing"
@@ -51,14 +50,11 @@ func TestOwners(t *testing.T) {
 	r.timeouts.downloader = 2 * time.Second
 	size := int64(len(r.data("big")))
 	e := r.add(r.owners, "big", "owner", func(b *box) { b.grow(mib) })
-	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
-	must(t, err)
-	defer f.Body.Close()
-	must(t, readSome(f.Body, mib/2)) // before the owner has the rest
+	client := r.reading("big")
+	r.arrived("big", mib) // before the owner has the rest
 	e.grow(size)
-	rest, err := io.ReadAll(f.Body)
-	if err != nil || int64(len(rest)) != size-mib/2 || e.fetched != 1 || r.fromMirror("big") != 0 {
-		t.Errorf("%d bytes, %v; the owner was asked %d times, the mirror sent %d", len(rest), err, e.fetched, r.fromMirror("big"))
+	if err := <-client; err != nil || len(e.fetched) != 1 || r.fromMirror("big") != 0 {
+		t.Errorf("%v; the owner was asked %d times, the mirror sent %d", err, len(e.fetched), r.fromMirror("big"))
 	}
 	if got := r.announcements(r.digest("big")); len(got) != 0 {
 		t.Errorf("announced %v while the owner is to be asked", got)
@@ -72,9 +68,9 @@ func TestOwners(t *testing.T) {
 		t.Errorf("the mirror sent %d although the second owner does", n)
 	}
 	no := r.add(r.owners, "small", "will not", func(b *box) { b.absent = true })
-	does := r.add(r.owners, "small", "does not", func(b *box) { b.grow(0) })
+	does := r.add(r.owners, "small", "does not", stalls)
 	r.right("small", 1)
-	if no.faults() != nil || !slices.Equal(does.faults(), []peer.Fault{peer.Slow}) {
+	if no.faults() != nil || !slices.Equal(does.faults(), []peer.Fault{peer.Stalled}) {
 		t.Errorf("faults %v of who will not, %v of who does not", no.faults(), does.faults())
 	}
 	if r.fromMirror("small") == 0 {
@@ -89,15 +85,12 @@ func TestDownloadersGiveWhatTheyHave(t *testing.T) {
 	size := int64(len(r.data("big")))
 	a := r.add(r.downloaders, "big", "a", func(b *box) { b.grow(peer.PieceSize) })
 	b := r.add(r.downloaders, "big", "b", func(b *box) { b.grow(peer.PieceSize) })
-	f, err := r.get(t.Context(), r.packageAt("big"), digest.Digest{})
-	must(t, err)
-	defer f.Body.Close()
-	must(t, readSome(f.Body, peer.PieceSize/2))
+	client := r.reading("big")
+	r.arrived("big", peer.PieceSize)
 	a.grow(2 * peer.PieceSize)
-	must(t, readSome(f.Body, peer.PieceSize))
+	r.arrived("big", 2*peer.PieceSize)
 	b.grow(size)
-	_, err = io.Copy(io.Discard, f.Body)
-	must(t, err)
+	must(t, <-client)
 	if a.gave()+b.gave() < size || r.fromMirror("big") != 0 || a.faults() != nil || b.faults() != nil {
 		t.Errorf("gave %d and %d of %d, the mirror %d; faults %v, %v",
 			a.gave(), b.gave(), size, r.fromMirror("big"), a.faults(), b.faults())
@@ -167,12 +160,18 @@ func TestHolesSurviveRestart(t *testing.T) {
 	r.add(r.seeds, "big", "gives", func(b *box) { b.rate = 8 * mib })
 	done := make(chan error, 1)
 	go func() { _, err := r.compare("big"); done <- err }()
-	for n := 0; n < 2; time.Sleep(time.Millisecond) {
-		_, have, _ := r.Fetcher.Pieces(stranger, d)
-		n = 0
-		for _, b := range have {
-			n += bits.OnesCount8(b)
+	for n := int64(0); n < 2*peer.PieceSize; time.Sleep(time.Millisecond) {
+		r.Fetcher.mu.Lock()
+		fl := r.flights[flightKey{digest: d, size: size}]
+		r.Fetcher.mu.Unlock()
+		if fl == nil {
+			continue
 		}
+		fl.mu.Lock()
+		if fl.part != nil {
+			n = size - left(fl.part)
+		}
+		fl.mu.Unlock()
 	}
 	must(t, r.Fetcher.Close())
 	if err := <-done; !errors.Is(err, ErrClosed) || r.held(d) {

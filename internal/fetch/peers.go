@@ -30,6 +30,7 @@ type peerSource struct {
 	digest digest.Digest
 	size   int64
 	kind   peerKind
+	fetch  peer.Fetch // what it is to do if it lacks the file
 	pace   peer.Pace
 }
 
@@ -43,7 +44,7 @@ func (p *peerSource) Report(o peer.Outcome) { p.peer.Report(o) }
 // Open implements source. That the peer does not have what it claims to hold
 // is a fault that the peer's Open reports by itself.
 func (p *peerSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
-	return p.peer.Open(ctx, p.digest, peer.Request{Off: off, N: n, Fetch: p.kind == owner, Pace: p.pace})
+	return p.peer.Open(ctx, p.digest, peer.Request{Off: off, N: n, Pace: p.pace, Fetch: p.fetch})
 }
 
 // Manifest returns the digests of the file's pieces as the peer states them.
@@ -78,7 +79,9 @@ func (fl *flight) shared() bool {
 func (fl *flight) shareable() bool { return fl.shared() && fl.entry.Size >= 0 }
 
 // neighbours lists connected peers that hold the file, that are downloading
-// it, and that are to fetch it, each peer once.
+// it, and that are to fetch it, each peer once. The first owner may rely on one that
+// ranks above it. Whoever asks the others does so because the first one failed or is
+// silent: they are to ask the mirror.
 func (fl *flight) neighbours() []*peerSource {
 	if !fl.shareable() {
 		return nil
@@ -88,13 +91,35 @@ func (fl *flight) neighbours() []*peerSource {
 	for kind, list := range []func(digest.Digest) []peer.Peer{
 		seed: swarm.Seeds, downloader: swarm.Downloaders, owner: swarm.Owners,
 	} {
-		for _, p := range list(fl.key.digest) {
-			if len(all) < maxPeers && !contains(all, p) {
-				all = append(all, fl.peerSource(p, peerKind(kind)))
+		if peerKind(kind) == owner && fl.noOwners.Load() {
+			continue
+		}
+		for i, p := range list(fl.key.digest) {
+			if len(all) >= maxPeers || contains(all, p) {
+				continue
 			}
+			s := fl.peerSource(p, peerKind(kind))
+			if s.kind == owner {
+				s.fetch = peer.FetchFromMirror
+				if i == 0 {
+					s.fetch = peer.FetchAnywhere
+				}
+			}
+			all = append(all, s)
 		}
 	}
 	return all
+}
+
+// skipOwners has the flight ask no owner any more, but the mirror at once if it waits
+// for one: a peer needs the file, and has waited for those owners itself. changed is
+// false if that was so before.
+func (fl *flight) skipOwners() (changed bool) {
+	if fl.noOwners.Swap(true) {
+		return false
+	}
+	fl.widen()
+	return true
 }
 
 // peers yields the neighbours, then what the DHT finds in time.

@@ -98,7 +98,7 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 		if sent := r.fromMirror(pkg); sent != 0 {
 			t.Errorf("%d boxes: the mirror sent %d bytes", n, sent)
 		}
-		if got := r.announcements(d); !slices.Equal(got, []bool{true, false}) {
+		if got := r.announcements(d); len(got) != 0 { // nobody could read a byte of it here
 			t.Errorf("%d boxes: announced %v", n, got)
 		}
 		must(t, r.store.Remove(d))

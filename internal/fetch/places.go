@@ -33,9 +33,13 @@ func (fl *flight) addPlace(p place) {
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	if !addPlace(&fl.places, p) {
-		return
+	if addPlace(&fl.places, p) {
+		fl.widen()
 	}
+}
+
+// widen tells the flight that there is another source to ask now.
+func (fl *flight) widen() {
 	select {
 	case fl.widened <- struct{}{}:
 	default:
@@ -95,7 +99,7 @@ func (fl *flight) mirrors() []mirrorSource {
 			}
 			seen[m.String()] = true
 			m.via = p.via
-			m.request.Revalidate, m.request.Reload = isReplaced(p.entry, m.Location), fl.reload
+			m.request.Revalidate, m.request.Reload = isReplaced(p.entry, m.Location), fl.reload.Load()
 			switch elsewhere := m.Host != p.entry.Location.Host; { // the catalog names that one
 			case fl.f.paces.slow(m.Record()):
 				slow = append(slow, m)

@@ -16,6 +16,7 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 // An unknown file is gated like the others, and what comes with a login is kept
@@ -125,7 +126,7 @@ func TestLoginForThePool(t *testing.T) {
 	r.update()
 	d := digest.Of(r.files["small"].Data)
 	for range 2 { // not held, then held
-		for _, start := range []bool{false, true} {
+		for _, start := range []peer.Fetch{peer.NoFetch, peer.FetchAnywhere} {
 			if _, err := r.Open(t.Context(), member, d, start); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("a peer: %v", err)
 			}
@@ -164,7 +165,7 @@ func TestLoginOfTheBox(t *testing.T) {
 		if i, err := r.store.Stat(r.digest(name)); err != nil || len(i.Private) != 1 {
 			t.Errorf("%s: %+v, %v", name, i, err)
 		}
-		if got, err := r.download(member, r.digest(name), true); err == nil {
+		if got, err := r.download(member, r.digest(name), peer.FetchAnywhere); err == nil {
 			t.Errorf("%s: a peer gets %d bytes", name, len(got))
 		}
 	}

@@ -28,7 +28,7 @@ const (
 	// rivalEvery is how long a flight waits before it asks one more source beside a
 	// slow one, and maxRivals how many it has at once.
 	rivalEvery = time.Second
-	maxRivals  = 3
+	maxRivals  = 3 // beside silent ones, too
 	// raceBytes decide which of two sources is the faster: TCP's first windows come
 	// at once from either.
 	raceBytes = 64 << 10
@@ -46,11 +46,11 @@ const (
 )
 
 // race asks the sources of a file once, until one has sent all that is missing: one
-// after the other, each going on where the last one stopped, and, while the one that
-// sends is much slower than another one is expected to be, that one beside it. Both
-// write into the part, which keeps of each byte the first that comes. The faster
-// stays, and the other is set aside. It belongs to the flight's goroutine, but for
-// the gauges.
+// after the other, each going on where the last one stopped. While the one that sends
+// is silent, or much slower than another one is expected to be, that one is asked beside
+// it. Both write into the part, which keeps of each byte the first that comes. The
+// faster stays, and the other is set aside. It belongs to the flight's goroutine, but
+// for the gauges.
 type race struct {
 	d          *download
 	part       *store.Partial
@@ -64,7 +64,7 @@ type race struct {
 	workers sync.WaitGroup       // their goroutines
 	asked   map[string]bool      // in this round, or not to be
 	resting map[string]time.Time // lost to another one then
-	stalled bool                 // a peer has kept the client waiting: the mirror is next
+	waiting waiting
 	round   round
 	answer  error // the most telling failure
 }
@@ -76,6 +76,10 @@ type runner struct {
 	cancel context.CancelCauseFunc
 	begun  time.Time
 	grace  time.Duration
+	beside bool // it was asked because those before it were silent
+
+	patience time.Duration // a peer's: when it counts as silent
+	turn     time.Duration // and when the next one is asked beside it
 
 	gauge gauge // of what was missing when it was asked
 
@@ -90,6 +94,7 @@ type runner struct {
 
 	leadHad int64 // a rival's: what the lead had got when it began
 	lost    bool  // it was told to stop
+	spare   bool  // as it was not needed after all
 	err     error
 }
 
@@ -100,6 +105,8 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 		over: make(chan struct{}), ended: make(chan *runner),
 		asked: make(map[string]bool), resting: make(map[string]time.Time),
 	}
+	r.waiting = waiting{lost: d.lost, seen: time.Now(), had: d.fl.received.Load()}
+	d.lost = 0
 	ctx, stop := context.WithCancel(ctx)
 	result, err := r.run(ctx)
 	stop()
@@ -112,7 +119,7 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 }
 
 func (r *race) run(ctx context.Context) (round, error) {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTimer(lookEvery)
 	defer tick.Stop()
 	for {
 		if r.active == 0 {
@@ -120,19 +127,29 @@ func (r *race) run(ctx context.Context) (round, error) {
 			if s == nil {
 				return r.round, r.answer
 			}
-			r.start(ctx, s)
+			r.start(ctx, s, false)
 		}
+		r.waiting.next = r.until()
+		tick.Reset(r.waiting.next)
 		select {
 		case e := <-r.ended:
+			r.noteSilent()
 			if over, err := r.finish(ctx, e); over {
 				return round{done: true}, err
 			}
 		case <-tick.C:
-			r.look(ctx)
 		case <-r.d.fl.widened:
-			r.candidates.mirrors = r.d.fl.mirrors()
-			r.look(ctx)
+			r.widen()
 		}
+		r.look(ctx)
+	}
+}
+
+// widen notes what there is to ask now.
+func (r *race) widen() {
+	r.candidates.mirrors = r.d.fl.mirrors()
+	if r.d.fl.noOwners.Load() {
+		r.candidates.peers = slices.DeleteFunc(r.candidates.peers, func(p *peerSource) bool { return p.kind == owner })
 	}
 }
 
@@ -148,7 +165,7 @@ func (r *race) next(ctx context.Context) source {
 			r.asked[s.String()] = true
 			r.round.restricted++
 			continue
-		case s.Origin() == ledger.FromPeer && (r.stalled || t.failures > r.nth):
+		case s.Origin() == ledger.FromPeer && (r.isOverdue() || t.failures > r.nth):
 			r.asked[s.String()] = true
 			r.round.later++
 			continue
@@ -158,11 +175,14 @@ func (r *race) next(ctx context.Context) source {
 	return nil
 }
 
-// start asks s.
-func (r *race) start(ctx context.Context, s source) {
+// start asks s, beside those that are silent if it says so.
+func (r *race) start(ctx context.Context, s source, beside bool) {
 	d, now := r.d, time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
-	e := &runner{source: d.hasten(s, r.candidates, r.nth), tally: d.tallyOf(s), cancel: cancel, begun: now, mark: now, grace: graceOf(s), loadHad: d.fl.f.load.bytes.Load()}
+	e := &runner{source: d.hasten(s, r.candidates, r.nth), tally: d.tallyOf(s), cancel: cancel, begun: now, mark: now, beside: beside, loadHad: d.fl.f.load.bytes.Load()}
+	r.account(now)
+	r.wait(e)
+	e.grace = max(graceOf(s), e.patience)
 	if len(r.running) > 0 {
 		e.leadHad = r.running[0].gauge.read().got
 	}
@@ -202,7 +222,7 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 	switch {
 	case e.err == nil: // all is there
 		for _, o := range r.running {
-			if o.begun.Before(e.begun) { // e was asked because of it
+			if o.begun.Before(e.begun) && !e.beside { // e was asked because it is slow
 				d.setAside(o.source, o.tally, o.overall())
 			}
 		}
@@ -211,8 +231,11 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 		return true, context.Cause(ctx)
 	case errors.Is(e.err, store.ErrNoSpace):
 		return true, e.err
-	case e.lost && d.solo:
+	case e.lost && d.solo && d.fl.senders()[e.source.String()] > 0:
 		return true, errSoleSource
+	case e.spare:
+		delete(r.asked, e.source.String())
+		return false, nil
 	case e.lost:
 		r.resting[e.source.String()] = time.Now()
 		r.round.again = true
@@ -223,7 +246,9 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 		d.solo = true
 		return true, errSoleSource
 	}
-	r.stalled = r.stalled || errors.Is(e.err, peer.ErrStalled)
+	if at := e.gauge.read(); errors.Is(e.err, peer.ErrStalled) && e.tally.silent == nil && at.silent >= e.patience {
+		e.tally.silent = &silent{at.got, d.fl.received.Load()}
+	}
 	d.failed(e.source, e.tally, e.err, e.gauge.read().got)
 	r.round.again = r.round.again || !e.tally.out
 	r.answer = moreTelling(r.answer, e.err)
@@ -245,65 +270,24 @@ func (e *runner) overall() float64 {
 	return float64(at.got) / max(at.waited, time.Millisecond).Seconds()
 }
 
-// look decides between those that are sending, and asks one more if the lead is much
-// slower than that one is expected to be.
+// look decides between those that are sending, and asks one more if the lead is silent,
+// or much slower than that one is expected to be.
 func (r *race) look(ctx context.Context) {
 	now := time.Now()
 	for _, e := range r.running {
-		e.judge(now, r.d.fl.f.load.bytes.Load())
+		e.judge(now, r.d.fl.f.load.bytes.Load(), r.d.fl.f.lateness())
 	}
+	r.account(now)
+	r.noteSilent()
 	r.decide(now)
-	if len(r.running) == 0 || len(r.running) > maxRivals || now.Sub(r.d.rival) < rivalEvery {
+	if len(r.running) == 0 {
 		return
 	}
-	lead := r.running[0]
-	if !lead.isSlow() {
-		return
-	}
-	s := r.better(ctx, lead, now)
-	switch {
-	case s == nil:
-	case r.d.solo: // it may not write beside the lead
-		r.lose(lead, true)
-	default:
-		r.d.rival = now
-		r.start(ctx, s)
-	}
-}
-
-// judge measures e's pace, once for each period of grace.
-func (e *runner) judge(now time.Time, all int64) {
-	at := e.gauge.read()
-	period := at.waited - e.showed.waited
-	if period < e.grace {
-		return
-	}
-	e.judged, e.rate = true, float64(at.got-e.showed.got)/period.Seconds()
-	e.all = float64(all-e.loadHad) / now.Sub(e.mark).Seconds()
-	e.mark, e.showed, e.loadHad = now, at, all
-}
-
-// decide ends the slower one of the lead and each rival. A rival that has sent
-// nothing yet may still be the faster, as long as the lead is slow.
-func (r *race) decide(now time.Time) {
-	for _, e := range slices.Clone(r.running) {
-		lead := r.running[0]
-		if e == lead {
-			continue
-		}
-		mine, its := e.gauge.read().got, lead.gauge.read().got-e.leadHad
-		switch {
-		case mine == 0:
-			if !r.isOutpaced(lead, r.d.fl.f.expected(e.source)) {
-				r.lose(e, false)
-			}
-		case max(mine, its) < raceBytes && now.Sub(e.begun) < e.grace:
-		case mine <= its:
-			r.lose(e, mine < its/slowFactor)
-		default:
-			r.lose(lead, true)
-			r.lead(e)
-		}
+	switch silent, all := r.isSilent(); {
+	case silent && all:
+		r.askBeside(ctx, now)
+	case !silent:
+		r.askFaster(ctx, now)
 	}
 }
 
@@ -318,13 +302,26 @@ func (r *race) lead(e *runner) {
 
 // lose tells e to stop; slow says that it is much slower than another one.
 func (r *race) lose(e *runner, slow bool) {
+	r.stop(e)
+	switch {
+	case e.tally.silent != nil:
+		e.tally.failures++
+	case slow:
+		r.d.setAside(e.source, e.tally, e.overall())
+	}
+}
+
+// giveUp tells e to stop, which has been silent for too long.
+func (r *race) giveUp(e *runner) {
+	r.stop(e)
+	e.tally.failures++
+}
+
+// stop tells e to stop.
+func (r *race) stop(e *runner) {
 	e.lost = true
 	e.cancel(errOutpaced)
 	r.remove(e)
-	if slow {
-		r.stalled = r.stalled || e.source.Origin() == ledger.FromPeer
-		r.d.setAside(e.source, e.tally, e.overall())
-	}
 }
 
 // remove takes e out of those that are sending; after the lead, the first rival leads.
@@ -334,24 +331,6 @@ func (r *race) remove(e *runner) {
 	if led && len(r.running) > 0 {
 		r.lead(r.running[0])
 	}
-}
-
-// better returns a source that is expected to be much faster than the lead, nil for
-// none; where the lead is a peer, a mirror before another peer.
-func (r *race) better(ctx context.Context, lead *runner, now time.Time) (best source) {
-	d := r.d
-	for s := range d.fl.sources(ctx, r.candidates) {
-		if d.tallyOf(s).out || d.isBusy(s) || r.isAsked(s, now) || !r.isOutpaced(lead, d.fl.f.expected(s)) {
-			continue
-		}
-		if s.Origin() != ledger.FromPeer || lead.source.Origin() != ledger.FromPeer {
-			return s
-		}
-		if best == nil {
-			best = s
-		}
-	}
-	return best
 }
 
 // isAsked reports whether s, or another name of the file at the same host, is being
@@ -364,27 +343,4 @@ func (r *race) isAsked(s source, now time.Time) bool {
 	return r.asked[s.String()] && (!ok || now.Sub(lost) < rest)
 }
 
-// isSlow reports whether e is slower than any source may be beside others.
-func (e *runner) isSlow() bool {
-	return e.gauge.read().silent >= e.grace || e.judged && e.rate < enough
-}
-
-// isOutpaced reports whether e is much slower than a source of that pace is expected to
-// be.
-func (r *race) isOutpaced(e *runner, other pace) bool {
-	if e.gauge.read().silent >= max(e.grace, slowFactor*other.first) {
-		return true
-	}
-	return e.judged && e.rate > 0 && r.d.fl.f.isOutpaced(e.rate, e.all, left(r.part), other)
-}
-
-// left is how many bytes are missing in part.
-func left(part *store.Partial) (n int64) {
-	for _, hole := range part.Missing() {
-		if hole.End < 0 {
-			return unknownLeft
-		}
-		n += hole.End - hole.Off
-	}
-	return n
-}
+func (e *runner) isMirror() bool { return e.source.Origin() == ledger.FromMirror }

@@ -248,12 +248,15 @@ func TestSlowStranger(t *testing.T) {
 	}
 }
 
-// A slow source costs a client a second at most.
+// A slow source costs a client a second at most, and is slow or silent.
 func TestSlowSourceCostsASecond(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
 	data := r.files["large"].Data
-	for name, rate := range map[string]int64{"17 KiB/s": 17 << 10, "a byte each 8 s": 1} {
+	for name, c := range map[string]struct {
+		rate  int64
+		fault peer.Fault
+	}{"17 KiB/s": {17 << 10, peer.Slow}, "a byte each second": {1, peer.Stalled}} {
 		part, err := r.store.Partial(digest.Of(data), int64(len(data)))
 		must(t, err)
 		synctest.Test(t, func(t *testing.T) {
@@ -262,13 +265,13 @@ func TestSlowSourceCostsASecond(t *testing.T) {
 			defer fl.closeFile()
 			d := &download{fl: fl, tallies: make(map[string]*tally)}
 			site := newBoxes()
-			slow, fast := &box{name: name, site: site, data: data, rate: rate}, &box{name: "fast", site: site, data: data, rate: 40 * mib}
+			slow, fast := &box{name: name, site: site, data: data, rate: c.rate}, &box{name: "fast", site: site, data: data, rate: 40 * mib}
 			begun := time.Now()
 			result, err := d.askAll(t.Context(), part, candidates{peers: []*peerSource{
 				fl.peerSource(slow, seed), fl.peerSource(fast, seed),
 			}}, 0)
 			took := time.Since(begun)
-			if !result.done || err != nil || took > time.Second || !slices.Equal(slow.faults(), []peer.Fault{peer.Slow}) || fast.faults() != nil {
+			if !result.done || err != nil || took > time.Second || !slices.Equal(slow.faults(), []peer.Fault{c.fault}) || fast.faults() != nil {
 				t.Errorf("%s: done %v after %v, %v; faults %v and %v", name, result.done, took, err, slow.faults(), fast.faults())
 			}
 			t.Logf("%s: %v", name, took)

@@ -35,13 +35,13 @@ func newUnsharedRig(t *testing.T, widest peer.Kind) *swarmRig {
 // whether it is told of the held one.
 func (r *swarmRig) given(by peer.Asker) (held, fetched, told bool) {
 	r.t.Helper()
-	_, err := r.download(by, r.digest("small"), false)
+	_, err := r.download(by, r.digest("small"), peer.NoFetch)
 	held = err == nil
 	_, bad := r.Manifest(r.t.Context(), by, r.digest("small"))
 	if (bad == nil) != held || !held && (!errors.Is(err, fs.ErrNotExist) || !errors.Is(bad, fs.ErrNotExist)) {
 		r.t.Errorf("%s: the blob %v, its manifest %v", by.Kind, err, bad)
 	}
-	_, err = r.download(by, r.digest("large"), true)
+	_, err = r.download(by, r.digest("large"), peer.FetchAnywhere)
 	r.quiet()
 	next, stop := iter.Pull(r.Watch(r.t.Context(), by.Kind))
 	defer stop()
@@ -65,7 +65,7 @@ func TestPrivateArchiveStaysPrivate(t *testing.T) {
 		if _, _, err := r.Pieces(by, r.digest("large")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: pieces of what is on its way: %v", by.Kind, err)
 		}
-		if _, err := r.download(by, r.digest("large"), false); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.download(by, r.digest("large"), peer.NoFetch); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: what is on its way: %v", by.Kind, err)
 		}
 	}

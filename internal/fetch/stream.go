@@ -56,7 +56,6 @@ func (d *download) streamHole(ctx context.Context, part *store.Partial, hole sto
 	s.ReadCloser = from
 	n, err := d.fl.receive(part, s, hole, src)
 	if n > 0 {
-		t.inPart.used = true
 		// A peer sends a file's last bytes only once it has verified it all.
 		verified := verified(src) || hole.Off == 0 && n == part.Size()
 		t.inPart.unverified = t.inPart.unverified || !verified
@@ -103,7 +102,7 @@ func (d *download) measure(src source, first time.Duration, n int64, took time.D
 	case n == 0:
 	case src.Origin() == ledger.FromMirror && f.mirror.Limited(): // says nothing about the mirror
 	default:
-		f.paces.measured(src.Record(), first, n, took)
+		f.paces.measured(src, first, n, took)
 	}
 }
 
@@ -117,7 +116,7 @@ func (fl *flight) receive(part *store.Partial, s *peer.Stream, hole store.Range,
 		hole.End = s.Size
 	}
 	fl.answered(part.Size(), s.Modified)
-	buf := make([]byte, chunk)
+	buf, proven := make([]byte, chunk), isProven(src)
 	for off := hole.Off; hole.End < 0 || off < hole.End; off = hole.Off + got {
 		b := buf
 		if hole.End >= 0 {
@@ -125,13 +124,18 @@ func (fl *flight) receive(part *store.Partial, s *peer.Stream, hole store.Range,
 		}
 		n, err := s.Read(b)
 		if n > 0 {
-			fresh := part.Available(off) < int64(n) // another source may have been faster
-			if _, err := part.WriteAt(b[:n], off); err != nil {
+			written, err := fl.write(part, b[:n], off, src)
+			if err != nil {
 				return got, err
 			}
 			got += int64(n)
-			if fresh {
+			if len(written) > 0 { // no other source was faster
 				fl.grew(off, off+int64(n), src)
+			}
+			if proven {
+				for _, r := range written {
+					fl.vouched(r.Off, r.End)
+				}
 			}
 		}
 		switch {

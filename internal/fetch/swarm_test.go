@@ -96,24 +96,27 @@ type box struct {
 	site   *boxes
 	far    bool
 	data   []byte
-	rate   int64 // bytes per second of each stream; 0: no limit
-	absent bool  // 404 for what it lists
+	rate   int64         // bytes per second of each stream; 0: no limit
+	first  time.Duration // until a stream's first byte
+	absent bool          // 404 for what it lists
 
 	wrong    []int                           // pieces in which it lies
 	size     int64                           // that it tells, if not 0
 	endless  bool                            // goes on past the end
 	limit    int64                           // what a stream brings before it ends by silence or a cut
 	silent   bool                            // by silence
-	manifest func() ([]digest.Digest, error) // nil: right for what it sends
+	manifest func() ([]digest.Digest, error) // nil: that of the file
+	stated   atomic.Bool                     // it was asked for manifest, and had one
 	busy     atomic.Int64                    // how often it is busy yet
 	dead     atomic.Bool                     // gone, with its streams
 	life     int                             // how many requests it answers before it is gone, if not 0
+	standing peer.Standing
 
 	mu      sync.Mutex
 	grown   int64         // bytes it has so far, of one that is downloading
 	grew    chan struct{} // closed and replaced; nil: it has them all
 	opened  []int64       // offsets asked for
-	fetched int           // how often it was asked to download the file
+	fetched []peer.Fetch  // what it was asked to do when it lacks the file
 	reports []peer.Outcome
 }
 
@@ -122,6 +125,8 @@ var _ peer.Peer = (*box)(nil)
 func (b *box) String() string { return b.name }
 func (b *box) ID() string     { return b.name }
 func (b *box) Nearby() bool   { return !b.far }
+
+func (b *box) Standing() peer.Standing { return b.standing }
 
 func (b *box) Report(o peer.Outcome) {
 	b.mu.Lock()
@@ -143,10 +148,23 @@ func (b *box) faults() []peer.Fault {
 }
 
 // blamed is whether anything but slowness was reported of b: on a busy machine
-// an honest box can be slow.
+// an honest box can be slow, and silent for a while.
 func (b *box) blamed() bool {
-	return slices.ContainsFunc(b.faults(), func(f peer.Fault) bool { return f != peer.Slow })
+	return slices.ContainsFunc(b.faults(), func(f peer.Fault) bool { return f > peer.Stalled })
 }
+
+// right is how many bytes of right files were reported of b.
+func (b *box) right() (n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, o := range b.reports {
+		n += o.Right
+	}
+	return n
+}
+
+// stalls makes a box silent from the beginning.
+func stalls(b *box) { b.grow(0) }
 
 // gave is how many bytes were reported as taken from b.
 func (b *box) gave() (n int64) {
@@ -191,7 +209,9 @@ func (b *box) Manifest(ctx context.Context, _ digest.Digest) ([]digest.Digest, e
 		return nil, fs.ErrNotExist
 	}
 	if b.manifest != nil {
-		return b.manifest()
+		m, err := b.manifest()
+		b.stated.Store(err == nil)
+		return m, err
 	}
 	return pieces.Digests(bytes.NewReader(b.data))
 }
@@ -216,8 +236,8 @@ func (b *box) Open(ctx context.Context, _ digest.Digest, r peer.Request) (*peer.
 	b.mu.Lock()
 	b.opened = append(b.opened, off)
 	gone := b.life > 0 && len(b.opened) > b.life
-	if r.Fetch {
-		b.fetched++
+	if r.Fetch != peer.NoFetch {
+		b.fetched = append(b.fetched, r.Fetch)
 	}
 	b.mu.Unlock()
 	switch {
@@ -297,6 +317,13 @@ func (s *boxStream) Close() error {
 func (s *boxStream) Read(p []byte) (int, error) {
 	if s.off >= s.end {
 		return 0, io.EOF
+	}
+	if s.off == s.first {
+		select {
+		case <-time.After(s.b.first - time.Since(s.begun)):
+		case <-s.ctx.Done():
+			return 0, context.Cause(s.ctx)
+		}
 	}
 	n, err := s.await(int64(len(p)))
 	if err != nil {

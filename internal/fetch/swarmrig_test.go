@@ -2,12 +2,15 @@ package fetch
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/lag"
 	"millpond/internal/peer"
 )
 
@@ -24,6 +27,7 @@ var patientTimeouts = timeouts{
 	headStart: 15 * time.Millisecond, lookup: 2 * time.Second,
 	seed: 10 * time.Second, downloader: 10 * time.Second, piece: 30 * time.Second,
 	poll: 10 * time.Millisecond, stall: time.Second, learnGrace: 20 * time.Second, settle: 20 * time.Millisecond,
+	whole: 10 * time.Second, keepAlive: 10 * time.Second,
 }
 
 // Boxes of each kind, as they ask.
@@ -33,10 +37,16 @@ var (
 	member   = peer.Asker{ID: "member", Kind: peer.Member}
 )
 
-// newSwarmRig has packages of the sizes named.
+// newSwarmRig has packages of the sizes named. On a busy machine it waits longer for
+// peers, as a box does.
 func newSwarmRig(t testing.TB, sizes map[string]int) *swarmRig {
-	s := newBoxes()
-	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Swarm = s }), s, make(map[string]digest.Digest)}
+	s, meter := newBoxes(), lag.New()
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = meter.Run(ctx) }) // returns nil
+	t.Cleanup(running.Wait)
+	t.Cleanup(stop)
+	r := &swarmRig{newRigWith(t, aptest.Suite{}, sizes, func(o *Options) { o.Swarm, o.Lag = s, meter }), s, make(map[string]digest.Digest)}
 	for name, file := range r.files {
 		r.digests[name] = digest.Of(file.Data)
 	}
@@ -85,6 +95,45 @@ func (r *swarmRig) right(name string, tries int) {
 		}
 	}
 	r.t.Errorf("%s: %v", name, err)
+}
+
+// reading has a client read a package, and tells how that went.
+func (r *swarmRig) reading(name string) <-chan error {
+	over := make(chan error, 1)
+	go func() {
+		_, err := r.compare(name)
+		over <- err
+	}()
+	return over
+}
+
+// arrived waits until the first n bytes of a package that is being downloaded are there.
+func (r *swarmRig) arrived(name string, n int64) {
+	r.t.Helper()
+	key := flightKey{digest: r.digest(name), size: int64(len(r.data(name)))}
+	for tick := time.Tick(time.Millisecond); ; {
+		r.Fetcher.mu.Lock()
+		fl := r.flights[key]
+		r.Fetcher.mu.Unlock()
+		if fl != nil && fl.available() >= n {
+			return
+		}
+		select {
+		case <-tick:
+		case <-r.t.Context().Done():
+			r.t.Fatalf("%s: %d bytes have not arrived", name, n)
+		}
+	}
+}
+
+// available is how many bytes are there from the beginning on.
+func (fl *flight) available() int64 {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if fl.part == nil {
+		return 0
+	}
+	return fl.part.Available(0)
 }
 
 // compare reads a package to its end and tells how much came.

@@ -7,7 +7,8 @@ import (
 	"millpond/internal/peer"
 )
 
-// timeouts are how long boxes wait for each other. Tests shorten them.
+// timeouts are how long boxes wait for each other, where patience does not say so
+// sooner. Tests shorten them.
 type timeouts struct {
 	// headStart is how long at most the DHT may search before the mirror is
 	// asked too; usually it is twice the time that answers take. In a swarm of
@@ -18,9 +19,10 @@ type timeouts struct {
 	// lookup is how long the DHT may search in all.
 	lookup time.Duration
 	// seed is how long a peer that holds a file may take for seedBytes, the
-	// first ones with the answer.
+	// first ones with the answer, where there is no source left to ask beside it;
+	// and with pieces, whose sources are not asked beside each other.
 	seed time.Duration
-	// downloader is how long a peer that is itself downloading may be silent:
+	// downloader is how long a peer that is itself downloading may be silent then:
 	// its mirror may be slow to answer. Together with seed it stays well below
 	// the 30 s after which apt gives up.
 	downloader time.Duration
@@ -37,6 +39,13 @@ type timeouts struct {
 	// of the file. When a whole site updates at once the boxes learn within
 	// moments of each other.
 	learnGrace time.Duration
+	// whole is how long a large file from peers may take before its pieces are given
+	// out one by one, when they are vouched for: a file that arrives within it is
+	// verified whole first. It leaves twice as long before apt gives up.
+	whole time.Duration
+	// keepAlive is how long a client may wait for bytes of a file that peers send, before
+	// it gets some of the mirror's. apt gives up after 30 s.
+	keepAlive time.Duration
 	// settle is how long the catalog must be quiet before the store is looked
 	// through again for what may now be given to peers. An update of a client
 	// brings several indices.
@@ -49,6 +58,7 @@ func defaultTimeouts() timeouts {
 		seed: 4 * time.Second, downloader: 12 * time.Second, piece: 16 * time.Second,
 		poll: 250 * time.Millisecond, stall: 4 * time.Second,
 		learnGrace: 1500 * time.Millisecond, settle: 5 * time.Second,
+		whole: 10 * time.Second, keepAlive: 10 * time.Second,
 	}
 }
 

@@ -21,11 +21,12 @@ type upload struct {
 func (u upload) Size() int64 { return u.size }
 
 // Open implements peer.Inventory: it opens a held blob, or the readable side of
-// a download in progress, whose bytes arrive as they arrive here. With start
+// a download in progress, whose bytes arrive as they arrive here. With fetch
 // the box downloads the blob, if it knows it, by is no stranger, and it is within
-// the budget. What may not be shared with by is fs.ErrNotExist, held or not.
-func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, start bool) (peer.Upload, error) {
-	start = start && by.Kind > peer.Stranger
+// the budget; with peer.FetchFromMirror it asks no owner for it. What may not be shared
+// with by is fs.ErrNotExist, held or not.
+func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
+	start := fetch != peer.NoFetch && by.Kind > peer.Stranger
 	size, ok := f.shared(d, by.Kind)
 	if !ok && start {
 		size, ok = f.awaitKnown(ctx, d, by.Kind)
@@ -41,7 +42,10 @@ func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, star
 		e, start = f.catalog.Describe(d)
 		start = start && e.Size >= 0 && e.Shared.Includes(by.Kind) && f.access.Login(e.Location, "") == ""
 	}
-	fl, paid, err := f.joinForPeer(by, d, size, e, start)
+	if !start {
+		fetch = peer.NoFetch
+	}
+	fl, paid, err := f.joinForPeer(by, d, size, e, fetch)
 	if err != nil {
 		return nil, err
 	}
@@ -75,18 +79,20 @@ func (f *Fetcher) storedForPeer(d digest.Digest) (*File, error) {
 	return file, err
 }
 
-// joinForPeer returns the download of d, of that size, in progress, or with start
+// joinForPeer returns the download of d, of that size, in progress, or with fetch
 // begins that of e, if it is within the peer's budget and that of all peers; paid
-// says that it began.
-func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, size int64, e catalog.Entry, start bool) (fl *flight, paid bool, err error) {
-	if start && f.budget.take(by.ID, e.Size) {
-		r := Request{Entry: e}
+// says that it began. That one in progress is to ask the mirror, too, is within the
+// budget: it may cost the mirror a copy more.
+func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, size int64, e catalog.Entry, fetch peer.Fetch) (fl *flight, paid bool, err error) {
+	if fetch != peer.NoFetch && f.budget.take(by.ID, e.Size) {
+		r, fromMirror := Request{Entry: e}, fetch == peer.FetchFromMirror
 		fl, began, err := f.join(r, func() *flight {
 			fl := f.newContentFlight(r)
 			fl.payer = by.ID
+			fl.noOwners.Store(fromMirror)
 			return fl
 		})
-		if !began {
+		if !began && (err != nil || !fromMirror || !fl.skipOwners()) {
 			f.budget.giveBack(by.ID, e.Size)
 		}
 		return fl, began, err
@@ -120,7 +126,7 @@ func (f *Fetcher) awaitKnown(ctx context.Context, d digest.Digest, to peer.Kind)
 	}
 }
 
-// Pieces implements peer.Inventory.
+// Pieces implements peer.Inventory. Only trusted pieces can be read (see released).
 func (f *Fetcher) Pieces(by peer.Asker, d digest.Digest) (size int64, have peer.Bitfield, err error) {
 	absent := fmt.Errorf("download of %s: %w", d.Short(), fs.ErrNotExist)
 	size, ok := f.shared(d, by.Kind)
@@ -142,7 +148,7 @@ func (f *Fetcher) Pieces(by peer.Asker, d digest.Digest) (size int64, have peer.
 	size = part.Size()
 	have = peer.NewBitfield(peer.Pieces(size))
 	for i := range peer.Pieces(size) {
-		if hasPiece(part, i, size) {
+		if off, n := peer.PieceAt(i, size); part.Trusted(off) >= n {
 			have.Set(i)
 		}
 	}

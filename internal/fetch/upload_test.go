@@ -18,7 +18,7 @@ import (
 )
 
 // download reads what the box gives a peer of d.
-func (r *rig) download(by peer.Asker, d digest.Digest, start bool) ([]byte, error) {
+func (r *rig) download(by peer.Asker, d digest.Digest, start peer.Fetch) ([]byte, error) {
 	u, err := r.Open(r.t.Context(), by, d, start)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func TestOpenOnlyWhatIsShared(t *testing.T) {
 		"a head":                            digest.Of(head),
 		"unknown":                           digest.Of([]byte("x")),
 	} {
-		for _, start := range []bool{false, true} {
+		for _, start := range []peer.Fetch{peer.NoFetch, peer.FetchAnywhere} {
 			if _, err := r.Open(t.Context(), local, d, start); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s, start %v: %v", name, start, err)
 			}
@@ -65,15 +65,15 @@ func TestUpload(t *testing.T) {
 	r.update()
 	file := r.files["large"].Data
 	d := digest.Of(file)
-	if _, err := r.download(local, d, false); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.download(local, d, peer.NoFetch); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("neither held nor on its way, and not counted on: %v", err)
 	}
 	// The box is counted on to fetch it; another joins.
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-	a, err := r.Open(t.Context(), local, d, true)
+	a, err := r.Open(t.Context(), local, d, peer.FetchAnywhere)
 	must(t, err)
 	defer a.Close()
-	b, err := r.Open(t.Context(), local, d, false)
+	b, err := r.Open(t.Context(), local, d, peer.NoFetch)
 	must(t, err)
 	defer b.Close()
 	if a.Size() != int64(len(file)) {
@@ -95,7 +95,7 @@ func TestUpload(t *testing.T) {
 	if n := r.mirror.Requests("*/large*"); n != 1 {
 		t.Errorf("%d requests of the mirror", n)
 	}
-	if got, err := r.download(local, d, false); err != nil || !bytes.Equal(got, file) {
+	if got, err := r.download(local, d, peer.NoFetch); err != nil || !bytes.Equal(got, file) {
 		t.Errorf("held: %d bytes, %v", len(got), err)
 	}
 }
@@ -105,7 +105,7 @@ func TestUploadsCountForNoClient(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large-1))
-	lent, err := r.Open(t.Context(), local, r.digest("large"), true)
+	lent, err := r.Open(t.Context(), local, r.digest("large"), peer.FetchAnywhere)
 	must(t, err)
 	must(t, readSome(lent, large/2))
 	stall.Release()
@@ -122,7 +122,7 @@ func TestUploadTeaches(t *testing.T) {
 	_, _, err := r.read("dists/stable/InRelease")
 	must(t, err)
 	index := r.archive.Publish(time.Now().Add(-time.Hour)).File("dists/stable/main/binary-amd64/Packages.xz")
-	if got, err := r.download(local, digest.Of(index), true); err != nil || !bytes.Equal(got, index) {
+	if got, err := r.download(local, digest.Of(index), peer.FetchAnywhere); err != nil || !bytes.Equal(got, index) {
 		t.Fatalf("%d bytes, %v", len(got), err)
 	}
 	r.running.Wait()
@@ -138,7 +138,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.timeouts = patientTimeouts
 	d := digest.Of(r.files["small"].Data)
 	begun := time.Now()
-	if _, err := r.Open(t.Context(), local, d, true); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
+	if _, err := r.Open(t.Context(), local, d, peer.FetchAnywhere); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
 		t.Errorf("an idle box answered %v after %s", err, time.Since(begun))
 	}
 	_, _, err := r.read("dists/stable/InRelease")
@@ -151,7 +151,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	lent := make(chan error, 1)
-	go func() { _, err := r.download(local, d, true); lent <- err }()
+	go func() { _, err := r.download(local, d, peer.FetchAnywhere); lent <- err }()
 	select {
 	case err := <-lent:
 		t.Errorf("did not wait: %v", err)
@@ -161,7 +161,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.mirror.ClearFaults()
 	must(t, <-updated)
 	must(t, <-lent)
-	if _, err := r.Open(t.Context(), local, digest.Of([]byte("x")), true); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.Open(t.Context(), local, digest.Of([]byte("x")), peer.FetchAnywhere); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unknown digest: %v", err)
 	}
 }
@@ -174,14 +174,14 @@ func TestUploadFromAFullDisk(t *testing.T) {
 	r.update()
 	r.disk.Full(true)
 	file := r.files["large"].Data
-	if got, err := r.download(local, digest.Of(file), true); err != nil || !bytes.Equal(got, file) {
+	if got, err := r.download(local, digest.Of(file), peer.FetchAnywhere); err != nil || !bytes.Equal(got, file) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	hold := r.mirror.Inject("*/large*", aptest.Hold())
 	f := make(chan error, 1)
 	go func() { _, _, err := r.read(r.packageAt("large")); f <- err }()
 	must(t, hold.Await(t.Context(), 1))
-	u, err := r.Open(t.Context(), local, digest.Of(file), true)
+	u, err := r.Open(t.Context(), local, digest.Of(file), peer.FetchAnywhere)
 	must(t, err)
 	defer u.Close()
 	hold.Release()

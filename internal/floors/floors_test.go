@@ -42,6 +42,7 @@ var floor = map[string]int{
 	"internal/hostnames": 0,
 	"internal/logs":      0,
 	"internal/party":     0,
+	"internal/lag":       0,
 	"internal/front":     0,
 }
 

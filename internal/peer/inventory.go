@@ -18,15 +18,16 @@ type Inventory interface {
 	// boxes of kind to may have.
 	Watch(ctx context.Context, to Kind) iter.Seq[Event]
 	// Open returns a held blob, or the readable side of a download in
-	// progress; fs.ErrNotExist for anything else. With fetch the box starts
+	// progress: of that, bytes that are trusted come as they arrive, the others once
+	// the whole is verified; fs.ErrNotExist for anything else. With fetch the box starts
 	// the download itself if its catalog has d, since the peer picked it as the
 	// owner.
-	Open(ctx context.Context, by Asker, d digest.Digest, fetch bool) (Upload, error)
+	Open(ctx context.Context, by Asker, d digest.Digest, fetch Fetch) (Upload, error)
 	// Manifest returns the digest of each piece of a held blob;
 	// fs.ErrNotExist for anything else.
 	Manifest(ctx context.Context, by Asker, d digest.Digest) ([]digest.Digest, error)
-	// Pieces returns which pieces of a download in progress it has, and the
-	// whole file's size in bytes; fs.ErrNotExist if there is none.
+	// Pieces returns which pieces of a download in progress can be read, since all of
+	// each is trusted, and the whole file's size in bytes; fs.ErrNotExist if there is none.
 	Pieces(by Asker, d digest.Digest) (size int64, have Bitfield, err error)
 }
 

@@ -57,6 +57,8 @@ type Peer interface {
 	ID() string
 	// Nearby reports whether the peer belongs to this site.
 	Nearby() bool
+	// Standing is what this box knows about the peer now.
+	Standing() Standing
 	// Open requests bytes of d and returns when the peer has accepted the
 	// request, which may be before it has the first byte. The error is
 	// fs.ErrNotExist if the peer neither has d nor will fetch it, ErrBusy if it has
@@ -81,12 +83,36 @@ type Peer interface {
 // Request is for N bytes from Off on; for N = 0, to the end.
 type Request struct {
 	Off, N int64
-	// Fetch asks the peer to download the file itself if it lacks it. The peer
-	// answers at once and forwards the bytes as it receives them.
-	Fetch bool
+	// Fetch says whether the peer is to download the file itself if it lacks it. It
+	// then answers at once and forwards the bytes as it receives them.
+	Fetch Fetch
 	// Pace is the minimum speed of the stream, the first bytes included. Zero
 	// leaves it to the swarm: a byte in each 4 s, and the first of a Fetch in 10.
 	Pace Pace
+}
+
+// Fetch says what a peer is to do about a file that it lacks.
+type Fetch uint8
+
+const (
+	// NoFetch: nothing. It sends what it holds, or is downloading.
+	NoFetch Fetch = iota
+	// FetchAnywhere: it downloads the file as for a client of its own.
+	FetchAnywhere
+	// FetchFromMirror: it asks no box that ranks above it to do so (Swarm.Owners),
+	// because one of those did not answer.
+	FetchFromMirror
+)
+
+// Standing is what a box knows about a peer from its own experience.
+type Standing struct {
+	Kind Kind
+	// Proven says that the peer has a record: it has sent this box many bytes of files
+	// that turned out right, and none that are wrong since.
+	Proven bool
+	// Party is the network of the peer's address: two peers with the same one may be
+	// one. It is empty if it is not known.
+	Party string
 }
 
 // Pace is a minimum speed: Bytes within each Per of time spent waiting for the
@@ -108,10 +134,12 @@ type Stream struct {
 	Cached   bool      // a cache on the way to the mirror answered
 }
 
-// Outcome is the result of a transfer: Bytes in Took, or a Fault.
+// Outcome is the result of a transfer: Bytes in Took, or a Fault; or, once the whole
+// file was verified, how many of its bytes the peer had sent.
 type Outcome struct {
 	Bytes int64
 	Took  time.Duration
+	Right int64
 	Fault Fault
 	Why   string // with a Fault
 }
@@ -121,11 +149,12 @@ type Fault uint8
 
 // Faults in ascending order of severity.
 const (
-	None   Fault = iota
-	Slow         // stalled, or missed a piece's deadline
-	Failed       // broke off, or lacked what it listed
-	Lied         // sent bytes, a manifest or an inventory that are false
+	None    Fault = iota
+	Slow          // much slower than another source
+	Stalled       // sent nothing for a while, in which another source sent what was asked for
+	Failed        // broke off, or lacked what it listed
+	Lied          // sent bytes, a manifest or an inventory that are false
 )
 
 // String returns the fault as one word, for logs.
-func (f Fault) String() string { return [...]string{"none", "slow", "failed", "lied"}[f] }
+func (f Fault) String() string { return [...]string{"none", "slow", "stalled", "failed", "lied"}[f] }

@@ -12,10 +12,11 @@ import (
 )
 
 // Commit makes a blob of p, which must have all of its bytes: if some are
-// missing, or cannot be read back, that is an error and p stays open. Else p
-// ends: with ErrMismatch or ErrNoSpace nothing is kept of it. When Commit
-// returns nil, the blob survives a power cut. If the blob has come in by
-// another way meanwhile, that one is kept, with what m adds to it (see Put).
+// missing, or cannot be read back, that is an error and p stays open; so it does
+// with ErrMismatch, for the caller to Forget what may be wrong, or to Discard all.
+// Else p ends: with ErrNoSpace nothing is kept of it. When Commit returns nil, the
+// blob survives a power cut. If the blob has come in by another way meanwhile, that
+// one is kept, with what m adds to it (see Put).
 // Readers of p read on whatever the result (see Reader).
 func (p *Partial) Commit(m Meta) (Info, error) {
 	p.life.Lock()
@@ -31,7 +32,7 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 		return Info{}, err
 	}
 	if !p.digest.IsZero() && p.digest != sum {
-		return Info{}, errors.Join(fmt.Errorf("blob %s: %w: they have %s", p.digest, ErrMismatch, sum), p.discard())
+		return Info{}, fmt.Errorf("blob %s: %w: they have %s", p.digest, ErrMismatch, sum)
 	}
 	p.mu.Lock()
 	p.digest = sum
@@ -203,11 +204,14 @@ func (p *Partial) Close() error {
 	if p.ended {
 		return nil
 	}
-	kept := p.there.blocks(p.size)
+	p.mu.Lock()
+	m := p.blockMap()
+	p.mu.Unlock()
+	kept := m.there.blocks(m.size)
 	if !p.keep || len(kept) == 0 {
 		return p.discard()
 	}
-	err := errors.Join(writeMap(p.path, p.size, kept), p.file.Close())
+	err := errors.Join(writeMap(p.path, m), p.file.Close())
 	if err != nil {
 		err = fmt.Errorf("closing a partial blob: %w", err)
 	}

@@ -58,7 +58,7 @@ func crashChild(dir string, large digest.Digest) {
 		}
 		off := p.Available(0)
 		if off < crashSize-4*blockSize {
-			_, err = p.WriteAt(crashContent(off, crashStep), off)
+			_, err = p.WriteTrusted(crashContent(off, crashStep), off)
 			fatal(err)
 			fmt.Println("written", p.Available(0))
 		}
@@ -114,6 +114,9 @@ func TestKill(t *testing.T) {
 	// printed, the bytes must still be there: the digest of the whole decides.
 	if got := p.Available(0); got < written-saveBytes-2*crashStep {
 		t.Errorf("resumed %d bytes, of %d written", got, written)
+	}
+	if got, want := p.Trusted(0), p.Available(0); got != want {
+		t.Errorf("%d bytes are trusted after the restart, want %d", got, want)
 	}
 	for _, r := range p.Missing() {
 		if _, err := p.WriteAt(crashContent(r.Off, r.End-r.Off), r.Off); err != nil {

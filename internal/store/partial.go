@@ -16,8 +16,11 @@ import (
 // goroutines at once. It ends with Commit, Discard or Close; after that,
 // writing gives fs.ErrClosed.
 //
-// A written byte never changes: a second write of it is ignored.
-// Otherwise a second source could replace what has been hashed already.
+// Each byte is missing or there, and one that is there may be trusted: the caller
+// says which may be given out before the whole is verified. A trusted byte never
+// changes. One that is not changes only if WriteTrusted has another one for its
+// place, and is missing again after Forget; a second WriteAt of it is ignored.
+// Whoever reads bytes that are not trusted may get either.
 //
 // Lock order: life, grow, saving; the locks of Store; mu last. Neither hashing
 // nor the disk is waited for under mu.
@@ -43,6 +46,7 @@ type Partial struct {
 	digest   digest.Digest
 	size     int64 // -1 while unknown
 	there    spans
+	trusted  spans      // of there
 	writing  []Range    // being written now
 	written  *sync.Cond // of mu: writing has got shorter
 	reserved int64      // counted in Store.count.partial
@@ -142,13 +146,14 @@ func (s *Store) newPartial(d digest.Digest, size int64, bucket int) *Partial {
 
 // start opens the file and reserves its room.
 func (p *Partial) start() error {
-	size, there := int64(-1), spans(nil)
+	old := blockMap{size: -1}
 	if p.keep {
-		size, there = readMap(p.path)
+		old = readMap(p.path)
 	}
-	if p.size >= 0 && (size >= 0 && size != p.size || there.end() > p.size) {
-		there = nil // of a blob of another size
+	if p.size >= 0 && (old.size >= 0 && old.size != p.size || old.there.end() > p.size) {
+		old = blockMap{} // of a blob of another size
 	}
+	there := old.there
 	n := max(p.size, there.end())
 	if err := p.s.reserve(n, there.total(), p.bucket, p.freeOnly); err != nil {
 		return err
@@ -158,7 +163,7 @@ func (p *Partial) start() error {
 		p.s.unreserve(n, there.total(), p.bucket)
 		return noSpace(err)
 	}
-	p.file, p.there, p.reserved, p.resumed = file, there, n, len(there) > 0
+	p.file, p.there, p.trusted, p.reserved, p.resumed = file, there, old.trusted, n, len(there) > 0
 	return nil
 }
 
@@ -249,40 +254,51 @@ func (p *Partial) reserve(end int64) error {
 // errors are ErrNoSpace when quota or disk are full, one for writing past the
 // size, and fs.ErrClosed.
 func (p *Partial) WriteAt(b []byte, off int64) (int, error) {
-	p.life.RLock()
-	defer p.life.RUnlock()
-	if p.ended {
-		return 0, fmt.Errorf("writing a blob: %w", fs.ErrClosed)
+	if _, err := p.Fill(b, off); err != nil {
+		return int(min(p.Available(off), int64(len(b)))), err
 	}
-	end := off + int64(len(b))
-	if size := p.Size(); off < 0 || size >= 0 && end > size {
-		return 0, fmt.Errorf("writing [%d, %d) of a blob of %d bytes", off, end, size)
-	}
-	if err := p.reserve(end); err != nil {
-		return 0, err
-	}
-	for _, hole := range p.begin(off, end) {
-		n, err := p.fill(b[hole.Off-off:hole.End-off], hole.Off)
-		if err != nil {
-			p.finish(off, end)
-			return int(hole.Off-off) + n, fmt.Errorf("writing a blob at %d: %w", hole.Off, noSpace(err))
-		}
-	}
-	p.finish(off, end)
-	p.saveSometimes()
 	return len(b), nil
 }
 
-// begin waits until no other call writes in [off, end), keeps others out, and
-// returns the holes there.
-func (p *Partial) begin(off, end int64) []Range {
+// Fill is WriteAt, and returns what it wrote: the bytes that were missing.
+func (p *Partial) Fill(b []byte, off int64) (written []Range, err error) {
+	p.life.RLock()
+	defer p.life.RUnlock()
+	end := off + int64(len(b))
+	if err := p.prepare(off, end); err != nil {
+		return nil, err
+	}
+	p.begin(off, end)
+	written, err = p.fillHoles(b, off)
+	p.finish(off, end)
+	if err != nil {
+		return written, err
+	}
+	p.saveSometimes()
+	return written, nil
+}
+
+// prepare checks that [off, end) may be written, and reserves the room. Caller
+// holds life.
+func (p *Partial) prepare(off, end int64) error {
+	if p.ended {
+		return fmt.Errorf("writing a blob: %w", fs.ErrClosed)
+	}
+	if size := p.Size(); off < 0 || size >= 0 && end > size {
+		return fmt.Errorf("writing [%d, %d) of a blob of %d bytes", off, end, size)
+	}
+	return p.reserve(end)
+}
+
+// begin waits until no other call changes bytes in [off, end), and keeps others
+// out until finish.
+func (p *Partial) begin(off, end int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for slices.ContainsFunc(p.writing, func(r Range) bool { return r.Off < end && off < r.End }) {
 		p.written.Wait()
 	}
 	p.writing = append(p.writing, Range{off, end})
-	return p.there.missing(off, end)
 }
 
 func (p *Partial) finish(off, end int64) {
@@ -293,13 +309,27 @@ func (p *Partial) finish(off, end int64) {
 	p.written.Broadcast()
 }
 
+// fillHoles writes what is missing of b at off, and returns which bytes that was.
+// Caller has begun that range.
+func (p *Partial) fillHoles(b []byte, off int64) ([]Range, error) {
+	p.mu.Lock()
+	holes := p.there.missing(off, off+int64(len(b)))
+	p.mu.Unlock()
+	for i, hole := range holes {
+		if _, err := p.fill(b[hole.Off-off:hole.End-off], hole.Off); err != nil {
+			return holes[:i], fmt.Errorf("writing a blob at %d: %w", hole.Off, noSpace(err))
+		}
+	}
+	return holes, nil
+}
+
 // fill writes b into the hole at off, and hashes it if all bytes before are hashed.
 func (p *Partial) fill(b []byte, off int64) (int, error) {
 	if err := p.s.mayWrite(len(b)); err != nil {
 		return 0, err
 	}
 	n, err := p.file.WriteAt(b, off)
-	p.s.wrote(n)
+	p.s.wrote(int64(n))
 	p.mu.Lock()
 	p.there.add(off, off+int64(n))
 	p.unsaved += int64(n)
@@ -308,11 +338,11 @@ func (p *Partial) fill(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// wrote counts n reserved bytes as written.
-func (s *Store) wrote(n int) {
+// wrote counts n reserved bytes as written, fewer than none as missing again.
+func (s *Store) wrote(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.count.unwritten -= int64(n)
+	s.count.unwritten -= n
 }
 
 const (
@@ -332,10 +362,22 @@ func (p *Partial) saveSometimes() {
 		p.mu.Unlock()
 		return
 	}
-	size, there := p.size, slices.Clone(p.there)
+	p.mu.Unlock()
+	p.save()
+}
+
+// save writes the map file. Caller holds saving.
+func (p *Partial) save() {
+	p.mu.Lock()
+	m := p.blockMap()
 	p.unsaved, p.saved = 0, time.Now()
 	p.mu.Unlock()
-	if err := writeMap(p.path, size, there); err != nil {
+	if err := writeMap(p.path, m); err != nil {
 		p.s.log.Warn("map of a partial file not written", "err", err)
 	}
+}
+
+// blockMap returns what is there now. Caller holds mu.
+func (p *Partial) blockMap() blockMap {
+	return blockMap{p.size, slices.Clone(p.there), slices.Clone(p.trusted)}
 }

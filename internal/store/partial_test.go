@@ -110,6 +110,9 @@ func TestResumeWrongBytes(t *testing.T) {
 	if _, err := p.Commit(Meta{}); !errors.Is(err, ErrMismatch) || !p.Resumed() {
 		t.Errorf("Commit: got %v, resumed %t; want ErrMismatch, true", err, p.Resumed())
 	}
+	if err := p.Discard(); err != nil {
+		t.Error(err)
+	}
 	b.check()
 	b.finish(b.partial(d, 2*blockSize), data)
 }

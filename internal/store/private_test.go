@@ -172,6 +172,7 @@ func TestCreateFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer wrong.Discard()
 	if _, err := wrong.WriteAt(data, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// readAt reads written bytes. Short of len(b) it returns ErrAbsent at
+// readAt reads bytes that are there. Short of len(b) it returns ErrAbsent at
 // the first missing byte, or io.EOF at the end of the blob.
 func (p *Partial) readAt(file *os.File, b []byte, off int64) (int, error) {
 	p.mu.Lock()
@@ -26,7 +26,7 @@ func (p *Partial) readAt(file *os.File, b []byte, off int64) (int, error) {
 	return read, ErrAbsent
 }
 
-// Available returns how many bytes are written from off on without a hole. It
+// Available returns how many bytes are there from off on without a hole. It
 // never waits for the disk.
 func (p *Partial) Available(off int64) int64 {
 	p.mu.Lock()
@@ -47,7 +47,7 @@ func (p *Partial) Missing() []Range {
 
 // Reader opens the bytes of p for reading. However p ends after that, by Commit
 // (of a blob that is held already, too), Discard or Close, the reader gets every
-// byte that was written, until it is closed: whoever was promised bytes opens it
+// byte that was there, until it is closed: whoever was promised bytes opens it
 // before p ends. Later only a committed p can be read, while its blob is held.
 // An error of Reader, if any, is that of ReadAt; fs.ErrClosed says that p was
 // given up.

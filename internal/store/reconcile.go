@@ -126,7 +126,7 @@ func (s *Store) resumable(d digest.Digest) bool {
 		_ = removePartial(path) // held as a whole; removed at the next start, if not now
 		return false
 	}
-	_, there := readMap(path)
+	there := readMap(path).there
 	if len(there) == 0 {
 		_ = removePartial(path)
 		return false

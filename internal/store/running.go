@@ -8,18 +8,26 @@ import (
 )
 
 // running is the hash of a Partial's first bytes, which follows as holes are
-// filled. It has a lock of its own: clients that wait for bytes do not wait
-// for it.
+// filled. It begins anew when bytes that it has seen change. It has a lock of its
+// own: clients that wait for bytes do not wait for it.
 type running struct {
 	mu     sync.Mutex // guards both
 	hasher *digest.Hasher
 	seen   int64 // bytes hashed, all from the beginning on
 }
 
+// restartFrom has the hash begin anew if it has seen bytes from off on, which are
+// not what they were. Caller holds mu.
+func (h *running) restartFrom(off int64) {
+	if h.seen > off {
+		h.hasher, h.seen = digest.NewHasher(), 0
+	}
+}
+
 // catchUp is how many bytes a write hashes beyond its own. What a resumed file
-// has at the start, and what lies behind a hole when it is filled, is read
-// back and hashed in such steps by the writes that follow, the rest in Commit:
-// no single write waits for gigabytes.
+// has at the start, what a hash that began anew has seen before, and what lies behind
+// a hole when it is filled, is read back and hashed in such steps by the writes that
+// follow, the rest in Commit: no single write waits for gigabytes.
 const catchUp = 1 << 20
 
 // advance hashes what can be hashed now, with b, which was written at off,

@@ -52,6 +52,44 @@ func (s spans) missing(off, end int64) (holes []Range) {
 	return holes
 }
 
+// remove takes the bytes [off, end) out of the set.
+func (s *spans) remove(off, end int64) {
+	var rest spans
+	for _, r := range *s {
+		rest.add(r.Off, min(r.End, off))
+		rest.add(max(r.Off, end), r.End)
+	}
+	*s = rest
+}
+
+// within returns the bytes of the set in [off, end).
+func (s spans) within(off, end int64) (in spans) {
+	for i := s.after(off); i < len(s) && s[i].Off < end; i++ {
+		in.add(max(s[i].Off, off), min(s[i].End, end))
+	}
+	return in
+}
+
+// common returns the bytes that both sets have.
+func (s spans) common(other spans) (both spans) {
+	for _, r := range s {
+		for _, c := range other.within(r.Off, r.End) {
+			both.add(c.Off, c.End)
+		}
+	}
+	return both
+}
+
+// without returns the bytes of the set that other has not.
+func (s spans) without(other spans) (rest spans) {
+	for _, r := range s {
+		for _, hole := range other.missing(r.Off, r.End) {
+			rest.add(hole.Off, hole.End)
+		}
+	}
+	return rest
+}
+
 // total returns how many bytes the set has.
 func (s spans) total() (n int64) {
 	for _, r := range s {
@@ -70,9 +108,5 @@ func (s spans) end() int64 {
 
 // clip returns the bytes of the set that lie before end.
 func (s spans) clip(end int64) spans {
-	var c spans
-	for _, r := range s {
-		c.add(r.Off, min(r.End, end))
-	}
-	return c
+	return s.within(0, end)
 }

@@ -3,7 +3,7 @@
 //
 //	blobs/ab/abcdef…     a blob, named by its SHA-256, mode 0444; 0400 if private
 //	partial/abcdef…      an unfinished blob, sparse
-//	partial/abcdef….map  which of its bytes are there
+//	partial/abcdef….map  which of its bytes are there, and which trusted
 //	partial/new-…        an unfinished blob without a name, swept at start
 //
 // Bytes become a blob only in Commit, which has hashed all of them. A blob
@@ -107,7 +107,7 @@ type counters struct {
 	pinned    int64 // of bytes
 	unlisted  int64 // likewise, and not pinned
 	partial   int64 // reserved by partials, open or idle
-	unwritten int64 // of partial: not on disk yet
+	unwritten int64 // of partial: not on disk yet, or forgotten
 	idle      int64 // of partial: held by idle ones
 	beside    int64 // as Options.Beside last said
 	shares    shares

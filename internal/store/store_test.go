@@ -136,8 +136,7 @@ func (b *box) check() {
 		b.t.Fatal(err)
 	}
 	for _, name := range parts {
-		_, there := readMap(name[:len(name)-len(mapSuffix)])
-		disk.Partial += there.total()
+		disk.Partial += readMap(name[:len(name)-len(mapSuffix)]).there.total()
 	}
 	disk.QuotaBytes = b.quota
 	if got := b.Usage(); got != disk {

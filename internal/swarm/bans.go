@@ -26,17 +26,8 @@ func (s *Swarm) Ban(id string, d time.Duration) error {
 	return nil
 }
 
-// fault lowers the score of id and, if it lied, bans and disconnects it.
-func (s *Swarm) fault(id p2p.ID, f peer.Fault, why string) {
-	s.log.Debug("peer at fault", "peer", id, "fault", f, "why", why)
-	var at netip.Addr
-	if c := s.direct(id); c != nil {
-		at = addrOf(c.RemoteMultiaddr())
-	}
-	if s.reputation.Fault(id.String(), at, f, why) {
-		s.cut(id)
-	}
-}
+// fault counts a fault of the box id.
+func (s *Swarm) fault(id p2p.ID, f peer.Fault, why string) { s.peer(id).fault(f, why) }
 
 // cut closes the connections to a banned peer. Close may block during a write, so
 // cut does not wait for it.
@@ -49,12 +40,11 @@ func (s *Swarm) cut(id p2p.ID) {
 // banned reports whether a ban of id is in force.
 func (s *Swarm) banned(id p2p.ID) bool { return s.reputation.Banned(id.String()) }
 
-// cost returns the reputation's rank of id, whose text form is text; false if id
-// must not be asked now, because it is banned, excluded for its score, or
-// unresponsive.
-func (s *Swarm) cost(id p2p.ID, text string) (time.Duration, bool) {
-	cost, ok := s.reputation.Cost(text, s.rtts.of(id))
-	return cost, ok && !s.rtts.unresponsive(id)
+// cost returns the reputation's rank of p; false if p must not be asked now, because
+// it is banned, suspended, excluded for its score, or unresponsive.
+func (s *Swarm) cost(p *remote) (time.Duration, bool) {
+	cost, ok := s.reputation.Cost(p.known(), s.rtts.of(p.id))
+	return cost, ok && !s.rtts.unresponsive(p.id)
 }
 
 // addrOf returns the IP address in addr; the zero Addr if there is none.

@@ -23,6 +23,9 @@ const (
 	// While no box is connected all entries are tried again and again.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 10 * time.Second
+	// steadyFor is how long a box must have been connected for the waits to begin anew:
+	// one without room for this box hangs up each time.
+	steadyFor = time.Minute
 	// recheckEvery finds boxes that started later, and reconnects a swarm that was
 	// split for longer than lostFor.
 	recheckEvery = 3 * time.Minute
@@ -80,15 +83,25 @@ func (b *bootstrap) run(ctx context.Context) error {
 		return nil
 	}
 	retry := firstRetry
+	var since time.Time // when a box connected; zero: none is connected
+	alone := func() (wait time.Duration) {
+		steady := !since.IsZero() && time.Since(since) >= steadyFor
+		since = time.Time{}
+		if steady {
+			retry = firstRetry
+			return 0
+		}
+		wait, retry = retry, min(2*retry, lastRetry)
+		return wait
+	}
 	for {
 		changed := b.boxes.changed()
 		b.round(ctx)
 		wait := recheckEvery
 		if b.boxes.count() == 0 {
-			wait = retry
-			retry = min(2*retry, lastRetry)
-		} else {
-			retry = firstRetry
+			wait = alone()
+		} else if since.IsZero() {
+			since = time.Now()
 		}
 		timer := time.NewTimer(wait)
 		for waiting := true; waiting; {
@@ -100,8 +113,11 @@ func (b *bootstrap) run(ctx context.Context) error {
 				waiting = false
 			case <-changed:
 				changed = b.boxes.changed()
-				if b.boxes.count() == 0 { // the last one disconnected
-					waiting = false
+				switch n := b.boxes.count(); {
+				case n > 0 && since.IsZero():
+					since = time.Now()
+				case n == 0 && !since.IsZero(): // the last one disconnected
+					timer.Reset(alone())
 				}
 			}
 		}

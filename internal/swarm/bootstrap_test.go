@@ -83,7 +83,7 @@ func TestBootstrapKinds(t *testing.T) {
 			// A source that leads nowhere does not hold up the others.
 			b := newBox(t, func(o *settings) {
 				o.Bootstrap = []string{"nowhere.example.org", entry}
-				o.public = nil // what an entry leads to is dialled, wherever it is
+				o.Network.Public = nil // what an entry leads to is dialled, wherever it is
 			})
 			b.bootstrap.resolver = dns
 			b.run(t)

@@ -92,7 +92,7 @@ type shelved struct{ *bytes.Reader }
 
 func (shelved) Close() error { return nil }
 
-func (s *shelf) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ bool) (peer.Upload, error) {
+func (s *shelf) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ peer.Fetch) (peer.Upload, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, ok := s.blobs[d]
@@ -190,7 +190,7 @@ func openBox(dir string, change func(*settings)) (_ *box, err error) {
 		Version:      "test",
 		Log:          slog.New(slog.NewTextHandler(b.log, nil)),
 		AllowClients: func(netip.Addr) bool { return true },
-		public:       func(netip.Addr) bool { return true }, // loopback stands for the Internet
+		Network:      Network{Public: func(netip.Addr) bool { return true }}, // loopback stands for the Internet
 	}, Inventory: b.shelf}
 	if change != nil {
 		change(&o)

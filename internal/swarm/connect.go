@@ -18,7 +18,7 @@ import (
 	"millpond/internal/broadcast"
 )
 
-// boxTag protects the connections to boxes from being trimmed.
+// boxTag names what libp2p's connection manager is told about boxes.
 const boxTag = "box"
 
 // boxes are the peers that speak blobProtocol and are connected directly or
@@ -114,37 +114,46 @@ func (s *Swarm) follow(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribing to libp2p's events: %w", err)
 	}
+	defer s.places.closing.Wait()
 	defer events.Close()
 	s.boxes.host.Store(&s.host)
 	for _, id := range s.host.Network().Peers() {
-		s.update(id)
+		s.update(ctx, id)
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.places.changed:
+			s.places.shrink(ctx)
+		case id := <-s.places.closed:
+			delete(s.places.leaving, id)
+			s.update(ctx, id) // it may have connected again
 		case e := <-events.Out():
 			switch e := e.(type) {
 			case event.EvtPeerIdentificationCompleted:
-				s.update(e.Peer)
+				s.update(ctx, e.Peer)
 			case event.EvtPeerProtocolsUpdated:
-				s.update(e.Peer)
+				s.update(ctx, e.Peer)
 			case event.EvtPeerConnectednessChanged:
 				if e.Connectedness == network.NotConnected {
 					s.disconnected(e.Peer)
 				}
-				s.update(e.Peer)
+				s.update(ctx, e.Peer)
 			}
 		}
 	}
 }
 
-// update adds id to the boxes if it is a connected box, and removes it
-// otherwise.
-func (s *Swarm) update(id p2p.ID) {
+// update adds id to the boxes if it is a connected box and there is a place for it,
+// and removes it otherwise.
+func (s *Swarm) update(ctx context.Context, id p2p.ID) {
 	here := s.host.Network().Connectedness(id)
 	known, err := s.host.Peerstore().SupportsProtocols(id, blobProtocol)
 	if err == nil && len(known) > 0 && (here == network.Connected || here == network.Limited) {
+		if s.boxes.connectedSince(id).IsZero() && !s.places.admit(ctx, id) {
+			return
+		}
 		s.connected(id)
 		if c := s.direct(id); c != nil {
 			s.boxes.reach(id, c.RemoteMultiaddr())
@@ -159,22 +168,28 @@ func (s *Swarm) connected(id p2p.ID) {
 	if !s.boxes.set(id, true) {
 		return
 	}
-	s.host.ConnManager().Protect(id, boxTag)
 	s.log.Debug("peer connected", "peer", id, "addr", s.address(id))
 	s.redials.connected(id)
 	s.rtts.connected(id)
 }
 
+// disconnected removes id from the boxes and has it redialled.
 func (s *Swarm) disconnected(id p2p.ID) {
-	reached := s.boxes.reachedAt(id)
-	if !s.boxes.set(id, false) {
-		return
+	reached, since := s.boxes.reachedAt(id), s.boxes.connectedSince(id)
+	if s.left(id) {
+		s.redials.disconnected(s.host.Peerstore().PeerInfo(id), reached, time.Since(since))
 	}
-	s.host.ConnManager().Unprotect(id, boxTag)
+}
+
+// left removes id from the boxes and reports whether it was one.
+func (s *Swarm) left(id p2p.ID) bool {
+	if !s.boxes.set(id, false) {
+		return false
+	}
 	s.log.Debug("peer disconnected", "peer", id)
-	s.redials.disconnected(s.host.Peerstore().PeerInfo(id), reached)
 	s.rtts.disconnected(id)
 	s.regard(id)
+	return true
 }
 
 // direct returns a connection to id that is not relayed, or nil.

@@ -1,13 +1,10 @@
 package swarm
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -28,7 +25,8 @@ func init() {
 	roles["crowd"] = crowd
 }
 
-// crowdVariable says what the crowd does: identities, entries and streams of each.
+// crowdVariable says what the crowd does when it is ordered to: identities, entries and
+// streams of each.
 const crowdVariable = "MILLPOND_SWARM_TEST_CROWD"
 
 // TestCrowdAtOneAddress has an address make many identities, each of which opens what
@@ -68,7 +66,7 @@ func crowded() error {
 	}
 	bounds := boundsOf(crowdMemory, crowdFiles)
 	before := heap()
-	if err := tell(orders, answers, hub.self().String()); err != nil {
+	if err := tell(orders, answers, "crowd "+crowdedAt("10.77.0.1", hub)); err != nil {
 		return err
 	}
 	inbound := func(at string) (n int) {
@@ -92,7 +90,7 @@ func crowded() error {
 		return fmt.Errorf("%d entries and %d streams, at most %d and %d are allowed", entries, streams, bounds.inventory, bounds.streams)
 	}
 	// A box of another address.
-	if err := tell(orders, answers, "box"); err != nil {
+	if err := tell(orders, answers, "box 10.78.0.9 "+crowdedAt("10.78.0.1", hub)); err != nil {
 		return err
 	}
 	if err := wait("the inventory of the box", func() bool {
@@ -108,6 +106,11 @@ func crowded() error {
 	fmt.Printf("and a box of another address, whose inventory of %d blobs is whole\n", boxBlobs)
 	orders.Close()
 	return far.Wait()
+}
+
+// crowdedAt is the hub's multiaddr at one of its addresses.
+func crowdedAt(addr string, hub *box) string {
+	return "/ip4/" + addr + "/tcp/4001/p2p/" + hub.self().String()
 }
 
 // heap is the memory in use after a collection.
@@ -126,45 +129,49 @@ func crowd() error {
 	if err != nil {
 		return err
 	}
-	if err := ip("addr add 10.77.0.3/24 dev far\naddr add 10.77.0.4/24 dev far\naddr add 10.78.0.9/24 dev far\n"); err != nil {
+	if err := ip("addr add 10.77.0.3/24 dev far\naddr add 10.77.0.4/24 dev far\naddr add 10.78.0.9/24 dev far\naddr add 10.79.0.3/24 dev far\n"); err != nil {
 		return err
 	}
-	id, err := orders.ReadString('\n')
-	if err != nil {
-		return err
+	for {
+		order, err := orders.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch words := strings.Fields(order); {
+		case words[0] == "box":
+			err = boxOfBlobs(words[1], words[2])
+		case os.Getenv(crowdVariable) == "silent":
+			err = beSilent()
+		default:
+			err = flood(words[1], os.Getenv(crowdVariable))
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Println("done")
 	}
-	id = strings.TrimSpace(id)
-	hub, err := p2p.AddrInfoFromString("/ip4/10.77.0.1/tcp/4001/p2p/" + id)
-	if err != nil {
-		return err
-	}
-	if does := os.Getenv(crowdVariable); does == "silent" {
-		err = beSilent()
-	} else {
-		err = flood(hub, does)
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Println("done")
-	if _, err := orders.ReadString('\n'); err != nil {
-		return err
-	}
-	if _, err := start(func(o *settings) {
-		o.Listen, o.Bootstrap = []string{"/ip4/10.78.0.9/tcp/0"}, []string{"/ip4/10.78.0.1/tcp/4001/p2p/" + id}
+}
+
+// boxOfBlobs starts a box at an address that knows another one.
+func boxOfBlobs(own, other string) error {
+	_, err := start(func(o *settings) {
+		o.Listen, o.Bootstrap = []string{"/ip4/" + own + "/tcp/0"}, []string{other}
 		for i := range boxBlobs {
 			o.Inventory.(*shelf).put(numbered(i))
 		}
-	}); err != nil {
-		return err
-	}
-	fmt.Println("done")
-	_, err = io.Copy(io.Discard, orders)
+	})
 	return err
 }
 
-// flood does what does says, from 10.77.0.2.
-func flood(hub *p2p.AddrInfo, does string) error {
+// flood does to the hub what does says, from 10.77.0.2.
+func flood(at, does string) error {
+	hub, err := p2p.AddrInfoFromString(at)
+	if err != nil {
+		return err
+	}
 	var identities, entries, streams int
 	if _, err := fmt.Sscan(does, &identities, &entries, &streams); err != nil {
 		return err
@@ -202,29 +209,7 @@ func sendListing(h host.Host, hub p2p.ID, entries int) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(st, 1<<16)
-	const part = 4096
-	for i := 0; i < entries; i += part {
-		flags := byte(0)
-		if i == 0 {
-			flags |= 1
-		}
-		if i+part >= entries {
-			flags |= 2
-		}
-		body := []byte{flags, 7}
-		for j := range part {
-			distance := 1 + rand.Uint64N(1<<42)
-			if j == 0 {
-				distance = uint64(i/part) << 54
-			}
-			body = binary.AppendUvarint(body, distance)
-		}
-		if _, err := w.Write(append(binary.AppendUvarint([]byte{'L'}, uint64(len(body))), body...)); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
+	return writeListing(st, entries)
 }
 
 // beSilent opens as many connections from three addresses as it can.

@@ -54,7 +54,7 @@ func deadNear() error {
 	}); err != nil {
 		return err
 	}
-	if _, err := b.Owners(theirs[0])[0].Open(context.Background(), theirs[0], peer.Request{Fetch: true}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := b.Owners(theirs[0])[0].Open(context.Background(), theirs[0], peer.Request{Fetch: peer.FetchAnywhere}); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("while it lives the owner says: %w", err)
 	}
 	if err := tell(orders, answers, "pull"); err != nil {
@@ -65,7 +65,7 @@ func deadNear() error {
 	for _, d := range theirs {
 		for _, p := range b.Owners(d) {
 			asked++
-			if _, err := p.Open(context.Background(), d, peer.Request{Fetch: true}); err == nil {
+			if _, err := p.Open(context.Background(), d, peer.Request{Fetch: peer.FetchAnywhere}); err == nil {
 				return errors.New("a dead owner answers")
 			}
 		}

@@ -8,8 +8,10 @@ import (
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	dhtrecords "github.com/libp2p/go-libp2p-kad-dht/records"
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
@@ -76,12 +78,27 @@ func newDHT(h host.Host, o Options, tag string, r *records) (*dht.IpfsDHT, error
 	if !o.private() {
 		options = append(options, dht.RoutingTablePeerDiversityFilter(newDiversity(h, r.network)))
 	}
-	d, err := dht.New(h, options...)
+	d, err := dht.New(trimmable{h}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("starting the DHT: %w", err)
 	}
 	return d, nil
 }
+
+// trimmable is a host to whose connections the DHT gives a value and no protection.
+// Otherwise it protects half of its routing table, strangers too.
+type trimmable struct{ host.Host }
+
+func (h trimmable) ConnManager() connmgr.ConnManager { return unprotecting{h.Host.ConnManager()} }
+
+type unprotecting struct{ connmgr.ConnManager }
+
+// routingValue is what a place in the routing table adds, as in kad-dht's other buckets.
+const routingValue = 5
+
+func (c unprotecting) Protect(id p2p.ID, tag string) { c.TagPeer(id, tag, routingValue) }
+
+func (unprotecting) Unprotect(p2p.ID, string) bool { return false }
 
 // meet searches the DHT for boxes after the first one connects, and again each
 // time that one connects after all had disconnected.

@@ -24,7 +24,7 @@ const (
 	relayedFor = 10 * time.Second
 )
 
-// Find implements peer.Swarm. It leaves out Seeds. It yields connected boxes at
+// Find implements peer.Swarm. It leaves out Seeds, and who is banned or suspended. It yields connected boxes at
 // once and others after a dial of at most 3 s. It ends when the look-up or ctx
 // ends, after all of its goroutines.
 func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
@@ -41,7 +41,9 @@ func (s *Swarm) Find(ctx context.Context, d digest.Digest) iter.Seq[peer.Peer] {
 			}
 		}()
 		for id := range found {
-			if !yield(&remote{swarm: s, id: id, found: true}) {
+			p := s.peer(id)
+			p.found = true
+			if !s.reputation.Suspended(p.known()) && !yield(p) {
 				return
 			}
 		}

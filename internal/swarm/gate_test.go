@@ -54,7 +54,7 @@ func TestRecordsDoNotLeadInside(t *testing.T) {
 			d := liar.shelf.put([]byte("a blob"))
 			liar.run(t)
 			taker := newBox(t, func(o *settings) {
-				o.Key, o.Mode, o.Bootstrap, o.public = key, Client, []string{keeper.dialled()}, nil
+				o.Key, o.Mode, o.Bootstrap, o.Network.Public = key, Client, []string{keeper.dialled()}, nil
 			}).run(t)
 			until(t, "the record", func() bool {
 				for info := range taker.dht.FindProvidersAsync(t.Context(), cid.NewCidV1(cid.Raw, multihashOf(d)), 0) {
@@ -76,8 +76,8 @@ func TestRecordsDoNotLeadInside(t *testing.T) {
 
 func TestWhereMayBeDialled(t *testing.T) {
 	t.Parallel()
-	open := newBox(t, func(o *settings) { o.public = nil })
-	keyed := newBox(t, func(o *settings) { o.public, o.Key = nil, NewKey() })
+	open := newBox(t, func(o *settings) { o.Network.Public = nil })
+	keyed := newBox(t, func(o *settings) { o.Network.Public, o.Key = nil, NewKey() })
 	t.Cleanup(func() { open.Close(); keyed.Close() })
 	id := newIDs(t, 1)[0]
 	for text, want := range map[string]bool{
@@ -136,7 +136,7 @@ func TestRedialInside(t *testing.T) {
 	other := newBox(t, func(o *settings) { o.Mode, o.Announce = Client, []string{service} })
 	listens := other.host.Network().ListenAddresses()
 	listens = slices.DeleteFunc(listens, func(a ma.Multiaddr) bool { return addrOf(a) != netip.MustParseAddr("127.0.0.1") })
-	b := newBox(t, func(o *settings) { o.public, o.Mode = nil, Client }).run(t)
+	b := newBox(t, func(o *settings) { o.Network.Public, o.Mode = nil, Client }).run(t)
 	other.run(t)
 	if err := b.dialGiven(t.Context(), p2p.AddrInfo{ID: other.self(), Addrs: listens}); err != nil {
 		t.Fatal(err)

@@ -3,8 +3,6 @@ package swarm
 import (
 	"errors"
 	"fmt"
-	"syscall"
-	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -14,17 +12,16 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// Connections to peers that are no boxes (those are protected) are trimmed to
-// the lower number when they reach the higher: libp2p's own figures.
-const (
-	fewConns  = 160
-	manyConns = 192
-)
+// connManager makes libp2p's connection manager. When there are more peers than
+// neighbours and 3/8 as many others, it closes connections until those are 1/4 as many,
+// first to peers that are no boxes; none that is younger than newcomerFor. That is less
+// than one network may have (networkWeight), so that it does not keep those for good.
+func (b bounds) connManager() (*connmgr.BasicConnMgr, error) {
+	return connmgr.NewConnManager(b.neighbours+b.neighbours/4, b.neighbours+b.neighbours*3/8, connmgr.WithGracePeriod(newcomerFor))
+}
 
 // What is known of peers. Addresses of peers that are not connected expire after 2 min to
 // an hour, and the rest of what they said 1 min after they disconnected. libp2p's own
@@ -42,7 +39,7 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 	if err := errors.Join(fault1, fault2); err != nil {
 		return nil, err
 	}
-	if err := probe(listen); err != nil {
+	if err := o.Network.probe(listen); err != nil {
 		return nil, err
 	}
 	bounds := boundsOf(o.Memory, o.Files)
@@ -50,7 +47,7 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 	if err != nil {
 		return nil, fmt.Errorf("setting the swarm's resource limits: %w", err)
 	}
-	conns, err := connmgr.NewConnManager(min(fewConns, bounds.conns), min(manyConns, bounds.conns*5/4), connmgr.WithGracePeriod(time.Minute))
+	conns, err := bounds.connManager()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("setting the swarm's connection limits: %w", err), limits.Close())
 	}
@@ -69,15 +66,13 @@ func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, hands
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.DisableMetrics(), // they would go to a registry of the process
-		libp2p.Transport(handshakes.tcp),
 		libp2p.Security(tls.ID, observe(tls.New)),
 		libp2p.Security(noise.ID, observe(noise.New)),
 	}
 	if key != nil {
 		options = append(options, libp2p.PrivateNetwork(key))
-	} else {
-		options = append(options, libp2p.Transport(quic.NewTransport))
 	}
+	options = append(options, o.Network.transports(key, handshakes)...)
 	h, err := libp2p.New(append(options, natOptions(o, listen, boxes, gate)...)...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the swarm's listeners: %w", err), known.Close(), conns.Close(), limits.Close())
@@ -107,27 +102,4 @@ func listenAddrs(o Options, private bool) ([]ma.Multiaddr, error) {
 		faults = append(faults, errors.New("the swarm has no address to listen on; want one such as /ip4/0.0.0.0/tcp/4001"))
 	}
 	return addrs, errors.Join(faults...)
-}
-
-// probe fails for a TCP port that is taken. libp2p would share it with the
-// other process, since its listeners set SO_REUSEPORT (for hole punching), and
-// each would get some of the connections.
-func probe(listen []ma.Multiaddr) error {
-	for _, addr := range listen {
-		if _, err := addr.ValueForProtocol(ma.P_TCP); err != nil {
-			continue
-		}
-		l, err := manet.Listen(addr)
-		switch {
-		case errors.Is(err, syscall.EADDRINUSE):
-			return fmt.Errorf("listening for the swarm on %s: %w", addr, err)
-		case err == nil:
-			if err := l.Close(); err != nil {
-				return fmt.Errorf("listening for the swarm on %s: %w", addr, err)
-			}
-		}
-		// Other errors are libp2p's to judge: it goes on with the addresses
-		// that work, on a machine without IPv6 for one.
-	}
-	return nil
 }

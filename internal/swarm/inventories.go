@@ -42,7 +42,7 @@ const (
 type inventories struct {
 	swarm      *Swarm
 	journal    *inventory.Journal
-	entries    *quota.Quota[p2p.ID] // of all neighbours' inventories
+	entries    *quota.Quota[lister] // of all neighbours' inventories
 	pace       *pace                // in bytes
 	suspicions inventory.Suspicions
 	rewanted   broadcast.Wake // wanted changed
@@ -56,14 +56,19 @@ type inventories struct {
 // told is the inventory of one neighbour and the stream that it arrives on.
 type told struct {
 	*inventory.Set
+	room  *room
 	reset func() error
 }
 
 func newInventories(s *Swarm) *inventories {
+	weight := int64(networkWeight)
+	if s.private() {
+		weight = 1
+	}
 	return &inventories{
 		swarm:    s,
 		journal:  inventory.NewJournal(),
-		entries:  quota.New[p2p.ID](boundsOf(s.options.Memory, s.options.Files).inventory, 1),
+		entries:  quota.New[lister](boundsOf(s.options.Memory, s.options.Files).inventory, weight),
 		pace:     newPace(tellPace, tellBurst),
 		rewanted: broadcast.NewWake(),
 		wanted:   make(map[p2p.ID]struct{}),
@@ -160,38 +165,10 @@ func (v *inventories) begin(id p2p.ID, st network.Stream) *told {
 	if before := v.told[id]; before != nil {
 		_ = before.reset() // the stream is abandoned either way
 	}
-	n := &told{inventory.NewSet(room{v.entries, id}), st.Reset}
+	r := &room{all: v.entries, of: v.lister(id)}
+	n := &told{inventory.NewSet(r), r, st.Reset}
 	v.told[id] = n
 	return n
-}
-
-// room is a neighbour's share of the entries.
-type room struct {
-	all *quota.Quota[p2p.ID]
-	id  p2p.ID
-}
-
-func (r room) Take(want int64) int64 { return r.all.Take(r.id, want) }
-
-func (r room) Give(n int64) { r.all.Give(r.id, n) }
-
-// makeRoom has the neighbours that have the most lose what they have too many of,
-// until id can have n entries more.
-func (v *inventories) makeRoom(id p2p.ID, n int64) {
-	for v.entries.Room(id) < n {
-		greediest, excess, ok := v.entries.Greediest()
-		if !ok || greediest == id {
-			return
-		}
-		t := v.of(greediest)
-		if t == nil {
-			return // it is leaving
-		}
-		if t.Shed(excess) == 0 { // it is all in a listing that has not ended
-			_ = t.reset() // the stream is abandoned either way
-			return
-		}
-	}
 }
 
 // telling keeps a stream to id open until ctx ends.
@@ -269,21 +246,21 @@ func (v *inventories) listen(ctx context.Context, st network.Stream) {
 		v.mu.Unlock()
 		n.Close()
 	}()
-	err := v.take(id, n.Set, bufio.NewReader(&pacedReader{ctx, v.pace, id, st}))
+	err := v.take(id, n, bufio.NewReader(&pacedReader{ctx, v.pace, id, st}))
 	if errors.Is(err, inventory.ErrFrame) && !errors.Is(err, io.ErrUnexpectedEOF) && ctx.Err() == nil && !isReset(err) {
 		v.swarm.fault(id, peer.Failed, err.Error())
 	}
 }
 
-// take reads frames into set until there is an error.
-func (v *inventories) take(id p2p.ID, set *inventory.Set, r *bufio.Reader) error {
+// take reads frames into n until there is an error.
+func (v *inventories) take(id p2p.ID, n *told, r *bufio.Reader) error {
 	for {
 		f, err := inventory.Read(r)
 		if err != nil {
 			return err
 		}
-		v.makeRoom(id, f.Adds())
-		if err := set.Take(f); err != nil {
+		v.makeRoom(n.room, f.Adds())
+		if err := n.Take(f); err != nil {
 			return err
 		}
 		v.suspicions.Clear(id.String(), f)
@@ -337,17 +314,17 @@ func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Dige
 	}
 	v.mu.Unlock()
 	type ranked struct {
-		id   p2p.ID
+		*remote
 		cost time.Duration
 	}
 	var list []ranked
 	for _, id := range ids {
-		text := id.String() // takes a microsecond
-		if suspected(text, d) {
+		p := v.swarm.peer(id)
+		if suspected(p.text, d) {
 			continue
 		}
-		if cost, ok := v.swarm.cost(id, text); ok {
-			list = append(list, ranked{id, cost})
+		if cost, ok := v.swarm.cost(p); ok {
+			list = append(list, ranked{p, cost})
 		}
 	}
 	slices.SortFunc(list, func(a, b ranked) int {
@@ -355,7 +332,7 @@ func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Dige
 	})
 	peers := make([]peer.Peer, len(list))
 	for i, r := range list {
-		peers[i] = v.swarm.peer(r.id)
+		peers[i] = r.remote
 	}
 	return peers
 }

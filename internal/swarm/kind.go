@@ -17,7 +17,8 @@ const (
 	report
 	// fetching: the box may have this one fetch a file that it lacks.
 	fetching
-	// owning: the box may be asked to fetch a file in place of this one (Owners).
+	// owning: the box may be asked to fetch a file in place of this one (Owners). A
+	// stranger of this site may be, too, once it is proven.
 	owning
 	// unmetered: uploads to the box, if it is of this site, need not keep to the
 	// upload rate.
@@ -50,7 +51,7 @@ func (s *Swarm) may(id p2p.ID, p permission) bool { return s.kind(id) >= least[p
 // strangers one of the site.
 func (s *Swarm) kind(id p2p.ID) peer.Kind {
 	switch {
-	case s.private() && s.gate.listed(id):
+	case s.member(id):
 		return peer.Member
 	case s.local(id):
 		return peer.Local
@@ -58,6 +59,10 @@ func (s *Swarm) kind(id p2p.ID) peer.Kind {
 		return peer.Stranger
 	}
 }
+
+// member reports whether id, whose connection proves that it has the key if there is
+// one, is a member.
+func (s *Swarm) member(id p2p.ID) bool { return s.private() && s.gate.listed(id) }
 
 // private reports whether all boxes of the swarm are members: they hold its key, or
 // are listed.
@@ -77,7 +82,10 @@ func (s *Swarm) local(id p2p.ID) bool {
 }
 
 // regard is called when the kind of id may have changed.
-func (s *Swarm) regard(id p2p.ID) { s.inventories.review(id) }
+func (s *Swarm) regard(id p2p.ID) {
+	s.inventories.review(id)
+	s.places.review(id)
+}
 
 // Widest implements peer.Swarm.
 func (s *Swarm) Widest() peer.Kind {

@@ -38,8 +38,8 @@ type askers struct {
 	asked chan peer.Asker
 }
 
-func (a askers) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch bool) (peer.Upload, error) {
-	if fetch {
+func (a askers) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
+	if fetch != peer.NoFetch {
 		a.asked <- by
 	}
 	return a.shelf.Open(ctx, by, d, fetch)
@@ -57,11 +57,11 @@ func acquaint(t *testing.T, kind peer.Kind) *acquaintance {
 	a.other = newBox(t, func(o *settings) { o.Key, o.Listen = key, []string{"/ip4/" + apart + "/tcp/0"} }).run(t)
 	a.witness = newBox(t, func(o *settings) { o.Key = key }).run(t)
 	a.box = newBox(t, func(o *settings) {
-		o.Key, o.public = key, nil
+		o.Key, o.Network.Public = key, nil
 		o.Bootstrap = []string{a.other.dialled(), a.witness.dialled()}
 		o.AllowClients = func(ip netip.Addr) bool { return kind != peer.Stranger || ip.String() != apart }
 		o.UploadRate, o.SiteUnlimited = 1<<20, true
-		o.nat = []libp2p.Option{libp2p.ForceReachabilityPublic()} // runs a relay
+		o.Network.Host = []libp2p.Option{libp2p.ForceReachabilityPublic()} // runs a relay
 	})
 	a.box.inventory = askers{a.box.shelf, a.asked}
 	a.box.run(t)
@@ -139,7 +139,7 @@ func eventually(t *testing.T, expected bool, ok func() bool) bool {
 
 func getsFiles(t *testing.T, a *acquaintance, _ bool) bool {
 	d := a.box.shelf.put([]byte("a blob"))
-	st, err := a.other.peer(a.box.self()).Open(t.Context(), d, peer.Request{Fetch: true})
+	st, err := a.other.peer(a.box.self()).Open(t.Context(), d, peer.Request{Fetch: peer.FetchAnywhere})
 	if err != nil {
 		return false
 	}
@@ -218,7 +218,7 @@ func linksAreBelieved(t *testing.T, a *acquaintance, want bool) bool {
 }
 
 func hasBoxFetch(t *testing.T, a *acquaintance, _ bool) bool {
-	_, err := a.other.peer(a.box.self()).Open(t.Context(), digest.Of([]byte("held by nobody")), peer.Request{Fetch: true})
+	_, err := a.other.peer(a.box.self()).Open(t.Context(), digest.Of([]byte("held by nobody")), peer.Request{Fetch: peer.FetchAnywhere})
 	if err == nil {
 		t.Fatal("the blob is there")
 	}

@@ -24,6 +24,10 @@ const (
 
 	// A connection costs 70 KB of heap and stacks (TestCrowdAtOneAddress prints it).
 	minConns, maxConns = 64, 512
+	// There is a place for a neighbour to each neighbourConns connections: 256 at most,
+	// which take 18 MB, and as many as a box reports (maxLinks). The rest are for new
+	// connections, which have to come in before it is known whose they are.
+	neighbourConns = 2
 	// window is what a stream may have received before it is read; yamux reserves
 	// it for each.
 	window                 = 256 << 10
@@ -49,13 +53,14 @@ const (
 // bounds are the most that a swarm may have of each. Where parties share, a quota
 // says how much of it one of them may take.
 type bounds struct {
-	conns     int   // in each direction
-	pending   int   // inbound connections whose peer is not known yet
-	streams   int   // inbound
-	windows   int64 // bytes
-	files     int   // descriptors
-	inventory int64 // entries of all peers' inventories together
-	records   int64 // provider records of other boxes
+	conns      int   // in each direction
+	pending    int   // inbound connections whose peer is not known yet
+	neighbours int   // connected boxes
+	streams    int   // inbound
+	windows    int64 // bytes
+	files      int   // descriptors
+	inventory  int64 // entries of all peers' inventories together
+	records    int64 // provider records of other boxes
 }
 
 // boundsOf derives the bounds of a swarm from what the process may use.
@@ -73,6 +78,7 @@ func boundsOf(memory int64, files int) bounds {
 	}
 	b.conns = min(max(int(memory>>20), minConns), maxConns, max(files/3, 1)) // in, out, and some to accept and refuse
 	b.pending = max(b.conns/4, 1)
+	b.neighbours = max(b.conns/neighbourConns, 1)
 	// By their number before their windows: without room for a window yamux closes
 	// the connection, not the stream.
 	b.streams = int(b.windows / window * 5 / 8)

@@ -19,12 +19,12 @@ func TestBounds(t *testing.T) {
 		files  int
 		want   bounds
 	}{
-		{"no limit at all", math.MaxInt64, 1 << 20, bounds{conns: 512, pending: 128, streams: 1280, windows: 512 << 20, files: 1 << 20, inventory: (128 << 20) / 12, records: 2 << 20}},
-		{"a machine", 24 << 30, 1 << 20, bounds{conns: 512, pending: 128, streams: 1280, windows: 512 << 20, files: 1 << 20, inventory: (128 << 20) / 12, records: 2 << 20}},
-		{"a container", 512 << 20, 4096, bounds{conns: 512, pending: 128, streams: 320, windows: 128 << 20, files: 4096, inventory: (32 << 20) / 12, records: 1 << 20}},
-		{"a small one", 128 << 20, 4096, bounds{conns: 128, pending: 32, streams: 80, windows: 32 << 20, files: 4096, inventory: (8 << 20) / 12, records: 256 << 10}},
-		{"few descriptors", 1 << 30, 96, bounds{conns: 32, pending: 8, streams: 640, windows: 256 << 20, files: 96, inventory: (64 << 20) / 12, records: 2 << 20}},
-		{"a board", 1, 1, bounds{conns: 1, pending: 1, streams: 80, windows: 32 << 20, files: 1}},
+		{"no limit at all", math.MaxInt64, 1 << 20, bounds{conns: 512, pending: 128, neighbours: 256, streams: 1280, windows: 512 << 20, files: 1 << 20, inventory: (128 << 20) / 12, records: 2 << 20}},
+		{"a machine", 24 << 30, 1 << 20, bounds{conns: 512, pending: 128, neighbours: 256, streams: 1280, windows: 512 << 20, files: 1 << 20, inventory: (128 << 20) / 12, records: 2 << 20}},
+		{"a container", 512 << 20, 4096, bounds{conns: 512, pending: 128, neighbours: 256, streams: 320, windows: 128 << 20, files: 4096, inventory: (32 << 20) / 12, records: 1 << 20}},
+		{"a small one", 128 << 20, 4096, bounds{conns: 128, pending: 32, neighbours: 64, streams: 80, windows: 32 << 20, files: 4096, inventory: (8 << 20) / 12, records: 256 << 10}},
+		{"few descriptors", 1 << 30, 96, bounds{conns: 32, pending: 8, neighbours: 16, streams: 640, windows: 256 << 20, files: 96, inventory: (64 << 20) / 12, records: 2 << 20}},
+		{"a board", 1, 1, bounds{conns: 1, pending: 1, neighbours: 1, streams: 80, windows: 32 << 20, files: 1}},
 	} {
 		if got := boundsOf(c.memory, c.files); got != c.want {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, c.want)

@@ -1,8 +1,9 @@
 // The tests: a box and its fakes are in box_test; swarm_test has the swarm as a
-// whole; inventories_, refused_, transfer_, liars_, bans_, links_, graph_,
+// whole; inventories_, refused_, transfer_, liars_, bans_, standing_, links_, graph_,
 // announce_, bootstrap_, redial_, rtt_, handshakes_ and relayed_test are about
-// one part each, parts_test about the small ones; limits_, records_ and
-// diversity_test are about bounds; nat_linux_, dead_linux_, crowd_linux_ and
+// one part each, parts_test about the small ones; limits_, neighbours_, listers_,
+// records_ and diversity_test are about bounds; sim_test runs boxes on a network in
+// memory, in virtual time; nat_linux_, dead_linux_, crowd_linux_, neighbours_linux_ and
 // namespace_linux_test run in network namespaces; bench_, transfer_bench_ and
 // memory_linux_test measure.
 package swarm

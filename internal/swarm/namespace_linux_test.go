@@ -175,7 +175,7 @@ func onSegment(o *settings) {
 // realPolicy has a box dial private addresses as outside of tests, in the swarm
 // whose key is in the environment.
 func realPolicy(o *settings) {
-	o.public = nil
+	o.Network.Public = nil
 	if key := os.Getenv(keyVariable); key != "" {
 		o.Key = []byte(key)
 	}

@@ -49,7 +49,7 @@ func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes, gate *gate) []li
 			autorelay.WithMinCandidates(1),
 			autorelay.WithBootDelay(0)),
 	}
-	if !slices.ContainsFunc(listen, manet.IsIPLoopback) {
+	if o.Network.real() && !slices.ContainsFunc(listen, manet.IsIPLoopback) {
 		options = append(options, libp2p.NATPortMap())
 	}
 	if len(o.AllowPeers) == 0 {
@@ -58,7 +58,7 @@ func natOptions(o Options, listen []ma.Multiaddr, boxes *boxes, gate *gate) []li
 		// unreachable.
 		options = append(options, libp2p.EnableAutoNATv2())
 	}
-	return append(options, o.nat...)
+	return append(options, o.Network.Host...)
 }
 
 // relays sends up to n connected boxes that may be relays as candidates; libp2p

@@ -58,15 +58,15 @@ func onePublic(o *settings) {
 	realPolicy(o)
 	o.Listen = []string{"/ip4/11.0.0.1/tcp/4001"}
 	// By itself it takes AutoNAT 15 s and other public boxes to find out.
-	o.nat = []libp2p.Option{libp2p.ForceReachabilityPublic()}
+	o.Network.Host = []libp2p.Option{libp2p.ForceReachabilityPublic()}
 }
 
 func behindNAT(o *settings) {
 	realPolicy(o)
 	o.Listen = []string{"/ip4/0.0.0.0/tcp/4001"}
-	o.nat = []libp2p.Option{libp2p.ForceReachabilityPrivate()}
+	o.Network.Host = []libp2p.Option{libp2p.ForceReachabilityPrivate()}
 	if os.Getenv(noPunchingVariable) != "" {
-		o.nat = append(o.nat, func(c *libp2p.Config) error {
+		o.Network.Host = append(o.Network.Host, func(c *libp2p.Config) error {
 			c.EnableHolePunching = false
 			return nil
 		})

@@ -43,8 +43,9 @@ type redials struct {
 	// leave room for the boxes of others.
 	slots *quota.Quota[netip.Prefix]
 
-	mu   sync.Mutex // guards lost, and each stop
-	lost map[p2p.ID]*lost
+	mu    sync.Mutex // guards the fields below, and each stop
+	lost  map[p2p.ID]*lost
+	waits map[p2p.ID]time.Duration // of connected boxes: how long the last redial waited
 }
 
 // lost is a box that disconnected.
@@ -52,26 +53,38 @@ type lost struct {
 	p2p.AddrInfo
 	at      netip.Prefix
 	reached []ma.Multiaddr     // where it was connected
+	wait    time.Duration      // before the next redial, about
 	stop    context.CancelFunc // nil: not yet being redialled
 }
 
 func newRedials(dial func(context.Context, p2p.AddrInfo, []ma.Multiaddr) error, log *slog.Logger) *redials {
-	return &redials{dial: dial, log: log, wake: broadcast.NewWake(), slots: quota.New[netip.Prefix](maxLost, networkWeight), lost: make(map[p2p.ID]*lost)}
+	return &redials{dial: dial, log: log, wake: broadcast.NewWake(), slots: quota.New[netip.Prefix](maxLost, networkWeight), lost: make(map[p2p.ID]*lost), waits: make(map[p2p.ID]time.Duration)}
 }
 
 // connected and disconnected are called in order for each box and must not block.
 func (r *redials) connected(id p2p.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.forget(r.lost[id])
+	if l := r.lost[id]; l != nil {
+		r.waits[id] = l.wait
+		r.forget(l)
+	}
 }
 
-func (r *redials) disconnected(info p2p.AddrInfo, reached []ma.Multiaddr) {
+// disconnected has a box redialled that was connected for a time. If that was short,
+// the waits go on where they were: a box without room for this one hangs up again
+// each time.
+func (r *redials) disconnected(info p2p.AddrInfo, reached []ma.Multiaddr, lasted time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(r.lost[info.ID])
+	wait := firstRedial
+	if lasted < steadyFor {
+		wait = max(wait, r.waits[info.ID])
+	}
+	delete(r.waits, info.ID)
 	info.Addrs = append(slices.Clone(reached), info.Addrs...)
-	l := &lost{AddrInfo: info, reached: reached}
+	l := &lost{AddrInfo: info, reached: reached, wait: wait}
 	if len(info.Addrs) > 0 {
 		l.at = partyOf(addrOf(info.Addrs[0]))
 	}
@@ -80,6 +93,13 @@ func (r *redials) disconnected(info p2p.AddrInfo, reached []ma.Multiaddr) {
 	}
 	r.lost[info.ID] = l
 	r.wake.Call()
+}
+
+// dismissed is called for a box that this one hung up on: it is not redialled.
+func (r *redials) dismissed(id p2p.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.waits, id)
 }
 
 // forget stops redialling l, which may be nil. The caller holds r.mu.
@@ -128,12 +148,18 @@ func (r *redials) run(ctx context.Context) error {
 // boxes that dial each other at the same instant may both fail (see dialFound),
 // so the waits are random.
 func (r *redials) redial(ctx context.Context, l *lost) {
-	for wait := firstRedial; ; wait = min(2*wait, lastRedial) {
+	for {
+		r.mu.Lock()
+		wait := l.wait
+		r.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
+		r.mu.Lock()
+		l.wait = min(2*wait, lastRedial)
+		r.mu.Unlock()
 		dialling, cancel := context.WithTimeout(ctx, joinTimeout)
 		err := r.dial(dialling, l.AddrInfo, l.reached)
 		cancel()

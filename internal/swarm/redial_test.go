@@ -76,7 +76,7 @@ func TestRedialWaits(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				ran := make(chan error)
 				go func() { ran <- r.run(ctx) }()
-				r.disconnected(info, nil)
+				r.disconnected(info, nil, time.Hour)
 				if tt.connected > 0 {
 					time.Sleep(tt.connected)
 					r.connected(info.ID)
@@ -122,12 +122,12 @@ func TestRedialsAreBounded(t *testing.T) {
 		go func() { ran <- r.run(ctx) }()
 		at := func(addr string) []ma.Multiaddr { return []ma.Multiaddr{ma.StringCast(addr)} }
 		for i := range 10 * maxLost {
-			r.disconnected(p2p.AddrInfo{ID: p2p.ID(fmt.Sprint("crowd ", i)), Addrs: at("/ip4/10.0.0.1/tcp/4001")}, nil)
+			r.disconnected(p2p.AddrInfo{ID: p2p.ID(fmt.Sprint("crowd ", i)), Addrs: at("/ip4/10.0.0.1/tcp/4001")}, nil, time.Hour)
 		}
 		if n := len(r.lost); n != maxLost*3/4 {
 			t.Errorf("%d boxes of one address are redialled, want %d", n, maxLost*3/4)
 		}
-		r.disconnected(p2p.AddrInfo{ID: "box", Addrs: at("/ip4/10.0.0.2/tcp/4001")}, nil)
+		r.disconnected(p2p.AddrInfo{ID: "box", Addrs: at("/ip4/10.0.0.2/tcp/4001")}, nil, time.Hour)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		mu.Lock()
@@ -139,6 +139,49 @@ func TestRedialsAreBounded(t *testing.T) {
 		synctest.Wait()
 		if len(r.lost) != 0 || r.slots.Free() != maxLost {
 			t.Errorf("%d boxes are still looked for, %d slots are free", len(r.lost), r.slots.Free())
+		}
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRedialOfHangingUp has a box accept each connection and end it soon, as one does
+// that has no room; at last it keeps one for long.
+func TestRedialOfHangingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		info := p2p.AddrInfo{ID: "box"}
+		dialled := make(chan time.Time, 1)
+		r := newRedials(func(context.Context, p2p.AddrInfo, []ma.Multiaddr) error {
+			dialled <- time.Now()
+			return nil
+		}, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error)
+		go func() { ran <- r.run(ctx) }()
+		// lasts is how long the box is away after a connection that lasted so long.
+		lasts := func(lasted time.Duration) time.Duration {
+			gone := time.Now()
+			r.disconnected(info, nil, lasted)
+			at := <-dialled
+			r.connected(info.ID)
+			synctest.Wait()
+			return at.Sub(gone)
+		}
+		for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+			want *= time.Second
+			if got := lasts(time.Second); got < want/2 || got > want*3/2 {
+				t.Errorf("wait %d: %v, want about %v", i, got, want)
+			}
+		}
+		if got := lasts(steadyFor); got > 3*firstRedial/2 {
+			t.Errorf("%v after a connection that lasted", got)
+		}
+		r.dismissed(info.ID)
+		if len(r.lost)+len(r.waits) != 0 {
+			t.Errorf("%d boxes and %d waits are kept", len(r.lost), len(r.waits))
 		}
 		cancel()
 		if err := <-ran; err != nil {

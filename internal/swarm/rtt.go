@@ -21,7 +21,10 @@ const (
 	// maxMissed is the number of unanswered pings in a row after which a box is
 	// disconnected. Pulling a cable closes no connection, and TCP would keep it
 	// for minutes, in which this box would request each file from that box first.
-	maxMissed   = 2
+	maxMissed = 2
+	// lateShare is the share of pingTimeout, 1/4, that this process may be late by and
+	// still judge that a ping is unanswered.
+	lateShare   = 4
 	pingsAtOnce = 8 // boxes, but for those that have just connected
 	firstPings  = 4 // when a box connects
 	// firstPingRetry is the wait after a first ping that the other box refused; it
@@ -31,8 +34,9 @@ const (
 	// TCP has it (RFC 6298, section 2.3).
 	rttWeight = 8
 	// rttSamples are kept for their minimum, which depends on distance alone; the
-	// mean depends on load too.
-	rttSamples = 8
+	// mean depends on load too. They are those of five minutes, in which a busy box
+	// has a quiet moment, and so stays a local one.
+	rttSamples = 60
 )
 
 // rtts measures the round trips to the connected boxes.
@@ -43,8 +47,10 @@ type rtts struct {
 	hangUp func(p2p.ID)
 	// measured is called after each round of pings to a box.
 	measured func(p2p.ID)
-	wake     broadcast.Wake
-	turns    chan struct{} // holds a token for each box that is pinged again
+	// lag is how late this process is.
+	lag   func() time.Duration
+	wake  broadcast.Wake
+	turns chan struct{} // holds a token for each box that is pinged again
 
 	mu    sync.Mutex // guards known
 	known map[p2p.ID]*rtt
@@ -72,6 +78,7 @@ func newRTTs(h host.Host) *rtts {
 		},
 		hangUp:   func(id p2p.ID) { h.Network().ClosePeer(id) },
 		measured: func(p2p.ID) {},
+		lag:      func() time.Duration { return 0 },
 		wake:     broadcast.NewWake(),
 		turns:    make(chan struct{}, pingsAtOnce),
 		known:    make(map[p2p.ID]*rtt),
@@ -254,8 +261,9 @@ func (r *rtts) begin(ctx context.Context, id p2p.ID) {
 // sample pings id once before limit ends, and reports whether it answered.
 func (r *rtts) sample(ctx, limit context.Context, id p2p.ID) bool {
 	sample, err := r.ping(limit, id)
-	// A refused ping does not count as unanswered.
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+	// A refused ping does not count as unanswered, nor does one whose answer this
+	// process may not have come to read.
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && r.lag() <= pingTimeout/lateShare {
 		r.miss(id)
 	}
 	if err == nil {

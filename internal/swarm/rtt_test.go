@@ -63,6 +63,54 @@ func TestSilentBoxIsGone(t *testing.T) {
 	})
 }
 
+// TestLatePings: a box is not given up for the pings that it missed while this process
+// was late itself, but for those after.
+func TestLatePings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRTTs(nil)
+		var late, dead atomic.Bool
+		r.lag = func() time.Duration {
+			if late.Load() {
+				return pingTimeout/lateShare + 1
+			}
+			return pingTimeout / lateShare
+		}
+		r.ping = func(ctx context.Context, _ p2p.ID) (time.Duration, error) {
+			if dead.Load() {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			}
+			return time.Millisecond, nil
+		}
+		gone := make(chan p2p.ID, 1)
+		r.hangUp = func(id p2p.ID) {
+			gone <- id
+			r.disconnected(id)
+		}
+		r.connected("box")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.run(ctx) }()
+		synctest.Wait()
+		late.Store(true)
+		dead.Store(true)
+		time.Sleep(10 * (pingEvery + pingTimeout)) // of the bubble's clock
+		if len(gone) > 0 || r.unresponsive("box") {
+			t.Error("a box is called silent by a process that is late")
+		}
+		late.Store(false)
+		time.Sleep(3 * (pingEvery + pingTimeout))
+		if len(gone) == 0 {
+			t.Error("a silent box is not given up by a process that is in time again")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestRefusedPing: a ping whose stream the other box refuses does not keep that
 // box from being asked for files.
 func TestRefusedPing(t *testing.T) {

@@ -21,25 +21,30 @@ const nearbyRTT = 10 * time.Millisecond
 //
 // The order depends only on the peer IDs and d, so that two boxes always agree on
 // it, and each box ranks first for its share of the digests. A box that must not
-// be asked now is left out: waiting for it would delay each file by 3 s.
+// be asked now is left out: waiting for it would delay each file by 3 s. So is a
+// stranger of this site that is not proven: whoever is asked first learns what this site
+// wants, and can keep it waiting.
 func (s *Swarm) Owners(d digest.Digest) []peer.Peer {
 	type owner struct {
-		id     p2p.ID
+		*remote
 		weight []byte
 	}
 	own := weight(s.self(), d)
 	var owners []owner
 	for _, id := range s.boxes.ids() {
-		if w := weight(id, d); bytes.Compare(w, own) > 0 && s.nearby(id) && s.may(id, owning) {
-			if _, ok := s.cost(id, id.String()); ok {
-				owners = append(owners, owner{id, w})
-			}
+		w := weight(id, d)
+		if bytes.Compare(w, own) <= 0 || !s.nearby(id) {
+			continue
+		}
+		p := s.peer(id)
+		if _, ok := s.cost(p); ok && (s.may(id, owning) || s.reputation.Proven(p.text)) {
+			owners = append(owners, owner{p, w})
 		}
 	}
 	slices.SortFunc(owners, func(a, b owner) int { return bytes.Compare(b.weight, a.weight) })
 	peers := make([]peer.Peer, len(owners))
 	for i, o := range owners {
-		peers[i] = s.peer(o.id)
+		peers[i] = o.remote
 	}
 	return peers
 }

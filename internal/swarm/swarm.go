@@ -13,9 +13,17 @@
 // they hold), reputation (scores and bans) and blobproto (sending and receiving
 // blobs). In the hub libp2p's own package peer is imported as p2p.
 //
+// Neighbours, the connected boxes, are limited in number. Members come before local
+// boxes and those before strangers, and of one kind the network with the most boxes
+// makes room (surplus).
+//
 // Memory is bounded by the number of boxes and of blobs announced, not by their
 // bytes. Records held for others are in the Datastore, which must be ordered
 // and outlive Close.
+//
+// The network comes from Options.Network. The clock is package time's, so that in a
+// testing/synctest bubble, on a network that is in memory, whole swarms run in virtual
+// time.
 package swarm
 
 import (
@@ -27,14 +35,13 @@ import (
 	"sync"
 
 	ds "github.com/ipfs/go-datastore"
-	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
 	p2p "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"golang.org/x/sync/errgroup"
 
-	"millpond/internal/address"
+	"millpond/internal/lag"
 	"millpond/internal/peer"
 	"millpond/internal/swarm/inventory"
 	"millpond/internal/swarm/reputation"
@@ -70,11 +77,10 @@ type Options struct {
 	AllowClients func(netip.Addr) bool
 	Datastore    ds.Batching
 	Taken, Given func(peer string, n int64) // body bytes, as they flow
+	Lag          *lag.Meter                 // how late this process is; nil: never
 	Version      string
 	Log          *slog.Logger
-
-	nat    []libp2p.Option       // set by tests
-	public func(netip.Addr) bool // address.IsPublic, but for tests
+	Network      Network // the zero value: that of this machine
 }
 
 // Swarm is this box's part in the swarm. Its methods may be called from any
@@ -89,6 +95,7 @@ type Swarm struct {
 	gate         *gate
 	dht          *dht.IpfsDHT
 	boxes        *boxes
+	places       *places
 	rtts         *rtts
 	missing      inventory.Missing
 	bootstrap    *bootstrap
@@ -114,9 +121,6 @@ var _ peer.Swarm = (*Swarm)(nil)
 // has to be closed even if it never ran. The error names every mistake in o
 // that can be seen without the network.
 func New(o Options) (*Swarm, error) {
-	if o.public == nil {
-		o.public = address.IsPublic
-	}
 	s := &Swarm{options: o, log: o.Log, closing: make(chan struct{})}
 	logTo(o.Log)
 	var faults [3]error
@@ -128,7 +132,7 @@ func New(o Options) (*Swarm, error) {
 	}
 	handshakes := newHandshakeLog(o.Log, s.key != nil)
 	gate, fault := newGate(o.AllowPeers, s.reputation, handshakes)
-	gate.public, gate.may = o.public, s.may
+	gate.public, gate.may = o.Network.isPublic(), s.may
 	s.gate, faults[1] = gate, fault
 	s.bootstrap, faults[2] = newBootstrap(o.Bootstrap, o.Log)
 	if err := errors.Join(faults[:]...); err != nil {
@@ -139,6 +143,7 @@ func New(o Options) (*Swarm, error) {
 		return nil, err
 	}
 	s.boxes = newBoxes()
+	s.places = newPlaces(s, boundsOf(o.Memory, o.Files).neighbours)
 	if s.host, err = newHost(o, identity, s.key, gate, handshakes, s.boxes); err != nil {
 		return nil, err
 	}
@@ -149,7 +154,7 @@ func New(o Options) (*Swarm, error) {
 	s.bootstrap.host, s.bootstrap.boxes, s.bootstrap.gate, s.bootstrap.dial = s.host, s.boxes, s.gate, s.dialGiven
 	s.redials = newRedials(s.dialNow, o.Log)
 	s.rtts = newRTTs(s.host)
-	s.rtts.measured = s.regard
+	s.rtts.measured, s.rtts.lag = s.regard, o.Lag.Now
 	s.reachability = &reachability{}
 	s.inventories = newInventories(s)
 	s.announcer = newAnnouncer(o.Datastore, s.inventories.journal.Holds, o.Log)

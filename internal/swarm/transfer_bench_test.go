@@ -74,7 +74,9 @@ func benchTransfer(b *testing.B, key []byte) {
 	shelf := newShelf()
 	giver, taker, from := pair(b, func(o *settings) {
 		o.Key = key
-		o.Inventory = staged{shelf, func(context.Context, peer.Asker, digest.Digest, bool) (peer.Upload, error) { return &zeros{}, nil }, nil}
+		o.Inventory = staged{shelf, func(context.Context, peer.Asker, digest.Digest, peer.Fetch) (peer.Upload, error) {
+			return &zeros{}, nil
+		}, nil}
 	})
 	b.Run("swarm", func(b *testing.B) {
 		gibibytes(b, func() (io.ReadCloser, error) {
@@ -164,7 +166,7 @@ func BenchmarkSeeds(b *testing.B) {
 		}
 		slices.SortFunc(list, func(a, b digest.Digest) int { return bytes.Compare(a[:], b[:]) })
 		known = append(known, list[:1000]...)
-		set := inventory.NewSet(room{quota.New[p2p.ID](1<<30, 1), "a peer"})
+		set := inventory.NewSet(&room{all: quota.New[lister](1<<30, 1)})
 		frames, _, _ := journal.Since(0)
 		for _, f := range frames {
 			if err := set.Take(&f); err != nil {

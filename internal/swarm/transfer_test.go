@@ -20,11 +20,11 @@ import (
 // staged is a shelf of which a test opens the blobs itself.
 type staged struct {
 	*shelf
-	open   func(ctx context.Context, by peer.Asker, d digest.Digest, fetch bool) (peer.Upload, error)
+	open   func(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error)
 	pieces func(d digest.Digest) (int64, peer.Bitfield, error)
 }
 
-func (s staged) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch bool) (peer.Upload, error) {
+func (s staged) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
 	return s.open(ctx, by, d, fetch)
 }
 
@@ -189,8 +189,8 @@ func TestGrowing(t *testing.T) {
 			t.Parallel()
 			writers := make(chan *io.PipeWriter, 1)
 			_, _, from := pair(t, func(o *settings) {
-				o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, _ digest.Digest, fetch bool) (peer.Upload, error) {
-					if !fetch {
+				o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, _ digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
+					if fetch == peer.NoFetch {
 						return nil, fs.ErrNotExist
 					}
 					g, w := grow(ctx, c.size)
@@ -198,7 +198,7 @@ func TestGrowing(t *testing.T) {
 					return g, nil
 				}, nil}
 			})
-			a, err := from.Open(t.Context(), digest.Digest{1}, peer.Request{Fetch: true})
+			a, err := from.Open(t.Context(), digest.Digest{1}, peer.Request{Fetch: peer.FetchAnywhere})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,13 +232,13 @@ func TestGrowing(t *testing.T) {
 func TestUploadSlots(t *testing.T) {
 	t.Parallel()
 	_, _, from := pair(t, func(o *settings) {
-		o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, d digest.Digest, _ bool) (peer.Upload, error) {
+		o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, d digest.Digest, _ peer.Fetch) (peer.Upload, error) {
 			g, _ := grow(ctx, -1)
 			return g, nil
 		}, nil}
 	})
 	open := func() (*peer.Stream, error) {
-		return from.Open(t.Context(), digest.Digest{1}, peer.Request{Fetch: true})
+		return from.Open(t.Context(), digest.Digest{1}, peer.Request{Fetch: peer.FetchAnywhere})
 	}
 	var answers []*peer.Stream
 	for range maxUploadsPerPeer {
@@ -289,7 +289,7 @@ func TestCancelStopsTheGiver(t *testing.T) {
 	d := shelf.put(make([]byte, 256<<20))
 	_, _, from := pair(t, func(o *settings) {
 		o.Given = func(_ string, n int64) { given.Add(n) }
-		o.Inventory = staged{shelf, func(ctx context.Context, by peer.Asker, d digest.Digest, fetch bool) (peer.Upload, error) {
+		o.Inventory = staged{shelf, func(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
 			u, err := shelf.Open(ctx, by, d, fetch)
 			return noted{u, over}, err
 		}, nil}

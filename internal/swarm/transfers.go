@@ -50,6 +50,7 @@ func newTransfers(s *Swarm) *transfers {
 		Dial:    t.dial,
 		RTT:     func(id string) time.Duration { return s.rtts.of(idOf(id)) },
 		Stalled: func(id string) { s.rtts.suspect(idOf(id)) },
+		Lag:     s.options.Lag.Now,
 		Lied:    func(id, what string) { s.fault(idOf(id), peer.Lied, what) },
 		Taken:   t.took,
 	})

@@ -2,6 +2,7 @@ package box
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -38,19 +39,43 @@ func NewNetwork(tb testing.TB, n int) *Network {
 	return w
 }
 
-// Host adds a host.
+// Host adds a host, at an address below 10.231.n.128.
 func (w *Network) Host() *Host {
 	w.tb.Helper()
 	w.hosts++
-	h := &Host{IP: strings.TrimSuffix(w.IP, "1") + fmt.Sprint(9+w.hosts), tb: w.tb, name: fmt.Sprintf("%sh%d", w.bridge, w.hosts)}
+	return w.HostAt(9 + w.hosts)
+}
+
+// HostAt adds the host 10.231.n.last.
+func (w *Network) HostAt(last int) *Host {
+	w.tb.Helper()
+	h := &Host{IP: fmt.Sprint(strings.TrimSuffix(w.IP, "1"), last), tb: w.tb, name: fmt.Sprintf("%sh%d", w.bridge, last)}
 	ip(w.tb, "netns", "add", h.name)
 	w.tb.Cleanup(func() { ip(w.tb, "netns", "del", h.name) })
 	ip(w.tb, "link", "add", h.name, "type", "veth", "peer", "name", "eth0", "netns", h.name)
+	w.tb.Cleanup(func() { ip(w.tb, "link", "del", h.name) }) // the namespace takes its time
 	ip(w.tb, "link", "set", h.name, "master", w.bridge, "up")
 	ip(w.tb, "-n", h.name, "addr", "add", h.IP+"/24", "dev", "eth0")
 	ip(w.tb, "-n", h.name, "link", "set", "eth0", "up")
 	ip(w.tb, "-n", h.name, "link", "set", "lo", "up")
 	return h
+}
+
+// Command is a command that will run on the host.
+func (h *Host) Command(program string, args ...string) *exec.Cmd {
+	return exec.Command("ip", append([]string{"netns", "exec", h.name, program}, args...)...)
+}
+
+// Firewall refuses, without an answer, connections that other hosts of the network
+// open to the host; this machine's pass.
+func (h *Host) Firewall() {
+	h.tb.Helper()
+	network := h.IP[:strings.LastIndex(h.IP, ".")]
+	for _, rule := range [][]string{{"-s", network + ".1", "-j", "ACCEPT"}, {"-p", "tcp", "--syn", "-s", network + ".0/24", "-j", "DROP"}} {
+		if err := system.Finish(h.Command("iptables", append([]string{"-w", "-A", "INPUT"}, rule...)...)); err != nil {
+			h.tb.Fatal(err)
+		}
+	}
 }
 
 // Limit makes what the host sends pass at that many Mbit/s.

@@ -25,15 +25,24 @@ const (
 	slowFactor = 4
 	enough     = peer.PieceSize * time.Second / 1e6
 	judgeAfter = time.Second
+	// A source that is silent for silentFactor times as long as another one takes for a
+	// whole piece, and at least for silence, is not waited for: TCP sends a lost packet
+	// again after 200 ms, and once more after 400.
+	silence      = 500 * time.Millisecond
+	silentFactor = 2
+	// lookEvery is how often idle sources look whether a piece is overdue.
+	lookEvery = 250 * time.Millisecond
 )
 
 // request is a piece requested from a source.
 type request struct {
 	piece  int
 	source *source
-	begun  time.Time
-	got    atomic.Int64    // bytes
-	lost   bool            // another source was much faster; guarded by picker.mu
+	begun  time.Time    // guarded by picker.mu, as lost
+	lost   error        // why another source's piece counts
+	got    atomic.Int64 // bytes
+	heard  atomic.Int64 // when it sent something, in ns since the picker began; 0: not asked yet
+	picker *picker
 	ctx    context.Context // its own: over when the piece is there
 	cancel context.CancelFunc
 }
@@ -46,15 +55,16 @@ type request struct {
 type picker struct {
 	mu       sync.Mutex // guards what follows
 	done     []bool
-	requests [][]*request     // open ones, by piece; at most two each
+	requests [][]*request     // open ones, by piece; at most one that is not late, and in the end two
 	left     int              // pieces not done
 	cursor   func() int       // the piece that the client reads next
 	changed  broadcast.Signal // idle sources may look again
+	begun    time.Time
 }
 
 // newPicker returns a picker of n pieces of which some are there.
 func newPicker(n int, there func(int) bool, cursor func() int) *picker {
-	p := &picker{done: make([]bool, n), requests: make([][]*request, n), cursor: cursor}
+	p := &picker{done: make([]bool, n), requests: make([][]*request, n), cursor: cursor, begun: time.Now()}
 	for i := range p.done {
 		if p.done[i] = there(i); !p.done[i] {
 			p.left++
@@ -72,10 +82,27 @@ func (p *picker) pick(ctx context.Context, src *source, all []*source) (*request
 	if i < 0 || p.working(src) && p.reserved(i, all) {
 		return nil, p.changed.Wait()
 	}
-	r := &request{piece: i, source: src, begun: time.Now()}
+	r := &request{piece: i, source: src, begun: time.Now(), picker: p}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	p.requests[i] = append(p.requests[i], r)
 	return r, nil
+}
+
+// now is the time since p began, in nanoseconds, and never 0.
+func (p *picker) now() int64 { return max(int64(time.Since(p.begun)), 1) }
+
+// send says that r is sent to its source now: it has waited for room until then.
+func (p *picker) send(r *request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r.begun = time.Now()
+	r.heard.Store(p.now())
+}
+
+// hear notes that n bytes came for r.
+func (r *request) hear(n int) {
+	r.got.Add(int64(n))
+	r.heard.Store(r.picker.now())
 }
 
 // choose returns the best piece for src, -1 for none. p.mu is held.
@@ -88,6 +115,11 @@ func (p *picker) choose(src *source, all []*source) int {
 	}
 	if i := p.rarest(src, all); i >= 0 {
 		return i
+	}
+	for i := range p.requests {
+		if src.has(i) && p.overdue(i, src) {
+			return i
+		}
 	}
 	if p.left > endgame {
 		return -1
@@ -123,19 +155,65 @@ func (p *picker) rarest(src *source, all []*source) int {
 	return best
 }
 
-// overdue reports whether the one source that was asked for i has taken much longer
-// than src would. p.mu is held.
+// overdue reports whether all sources that were asked for i, src not among them, are
+// silent, or have taken much longer than src would. p.mu is held.
 func (p *picker) overdue(i int, src *source) bool {
-	open, usual := p.requests[i], time.Duration(src.took.Load())
-	return len(open) == 1 && !p.done[i] && open[0].source != src && usual > 0 && open[0].isSlow(usual)
+	open := p.requests[i]
+	return len(open) > 0 && !p.done[i] && !slices.ContainsFunc(open, func(r *request) bool {
+		return r.source == src || r.isLate(src.usual()) == nil
+	})
 }
 
-// isSlow reports whether r takes much longer than another source, which usually takes
-// so long.
-func (r *request) isSlow(usual time.Duration) bool {
+// isLate returns ErrSilent if r's source has sent nothing for so long that another one
+// is to be asked, which usually takes so long for a piece, ErrOvertaken if it is much
+// slower, and nil otherwise. A usual of 0 is not known. p.mu is held.
+func (r *request) isLate(usual time.Duration) error {
+	heard := r.heard.Load()
+	if heard == 0 {
+		return nil
+	}
+	limit := max(silentFactor*usual, silence)
+	if usual == 0 {
+		limit = judgeAfter
+	}
 	age := time.Since(r.begun)
 	takes := age.Seconds() * peer.PieceSize / float64(max(r.got.Load(), 1))
-	return age >= judgeAfter && takes > max(slowFactor*usual, enough).Seconds()
+	switch {
+	case time.Duration(r.picker.now()-heard) > limit:
+		return ErrSilent
+	case usual > 0 && age >= judgeAfter && takes > max(slowFactor*usual, enough).Seconds():
+		return ErrOvertaken
+	}
+	return nil
+}
+
+// hopeless reports whether a piece is missing that no active source sends in time, while
+// only the hypothesis in force keeps one of all from being asked for it.
+func (p *picker) hopeless(active, standby []*source, m *Manifests) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var usual time.Duration // the fastest one's
+	for _, s := range active {
+		if took := s.usual(); usual == 0 || took > 0 && took < usual {
+			usual = took
+		}
+	}
+	for i := range p.done {
+		if p.done[i] || slices.ContainsFunc(active, func(s *source) bool { return s.has(i) && !p.late(i, s, usual) }) {
+			continue
+		}
+		for _, s := range slices.Concat(active, standby) {
+			if s.holds(i) && m.inTheWay(s.witness, i) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// late reports whether s was asked for i and is late. p.mu is held.
+func (p *picker) late(i int, s *source, usual time.Duration) bool {
+	return slices.ContainsFunc(p.requests[i], func(r *request) bool { return r.source == s && r.isLate(usual) != nil })
 }
 
 // working reports whether src has an open request. p.mu is held.
@@ -180,18 +258,30 @@ func (p *picker) got(i int, src *source) bool {
 	}
 	p.done[i] = true
 	p.left--
-	took := time.Duration(src.took.Load())
 	for _, r := range p.requests[i] {
-		r.lost = r.source != src && r.isSlow(took)
+		if r.source != src {
+			r.lost = r.isLate(src.usual())
+		}
 		r.cancel()
 	}
 	p.changed.Fire()
 	return true
 }
 
-// end ends a request, successful or not, and reports whether another source was much
-// faster.
-func (p *picker) end(r *request) (lost bool) {
+// reopen records that i, which was there, is missing again.
+func (p *picker) reopen(i int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done[i] {
+		p.done[i] = false
+		p.left++
+	}
+	p.changed.Fire()
+}
+
+// end ends a request, successful or not. It returns why another source's piece counts
+// if that is this one's fault.
+func (p *picker) end(r *request) (lost error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r.cancel()

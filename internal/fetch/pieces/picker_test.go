@@ -119,13 +119,13 @@ func TestPickerProperties(t *testing.T) {
 					t.Fatalf("seed %d: piece %d was got twice", seed, o.piece)
 				}
 			}
-			run.p.end(o)
+			_ = run.p.end(o) // whether it was lost depends on the clock
 		}
 		for _, o := range run.open {
 			if o.ctx.Err() == nil {
 				t.Fatalf("seed %d: a request is open after the end", seed)
 			}
-			run.p.end(o)
+			_ = run.p.end(o) // whether it was lost depends on the clock
 		}
 		if !run.p.idle() {
 			t.Fatalf("seed %d: requests are left", seed)

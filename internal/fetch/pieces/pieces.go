@@ -9,20 +9,19 @@
 // rarest. Memory is bounded by Buffers, over all downloads that share them.
 //
 // Nothing that a source sends is trusted, and what is written here is not
-// verified: only the digest of the whole file can do that. What each source
-// says a piece is, by sending it or in a manifest, is returned as a Vote, so
-// that the caller can tell who was wrong once the file is verified. Two peers
-// that state the same manifest are believed until then.
+// verified: only the digest of the whole file can do that. What each source says a
+// piece is, by sending it or in a manifest, is kept in Manifests: what is written
+// agrees with the hypothesis in force, and the caller can tell who was wrong once
+// the file is verified.
 //
-// Lock order: download.mu, picker.mu, source.mu. Source.Failed is called under
-// the first, Sink.Position and Sink.Has under the second.
+// Lock order: download.mu, picker.mu, source.mu, Manifests.mu. The methods of the
+// Sink and Source.Failed are called under the first, Sink.Position and Sink.Has
+// under the second; Sink.Write under none.
 package pieces
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -44,6 +43,8 @@ const (
 var (
 	// ErrSlow says that a piece did not arrive within Timeouts.Piece.
 	ErrSlow = errors.New("the source is too slow for a piece")
+	// ErrSilent says that another source sent a piece while this one sent nothing.
+	ErrSilent = errors.New("the source was silent while another one sent the piece")
 	// ErrOvertaken says that another source sent a piece much faster.
 	ErrOvertaken = errors.New("another source sent the piece much faster")
 	// errNoRange says that a source sent another part of the file. Reading up
@@ -51,8 +52,9 @@ var (
 	errNoRange = errors.New("the source ignores ranges")
 )
 
-// Source is one place that may have the file. Its methods are called by
-// several goroutines.
+// Source is one place that may have the file. One that is no Peer is a mirror: what
+// it sends counts for more than what any peer says. Its methods are called by several
+// goroutines.
 type Source interface {
 	// String names the source in logs.
 	String() string
@@ -72,6 +74,8 @@ type Source interface {
 // Peer is a Source that can say more about the file.
 type Peer interface {
 	Source
+	// Standing is what is known about the peer.
+	Standing() peer.Standing
 	// Manifest returns the digests of the file's pieces.
 	Manifest(ctx context.Context) ([]digest.Digest, error)
 	// Pieces returns which pieces an unverified source has. An error says that
@@ -90,6 +94,12 @@ type Sink interface {
 	Position() int64
 	// Write adds piece i, which s sent. An error ends the download.
 	Write(i int, b []byte, s Source) error
+	// Forget removes piece i, which was not vouched for. An error ends the download.
+	Forget(i int) error
+	// Vouched says that piece i, which is there, is right as far as anybody can say
+	// before the whole file is verified: a mirror sent it, or a proven member or two
+	// proven peers of different parties say what it is.
+	Vouched(i int)
 }
 
 // Timeouts bound how long sources are waited for.
@@ -100,68 +110,65 @@ type Timeouts struct {
 	Stall  time.Duration // for sources that are downloading to get more
 }
 
-// Options are what a download works with. All but Manifest and Enough are required.
+// Options are what a download works with. All but Enough are required.
 type Options struct {
-	Timeouts Timeouts
-	Buffers  *Buffers
-	Manifest []digest.Digest // believed already
-	Log      *slog.Logger
+	Timeouts  Timeouts
+	Buffers   *Buffers
+	Manifests *Manifests // of the file
+	Log       *slog.Logger
+	// Patience is for how long all sources may be silent together; the caller has others.
+	Patience func() time.Duration
 	// Enough is told each second how many bytes all sources have sent together in it. If
 	// it returns false, the download ends: the caller has a better source.
 	Enough func(n int64) bool
 }
 
-// Vote is what a source says that a piece is. Which votes are true is known
-// only once the whole file is verified: two sources that lie alike could
-// otherwise have the honest ones banned.
-type Vote struct {
-	Source   Source
-	Piece    int
-	Sum      digest.Digest
-	Verified bool // false: the source could not have checked it yet
-	Manifest bool // stated in a manifest, not sent
-}
-
 // Result is what a download found out.
 type Result struct {
-	Votes    []Vote
-	Manifest []digest.Digest // two peers agree on it; nil if no two do
-	Wrong    int             // pieces that differed from it
-	Corrupt  bool            // one of them has been written
+	Wrong  int           // pieces that were not written, as they differed from what was in force
+	Silent []Source      // those that were silent for longer than Options.Patience, which ended it
+	Lost   time.Duration // for which they were
 }
 
 // download is one call of Download.
 type download struct {
-	sink    Sink
-	options Options
-	log     *slog.Logger
-	picker  *picker
-	stop    context.CancelFunc // all is there, or going on is useless
-	got     atomic.Int64       // bytes that came
-	workers sync.WaitGroup
-	helpers sync.WaitGroup
+	sink      Sink
+	options   Options
+	manifests *Manifests
+	log       *slog.Logger
+	picker    *picker
+	ctx       context.Context    // of all sources
+	stop      context.CancelFunc // all is there, or going on is useless
+	got       atomic.Int64       // bytes that came
+	workers   sync.WaitGroup
+	helpers   sync.WaitGroup
 
-	mu      sync.Mutex      // guards what follows
-	active  []*source       // at most MaxSources
-	standby []*source       // take the place of those that fail
-	written []digest.Digest // of each piece written here
+	mu      sync.Mutex   // guards what follows
+	active  []*source    // at most MaxSources
+	standby []*source    // take the place of those that fail
+	live    int          // workers
+	closed  bool         // no more may begin
+	writing map[int]bool // pieces
+	vouched map[int]bool // pieces of which the Sink knows it
 	result  Result
 	err     error // of the Sink
 }
 
 // Download takes what it can get of the file's missing pieces. It returns when
-// all are there, or no source has more to give; the caller looks which. The
-// error is the Sink's or ctx's.
+// all are there, or no source has more to give, or all are silent; the caller looks
+// which. The error is the Sink's or ctx's.
 func Download(ctx context.Context, sink Sink, sources []Source, o Options) (Result, error) {
 	n := peer.Pieces(sink.Size())
-	d := &download{sink: sink, options: o, log: o.Log, written: make([]digest.Digest, n)}
-	d.result.Manifest = o.Manifest
+	d := &download{
+		sink: sink, options: o, manifests: o.Manifests, log: o.Log,
+		writing: make(map[int]bool), vouched: make(map[int]bool),
+	}
 	for _, s := range sources {
-		d.standby = append(d.standby, &source{Source: s, verified: s.Verified()})
+		d.standby = append(d.standby, d.newSource(s))
 	}
 	d.picker = newPicker(n, sink.Has, func() int { return int(sink.Position() / peer.PieceSize) })
 	if !d.picker.finished() {
-		d.run(ctx)
+		d.run(ctx, sources)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -172,21 +179,28 @@ func Download(ctx context.Context, sink Sink, sources []Source, o Options) (Resu
 }
 
 // run works the sources until everything is there or none is left.
-func (d *download) run(ctx context.Context) {
+func (d *download) run(ctx context.Context, sources []Source) {
 	ctx, d.stop = context.WithCancel(ctx)
 	defer d.stop()
-	peers := d.verifiedPeers()
-	d.helpers.Go(func() { d.learnManifest(ctx, peers) })
+	d.ctx = ctx
+	d.helpers.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, d.options.Timeouts.Piece)
+		defer cancel()
+		d.manifests.Learn(ctx, sources, d.log, d.reconcile)
+	})
+	d.helpers.Go(d.watchHope)
+	d.helpers.Go(d.watchSilence)
 	if d.options.Enough != nil {
 		d.helpers.Go(func() { d.watchRate(ctx) })
 	}
 	d.mu.Lock()
-	for range min(MaxSources, len(d.standby)) {
-		d.start(ctx)
-	}
+	d.settle()
+	d.mu.Unlock()
+	<-d.ctx.Done()
+	d.mu.Lock()
+	d.closed = true
 	d.mu.Unlock()
 	d.workers.Wait()
-	d.stop()
 	d.helpers.Wait()
 }
 
@@ -209,25 +223,58 @@ func (d *download) watchRate(ctx context.Context) {
 	}
 }
 
-// start makes a standby source active. d.mu is held.
-func (d *download) start(ctx context.Context) {
-	if len(d.standby) == 0 || ctx.Err() != nil {
-		return
+// startMore makes standby sources active that may be asked. d.mu is held.
+func (d *download) startMore() {
+	for len(d.active) < MaxSources && !d.closed {
+		i := slices.IndexFunc(d.standby, func(s *source) bool { return !d.manifests.barred(s.witness) })
+		if i < 0 {
+			return
+		}
+		s := d.standby[i]
+		d.standby = slices.Delete(d.standby, i, i+1)
+		d.active = append(slices.Clone(d.active), s) // activeNow gave the old one away
+		if p, ok := s.Source.(Peer); ok && !s.verified {
+			d.helpers.Go(func() { d.poll(d.ctx, s, p) })
+		}
+		for range perSource {
+			d.live++
+			d.workers.Go(func() {
+				d.work(s)
+				d.left()
+			})
+		}
 	}
-	s := d.standby[0]
-	d.standby = d.standby[1:]
-	d.active = append(d.active, s)
-	if p, ok := s.Source.(Peer); ok && !s.verified {
-		d.helpers.Go(func() { d.poll(ctx, s, p) })
+}
+
+// left notes that a worker has ended.
+func (d *download) left() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.live--; d.live == 0 && !d.closed {
+		d.settle()
 	}
-	for range perSource {
-		d.workers.Go(func() { d.work(ctx, s) })
+}
+
+// settle starts sources. While there are none that may be asked, it gives up what keeps
+// them from that, and with nothing left to give up it ends the download. d.mu is held.
+func (d *download) settle() {
+	for d.startMore(); d.live == 0; d.startMore() {
+		if d.picker.finished() || !d.manifests.giveUp() {
+			d.closed = true
+			d.stop()
+			return
+		}
+		for _, s := range d.active { // no longer, as none is live
+			d.standby = append(d.standby, d.newSource(s.Source))
+		}
+		d.active = nil
+		d.putInOrder()
 	}
 }
 
 // work has one source send piece after piece.
-func (d *download) work(ctx context.Context, s *source) {
-	idle := time.Now() // since when nothing has come free
+func (d *download) work(s *source) {
+	ctx, idle := d.ctx, time.Now() // since when nothing has come free
 	for ctx.Err() == nil && !s.dropped.Load() {
 		r, changed := d.picker.pick(ctx, s, d.activeNow())
 		if r == nil {
@@ -236,16 +283,16 @@ func (d *download) work(ctx context.Context, s *source) {
 			}
 			continue
 		}
-		err := d.piece(r)              //nolint:contextcheck // pick derives its context from ctx
+		err := d.piece(r)
 		needless := r.ctx.Err() != nil // another source was faster, or it is all over
 		idle = time.Now()
 		switch lost := d.picker.end(r); {
-		case lost:
-			err = ErrOvertaken
+		case lost != nil:
+			err = lost
 		case needless || err == nil:
 			continue
 		}
-		d.fail(ctx, s, err)
+		d.fail(s, err)
 		if errors.Is(err, peer.ErrBusy) && Pause(ctx) != nil {
 			return
 		}
@@ -256,7 +303,7 @@ func (d *download) work(ctx context.Context, s *source) {
 // there is none, no source is asked for one, and those that are downloading get no
 // more either.
 func (d *download) await(ctx context.Context, changed <-chan struct{}, idle *time.Time) bool {
-	t := time.NewTimer(min(judgeAfter, d.options.Timeouts.Stall))
+	t := time.NewTimer(min(lookEvery, d.options.Timeouts.Stall))
 	defer t.Stop()
 	select {
 	case <-changed:
@@ -290,101 +337,24 @@ func (d *download) activeNow() []*source {
 }
 
 // fail notes that s did not give a piece.
-func (d *download) fail(ctx context.Context, s *source, err error) {
+func (d *download) fail(s *source, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s.dropped.Load() {
 		return // its other request said so
 	}
 	if errors.Is(err, errNoRange) || s.Failed(err) {
-		d.drop(ctx, s)
+		d.drop(s)
 	}
 }
 
 // drop asks s for no more pieces and starts a standby source. d.mu is held.
-func (d *download) drop(ctx context.Context, s *source) {
+func (d *download) drop(s *source) {
 	if s.dropped.Swap(true) {
 		return
 	}
 	// In a new slice: activeNow gave the old one away.
 	d.active = slices.DeleteFunc(slices.Clone(d.active), func(o *source) bool { return o == s })
 	d.log.Debug("source dropped from pieces", "source", s.String())
-	d.start(ctx)
-}
-
-// piece gets the piece of r, checks it against the manifest if two peers agree
-// on one, and writes it.
-func (d *download) piece(r *request) error {
-	ctx, s, i := r.ctx, r.source, r.piece
-	room, err := d.options.Buffers.get(ctx)
-	if err != nil {
-		return err
-	}
-	defer d.options.Buffers.put(room)
-	off, n := peer.PieceAt(i, d.sink.Size())
-	buf, begun := room[:n], time.Now()
-	if err := d.receive(r, buf, off); err != nil {
-		return err
-	}
-	took := time.Since(begun)
-	s.took.Store(int64(max(took, 1)))
-	s.Report(peer.Outcome{Bytes: n, Took: took})
-	if d.accept(ctx, s, i, digest.Of(buf)) {
-		d.write(i, buf, s)
-	}
-	return nil
-}
-
-// receive fills buf from off on.
-func (d *download) receive(r *request, buf []byte, off int64) error {
-	ctx, cancel := context.WithTimeoutCause(r.ctx, d.options.Timeouts.Piece, ErrSlow)
-	defer cancel()
-	stream, err := r.source.Open(ctx, off, int64(len(buf)))
-	if err != nil {
-		return cause(ctx, err)
-	}
-	defer stream.Close()
-	if stream.Off != off {
-		return fmt.Errorf("%w: asked for %d, it sent %d", errNoRange, off, stream.Off)
-	}
-	if _, err := io.ReadFull(counted{stream, r, d}, buf); err != nil {
-		return cause(ctx, err)
-	}
-	return nil
-}
-
-// counted counts what comes for a request.
-type counted struct {
-	io.Reader
-	r *request
-	d *download
-}
-
-func (c counted) Read(b []byte) (int, error) {
-	n, err := c.Reader.Read(b)
-	c.r.got.Add(int64(n))
-	c.d.got.Add(int64(n))
-	return n, err
-}
-
-// cause prefers the cause of ctx's end to the error that the end led to.
-func cause(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	return err
-}
-
-// write adds a piece that was accepted.
-func (d *download) write(i int, buf []byte, s *source) {
-	if err := d.sink.Write(i, buf, s.Source); err != nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.err = err
-		d.stop()
-		return
-	}
-	if d.picker.finished() {
-		d.stop()
-	}
+	d.startMore()
 }

@@ -14,16 +14,26 @@ import (
 type source struct {
 	Source
 	verified bool
-	dropped  atomic.Bool  // asked for no more pieces
-	took     atomic.Int64 // for its last piece, a time.Duration; 0 before
+	witness  *witness         // what it has said
+	may      func(i int) bool // it may be asked for piece i, as far as manifests go; nil: any
+	dropped  atomic.Bool      // asked for no more pieces
+	took     atomic.Int64     // for its last piece, a time.Duration; 0 before
 
 	mu   sync.Mutex    // guards what follows, of an unverified source
 	all  bool          // it has finished
 	have peer.Bitfield // what it has until then
 }
 
-// has reports whether the source can give piece i.
-func (s *source) has(i int) bool {
+func (d *download) newSource(s Source) *source {
+	w := d.manifests.see(s)
+	return &source{Source: s, verified: s.Verified(), witness: w, may: func(i int) bool { return d.manifests.may(w, i) }}
+}
+
+// has reports whether the source can give piece i, and may.
+func (s *source) has(i int) bool { return s.holds(i) && (s.may == nil || s.may(i)) }
+
+// holds reports whether the source can give piece i.
+func (s *source) holds(i int) bool {
 	if s.dropped.Load() {
 		return false
 	}
@@ -34,6 +44,9 @@ func (s *source) has(i int) bool {
 	defer s.mu.Unlock()
 	return s.all || s.have.Has(i)
 }
+
+// usual is how long the source took for its last piece; 0 before.
+func (s *source) usual() time.Duration { return time.Duration(s.took.Load()) }
 
 // update notes which pieces an unverified source has, and reports whether that
 // is more than before. After an error it is taken to have all; if it does not,

@@ -220,6 +220,7 @@ func wrongBytes(t *testing.T, s *store.Store) {
 	write(t, p, b, 0, len(b))
 	_, err = p.Commit(store.Meta{})
 	wantErr(t, "Commit", err, store.ErrMismatch)
+	must(t, p.Discard())
 	wantUsage(t, s, 0, 0, 0)
 	p, err = s.Partial(d, 200_000)
 	must(t, err)

@@ -27,7 +27,7 @@ type opened struct{ *bytes.Reader }
 
 func (opened) Close() error { return nil }
 
-func (o one) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ bool) (peer.Upload, error) {
+func (o one) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ peer.Fetch) (peer.Upload, error) {
 	if d != digest.Of(o) {
 		return nil, fs.ErrNotExist
 	}
@@ -130,10 +130,10 @@ func TestPace(t *testing.T) {
 	}{
 		{"a byte in time", peer.Request{}, 1, stallTimeout - time.Second, 0, 0},
 		{"no byte in time", peer.Request{}, 1, stallTimeout + time.Second, 0, stallTimeout},
-		{"the first byte of a fetch takes longer", peer.Request{Fetch: true}, 1, stallTimeout + time.Second, 0, stallTimeout + time.Second + stallTimeout},
+		{"the first byte of a fetch takes longer", peer.Request{Fetch: peer.FetchAnywhere}, 1, stallTimeout + time.Second, 0, stallTimeout + time.Second + stallTimeout},
 		{"a pace that is kept", peer.Request{Pace: peer.Pace{Bytes: 100, Per: 10 * time.Second}}, 20, fine, 0, 0},
 		{"bytes come, but too few", peer.Request{Pace: peer.Pace{Bytes: 100, Per: 5500 * time.Millisecond}}, 10, fine, 0, 5500 * time.Millisecond},
-		{"a pace holds from the first byte", peer.Request{Fetch: true, Pace: peer.Pace{Bytes: 1, Per: 5 * time.Second}}, 1, slow, 0, 5 * time.Second},
+		{"a pace holds from the first byte", peer.Request{Fetch: peer.FetchAnywhere, Pace: peer.Pace{Bytes: 1, Per: 5 * time.Second}}, 1, slow, 0, 5 * time.Second},
 		{"a reader that is elsewhere", peer.Request{Pace: peer.Pace{Bytes: 10, Per: 2 * time.Second}}, 10, fine, time.Hour, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestPace(t *testing.T) {
 				defer cancel(nil)
 				suspected := ""
 				b := &body{
-					watchdog: &watchdog{id: "peer-id", cancel: cancel, stalled: func(id string) { suspected = id }},
+					watchdog: &watchdog{id: "peer-id", cancel: cancel, stalled: func() { suspected = "peer-id" }, lag: func() time.Duration { return 0 }},
 					ctx:      ctx, answer: sender{ctx, c.n, c.pause}, pace: newPacer(c.r), left: -1, took: func(int64) {},
 				}
 				var err error

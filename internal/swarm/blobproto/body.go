@@ -26,10 +26,10 @@ type body struct {
 // before it.
 func (b *body) Read(p []byte) (int, error) {
 	begun := time.Now()
-	b.start(b.pace.left(), tooSlow(b.pace.Pace))
+	b.start(b.pace.left(), b.pace.Per, tooSlow(b.pace.Pace))
 	n, err := b.answer.Read(p)
-	b.watchdog.stop()
-	b.pace.read(n, time.Since(begun))
+	extra := b.stop()
+	b.pace.read(n, max(time.Since(begun)-extra, 0))
 	if n > 0 {
 		b.took(int64(n))
 	}
@@ -70,7 +70,7 @@ func newPacer(r peer.Request) pacer {
 	}
 	p := pacer{Pace: peer.Pace{Bytes: 1, Per: stallTimeout}}
 	p.next = p.Pace
-	if r.Fetch {
+	if r.Fetch != peer.NoFetch {
 		p.Per = fetchStallTimeout
 	}
 	return p
@@ -95,24 +95,3 @@ func (p *pacer) read(n int, took time.Duration) {
 		p.Pace, p.got, p.waited = p.next, 0, 0
 	}
 }
-
-// watchdog ends a request that takes too long, and reports the peer.
-type watchdog struct {
-	id      string
-	cancel  context.CancelCauseFunc
-	stalled func(id string)
-	timer   *time.Timer
-}
-
-func (c *Client) watch(id string, cancel context.CancelCauseFunc) *watchdog {
-	return &watchdog{id: id, cancel: cancel, stalled: c.options.Stalled}
-}
-
-func (w *watchdog) start(limit time.Duration, why error) {
-	w.timer = time.AfterFunc(limit, func() {
-		w.stalled(w.id)
-		w.cancel(fmt.Errorf("peer %s: %w", w.id, why))
-	})
-}
-
-func (w *watchdog) stop() { w.timer.Stop() }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 
 const (
 	// A peer answers from memory, so its header is due within headerRTTs round
-	// trips; minHeaderTimeout allows for a busy processor, and fetchHeaderTimeout
-	// for a peer that must ask others before it fetches.
+	// trips; minHeaderTimeout allows for a busy processor, until answers has measured
+	// it, and fetchHeaderTimeout for a peer that must ask others before it fetches.
 	minHeaderTimeout   = 500 * time.Millisecond
 	fetchHeaderTimeout = 3 * time.Second
 	headerRTTs         = 4
@@ -53,6 +54,8 @@ type ClientOptions struct {
 	RTT func(id string) time.Duration
 	// Stalled is called when id did not answer a request in time.
 	Stalled func(id string)
+	// Lag is how late this process is (lag.Meter); nil: never.
+	Lag func() time.Duration
 	// Lied is called for an answer that no honest box gives.
 	Lied func(id, what string)
 	// Taken counts body bytes as they arrive.
@@ -69,11 +72,15 @@ type Stream interface {
 type Client struct {
 	options   ClientOptions
 	transport *http.Transport
+	answers   answers
 }
 
 // NewClient returns a Client without connections.
 func NewClient(o ClientOptions) *Client {
-	c := &Client{options: o}
+	if o.Lag == nil {
+		o.Lag = func() time.Duration { return 0 }
+	}
+	c := &Client{options: o, answers: answers{peers: make(map[string]*answerer)}}
 	c.transport = &http.Transport{
 		DialContext:            c.dial,
 		DisableCompression:     true,
@@ -108,16 +115,29 @@ type conn struct{ Stream }
 
 func (c conn) Close() error { return c.Reset() }
 
-// headerTimeout returns the timeout for a peer with the round trip rtt, 0 if
-// unknown.
-func headerTimeout(rtt time.Duration, fetch bool) time.Duration {
+// watch returns a watchdog for a request to id.
+func (c *Client) watch(id string, cancel context.CancelCauseFunc) *watchdog {
+	return &watchdog{id: id, cancel: cancel, stalled: func() { c.options.Stalled(id) }, lag: c.options.Lag}
+}
+
+// watchHeader returns a watchdog that waits for the header of id's answer.
+func (c *Client) watchHeader(id string, fetch bool, cancel context.CancelCauseFunc) *watchdog {
+	w := c.watch(id, cancel)
+	rtt := c.options.RTT(id)
 	if rtt == 0 {
 		rtt = unknownRTT
 	}
-	if fetch {
-		return fetchHeaderTimeout + headerRTTs*rtt
+	limit := fetchHeaderTimeout + headerRTTs*rtt
+	if !fetch {
+		allowed := c.answers.allowed(id, minHeaderTimeout+headerRTTs*rtt)
+		w.stalled = func() {
+			c.answers.missed(id, allowed)
+			c.options.Stalled(id)
+		}
+		limit = max(allowed, min(allowed+c.options.Lag(), maxAnswerTime))
 	}
-	return minHeaderTimeout + headerRTTs*rtt
+	w.start(limit, limit, errNoHeader)
+	return w
 }
 
 // ask sends a request and returns an answer of status 200 or 206. The body must
@@ -128,6 +148,7 @@ func (c *Client) ask(ctx context.Context, id, path string, d digest.Digest, head
 		URL:    &url.URL{Scheme: "http", Host: id, Path: path + d.String()},
 		Header: header,
 	}).WithContext(ctx)
+	begun := time.Now()
 	answer, err := c.transport.RoundTrip(r)
 	timer.stop()
 	if err != nil {
@@ -135,6 +156,9 @@ func (c *Client) ask(ctx context.Context, id, path string, d digest.Digest, head
 			err = context.Cause(ctx)
 		}
 		return nil, err
+	}
+	if header.Get(fetchHeader) == "" {
+		c.answers.took(id, time.Since(begun))
 	}
 	if answer.StatusCode == http.StatusOK || answer.StatusCode == http.StatusPartialContent {
 		return answer, nil
@@ -156,18 +180,16 @@ func (c *Client) Open(ctx context.Context, id string, d digest.Digest, r peer.Re
 	if r.Off > 0 || r.N > 0 {
 		header.Set("Range", byteRange(r))
 	}
-	if r.Fetch {
-		header.Set(fetchHeader, "1")
+	if r.Fetch != peer.NoFetch {
+		header.Set(fetchHeader, strconv.Itoa(int(r.Fetch)))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := c.watch(id, cancel)
-	timer.start(headerTimeout(c.options.RTT(id), r.Fetch), errNoHeader)
-	answer, err := c.ask(ctx, id, "/blob/", d, header, timer) //nolint:bodyclose // body closes it
+	answer, err := c.ask(ctx, id, "/blob/", d, header, c.watchHeader(id, r.Fetch != peer.NoFetch, cancel)) //nolint:bodyclose // body closes it
 	if err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	b := &body{ctx: ctx, watchdog: timer, pace: newPacer(r), answer: answer.Body, left: answer.ContentLength,
+	b := &body{ctx: ctx, watchdog: c.watch(id, cancel), pace: newPacer(r), answer: answer.Body, left: answer.ContentLength,
 		took: func(n int64) { c.options.Taken(id, n) },
 		lied: func(what string) { c.options.Lied(id, what) }}
 	s := &peer.Stream{ReadCloser: b, Size: answer.ContentLength}
@@ -243,11 +265,9 @@ func (c *Client) small(ctx context.Context, id, path string, d digest.Digest, re
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	whole := c.watch(id, cancel)
-	whole.start(smallTimeout, errHalf)
+	whole.start(smallTimeout, smallTimeout, errHalf)
 	defer whole.stop()
-	header := c.watch(id, cancel)
-	header.start(headerTimeout(c.options.RTT(id), false), errNoHeader)
-	answer, err := c.ask(ctx, id, path, d, make(http.Header), header)
+	answer, err := c.ask(ctx, id, path, d, make(http.Header), c.watchHeader(id, false, cancel))
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ import (
 	"millpond/internal/peer"
 )
 
-// fetchHeader with the value 1 asks the peer to download the blob itself.
+// fetchHeader has a peer.Fetch, other than NoFetch, as a decimal digit.
 const fetchHeader = "Millpond-Fetch"
 
 const (

@@ -149,8 +149,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer up.end()
-	fetch := r.Header.Get(fetchHeader) == "1" && h.options.Fetches(id)
-	content, err := h.inventory.Open(r.Context(), h.asker(r), d, fetch)
+	content, err := h.inventory.Open(r.Context(), h.asker(r), d, h.fetchOf(r))
 	if err != nil {
 		h.refuse(w, d, err)
 		return
@@ -174,6 +173,16 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request) {
 		h.options.Log.Debug("upload broken off", "peer", id, "digest", d.Short(), "err", body.err)
 		panic(http.ErrAbortHandler) // or an unfinished chunked body would look whole
 	}
+}
+
+// fetchOf returns what r asks this box to do about a blob that it lacks.
+func (h *handler) fetchOf(r *http.Request) peer.Fetch {
+	for _, f := range []peer.Fetch{peer.FetchAnywhere, peer.FetchFromMirror} {
+		if r.Header.Get(fetchHeader) == strconv.Itoa(int(f)) && h.options.Fetches(r.RemoteAddr) {
+			return f
+		}
+	}
+	return peer.NoFetch
 }
 
 func (h *handler) manifest(w http.ResponseWriter, r *http.Request) {

@@ -86,16 +86,17 @@ func (r ban) next(now time.Time) ban {
 }
 
 // lied bans id, and its network if that is valid and another identity lied
-// there before.
-func (b *bans) lied(id string, at netip.Prefix) {
+// there before. It returns when the ban of id ends.
+func (b *bans) lied(id string, at netip.Prefix) time.Time {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	row := b.rows[banKey(id)].next(now)
 	b.put(banKey(id), row)
-	b.log.Warn("peer banned", "peer", id, "until", row.Until, "strikes", row.Strikes)
+	until := row.Until
+	b.log.Warn("peer banned", "peer", id, "until", until, "strikes", row.Strikes)
 	if !at.IsValid() {
-		return
+		return until
 	}
 	row = b.rows[networkKey(at)]
 	switch {
@@ -107,6 +108,7 @@ func (b *bans) lied(id string, at netip.Prefix) {
 	}
 	row.By = id
 	b.put(networkKey(at), row)
+	return until
 }
 
 // set bans id for d, or lifts its ban and forgets its strikes.

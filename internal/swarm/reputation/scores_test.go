@@ -29,10 +29,10 @@ func TestBansGrowAndPersist(t *testing.T) {
 		id := "liar"
 		for i, want := range append(banTimes[:], banTimes[len(banTimes)-1]) {
 			c := open(t, store)
-			if !c.Fault(id, netip.Addr{}, peer.Lied, "bytes") {
+			if !c.Fault(Peer{ID: id}, peer.Lied, "bytes") {
 				t.Fatal("not banned for a lie")
 			}
-			c.Fault(id, netip.Addr{}, peer.Lied, "more of it") // told before the ban
+			c.Fault(Peer{ID: id}, peer.Lied, "more of it") // told before the ban
 			c = open(t, store)
 			time.Sleep(want - time.Second)
 			if !c.Banned(id) || c.Bans() != 1 {
@@ -45,12 +45,12 @@ func TestBansGrowAndPersist(t *testing.T) {
 		}
 		time.Sleep(2 * strikeForgotten) // of six strikes two are forgotten
 		c := open(t, store)
-		c.Fault(id, netip.Addr{}, peer.Lied, "again")
+		c.Fault(Peer{ID: id}, peer.Lied, "again")
 		if got := time.Until(c.bans.until(banKey(id))); got != banTimes[4] {
 			t.Errorf("after two days: banned for %s, want %s", got, banTimes[4])
 		}
 		time.Sleep(30 * strikeForgotten)
-		c.Fault(id, netip.Addr{}, peer.Lied, "again")
+		c.Fault(Peer{ID: id}, peer.Lied, "again")
 		if got := time.Until(c.bans.until(banKey(id))); got != banTimes[0] {
 			t.Errorf("after a month: banned for %s, want %s", got, banTimes[0])
 		}
@@ -74,11 +74,11 @@ func TestAddressBans(t *testing.T) {
 		store := ds.NewMapDatastore()
 		s := open(t, store)
 		third := netip.MustParseAddr(c.third)
-		s.Fault("a", netip.MustParseAddr(c.first), peer.Lied, "")
+		s.Fault(Peer{ID: "a", Addr: netip.MustParseAddr(c.first)}, peer.Lied, "")
 		if s.AddrBanned(third) {
 			t.Errorf("%s: banned for the lie of one identity", c.name)
 		}
-		s.Fault("b", netip.MustParseAddr(c.second), peer.Lied, "")
+		s.Fault(Peer{ID: "b", Addr: netip.MustParseAddr(c.second)}, peer.Lied, "")
 		if got := s.AddrBanned(third); got != c.banned {
 			t.Errorf("%s: banned %t, want %t", c.name, got, c.banned)
 		}
@@ -92,12 +92,12 @@ func TestScores(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, ds.NewMapDatastore())
-		asked := func(id string) bool { _, ok := c.Cost(id, time.Millisecond); return ok }
-		cost := func(id string) time.Duration { cost, _ := c.Cost(id, time.Millisecond); return cost }
-		c.Served("fast", 10<<20, 100*time.Millisecond)
-		c.Served("slow", 10<<20, 10*time.Second)
-		c.Served("fault", 10<<20, 100*time.Millisecond)
-		c.Fault("fault", netip.Addr{}, peer.Failed, "broke off")
+		asked := func(id string) bool { return asked(c, Peer{ID: id}) }
+		cost := func(id string) time.Duration { cost, _ := c.Cost(Peer{ID: id}, time.Millisecond); return cost }
+		c.Served(Peer{ID: "fast"}, 10<<20, 100*time.Millisecond)
+		c.Served(Peer{ID: "slow"}, 10<<20, 10*time.Second)
+		c.Served(Peer{ID: "fault"}, 10<<20, 100*time.Millisecond)
+		c.Fault(Peer{ID: "fault"}, peer.Failed, "broke off")
 		if !(cost("new") < cost("fast") && cost("fast") < cost("fault") && cost("fault") < cost("slow")) {
 			t.Errorf("costs: new %s, fast %s, fault %s, slow %s", cost("new"), cost("fast"), cost("fault"), cost("slow"))
 		}
@@ -105,7 +105,7 @@ func TestScores(t *testing.T) {
 			if !asked("bad") {
 				t.Error("excluded too soon")
 			}
-			c.Fault("bad", netip.Addr{}, peer.Slow, "stalled")
+			c.Fault(Peer{ID: "bad"}, peer.Slow, "stalled")
 		}
 		if asked("bad") || c.Banned("bad") {
 			t.Error("a box that is slow again and again must be excluded and not banned")
@@ -118,7 +118,7 @@ func TestScores(t *testing.T) {
 			t.Error("still excluded after a half-life")
 		}
 		before := c.Score("bad")
-		c.Served("bad", 1, time.Millisecond)
+		c.Served(Peer{ID: "bad"}, 1, time.Millisecond)
 		if after := c.Score("bad"); after <= before {
 			t.Errorf("score %.2f after a success, %.2f before", after, before)
 		}
@@ -128,15 +128,15 @@ func TestScores(t *testing.T) {
 func TestScoresAreBounded(t *testing.T) {
 	t.Parallel()
 	c := open(t, ds.NewMapDatastore())
-	c.Fault("bad", netip.Addr{}, peer.Slow, "stalled")
+	c.Fault(Peer{ID: "bad"}, peer.Slow, "stalled")
 	for i := range maxPeers + 100 {
-		c.Served(fmt.Sprint(i), 1, time.Second)
+		c.Served(Peer{ID: fmt.Sprint(i)}, 1, time.Second)
 	}
 	if len(c.scores) != maxPeers || c.scores["bad"] == nil {
 		t.Errorf("%d boxes are remembered, want %d, the bad one among them", len(c.scores), maxPeers)
 	}
 	for i := range maxBans + 10 {
-		c.Fault(fmt.Sprint(i), netip.Addr{}, peer.Lied, "")
+		c.Fault(Peer{ID: fmt.Sprint(i)}, peer.Lied, "")
 	}
 	if len(c.bans.rows) != maxBans {
 		t.Errorf("%d bans are remembered, want %d", len(c.bans.rows), maxBans)
