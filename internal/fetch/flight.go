@@ -20,7 +20,8 @@ import (
 const (
 	// linger is how long a download goes on after its last client has left.
 	// apt drops connections and asks again; past this the mirror's bytes would
-	// be taken for nobody. What is there stays for a resume.
+	// be taken for nobody. What is there stays for a resume. One that only peers
+	// wanted ends at once: they leave it when they get the file elsewhere.
 	linger = 30 * time.Second
 )
 
@@ -237,18 +238,21 @@ func (fl *flight) enter() {
 	}
 }
 
-// leave counts a reader out. After the last one the download lingers.
+// leave counts a reader out. After the last one the download lingers, if a client
+// wanted it.
 func (fl *flight) leave() {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.readers--
 	fl.closeFile()
-	if fl.readers > 0 || fl.over {
-		return
-	}
-	if fl.idle == nil {
+	switch {
+	case fl.readers > 0 || fl.over:
+	case fl.forPeer():
+		fl.abandoned = true
+		fl.stop()
+	case fl.idle == nil:
 		fl.idle = time.AfterFunc(linger, fl.abandon)
-	} else {
+	default:
 		fl.idle.Reset(linger)
 	}
 }

@@ -47,7 +47,8 @@ func (e *runner) judge(now time.Time, all int64, late time.Duration) {
 // decide ends the slower one of the lead and each rival. A rival that has sent
 // nothing yet may still be the faster, as long as the lead is slow. One that was asked
 // because the lead was silent may have begun too late to say that it is slow, and so may
-// the lead.
+// the lead. Of those two it is the lead unless the other one is twice as fast: all boxes
+// of a site ask in the same order, and so they choose the same one.
 func (r *race) decide(now time.Time) {
 	for _, e := range slices.Clone(r.running) {
 		lead := r.running[0]
@@ -62,7 +63,7 @@ func (r *race) decide(now time.Time) {
 				r.stop(e)
 			}
 		case max(mine, its) < raceBytes && now.Sub(e.begun) < e.grace:
-		case mine <= its:
+		case mine <= its || e.beside && mine <= 2*its:
 			r.lose(e, mine < its/slowFactor && !e.beside)
 		default:
 			r.lose(lead, its < mine/slowFactor || !e.beside)

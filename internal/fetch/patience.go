@@ -16,20 +16,21 @@ const (
 
 // How long a peer may be silent that must get the file first.
 const (
-	// relayLeast is above what nine mirrors in ten take for a first byte, a lost packet
-	// included, and the moment in which the peer looks for the file itself.
-	relayLeast = 500 * time.Millisecond
-	// relayMargin on top of what the mirror takes here is for that moment, and for a
-	// lost packet.
-	relayMargin = 300 * time.Millisecond
+	// relayLeast and relayMargin, on top of what the mirror takes here, leave time to
+	// send a lost packet again, and for the moment in which the peer looks for the file
+	// itself.
+	relayLeast  = 300 * time.Millisecond
+	relayMargin = 200 * time.Millisecond
 	// relayMost is for a peer whose mirror is not known to take longer than half of
 	// it, and slowRelayMost for one whose mirror is.
 	relayMost     = maxSilence
 	slowRelayMost = 2 * time.Second
 	// promptLeast and promptMargin are for a peer that is to ask its mirror at once,
-	// while others are silent already.
-	promptLeast  = 200 * time.Millisecond
-	promptMargin = 100 * time.Millisecond
+	// while others are silent already. After five silent ones there is still time for
+	// the sixth within maxSilence; one that is late but honest costs the mirror what it
+	// sends until the first of them sends to this box.
+	promptLeast  = 120 * time.Millisecond
+	promptMargin = 60 * time.Millisecond
 )
 
 // maxSilence is for how long all peers together may keep a client waiting before this
@@ -59,7 +60,7 @@ func (d *download) patienceWith(s source, mirrors []mirrorSource) patience {
 	case p.kind != seed:
 		mirror := time.Duration(0)
 		if len(mirrors) > 0 {
-			mirror = d.fl.f.paces.known(mirrors[0].Record()).first
+			mirror = d.fl.f.paces.known(mirrors[0].Record()).released(d.fl.entry.Size)
 		}
 		return relayPatience(usual.relay, mirror)
 	case usual.first > 0:
@@ -69,8 +70,18 @@ func (d *download) patienceWith(s source, mirrors []mirrorSource) patience {
 	return patience{own: holderUnknown, prompt: holderLeast}
 }
 
+// released is how long a mirror of that pace takes for the bytes of a file of that size
+// after which a box gives out the first; 0 if its pace is not known.
+func (p pace) released(size int64) time.Duration {
+	if p.first == 0 || p.rate == 0 {
+		return p.first
+	}
+	return p.first + time.Duration(float64(min(size, holdback))/p.rate*float64(time.Second))
+}
+
 // relayPatience is for a peer that usually takes relay to the first byte of what it
-// must get first, where the mirror takes so long here; 0 is unknown.
+// must get first, where the mirror takes so long here for as much as it must get (see
+// released); 0 is unknown.
 func relayPatience(relay, mirror time.Duration) patience {
 	most := relayMost
 	switch {

@@ -65,6 +65,7 @@ type race struct {
 	asked   map[string]bool      // in this round, or not to be
 	resting map[string]time.Time // lost to another one then
 	waiting waiting
+	hurried bool // peers were silent before it
 	round   round
 	answer  error // the most telling failure
 }
@@ -103,7 +104,7 @@ func (d *download) askAll(ctx context.Context, part *store.Partial, c candidates
 	r := &race{
 		d: d, part: part, candidates: c, nth: nth,
 		over: make(chan struct{}), ended: make(chan *runner),
-		asked: make(map[string]bool), resting: make(map[string]time.Time),
+		asked: make(map[string]bool), resting: make(map[string]time.Time), hurried: d.lost > 0,
 	}
 	r.waiting = waiting{lost: d.lost, seen: time.Now(), had: d.fl.received.Load()}
 	d.lost = 0
@@ -179,7 +180,7 @@ func (r *race) next(ctx context.Context) source {
 func (r *race) start(ctx context.Context, s source, beside bool) {
 	d, now := r.d, time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
-	e := &runner{source: d.hasten(s, r.candidates, r.nth), tally: d.tallyOf(s), cancel: cancel, begun: now, mark: now, beside: beside, loadHad: d.fl.f.load.bytes.Load()}
+	e := &runner{source: r.hasten(s, beside), tally: d.tallyOf(s), cancel: cancel, begun: now, mark: now, beside: beside, loadHad: d.fl.f.load.bytes.Load()}
 	r.account(now)
 	r.wait(e)
 	e.grace = max(graceOf(s), e.patience)
@@ -192,6 +193,7 @@ func (r *race) start(ctx context.Context, s source, beside bool) {
 	delete(r.resting, s.String())
 	r.round.asked++
 	d.fl.f.load.streams.Add(1)
+	d.fl.log.Debug("source asked", "source", s.String(), "beside", beside, "lost", r.waiting.lost)
 	r.workers.Go(func() {
 		defer cancel(nil)
 		e.err = d.stream(ctx, r.part, e)
@@ -201,6 +203,18 @@ func (r *race) start(ctx context.Context, s source, beside bool) {
 		case <-r.over:
 		}
 	})
+}
+
+// hasten returns s as it is asked: an owner that is asked after others were silent is to
+// ask the mirror, and wait for nobody either.
+func (r *race) hasten(s source, beside bool) source {
+	p, ok := s.(*peerSource)
+	if !ok || p.kind != owner || !beside && !r.hurried {
+		return r.d.hasten(s, r.candidates, r.nth)
+	}
+	hurried := *p
+	hurried.fetch = peer.FetchFromMirror
+	return &hurried
 }
 
 // graceOf is how long s may take before its pace is judged.
@@ -320,6 +334,7 @@ func (r *race) giveUp(e *runner) {
 // stop tells e to stop.
 func (r *race) stop(e *runner) {
 	e.lost = true
+	r.d.fl.log.Debug("source left for another", "source", e.source.String(), "got", e.gauge.read().got)
 	e.cancel(errOutpaced)
 	r.remove(e)
 }

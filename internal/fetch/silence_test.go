@@ -44,9 +44,9 @@ func TestSilentPeers(t *testing.T) {
 		many[i] = silentPeer{kind: seed, change: stalls}
 	}
 	for name, c := range map[string]silentCase{
-		"a squatter":                        {peers: []silentPeer{{owner, stalls, 0}, {owner, honest, 0}}, took: 550 * ms, asked: 2, stalled: []string{"0"}},
-		"a squatter that says it has begun": {peers: []silentPeer{{downloader, stalls, 0}, {owner, honest, 0}}, took: 550 * ms, asked: 2, stalled: []string{"0"}},
-		"three squatters":                   {peers: []silentPeer{{owner, stalls, 0}, {owner, stalls, 0}, {owner, stalls, 0}, {owner, honest, 0}}, took: 1050 * ms, asked: 4, stalled: []string{"0", "1"}},
+		"a squatter":                        {peers: []silentPeer{{owner, stalls, 0}, {owner, honest, 0}}, took: 450 * ms, asked: 2, stalled: []string{"0"}},
+		"a squatter that says it has begun": {peers: []silentPeer{{downloader, stalls, 0}, {owner, honest, 0}}, took: 450 * ms, asked: 2, stalled: []string{"0"}},
+		"three squatters":                   {peers: []silentPeer{{owner, stalls, 0}, {owner, stalls, 0}, {owner, stalls, 0}, {owner, honest, 0}}, took: 970 * ms, asked: 4, stalled: []string{"0", "1"}},
 		"a holder that stalls":              {peers: []silentPeer{{seed, stalls, 0}, {seed, quick, 0}}, took: 305 * ms, asked: 2, stalled: []string{"0"}},
 		"three holders that stall":          {peers: []silentPeer{{seed, stalls, 0}, {seed, stalls, 0}, {seed, stalls, 0}, {seed, quick, 0}, {owner, quick, 0}}, took: 505 * ms, asked: 4, stalled: []string{"0"}},
 		"three holders before an owner":     {peers: []silentPeer{{seed, stalls, 0}, {seed, stalls, 0}, {seed, stalls, 0}, {owner, honest, 0}}, took: 550 * ms, asked: 4, stalled: []string{"0"}},
@@ -54,12 +54,12 @@ func TestSilentPeers(t *testing.T) {
 		"and only an owner beside it":       {peers: []silentPeer{{seed, stalls, 10 * ms}, {owner, quick, 0}}, took: 305 * ms, asked: 2, stalled: []string{"0"}},
 		"a holder that is usually slow":     {peers: []silentPeer{{seed, after(700 * ms), 400 * ms}, {seed, quick, 0}}, took: 700 * ms, asked: 1},
 		"a holder that breaks off":          {peers: []silentPeer{{seed, breaks, 0}, {seed, quick, 0}}, took: 305 * ms, asked: 2, stalled: []string{"0"}},
-		"an owner that breaks off":          {peers: []silentPeer{{owner, breaks, 0}, {owner, honest, 0}}, took: 550 * ms, asked: 2, stalled: []string{"0"}},
+		"an owner that breaks off":          {peers: []silentPeer{{owner, breaks, 0}, {owner, honest, 0}}, took: 450 * ms, asked: 2, stalled: []string{"0"}},
 		"an owner with a late mirror":       {peers: []silentPeer{{owner, after(1500 * ms), 1500 * ms}, {owner, honest, 0}}, took: 1500 * ms, asked: 1},
-		"the same, and nothing is known":    {peers: []silentPeer{{owner, after(1500 * ms), 0}, {owner, honest, 0}}, took: 550 * ms, asked: 2, stalled: []string{"0"}},
+		"the same, and nothing is known":    {peers: []silentPeer{{owner, after(1500 * ms), 0}, {owner, honest, 0}}, took: 450 * ms, asked: 2, stalled: []string{"0"}},
 		"a holder's history is its own":     {peers: []silentPeer{{seed, stalls, 0}, {owner, honest, 5 * ms}}, took: 350 * ms, asked: 2, stalled: []string{"0"}},
 		"this box is late":                  {peers: []silentPeer{{seed, after(700 * ms), 0}, {seed, quick, 0}}, lag: 250 * ms, took: 700 * ms, asked: 1},
-		"this box is late, with an owner":   {peers: []silentPeer{{owner, after(1200 * ms), 0}, {owner, honest, 0}}, lag: 400 * ms, took: 1200 * ms, asked: 1},
+		"this box is late, with an owner":   {peers: []silentPeer{{owner, after(1200 * ms), 0}, {owner, honest, 0}}, lag: 500 * ms, took: 1200 * ms, asked: 1},
 		"late, and not in time":             {peers: []silentPeer{{seed, stalls, 0}, {seed, quick, 0}}, lag: 250 * ms, took: 805 * ms, asked: 2, stalled: []string{"0"}},
 		"all are silent":                    {peers: []silentPeer{{seed, stalls, 0}, {owner, stalls, 0}, {owner, stalls, 0}}, asked: 3},
 		"too many are silent":               {peers: many, asked: 9},
@@ -122,18 +122,18 @@ func TestRelayPatience(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	for _, c := range []struct{ relay, mirror, own, prompt time.Duration }{
-		{0, 0, 500 * ms, 300 * ms},
-		{0, 30 * ms, 500 * ms, 200 * ms},
-		{0, 600 * ms, 900 * ms, 700 * ms},
-		{0, 900 * ms, 1200 * ms, 1000 * ms}, // the mirror itself takes that long
+		{0, 0, 400 * ms, 260 * ms},
+		{0, 30 * ms, 300 * ms, 120 * ms},
+		{0, 600 * ms, 800 * ms, 660 * ms},
+		{0, 900 * ms, 1100 * ms, 960 * ms}, // the mirror itself takes that long
 		{0, 9 * time.Second, 2 * time.Second, 2 * time.Second},
-		{50 * ms, 0, 500 * ms, 200 * ms},
+		{50 * ms, 0, 300 * ms, 120 * ms},
 		{400 * ms, 0, 800 * ms, 800 * ms},
 		{1500 * ms, 0, 2 * time.Second, 2 * time.Second},
 		{1500 * ms, 30 * ms, time.Second, time.Second}, // it is not the mirror
 	} {
 		if got := relayPatience(c.relay, c.mirror); got.own != c.own || got.prompt != c.prompt {
-			t.Errorf("usually %v, the mirror %v: %v, want %v and %v", c.relay, c.mirror, got, c.own, c.prompt)
+			t.Errorf("usually %v, the mirror %v: %v and %v, want %v and %v", c.relay, c.mirror, got.own, got.prompt, c.own, c.prompt)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func TestSilenceBeforeTheMirror(t *testing.T) {
 				}
 				for i, b := range owners {
 					want := []peer.Fetch{peer.FetchFromMirror}
-					if i == 0 {
+					if i == 0 && c.seeds == 0 {
 						want[0] = peer.FetchAnywhere
 					}
 					if !slices.Equal(b.fetched, want) {

@@ -102,12 +102,17 @@ func final(err error) bool {
 
 // append writes the body of resp, which continues part, and closes it.
 func (fl *flight) append(part *store.Partial, resp *mirror.Response) error {
-	src := mirrorSource{Location: fl.entry.Location, client: fl.f.mirror, request: mirror.Request{URL: fl.entry.Location.URL(), Mirror: resp.Mirror}}
 	s := &peer.Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
 	defer s.Close()
 	_, off := part.Hasher()
-	_, err := fl.receive(part, s, store.Range{Off: off, End: part.Size()}, src)
+	_, err := fl.receive(part, s, store.Range{Off: off, End: part.Size()}, fl.answeredBy(resp))
 	return err
+}
+
+// answeredBy is the mirror that sent resp.
+func (fl *flight) answeredBy(resp *mirror.Response) mirrorSource {
+	l := fl.entry.Location
+	return mirrorSource{Location: l, client: fl.f.mirror, request: mirror.Request{URL: l.URL(), Mirror: resp.Mirror}}
 }
 
 // resumeUnknown requests the rest of a file that has no digest, of which last was
