@@ -25,6 +25,7 @@ type figures struct {
 	excess       time.Duration // over the mirror alone, the greatest
 	where        string        // that was
 	lag          time.Duration // what the machine's own lag made of that time alone, then
+	copying      time.Duration // of a file that one box holds to all others, the longest
 	failed       int
 	wrong        int
 	notes        []string
@@ -92,15 +93,17 @@ func (s *site) download(tl *tally, i, file int) {
 	}
 }
 
-// together has clients get a file at once.
-func (s *site) together(tl *tally, boxes []int, file int) {
+// together has clients get a file at once, and returns how long it took.
+func (s *site) together(tl *tally, boxes []int, file int) time.Duration {
 	begun := time.Now()
 	var all sync.WaitGroup
 	for _, i := range boxes {
 		all.Go(func() { s.download(tl, i, file) })
 	}
 	all.Wait()
-	s.t.Logf("file %d, %d bytes, %d boxes at once: %.2f s", file, len(s.archive.files[file].Data), len(boxes), time.Since(begun).Seconds())
+	took := time.Since(begun)
+	s.t.Logf("file %d, %d bytes, %d boxes at once: %.2f s", file, len(s.archive.files[file].Data), len(boxes), took.Seconds())
+	return took
 }
 
 // wave has all clients get all files in the same order, as after a new Release.

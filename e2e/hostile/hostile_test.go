@@ -231,10 +231,11 @@ func (s *site) downloads(tl *tally, p plan) {
 			n = p.takers
 		}
 		takers := s.takers(i, n)
-		if i%2 == 1 {
-			s.download(tl, takers[0], i)
-			takers = takers[1:]
+		if i%2 == 0 {
+			s.together(tl, takers, i)
+			continue
 		}
-		s.together(tl, takers, i)
+		s.download(tl, takers[0], i)
+		tl.copying = max(tl.copying, s.together(tl, takers[1:], i))
 	}
 }

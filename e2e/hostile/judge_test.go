@@ -23,12 +23,14 @@ func judge(t *testing.T, with, without *figures) {
 	if float64(with.sent) > moreCopies*float64(without.sent) {
 		t.Errorf("the mirror sent %.1f MB, without dishonest boxes %.1f MB", float64(with.sent)/1e6, float64(without.sent)/1e6)
 	}
-	judgeTime(t, with, without.excess)
+	judgeTime(t, with, max(without.excess, 2*without.copying))
 }
 
 // judgeTime holds a run to the time of the mirror alone. What a busy machine costs is
-// allowed for: noise is how much longer the same swarm took without faults. That a
-// download is late all the same is printed.
+// allowed for: noise is how much longer the same swarm took without faults, or how long
+// it took to copy a file of that size from one box to all others, twice: so many wrong
+// files are copied before the mirror is asked, and boxes have a processor each in
+// earnest. That a download is late all the same is printed.
 func judgeTime(t *testing.T, f *figures, noise time.Duration) {
 	t.Helper()
 	noise = max(noise, f.lag, 0)

@@ -34,8 +34,9 @@ type reply struct {
 	reset       bool        // the connection after raw
 	ignoreRange bool
 	noLength    bool
-	stops       []stop // in the body, by place
-	rate        int64  // body bytes a second, if not 0
+	stops       []stop    // in the body, by place
+	rate        int64     // body bytes a second, if not 0
+	due         time.Time // when what was sent so far is, at that rate
 
 	w    http.ResponseWriter
 	r    *http.Request
@@ -147,7 +148,7 @@ func (r *reply) Write(b []byte) (int, error) {
 }
 
 // tick is how many times a second a slow mirror sends.
-const tick = 20
+const tick = 100
 
 func (r *reply) send(b []byte) (int, error) {
 	if err := r.pace(len(b)); err != nil {
@@ -171,13 +172,24 @@ func (r *reply) count(n int) {
 	r.entry.Sent = r.sent
 }
 
-// pace sends off what was written and waits as long as n bytes take at the rate.
+// late is how much a slow mirror that was kept waiting makes up for.
+const late = 500 * time.Millisecond
+
+// pace sends off what was written and waits until n bytes more are due at the rate.
 func (r *reply) pace(n int) error {
 	if r.rate == 0 {
 		return nil
 	}
 	r.flush()
-	r.sleep(time.Duration(n) * time.Second / time.Duration(r.rate))
+	now := time.Now()
+	switch {
+	case r.due.IsZero():
+		r.due = now
+	case now.Sub(r.due) > late:
+		r.due = now.Add(-late)
+	}
+	r.due = r.due.Add(time.Duration(n) * time.Second / time.Duration(r.rate))
+	r.sleep(time.Until(r.due))
 	return r.r.Context().Err()
 }
 

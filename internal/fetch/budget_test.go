@@ -102,7 +102,7 @@ func TestFetchForPeersIsBounded(t *testing.T) {
 	f, err := r.get(t.Context(), r.packageAt("third"), digest.Digest{})
 	must(t, err)
 	defer f.Body.Close()
-	u, err := r.Open(t.Context(), local, r.digest("third"), peer.FetchAnywhere) // on its way for a client
+	u, err := r.Open(t.Context(), local, r.digest("third"), peer.Request{Fetch: peer.FetchAnywhere}) // on its way for a client
 	must(t, err)
 	u.Close()
 	stall.Release()

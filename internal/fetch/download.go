@@ -207,12 +207,12 @@ func (d *download) commit(part *store.Partial) error {
 // take gets what is missing in part. Swarm and catalog are asked who has the
 // file once before the first byte, and once for each later round.
 func (d *download) take(ctx context.Context, part *store.Partial) error {
-	if _, ok := firstHole(part); !ok {
+	if len(part.Missing()) == 0 {
 		return nil // all there from before
 	}
 	c := d.fl.candidates()
 	gathered, err := d.gather(ctx, part, c)
-	if _, ok := firstHole(part); err != nil || !ok {
+	if err != nil || len(part.Missing()) == 0 {
 		return err
 	}
 	if gathered { // it took a while

@@ -49,12 +49,13 @@ type flight struct {
 	started time.Time
 	widened chan struct{} // there is another source to ask now: a place, or the mirror before owners
 
-	announced atomic.Bool                 // to the peers
-	noOwners  atomic.Bool                 // it asks no owner (skipOwners)
-	reload    atomic.Bool                 // caches on the way to mirrors have sent something wrong
-	place     atomic.Pointer[front.Place] // nil while it waits for one
+	announced  atomic.Bool                 // to the peers
+	fromMirror atomic.Bool                 // it asks the mirror before peers, and no owner (skipPeers)
+	reload     atomic.Bool                 // caches on the way to mirrors have sent something wrong
+	place      atomic.Pointer[front.Place] // nil while it waits for one
 
 	payer    string       // the peer that it was begun for, "" if it was for none
+	first    int64        // byte that it was begun for
 	wanted   atomic.Bool  // by a client, too
 	received atomic.Int64 // bytes
 
@@ -107,7 +108,7 @@ func (fl *flight) newBody(ctx context.Context, client bool) *body {
 	return b
 }
 
-// position is the first missing byte that some client will read next.
+// position is the first missing byte that some reader will read next.
 func (fl *flight) position() int64 {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -122,7 +123,7 @@ func (fl *flight) position() int64 {
 		}
 	}
 	if next < 0 {
-		return fl.part.Available(0)
+		return fl.first + fl.part.Available(fl.first)
 	}
 	return next
 }

@@ -15,10 +15,6 @@ import (
 	"millpond/internal/store"
 )
 
-// maxPoor is for how many seconds in a row sources of pieces may be too slow together:
-// the first one has their connections and manifests in it.
-const maxPoor = 2
-
 // maxSilent is how many pieces in a row a source may be silent for, while another one
 // sends them: it is asked for two at once.
 const maxSilent = 2
@@ -31,7 +27,7 @@ const maxBuffers = 16
 // than two such sources, is left to fill, as is whatever could not be had.
 func (d *download) gather(ctx context.Context, part *store.Partial, c candidates) (done bool, err error) {
 	size := part.Size()
-	if !d.fl.shareable() || d.solo || size < 2*peer.PieceSize {
+	if !d.fl.shareable() || d.solo || d.fl.fromMirror.Load() || size < 2*peer.PieceSize {
 		return false, nil
 	}
 	all := d.pieceSources(ctx, c)
@@ -98,55 +94,6 @@ func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSourc
 		all = slices.Insert(all, min(len(all), pieces.MaxSources-1), d.pieceSource(m))
 	}
 	return all
-}
-
-// pieceWatch compares what all sources of pieces send together with what a mirror that
-// is none of them would.
-type pieceWatch struct {
-	d      *download
-	part   *store.Partial
-	from   []*pieceSource
-	mirror source  // nil for none
-	had    int64   // bytes of all flights a second ago
-	rate   float64 // of the sources together, in the last second
-	poor   int     // how many seconds in a row it was too slow
-}
-
-func (d *download) watch(part *store.Partial, c candidates, from []*pieceSource) *pieceWatch {
-	w := &pieceWatch{d: d, part: part, from: from, had: d.fl.f.load.bytes.Load()}
-	isMirror := func(s *pieceSource) bool { return s.Origin() == ledger.FromMirror }
-	if !slices.ContainsFunc(from, isMirror) {
-		w.mirror = d.mirror(c.mirrors)
-	}
-	return w
-}
-
-// enough is pieces.Options.Enough.
-func (w *pieceWatch) enough(n int64) bool {
-	f := w.d.fl.f
-	all := f.load.bytes.Add(n)
-	if w.mirror == nil {
-		return true
-	}
-	w.rate = float64(n)
-	if w.poor++; !f.isOutpaced(w.rate, float64(all-w.had), left(w.part), f.expected(w.mirror)) {
-		w.poor = 0
-	}
-	w.had = all
-	return w.poor < maxPoor
-}
-
-// score notes that the mirror is to be asked instead of sources that are too slow
-// together.
-func (w *pieceWatch) score() {
-	if w.poor < maxPoor {
-		return
-	}
-	for _, s := range w.from {
-		if !s.tally.out {
-			w.d.setAside(s.source, s.tally, w.rate/float64(len(w.from)))
-		}
-	}
 }
 
 // usable returns the peers that may still be asked.

@@ -129,7 +129,7 @@ func TestForwardsOnlyTrustedBytes(t *testing.T) {
 	r.timeouts.seed = time.Minute
 	r.add(r.seeds, "big", "slow", func(b *box) { b.limit, b.silent = 3*peer.PieceSize, true })
 	r.mirror.Inject("*/big_*", aptest.Status(404))
-	lent, err := r.Open(t.Context(), local, d, peer.FetchAnywhere)
+	lent, err := r.Open(t.Context(), local, d, peer.Request{Fetch: peer.FetchAnywhere})
 	must(t, err)
 	defer lent.Close()
 	r.Fetcher.mu.Lock()

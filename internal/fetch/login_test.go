@@ -212,7 +212,7 @@ func TestPrivateBytesAreNotForPeers(t *testing.T) {
 		for name := range r.files {
 			d := r.digest(name)
 			for _, start := range []peer.Fetch{peer.NoFetch, peer.FetchAnywhere} {
-				if u, err := r.Open(t.Context(), member, d, start); err == nil {
+				if u, err := r.Open(t.Context(), member, d, peer.Request{Fetch: start}); err == nil {
 					if got, err := io.ReadAll(u); err == nil {
 						t.Errorf("%s: %s: a peer gets %d bytes", what, name, len(got))
 					}

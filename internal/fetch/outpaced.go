@@ -66,10 +66,15 @@ func (r *race) decide(now time.Time) {
 		case mine <= its || e.beside && mine <= 2*its:
 			r.lose(e, mine < its/slowFactor && !e.beside)
 		default:
-			r.lose(lead, its < mine/slowFactor || !e.beside)
+			r.lose(lead, !e.beside || its < mine/slowFactor && lead.isDue(now, r.d.fl.f.lateness()))
 			r.lead(e)
 		}
 	}
+}
+
+// isDue reports whether e has had the time that it may be silent for.
+func (e *runner) isDue(now time.Time, late time.Duration) bool {
+	return now.Sub(e.begun) >= e.patience+late
 }
 
 // better returns a source that is expected to be much faster than the lead, which sends

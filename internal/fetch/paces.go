@@ -5,7 +5,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millpond/internal/catalog"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
 
@@ -122,6 +124,14 @@ func (p *paces) measured(s source, first time.Duration, n int64, took time.Durat
 		}
 		k.rate = rate
 	})
+}
+
+// answeredIn notes how long a mirror took for the header of a file without a digest. A
+// Release may be all that a box of a large site asks the mirror for by itself.
+func (f *Fetcher) answeredIn(r mirror.Request, at string, took time.Duration) {
+	if l, err := catalog.ParseURL(r.URL); err == nil {
+		f.paces.measured(f.mirrorAt(l, at), took, 0, 0)
+	}
 }
 
 // setAside notes that s sent so much less than another source, whatever it did

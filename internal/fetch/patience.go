@@ -70,13 +70,13 @@ func (d *download) patienceWith(s source, mirrors []mirrorSource) patience {
 	return patience{own: holderUnknown, prompt: holderLeast}
 }
 
-// released is how long a mirror of that pace takes for the bytes of a file of that size
-// after which a box gives out the first; 0 if its pace is not known.
+// released is how long a mirror of that pace takes for what a box must have of a file of
+// that size before it gives out the first byte; 0 if its pace is not known.
 func (p pace) released(size int64) time.Duration {
-	if p.first == 0 || p.rate == 0 {
+	if p.first == 0 || p.rate == 0 || size > holdback {
 		return p.first
 	}
-	return p.first + time.Duration(float64(min(size, holdback))/p.rate*float64(time.Second))
+	return p.first + time.Duration(float64(size)/p.rate*float64(time.Second))
 }
 
 // relayPatience is for a peer that usually takes relay to the first byte of what it

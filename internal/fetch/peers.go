@@ -81,7 +81,7 @@ func (fl *flight) shareable() bool { return fl.shared() && fl.entry.Size >= 0 }
 // neighbours lists connected peers that hold the file, that are downloading
 // it, and that are to fetch it, each peer once. The first owner may rely on one that
 // ranks above it. Whoever asks the others does so because the first one failed or is
-// silent: they are to ask the mirror.
+// silent: they are to ask the mirror (see race.hasten, too).
 func (fl *flight) neighbours() []*peerSource {
 	if !fl.shareable() {
 		return nil
@@ -91,7 +91,7 @@ func (fl *flight) neighbours() []*peerSource {
 	for kind, list := range []func(digest.Digest) []peer.Peer{
 		seed: swarm.Seeds, downloader: swarm.Downloaders, owner: swarm.Owners,
 	} {
-		if peerKind(kind) == owner && fl.noOwners.Load() {
+		if peerKind(kind) == owner && fl.fromMirror.Load() {
 			continue
 		}
 		for i, p := range list(fl.key.digest) {
@@ -111,11 +111,11 @@ func (fl *flight) neighbours() []*peerSource {
 	return all
 }
 
-// skipOwners has the flight ask no owner any more, but the mirror at once if it waits
-// for one: a peer needs the file, and has waited for those owners itself. changed is
+// skipPeers has the flight ask the mirror before peers from now on, and at once if it
+// waits for an owner: a peer needs the file, and has waited for others itself. changed is
 // false if that was so before.
-func (fl *flight) skipOwners() (changed bool) {
-	if fl.noOwners.Swap(true) {
+func (fl *flight) skipPeers() (changed bool) {
+	if fl.fromMirror.Swap(true) {
 		return false
 	}
 	fl.widen()

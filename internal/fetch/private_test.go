@@ -127,7 +127,7 @@ func TestLoginForThePool(t *testing.T) {
 	d := digest.Of(r.files["small"].Data)
 	for range 2 { // not held, then held
 		for _, start := range []peer.Fetch{peer.NoFetch, peer.FetchAnywhere} {
-			if _, err := r.Open(t.Context(), member, d, start); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Open(t.Context(), member, d, peer.Request{Fetch: start}); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("a peer: %v", err)
 			}
 		}

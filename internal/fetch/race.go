@@ -65,7 +65,7 @@ type race struct {
 	asked   map[string]bool      // in this round, or not to be
 	resting map[string]time.Time // lost to another one then
 	waiting waiting
-	hurried bool // peers were silent before it
+	hurried bool // peers were silent or too slow before it
 	round   round
 	answer  error // the most telling failure
 }
@@ -149,7 +149,7 @@ func (r *race) run(ctx context.Context) (round, error) {
 // widen notes what there is to ask now.
 func (r *race) widen() {
 	r.candidates.mirrors = r.d.fl.mirrors()
-	if r.d.fl.noOwners.Load() {
+	if r.d.fl.fromMirror.Load() {
 		r.candidates.peers = slices.DeleteFunc(r.candidates.peers, func(p *peerSource) bool { return p.kind == owner })
 	}
 }

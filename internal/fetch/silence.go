@@ -67,7 +67,7 @@ func (r *race) isOverdue() bool {
 func (r *race) wait(e *runner) {
 	p := r.d.patienceWith(e.source, r.candidates.mirrors)
 	e.patience, e.turn = p.own, p.own
-	if e.beside || r.d.fl.noOwners.Load() { // or others wait for this box
+	if e.beside || r.hurried || r.d.fl.fromMirror.Load() { // or others wait for this box
 		e.turn = p.prompt
 	}
 	if left := r.limit() - r.waiting.lost; left > 0 && (e.beside || e.turn <= maxSilence) {
@@ -80,7 +80,7 @@ func (r *race) wait(e *runner) {
 func (r *race) isPast(e *runner, late time.Duration) bool {
 	at := e.gauge.read()
 	p, ok := e.source.(*peerSource)
-	return ok && (at.silent >= e.turn+late || p.kind == owner && at.got == 0 && r.d.fl.noOwners.Load())
+	return ok && (at.silent >= e.turn+late || p.kind == owner && at.got == 0 && r.d.fl.fromMirror.Load())
 }
 
 // isSilent reports whether the lead is a peer that is silent, and no mirror is asked
@@ -200,7 +200,7 @@ func (d *download) wereSilent(all []pieces.Source, lost time.Duration) {
 
 // isTooSoon reports whether a packet may just be lost: that costs the mirror nothing.
 func (r *race) isTooSoon() bool {
-	return r.waiting.lost < holderUnknown+r.d.fl.f.lateness() && !r.d.fl.noOwners.Load()
+	return r.waiting.lost < holderUnknown+r.d.fl.f.lateness() && !r.d.fl.fromMirror.Load()
 }
 
 // noteSilent notes which peers have been silent for longer than they ever should.

@@ -223,10 +223,10 @@ func TestOwnerWithoutAMirror(t *testing.T) {
 }
 
 // A box that a peer asks for a file from the mirror asks no owner for it, nor waits for
-// one any longer; who has the file it asks as before.
+// one any longer; who has the file it asks if the mirror does not.
 func TestFetchFromMirror(t *testing.T) {
 	t.Parallel()
-	r := newSwarmRig(t, map[string]int{"second": small, "third": small})
+	r := newSwarmRig(t, map[string]int{"second": small, "third": small, "fourth": small})
 	r.lag = func() time.Duration { return time.Hour } // it loses patience with nobody
 	r.budget = newBudget(mib, mib)                    // of which 12 bytes come back each second
 	spent := func() int64 {
@@ -260,11 +260,15 @@ func TestFetchFromMirror(t *testing.T) {
 		t.Errorf("%d bytes of the peer's budget are gone, want %d", n, size)
 	}
 
-	r.add(r.seeds, "third", "seed")
+	b = r.add(r.seeds, "third", "seed")
 	ask("third")
-	if n := r.mirror.Requests("*/third_*"); n != 0 {
-		t.Errorf("the mirror was asked %d times although a peer has the file", n)
+	if n := r.mirror.Requests("*/third_*"); n != 1 || len(b.asks()) > 0 {
+		t.Errorf("the mirror was asked %d times, a peer that has the file %d", n, len(b.asks()))
 	}
+
+	r.add(r.seeds, "fourth", "seed")
+	r.mirror.Inject("*/fourth_*", aptest.Drop())
+	ask("fourth")
 }
 
 // What comes buys back the time that was lost: a byte now and then does not.

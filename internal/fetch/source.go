@@ -39,6 +39,11 @@ type mirrorSource struct {
 	via     []string // the fields of the request that named it
 }
 
+// mirrorAt is the mirror that sent the file at l, "" where its archive has no other one.
+func (f *Fetcher) mirrorAt(l catalog.Location, at string) mirrorSource {
+	return mirrorSource{Location: l, client: f.mirror, request: mirror.Request{URL: l.URL(), Mirror: at}}
+}
+
 // String implements source.
 func (m mirrorSource) String() string {
 	if m.request.Mirror == "" {
@@ -174,10 +179,18 @@ func (f *Fetcher) led(e catalog.Entry, places []catalog.Location) (there []catal
 
 // sources yields the sources in the order in which they are asked: peers, with
 // those that the DHT finds in time, then mirrors, then peers that turned out slow
-// lately.
+// lately; or mirrors first, for a peer that has waited for others.
 func (fl *flight) sources(ctx context.Context, c candidates) iter.Seq[source] {
 	return func(yield func(source) bool) {
 		var slow []source
+		if fl.fromMirror.Load() {
+			for _, m := range c.mirrors {
+				if !yield(m) {
+					return
+				}
+			}
+			c.mirrors = nil
+		}
 		for p := range fl.peers(ctx, c.peers) {
 			if fl.f.paces.slow(p.Record()) {
 				slow = append(slow, p)

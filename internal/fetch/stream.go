@@ -23,7 +23,7 @@ func (d *download) stream(ctx context.Context, part *store.Partial, e *runner) e
 		d.fl.announce(true)
 	}
 	for {
-		hole, ok := firstHole(part)
+		hole, ok := d.fl.nextHole(part)
 		if !ok {
 			return nil
 		}
@@ -33,12 +33,22 @@ func (d *download) stream(ctx context.Context, part *store.Partial, e *runner) e
 	}
 }
 
-// firstHole returns what is missing first; End is -1 while the size is not
-// known.
-func firstHole(part *store.Partial) (hole store.Range, ok bool) {
+// nextHole returns what is missing first, or for peers from where they read on: they may
+// have most of the file. End is -1 while the size is not known.
+func (fl *flight) nextHole(part *store.Partial) (hole store.Range, ok bool) {
 	missing := part.Missing()
 	if len(missing) == 0 {
 		return store.Range{}, false
+	}
+	if !fl.forPeer() {
+		return missing[0], true
+	}
+	at := fl.position()
+	for _, hole := range missing {
+		if at < hole.End {
+			hole.Off = max(hole.Off, at)
+			return hole, true
+		}
 	}
 	return missing[0], true
 }

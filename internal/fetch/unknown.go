@@ -102,17 +102,12 @@ func final(err error) bool {
 
 // append writes the body of resp, which continues part, and closes it.
 func (fl *flight) append(part *store.Partial, resp *mirror.Response) error {
+	src := fl.f.mirrorAt(fl.entry.Location, resp.Mirror)
 	s := &peer.Stream{ReadCloser: resp.Body, Size: resp.Size, Modified: resp.LastModified}
 	defer s.Close()
 	_, off := part.Hasher()
-	_, err := fl.receive(part, s, store.Range{Off: off, End: part.Size()}, fl.answeredBy(resp))
+	_, err := fl.receive(part, s, store.Range{Off: off, End: part.Size()}, src)
 	return err
-}
-
-// answeredBy is the mirror that sent resp.
-func (fl *flight) answeredBy(resp *mirror.Response) mirrorSource {
-	l := fl.entry.Location
-	return mirrorSource{Location: l, client: fl.f.mirror, request: mirror.Request{URL: l.URL(), Mirror: resp.Mirror}}
 }
 
 // resumeUnknown requests the rest of a file that has no digest, of which last was

@@ -21,12 +21,12 @@ type upload struct {
 func (u upload) Size() int64 { return u.size }
 
 // Open implements peer.Inventory: it opens a held blob, or the readable side of
-// a download in progress, whose bytes arrive as they arrive here. With fetch
+// a download in progress, whose bytes arrive as they arrive here. With r.Fetch
 // the box downloads the blob, if it knows it, by is no stranger, and it is within
-// the budget; with peer.FetchFromMirror it asks no owner for it. What may not be shared
+// the budget; with peer.FetchFromMirror it asks the mirror first. What may not be shared
 // with by is fs.ErrNotExist, held or not.
-func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
-	start := fetch != peer.NoFetch && by.Kind > peer.Stranger
+func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, r peer.Request) (peer.Upload, error) {
+	start := r.Fetch != peer.NoFetch && by.Kind > peer.Stranger
 	size, ok := f.shared(d, by.Kind)
 	if !ok && start {
 		size, ok = f.awaitKnown(ctx, d, by.Kind)
@@ -43,9 +43,9 @@ func (f *Fetcher) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetc
 		start = start && e.Size >= 0 && e.Shared.Includes(by.Kind) && f.access.Login(e.Location, "") == ""
 	}
 	if !start {
-		fetch = peer.NoFetch
+		r.Fetch = peer.NoFetch
 	}
-	fl, paid, err := f.joinForPeer(by, d, size, e, fetch)
+	fl, paid, err := f.joinForPeer(by, d, size, e, r)
 	if err != nil {
 		return nil, err
 	}
@@ -79,20 +79,21 @@ func (f *Fetcher) storedForPeer(d digest.Digest) (*File, error) {
 	return file, err
 }
 
-// joinForPeer returns the download of d, of that size, in progress, or with fetch
+// joinForPeer returns the download of d, of that size, in progress, or if asked for
 // begins that of e, if it is within the peer's budget and that of all peers; paid
 // says that it began. That one in progress is to ask the mirror, too, is within the
 // budget: it may cost the mirror a copy more.
-func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, size int64, e catalog.Entry, fetch peer.Fetch) (fl *flight, paid bool, err error) {
-	if fetch != peer.NoFetch && f.budget.take(by.ID, e.Size) {
-		r, fromMirror := Request{Entry: e}, fetch == peer.FetchFromMirror
+func (f *Fetcher) joinForPeer(by peer.Asker, d digest.Digest, size int64, e catalog.Entry, asked peer.Request) (fl *flight, paid bool, err error) {
+	if asked.Fetch != peer.NoFetch && f.budget.take(by.ID, e.Size) {
+		r, fromMirror := Request{Entry: e}, asked.Fetch == peer.FetchFromMirror
 		fl, began, err := f.join(r, func() *flight {
 			fl := f.newContentFlight(r)
+			fl.first = asked.Off
 			fl.payer = by.ID
-			fl.noOwners.Store(fromMirror)
+			fl.fromMirror.Store(fromMirror)
 			return fl
 		})
-		if !began && (err != nil || !fromMirror || !fl.skipOwners()) {
+		if !began && (err != nil || !fromMirror || !fl.skipPeers()) {
 			f.budget.giveBack(by.ID, e.Size)
 		}
 		return fl, began, err

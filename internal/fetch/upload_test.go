@@ -19,7 +19,7 @@ import (
 
 // download reads what the box gives a peer of d.
 func (r *rig) download(by peer.Asker, d digest.Digest, start peer.Fetch) ([]byte, error) {
-	u, err := r.Open(r.t.Context(), by, d, start)
+	u, err := r.Open(r.t.Context(), by, d, peer.Request{Fetch: start})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func TestOpenOnlyWhatIsShared(t *testing.T) {
 		"unknown":                           digest.Of([]byte("x")),
 	} {
 		for _, start := range []peer.Fetch{peer.NoFetch, peer.FetchAnywhere} {
-			if _, err := r.Open(t.Context(), local, d, start); !errors.Is(err, fs.ErrNotExist) {
+			if _, err := r.Open(t.Context(), local, d, peer.Request{Fetch: start}); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s, start %v: %v", name, start, err)
 			}
 		}
@@ -70,10 +70,10 @@ func TestUpload(t *testing.T) {
 	}
 	// The box is counted on to fetch it; another joins.
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large/2))
-	a, err := r.Open(t.Context(), local, d, peer.FetchAnywhere)
+	a, err := r.Open(t.Context(), local, d, peer.Request{Fetch: peer.FetchAnywhere})
 	must(t, err)
 	defer a.Close()
-	b, err := r.Open(t.Context(), local, d, peer.NoFetch)
+	b, err := r.Open(t.Context(), local, d, peer.Request{Fetch: peer.NoFetch})
 	must(t, err)
 	defer b.Close()
 	if a.Size() != int64(len(file)) {
@@ -105,7 +105,7 @@ func TestUploadsCountForNoClient(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, nil)
 	stall := r.mirror.InjectTimes(1, "*/large*", aptest.Stall(large-1))
-	lent, err := r.Open(t.Context(), local, r.digest("large"), peer.FetchAnywhere)
+	lent, err := r.Open(t.Context(), local, r.digest("large"), peer.Request{Fetch: peer.FetchAnywhere})
 	must(t, err)
 	must(t, readSome(lent, large/2))
 	stall.Release()
@@ -138,7 +138,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.timeouts = patientTimeouts
 	d := digest.Of(r.files["small"].Data)
 	begun := time.Now()
-	if _, err := r.Open(t.Context(), local, d, peer.FetchAnywhere); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
+	if _, err := r.Open(t.Context(), local, d, peer.Request{Fetch: peer.FetchAnywhere}); !errors.Is(err, fs.ErrNotExist) || time.Since(begun) > r.timeouts.learnGrace/2 {
 		t.Errorf("an idle box answered %v after %s", err, time.Since(begun))
 	}
 	_, _, err := r.read("dists/stable/InRelease")
@@ -161,7 +161,7 @@ func TestOpenWaitsWhileLearning(t *testing.T) {
 	r.mirror.ClearFaults()
 	must(t, <-updated)
 	must(t, <-lent)
-	if _, err := r.Open(t.Context(), local, digest.Of([]byte("x")), peer.FetchAnywhere); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := r.Open(t.Context(), local, digest.Of([]byte("x")), peer.Request{Fetch: peer.FetchAnywhere}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unknown digest: %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func TestUploadFromAFullDisk(t *testing.T) {
 	f := make(chan error, 1)
 	go func() { _, _, err := r.read(r.packageAt("large")); f <- err }()
 	must(t, hold.Await(t.Context(), 1))
-	u, err := r.Open(t.Context(), local, digest.Of(file), peer.FetchAnywhere)
+	u, err := r.Open(t.Context(), local, digest.Of(file), peer.Request{Fetch: peer.FetchAnywhere})
 	must(t, err)
 	defer u.Close()
 	hold.Release()

@@ -118,8 +118,7 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	q := v.Request(l.URL())
 	q.Login = login
 	f.asked.note(l, login)
-	begun := time.Now()
-	resp, err := f.access.Get(mirror.AtTurn(ctx, func() { begun = time.Now() }), q)
+	resp, err := f.access.Get(ctx, q)
 	if err != nil && held && mirror.IsUnreachable(err) && (login == "" || f.access.AcceptedLately(l, login, v.Digest)) {
 		f.stats.stale.Add(1)
 		return &unchangedError{stale: fmt.Sprintf("mirror not asked: %v", err)}
@@ -127,7 +126,6 @@ func (fl *flight) downloadUnknown(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.paces.measured(fl.answeredBy(resp), time.Since(begun), 0, 0)
 	if resp.Status == http.StatusNotModified {
 		resp.Body.Close()
 		return fl.confirm(v)

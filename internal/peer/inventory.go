@@ -19,10 +19,10 @@ type Inventory interface {
 	Watch(ctx context.Context, to Kind) iter.Seq[Event]
 	// Open returns a held blob, or the readable side of a download in
 	// progress: of that, bytes that are trusted come as they arrive, the others once
-	// the whole is verified; fs.ErrNotExist for anything else. With fetch the box starts
-	// the download itself if its catalog has d, since the peer picked it as the
-	// owner.
-	Open(ctx context.Context, by Asker, d digest.Digest, fetch Fetch) (Upload, error)
+	// the whole is verified; fs.ErrNotExist for anything else. If r.Fetch says so the box
+	// starts the download itself if its catalog has d, since the peer picked it as the
+	// owner; at r.Off, where the peer is about to read.
+	Open(ctx context.Context, by Asker, d digest.Digest, r Request) (Upload, error)
 	// Manifest returns the digest of each piece of a held blob;
 	// fs.ErrNotExist for anything else.
 	Manifest(ctx context.Context, by Asker, d digest.Digest) ([]digest.Digest, error)

@@ -99,8 +99,8 @@ const (
 	NoFetch Fetch = iota
 	// FetchAnywhere: it downloads the file as for a client of its own.
 	FetchAnywhere
-	// FetchFromMirror: it asks no box that ranks above it to do so (Swarm.Owners),
-	// because one of those did not answer.
+	// FetchFromMirror: it asks the mirror, and peers only if that does not answer,
+	// because those that were asked before it were silent, slow or sent wrong bytes.
 	FetchFromMirror
 )
 

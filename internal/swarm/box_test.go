@@ -92,7 +92,7 @@ type shelved struct{ *bytes.Reader }
 
 func (shelved) Close() error { return nil }
 
-func (s *shelf) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ peer.Fetch) (peer.Upload, error) {
+func (s *shelf) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ peer.Request) (peer.Upload, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b, ok := s.blobs[d]

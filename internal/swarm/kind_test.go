@@ -38,11 +38,11 @@ type askers struct {
 	asked chan peer.Asker
 }
 
-func (a askers) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
-	if fetch != peer.NoFetch {
+func (a askers) Open(ctx context.Context, by peer.Asker, d digest.Digest, r peer.Request) (peer.Upload, error) {
+	if r.Fetch != peer.NoFetch {
 		a.asked <- by
 	}
-	return a.shelf.Open(ctx, by, d, fetch)
+	return a.shelf.Open(ctx, by, d, r)
 }
 
 // acquaint has the box dial the other two, so that it knows their addresses for

@@ -102,7 +102,7 @@ func TestStall(t *testing.T) {
 	long(t)
 	t.Parallel()
 	_, _, from := pair(t, func(o *settings) {
-		o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, d digest.Digest, _ peer.Fetch) (peer.Upload, error) {
+		o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, d digest.Digest, _ peer.Request) (peer.Upload, error) {
 			g, w := grow(ctx, 100)
 			go w.Write([]byte("1"))
 			return g, nil

@@ -74,7 +74,7 @@ func benchTransfer(b *testing.B, key []byte) {
 	shelf := newShelf()
 	giver, taker, from := pair(b, func(o *settings) {
 		o.Key = key
-		o.Inventory = staged{shelf, func(context.Context, peer.Asker, digest.Digest, peer.Fetch) (peer.Upload, error) {
+		o.Inventory = staged{shelf, func(context.Context, peer.Asker, digest.Digest, peer.Request) (peer.Upload, error) {
 			return &zeros{}, nil
 		}, nil}
 	})

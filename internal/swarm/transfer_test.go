@@ -20,12 +20,12 @@ import (
 // staged is a shelf of which a test opens the blobs itself.
 type staged struct {
 	*shelf
-	open   func(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error)
+	open   func(ctx context.Context, by peer.Asker, d digest.Digest, r peer.Request) (peer.Upload, error)
 	pieces func(d digest.Digest) (int64, peer.Bitfield, error)
 }
 
-func (s staged) Open(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
-	return s.open(ctx, by, d, fetch)
+func (s staged) Open(ctx context.Context, by peer.Asker, d digest.Digest, r peer.Request) (peer.Upload, error) {
+	return s.open(ctx, by, d, r)
 }
 
 func (s staged) Pieces(by peer.Asker, d digest.Digest) (int64, peer.Bitfield, error) {
@@ -189,8 +189,8 @@ func TestGrowing(t *testing.T) {
 			t.Parallel()
 			writers := make(chan *io.PipeWriter, 1)
 			_, _, from := pair(t, func(o *settings) {
-				o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, _ digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
-					if fetch == peer.NoFetch {
+				o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, _ digest.Digest, r peer.Request) (peer.Upload, error) {
+					if r.Fetch == peer.NoFetch {
 						return nil, fs.ErrNotExist
 					}
 					g, w := grow(ctx, c.size)
@@ -232,7 +232,7 @@ func TestGrowing(t *testing.T) {
 func TestUploadSlots(t *testing.T) {
 	t.Parallel()
 	_, _, from := pair(t, func(o *settings) {
-		o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, d digest.Digest, _ peer.Fetch) (peer.Upload, error) {
+		o.Inventory = staged{newShelf(), func(ctx context.Context, _ peer.Asker, d digest.Digest, _ peer.Request) (peer.Upload, error) {
 			g, _ := grow(ctx, -1)
 			return g, nil
 		}, nil}
@@ -289,8 +289,8 @@ func TestCancelStopsTheGiver(t *testing.T) {
 	d := shelf.put(make([]byte, 256<<20))
 	_, _, from := pair(t, func(o *settings) {
 		o.Given = func(_ string, n int64) { given.Add(n) }
-		o.Inventory = staged{shelf, func(ctx context.Context, by peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
-			u, err := shelf.Open(ctx, by, d, fetch)
+		o.Inventory = staged{shelf, func(ctx context.Context, by peer.Asker, d digest.Digest, r peer.Request) (peer.Upload, error) {
+			u, err := shelf.Open(ctx, by, d, r)
 			return noted{u, over}, err
 		}, nil}
 	})

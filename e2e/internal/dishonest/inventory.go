@@ -63,10 +63,10 @@ func (inv *inventory) Watch(ctx context.Context, _ peer.Kind) iter.Seq[peer.Even
 }
 
 // Open implements peer.Inventory.
-func (inv *inventory) Open(ctx context.Context, _ peer.Asker, d digest.Digest, fetch peer.Fetch) (peer.Upload, error) {
+func (inv *inventory) Open(ctx context.Context, _ peer.Asker, d digest.Digest, r peer.Request) (peer.Upload, error) {
 	f, ok := inv.files[d]
 	switch {
-	case !ok, inv.kind == False, inv.kind == Empty, inv.kind == Squatter && fetch == peer.NoFetch:
+	case !ok, inv.kind == False, inv.kind == Empty, inv.kind == Squatter && r.Fetch == peer.NoFetch:
 		return nil, fs.ErrNotExist
 	case inv.kind == Squatter:
 		return silence{ctx}, nil

@@ -54,6 +54,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 type Gate struct {
 	mirror   *mirror.Client
 	ttl      time.Duration
+	answered func(r mirror.Request, at string, took time.Duration)
 	accepted *accepted
 	lifetime context.Context
 	running  sync.WaitGroup
@@ -72,9 +73,11 @@ type question struct {
 }
 
 // New returns a Gate that knows what mirrors accepted before. A mirror is not
-// asked again for ttl. Requests run until lifetime ends; Wait must be called.
-func New(lifetime context.Context, m *mirror.Client, ttl time.Duration, k Keeper) *Gate {
-	return &Gate{mirror: m, ttl: ttl, accepted: newAccepted(k), lifetime: lifetime, questions: make(map[mark]*question)}
+// asked again for ttl. Get tells answered how long the mirror at took for its header, ""
+// where the archive has no other one. Requests run until lifetime ends; Wait must be
+// called.
+func New(lifetime context.Context, m *mirror.Client, ttl time.Duration, k Keeper, answered func(r mirror.Request, at string, took time.Duration)) *Gate {
+	return &Gate{mirror: m, ttl: ttl, accepted: newAccepted(k), answered: answered, lifetime: lifetime, questions: make(map[mark]*question)}
 }
 
 // Wait returns when no request is in progress any more.
@@ -267,7 +270,11 @@ func (g *Gate) ask(ctx context.Context, l catalog.Location, login mirror.Login, 
 // ETag: the page to log in at may be older than the file. Then the file itself
 // is requested.
 func (g *Gate) Get(ctx context.Context, r mirror.Request) (*mirror.Response, error) {
-	resp, err := g.mirror.Get(ctx, r)
+	begun := time.Now()
+	resp, err := g.mirror.Get(mirror.AtTurn(ctx, func() { begun = time.Now() }), r)
+	if err == nil {
+		g.answered(r, resp.Mirror, time.Since(begun))
+	}
 	doubtful := err == nil && resp.Status == http.StatusNotModified && r.Login != "" && r.IfNoneMatch == "" && resp.URL != r.URL
 	if !doubtful {
 		return resp, err

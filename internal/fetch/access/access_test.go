@@ -37,7 +37,7 @@ func gate(t *testing.T, o mirror.Options) (*Gate, *kv.Table) {
 	t.Helper()
 	b := boxtest.New(t, boxtest.Options{Mirror: o})
 	table := b.DB.Table("names")
-	g := New(t.Context(), b.Mirror, time.Minute, Keeper{table, b.Log})
+	g := New(t.Context(), b.Mirror, time.Minute, Keeper{table, b.Log}, func(mirror.Request, string, time.Duration) {})
 	t.Cleanup(g.Wait)
 	return g, table
 }
@@ -155,7 +155,7 @@ func TestAccepted(t *testing.T) {
 			t.Errorf("%s %v: %v", tt.l, tt.d.Short(), got)
 		}
 	}
-	again := New(t.Context(), g.mirror, time.Minute, g.accepted.Keeper)
+	again := New(t.Context(), g.mirror, time.Minute, g.accepted.Keeper, g.answered)
 	if !again.Accepted(l, right, d) {
 		t.Error("forgotten by a restart")
 	}
@@ -279,7 +279,7 @@ func TestAcceptedOfTheBox(t *testing.T) {
 		if err := g.Sweep(); err != nil {
 			t.Fatal(err)
 		}
-		again := New(t.Context(), g.mirror, time.Minute, g.accepted.Keeper)
+		again := New(t.Context(), g.mirror, time.Minute, g.accepted.Keeper, g.answered)
 		if got := [2]bool{again.Accepted(l, own, d), again.AcceptedLately(l, own, d)}; got != want {
 			t.Errorf("after %v: %v, want %v", age, got, want)
 		}

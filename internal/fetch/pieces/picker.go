@@ -30,6 +30,8 @@ const (
 	// again after 200 ms, and once more after 400.
 	silence      = 500 * time.Millisecond
 	silentFactor = 2
+	// firstSilence is that where no source that is idle has sent a piece yet.
+	firstSilence = 300 * time.Millisecond
 	// lookEvery is how often idle sources look whether a piece is overdue.
 	lookEvery = 250 * time.Millisecond
 )
@@ -60,6 +62,7 @@ type picker struct {
 	cursor   func() int       // the piece that the client reads next
 	changed  broadcast.Signal // idle sources may look again
 	begun    time.Time
+	heard    atomic.Int64 // when something came from any source, in ns since then
 }
 
 // newPicker returns a picker of n pieces of which some are there.
@@ -102,7 +105,9 @@ func (p *picker) send(r *request) {
 // hear notes that n bytes came for r.
 func (r *request) hear(n int) {
 	r.got.Add(int64(n))
-	r.heard.Store(r.picker.now())
+	now := r.picker.now()
+	r.heard.Store(now)
+	r.picker.heard.Store(now)
 }
 
 // choose returns the best piece for src, -1 for none. p.mu is held.
@@ -174,7 +179,7 @@ func (r *request) isLate(usual time.Duration) error {
 	}
 	limit := max(silentFactor*usual, silence)
 	if usual == 0 {
-		limit = judgeAfter
+		limit = firstSilence
 	}
 	age := time.Since(r.begun)
 	takes := age.Seconds() * peer.PieceSize / float64(max(r.got.Load(), 1))

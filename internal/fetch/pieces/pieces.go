@@ -118,8 +118,9 @@ type Options struct {
 	Log       *slog.Logger
 	// Patience is for how long all sources may be silent together; the caller has others.
 	Patience func() time.Duration
-	// Enough is told each second how many bytes all sources have sent together in it. If
-	// it returns false, the download ends: the caller has a better source.
+	// Enough is told every tenth of a second how many bytes all sources have sent
+	// together in it. If it returns false, the download ends: the caller has a better
+	// source.
 	Enough func(n int64) bool
 }
 
@@ -127,7 +128,7 @@ type Options struct {
 type Result struct {
 	Wrong  int           // pieces that were not written, as they differed from what was in force
 	Silent []Source      // those that were silent for longer than Options.Patience, which ended it
-	Lost   time.Duration // for which they were
+	Lost   time.Duration // since a byte came from any source, or since the beginning
 }
 
 // download is one call of Download.
@@ -204,9 +205,12 @@ func (d *download) run(ctx context.Context, sources []Source) {
 	d.helpers.Wait()
 }
 
+// rateEvery is how often Options.Enough is asked.
+const rateEvery = 100 * time.Millisecond
+
 // watchRate ends the download if Enough says so.
 func (d *download) watchRate(ctx context.Context) {
-	t := time.NewTicker(time.Second)
+	t := time.NewTicker(rateEvery)
 	defer t.Stop()
 	for before := int64(0); ; {
 		select {

@@ -1,6 +1,7 @@
 package pieces
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -14,20 +15,34 @@ const quietEvery = 50 * time.Millisecond
 func (p *picker) silentFor(all []*source) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	least, now := time.Duration(0), p.now()
-	waiting := make(map[*source]bool)
-	for _, r := range slices.Concat(p.requests...) {
-		if heard := r.heard.Load(); heard > 0 && !r.source.dropped.Load() {
-			if silent := time.Duration(now - heard); len(waiting) == 0 || silent < least {
-				least = silent
-			}
-			waiting[r.source] = true
+	least := time.Duration(0)
+	for _, s := range all {
+		since := p.silentSince(s)
+		if since == 0 {
+			return 0
+		}
+		if silent := time.Duration(p.now() - since); least == 0 || silent < least {
+			least = silent
 		}
 	}
-	if len(waiting) < len(all) {
-		return 0
-	}
 	return least
+}
+
+// silentSince returns when s last sent something for an open request, or, if it never
+// has, when it was sent the first of them; 0 if it has none. p.mu is held.
+func (p *picker) silentSince(s *source) int64 {
+	first, last := int64(0), int64(0)
+	for _, r := range slices.Concat(p.requests...) {
+		heard := r.heard.Load()
+		switch {
+		case r.source != s || heard == 0:
+		case r.got.Load() > 0:
+			last = max(last, heard)
+		case first == 0 || heard < first:
+			first = heard
+		}
+	}
+	return cmp.Or(last, first)
 }
 
 // watchSilence ends the download when all sources have been silent for longer than
@@ -42,12 +57,12 @@ func (d *download) watchSilence() {
 			return
 		}
 		active := d.activeNow()
-		lost := d.picker.silentFor(active)
-		if lost == 0 || lost < d.options.Patience() {
+		silent := d.picker.silentFor(active)
+		if silent == 0 || silent < d.options.Patience() {
 			continue
 		}
 		d.mu.Lock()
-		d.result.Lost = lost
+		d.result.Lost = time.Duration(d.picker.now() - d.picker.heard.Load())
 		for _, s := range active {
 			d.result.Silent = append(d.result.Silent, s.Source)
 		}

@@ -27,7 +27,7 @@ type opened struct{ *bytes.Reader }
 
 func (opened) Close() error { return nil }
 
-func (o one) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ peer.Fetch) (peer.Upload, error) {
+func (o one) Open(_ context.Context, _ peer.Asker, d digest.Digest, _ peer.Request) (peer.Upload, error) {
 	if d != digest.Of(o) {
 		return nil, fs.ErrNotExist
 	}

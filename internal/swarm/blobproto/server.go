@@ -149,7 +149,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer up.end()
-	content, err := h.inventory.Open(r.Context(), h.asker(r), d, h.fetchOf(r))
+	content, err := h.inventory.Open(r.Context(), h.asker(r), d, peer.Request{Off: offsetOf(r), Fetch: h.fetchOf(r)})
 	if err != nil {
 		h.refuse(w, d, err)
 		return
@@ -183,6 +183,15 @@ func (h *handler) fetchOf(r *http.Request) peer.Fetch {
 		}
 	}
 	return peer.NoFetch
+}
+
+// offsetOf returns where r begins to read; 0 if it does not say so in the way that boxes
+// do.
+func offsetOf(r *http.Request) int64 {
+	text, _ := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	first, _, _ := strings.Cut(text, "-")
+	off, _ := strconv.ParseInt(first, 10, 64)
+	return max(off, 0)
 }
 
 func (h *handler) manifest(w http.ResponseWriter, r *http.Request) {
