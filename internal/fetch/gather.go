@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ func (d *download) gather(ctx context.Context, part *store.Partial, c candidates
 	}
 	list := make([]pieces.Source, len(all))
 	for i, s := range all {
+		s.part = part
 		list[i] = s.forPieces()
 	}
 	d.fl.answered(size, time.Time{})
@@ -105,6 +107,7 @@ func (d *download) usable(all []*peerSource) []*peerSource {
 type pieceSource struct {
 	source
 	d        *download
+	part     *store.Partial
 	tally    *tally
 	wrote    atomic.Bool  // the part has bytes of it
 	failures atomic.Int32 // in a row
@@ -162,7 +165,36 @@ func (s *pieceSource) Open(ctx context.Context, off, n int64) (*peer.Stream, err
 		return nil, fmt.Errorf("%w: %d bytes instead of %d", errWrongSize, stream.Size, size)
 	}
 	fl.answered(size, stream.Modified)
+	if s.Origin() == ledger.FromMirror {
+		stream.ReadCloser = &trusted{stream.ReadCloser, s, off}
+	}
 	return stream, nil
+}
+
+// trusted writes the bytes of a mirror into the part as they come: whoever reads the
+// file need not wait for the whole piece.
+type trusted struct {
+	io.ReadCloser
+	source *pieceSource
+	off    int64 // of the next byte
+}
+
+func (t *trusted) Read(b []byte) (int, error) {
+	n, err := t.ReadCloser.Read(b)
+	if n == 0 {
+		return 0, err
+	}
+	fl, s := t.source.d.fl, t.source
+	written, failed := fl.write(s.part, b[:n], t.off, s.source)
+	if failed != nil {
+		return 0, failed
+	}
+	s.wrote.Store(true)
+	if len(written) > 0 {
+		fl.grew(t.off, t.off+int64(n), s.source)
+	}
+	t.off += int64(n)
+	return n, err
 }
 
 // Report implements pieces.Source.
@@ -214,6 +246,9 @@ func (k *pieceSink) Position() int64 { return k.d.fl.position() }
 func (k *pieceSink) Write(i int, b []byte, s pieces.Source) error {
 	off, n := peer.PieceAt(i, k.part.Size())
 	from, fl := sourceOf(s), k.d.fl
+	if from.Origin() == ledger.FromMirror {
+		return nil // it is there (see trusted)
+	}
 	if _, err := fl.write(k.part, b, off, from.source); err != nil {
 		return err
 	}

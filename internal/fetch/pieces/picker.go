@@ -113,6 +113,12 @@ func (r *request) hear(n int) {
 // choose returns the best piece for src, -1 for none. p.mu is held.
 func (p *picker) choose(src *source, all []*source) int {
 	begin := min(p.cursor(), len(p.done))
+	if src.isNew(all) {
+		if i := p.last(begin, src, all); i >= 0 {
+			return i
+		}
+		return p.takeover(src)
+	}
 	for i := begin; i < min(begin+window, len(p.done)); i++ {
 		if src.has(i) && (p.free(i) || p.overdue(i, src)) {
 			return i
@@ -121,16 +127,39 @@ func (p *picker) choose(src *source, all []*source) int {
 	if i := p.rarest(src, all); i >= 0 {
 		return i
 	}
+	if i := p.takeover(src); i >= 0 || p.left > endgame {
+		return i
+	}
+	for i, open := range p.requests {
+		if len(open) == 1 && !p.done[i] && open[0].source != src && src.has(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// takeover returns a piece that src has and that is overdue, -1 for none. p.mu is held.
+func (p *picker) takeover(src *source) int {
 	for i := range p.requests {
 		if src.has(i) && p.overdue(i, src) {
 			return i
 		}
 	}
-	if p.left > endgame {
-		return -1
+	return -1
+}
+
+// last returns the last free piece that src has, for a source that has yet to show how
+// fast it is; -1 for none, and when half of the missing ones have been asked of such
+// sources: what the client needs next is not. p.mu is held.
+func (p *picker) last(begin int, src *source, all []*source) int {
+	asked := 0
+	for _, r := range slices.Concat(p.requests...) {
+		if r.source.isNew(all) {
+			asked++
+		}
 	}
-	for i, open := range p.requests {
-		if len(open) == 1 && !p.done[i] && open[0].source != src && src.has(i) {
+	for i := len(p.done) - 1; i >= begin && asked < p.left/2; i-- {
+		if p.free(i) && src.has(i) {
 			return i
 		}
 	}

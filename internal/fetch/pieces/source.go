@@ -3,6 +3,7 @@ package pieces
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 type source struct {
 	Source
 	verified bool
+	mirror   bool
 	witness  *witness         // what it has said
 	may      func(i int) bool // it may be asked for piece i, as far as manifests go; nil: any
 	dropped  atomic.Bool      // asked for no more pieces
@@ -26,7 +28,7 @@ type source struct {
 
 func (d *download) newSource(s Source) *source {
 	w := d.manifests.see(s)
-	return &source{Source: s, verified: s.Verified(), witness: w, may: func(i int) bool { return d.manifests.may(w, i) }}
+	return &source{Source: s, verified: s.Verified(), mirror: w.mirror, witness: w, may: func(i int) bool { return d.manifests.may(w, i) }}
 }
 
 // has reports whether the source can give piece i, and may.
@@ -47,6 +49,13 @@ func (s *source) holds(i int) bool {
 
 // usual is how long the source took for its last piece; 0 before.
 func (s *source) usual() time.Duration { return time.Duration(s.took.Load()) }
+
+// isNew reports whether s has sent no piece yet, while another one of all has, or is a
+// mirror.
+func (s *source) isNew(all []*source) bool {
+	shown := func(o *source) bool { return o.mirror || o.usual() > 0 }
+	return !shown(s) && slices.ContainsFunc(all, shown)
+}
 
 // update notes which pieces an unverified source has, and reports whether that
 // is more than before. After an error it is taken to have all; if it does not,
