@@ -6,6 +6,7 @@ import (
 
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
+	"millpond/internal/store"
 )
 
 // This file decides what a delivered byte counts as. There is one rule: the
@@ -216,4 +217,45 @@ func (fl *flight) handOver() (origin ledger.Origin, ok bool) {
 		return 0, false
 	}
 	return fl.attribution.handOver()
+}
+
+// senders returns how many of the bytes that are there each source has sent, by name.
+func (fl *flight) senders() map[string]int64 {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.attribution.senders()
+}
+
+// from returns who sent the bytes that are there, in the order of the file. fl.mu is held.
+func (fl *flight) from() (all []store.Provenance) {
+	for _, s := range fl.attribution.spans {
+		if r, ok := fl.records[s.source]; ok && !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// sender returns the one source that has sent all from off to end; "" for none.
+func (fl *flight) sender(off, end int64) string {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	return fl.attribution.sender(off, end)
+}
+
+// soleBesideMirror returns the one source of what is in doubt, if a mirror has sent all
+// else; "" for none.
+func (fl *flight) soleBesideMirror(doubt []store.Range) (sole string) {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	for _, s := range fl.attribution.spans {
+		doubtful := slices.ContainsFunc(doubt, func(r store.Range) bool { return r.Off < s.end && s.off < r.End })
+		switch {
+		case !doubtful && s.origin != ledger.FromMirror, doubtful && sole != "" && s.source != sole:
+			return ""
+		case doubtful:
+			sole = s.source
+		}
+	}
+	return sole
 }

@@ -144,6 +144,7 @@ type tally struct {
 type inPart struct {
 	unverified bool // some of its bytes it could not have verified itself
 	joined     bool // it is a mirror, and broke off: its next answer is joined to that one
+	doubted    bool // it is not asked again, as it was wrong or the mirror beside it
 }
 
 // tallyOf returns what is known of s, from now on under s's name.
@@ -159,6 +160,7 @@ func (d *download) tallyOf(s source) *tally {
 // attempt fills part and commits it.
 func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 	for _, t := range d.tallies {
+		t.out = t.out && !t.inPart.doubted
 		t.inPart = inPart{}
 	}
 	d.fl.begin(part)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -358,30 +357,6 @@ func (fl *flight) grew(off, end int64, s source) {
 	}
 	fl.records[s.String()] = record
 	fl.changed.Fire()
-}
-
-// senders returns how many of the bytes that are there each source has sent, by name.
-func (fl *flight) senders() map[string]int64 {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	return fl.attribution.senders()
-}
-
-// from returns who sent the bytes that are there, in the order of the file. fl.mu is held.
-func (fl *flight) from() (all []store.Provenance) {
-	for _, s := range fl.attribution.spans {
-		if r, ok := fl.records[s.source]; ok && !slices.Contains(all, r) {
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
-// sender returns the one source that has sent all from off to end; "" for none.
-func (fl *flight) sender(off, end int64) string {
-	fl.mu.Lock()
-	defer fl.mu.Unlock()
-	return fl.attribution.sender(off, end)
 }
 
 // landed records the committed blob.

@@ -79,9 +79,9 @@ func (d *download) pieceSources(ctx context.Context, c candidates) []*pieceSourc
 		}
 		return []*pieceSource{d.pieceSource(d.mirror(c.mirrors))}
 	}
-	near := slices.ContainsFunc(peers, func(p *peerSource) bool { return p.kind == owner || p.peer.Nearby() })
+	near := isNear(peers)
 	if !near {
-		peers = d.usable(slices.Collect(d.fl.peers(ctx, c.peers)))
+		peers = d.usable(slices.Collect(d.fl.peers(ctx, c.peers, false)))
 	}
 	var all []*pieceSource
 	for _, p := range peers {
@@ -260,11 +260,7 @@ func (k *pieceSink) Write(i int, b []byte, s pieces.Source) error {
 // Forget implements pieces.Sink.
 func (k *pieceSink) Forget(i int) error {
 	off, n := peer.PieceAt(i, k.part.Size())
-	if err := k.part.Forget(off, off+n); err != nil {
-		return err
-	}
-	k.d.fl.forgot(off, off+n)
-	return nil
+	return k.d.fl.forget(k.part, off, off+n)
 }
 
 // Vouched implements pieces.Sink.

@@ -57,11 +57,11 @@ func (fl *flight) write(part *store.Partial, b []byte, off int64, src source) (w
 	replaced, err := part.WriteTrusted(b, off)
 	if replaced {
 		fl.log.Info("mirror sent other bytes than a peer, taking the mirror's", "source", src.String(), "off", off)
-		fl.forgot(off, end)
 	}
 	if err != nil || !news {
 		return nil, err
 	}
+	fl.forgot(off, end) // the bytes that were there, if any, are the mirror's from now on
 	return []store.Range{{Off: off, End: end}}, nil
 }
 
@@ -112,6 +112,15 @@ func (fl *flight) trust() {
 	fl.vouchedFor = nil
 	fl.announce(true) // there is something to be had here now
 	fl.changed.Fire()
+}
+
+// forget makes what is not trusted from off to end missing again.
+func (fl *flight) forget(part *store.Partial, off, end int64) error {
+	forgotten, err := part.Forget(off, end)
+	for _, r := range forgotten {
+		fl.forgot(r.Off, r.End)
+	}
+	return err
 }
 
 // forgot records that bytes are missing again, whoever vouched for them, or that they

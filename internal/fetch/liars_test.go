@@ -187,6 +187,30 @@ func TestLiarsAmongSix(t *testing.T) {
 	}
 }
 
+// Clients that have read bytes of the mirror get the right file, too, when peers far away
+// send the rest of it wrong.
+func TestLiarsAfterTheMirror(t *testing.T) {
+	t.Parallel()
+	for name, lie := range map[string]func(*box){"agree": lies(2, 3, 4), "sent": func(b *box) { b.wrong = []int{2, 3, 4} }} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newSwarmRig(t, map[string]int{"big": 20 * mib})
+			r.mirror.Inject("*/big_*", aptest.Slow(8*mib))
+			var all []*box
+			for i := range 3 {
+				all = append(all, r.add(r.far, "big", string(rune('a'+i)), distant(lie)))
+			}
+			r.right("big", 1)
+			r.quiet()
+			for _, b := range all {
+				if b.gave() > 0 && !b.blamed() {
+					t.Errorf("%s is not blamed", b)
+				}
+			}
+		})
+	}
+}
+
 // After two wrong files what is disputed comes from the mirror, and nothing else.
 func TestDisputedPiecesOfTheMirror(t *testing.T) {
 	t.Parallel()

@@ -81,7 +81,7 @@ func (e *runner) isDue(now time.Time, late time.Duration) bool {
 // too slowly; nil for none. Where the lead is a peer, it is a mirror before another peer.
 func (r *race) better(ctx context.Context, lead *runner, now time.Time) (best source) {
 	d := r.d
-	for s := range d.fl.sources(ctx, r.candidates) {
+	for s := range d.sources(ctx, r.candidates) {
 		if d.tallyOf(s).out || d.isBusy(s) || r.isAsked(s, now) || !r.isOutpaced(lead, d.fl.f.expected(s)) {
 			continue
 		}

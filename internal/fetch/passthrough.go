@@ -198,7 +198,7 @@ func (o *ownStream) connect() error {
 func (o *ownStream) sources() iter.Seq[source] {
 	c := o.fl.candidates()
 	if o.size >= 0 && o.size <= holdback {
-		return o.fl.sources(o.ctx, c)
+		return o.fl.sources(o.ctx, c, false)
 	}
 	return func(yield func(source) bool) {
 		for _, m := range c.mirrors {

@@ -122,24 +122,48 @@ func (fl *flight) skipPeers() (changed bool) {
 	return true
 }
 
-// peers yields the neighbours, then what the DHT finds in time.
-func (fl *flight) peers(ctx context.Context, neighbours []*peerSource) iter.Seq[*peerSource] {
+// peers yields the neighbours, then what the DHT finds in time, unless near says that
+// this site has the file, or another box of it is to get it. Where others wait for this box,
+// only peers with a record are found: bytes of peers are not given out before the whole
+// is verified, and what somebody unknown sends may be wrong or never come.
+func (fl *flight) peers(ctx context.Context, neighbours []*peerSource, near bool) iter.Seq[*peerSource] {
 	return func(yield func(*peerSource) bool) {
 		for _, p := range neighbours {
 			if !yield(p) {
 				return
 			}
 		}
-		if !fl.shareable() {
+		if !fl.shareable() || near {
 			return
 		}
 		found := fl.startLookup() //nolint:contextcheck // the whole flight shares it
 		for p := range found.peers(ctx) {
-			if !contains(neighbours, p) && !yield(fl.peerSource(p, seed)) {
+			skip := contains(neighbours, p) || fl.isAwaited() && !p.Standing().Proven
+			if !skip && !yield(fl.peerSource(p, seed)) {
 				return
 			}
 		}
 	}
+}
+
+// isNear reports whether one of all is of this site.
+func isNear(all []*peerSource) bool {
+	return slices.ContainsFunc(all, func(p *peerSource) bool { return p.kind == owner || p.peer.Nearby() })
+}
+
+// isAwaited reports whether a peer waits for the flight.
+func (fl *flight) isAwaited() bool {
+	if fl.payer != "" {
+		return true
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	for b := range fl.bodies {
+		if !b.client {
+			return true
+		}
+	}
+	return false
 }
 
 func (fl *flight) peerSource(p peer.Peer, kind peerKind) *peerSource {

@@ -157,7 +157,7 @@ func (r *race) widen() {
 // next returns the source that is asked next, where none is sending; nil for none.
 func (r *race) next(ctx context.Context) source {
 	d := r.d
-	for s := range d.fl.sources(ctx, r.candidates) {
+	for s := range d.sources(ctx, r.candidates) {
 		t := d.tallyOf(s)
 		switch {
 		case r.asked[s.String()], t.out, d.isBusy(s):

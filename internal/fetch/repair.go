@@ -31,14 +31,17 @@ func (d *download) repair(ctx context.Context, part *store.Partial, doubtful *bo
 			return again
 		}
 	}
-	alone := d.solo
-	d.blame(*doubtful)
 	doubt := part.Untrusted()
 	trusted := total(doubt) < part.Size()
-	if alone && trusted {
+	switch alone := d.solo; {
+	case alone && trusted && d.blameBesideMirror(ctx, part, doubt):
+	case alone && trusted:
+		d.blame(*doubtful)
 		return false // with what is trusted it is wrong again
+	default:
+		d.blame(*doubtful)
+		d.solo, *doubtful = d.solo || *doubtful, trusted
 	}
-	d.solo, *doubtful = d.solo || *doubtful, trusted
 	for _, r := range doubt {
 		if d.forget(part, r.Off, r.End) != nil {
 			return false
@@ -48,6 +51,23 @@ func (d *download) repair(ctx context.Context, part *store.Partial, doubtful *bo
 		t.inPart.unverified = false
 	}
 	return len(doubt) > 0
+}
+
+// blameBesideMirror has a peer asked no more in this attempt that alone sent what is in
+// doubt, where all else is a mirror's. It reports false if that is not so. Whether the
+// peer or the mirror was wrong is found out in the end (checkVotes).
+func (d *download) blameBesideMirror(ctx context.Context, part *store.Partial, doubt []store.Range) bool {
+	sole := d.fl.soleBesideMirror(doubt)
+	t := d.tallies[sole]
+	if t == nil || t.source.Origin() != ledger.FromPeer {
+		return false
+	}
+	if have, err := digestsOf(ctx, part); err == nil && d.manifests != nil {
+		d.noteStreams(ctx, part.Size(), have)
+	}
+	d.fl.log.Warn("wrong bytes from a source beside a mirror's, fetching elsewhere", "source", sole)
+	t.out, t.inPart.doubted, t.err = true, true, ErrWrongBytes
+	return true
 }
 
 // total is how many bytes are in all.
@@ -60,10 +80,9 @@ func total(all []store.Range) (n int64) {
 
 // forget makes what is not trusted from off to end missing again.
 func (d *download) forget(part *store.Partial, off, end int64) error {
-	if err := part.Forget(off, end); err != nil {
+	if err := d.fl.forget(part, off, end); err != nil {
 		return err
 	}
-	d.fl.forgot(off, end)
 	if d.manifests != nil {
 		for i := int(off / peer.PieceSize); int64(i)*peer.PieceSize < end; i++ {
 			d.manifests.Forgot(i)

@@ -136,7 +136,7 @@ func (r *race) askBeside(ctx context.Context, now time.Time) {
 func (r *race) afterSilence(ctx context.Context, now time.Time) source {
 	const holders, relays, mirrors, rest = 0, 1, 2, 3
 	var first [rest + 1]source
-	for s := range r.d.fl.sources(ctx, r.candidates) {
+	for s := range r.d.sources(ctx, r.candidates) {
 		t := r.d.tallyOf(s)
 		isMirror := s.Origin() == ledger.FromMirror
 		if t.out || t.failures > r.nth && !isMirror || r.d.isBusy(s) || r.isAsked(s, now) {

@@ -177,10 +177,16 @@ func (f *Fetcher) led(e catalog.Entry, places []catalog.Location) (there []catal
 	return there
 }
 
+// sources are those of the flight that may be asked.
+func (d *download) sources(ctx context.Context, c candidates) iter.Seq[source] {
+	return d.fl.sources(ctx, c, isNear(d.usable(c.peers)))
+}
+
 // sources yields the sources in the order in which they are asked: peers, with
 // those that the DHT finds in time, then mirrors, then peers that turned out slow
-// lately; or mirrors first, for a peer that has waited for others.
-func (fl *flight) sources(ctx context.Context, c candidates) iter.Seq[source] {
+// lately; or mirrors first, for a peer that has waited for others. near is that of
+// flight.peers.
+func (fl *flight) sources(ctx context.Context, c candidates, near bool) iter.Seq[source] {
 	return func(yield func(source) bool) {
 		var slow []source
 		if fl.fromMirror.Load() {
@@ -191,7 +197,7 @@ func (fl *flight) sources(ctx context.Context, c candidates) iter.Seq[source] {
 			}
 			c.mirrors = nil
 		}
-		for p := range fl.peers(ctx, c.peers) {
+		for p := range fl.peers(ctx, c.peers, near) {
 			if fl.f.paces.slow(p.Record()) {
 				slow = append(slow, p)
 			} else if !yield(p) {

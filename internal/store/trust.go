@@ -96,37 +96,38 @@ func (p *Partial) Untrusted() []Range {
 	return p.there.without(p.trusted)
 }
 
-// Forget makes what is not trusted in [off, end) missing again. It fails with
-// fs.ErrClosed only.
-func (p *Partial) Forget(off, end int64) error {
+// Forget makes what is not trusted in [off, end) missing again, and returns what that
+// is, ascending. It fails with fs.ErrClosed only.
+func (p *Partial) Forget(off, end int64) ([]Range, error) {
 	p.life.RLock()
 	defer p.life.RUnlock()
 	if p.ended {
-		return fmt.Errorf("forgetting bytes of a blob: %w", fs.ErrClosed)
+		return nil, fmt.Errorf("forgetting bytes of a blob: %w", fs.ErrClosed)
 	}
 	p.mu.Lock()
 	end = min(end, p.there.end()) // else SetSize would take the rest for being written
 	p.mu.Unlock()
 	if off >= end {
-		return nil
+		return nil, nil
 	}
 	p.begin(off, end)
 	forgotten := p.remove(off, end)
 	p.finish(off, end)
 	// Until others replace them they stay on the disk, too, and so take twice their
 	// room there: rather too much than too little.
-	p.s.wrote(-forgotten)
-	if forgotten > 0 && p.keep {
+	for _, r := range forgotten {
+		p.s.wrote(r.Off - r.End)
+	}
+	if len(forgotten) > 0 && p.keep {
 		p.saving.Lock()
 		defer p.saving.Unlock()
 		p.save() // or a restart would bring them back
 	}
-	return nil
+	return forgotten, nil
 }
 
-// remove takes what Forget forgets out of what is there, and returns how many bytes
-// that is.
-func (p *Partial) remove(off, end int64) (n int64) {
+// remove takes what Forget forgets out of what is there, and returns that.
+func (p *Partial) remove(off, end int64) []Range {
 	p.hash.mu.Lock() // nobody hashes them meanwhile
 	defer p.hash.mu.Unlock()
 	p.mu.Lock()
@@ -134,10 +135,9 @@ func (p *Partial) remove(off, end int64) (n int64) {
 	doubtful := p.there.within(off, end).without(p.trusted)
 	for _, r := range doubtful {
 		p.there.remove(r.Off, r.End)
-		n += r.End - r.Off
 	}
 	if len(doubtful) > 0 {
 		p.hash.restartFrom(doubtful[0].Off)
 	}
-	return n
+	return doubtful
 }
