@@ -88,7 +88,9 @@ func TestFourSeeders(t *testing.T) {
 	four := s.fetch(leecher, s.mirror, second)
 	ratio := one.Seconds() / four.Seconds()
 	t.Logf("%d MB from one seeder %v, from four %v: %.2f ×", int(size/1e6), one, four, ratio)
-	if sent := s.mirror.BytesSent("*/pool/*"); sent != 0 {
+	// A client that gets nothing for 10 s, as all is verified first, gets 64 KiB of the
+	// mirror's (fetch/keepalive.go): once or twice from the one seeder, in 17 s.
+	if sent := s.mirror.BytesSent("*/pool/*"); sent > 2*64<<10 {
 		t.Errorf("the mirror sent %d bytes of files that boxes of the site hold", sent)
 	}
 	// The figure is for the note; a machine under load must not fail a test.

@@ -33,6 +33,21 @@ const (
 	promptMargin = 60 * time.Millisecond
 )
 
+// A peer that has sent fluentBytes may then be silent for fluentPatience: another source,
+// which has just been asked, would take its place because of a moment's pause.
+const (
+	fluentBytes    = 1 << 20
+	fluentPatience = 600 * time.Millisecond
+)
+
+// patience is for how long a source may be silent that may be for so long at first.
+func (r reading) patience(first time.Duration) time.Duration {
+	if r.got < fluentBytes {
+		return first
+	}
+	return max(first, fluentPatience)
+}
+
 // maxSilence is for how long all peers together may keep a client waiting before this
 // box asks the mirror: what dishonest peers may cost.
 const maxSilence = time.Second

@@ -260,7 +260,7 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 		d.solo = true
 		return true, errSoleSource
 	}
-	if at := e.gauge.read(); errors.Is(e.err, peer.ErrStalled) && e.tally.silent == nil && at.silent >= e.patience {
+	if at := e.gauge.read(); errors.Is(e.err, peer.ErrStalled) && e.tally.silent == nil && at.silent >= at.patience(e.patience) {
 		e.tally.silent = &silent{at.got, d.fl.received.Load()}
 	}
 	d.failed(e.source, e.tally, e.err, e.gauge.read().got)

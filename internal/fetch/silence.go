@@ -80,7 +80,7 @@ func (r *race) wait(e *runner) {
 func (r *race) isPast(e *runner, late time.Duration) bool {
 	at := e.gauge.read()
 	p, ok := e.source.(*peerSource)
-	return ok && (at.silent >= e.turn+late || p.kind == owner && at.got == 0 && r.d.fl.fromMirror.Load())
+	return ok && (at.silent >= at.patience(e.turn)+late || p.kind == owner && at.got == 0 && r.d.fl.fromMirror.Load())
 }
 
 // isSilent reports whether the lead is a peer that is silent, and no mirror is asked
@@ -102,7 +102,8 @@ func (r *race) isSilent() (lead, all bool) {
 func (r *race) until() time.Duration {
 	late, next := r.d.fl.f.lateness(), lookEvery
 	for _, e := range r.running {
-		if left := e.turn + late - e.gauge.read().silent; left > 0 && !e.isMirror() {
+		at := e.gauge.read()
+		if left := at.patience(e.turn) + late - at.silent; left > 0 && !e.isMirror() {
 			next = min(next, left)
 		}
 	}
@@ -207,7 +208,7 @@ func (r *race) isTooSoon() bool {
 func (r *race) noteSilent() {
 	late := r.d.fl.f.lateness()
 	for _, e := range r.running {
-		if at := e.gauge.read(); at.silent < e.patience+late {
+		if at := e.gauge.read(); at.silent < at.patience(e.patience)+late {
 			e.tally.silent = nil
 		} else if !e.isMirror() && (e.tally.silent == nil || e.tally.silent.got != at.got) {
 			e.tally.silent = &silent{at.got, r.d.fl.received.Load()}

@@ -117,6 +117,20 @@ func testSilence(t *testing.T, c silentCase, size int) {
 	must(t, part.Discard())
 }
 
+// A peer that sends a lot may pause for a moment.
+func TestPatienceWithAFluentPeer(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		got         int64
+		first, want time.Duration
+	}{{0, 300 * ms, 300 * ms}, {fluentBytes - 1, 120 * ms, 120 * ms}, {fluentBytes, 120 * ms, 600 * ms}, {fluentBytes, time.Second, time.Second}} {
+		if got := (reading{got: c.got}).patience(c.first); got != c.want {
+			t.Errorf("%d bytes, %v: %v, want %v", c.got, c.first, got, c.want)
+		}
+	}
+}
+
 // How long a peer that must get the file first is waited for.
 func TestRelayPatience(t *testing.T) {
 	t.Parallel()
