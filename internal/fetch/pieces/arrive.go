@@ -120,24 +120,21 @@ func (d *download) fault(err error) {
 	d.stop()
 }
 
-// reconcile is putInOrder after somebody has stated a manifest. What the download has
-// ended with stays as it is: the digest of the whole file decides.
+// reconcile is putInOrder after somebody has stated a manifest.
 func (d *download) reconcile() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx.Err() != nil {
-		return
-	}
 	d.putInOrder()
 	d.picker.recheck()
 }
 
 // putInOrder forgets the pieces that differ from what is in force now, drops the
 // sources that do, and takes in those that no longer do. Pieces that are being written
-// come after that. d.mu is held.
+// come after that. Once the download has ended, nothing is forgotten, as nobody would get
+// it again: the digest of the whole file decides. d.mu is held.
 func (d *download) putInOrder() {
 	for _, i := range d.manifests.disagreeing() {
-		if d.writing[i] {
+		if d.writing[i] || d.ctx.Err() != nil {
 			continue
 		}
 		d.log.Info("piece forgotten, as it differs from the manifest", "piece", i)

@@ -2,6 +2,7 @@ package pieces
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -144,25 +145,48 @@ func TestSourceContradictsItself(t *testing.T) {
 	})
 }
 
-// Of a file that three liars agree on, only what they lied about is got again.
+// Of a file that three liars agree on, only what they lied about is got again, whether
+// their manifests come before the pieces, between them or after them.
 func TestOnlyWhatDiffersIsGotAgain(t *testing.T) {
 	t.Parallel()
+	for _, states := range []time.Duration{0, 150 * time.Millisecond, time.Second} {
+		t.Run(fmt.Sprint("manifests after ", states), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testGotAgain(t, states) })
+		})
+	}
+}
+
+func testGotAgain(t *testing.T, states time.Duration) {
 	m := newMemory(8)
-	var all []Source
-	for i := range 3 {
-		data := falsified(m, 1, 2, 5)
-		all = append(all, &server{name: fmt.Sprint("liar", i), data: data, manifest: digests(t, data)})
+	lied := []int{2, 5}
+	data := falsified(m, 1, lied...)
+	all := make([]*server, 6)
+	for i := range all {
+		if all[i] = honest(t, fmt.Sprint("honest", i), m); i < 3 {
+			all[i] = &server{name: fmt.Sprint("liar", i), data: data, manifest: digests(t, data)}
+		}
+		all[i].each, all[i].states = 100*time.Millisecond, states
 	}
-	for i := range 3 {
-		all = append(all, honest(t, fmt.Sprint("honest", i), m))
+	f := newFlight(t, m)
+	for _, s := range all {
+		f.sources = append(f.sources, s)
 	}
-	f := newFlight(t, m, all...)
 	f.run()
-	if f.verified > 2 || m.writes > 8+2 {
-		t.Errorf("verified %d times, %d pieces written", f.verified, m.writes)
+	for i, n := range m.writes {
+		if slices.Contains(lied, i) {
+			n -= 2 // the honest bytes, those of the liars, and these again
+		}
+		if n > 1 {
+			t.Errorf("piece %d was written %d times", i, m.writes[i])
+		}
 	}
-	if f.verified == 2 && len(f.liars) == 0 {
-		t.Error("nobody was found out at once")
+	// The manifest of those that are asked first is in force before the first piece comes.
+	if states == 0 && (f.verified != 2 || len(f.liars) == 0 || m.writes[2] != 2 || m.writes[5] != 2) {
+		t.Errorf("verified %d times, %v found out, pieces written %v times", f.verified, f.liars, m.writes)
+	}
+	if f.verified > 3 { // for what came before any manifest, that of the liars, and the right one
+		t.Errorf("verified %d times", f.verified)
 	}
 	for name, lied := range f.wrong() {
 		if name[:4] != "liar" || !lied {
@@ -309,12 +333,57 @@ func TestStandbyOutlivesThePieceItWasStartedFor(t *testing.T) {
 		for i := range MaxSources {
 			liar := honest(t, fmt.Sprint("liar", i), m)
 			liar.data = falsified(m, 1, 0, 1, 2, 3, 4, 5, 6, 7)
+			liar.each = time.Millisecond // each is asked for a piece before one is dropped
 			all = append(all, liar)
 		}
-		f := newFlight(t, m, append(all, honest(t, "standby", m))...)
+		standby := honest(t, "standby", m)
+		standby.each = time.Millisecond
+		f := newFlight(t, m, append(all, standby)...)
 		f.run()
-		if len(f.wrong()) != MaxSources {
+		if len(f.wrong()) != MaxSources || f.wrong()["standby"] {
 			t.Errorf("wrong: %v", f.wrong())
+		}
+		for i, from := range m.from {
+			if from != "standby" {
+				t.Errorf("piece %d is from %s", i, from)
+			}
+		}
+	})
+}
+
+// late is a server that does not notice when nobody waits for it any more.
+type late struct{ *server }
+
+func (s late) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
+	return s.server.Open(context.WithoutCancel(ctx), off, n)
+}
+
+func (s late) Manifest(ctx context.Context) ([]digest.Digest, error) {
+	return s.server.Manifest(context.WithoutCancel(ctx))
+}
+
+// A download that has ended with all pieces keeps them, whatever comes late: nobody would
+// get again what it forgot.
+func TestNothingIsForgottenAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(2)
+		relay := &server{name: "relay", data: falsified(m, 1, 0, 1), relay: true, each: 100 * time.Millisecond}
+		good := honest(t, "honest", m)
+		good.each, good.states = 400*time.Millisecond, 300*time.Millisecond
+		f := newFlight(t, m, relay, late{good})
+		begun := time.Now()
+		if _, err := Download(t.Context(), m, f.sources, f.options); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took < good.each || !f.options.Manifests.Known() {
+			t.Fatalf("the late answers did not come; it took %v", took)
+		}
+		if len(m.from) != 2 || m.from[0] != "relay" || m.from[1] != "relay" {
+			t.Errorf("the pieces are from %v", m.from)
+		}
+		if f.run(); f.verified != 2 { // the first time for what is there
+			t.Errorf("verified %d times", f.verified)
 		}
 	})
 }

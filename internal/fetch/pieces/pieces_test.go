@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -28,7 +29,7 @@ type memory struct {
 	mu      sync.Mutex
 	got     []byte
 	from    map[int]string
-	writes  int
+	writes  map[int]int // by piece: how often
 	vouched map[int]bool
 }
 
@@ -37,7 +38,7 @@ func newMemory(n int) *memory {
 	for i := 0; i < len(want); i += 1000 { // enough to tell pieces apart
 		want[i] = byte(rand.Uint32())
 	}
-	return &memory{want: want, got: make([]byte, len(want)), from: make(map[int]string), vouched: make(map[int]bool)}
+	return &memory{want: want, got: make([]byte, len(want)), from: make(map[int]string), writes: make(map[int]int), vouched: make(map[int]bool)}
 }
 
 func (m *memory) Size() int64 { return int64(len(m.want)) }
@@ -60,7 +61,7 @@ func (m *memory) Write(i int, b []byte, s Source) error {
 		return errors.New("a piece is written that is there")
 	}
 	m.from[i] = s.String()
-	m.writes++
+	m.writes[i]++
 	off, _ := peer.PieceAt(i, m.Size())
 	copy(m.got[off:], b)
 	return nil
@@ -94,6 +95,7 @@ type server struct {
 	keep     bool          // after a failure
 	stuck    bool          // it never sends the end of a piece
 	relay    bool          // it has not verified what it sends
+	states   time.Duration // until it states its manifest
 	standing peer.Standing
 
 	mu       sync.Mutex
@@ -158,7 +160,12 @@ func (s *server) Failed(err error) bool {
 	return !s.keep
 }
 
-func (s *server) Manifest(context.Context) ([]digest.Digest, error) {
+func (s *server) Manifest(ctx context.Context) ([]digest.Digest, error) {
+	select {
+	case <-time.After(s.states):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stated = true
@@ -184,24 +191,24 @@ func options(size int64) Options {
 
 func TestFailedSourceIsReplaced(t *testing.T) {
 	t.Parallel()
-	m := newMemory(5)
-	var all []Source
-	for range MaxSources {
-		all = append(all, &server{name: "bad", err: errors.New("refused")})
-	}
-	all = append(all, &server{name: "standby", data: m.want})
-	for _, s := range all[:MaxSources] {
-		s.(*server).data = m.want
-	}
-	_, err := Download(t.Context(), m, all, options(m.Size()))
-	if err != nil || !bytes.Equal(m.got, m.want) {
-		t.Errorf("%v; complete: %v", err, bytes.Equal(m.got, m.want))
-	}
-	for _, s := range all[:MaxSources] {
-		if n := len(s.(*server).failures); n != 1 {
-			t.Errorf("a source that failed was told so %d times", n)
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(5)
+		var all []Source
+		for range MaxSources {
+			all = append(all, &server{name: "bad", data: m.want, err: errors.New("refused")})
 		}
-	}
+		// While it sends its first two pieces, those that fail are asked for the others.
+		all = append(all, &server{name: "standby", data: m.want, each: time.Second})
+		_, err := Download(t.Context(), m, all, options(m.Size()))
+		if err != nil || !bytes.Equal(m.got, m.want) {
+			t.Errorf("%v; complete: %v", err, bytes.Equal(m.got, m.want))
+		}
+		for _, s := range all[:MaxSources] {
+			if n := len(s.(*server).failures); n != 1 {
+				t.Errorf("a source that failed was told so %d times", n)
+			}
+		}
+	})
 }
 
 func TestSinkAndContextEndTheDownload(t *testing.T) {
