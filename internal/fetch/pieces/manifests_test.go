@@ -128,7 +128,8 @@ func TestSourceContradictsItself(t *testing.T) {
 		liar := honest(t, "liar", m)
 		liar.data = falsified(m, 1, 0, 1, 2, 3)
 		good := honest(t, "honest", m)
-		good.each = time.Millisecond // or the liar may have nothing to send
+		// The manifests come first, and the liar sends something before all is there.
+		liar.each, good.each = time.Millisecond, 2*time.Millisecond
 		f := newFlight(t, m, liar, good)
 		f.run()
 		if f.verified != 1 || !maps.Equal(f.wrong(), map[string]bool{"liar": true}) {
@@ -312,7 +313,7 @@ func TestManifestThatNobodyKeepsIsGivenUp(t *testing.T) {
 			m := newMemory(5)
 			liar := &server{name: "liar", data: m.want, manifest: make([]digest.Digest, 5), stuck: stuck, standing: peer.Standing{Kind: peer.Member, Proven: true}}
 			good := honest(t, "honest", m)
-			good.each = 100 * time.Millisecond // the manifests come first
+			liar.each, good.each = time.Millisecond, 100*time.Millisecond // the manifests come first
 			f := newFlight(t, m, liar, good)
 			begun := time.Now()
 			f.run()
