@@ -185,7 +185,8 @@ func TestSilenceBeforeTheMirror(t *testing.T) {
 				begun := time.Now()
 				r.right(pkg, 1)
 				// The patience of a busy machine is longer; without it, it was 4 and 10 s.
-				if took := time.Since(begun); took > 3*time.Second+8*r.lateness() {
+				took := time.Since(begun)
+				if took > 3*time.Second+8*r.lateness() {
 					t.Errorf("took %v", took)
 				}
 				if n, size := r.fromMirror(pkg), int64(len(r.data(pkg))); c.honest && n != 0 || !c.honest && n != size {
@@ -196,7 +197,8 @@ func TestSilenceBeforeTheMirror(t *testing.T) {
 					if i == 0 && c.seeds == 0 {
 						want[0] = peer.FetchAnywhere
 					}
-					if !slices.Equal(b.fetched, want) {
+					// A busy machine leaves the last ones no time before the mirror is asked.
+					if late := took > 2*maxSilence && i > 0 && len(b.fetched) == 0; !late && !slices.Equal(b.fetched, want) {
 						t.Errorf("%s was asked to fetch %v, want %v", b, b.fetched, want)
 					}
 				}
