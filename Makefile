@@ -33,7 +33,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-setup e2e-chart browser
+test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-setup e2e-chart browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
