@@ -8,9 +8,15 @@
 // A write that has returned survives the death of the process, kill -9
 // included, because Badger's log is a shared memory map that the kernel owns;
 // only Sync makes it survive a power cut. Memory is bounded by the options
-// here and does not grow with the number of rows. Badger writes through
-// memory maps of sparse files, so the volume must never run full: the kernel
-// then sends SIGBUS instead of returning an error.
+// here and does not grow with the number of rows.
+//
+// Badger writes through memory maps. What it writes so has its blocks on the disk
+// before, and on a disk that is nearly full, or refuses writes, writes give ErrRefused
+// while reads go on. Reading through
+// memory maps has no errors: a disk that cannot read a page of the database back ends
+// the process, and so does one that the kernel makes read-only in the middle of a write.
+// On a file system that copies on write (btrfs, ZFS), blocks cannot be reserved for
+// good, and only the margin is left.
 package kv
 
 import (
@@ -39,6 +45,7 @@ type DB struct {
 	log    *slog.Logger
 	badger *badger.DB
 	lock   *os.File // holds the flock on dir
+	room   *room
 
 	mu     sync.Mutex
 	closed bool            // guarded by mu
@@ -49,20 +56,33 @@ type DB struct {
 // (or another DB of this one) has open gives an error wrapping ErrLocked.
 // Badger's messages are logged: its errors as warnings, the rest at debug level.
 func Open(dir string, log *slog.Logger) (*DB, error) {
-	return open(badgerOptions(dir, log), log)
+	r := &room{dir: dir}
+	return open(badgerOptions(dir, badgerLog{log, r}), r, log)
 }
 
-func open(opt badger.Options, log *slog.Logger) (*DB, error) {
+func open(opt badger.Options, r *room, log *slog.Logger) (*DB, error) {
 	lock, err := lockDir(opt.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
-	b, err := badger.Open(opt)
+	b, err := openBadger(opt, r)
 	if err != nil {
 		_ = unlockDir(lock) // Open failed for another reason
 		return nil, fmt.Errorf("opening database %s: %w", opt.Dir, err)
 	}
-	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock, users: new(sync.WaitGroup)}, nil
+	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock, room: r, users: new(sync.WaitGroup)}, nil
+}
+
+func openBadger(opt badger.Options, r *room) (*badger.DB, error) {
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	b, err := badger.Open(opt)
+	if err != nil {
+		return nil, err
+	}
+	_ = r.check(false) // makes the first spare; without one, writes say why
+	return b, nil
 }
 
 // badgerOptions is tuned for a small machine. Badger has one memtable on the
@@ -71,10 +91,10 @@ func open(opt badger.Options, log *slog.Logger) (*DB, error) {
 // in place from memory maps, which the kernel drops when it needs the memory. That
 // requires tables without compression, and then Badger needs neither a block cache
 // nor an index cache.
-func badgerOptions(dir string, log *slog.Logger) badger.Options {
+func badgerOptions(dir string, log badgerLog) badger.Options {
 	opt := badger.DefaultOptions(dir).
-		WithLogger(badgerLog{log}).
-		WithMemTableSize(8 << 20).
+		WithLogger(log).
+		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
@@ -83,7 +103,8 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		// Rows are small: what is larger than this is kept out of the tables,
 		// so that compaction does not copy it again and again.
 		WithValueThreshold(16 << 10).
-		WithValueLogFileSize(64 << 20).
+		// Twice that is reserved on the disk.
+		WithValueLogFileSize(4 << 20).
 		WithSyncWrites(false).
 		// Every caller is the only writer of its rows, so that transactions
 		// cannot conflict and the bookkeeping for it is waste.
@@ -100,8 +121,14 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	return opt
 }
 
+// closeWithin bounds Close. A disk takes what is in memory, 40 MB at most, in a second;
+// one that refuses it is tried again for ever.
+const closeWithin = 10 * time.Second
+
 // Close ends the use of the database. It waits for calls in progress and
-// writes what is in memory to the disk. A second Close does nothing.
+// writes what is in memory to the disk. If the disk does not take that in 10 s, Close
+// gives up with an error: nothing is lost, since the logs have it, and the database is
+// locked until the process ends. A second Close does nothing.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	if db.closed {
@@ -112,11 +139,20 @@ func (db *DB) Close() error {
 	users := db.users
 	db.mu.Unlock()
 	users.Wait() // a Purge among them waits for those before it
-	err := db.badger.Close()
-	if err := errors.Join(err, unlockDir(db.lock)); err != nil {
-		return fmt.Errorf("closing database %s: %w", db.dir, err)
+	// The last table takes the room of the log that is not needed any more.
+	dropped := db.room.dropSpares()
+	done := make(chan error, 1)
+	go func() { done <- db.badger.Close() }()
+	select {
+	case err := <-done:
+		if err := errors.Join(dropped, err, unlockDir(db.lock)); err != nil {
+			return fmt.Errorf("closing database %s: %w", db.dir, err)
+		}
+		return nil
+	case <-time.After(closeWithin):
+		return fmt.Errorf("closing database %s: the disk did not take its tables within %v, the next start reads its logs: %w",
+			db.dir, closeWithin, errors.Join(dropped, db.room.failure()))
 	}
-	return nil
 }
 
 // enter begins a call that uses Badger, which must not be used once it is
@@ -144,14 +180,31 @@ func (db *DB) view(fn func(txn *badger.Txn) error) error {
 	return db.badger.View(fn)
 }
 
-// update runs fn in a transaction that is written as a whole or not at all.
-func (db *DB) update(fn func(txn *badger.Txn) error) error {
+// update runs fn in a transaction that is written as a whole or not at all. One that
+// frees room on the disk is refused later than others.
+func (db *DB) update(frees bool, fn func(txn *badger.Txn) error) error {
 	leave, err := db.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
+	if err := db.room.check(frees); err != nil {
+		return err
+	}
 	return db.badger.Update(fn)
+}
+
+// Err returns why the database takes no ordinary writes now, or nil.
+func (db *DB) Err() error {
+	leave, err := db.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := db.room.check(false); err != nil {
+		return fmt.Errorf("database %s: %w", db.dir, err)
+	}
+	return nil
 }
 
 // Run reclaims space until ctx ends, then returns nil.
@@ -178,6 +231,9 @@ func (db *DB) reclaim(ctx context.Context) error {
 		return err
 	}
 	defer leave()
+	if db.room.check(false) != nil {
+		return nil // what is moved takes room first
+	}
 	for ctx.Err() == nil {
 		// Each call deals with one file at most.
 		err := db.badger.RunValueLogGC(0.5)
@@ -207,11 +263,18 @@ func (db *DB) Sync() error {
 
 // badgerLog hands Badger's messages to slog. Badger's Info names every
 // table that it opens, which an operator need not read.
-type badgerLog struct{ log *slog.Logger }
+type badgerLog struct {
+	log  *slog.Logger
+	room *room
+}
 
 var _ badger.Logger = badgerLog{}
 
-func (l badgerLog) Errorf(format string, args ...any)   { l.print(slog.LevelWarn, format, args) }
+// Errorf has the only word of what Badger does in the background.
+func (l badgerLog) Errorf(format string, args ...any) {
+	l.room.noteFailure(args)
+	l.print(slog.LevelWarn, format, args)
+}
 func (l badgerLog) Warningf(format string, args ...any) { l.print(slog.LevelWarn, format, args) }
 func (l badgerLog) Infof(format string, args ...any)    { l.print(slog.LevelDebug, format, args) }
 func (l badgerLog) Debugf(format string, args ...any)   { l.print(slog.LevelDebug, format, args) }
