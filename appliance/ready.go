@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -8,18 +9,14 @@ import (
 	"millpond/internal/api"
 )
 
-// minFree is the share of the disk below which the disk counts as full. The
-// store leaves that much free, at most 1 GiB.
-const minFree = 0.01
-
 // faults lists what keeps the box from serving well.
 func (a *Appliance) faults() []api.Fault {
 	var all []api.Fault
-	if free, err := a.store.DiskFree(); err != nil {
+	if _, err := a.store.DiskFree(); err != nil {
 		all = append(all, api.Fault{What: "store", Why: err.Error(), Fatal: true})
-	} else if free < minFree {
-		all = append(all, api.Fault{What: "disk", Why: fmt.Sprintf(
-			"%.1f %% of the disk is free (MILLPOND_DATA_DIR); when it is full, new files pass through unkept", 100*free)})
+	} else if err := cmp.Or(a.store.Err(), a.db.Err()); err != nil {
+		all = append(all, api.Fault{What: "disk", Urgent: true, Why: fmt.Sprintf(
+			"files are not being kept, and pass through to clients (MILLPOND_DATA_DIR): %v", err)})
 	}
 	if err := a.ledger.Err(); err != nil {
 		all = append(all, api.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})

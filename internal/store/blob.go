@@ -75,17 +75,65 @@ func (s *Store) hold(d digest.Digest) (*Blob, error) {
 		s.release(d)
 		return nil, err
 	}
-	f, err := os.Open(s.blobPath(d))
-	if err != nil {
+	f, err := s.openBlob(d, r.size)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		s.release(d)
-		if errors.Is(err, fs.ErrNotExist) {
-			s.forget(d)
-			return nil, notHeld(d)
-		}
-		return nil, fmt.Errorf("opening a blob: %w", err)
+		s.forget(d)
+		return nil, notHeld(d)
+	case err != nil:
+		s.release(d)
+		s.lose(d)
+		return nil, fmt.Errorf("opening a blob: %w", s.diskFault(err))
 	}
 	return &Blob{File: f, store: s, info: r.info(d)}, nil
 }
+
+// openBlob opens the file of a blob of size bytes, and reads its first and its last byte: a disk that
+// fails opens files all the same.
+func (s *Store) openBlob(d digest.Digest, size int64) (*os.File, error) {
+	f, err := os.Open(s.blobPath(d))
+	if err != nil {
+		return nil, err
+	}
+	err = s.fault("read")
+	for _, at := range []int64{0, size - 1} {
+		if err == nil && size > 0 {
+			_, err = f.ReadAt(make([]byte, 1), at)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// maxLost bounds the blobs known to be unreadable. Of more, all are forgotten, and
+// found again.
+const maxLost = 4096
+
+// lose notes that a blob cannot be read: it counts as not held until its bytes come in
+// again.
+func (s *Store) lose(d digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.lost) >= maxLost {
+		clear(s.lost)
+	}
+	s.lost[d] = struct{}{}
+}
+
+func (s *Store) isLost(d digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, lost := s.lost[d]
+	return lost
+}
+
+// found notes that a blob's bytes have come in again, or that it is gone. Caller holds
+// mu.
+func (s *Store) found(d digest.Digest) { delete(s.lost, d) }
 
 func (s *Store) release(d digest.Digest) {
 	s.mu.Lock()
@@ -179,14 +227,18 @@ func (s *Store) Remove(d digest.Digest) error {
 	return err
 }
 
-// errInUse means that a blob is open.
-var errInUse = errors.New("blob is in use")
+var (
+	// errInUse means that a blob is open.
+	errInUse = errors.New("blob is in use")
+	// errNotRemoved means that the file of a blob stays.
+	errNotRemoved = errors.New("removing a blob")
+)
 
 // drop removes a blob, an open one only if evenOpen, and returns how many bytes of the
 // quota that frees.
 // Caller holds meta.
 func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
-	r, err := s.row(d)
+	r, err := s.listedRow(d)
 	if err != nil {
 		return 0, err
 	}
@@ -204,17 +256,29 @@ func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 	}()
 	// The file first: a file without a row would be taken in at the next
 	// Open, and this one may be bad.
-	if err := os.Remove(s.blobPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("removing a blob: %w", err)
+	if err := s.removeBlob(d); err != nil {
+		return 0, fmt.Errorf("%w: %w", errNotRemoved, err)
 	}
-	if err := s.apply(change{d, &r, nil}); err != nil {
+	if err := s.applyWith(s.table.Free, change{d, &r, nil}); err != nil {
 		return 0, fmt.Errorf("removing blob %s: %w", d, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.found(d)
 	s.count.add(r, -1)
 	s.emit(Event{Digest: d, Size: r.size})
 	return r.takes(), nil
+}
+
+// removeBlob removes the file of a blob, if there is one.
+func (s *Store) removeBlob(d digest.Digest) error {
+	if err := s.fault("remove"); err != nil {
+		return err
+	}
+	if err := os.Remove(s.blobPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // add counts a blob as added (sign 1) or removed (-1).
