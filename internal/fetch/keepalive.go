@@ -86,13 +86,11 @@ func (fl *flight) feed(ctx context.Context, part *store.Partial, off int64) erro
 		if b, err = fl.taste(ctx, m, off, min(keepAliveBytes, part.Size()-holdback-off)); len(b) == 0 {
 			continue
 		}
-		if _, err := part.WriteTrusted(b, off); err != nil {
-			return err
+		written, err := fl.write(part, b, off, m)
+		if len(written) > 0 {
+			fl.grew(off, off+int64(len(b)), m)
 		}
-		end := off + int64(len(b))
-		fl.forgot(off, end) // the bytes there, if any, count as the mirror's from now on
-		fl.grew(off, end, m)
-		return nil
+		return err
 	}
 	return err
 }
