@@ -39,8 +39,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 		a.log.Info("serving", "addr", s.listener.Addr().String())
 	}
 	select {
-	case <-ctx.Done():
+	case <-ctx.Done(): // main limits the time
 	case <-failed.Done():
+		defer exitLate().Stop()
 	}
 	a.drain(context.WithoutCancel(ctx))
 	stop()
