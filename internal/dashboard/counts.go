@@ -55,7 +55,7 @@ func (d *Dashboard) getPeriods(_ context.Context, q *periodsQuery) (p api.Period
 	now, day := time.Now(), q.Day
 	switch {
 	case day.IsZero():
-		day = time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
+		day = dayOf(now)
 	case day.After(now) || now.Sub(day) > 25*time.Hour:
 		return p, wrong("day is the time at which the present day began, such as 2026-03-01T00:00:00+01:00")
 	}
@@ -79,4 +79,14 @@ func (d *Dashboard) getPeriods(_ context.Context, q *periodsQuery) (p api.Period
 		}
 	}
 	return p, nil
+}
+
+// dayOf is when the day of now began, where now is. Where clocks are set forward at
+// midnight, there is none, and time.Date may return a time of the day before.
+func dayOf(now time.Time) time.Time {
+	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
+	if day.Day() != now.Day() {
+		_, day = day.ZoneBounds()
+	}
+	return day
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/clock"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
 )
@@ -37,6 +38,40 @@ func TestClockSetBackKeepsNothingFresh(t *testing.T) {
 			if n := r.mirror.Requests(fmt.Sprintf("*/%s", name)); n != 1+i {
 				t.Errorf("%s: %d requests after %v, want %d", name, n, passed, 1+i)
 			}
+		}
+	}
+}
+
+// A check by a clock that was a day ahead counts for nothing, in this process and after a
+// restart: the mirror is asked at once, and then once per TTL, also if its answer is not
+// taken.
+func TestCheckOfAClockAhead(t *testing.T) {
+	t.Parallel()
+	for name, by := range map[string]clock.Reading{"this process": clock.Read(), "an earlier one": {Process: "earlier"}} {
+		for answer, faults := range map[string][]aptest.Fault{"good": nil, "bad": {aptest.Status(404)}} {
+			t.Run(name+" "+answer, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, aptest.Suite{})
+				head, _, err := r.read(inRelease)
+				must(t, err)
+				key := "suite/" + r.dir().String()
+				s, err := kv.GetJSON[map[string]map[string]any](r.options.Names, key)
+				must(t, err)
+				s["InRelease"]["Checked"], s["InRelease"]["Clock"] = time.Now().Add(24*time.Hour), by
+				must(t, kv.PutJSON(r.options.Names, key, s))
+				if faults != nil {
+					r.mirror.Inject("*InRelease", faults...)
+				}
+				before := r.mirror.Requests("*InRelease")
+				for range 3 {
+					if f := r.want(inRelease, head); f.Age > time.Minute {
+						t.Errorf("its age is %v", f.Age)
+					}
+				}
+				if n := r.mirror.Requests("*InRelease") - before; n != 1 {
+					t.Errorf("%d requests, want 1", n)
+				}
+			})
 		}
 	}
 }

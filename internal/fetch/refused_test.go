@@ -20,9 +20,12 @@ func (r *rig) predate(field string, by time.Duration) {
 	all, err := kv.GetJSON[map[string]map[string]any](r.options.Names, key)
 	must(r.t, err)
 	for _, file := range all {
-		field := field
+		field, reading := field, field+"By"
 		if in, ok := file[field].(map[string]any); ok {
-			file, field = in, "Since"
+			file, field, reading = in, "Since", "By"
+		}
+		if in, ok := file[reading].(map[string]any); ok {
+			in["Passed"] = in["Passed"].(float64) - float64(by)
 		}
 		at, err := time.Parse(time.RFC3339, file[field].(string))
 		must(r.t, err)

@@ -49,7 +49,7 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 		fresh := v.Fresh(f.ttl, r.Revalidate) && (r.Login == "" || f.access.Accepted(l, r.Login, v.Digest))
 		if !v.Digest.IsZero() && (unchanged != nil || fresh) {
 			if file, err := f.storedFor(r.Login, v.Digest); err == nil {
-				file.Modified, file.Age = v.Modified(), time.Since(v.Checked)
+				file.Modified, file.Age = v.Modified(), v.Age()
 				if unchanged != nil {
 					file.Stale = unchanged.stale
 				}
@@ -101,7 +101,7 @@ func (f *Fetcher) newUnknownFlight(r Request, v mirror.Copy) *flight {
 func (fl *flight) checkedSince(v mirror.Copy) bool {
 	l, login := fl.entry.Location, fl.key.login
 	now, err := kv.GetJSON[mirror.Copy](fl.f.names, unknownKey(l, login))
-	return err == nil && expects(fl.entry, now.Digest) && now.Checked.After(v.Checked) &&
+	return err == nil && !now.Digest.IsZero() && expects(fl.entry, now.Digest) && !now.Checked.Equal(v.Checked) &&
 		(login == "" || fl.f.access.Accepted(l, login, now.Digest))
 }
 

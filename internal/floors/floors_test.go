@@ -43,6 +43,7 @@ var floor = map[string]int{
 	"internal/logs":      0,
 	"internal/party":     0,
 	"internal/lag":       0,
+	"internal/clock":     0,
 	"internal/front":     0,
 }
 

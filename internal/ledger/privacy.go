@@ -93,13 +93,14 @@ func (l *Ledger) expire(now time.Time) error {
 	return err
 }
 
-// older returns whether what began at a time is older than is kept.
+// older returns whether what began at a time is older than is kept. What began in the
+// future, by a clock that was ahead, may be.
 func (l *Ledger) older(now time.Time) func(first int64) bool {
 	if l.privacy.Keep == 0 {
 		return func(int64) bool { return false }
 	}
 	end := unix(now.Add(-l.privacy.Keep))
-	return func(first int64) bool { return first < end }
+	return func(first int64) bool { return first < end || first > unix(now) }
 }
 
 // forget folds accounts of clients into Others and removes clients from packages.

@@ -216,3 +216,19 @@ func TestRetention(t *testing.T) {
 		}
 	})
 }
+
+// What a clock that was ahead has counted about a client is not kept for longer.
+func TestRetentionOfAClockAhead(t *testing.T) {
+	t.Parallel()
+	l, table := testLedger(t)
+	l.deliver(time.Now().Add(24*time.Hour), addr(1), File{"archive.example.org", "lib0"}, Counts{Requests: 1})
+	flush(t, l)
+	l = openLedger(t, table)
+	if removed, err := l.Restrict(Privacy{Keep: 30 * 24 * time.Hour}); err != nil || !removed {
+		t.Errorf("Restrict = %v, %v; want something removed", removed, err)
+	}
+	if accounts, asked := names(t, l); !slices.Equal(accounts, []string{Others}) || len(asked) > 0 {
+		t.Errorf("accounts %v, with packages %v", accounts, asked)
+	}
+	checkSums(t, l)
+}

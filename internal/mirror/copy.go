@@ -1,10 +1,10 @@
 package mirror
 
 import (
-	"crypto/rand"
 	"net/http"
 	"time"
 
+	"millpond/internal/clock"
 	"millpond/internal/digest"
 )
 
@@ -25,22 +25,8 @@ type Copy struct {
 // for a while.
 type Check struct {
 	Checked time.Time
-	Clock   Reading `json:",omitzero"` // at Checked
+	Clock   clock.Reading `json:",omitzero"` // at Checked
 }
-
-// Reading is the time that had passed in a process, whatever the machine's clock
-// was set to meanwhile. Other processes can do nothing with it.
-type Reading struct {
-	Process string
-	Passed  time.Duration
-}
-
-var (
-	process = rand.Text()
-	started = time.Now()
-)
-
-func reading() Reading { return Reading{process, time.Since(started)} }
 
 // NewCopy is the Copy of bytes that came with r just now.
 func NewCopy(d digest.Digest, size int64, r *Response) Copy {
@@ -51,7 +37,7 @@ func NewCopy(d digest.Digest, size int64, r *Response) Copy {
 }
 
 // Confirm records that the mirror has just answered.
-func (c *Check) Confirm() { c.Checked, c.Clock = time.Now(), reading() }
+func (c *Check) Confirm() { c.Checked, c.Clock = time.Now(), clock.Read() }
 
 // Modified is the Last-Modified under which clients get the copy.
 func (c Copy) Modified() time.Time {
@@ -82,16 +68,17 @@ const revalidateAfter = time.Second
 
 // Fresh reports whether what the mirror said, of a copy or of its absence, can be
 // served without asking it again: within ttl of the last answer, or, for a client
-// that wants it revalidated, within a second. Both the
-// machine's clock and, in the process that recorded it, the time that has passed
-// must say so, since clocks are set. A check in the future counts for nothing.
+// that wants it revalidated, within a second.
 func (c Check) Fresh(ttl time.Duration, revalidate bool) bool {
 	if revalidate {
 		ttl = min(ttl, revalidateAfter)
 	}
-	if now := reading(); c.Clock.Process == now.Process && now.Passed-c.Clock.Passed >= ttl {
-		return false
-	}
-	age := time.Since(c.Checked)
-	return 0 <= age && age < ttl
+	_, most, ok := clock.Since(c.Checked, c.Clock)
+	return ok && most < ttl
+}
+
+// Age is how long ago the mirror answered; 0 if nobody knows.
+func (c Check) Age() time.Duration {
+	_, most, _ := clock.Since(c.Checked, c.Clock)
+	return most
 }

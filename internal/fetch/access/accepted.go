@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/clock"
 	"millpond/internal/digest"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
@@ -54,7 +55,8 @@ type accepted struct {
 	times map[mark]acceptance
 }
 
-// acceptance is the last one. That of a login of the box stays as long as there
+// acceptance is the last one, at a time from which time.Since measures what has passed,
+// however the clock is set. That of a login of the box stays as long as there
 // is room: with its mirror away, the box's clients have no other.
 type acceptance struct {
 	at    time.Time
@@ -70,11 +72,17 @@ func (a acceptance) value() []byte {
 	return v
 }
 
+// parseAcceptance reads what an earlier process kept. One by a clock that was ahead
+// counts as long ago.
 func parseAcceptance(v []byte) (a acceptance, ok bool) {
 	if len(v) != 8 && len(v) != 9 {
 		return a, false
 	}
-	return acceptance{time.Unix(0, int64(binary.BigEndian.Uint64(v))), len(v) == 9}, true
+	at := clock.Recall(time.Unix(0, int64(binary.BigEndian.Uint64(v))))
+	if time.Since(at) < 0 {
+		at = time.Now().Add(-acceptedFor)
+	}
+	return acceptance{at, len(v) == 9}, true
 }
 
 // newAccepted reads what is kept. What cannot be read is asked for again.

@@ -161,12 +161,17 @@ func TestAccepted(t *testing.T) {
 	}
 	for age, want := range map[time.Duration][2]bool{
 		59 * time.Second: {true, true}, 2 * time.Minute: {false, true}, 23 * time.Hour: {false, true}, 24 * time.Hour: {false, false},
-		-time.Minute: {false, false}, // the clock was set back
 	} {
 		again.accepted.note(l, right, d, acceptance{at: time.Now().Add(-age)})
 		if got := [2]bool{again.Accepted(l, right, d), again.AcceptedLately(l, right, d)}; got != want {
 			t.Errorf("after %v: %v, want %v", age, got, want)
 		}
+	}
+	// By a clock that was a day ahead.
+	again.accepted.note(l, right, d, acceptance{at: time.Now().Add(24 * time.Hour)})
+	again = New(t.Context(), g.mirror, time.Minute, g.accepted.Keeper, g.answered)
+	if again.Accepted(l, right, d) || again.AcceptedLately(l, right, d) {
+		t.Error("accepted in the future: still is")
 	}
 	again.accepted.note(l, right, d, acceptance{at: time.Now().Add(-25 * time.Hour)})
 	if err := again.Sweep(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/catalog"
+	"millpond/internal/clock"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
 )
@@ -35,11 +36,11 @@ var errNotYet = errors.New("what the mirror has is not complete")
 // wait notes that a new Release is not complete, and reports whether it is to be
 // waited for.
 func (p *pending) wait() bool {
-	if p.Since.IsZero() {
-		p.Since = time.Now()
+	age, _, ok := clock.Since(p.Since, p.By)
+	if !ok {
+		*p = pending{time.Now(), clock.Read()}
 	}
-	age := time.Since(p.Since)
-	return 0 <= age && age < patience
+	return age < patience
 }
 
 // complete returns errNotYet if the mirror lacks what a new Release, now, lists of

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/clock"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
 )
@@ -45,7 +46,8 @@ func (c *Cache) pull(ctx context.Context, l catalog.Location, v record, to targe
 	if d == v.Digest { // a mirror without validators sends it all each time
 		return nil, v.again(resp), nil
 	}
-	return body, record{Copy: mirror.NewCopy(d, int64(len(body)), resp), Sole: sole, From: v.From, Mirror: v.Mirror, Reach: v.Reach}, nil
+	n := mirror.NewCopy(d, int64(len(body)), resp)
+	return body, record{Copy: n, SeenBy: n.Clock, Sole: sole, From: v.From, Mirror: v.Mirror, Reach: v.Reach}, nil
 }
 
 // reachOf is what an answer says of the place that it came from.
@@ -101,10 +103,7 @@ func (v record) doubts(r *mirror.Response, moved bool) bool {
 	case v.ETag != "":
 		return false
 	}
-	last := v.Seen
-	if v.Compared.After(last) {
-		last = v.Compared
-	}
-	age := time.Since(last)
-	return age < 0 || age >= doubtAfter
+	_, seen, ok := clock.Since(v.Seen, v.SeenBy)
+	_, compared, again := clock.Since(v.Compared, v.ComparedBy)
+	return (!ok || seen >= doubtAfter) && (!again || compared >= doubtAfter)
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/clock"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
 )
@@ -34,21 +35,20 @@ type record struct {
 	From      string       // the URL that a redirector led to for it, "" without one
 	Mirror    string       // that sent it, of those of its archive; "" if there is one place
 	Reach     catalog.Reach
+
+	SeenBy, ComparedBy clock.Reading `json:",omitzero"` // at Seen and at Compared
 }
 
 // fresh reports whether v can be served without asking the mirror.
 func (v record) fresh(ttl time.Duration, revalidate bool) bool {
-	last := v.Check
-	if v.Answered.Checked.After(last.Checked) {
-		last = v.Answered
-	}
-	return last.Fresh(ttl, revalidate || v.Expired)
+	revalidate = revalidate || v.Expired
+	return v.Check.Fresh(ttl, revalidate) || v.Answered.Fresh(ttl, revalidate)
 }
 
 // confirmed is v when the mirror has just said that it is current.
 func (v record) confirmed() record {
 	v.Confirm()
-	return record{Copy: v.Copy, Compared: v.Compared, Agreed: v.Agreed, Dated: v.Dated, Sole: v.Sole, From: v.From, Mirror: v.Mirror, Reach: v.Reach}
+	return record{Copy: v.Copy, SeenBy: v.SeenBy, Compared: v.Compared, ComparedBy: v.ComparedBy, Agreed: v.Agreed, Dated: v.Dated, Sole: v.Sole, From: v.From, Mirror: v.Mirror, Reach: v.Reach}
 }
 
 // promptly is how long after the Date in it a Release file is written: the archive
@@ -61,8 +61,8 @@ const promptly = 30 * time.Minute
 // a date that fits the Release's own, which is signed: the present file has a later
 // one. Other validators are proved by an hour, as all that mirrors keep to.
 func (v record) conditions() mirror.Copy {
-	switch {
-	case v.Agreed && time.Since(v.Seen) >= patience:
+	switch age, _, ok := clock.Since(v.Seen, v.SeenBy); {
+	case v.Agreed && ok && age >= patience:
 		return v.Copy
 	case v.Agreed && v.LastModified.Before(v.Dated.Add(promptly)):
 		v.ETag = ""
@@ -74,7 +74,8 @@ func (v record) conditions() mirror.Copy {
 // again is v when the mirror has sent the same bytes again. Of the validators those
 // count that both answers had.
 func (v record) again(r *mirror.Response) record {
-	v.Compared, v.Unsettled, v.Sole = time.Now(), v.Unsettled && r.Unsettled, false
+	v.Compared, v.ComparedBy = time.Now(), clock.Read()
+	v.Unsettled, v.Sole = v.Unsettled && r.Unsettled, false
 	tag, date := v.ETag != "" && v.ETag == r.ETag, !v.LastModified.IsZero() && v.LastModified.Equal(r.LastModified)
 	v.Agreed = tag || date
 	if tag || !v.Agreed {
@@ -98,7 +99,8 @@ func (v *record) unchanged(why error) {
 
 // pending is a new Release that is not in force yet.
 type pending struct {
-	Since time.Time // when the first such was seen; zero if there is none
+	Since time.Time     // when the first such was seen; zero if there is none
+	By    clock.Reading `json:",omitzero"` // at Since
 }
 
 // missing is the record of a file that the mirror does not have.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/clock"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
 	"millpond/internal/mirror"
@@ -20,8 +21,9 @@ const patience = time.Hour
 // refusal is an answer of the mirror that would replace a held Release file by
 // nothing.
 type refusal struct {
-	Status int       // 200 for what is no Release
-	Since  time.Time // when the mirror first gave it
+	Status int           // 200 for what is no Release
+	Since  time.Time     // when the mirror first gave it
+	By     clock.Reading `json:",omitzero"` // at Since
 }
 
 // refused returns the status of an answer that says that the mirror does not have
@@ -43,10 +45,9 @@ func refused(err error) int {
 // refuse notes that the mirror answered with that status instead of the file v
 // of the suite, and reports whether that counts.
 func (c *Cache) refuse(dir catalog.Location, v *record, status int) (counts bool) {
-	now := time.Now()
-	age := now.Sub(v.Refusal.Since)
-	if v.Refusal.Status != status || age < 0 {
-		v.Refusal = refusal{status, now}
+	age, _, ok := clock.Since(v.Refusal.Since, v.Refusal.By)
+	if v.Refusal.Status != status || !ok {
+		v.Refusal = refusal{status, time.Now(), clock.Read()}
 		age = 0
 	}
 	return v.Digest.IsZero() || age >= patience || c.wantsLogin(dir, status)

@@ -166,7 +166,7 @@ func (c *Cache) Get(ctx context.Context, e Request) (File, error) {
 		return File{}, err
 	}
 	v := *s.form(e.Location.Name())
-	release, at := v.Digest, v.Checked
+	release, age := v.Digest, v.Age()
 	if e.Location.Name() == "Release.gpg" {
 		v = s.Signature
 		// Tools that copy archives ask for InRelease first, which has no signature
@@ -184,7 +184,7 @@ func (c *Cache) Get(ctx context.Context, e Request) (File, error) {
 		}
 		return File{}, &mirror.StatusError{URL: e.Location.String(), Code: code}
 	}
-	file := File{Digest: v.Digest, Size: v.Size, Modified: v.Modified(), Release: release, Age: time.Since(at)}
+	file := File{Digest: v.Digest, Size: v.Size, Modified: v.Modified(), Release: release, Age: age}
 	form := s.form(e.Location.Name())
 	file.Stale, file.Pending = form.Unchecked, form.Unchecked != "" && !form.Pending.Since.IsZero()
 	if k != nil {

@@ -74,7 +74,8 @@ func (c *Cache) settle(e Request, s *suite, err error) error {
 		return nil
 	case status == http.StatusOK && !form.Digest.IsZero():
 		c.drop(e, s)
-		form.Checked, form.Unchecked = time.Now(), err.Error()
+		form.Confirm()
+		form.Unchecked = err.Error()
 		return err
 	case status == http.StatusOK:
 		return err

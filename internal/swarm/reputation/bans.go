@@ -13,6 +13,8 @@ import (
 	ds "github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/namespace"
 	"github.com/ipfs/go-datastore/query"
+
+	"millpond/internal/clock"
 )
 
 // banTimes are the durations of the first, second, … ban.
@@ -36,6 +38,7 @@ type bans struct {
 type ban struct {
 	Strikes int
 	Until   time.Time
+	For     time.Duration `json:",omitempty"` // how long it was when it began
 	By      string `json:",omitempty"` // of a network: the identity that lied last
 }
 
@@ -63,9 +66,19 @@ func loadBans(store ds.Datastore, log *slog.Logger) (*bans, error) {
 			b.drop(key)
 			continue
 		}
-		b.rows[key] = row
+		b.rows[key] = row.recalled()
 	}
 	return b, nil
+}
+
+// recalled is the row of an earlier process in this one. If the clock was ahead then, the
+// ban begins anew, and is no longer than it was.
+func (r ban) recalled() ban {
+	r.Until = clock.Recall(r.Until)
+	if time.Until(r.Until) > r.For {
+		r.Until = time.Now().Add(r.For)
+	}
+	return r
 }
 
 // strikes is how many of the row's strikes still count.
@@ -81,7 +94,8 @@ func (r ban) next(now time.Time) ban {
 		return r
 	}
 	r.Strikes = r.strikes(now) + 1
-	r.Until = now.Add(banTimes[min(r.Strikes, len(banTimes))-1])
+	r.For = banTimes[min(r.Strikes, len(banTimes))-1]
+	r.Until = now.Add(r.For)
 	return r
 }
 
@@ -121,7 +135,7 @@ func (b *bans) set(id string, d time.Duration) {
 		return
 	}
 	row := b.rows[banKey(id)]
-	row.Until = time.Now().Add(d)
+	row.Until, row.For = time.Now().Add(d), d
 	b.put(banKey(id), row)
 }
 

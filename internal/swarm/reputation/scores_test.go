@@ -88,6 +88,27 @@ func TestAddressBans(t *testing.T) {
 	}
 }
 
+// A ban that was given by a clock a day ahead is no longer after a restart than it was
+// to be, and one lie at an address bans nobody there.
+func TestBansOfAClockAhead(t *testing.T) {
+	t.Parallel()
+	store := ds.NewMapDatastore()
+	s := open(t, store)
+	at := netip.MustParseAddr("192.0.2.1")
+	s.Fault(Peer{ID: "a", Addr: at}, peer.Lied, "")
+	for key, row := range s.bans.rows {
+		row.Until = row.Until.Add(24 * time.Hour)
+		s.bans.put(key, row)
+	}
+	again := open(t, store)
+	if left := time.Until(again.BannedUntil("a")); left <= banTimes[0]-10*time.Second || left > banTimes[0] {
+		t.Errorf("banned for %v after a restart, want %v", left, banTimes[0])
+	}
+	if again.AddrBanned(at) {
+		t.Error("its address is banned")
+	}
+}
+
 func TestScores(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
