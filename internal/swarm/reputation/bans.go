@@ -39,7 +39,7 @@ type ban struct {
 	Strikes int
 	Until   time.Time
 	For     time.Duration `json:",omitempty"` // how long it was when it began
-	By      string `json:",omitempty"` // of a network: the identity that lied last
+	By      string        `json:",omitempty"` // of a network: the identity that lied last
 }
 
 func banKey(id string) ds.Key { return ds.NewKey("peer").ChildString(id) }
