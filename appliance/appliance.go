@@ -51,6 +51,7 @@ type Appliance struct {
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
+	leaving leaving
 	clients net.Listener   // where clients are served
 	servers []server       // in shutdown order
 	closers []func() error // in the order of opening
@@ -69,6 +70,7 @@ func New(c Config, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{
 		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
 		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
+		leaving: leaving{began: make(chan struct{})},
 	}
 	lines := a.events.Handler(a.limit)
 	if c.Privacy.NoPackagesPerClient {

@@ -12,7 +12,7 @@ func (a *Appliance) dashboardOptions() dashboard.Options {
 		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Keys: a.keys, Fetch: a.fetch, Mirrors: a.mirror, Prefetch: a.prefetch,
 		Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken, Access: a.config.access,
 		Resolver: a.resolver(), Privacy: a.config.Privacy, Erase: a.eraseClient,
-		Ready: a.faults, Log: a.log.With("part", "dashboard"),
+		Ready: a.faults, Drain: a.leave, Draining: a.draining, Log: a.log.With("part", "dashboard"),
 	}
 	if a.swarm != nil {
 		o.Swarm = swarmView{a.swarm}

@@ -54,7 +54,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "swarm-key":
 		stdout.Write(swarm.NewKey())
 		return exitOK
-	case "serve", "healthcheck", "peers", "erase-client":
+	case "serve", "healthcheck", "peers", "drain", "erase-client":
 	default:
 		fmt.Fprintf(stderr, "millpond: no command %q; `millpond help` lists them\n", command)
 		return exitUsage
@@ -78,6 +78,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		err = healthcheck(ctx, c)
 	case "peers":
 		err = printPeers(ctx, c, stdout)
+	case "drain":
+		err = drainCommand(ctx, c, stdout)
 	case "erase-client":
 		err = eraseCommand(ctx, c, args[1], stdout, stderr)
 	default:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"time"
 
 	"millpond/internal/api"
 )
@@ -15,6 +16,9 @@ const minFree = 0.01
 // faults lists what keeps the box from serving well.
 func (a *Appliance) faults() []api.Fault {
 	var all []api.Fault
+	if since := a.draining().Since; !since.IsZero() {
+		all = append(all, api.Fault{What: "drain", Why: "the box is being taken out since " + since.Format(time.RFC3339) + "; a restart ends that", Fatal: true})
+	}
 	if free, err := a.store.DiskFree(); err != nil {
 		all = append(all, api.Fault{What: "store", Why: err.Error(), Fatal: true})
 	} else if free < minFree {

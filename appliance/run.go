@@ -43,6 +43,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	case <-failed.Done():
 		defer exitLate().Stop()
 	}
+	a.leave()
 	a.drain(context.WithoutCancel(ctx))
 	stop()
 	return errors.Join(parts.Wait(), a.close())

@@ -68,6 +68,12 @@ type Readiness struct {
 	Faults []Fault `json:"faults"`
 }
 
+// Drain is how far the box is with being taken out.
+type Drain struct {
+	Since     time.Time `json:"since,omitzero" doc:"when it began; left out if it has not"`
+	Downloads int64     `json:"downloads" doc:"answers to clients, and tunnels, under way"`
+}
+
 // Setting is one variable as the box runs with it.
 type Setting struct {
 	Name    string `json:"name"`

@@ -125,3 +125,11 @@ func (d *Dashboard) setUploadRate(_ context.Context, in *rateRequest) error {
 	d.swarm.SetUploadRate(in.Body.BytesPerSecond)
 	return nil
 }
+
+func (d *Dashboard) getDrain(context.Context, *none) (api.Drain, error) { return d.draining(), nil }
+
+// startDrain may be asked for again, and lasts until the box restarts.
+func (d *Dashboard) startDrain(context.Context, *none) (api.Drain, error) {
+	d.drain()
+	return d.draining(), nil
+}

@@ -51,7 +51,10 @@ type Options struct {
 	Settings []api.Setting // without secrets
 	// Ready returns what keeps the box from serving well, nil if nothing.
 	Ready func() []api.Fault
-	Log   *slog.Logger
+	// Drain begins to take the box out; Draining says how far that is.
+	Drain    func()
+	Draining func() api.Drain
+	Log      *slog.Logger
 	// ClientPort is where clients are served, if that is another port than the
 	// one at which the page is read.
 	ClientPort string
@@ -123,6 +126,8 @@ type Dashboard struct {
 	events     *Events
 	settings   []api.Setting
 	ready      func() []api.Fault
+	drain      func()
+	draining   func() api.Drain
 	log        *slog.Logger
 	clientPort string
 	adminToken string
@@ -148,7 +153,7 @@ type Dashboard struct {
 func New(o Options) *Dashboard {
 	d := &Dashboard{
 		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, swarm: o.Swarm,
-		events: o.Events, settings: o.Settings, ready: o.Ready, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
+		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(o.Resolver), ended: make(chan struct{}),
 	}

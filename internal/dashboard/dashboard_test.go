@@ -107,6 +107,8 @@ func options(faults ...api.Fault) Options {
 		Prefetch: new(ahead),
 		Events:   new(Events),
 		Ready:    func() []api.Fault { return faults },
+		Drain:    func() {},
+		Draining: func() api.Drain { return api.Drain{Downloads: 3} },
 		Log:      slog.New(slog.DiscardHandler),
 	}
 }

@@ -78,6 +78,7 @@ func (d *Dashboard) serveState(s *service) {
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) { d.streamOr(ctx, next) }},
 	}, d.listEvents)
 	read(s, "getSettings", "settings", "Settings in force", d.getSettings)
+	read(s, "getDrain", "drain", "Whether the box is being taken out, and how many downloads are under way", d.getDrain)
 }
 
 // servePeer is apart: other boxes come for it to the clients' listener.
@@ -118,6 +119,10 @@ func (d *Dashboard) serveActions(s *service) {
 		Method: http.MethodPost, OperationID: "acceptRelease", Path: "suites/accept", MaxBodyBytes: maxAcceptBody,
 		Summary: "Let a rejected Release replace the one in force, and ask the mirror for it", Middlewares: huma.Middlewares{bodyIsJSON},
 	}, d.acceptRelease)
+	respond(s, s.forAdmin(huma.Operation{
+		Method: http.MethodPost, OperationID: "startDrain", Path: "drain",
+		Summary: "Take the box out until it restarts: not ready, other boxes are told, clients are still served",
+	}), d.startDrain)
 	act(s, huma.Operation{Method: http.MethodPut, OperationID: "banPeer", Path: "peers/{id}/ban", Summary: "Ban a peer for a day"}, d.ban)
 	act(s, huma.Operation{
 		Method: http.MethodPut, OperationID: "setUploadRate", Path: "swarm/upload-rate", MaxBodyBytes: maxRateBody,

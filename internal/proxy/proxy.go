@@ -128,6 +128,7 @@ type Proxy struct {
 	tunnels  tunnels
 	names    ownNames
 	serving  atomic.Int64 // clients to whom a held file is being sent
+	underWay atomic.Int64 // requests for files and tunnels in progress
 }
 
 var _ http.Handler = (*Proxy)(nil)
@@ -145,6 +146,9 @@ func New(o Options) *Proxy {
 // clients have disk and network first, and other boxes wait. A client that
 // waits for a download does not count.
 func (p *Proxy) Busy() bool { return p.serving.Load() > 0 }
+
+// UnderWay is how many requests for files, and tunnels, are in progress.
+func (p *Proxy) UnderWay() int64 { return p.underWay.Load() }
 
 // Forget forgets what an address was given, but for its open connections.
 func (p *Proxy) Forget(client netip.Addr) { p.sessions.forget(client) }
@@ -168,6 +172,10 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 			return whoseError{}
 		}
 		return &clientError{client}
+	}
+	if t.route == toArchive || t.route == toTunnel {
+		p.underWay.Add(1)
+		defer p.underWay.Add(-1)
 	}
 	switch t.route {
 	case toArchive:

@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	ds "github.com/ipfs/go-datastore"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -108,6 +109,7 @@ type Swarm struct {
 	reputation  *reputation.Table
 	transfers   *transfers
 	links       *links
+	leaving     atomic.Bool // since Leave
 
 	close   sync.Once
 	closing chan struct{}

@@ -41,7 +41,7 @@ func newTransfers(s *Swarm) *transfers {
 	t.server = blobproto.NewServer(blobproto.ServerOptions{
 		Rate:      s.options.UploadRate,
 		Kind:      func(id string) peer.Kind { return s.kind(idOf(id)) },
-		Fetches:   func(id string) bool { return s.may(idOf(id), fetching) },
+		Fetches:   func(id string) bool { return !s.leaving.Load() && s.may(idOf(id), fetching) },
 		Unlimited: t.unlimited,
 		Given:     t.gave,
 		Log:       s.log,

@@ -92,6 +92,13 @@ export interface Detail {
   message: string
 }
 
+export interface Drain {
+  /** answers to clients, and tunnels, under way */
+  downloads: number
+  /** when it began; left out if it has not */
+  since?: string
+}
+
 export interface Erased {
   /** whether the box had anything about the client */
   known: boolean
