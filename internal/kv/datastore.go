@@ -67,7 +67,7 @@ func (d datastore) GetSize(_ context.Context, key ds.Key) (int, error) {
 
 // valueSize is exact, where Badger's ValueSize guesses for large values.
 func valueSize(item *badger.Item) (size int, err error) {
-	err = item.Value(func(value []byte) error {
+	err = readValue(item, func(value []byte) error {
 		size = len(value)
 		return nil
 	})
@@ -159,7 +159,7 @@ func (p *pages) read() error {
 			if p.keysOnly {
 				row.Size, err = valueSize(item)
 			} else {
-				row.Value, err = item.ValueCopy(nil)
+				row.Value, err = copyValue(item)
 				row.Size = len(row.Value)
 				size += len(row.Value)
 			}

@@ -7,7 +7,10 @@
 //
 // A write that has returned survives the death of the process, kill -9
 // included, because Badger's log is a shared memory map that the kernel owns;
-// only Sync makes it survive a power cut. Memory is bounded by the options
+// only Sync makes it survive a power cut. A database that is damaged is set aside,
+// and a new one takes its place with the rows that are also kept beside it. What goes
+// bad under the running process gives errors that wrap ErrDamaged, or, where Badger
+// reads it in a goroutine of its own, ends the process; the next Open sets it aside. Memory is bounded by the options
 // here and does not grow with the number of rows. Badger writes through
 // memory maps of sparse files, so the volume must never run full: the kernel
 // then sends SIGBUS instead of returning an error.
@@ -35,34 +38,29 @@ const gcEvery = 10 * time.Minute
 // called from several goroutines; after Close they return an error wrapping
 // fs.ErrClosed.
 type DB struct {
-	dir    string
-	log    *slog.Logger
-	badger *badger.DB
-	lock   *os.File // holds the flock on dir
+	dir       string
+	log       *slog.Logger
+	badger    *badger.DB
+	lock      *os.File // holds the flock on dir
+	kept      []Kept
+	recovered Recovery
+
+	keeping sync.Mutex // held while the file of kept rows is written; taken before mu
 
 	mu     sync.Mutex
 	closed bool            // guarded by mu
 	users  *sync.WaitGroup // guarded by mu; calls in progress that began after the last Purge
+	fault  error           // guarded by mu; the first damage that was read
 }
 
 // Open opens or makes the database in dir. A directory that another process
-// (or another DB of this one) has open gives an error wrapping ErrLocked.
-// Badger's messages are logged: its errors as warnings, the rest at debug level.
-func Open(dir string, log *slog.Logger) (*DB, error) {
-	return open(badgerOptions(dir, log), log)
-}
-
-func open(opt badger.Options, log *slog.Logger) (*DB, error) {
-	lock, err := lockDir(opt.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening database: %w", err)
-	}
-	b, err := badger.Open(opt)
-	if err != nil {
-		_ = unlockDir(lock) // Open failed for another reason
-		return nil, fmt.Errorf("opening database %s: %w", opt.Dir, err)
-	}
-	return &DB{dir: opt.Dir, log: log, badger: b, lock: lock, users: new(sync.WaitGroup)}, nil
+// (or another DB of this one) has open gives an error wrapping ErrLocked. A damaged
+// database is set aside, and a new one is made with the rows of kept, as they were
+// last written beside it: Recovered tells. All tables are read for that, at the speed
+// of the disk. Badger's messages are logged: its errors as warnings, the rest at
+// debug level.
+func Open(dir string, log *slog.Logger, kept ...Kept) (*DB, error) {
+	return open(badgerOptions(dir, log), log, kept...)
 }
 
 // badgerOptions is tuned for a small machine. Badger has one memtable on the
@@ -89,6 +87,9 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		// cannot conflict and the bookkeeping for it is waste.
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
+		// What goes bad under the running box is an error rather than a wrong row.
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithVerifyValueChecksum(true).
 		// lockDir takes the lock that Badger would: Badger's error for a
 		// directory in use differs from others only in its text.
 		WithBypassLockGuard(true)
@@ -100,8 +101,8 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	return opt
 }
 
-// Close ends the use of the database. It waits for calls in progress and
-// writes what is in memory to the disk. A second Close does nothing.
+// Close ends the use of the database. It waits for calls in progress, writes the kept
+// rows, and what is in memory, to the disk. A second Close does nothing.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	if db.closed {
@@ -112,7 +113,10 @@ func (db *DB) Close() error {
 	users := db.users
 	db.mu.Unlock()
 	users.Wait() // a Purge among them waits for those before it
-	err := db.badger.Close()
+	if err := db.keep(); err != nil {
+		db.log.Warn("rows that nothing can rebuild not written beside the database", "err", err)
+	}
+	err := guard(db.badger.Close)
 	if err := errors.Join(err, unlockDir(db.lock)); err != nil {
 		return fmt.Errorf("closing database %s: %w", db.dir, err)
 	}
@@ -134,14 +138,19 @@ func (db *DB) enter() (leave func(), err error) {
 
 func (db *DB) errClosed() error { return fmt.Errorf("database %s: %w", db.dir, fs.ErrClosed) }
 
-// view runs fn in a read-only transaction: it sees one state of the database.
+// view runs fn in a read-only transaction: it sees one state of the database. An error
+// of Badger other than that a key is missing means damage, and so does its panic.
 func (db *DB) view(fn func(txn *badger.Txn) error) error {
 	leave, err := db.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return db.badger.View(fn)
+	err = guard(func() error { return db.badger.View(fn) })
+	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+		return db.damaged(err)
+	}
+	return err
 }
 
 // update runs fn in a transaction that is written as a whole or not at all.
@@ -154,19 +163,24 @@ func (db *DB) update(fn func(txn *badger.Txn) error) error {
 	return db.badger.Update(fn)
 }
 
-// Run reclaims space until ctx ends, then returns nil.
+// Run reclaims space, and writes the kept rows, until ctx ends, then returns nil.
 func (db *DB) Run(ctx context.Context) error {
-	tick := time.NewTicker(gcEvery)
-	defer tick.Stop()
+	gc, keep := time.NewTicker(gcEvery), time.NewTicker(keepEvery)
+	defer gc.Stop()
+	defer keep.Stop()
 	for {
+		// The next attempt may succeed: no reason to stop the box.
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
-		}
-		if err := db.reclaim(ctx); err != nil {
-			// The next run may reclaim it: no reason to stop the box.
-			db.log.Warn("database space not reclaimed", "err", err)
+		case <-gc.C:
+			if err := db.reclaim(ctx); err != nil {
+				db.log.Warn("database space not reclaimed", "err", err)
+			}
+		case <-keep.C:
+			if err := db.Keep(); err != nil {
+				db.log.Warn("rows that nothing can rebuild not written beside the database", "err", err)
+			}
 		}
 	}
 }

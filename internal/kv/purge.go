@@ -33,7 +33,8 @@ const (
 // keeps that, the keys of deleted rows included, until a compaction comes by. It
 // compacts all tables, which reads and writes the database once if that was not done
 // lately. Others can read and write meanwhile. Values above 16 KiB are in the value
-// log, which Purge leaves alone. It must not be called during a Scan or an Update of
+// log, which Purge leaves alone. A database that was set aside is removed, and the
+// kept rows are written again. It must not be called during a Scan or an Update of
 // the same goroutine.
 func (db *DB) Purge() error {
 	err := db.compact()
@@ -43,6 +44,10 @@ func (db *DB) Purge() error {
 		if leave, err = db.outlast(); err == nil {
 			leave()
 		}
+	}
+	if err == nil {
+		// What was removed is also in the copies.
+		err = errors.Join(db.removeAside(""), db.Keep())
 	}
 	if err != nil {
 		return fmt.Errorf("purging database %s: %w", db.dir, err)
@@ -121,7 +126,7 @@ func (db *DB) flush() error {
 }
 
 // logs are the files of Badger's memtables.
-func (db *DB) logs() ([]string, error) { return filepath.Glob(filepath.Join(db.dir, "*.mem")) }
+func (db *DB) logs() ([]string, error) { return filepath.Glob(globText.Replace(db.dir) + "/*.mem") }
 
 // fill writes the row of Purge.
 func (db *DB) fill(value []byte) error {

@@ -78,7 +78,26 @@ func get(txn *badger.Txn, key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return item.ValueCopy(nil)
+	return copyValue(item)
+}
+
+// readValue calls fn with the value of an item. Badger has an empty one for a value
+// that it cannot find in the value log.
+func readValue(item *badger.Item, fn func(value []byte) error) error {
+	return item.Value(func(value []byte) error {
+		if len(value) == 0 && item.ValueSize() > 0 {
+			return fmt.Errorf("%w: the value of %.100q is not in the value log", ErrDamaged, item.Key())
+		}
+		return fn(value)
+	})
+}
+
+func copyValue(item *badger.Item) (value []byte, err error) {
+	err = readValue(item, func(v []byte) error {
+		value = append([]byte{}, v...)
+		return nil
+	})
+	return value, err
 }
 
 // Put stores value under key. When it has returned nil, the row outlives the
@@ -147,8 +166,8 @@ func checkValue(value []byte) error {
 func (t *Table) Scan(prefix, from []byte, fn func(key, value []byte) bool) error {
 	err := t.db.view(func(txn *badger.Txn) error {
 		return t.scan(txn, prefix, from, func(item *badger.Item) (more bool, err error) {
-			err = item.Value(func(value []byte) error {
-				more = fn(item.Key()[len(t.prefix):], value)
+			err = readValue(item, func(value []byte) error {
+				more = callScanned(fn, item.Key()[len(t.prefix):], value)
 				return nil
 			})
 			return more, err
