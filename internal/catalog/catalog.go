@@ -136,7 +136,8 @@ func (c *Catalog) load() error {
 	if err != nil {
 		return err
 	}
-	if err := c.loadSuites(s); err != nil {
+	bad, err := c.loadSuites(s)
+	if err != nil {
 		return err
 	}
 	places := s.byRelease()
@@ -146,7 +147,15 @@ func (c *Catalog) load() error {
 		}
 	}
 	gone := s.index()
-	if err := c.rows.kv.Update(func(tx *kv.Tx) error { return deleteTables(tx, gone) }); err != nil {
+	err = c.rows.kv.Update(func(tx *kv.Tx) error {
+		for _, key := range bad {
+			if err := tx.Delete(key); err != nil {
+				return err
+			}
+		}
+		return deleteTables(tx, gone)
+	})
+	if err != nil {
 		return err
 	}
 	c.state.Store(s)
@@ -159,14 +168,16 @@ func (c *Catalog) load() error {
 	return err
 }
 
-func (c *Catalog) loadSuites(s *state) error {
-	var fault error
-	err := c.rows.kv.Scan([]byte{keySuite}, nil, func(key, value []byte) bool {
+// loadSuites reads the suites, and returns the keys of those that cannot be read. These
+// are learned again when a client asks for their Release.
+func (c *Catalog) loadSuites(s *state) (bad [][]byte, err error) {
+	err = c.rows.kv.Scan([]byte{keySuite}, nil, func(key, value []byte) bool {
 		dir, err := ParseURL(string(key[1:]))
 		var rec suiteRecord
 		if err = errors.Join(err, json.Unmarshal(value, &rec)); err != nil {
-			fault = fmt.Errorf("suite %q: %w", key[1:], err)
-			return false
+			c.log.Warn("suite forgotten, since its row cannot be read", "suite", string(key[1:]), "err", err)
+			bad = append(bad, bytes.Clone(key))
+			return true
 		}
 		st := newSuite(dir, rec.First)
 		st.used.Store(rec.Used)
@@ -185,7 +196,7 @@ func (c *Catalog) loadSuites(s *state) error {
 		}
 		return true
 	})
-	return errors.Join(err, fault)
+	return bad, err
 }
 
 func parseTable(key, value []byte) (*table, bool) {

@@ -84,7 +84,21 @@ func (s *Store) hold(d digest.Digest) (*Blob, error) {
 		}
 		return nil, fmt.Errorf("opening a blob: %w", err)
 	}
+	if info, err := f.Stat(); err == nil && info.Size() != r.size {
+		f.Close()
+		s.release(d)
+		s.discardTorn(d, info.Size(), r.size)
+		return nil, notHeld(d)
+	}
 	return &Blob{File: f, store: s, info: r.info(d)}, nil
+}
+
+// discardTorn removes a blob that was cut short from outside.
+func (s *Store) discardTorn(d digest.Digest, size, want int64) {
+	s.log.Error("torn blob removed", "digest", d, "bytes", size, "want", want)
+	if err := s.Remove(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("torn blob still listed", "digest", d, "err", err)
+	}
 }
 
 func (s *Store) release(d digest.Digest) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,8 +18,18 @@ import (
 // name, rows without a file are of no use. A file of another size than its row
 // says is torn, and is removed.
 func (s *Store) reconcile() error {
+	_, err := s.table.Get(indexedKey)
+	indexed := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	for i := range 256 {
-		if err := s.reconcileDir(byte(i)); err != nil {
+		if err := s.reconcileDir(byte(i), indexed); err != nil {
+			return err
+		}
+	}
+	if !indexed {
+		if err := s.table.Put(indexedKey, nil); err != nil {
 			return err
 		}
 	}
@@ -27,7 +38,7 @@ func (s *Store) reconcile() error {
 
 // reconcileDir reconciles one fan-out directory. It holds its rows in memory:
 // 1/256 of the store's.
-func (s *Store) reconcileDir(b byte) error {
+func (s *Store) reconcileDir(b byte, indexed bool) error {
 	rows, err := s.rowsOf(b)
 	if err != nil {
 		return err
@@ -60,7 +71,7 @@ func (s *Store) reconcileDir(b byte) error {
 			at := info.ModTime()
 			r = row{size: info.Size(), modified: at.Unix(), used: at.UnixNano(), private: privateBy(info.Mode())}
 			changes = append(changes, change{d, nil, &r})
-		case r.old:
+		case r.old || !indexed:
 			unindexed = append(unindexed, change{d, nil, &r})
 		}
 		delete(rows, d)
@@ -77,15 +88,25 @@ func (s *Store) reconcileDir(b byte) error {
 
 func (s *Store) rowsOf(b byte) (map[digest.Digest]row, error) {
 	rows := make(map[digest.Digest]row)
-	var bad error
+	var bad [][]byte
 	err := s.table.Scan([]byte{'b', b}, nil, func(k, v []byte) bool {
-		var r row
-		if r, bad = decodeRow(v); bad == nil {
-			rows[digest.Digest(k[1:])] = r
+		r, err := decodeRow(v)
+		if err == nil && len(k) != 1+digest.Size {
+			err = errors.New("its key is not that of a blob")
 		}
-		return bad == nil
+		if err != nil {
+			// As if it were lost: a new one is made from the file.
+			s.log.Warn("row of a blob cannot be read, its pins and names are lost", "key", fmt.Sprintf("%x", k[1:]), "err", err)
+			bad = append(bad, bytes.Clone(k))
+			return true
+		}
+		rows[digest.Digest(k[1:])] = r
+		return true
 	})
-	return rows, errors.Join(err, bad)
+	for _, k := range bad {
+		err = errors.Join(err, s.table.Delete(k))
+	}
+	return rows, err
 }
 
 // reconcilePartials takes stock of the partial files and removes what cannot

@@ -12,7 +12,7 @@ import (
 	"millpond/internal/kv"
 )
 
-// The table has six kinds of keys:
+// The table has seven kinds of keys:
 //
 //	'b' digest            → row
 //	'u' rank, digest      → nothing: the order of eviction, without the pinned
@@ -20,9 +20,24 @@ import (
 //	'w' bucket, rank, digest → nothing: the same of what nobody vouches for
 //	'n' name, 0, digest   → nothing: the order of file names
 //	's'                   → digest that the scrub has verified last
+//	'i'                   → nothing: all rows are in the indices
 //
 // Row and indices change in one transaction and so never disagree.
-var scrubKey = []byte{'s'}
+var scrubKey, indexedKey = []byte{'s'}, []byte{'i'}
+
+// Pinned and Known choose the rows of a Store's table that the files do not tell again:
+// of pinned blobs, and of all others. Where only these are left of a table, Open makes
+// the rest.
+func Pinned(key, value []byte) bool {
+	r, err := decodeRow(value)
+	return key[0] == 'b' && err == nil && r.pinned()
+}
+
+// Known chooses the rows of blobs that are not Pinned.
+func Known(key, value []byte) bool {
+	r, err := decodeRow(value)
+	return key[0] == 'b' && err == nil && !r.pinned()
+}
 
 // row is what the table holds of a blob.
 type row struct {

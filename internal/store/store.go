@@ -14,8 +14,8 @@
 // Memory does not grow with the number of blobs. After kill -9 at any instant,
 // Open finds every blob whose Commit had returned, and no torn one. The table
 // of blobs is only a view of the directory: lost, it is built again, without
-// pins, and without the names, sources and places that blobs came with; private
-// ones stay private. Blobs can be listed by digest and by name.
+// pins, and without the names, sources and places that blobs came with, but for those
+// of the rows that Pinned and Known choose; private ones stay private. Blobs can be listed by digest and by name.
 package store
 
 import (
