@@ -117,7 +117,11 @@ func (db *DB) openFiles(opt badger.Options, fresh bool) error {
 	if len(tries) >= maxOpenings {
 		return fmt.Errorf("%w: it could not be read, or ended the process while it was being opened, the last time", ErrDamaged)
 	}
-	orphans, err := verifyFiles(opt)
+	var orphans bool
+	err = guard(func() (err error) {
+		orphans, err = verifyFiles(opt)
+		return err
+	})
 	if err != nil {
 		return err
 	}
