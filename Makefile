@@ -19,7 +19,7 @@ MODULES     = . e2e e2e/chart
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -43,6 +43,10 @@ packages:
 # take longer than the 10 minutes that go allows by itself.
 unit:
 	$(GO) test -race -timeout 25m ./...
+
+# The database, each kind of its files damaged in each way: some 500 cases, in minutes.
+damage:
+	$(GO) test -count=1 -timeout 25m -run TestDamage ./internal/kv -damage-cases 10
 
 # The box for 32-bit ARM, with the quick tests of what counts bytes or lays them
 # out under QEMU (needs qemu-user), and what a contributor on a Mac can check.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
@@ -104,7 +103,7 @@ func (a *Appliance) openData() error {
 	if err := a.loadKeys(); err != nil {
 		return fmt.Errorf("MILLPOND_KEYRING_DIR: %w", err)
 	}
-	if err := a.openDataDir(); err != nil {
+	if err := a.openParts(); err != nil {
 		return dataFault(a.config.DataDir, err)
 	}
 	return nil
@@ -146,7 +145,7 @@ func (a *Appliance) openDataDir() (err error) {
 	if err := checkDataDir(dir); err != nil {
 		return err
 	}
-	if a.db, err = kv.Open(filepath.Join(dir, "db"), a.log.With("part", "kv")); err != nil {
+	if a.db, err = openDatabase(dir, a.log.With("part", "kv")); err != nil {
 		return err
 	}
 	a.opened(a.db.Close)

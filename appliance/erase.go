@@ -50,14 +50,14 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 		}
 	}()
 	dir := filepath.Join(c.DataDir, "db")
-	info, err := os.Stat(dir) // kv.Open would make one
+	info, err := os.Stat(dir) // openDatabase would make one
 	if err != nil {
 		return false, fmt.Errorf("no box has run here: %w", err)
 	}
 	if err := checkOwner(info); err != nil {
 		return false, err
 	}
-	db, err := kv.Open(dir, newLogger(c, stderr))
+	db, err := openDatabase(c.DataDir, newLogger(c, stderr))
 	if err != nil {
 		return false, err
 	}

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,7 +14,13 @@ import (
 )
 
 // manifestKey is a manifest's name in the table of names.
-func manifestKey(d digest.Digest) string { return "pieces/" + d.String() }
+const manifestPrefix = "pieces/"
+
+func manifestKey(d digest.Digest) string { return manifestPrefix + d.String() }
+
+// Kept chooses the rows of Options.Names that nothing tells again: all but manifests,
+// which are made from the blobs.
+func Kept(key, _ []byte) bool { return !bytes.HasPrefix(key, []byte(manifestPrefix)) }
 
 // Manifest implements peer.Inventory. A manifest is made once and kept.
 func (f *Fetcher) Manifest(ctx context.Context, by peer.Asker, d digest.Digest) ([]digest.Digest, error) {

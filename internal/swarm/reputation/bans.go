@@ -42,6 +42,12 @@ type ban struct {
 	By      string        `json:",omitempty"` // of a network: the identity that lied last
 }
 
+// bansKey is above all bans.
+var bansKey = ds.NewKey("bans")
+
+// IsBan reports whether key, of the datastore that New is given, is that of a ban.
+func IsBan(key []byte) bool { return bansKey.IsAncestorOf(ds.RawKey(string(key))) }
+
 func banKey(id string) ds.Key { return ds.NewKey("peer").ChildString(id) }
 
 func networkKey(p netip.Prefix) ds.Key {
@@ -49,7 +55,7 @@ func networkKey(p netip.Prefix) ds.Key {
 }
 
 func loadBans(store ds.Datastore, log *slog.Logger) (*bans, error) {
-	b := &bans{store: namespace.Wrap(store, ds.NewKey("bans")), log: log, rows: make(map[ds.Key]ban)}
+	b := &bans{store: namespace.Wrap(store, bansKey), log: log, rows: make(map[ds.Key]ban)}
 	results, err := b.store.Query(context.Background(), query.Query{})
 	if err != nil {
 		return nil, fmt.Errorf("reading the bans: %w", err)
