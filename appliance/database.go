@@ -17,6 +17,7 @@ import (
 // kept are the rows that neither blobs nor mirrors tell again: the ledger, bans, pins,
 // which Release files are held and how good they were, and where blobs came from.
 var kept = []kv.Kept{
+	{Table: "identity"},
 	{Table: "ledger"},
 	{Datastore: "swarm", Rows: swarm.Kept},
 	{Table: "store", Rows: store.Pinned},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -67,6 +68,45 @@ func TestDamagedDatabase(t *testing.T) {
 				t.Errorf("faults: %+v", b.faults())
 			}
 		})
+	}
+}
+
+// An identity key that is damaged is restored, also together with the database; one that
+// was removed makes room for a new one.
+func TestDamagedIdentity(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{}, 1000)
+	dir := t.TempDir()
+	environ := s.environ(dir, "MILLPOND_SWARM=true", "MILLPOND_SWARM_LISTEN=/ip4/127.0.0.1/tcp/0", "MILLPOND_SWARM_LOCAL=false")
+	file := filepath.Join(dir, "identity.key")
+	var first []byte
+	for _, damage := range []func(b []byte) error{
+		func([]byte) error { return nil },
+		func(b []byte) error { return os.WriteFile(file, b[:20], 0o600) },
+		func(b []byte) error {
+			b[10] ^= 1
+			return errors.Join(os.WriteFile(file, b, 0o600), os.Truncate(filepath.Join(dir, "db", "MANIFEST"), 3))
+		},
+	} {
+		if err := damage(bytes.Clone(first)); err != nil {
+			t.Fatal(err)
+		}
+		b := start(t, environ)
+		got, err := os.ReadFile(file)
+		if err != nil || first != nil && !bytes.Equal(got, first) {
+			t.Errorf("another key than before, %v", err)
+		}
+		first = got
+		if err := b.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	start(t, environ)
+	if got, err := os.ReadFile(file); err != nil || bytes.Equal(got, first) {
+		t.Errorf("a removed key came back, or %v", err)
 	}
 }
 

@@ -20,6 +20,9 @@ func (a *Appliance) openSwarm() (err error) {
 	identity := c.IdentityFile
 	if identity == "" {
 		identity = filepath.Join(c.DataDir, "identity.key")
+		if err := a.keepIdentity(identity); err != nil {
+			return err
+		}
 	}
 	rate := c.UploadRate
 	if !rate.set {
@@ -39,6 +42,9 @@ func (a *Appliance) openSwarm() (err error) {
 		return fmt.Errorf("swarm: %w", err)
 	}
 	a.opened(a.swarm.Close)
+	if c.IdentityFile == "" {
+		return a.keepIdentity(identity) // which may be new
+	}
 	return nil
 }
 

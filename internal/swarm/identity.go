@@ -1,6 +1,8 @@
 package swarm
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -27,16 +29,38 @@ func loadIdentity(file string, log *slog.Logger) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the identity key: %w", err)
 	}
-	key, err := crypto.UnmarshalPrivateKey(content)
+	key, err := unmarshalIdentity(content)
 	if err != nil {
 		return nil, fmt.Errorf("reading the identity key %s: %w; restore it, or remove it for a new identity", file, err)
-	}
-	if key.Type() != pb.KeyType_Ed25519 {
-		return nil, fmt.Errorf("reading the identity key %s: a key of type %s, want Ed25519; remove it for a new identity", file, key.Type())
 	}
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
 		// No error: secrets that Kubernetes mounts have wider modes.
 		log.Warn("identity key readable by other users", "file", file, "mode", info.Mode().Perm(), "cure", "chmod 600")
+	}
+	return key, nil
+}
+
+// CheckIdentity reports why content is not that of a file with an identity key.
+func CheckIdentity(content []byte) error {
+	_, err := unmarshalIdentity(content)
+	return err
+}
+
+func unmarshalIdentity(content []byte) (crypto.PrivKey, error) {
+	key, err := crypto.UnmarshalPrivateKey(content)
+	if err != nil {
+		return nil, err
+	}
+	if key.Type() != pb.KeyType_Ed25519 {
+		return nil, fmt.Errorf("a key of type %s, want Ed25519", key.Type())
+	}
+	raw, err := key.Raw()
+	if err != nil {
+		return nil, err
+	}
+	// libp2p takes a key whose halves do not belong together.
+	if !bytes.Equal(raw, ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])) {
+		return nil, errors.New("the public half of the key is not that of the private one")
 	}
 	return key, nil
 }

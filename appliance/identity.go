@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"millpond/internal/swarm"
+)
+
+// identityKey is the row of the box's identity key, in a table that is kept.
+var identityKey = []byte("key")
+
+// keepIdentity keeps a copy of the identity key of file in the database, and writes the
+// file from it if that is damaged. A file that was removed stays away: that is how to
+// get a new identity.
+func (a *Appliance) keepIdentity(file string) error {
+	table := a.db.Table("identity")
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the identity key: %w", err)
+	}
+	copied, err := table.Get(identityKey)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	why := swarm.CheckIdentity(content)
+	switch {
+	case why == nil && bytes.Equal(content, copied):
+		return nil
+	case why == nil:
+		return table.Put(identityKey, content)
+	case copied == nil:
+		return nil // swarm.New says what is wrong with it
+	}
+	a.log.Error("the identity key was damaged, and is written again from its copy", "file", file, "err", why)
+	temp := file + ".new"
+	if err := errors.Join(os.WriteFile(temp, copied, 0o600), os.Rename(temp, file)); err != nil {
+		return fmt.Errorf("restoring the identity key %s: %w", file, err)
+	}
+	return nil
+}
