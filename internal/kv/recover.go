@@ -93,7 +93,7 @@ func (db *DB) openOrReplace(opt badger.Options) error {
 		return errors.Join(err, guard(db.badger.Close))
 	}
 	if r := db.recovered; r.SetAside != "" {
-		db.log.Error("the database could not be read: it was set aside, and a new one made", "cause", r.Why,
+		db.log.Error("the database could not be read: it was set aside, and a new one made", "err", r.Why,
 			"set_aside", r.SetAside, "restored_as_of", r.Restored)
 	} else if !r.At.IsZero() {
 		db.log.Warn("there was no database: a new one was made, with the rows kept beside it", "restored_as_of", r.Restored)
