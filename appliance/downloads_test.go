@@ -26,7 +26,7 @@ func TestDownloadsAreShared(t *testing.T) {
 	for _, deb := range s.debs {
 		waiting = append(waiting, begin(t, first, base+"/"+deb.Path))
 	}
-	if err := held.Await(t.Context(), 16); err != nil { // as many as the box has connections to a host
+	if err := held.Await(t.Context(), 16); err != nil { // as many as the box has common connections to a host
 		t.Fatal(err)
 	}
 	c := newClientAt(t, b.url, "127.0.0.3")

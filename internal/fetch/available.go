@@ -48,6 +48,7 @@ func (f *Fetcher) available(ctx context.Context, n catalog.Change, login mirror.
 // size requests one byte and returns the size of the file, -1 if the mirror does
 // not state it.
 func (m mirrorSource) size(ctx context.Context) (int64, error) {
+	m.request.Small = true
 	s, err := m.Open(ctx, 0, 1)
 	if err != nil {
 		return -1, err

@@ -157,7 +157,7 @@ func New(o Options) *Fetcher {
 		unread:    newUnread(maxUnread),
 		lag:       o.Lag.Now,
 		timeouts:  defaultTimeouts(),
-		downloads: front.NewShares(cmp.Or(o.Downloads, 256)),
+		downloads: newDownloads(cmp.Or(o.Downloads, 256)),
 		budget:    newBudget(peerBudget, peersBudget),
 		buffers:   pieces.NewBuffers(maxBuffers),
 		hashing:   make(chan struct{}, 1),
@@ -176,6 +176,11 @@ func New(o Options) *Fetcher {
 		Catalog: o.Catalog, Keep: f.Keep, Refresh: f.Refresh, OnRecord: f.releases.OnRecord, Go: f.running.Go, Log: o.Log,
 	})
 	return f
+}
+
+// newDownloads are n places for flights, an eighth of them for small files.
+func newDownloads(n int) *front.Shares {
+	return front.NewSharesOf(front.Room{Places: n - n/8}, front.Room{Places: n / 8})
 }
 
 // Close ends all downloads, keeping what they have for a later resume, and

@@ -171,7 +171,7 @@ func (fl *flight) run(ctx context.Context) {
 
 // download waits for the turn of the client, and then gets the file.
 func (fl *flight) download(ctx context.Context) error {
-	place, err := fl.f.downloads.Wait(ctx, fl.client, func(bool) { fl.giveWay() })
+	place, err := fl.f.downloads.Wait(ctx, fl.client, isSmall(fl.entry), func(bool) { fl.giveWay() })
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ func (f *Fetcher) Peek(ctx context.Context, r Request) (*File, error) {
 func (f *Fetcher) peekAt(ctx context.Context, e catalog.Entry, places []mirrorSource) (*File, error) {
 	var told error
 	for _, m := range places {
+		m.request.Small = true
 		s, err := m.Open(ctx, 0, 1)
 		if err != nil {
 			told = moreTelling(told, err)

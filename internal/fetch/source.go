@@ -121,7 +121,23 @@ func (fl *flight) candidates() candidates {
 // isReplaced reports whether each generation of e's suite has another file at l, as
 // with indices: a cache on the way to the mirror may hold an earlier one's.
 func isReplaced(e catalog.Entry, l catalog.Location) bool {
-	return e.Suite.Host != "" && strings.HasPrefix(e.Location.Path, strings.TrimSuffix(e.Suite.Path, "/")+"/") && !strings.Contains(l.Path, "/by-hash/")
+	return isListed(e) && !strings.Contains(l.Path, "/by-hash/")
+}
+
+// smallSize is the size up to which a file counts as small: two packages in three are,
+// and one takes a line that is not slow (front) a few seconds.
+const smallSize = 256 << 10
+
+// isSmall reports whether e is a file that slow ones do not keep waiting: a client's
+// update consists of such, and most packages do. A file without a known size is none.
+func isSmall(e catalog.Entry) bool {
+	return e.Kind == catalog.ReleaseFile || e.Kind == catalog.Content && (e.Size >= 0 && e.Size <= smallSize || isListed(e))
+}
+
+// isListed reports whether e is in the directory of e's suite, as the indices are that
+// its Release lists.
+func isListed(e catalog.Entry) bool {
+	return e.Suite.Host != "" && strings.HasPrefix(e.Location.Path, strings.TrimSuffix(e.Suite.Path, "/")+"/")
 }
 
 // mirrorsAt lists the mirrors that may have the file at l, of that size, -1 if it
@@ -159,7 +175,10 @@ func (f *Fetcher) mirrorsFor(r Request) (all []mirrorSource) {
 			if l.Host == r.Suite.Host && strings.HasPrefix(l.Path, r.Suite.Path+"/") {
 				first = from
 			}
-			all = append(all, f.mirrorsAt(l, r.Login, r.Size, first)...)
+			for _, m := range f.mirrorsAt(l, r.Login, r.Size, first) {
+				m.request.Small = isSmall(r.Entry)
+				all = append(all, m)
+			}
 		}
 	}
 	return all

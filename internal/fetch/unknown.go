@@ -82,7 +82,10 @@ func isTransient(resp *mirror.Response) bool {
 // returns the answer that sent the end.
 func (fl *flight) takeUnknown(ctx context.Context, part *store.Partial, resp *mirror.Response) (*mirror.Response, error) {
 	err := fl.append(part, resp)
-	for tries := 0; err != nil && ctx.Err() == nil && !final(err) && tries < maxFailures; tries++ {
+	for tries := 0; err != nil && ctx.Err() == nil && !final(err) && tries < maxFailures; {
+		if !errors.Is(err, mirror.ErrGaveWay) {
+			tries++
+		}
 		fl.fails()
 		fl.f.stats.resumed.Add(1)
 		fl.log.Warn("download cut, resuming", "err", err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Party is a client as far as sharing goes: an IPv4 address, or an IPv6 /64, since a
@@ -35,24 +36,27 @@ func PartyOf(client netip.Addr) Party {
 //     which the last progress is the longest ago.
 //
 // So a party that has less than its share loses nothing to one that has more, and
-// work is cut only where a party has nothing else. Shares are safe for concurrent use.
+// work is cut only where a party has nothing else. Some places may be a reserve for
+// work that is known to be small; they are shared in the same way, apart from the
+// others. Shares are safe for concurrent use.
 type Shares struct {
-	limit int
 	clock atomic.Int64 // orders what happens to places
 
-	mu      sync.Mutex // guards all below, and the fields of places that say so
-	taken   int
-	parties map[Party]*share
+	mu      sync.Mutex // guards all below, and the fields of pools and places that say so
+	common  pool       // for all
+	reserve pool       // for small work
+	ceiling ceiling
 	waiting []*waiter // the first to come first
 }
 
 // waiter is one who waits for a place.
 type waiter struct {
 	*Place
+	small bool          // it may have one of the reserve
 	ready chan struct{} // closed when it has one
 }
 
-// share are the places of a party, at least one.
+// share are the places of a party in a pool, at least one.
 type share struct {
 	idle list.List // of *Place, the oldest first
 	busy map[*Place]struct{}
@@ -60,9 +64,13 @@ type share struct {
 
 func (s *share) size() int { return s.idle.Len() + len(s.busy) }
 
-// NewShares returns Shares of limit places, at least one.
-func NewShares(limit int) *Shares {
-	return &Shares{limit: max(limit, 1), parties: make(map[Party]*share)}
+// NewShares returns Shares of limit places, at least one, without a reserve.
+func NewShares(limit int) *Shares { return NewSharesOf(Room{Places: limit}, Room{}) }
+
+// NewSharesOf returns Shares of at least one common place, and a reserve.
+func NewSharesOf(common, reserve Room) *Shares {
+	common.Places = max(common.Places, 1)
+	return &Shares{common: newPool(common), reserve: newPool(reserve)}
 }
 
 // Place is one place. It is idle at first.
@@ -70,25 +78,28 @@ type Place struct {
 	shares *Shares
 	cut    func(busy bool)
 	last   atomic.Int64 // when it last made progress, by the clock
+	moved  atomic.Int64 // bytes
 
-	home Party // guarded by shares.mu, like all below: whose it is while idle
+	pool *pool // guarded by shares.mu, like all below: that it is in
+	home Party // whose it is while idle
 	of   Party // whose it is now
 	busy bool
 	idle *list.Element // in its share; nil while busy
 	left bool          // it was cut, or given back
+	pace pace
 }
 
-// Take gives party a place. When another one needs it, cut is called, once, by who
-// needs it, and must not block. Leave has to be called in any case.
+// Take gives party a common place. When another one needs it, cut is called, once, by
+// who needs it, and must not block. Leave has to be called in any case.
 func (s *Shares) Take(party Party, cut func(busy bool)) *Place {
 	p := s.place(party, cut)
 	s.mu.Lock()
 	var out *Place
-	if s.taken >= s.limit {
-		out = s.loser(party)
-		s.remove(out)
+	if s.common.taken >= s.limit(&s.common, time.Now()) {
+		out = s.common.loser(party)
+		out.remove()
 	}
-	s.add(p)
+	s.common.enter(p)
 	s.mu.Unlock()
 	if out != nil {
 		out.cut(out.busy) // which does not change any more
@@ -96,30 +107,64 @@ func (s *Shares) Take(party Party, cut func(busy bool)) *Place {
 	return p
 }
 
-// Wait is Take for work that can wait. Its place is busy. A party gets the place of
-// another one only if it has fewer, then as well; otherwise it waits until one is free,
-// and of those who wait the party with the fewest comes first. The error is ctx's cause.
-func (s *Shares) Wait(ctx context.Context, party Party, cut func(busy bool)) (*Place, error) {
-	w := &waiter{s.place(party, cut), make(chan struct{})}
+// Wait is Take for work that can wait, and that may have a place of the reserve if it
+// is small. Its place is busy. A party gets the place of another one only if it has
+// fewer of the same pool, then as well, or for small work, if the place is the
+// reserve's (Refused); otherwise it waits until one is free, and of
+// those who wait the party with the fewest comes first. The error is ctx's cause.
+func (s *Shares) Wait(ctx context.Context, party Party, small bool, cut func(busy bool)) (*Place, error) {
+	w := &waiter{s.place(party, cut), small, make(chan struct{})}
 	w.busy = true
 	s.mu.Lock()
-	if s.taken >= s.limit {
-		if out := s.loser(party); s.sizeOf(out.of) > s.sizeOf(party)+1 {
-			s.remove(out)
-			s.add(w.Place)
-			s.mu.Unlock()
-			out.cut(out.busy)
-			return w.Place, nil
-		}
-	}
 	s.waiting = append(s.waiting, w)
 	s.next()
+	out := s.displace(w)
 	s.mu.Unlock()
-	select {
-	case <-w.ready:
-		return w.Place, nil
-	case <-ctx.Done():
+	if out != nil {
+		out.cut(out.busy)
 	}
+	look := time.NewTicker(slowAfter)
+	defer look.Stop()
+	for {
+		select {
+		case <-w.ready:
+			return w.Place, nil
+		case <-look.C: // there are more places when some have become slow
+			s.mu.Lock()
+			s.next()
+			s.mu.Unlock()
+		case <-ctx.Done():
+			return s.giveUp(ctx, w)
+		}
+	}
+}
+
+// displace gives w the place of a party that has more than its own, which is returned,
+// if it is still waiting and there is one. mu is held.
+func (s *Shares) displace(w *waiter) (out *Place) {
+	if !slices.Contains(s.waiting, w) {
+		return nil
+	}
+	if w.small && s.isTaken(time.Now()) {
+		out := s.common.loser(w.of)
+		out.remove()
+		s.admit(w, &s.reserve)
+		return out
+	}
+	for _, in := range s.poolsFor(w) {
+		out := in.loser(w.of)
+		if out == nil || in.sizeOf(out.of) <= in.sizeOf(w.of)+1 {
+			continue
+		}
+		out.remove()
+		s.admit(w, in)
+		return out
+	}
+	return nil
+}
+
+// giveUp ends the wait of w.
+func (s *Shares) giveUp(ctx context.Context, w *waiter) (*Place, error) {
 	s.mu.Lock()
 	s.waiting = slices.DeleteFunc(s.waiting, func(o *waiter) bool { return o == w })
 	s.mu.Unlock()
@@ -133,26 +178,49 @@ func (s *Shares) Wait(ctx context.Context, party Party, cut func(busy bool)) (*P
 
 // next gives free places to those who wait. mu is held.
 func (s *Shares) next() {
-	for s.taken < s.limit && len(s.waiting) > 0 {
-		first := 0
-		for i, w := range s.waiting {
-			if s.sizeOf(w.of) < s.sizeOf(s.waiting[first].of) {
-				first = i
+	if len(s.waiting) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, in := range []*pool{&s.common, &s.reserve} {
+		for limit := s.limit(in, now); in.taken < limit; {
+			w := s.firstFor(in)
+			if w == nil {
+				break
 			}
+			s.admit(w, in)
 		}
-		w := s.waiting[first]
-		s.waiting = slices.Delete(s.waiting, first, first+1)
-		s.add(w.Place)
-		close(w.ready)
 	}
 }
 
-// sizeOf is how many places a party has. mu is held.
-func (s *Shares) sizeOf(party Party) int {
-	if in := s.parties[party]; in != nil {
-		return in.size()
+// firstFor returns who gets the next place of a pool, nil if nobody waits for one. mu
+// is held.
+func (s *Shares) firstFor(in *pool) (first *waiter) {
+	for _, w := range s.waiting {
+		if !w.small && in == &s.reserve {
+			continue
+		}
+		if first == nil || in.sizeOf(w.of) < in.sizeOf(first.of) {
+			first = w
+		}
 	}
-	return 0
+	return first
+}
+
+// poolsFor returns where w may have a place. Small work keeps to its reserve where that
+// has one to give. mu is held.
+func (s *Shares) poolsFor(w *waiter) []*pool {
+	if w.small {
+		return []*pool{&s.reserve, &s.common}
+	}
+	return []*pool{&s.common}
+}
+
+// admit gives w a place of a pool. mu is held.
+func (s *Shares) admit(w *waiter, in *pool) {
+	s.waiting = slices.DeleteFunc(s.waiting, func(o *waiter) bool { return o == w })
+	in.enter(w.Place)
+	close(w.ready)
 }
 
 // place returns a place of party that is not entered.
@@ -160,39 +228,6 @@ func (s *Shares) place(party Party, cut func(busy bool)) *Place {
 	p := &Place{shares: s, cut: cut, home: party, of: party}
 	p.Progress()
 	return p
-}
-
-// loser is the place that a newcomer of party gets. mu is held, and all are taken.
-func (s *Shares) loser(party Party) *Place {
-	parties := len(s.parties)
-	if s.parties[party] == nil {
-		parties++
-	}
-	equal := s.limit / parties
-	var found *Place
-	var ofFound struct {
-		rested bool // idle, and of a party with more than an equal share
-		size   int
-	}
-	for who, share := range s.parties {
-		size := share.size()
-		if who == party {
-			size++
-		}
-		rested := share.idle.Len() > 0 && size > equal
-		switch {
-		case found != nil && ofFound.rested != rested:
-			if ofFound.rested {
-				continue
-			}
-		case found != nil && size < ofFound.size:
-			continue
-		case found != nil && size == ofFound.size && !share.first().before(found):
-			continue
-		}
-		found, ofFound.rested, ofFound.size = share.first(), rested, size
-	}
-	return found
 }
 
 // first is the place that a share loses first. Its Shares' mu is held.
@@ -218,42 +253,6 @@ func (p *Place) before(o *Place) bool {
 	return p.last.Load() < o.last.Load()
 }
 
-// add enters p with the party that it belongs to. mu is held.
-func (s *Shares) add(p *Place) {
-	in := s.parties[p.of]
-	if in == nil {
-		in = &share{busy: make(map[*Place]struct{})}
-		s.parties[p.of] = in
-	}
-	if p.busy {
-		in.busy[p] = struct{}{}
-	} else {
-		p.idle = in.idle.PushBack(p)
-	}
-	s.taken++
-}
-
-// take takes p from the party that it belongs to. mu is held.
-func (s *Shares) take(p *Place) {
-	in := s.parties[p.of]
-	if p.idle != nil {
-		in.idle.Remove(p.idle)
-		p.idle = nil
-	} else {
-		delete(in.busy, p)
-	}
-	if in.size() == 0 {
-		delete(s.parties, p.of)
-	}
-	s.taken--
-}
-
-// remove takes p out for good. mu is held.
-func (s *Shares) remove(p *Place) {
-	s.take(p)
-	p.left = true
-}
-
 // change moves p to where it belongs after do.
 func (p *Place) change(do func()) {
 	s := p.shares
@@ -262,14 +261,27 @@ func (p *Place) change(do func()) {
 	if p.left {
 		return
 	}
-	s.take(p)
+	in := p.pool
+	in.take(p)
 	do()
 	p.Progress()
-	s.add(p)
+	in.add(p)
+}
+
+// remove takes p out for good. The Shares' mu is held.
+func (p *Place) remove() {
+	p.pool.take(p)
+	p.left = true
 }
 
 // Progress notes that something came of a busy place.
 func (p *Place) Progress() { p.last.Store(p.shares.clock.Add(1)) }
+
+// Received is Progress of n bytes, by which it counts as slow or not.
+func (p *Place) Received(n int64) {
+	p.moved.Add(n)
+	p.Progress()
+}
 
 // Use makes the place busy, for party, which may be another than the place was taken
 // for, until Rest.
@@ -286,7 +298,7 @@ func (p *Place) Leave() {
 	p.shares.mu.Lock()
 	defer p.shares.mu.Unlock()
 	if !p.left {
-		p.shares.remove(p)
+		p.remove()
 		p.shares.next()
 	}
 }

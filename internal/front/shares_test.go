@@ -133,7 +133,7 @@ func TestWhoWaits(t *testing.T) {
 		wait := func(name, client string) (leave func()) {
 			got := make(chan *Place, 1)
 			go func() {
-				p, err := r.Wait(ctx, PartyOf(netip.MustParseAddr(client)), func(busy bool) { r.cut = append(r.cut, name) })
+				p, err := r.Wait(ctx, PartyOf(netip.MustParseAddr(client)), false, func(busy bool) { r.cut = append(r.cut, name) })
 				if err == nil {
 					in = append(in, name)
 				}
@@ -165,8 +165,8 @@ func TestWhoWaits(t *testing.T) {
 		expect("e") // each party has one: the first to come
 		cancel()
 		synctest.Wait()
-		if r.taken != 4 || len(r.waiting) != 0 {
-			t.Errorf("%d places, %d wait", r.taken, len(r.waiting))
+		if r.common.taken != 4 || len(r.waiting) != 0 {
+			t.Errorf("%d places, %d wait", r.common.taken, len(r.waiting))
 		}
 	})
 }
@@ -221,16 +221,16 @@ func TestSharesAlwaysHold(t *testing.T) {
 		default:
 			all[dice.IntN(len(all))].Rest()
 		}
-		if _, total := count(); total > limit || total != s.taken {
-			t.Fatalf("%d places, taken %d, of %d", total, s.taken, limit)
+		if _, total := count(); total > limit || total != s.common.taken {
+			t.Fatalf("%d places, taken %d, of %d", total, s.common.taken, limit)
 		}
 	}
 	for _, h := range all {
 		h.Leave()
 		h.Leave()
 	}
-	if s.taken != 0 || len(s.parties) != 0 {
-		t.Errorf("%d places of %d parties are left", s.taken, len(s.parties))
+	if s.common.taken != 0 || len(s.common.parties) != 0 {
+		t.Errorf("%d places of %d parties are left", s.common.taken, len(s.common.parties))
 	}
 }
 
@@ -267,7 +267,7 @@ func TestSharesAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if s.taken != 0 {
-		t.Errorf("%d places are left", s.taken)
+	if s.common.taken != 0 {
+		t.Errorf("%d places are left", s.common.taken)
 	}
 }

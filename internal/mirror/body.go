@@ -28,15 +28,15 @@ type body struct {
 	meter  func(n int64)
 	share  share
 
-	stalled  func() // before the request is ended for a stall
-	progress func() // for each Read that brought something
-	leave    func() // at the end
+	stalled  func()        // before the request is ended for a stall
+	progress func(n int64) // for each Read that brought something
+	leave    func()        // at the end
 }
 
 // guard wraps the body of url's answer to a request for f under ctx.
 func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, url string, from io.ReadCloser) *body {
 	b := &body{
-		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, share: share{throttle: c.rate}, stalled: func() {}, progress: func() {}, leave: func() {},
+		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, share: share{throttle: c.rate}, stalled: func() {}, progress: func(int64) {}, leave: func() {},
 		meter: func(n int64) {
 			c.received.Add(n)
 			c.meter(f, n)
@@ -62,7 +62,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.stall.Store(int64(b.later))
 		b.meter(int64(n))
-		b.progress()
+		b.progress(int64(n))
 	}
 	if ended := b.share.charge(b.ctx, n, err != nil); ended != nil {
 		return n, ended

@@ -14,7 +14,8 @@
 //   - files of an archive that has mirrors (Mirrors) are requested there, and
 //     nothing above knows them by another name than the archive's;
 //   - requests for one party (For) do not keep another one's from a mirror: when all
-//     connections to a host are taken, the party with the most gives one up;
+//     connections to a host are taken, the party with the most gives one up; some are
+//     for small requests alone, and there are more while those that are open are slow;
 //   - a request to a mirror that sends nothing is ended (connect, header and stall
 //     limits), one to a slow but steady mirror never is, and a mirror that cannot
 //     be connected to, or leaves one file after the other unanswered, gets no
@@ -62,11 +63,11 @@ const Patience = 20 * time.Second
 
 // Limits of the connections.
 const (
-	// maxConns is per host: apt's own few, for a few suites at once. A request
-	// beyond waits for its turn, as long as its context lasts, unless it is for a
-	// party that has fewer than another one (For), which gives way.
-	maxConns     = 16
-	maxIdleConns = 64
+	// maxIdleConnsPerHost is as many as are used where none is slow. A request beyond
+	// those that there are places for (turns) waits, as long as its context lasts,
+	// unless it is for a party that has fewer than another one (For), which gives way.
+	maxIdleConnsPerHost = 16
+	maxIdleConns        = 64
 	// idleTimeout is below what NATs and firewalls keep silent connections
 	// for; a request on one they dropped would wait for the header timeout.
 	idleTimeout = 30 * time.Second
@@ -220,8 +221,8 @@ func (c *Client) newTransport(dial func(ctx context.Context, network, hostport s
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
 		MaxIdleConns:           maxIdleConns,
-		MaxIdleConnsPerHost:    maxConns,
-		MaxConnsPerHost:        maxConns,
+		MaxIdleConnsPerHost:    maxIdleConnsPerHost,
+		MaxConnsPerHost:        commonRoom.Most + reserveRoom.Most,
 		IdleConnTimeout:        idleTimeout,
 		ForceAttemptHTTP2:      true, // a DialContext turns it off otherwise
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
@@ -359,6 +360,9 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 func (c *Client) newRequest(ctx context.Context, r Request) (*http.Request, error) {
 	if r.Patience > 0 {
 		ctx = context.WithValue(ctx, patienceKey{}, r.Patience)
+	}
+	if r.Small {
+		ctx = context.WithValue(ctx, smallKey{}, true)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
 	if err != nil {

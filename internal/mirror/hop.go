@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -42,7 +44,7 @@ func (c *Client) ask(req *http.Request, host string, port int, hostport string) 
 	f := fileOf(req, host, port)
 	to := File{Host: meterName(req.URL.Scheme, host, port), Path: f.Path}
 	ctx, cancel := context.WithCancelCause(c.noteReach(req.Context(), req, host, port))
-	place, leave, err := c.turns.enter(ctx, hostport, func() { cancel(ErrGaveWay) })
+	place, leave, err := c.turns.enter(ctx, hostport, c.Limited(), func() { cancel(ErrGaveWay) })
 	if err != nil {
 		cancel(nil)
 		return nil, err
@@ -51,6 +53,9 @@ func (c *Client) ask(req *http.Request, host string, port int, hostport string) 
 	resp, by6, err := c.await(counted, cancel, hostport, req)
 	if err != nil {
 		gaveWay := errors.Is(context.Cause(ctx), ErrGaveWay)
+		if ctx.Err() == nil && isHangUp(err) {
+			place.Refused()
+		}
 		cancel(nil)
 		leave()
 		c.report(to, sent, NoAnswer)
@@ -67,7 +72,10 @@ func (c *Client) ask(req *http.Request, host string, port int, hostport string) 
 		c.report(to, sent, NoAnswer)
 	}
 	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
-	b.progress, b.leave = place.Progress, leave
+	b.progress, b.leave = place.Received, leave
+	if hasEnough(resp) {
+		place.Refused()
+	}
 	if by6 { // what was lost may be lost again
 		b.stalled = func() { c.silent6.note(hostport) }
 	}
@@ -96,6 +104,18 @@ func (c *Client) mayAsk(req *http.Request, host string, port int, hostport strin
 		return err
 	}
 	return c.later.cause(hostport, req)
+}
+
+// hasEnough reports whether an answer says that the host gets too many requests at
+// once. A 503 that says when to ask again is about the file (laterKey).
+func hasEnough(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == ""
+}
+
+// isHangUp reports whether err says that a host refused a connection, or ended it
+// before it answered.
+func isHangUp(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }
 
 // isFile reports whether an answer with that status has a file, or confirms one.

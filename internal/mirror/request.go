@@ -25,6 +25,10 @@ type Request struct {
 	// is somebody else to ask; the error then wraps ErrSlow. 0 is as long as the
 	// Client waits.
 	Patience time.Duration
+	// Small says that the file is a Release file, an index or small, or that only its
+	// header is wanted: it may have one of the connections that are for such requests
+	// alone.
+	Small bool
 	// Login is sent to the scheme, host and port of URL and to no other. Where a
 	// redirect of a request with the box's own login leads to another, that gets
 	// the box's for it, if there is one; otherwise no other host gets any.

@@ -21,8 +21,8 @@ const (
 	// waits as long for the answer to a CONNECT.
 	tunnelTimeout = 30 * time.Second
 	// maxProxyConns is for the requests by http to all mirrors together, of which
-	// some may be slow; it is eight mirrors' worth.
-	maxProxyConns = 8 * maxConns
+	// some may be slow; it is four such mirrors' worth.
+	maxProxyConns = 320
 )
 
 // viaProxy sends requests through the upstream proxy. Its dialers connect to the

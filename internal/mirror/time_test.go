@@ -262,7 +262,7 @@ func TestConnectionsPerHost(t *testing.T) {
 			<-release
 			inFlight.Add(-1)
 		}, Options{})
-		const n = 3 * maxConns
+		n := 3 * commonRoom.Places
 		done := make(chan error, n)
 		for range n {
 			go func() {
@@ -275,8 +275,8 @@ func TestConnectionsPerHost(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if got := inFlight.Load(); got != maxConns {
-			t.Errorf("%d requests in flight, want %d", got, maxConns)
+		if got := inFlight.Load(); int(got) != commonRoom.Places {
+			t.Errorf("%d requests in flight, want %d", got, commonRoom.Places)
 		}
 		close(release)
 		for range n {
@@ -284,8 +284,8 @@ func TestConnectionsPerHost(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := most.Load(); got != maxConns {
-			t.Errorf("%d requests in flight at most, want %d", got, maxConns)
+		if got := most.Load(); int(got) != commonRoom.Places {
+			t.Errorf("%d requests in flight at most, want %d", got, commonRoom.Places)
 		}
 	})
 }

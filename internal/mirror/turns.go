@@ -24,6 +24,19 @@ func AtTurn(ctx context.Context, begun func()) context.Context {
 	return context.WithValue(ctx, turnKey{}, begun)
 }
 
+// smallKey is the key of Request.Small in a request's context.
+type smallKey struct{}
+
+// The places for connections to one host. Small requests take one of the reserve where
+// no common one is free, so that slow files keep no update waiting.
+var (
+	// commonRoom is for apt's own few, for a few suites at once. A host that drips to
+	// most of them gets more, up to what an update of a site asks of it together.
+	commonRoom = front.Room{Places: 16, Most: 64}
+	// reserveRoom is for the Release files and indices of a few clients at once.
+	reserveRoom = front.Room{Places: 8, Most: 16}
+)
+
 // turns share the connections to each host among those for whom it is asked. The zero
 // value is ready to use.
 type turns struct {
@@ -38,15 +51,20 @@ type host struct {
 
 // enter waits until a request may be sent to a host. The place makes progress with each
 // byte of the answer; leave has to be called at its end. When the place is needed for
-// another party, cut is called.
-func (t *turns) enter(ctx context.Context, hostport string, cut func()) (place *front.Place, leave func(), err error) {
+// another party, cut is called. limited says that the box itself makes its mirrors slow
+// when it is the first request to the host: more connections would not help.
+func (t *turns) enter(ctx context.Context, hostport string, limited bool, cut func()) (place *front.Place, leave func(), err error) {
 	t.mu.Lock()
 	h := t.of[hostport]
 	if h == nil {
 		if t.of == nil {
 			t.of = make(map[string]*host)
 		}
-		h = &host{Shares: front.NewShares(maxConns)}
+		common, reserve := commonRoom, reserveRoom
+		if limited {
+			common.Most, reserve.Most = common.Places, reserve.Places
+		}
+		h = &host{Shares: front.NewSharesOf(common, reserve)}
 		t.of[hostport] = h
 	}
 	h.requests++
@@ -58,7 +76,8 @@ func (t *turns) enter(ctx context.Context, hostport string, cut func()) (place *
 			delete(t.of, hostport)
 		}
 	}
-	place, err = h.Wait(ctx, partyOf(ctx), func(bool) { cut() })
+	small, _ := ctx.Value(smallKey{}).(bool)
+	place, err = h.Wait(ctx, partyOf(ctx), small, func(bool) { cut() })
 	if err != nil {
 		exit()
 		return nil, nil, err

@@ -51,8 +51,8 @@ func giveWay(t *testing.T, name string, cut int) {
 		_, err = io.Copy(io.Discard, resp.Body)
 		return err
 	}
-	first, second := make(chan error, maxConns), make(chan error, 1)
-	for range maxConns {
+	first, second := make(chan error, commonRoom.Places), make(chan error, 1)
+	for range commonRoom.Places {
 		go func() { first <- get(1, name) }()
 	}
 	synctest.Wait()
@@ -66,7 +66,7 @@ func giveWay(t *testing.T, name string, cut int) {
 	if err := <-second; err != nil {
 		t.Error(err)
 	}
-	for range maxConns {
+	for range commonRoom.Places {
 		switch err := <-first; {
 		case errors.Is(err, ErrGaveWay):
 			cut--
@@ -88,7 +88,7 @@ func TestAtTurn(t *testing.T) {
 		m.on("a.example", func(http.ResponseWriter, *http.Request) { <-release })
 		var begun atomic.Int32
 		ended := make(chan error)
-		for range maxConns + 1 {
+		for range commonRoom.Places + 1 {
 			go func() {
 				resp, err := m.Get(AtTurn(t.Context(), func() { begun.Add(1) }), Request{URL: archive + "file", Mirror: at})
 				if err == nil {
@@ -98,16 +98,16 @@ func TestAtTurn(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if n := begun.Load(); n != maxConns {
-			t.Errorf("%d requests of %d have begun, want %d", n, maxConns+1, maxConns)
+		if n := begun.Load(); int(n) != commonRoom.Places {
+			t.Errorf("%d requests of %d have begun, want %d", n, commonRoom.Places+1, commonRoom.Places)
 		}
 		close(release)
-		for range maxConns + 1 {
+		for range commonRoom.Places + 1 {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
 		}
-		if n := begun.Load(); n != maxConns+1 {
+		if n := begun.Load(); int(n) != commonRoom.Places+1 {
 			t.Errorf("%d requests have begun at last", n)
 		}
 	})

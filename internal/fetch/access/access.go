@@ -253,7 +253,7 @@ func (g *Gate) acceptedWithin(d time.Duration, l catalog.Location, login mirror.
 // ask asks l's mirror with login for i, without taking it. same is false if the
 // answer is about something else: a page to log in at, for instance.
 func (g *Gate) ask(ctx context.Context, l catalog.Location, login mirror.Login, i store.Info) (same bool, err error) {
-	r := mirror.Request{URL: l.URL(), Login: login, IfModifiedSince: i.Modified.UTC().Format(http.TimeFormat)}
+	r := mirror.Request{URL: l.URL(), Login: login, IfModifiedSince: i.Modified.UTC().Format(http.TimeFormat), Small: true}
 	if i.Size > 0 {
 		r.Length = 1 // in case it has no date
 	}

@@ -21,9 +21,9 @@ type target struct {
 	reload   bool
 }
 
-// request is q, sent to the target.
+// request is q, sent to the target. Release files are small.
 func (t target) request(q mirror.Request) mirror.Request {
-	q.Login, q.Mirror, q.Failover = t.login, t.mirror, t.failover
+	q.Login, q.Mirror, q.Failover, q.Small = t.login, t.mirror, t.failover, true
 	return q
 }
 

@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -64,23 +65,27 @@ func (c *Cache) request(ctx context.Context, l catalog.Location, v record, to ta
 	if to.reload {
 		ask = mirror.Request{URL: l.URL(), Reload: true}
 	}
-	resp, err := c.access.Get(ctx, to.request(ask))
+	resp, body, err := c.receive(ctx, to.request(ask))
 	if err == nil && resp.Status == http.StatusNotModified && v.doubts(resp, moved) {
-		resp.Body.Close()
-		resp, err = c.access.Get(ctx, to.request(mirror.Request{URL: l.URL(), Reload: true}))
+		resp, body, err = c.receive(ctx, to.request(mirror.Request{URL: l.URL(), Reload: true}))
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	body, err := readAll(resp)
-	if err == nil || to.failover {
+	if resp == nil || err == nil || to.failover {
 		return resp, body, err
 	}
-	if resp, err = c.access.Get(ctx, to.request(mirror.Request{URL: l.URL(), Revalidate: true})); err != nil {
-		return nil, nil, err
+	return c.receive(ctx, to.request(mirror.Request{URL: l.URL(), Revalidate: true}))
+}
+
+// receive sends q and reads the answer, which is nil if there is none. That the connection
+// was needed for another client says nothing about the file: then q is sent again.
+func (c *Cache) receive(ctx context.Context, q mirror.Request) (resp *mirror.Response, body []byte, err error) {
+	for {
+		if resp, err = c.access.Get(ctx, q); err != nil {
+			return nil, nil, err
+		}
+		if body, err = readAll(resp); !errors.Is(err, mirror.ErrGaveWay) {
+			return resp, body, err
+		}
 	}
-	body, err = readAll(resp)
-	return resp, body, err
 }
 
 // readAll reads and closes the body of an answer, up to a byte more than maxSize.
