@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"millpond/internal/api"
+	"millpond/internal/store"
 )
 
 // minFree is the share of the disk below which the disk counts as full. The
@@ -25,6 +26,7 @@ func (a *Appliance) faults() []api.Fault {
 		all = append(all, api.Fault{What: "disk", Why: fmt.Sprintf(
 			"%.1f %% of the disk is free (MILLPOND_DATA_DIR); when it is full, new files pass through unkept", 100*free)})
 	}
+	all = append(all, storeFaults(a.store.Trouble())...)
 	if err := a.ledger.Err(); err != nil {
 		all = append(all, api.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
 	}
@@ -44,6 +46,27 @@ func (a *Appliance) faults() []api.Fault {
 	slices.Sort(away)
 	for _, host := range away {
 		all = append(all, api.Fault{What: "mirror " + host, Why: "does not answer; what is held of it is served"})
+	}
+	return all
+}
+
+// storeFaults lists what is wrong with the files of the store.
+func storeFaults(t store.Trouble) (all []api.Fault) {
+	add := func(why string, args ...any) {
+		all = append(all, api.Fault{What: "store", Why: fmt.Sprintf(why, args...)})
+	}
+	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	if t.Damaged > 0 {
+		add("%d files were found damaged within a day and removed, the last one at %s; check the disk (MILLPOND_DATA_DIR)", t.Damaged, at(t.DamagedAt))
+	}
+	if t.Missing > 0 {
+		add("%d files disappeared from blobs/ within a day, the last one at %s; something else than the box removes them (MILLPOND_DATA_DIR)", t.Missing, at(t.MissingAt))
+	}
+	if t.NoInodes {
+		add("the disk has few inodes left (MILLPOND_DATA_DIR); held files make way for new ones")
+	}
+	if t.Unkept != nil {
+		add("new files pass through unkept: %v", t.Unkept)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,13 +53,34 @@ func (b *Blob) Close() error {
 }
 
 // Open opens a blob for reading and notes its use. The error wraps
-// fs.ErrNotExist if the blob is not held.
+// fs.ErrNotExist if the blob is not held. One whose file has another size than it
+// should is removed, and is not held.
 func (s *Store) Open(d digest.Digest) (*Blob, error) {
 	b, err := s.hold(d)
 	if err == nil {
 		s.note(d)
 	}
 	return b, err
+}
+
+// OpenVerified is Open for a small file: it is hashed first, which for a megabyte takes
+// a few milliseconds. One that is damaged is removed, and is not held.
+func (s *Store) OpenVerified(ctx context.Context, d digest.Digest) (*Blob, error) {
+	b, err := s.Open(d)
+	if err != nil {
+		return nil, err
+	}
+	if err = s.check(ctx, b, nil); err == nil {
+		_, err = b.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		b.Close()
+		if errors.Is(err, ErrMismatch) {
+			return nil, notHeld(d)
+		}
+		return nil, err
+	}
+	return b, nil
 }
 
 // hold opens a blob without noting a use.
@@ -70,40 +92,49 @@ func (s *Store) hold(d digest.Digest) (*Blob, error) {
 	}
 	s.open[d]++ // first: from here on it is not evicted
 	s.mu.Unlock()
-	r, err := s.row(d)
+	b, err := s.openFile(d)
 	if err != nil {
 		s.release(d)
+	}
+	return b, err
+}
+
+// openFile opens the file of a blob that the caller has counted as open.
+func (s *Store) openFile(d digest.Digest) (*Blob, error) {
+	r, err := s.row(d)
+	if err != nil {
 		return nil, err
 	}
 	f, err := os.Open(s.blobPath(d))
-	if err != nil {
-		s.release(d)
-		if errors.Is(err, fs.ErrNotExist) {
-			s.forget(d)
-			return nil, notHeld(d)
-		}
-		return nil, fmt.Errorf("opening a blob: %w", err)
-	}
-	if info, err := f.Stat(); err == nil && info.Size() != r.size {
-		f.Close()
-		s.release(d)
-		s.discardTorn(d, info.Size(), r.size)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.forget(d)
 		return nil, notHeld(d)
 	}
-	return &Blob{File: f, store: s, info: r.info(d)}, nil
-}
-
-// discardTorn removes a blob that was cut short from outside.
-func (s *Store) discardTorn(d digest.Digest, size, want int64) {
-	s.log.Error("torn blob removed", "digest", d, "bytes", size, "want", want)
-	if err := s.Remove(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("torn blob still listed", "digest", d, "err", err)
+	if err != nil {
+		return nil, fmt.Errorf("opening a blob: %w", err)
 	}
+	b := &Blob{File: f, store: s, info: r.info(d)}
+	if file, err := f.Stat(); err != nil || file.Size() != r.size {
+		defer f.Close()
+		if err != nil {
+			return nil, fmt.Errorf("opening a blob: %w", err)
+		}
+		if err := s.dropDamaged(b, fmt.Errorf("blob %s: %w: its file has %d bytes", d, ErrMismatch, file.Size())); !errors.Is(err, ErrMismatch) {
+			return nil, err
+		}
+		return nil, notHeld(d)
+	}
+	return b, nil
 }
 
 func (s *Store) release(d digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.unhold(d)
+}
+
+// unhold counts one that holds d open less. Caller holds mu.
+func (s *Store) unhold(d digest.Digest) {
 	if s.open[d]--; s.open[d] <= 0 {
 		delete(s.open, d)
 	}
@@ -117,6 +148,7 @@ func (s *Store) forget(d digest.Digest) {
 		return // stored again meanwhile
 	}
 	s.log.Warn("file of a blob missing", "digest", d)
+	s.lost(1)
 	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("missing blob still listed", "digest", d, "err", err)
 	}
@@ -125,6 +157,12 @@ func (s *Store) forget(d digest.Digest) {
 // Stat describes a blob without noting a use. The error wraps fs.ErrNotExist if
 // it is not held.
 func (s *Store) Stat(d digest.Digest) (Info, error) {
+	s.mu.Lock()
+	removing := s.removing == d // its row is still there, but Open does not find it
+	s.mu.Unlock()
+	if removing {
+		return Info{}, notHeld(d)
+	}
 	r, err := s.row(d)
 	if err != nil {
 		return Info{}, err

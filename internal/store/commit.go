@@ -42,7 +42,7 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 		return r.info(sum), errors.Join(err, p.discard())
 	}
 	r, err := p.admit(m)
-	if err != nil {
+	if p.s.kept(err) != nil {
 		// After a failed sync it is unknown which bytes are on the disk.
 		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, noSpace(err)), p.discard())
 	}
@@ -93,11 +93,11 @@ func (p *Partial) admit(m Meta) (row, error) {
 // moveIn gives the file at from the name of the blob d. After an error there is no such
 // file.
 func (s *Store) moveIn(from string, d digest.Digest) error {
+	path, dir := s.blobPath(d), s.fanOut(d[0])
 	if err := s.makeFanOut(d[0]); err != nil {
 		return err
 	}
-	path := s.blobPath(d)
-	if err := os.Rename(from, path); err != nil {
+	if err := s.makeFile(dir, func() error { return os.Rename(from, path) }); err != nil {
 		return err
 	}
 	if err := syncDir(filepath.Dir(path)); err != nil {
@@ -114,7 +114,13 @@ func (s *Store) makeFanOut(b byte) error {
 		return nil
 	}
 	dir := s.fanOut(b)
-	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := s.makeFile(filepath.Dir(dir), func() error {
+		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if err := syncDir(filepath.Dir(dir)); err != nil {
@@ -142,6 +148,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p.leave()
+		p.lend()
 		return fresh, nil
 	}
 	r := m.row(p.size, time.Now())
@@ -153,6 +160,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.leave()
+	p.lend()
 	s.count.add(r, 1)
 	s.emit(Event{Digest: p.digest, Size: r.size, Held: true, Private: r.isPrivate()})
 	return r, nil
@@ -170,6 +178,15 @@ func (p *Partial) leave() {
 		delete(p.s.partials, p.digest)
 	} else {
 		delete(p.s.unnamed, p)
+	}
+}
+
+// lend makes the readers of p's file, which is a blob's from here on, keep that from
+// eviction. Caller holds Store.mu and meta.
+func (p *Partial) lend() {
+	p.listed = true
+	if p.readers > 0 {
+		p.s.open[p.digest] += p.readers
 	}
 }
 

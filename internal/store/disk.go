@@ -13,6 +13,9 @@ import (
 type Disk struct {
 	Total, Free int64  // bytes; Free counts what an ordinary user may write
 	Type        uint32 // its number in statfs(2)
+	// How many files it may have, and how many more it has room for; both 0 where there
+	// is no limit.
+	Inodes, FreeInodes int64
 }
 
 // DiskOf returns the file system that dir is on.
@@ -27,7 +30,8 @@ func DiskOf(dir string) (Disk, error) {
 // disk converts the fields, whose width and sign differ between machines.
 func disk(st *syscall.Statfs_t) Disk {
 	block := int64(st.Bsize)
-	return Disk{Total: int64(st.Blocks) * block, Free: int64(st.Bavail) * block, Type: uint32(st.Type)}
+	return Disk{Total: int64(st.Blocks) * block, Free: int64(st.Bavail) * block, Type: uint32(st.Type),
+		Inodes: int64(st.Files), FreeInodes: int64(st.Ffree)}
 }
 
 // measureEvery is how long a measurement of the free space serves writes.

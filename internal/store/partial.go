@@ -42,6 +42,9 @@ type Partial struct {
 
 	hash running
 
+	readers int  // PartialReaders of its file; guarded by Store.mu
+	listed  bool // the file is a blob's, and its readers keep that open; guarded by Store.mu
+
 	mu       sync.Mutex // guards all below
 	digest   digest.Digest
 	size     int64 // -1 while unknown
@@ -122,9 +125,13 @@ func (s *Store) CreateFor(d digest.Digest, size int64) (*Partial, error) {
 
 func (s *Store) createFor(d digest.Digest, size int64, bucket int) (*Partial, error) {
 	p := s.newPartial(d, size, bucket)
-	file, err := os.CreateTemp(s.partialDir(), "new-*")
+	var file *os.File
+	err := s.makeFile(s.partialDir(), func() (err error) {
+		file, err = os.CreateTemp(s.partialDir(), "new-*")
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("creating a blob: %w", noSpace(err))
+		return nil, fmt.Errorf("creating a blob: %w", err)
 	}
 	p.path = file.Name()
 	file.Close()
@@ -158,10 +165,14 @@ func (p *Partial) start() error {
 	if err := p.s.reserve(n, there.total(), p.bucket, p.freeOnly); err != nil {
 		return err
 	}
-	file, err := openPartial(p.path, there)
+	var file *os.File
+	err := p.s.makeFile(p.s.partialDir(), func() (err error) {
+		file, err = openPartial(p.path, there)
+		return err
+	})
 	if err != nil {
 		p.s.unreserve(n, there.total(), p.bucket)
-		return noSpace(err)
+		return err
 	}
 	p.file, p.there, p.trusted, p.reserved, p.resumed = file, there, old.trusted, n, len(there) > 0
 	return nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -55,6 +56,7 @@ func (p *Partial) Reader() *PartialReader {
 	p.life.RLock()
 	defer p.life.RUnlock()
 	r := &PartialReader{p: p}
+	p.enter()
 	switch {
 	case !p.ended:
 		r.file, r.err = os.Open(p.path)
@@ -63,12 +65,35 @@ func (p *Partial) Reader() *PartialReader {
 	default:
 		r.err = fmt.Errorf("reading a blob that was given up: %w", fs.ErrClosed)
 	}
+	if r.err != nil {
+		p.exit()
+	}
 	return r
 }
 
-// PartialReader reads the written bytes of a Partial, also after its end. The
-// blob may be evicted meanwhile; the disk space is freed at Close. All methods
-// may be called by several goroutines at once.
+// enter counts a reader in, before it opens the file: a blob that is open is not evicted.
+func (p *Partial) enter() {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.readers++
+	if p.listed {
+		p.s.open[p.digest]++
+	}
+}
+
+// exit counts a reader out.
+func (p *Partial) exit() {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.readers--
+	if p.listed {
+		p.s.unhold(p.digest)
+	}
+}
+
+// PartialReader reads the written bytes of a Partial, also after its end. A blob that
+// was made of them is not evicted until Close; if it is removed, its disk space is freed
+// then. All methods may be called by several goroutines at once.
 type PartialReader struct {
 	p    *Partial
 	file *os.File
@@ -89,5 +114,9 @@ func (r *PartialReader) Close() error {
 	if r.file == nil {
 		return r.err
 	}
-	return r.file.Close()
+	err := r.file.Close()
+	if !errors.Is(err, os.ErrClosed) {
+		r.p.exit()
+	}
+	return err
 }

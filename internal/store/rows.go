@@ -343,6 +343,7 @@ const maxUses = 16 << 10
 func (s *Store) note(d digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.countUse(d)
 	if _, ok := s.uses[d]; !ok && len(s.uses) >= maxUses {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"syscall"
 	"time"
 
@@ -26,8 +27,7 @@ const (
 
 // scrub verifies one blob after the other, without end, where the last process
 // stopped. After each it waits for the blob's share of scrubPass.
-func (s *Store) scrub(ctx context.Context) {
-	limit := rate.NewLimiter(scrubRate, hashChunk)
+func (s *Store) scrub(ctx context.Context, limit *rate.Limiter) {
 	wait := time.NewTimer(scrubIdle) // not at once: the disk is busy after a start
 	defer wait.Stop()
 	for {
@@ -87,22 +87,42 @@ func (s *Store) verify(ctx context.Context, d digest.Digest, limit *rate.Limiter
 		return err
 	}
 	defer b.Close()
+	return s.check(ctx, b, limit)
+}
+
+// check hashes an open blob, and removes it with ErrMismatch if it is damaged.
+func (s *Store) check(ctx context.Context, b *Blob, limit *rate.Limiter) error {
+	d := b.info.Digest
 	got, err := hashAll(ctx, b, limit)
 	switch {
 	case errors.Is(err, syscall.EIO):
-		err = fmt.Errorf("blob %s: %w: %w", d, ErrMismatch, err)
+		return s.dropDamaged(b, fmt.Errorf("blob %s: %w: %w", d, ErrMismatch, err))
 	case err != nil:
 		return fmt.Errorf("verifying blob %s: %w", d, err)
 	case got != d:
-		err = fmt.Errorf("blob %s: %w: its file has %s", d, ErrMismatch, got)
-	default:
-		return nil
+		return s.dropDamaged(b, fmt.Errorf("blob %s: %w: its file has %s", d, ErrMismatch, got))
 	}
-	s.log.Error("bad blob removed", "digest", d, "bytes", b.info.Size, "err", err)
-	if gone := s.Remove(d); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-		return errors.Join(err, gone)
+	s.verified(d)
+	return nil
+}
+
+// dropDamaged removes an open blob of which why says what is wrong, and returns why. If
+// it was replaced meanwhile, the new one stays.
+func (s *Store) dropDamaged(b *Blob, why error) error {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	d := b.info.Digest
+	mine, err := b.Stat()
+	there, gone := os.Lstat(s.blobPath(d))
+	if err == nil && gone == nil && !os.SameFile(mine, there) {
+		return why
 	}
-	return err
+	s.log.Error("damaged blob removed", "digest", d, "bytes", b.info.Size, "err", why)
+	s.damaged()
+	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(why, err)
+	}
+	return why
 }
 
 // hashChunk is how much is read and hashed at a time.

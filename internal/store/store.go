@@ -30,7 +30,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
+	"millpond/internal/broadcast"
 	"millpond/internal/digest"
 	"millpond/internal/kv"
 )
@@ -78,8 +80,10 @@ type Store struct {
 	measure func() (int64, error) // Options.Beside
 	room    room
 	fault   func(op string) error
-	closed  chan struct{}    // ends watchers
-	durable [256]atomic.Bool // which fan-out directories survive a power cut
+	inodes  func() (total, free int64, err error) // for tests
+	missing broadcast.Wake                        // for takeStock
+	closed  chan struct{}                         // ends watchers
+	durable [256]atomic.Bool                      // which fan-out directories survive a power cut
 
 	// meta serializes changes of the table and of the files in blobs/.
 	meta sync.Mutex
@@ -98,6 +102,8 @@ type Store struct {
 	unnamed   map[*Partial]struct{}       // open ones without
 	idle      map[digest.Digest]idle      // partial files that are not open; at most maxIdle
 	watchers  map[*watcher]struct{}
+	inUse     map[digest.Digest]use // used since they were verified last; at most maxUses
+	trouble   Trouble
 }
 
 // counters are kept in step with disk and table, in bytes but for blobs.
@@ -140,6 +146,8 @@ func Open(o Options) (*Store, error) {
 		idle:      make(map[digest.Digest]idle),
 		oldest:    make(map[string][]byte),
 		watchers:  make(map[*watcher]struct{}),
+		inUse:     make(map[digest.Digest]use),
+		missing:   broadcast.NewWake(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -153,6 +161,10 @@ func Open(o Options) (*Store, error) {
 	s.free = func() (int64, error) {
 		d, err := DiskOf(s.dir)
 		return d.Free, err
+	}
+	s.inodes = func() (total, free int64, err error) {
+		d, err := DiskOf(s.dir)
+		return d.Inodes, d.FreeInodes, err
 	}
 	if err := s.prepare(o.Quota); err != nil {
 		return nil, fmt.Errorf("opening store %s: %w", o.Dir, err)
@@ -213,10 +225,14 @@ const (
 // last uses to the table, evicts when other programs fill the disk or what else counts
 // against the quota has grown, drops partial
 // files that have been idle for a week, and verifies every blob about
-// once a month.
+// once a month, and those in use as often as they are used (usedWork). When the files of
+// blobs are missing it forgets these blobs.
 func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { s.scrub(ctx); return nil })
+	limit := rate.NewLimiter(scrubRate, hashChunk)
+	g.Go(func() error { s.scrub(ctx, limit); return nil })
+	g.Go(func() error { s.scrubUsed(ctx, limit); return nil })
+	g.Go(func() error { s.takeStock(ctx); return nil })
 	g.Go(func() error { s.keepHouse(ctx); return nil })
 	return g.Wait()
 }
@@ -234,6 +250,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 		case <-s.flushSoon:
 		case <-flush.C:
 			s.relieve()
+			s.relieveInodes()
 		}
 		if err := s.flush(); err != nil {
 			s.log.Warn("last uses of blobs not written", "err", err)
