@@ -335,8 +335,5 @@ func (d *download) othersUsed(s source) bool {
 	return false
 }
 
-// gone is the error for a blob that was evicted between its download and its
-// opening, twice.
-func (f *Fetcher) gone(d digest.Digest) error {
-	return fmt.Errorf("blob %s was evicted before it could be served: the store is too small (MILLPOND_CACHE_SIZE)", d.Short())
-}
+// errEvicted says that a file does not stay in the store until it is opened.
+var errEvicted = fmt.Errorf("%w: the file was evicted again and again before it could be read (MILLPOND_CACHE_SIZE)", store.ErrNoSpace)

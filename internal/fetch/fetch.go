@@ -295,7 +295,7 @@ func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
 			return file, err
 		}
 	}
-	return nil, f.gone(r.Digest)
+	return f.unkept(ctx, r)
 }
 
 // admitted opens the held blob that r is about, if its client may have it: a

@@ -36,7 +36,7 @@ func (f *Fetcher) keep(ctx context.Context, r Request) error {
 			return err
 		}
 	}
-	return f.gone(e.Digest)
+	return fmt.Errorf("%s: %w", e.Location, errEvicted)
 }
 
 // wait returns when the flight has ended, for a caller that is no client and

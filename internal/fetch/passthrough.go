@@ -54,6 +54,17 @@ func (fl *flight) passThrough(part *store.Partial, why error) {
 	}
 }
 
+// unkept gets content past the disk, for one client: the store is too small for it to
+// stay there until it is opened.
+func (f *Fetcher) unkept(ctx context.Context, r Request) (*File, error) {
+	fl := f.newFlight(keyOf(r), r.Entry)
+	fl.client, fl.via = r.Party, r.Via
+	fl.places, fl.over = []place{f.placeOf(r)}, true // nothing downloads but the client
+	fl.enter()
+	fl.passThrough(nil, errEvicted)
+	return fl.open(ctx)
+}
+
 // follow returns a stream for b that continues where the disk ended. What came
 // before is in file, which is nil if nothing did.
 func (p *passthrough) follow(b *body, file *store.PartialReader) *ownStream {

@@ -11,13 +11,28 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/release"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 )
 
-// release serves InRelease, Release or Release.gpg.
+// release serves InRelease, Release or Release.gpg. If what is held turns out to be gone
+// or damaged, the mirror is asked.
 func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
+	file, err := f.currentRelease(ctx, q)
+	if errors.Is(err, fs.ErrNotExist) {
+		file, err = f.currentRelease(ctx, q)
+	}
+	if err == nil && file.Stale != "" {
+		f.stats.stale.Add(1)
+	}
+	return file, err
+}
+
+// currentRelease is release with what is held, or the mirror has just sent. The error
+// wraps fs.ErrNotExist if it was thought to be held.
+func (f *Fetcher) currentRelease(ctx context.Context, q Request) (*File, error) {
 	e := q.Entry
 	r, err := f.releases.Get(ctx, release.Request(q))
 	if err != nil {
@@ -26,29 +41,27 @@ func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 	file := &File{Digest: r.Digest, Size: r.Size}
 	if r.Data != nil {
 		file.Body = memoryBody{bytes.NewReader(r.Data), f.attribute(r.Digest)}
-	} else if file, err = f.storedRelease(q, r.Digest); err != nil {
+	} else if file.Body, err = f.storedRelease(ctx, q, r.Digest); err != nil {
 		return nil, fmt.Errorf("opening the held %s: %w", e.Location.Name(), err)
 	}
 	file.Modified, file.Age, file.Stale, file.Pending = r.Modified, r.Age, r.Stale, r.Pending
 	file.Release, file.Suite = r.Release, e.Suite
-	if r.Stale != "" {
-		f.stats.stale.Add(1)
-	}
 	return file, nil
 }
 
-// storedRelease opens a held Release file. One that came with a login is none
-// for a client without: the signature of a generation that another client at
-// its address was given.
-func (f *Fetcher) storedRelease(q Request, d digest.Digest) (*File, error) {
-	file, err := f.storedFor(q.Login, d)
-	if q.Login == "" && errors.Is(err, fs.ErrNotExist) && f.holds(d) {
+// storedRelease opens a held Release file, which is hashed each time: a damaged one would
+// stop every client's update. One that came with a login is none for a client without:
+// the signature of a generation that another client at its address was given.
+func (f *Fetcher) storedRelease(ctx context.Context, q Request, d digest.Digest) (Body, error) {
+	blob, err := f.store.OpenVerified(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	if q.Login == "" && access.Private(blob.Info()) {
+		blob.Close()
 		return nil, &mirror.StatusError{URL: q.Location.String(), Code: http.StatusNotFound}
 	}
-	if err == nil {
-		file.Body = StoredBody{file.Body.(StoredBody).Blob, f.attribute(d)}
-	}
-	return file, err
+	return StoredBody{blob, f.attribute(d)}, nil
 }
 
 // memoryBody is the Body of a Release file that was just fetched.

@@ -38,6 +38,7 @@ type rig struct {
 	mirror  *aptest.Mirror
 	box     *boxtest.Box
 	disk    *storetest.Disk
+	data    string       // the box's data directory
 	quota   int64        // of the store, if not 0
 	taken   atomic.Int64 // bytes metered from mirrors
 	files   map[string]aptest.File
@@ -93,7 +94,8 @@ func (r *rig) publish() { r.mirror.Publish("/debian", r.archive.Publish(time.Now
 func (r *rig) open(change ...func(*Options)) {
 	t := r.t
 	t.Helper()
-	r.box = boxtest.New(t, boxtest.Options{Keys: r.keys, Quota: r.quota, Mirror: r.metered(time.Minute), ShareHost: r.shareHost})
+	r.data = t.TempDir()
+	r.box = boxtest.New(t, boxtest.Options{Dir: r.data, Keys: r.keys, Quota: r.quota, Mirror: r.metered(time.Minute), ShareHost: r.shareHost})
 	r.disk = r.box.Disk
 	o := Options{
 		Store: r.box.Store, Catalog: r.box.Catalog, Mirror: r.box.Mirror, Names: r.box.DB.Table("names"), TTL: time.Minute,

@@ -325,6 +325,9 @@ func (c *Cache) fresh(s *suite, e Request) bool {
 	}
 	// That a suite is not there yet is what direct clients see no longer than that.
 	nothing := s.InRelease.Digest.IsZero() && s.Release.Digest.IsZero()
+	if sig := s.Signature; e.Location.Name() == "Release.gpg" && !sig.Digest.IsZero() && !c.holds(sig, e.Login) {
+		return false
+	}
 	return c.holds(*v, e.Login) && v.fresh(c.ttl, e.Revalidate || nothing) && (v.Digest.IsZero() || c.known(e.Suite))
 }
 
