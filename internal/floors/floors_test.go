@@ -16,7 +16,7 @@ import (
 )
 
 // floor says on which floor a package stands. A package imports floors below
-// its own only, so never a sibling. Below them all lies digest, a word that
+// its own only, so never a sibling. Below them all lie disk, and digest, a word that
 // everybody uses.
 var floor = map[string]int{
 	"appliance":          5,
@@ -30,6 +30,7 @@ var floor = map[string]int{
 	"internal/store":     1,
 	"internal/ledger":    1,
 	"internal/digest":    -1,
+	"internal/disk":      -1,
 	"web":                0,
 	"internal/deb":       0,
 	"internal/deb822":    0,

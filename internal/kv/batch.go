@@ -14,7 +14,11 @@ type Batch struct {
 	table *Table
 	wb    *badger.WriteBatch
 	err   error // why there is no wb
+	due   int   // bytes until the disk is looked at again
 }
+
+// checkEvery is how many bytes of a Batch are written between two looks at the disk.
+const checkEvery = 64 << 10
 
 // Batch begins a batch of writes. Flush or Cancel ends it; Cancel after Flush
 // does nothing, so that it can be deferred.
@@ -38,12 +42,25 @@ func (b *Batch) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {
 		return b.table.fault(rowFault("writing", key, err))
 	}
-	return b.do(func() error { return b.wb.Set(b.table.key(key), bytes.Clone(value)) })
+	return b.write(len(key)+len(value), func() error { return b.wb.Set(b.table.key(key), bytes.Clone(value)) })
 }
 
 // Delete adds the removal of key; a missing key is no error.
 func (b *Batch) Delete(key []byte) error {
-	return b.do(func() error { return b.wb.Delete(b.table.key(key)) })
+	return b.write(len(key), func() error { return b.wb.Delete(b.table.key(key)) })
+}
+
+// write does fn, which writes n bytes, if the disk has room.
+func (b *Batch) write(n int, fn func() error) error {
+	return b.do(func() error {
+		if b.due -= n; b.due <= 0 {
+			if err := b.table.db.room.check(false); err != nil {
+				return err
+			}
+			b.due = checkEvery
+		}
+		return fn()
+	})
 }
 
 // Flush writes what is left. When it has returned nil, all rows of the batch

@@ -7,13 +7,20 @@
 //
 // A write that has returned survives the death of the process, kill -9
 // included, because Badger's log is a shared memory map that the kernel owns;
-// only Sync makes it survive a power cut. A database that is damaged is set aside,
-// and a new one takes its place with the rows that are also kept beside it. What goes
-// bad under the running process gives errors that wrap ErrDamaged, or, where Badger
-// reads it in a goroutine of its own, ends the process; the next Open sets it aside. Memory is bounded by the options
-// here and does not grow with the number of rows. Badger writes through
-// memory maps of sparse files, so the volume must never run full: the kernel
-// then sends SIGBUS instead of returning an error.
+// only Sync makes it survive a power cut. Memory is bounded by the options here and does
+// not grow with the number of rows.
+//
+// A database that is damaged is set aside, and a new one takes its place with the rows
+// that are also kept beside it. What goes bad under the running process gives errors that
+// wrap ErrDamaged, or, where Badger reads it in a goroutine of its own, ends the process;
+// the next Open sets it aside.
+//
+// Badger writes through memory maps. What it writes so has its blocks on the disk
+// before, and on a disk that is nearly full, or refuses writes, writes give ErrRefused
+// while reads go on. Reading through memory maps has no errors: a disk that cannot read a
+// page of the database back ends the process, and so does one that the kernel makes
+// read-only in the middle of a write. On a file system that copies on write (btrfs, ZFS),
+// blocks cannot be reserved for good, and only the margin is left.
 package kv
 
 import (
@@ -42,6 +49,7 @@ type DB struct {
 	log       *slog.Logger
 	badger    *badger.DB
 	lock      *os.File // holds the flock on dir
+	room      *room
 	kept      []Kept
 	recovered Recovery
 
@@ -54,13 +62,14 @@ type DB struct {
 }
 
 // Open opens or makes the database in dir. A directory that another process
-// (or another DB of this one) has open gives an error wrapping ErrLocked. A damaged
-// database is set aside, and a new one is made with the rows of kept, as they were
-// last written beside it: Recovered tells. All tables are read for that, at the speed
-// of the disk. Badger's messages are logged: its errors as warnings, the rest at
-// debug level.
+// (or another DB of this one) has open gives an error wrapping ErrLocked, and a disk
+// without OpenRoom one that wraps syscall.ENOSPC. A damaged database is set aside, and a
+// new one is made with the rows of kept, as they were last written beside it: Recovered
+// tells. All tables are read for that, at the speed of the disk. Badger's messages are
+// logged: its errors as warnings, the rest at debug level.
 func Open(dir string, log *slog.Logger, kept ...Kept) (*DB, error) {
-	return open(badgerOptions(dir, log), log, kept...)
+	r := &room{dir: dir}
+	return open(badgerOptions(dir, badgerLog{log, r}), r, log, kept...)
 }
 
 // badgerOptions is tuned for a small machine. Badger has one memtable on the
@@ -69,10 +78,10 @@ func Open(dir string, log *slog.Logger, kept ...Kept) (*DB, error) {
 // in place from memory maps, which the kernel drops when it needs the memory. That
 // requires tables without compression, and then Badger needs neither a block cache
 // nor an index cache.
-func badgerOptions(dir string, log *slog.Logger) badger.Options {
+func badgerOptions(dir string, log badgerLog) badger.Options {
 	opt := badger.DefaultOptions(dir).
-		WithLogger(badgerLog{log}).
-		WithMemTableSize(8 << 20).
+		WithLogger(log).
+		WithMemTableSize(memTableSize).
 		WithNumMemtables(2).
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
@@ -81,7 +90,8 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		// Rows are small: what is larger than this is kept out of the tables,
 		// so that compaction does not copy it again and again.
 		WithValueThreshold(16 << 10).
-		WithValueLogFileSize(64 << 20).
+		// Twice that is reserved on the disk.
+		WithValueLogFileSize(4 << 20).
 		WithSyncWrites(false).
 		// Every caller is the only writer of its rows, so that transactions
 		// cannot conflict and the bookkeeping for it is waste.
@@ -101,8 +111,14 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	return opt
 }
 
+// closeWithin bounds Close. A disk takes what is in memory, 40 MB at most, in a second;
+// one that refuses it is tried again for ever.
+const closeWithin = 10 * time.Second
+
 // Close ends the use of the database. It waits for calls in progress, writes the kept
-// rows, and what is in memory, to the disk. A second Close does nothing.
+// rows, and what is in memory, to the disk. If the disk does not take that in 10 s, Close
+// gives up with an error: nothing is lost, since the logs have it, and the database is
+// locked until the process ends. A second Close does nothing.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	if db.closed {
@@ -113,14 +129,28 @@ func (db *DB) Close() error {
 	users := db.users
 	db.mu.Unlock()
 	users.Wait() // a Purge among them waits for those before it
+	done := make(chan error, 1)
+	go func() { done <- db.finish() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("closing database %s: %w", db.dir, err)
+		}
+		return nil
+	case <-time.After(closeWithin):
+		return fmt.Errorf("closing database %s: the disk did not take its tables within %v, the next start reads its logs: %w",
+			db.dir, closeWithin, db.room.failure())
+	}
+}
+
+// finish writes what is in memory, and lets the directory go.
+func (db *DB) finish() error {
 	if err := db.keep(); err != nil {
 		db.log.Warn("rows that nothing can rebuild not written beside the database", "err", err)
 	}
-	err := guard(db.badger.Close)
-	if err := errors.Join(err, unlockDir(db.lock)); err != nil {
-		return fmt.Errorf("closing database %s: %w", db.dir, err)
-	}
-	return nil
+	// The last table takes the room of the log that is not needed any more.
+	err := errors.Join(db.room.dropSpares(), guard(db.badger.Close))
+	return errors.Join(err, unlockDir(db.lock))
 }
 
 // enter begins a call that uses Badger, which must not be used once it is
@@ -153,14 +183,35 @@ func (db *DB) view(fn func(txn *badger.Txn) error) error {
 	return err
 }
 
-// update runs fn in a transaction that is written as a whole or not at all.
-func (db *DB) update(fn func(txn *badger.Txn) error) error {
+// update runs fn in a transaction that is written as a whole or not at all. One that
+// frees room on the disk is refused later than others.
+func (db *DB) update(frees bool, fn func(txn *badger.Txn) error) error {
 	leave, err := db.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
+	if err := db.room.check(frees); err != nil {
+		return err
+	}
 	return db.badger.Update(fn)
+}
+
+// Err returns the first damage that was read since Open, which wraps ErrDamaged, or else
+// why the database takes no ordinary writes now, which wraps ErrRefused; or nil.
+func (db *DB) Err() error {
+	if err := db.firstDamage(); err != nil {
+		return err
+	}
+	leave, err := db.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := db.room.check(false); err != nil {
+		return fmt.Errorf("database %s: %w", db.dir, err)
+	}
+	return nil
 }
 
 // Run reclaims space, and writes the kept rows, until ctx ends, then returns nil.
@@ -192,6 +243,9 @@ func (db *DB) reclaim(ctx context.Context) error {
 		return err
 	}
 	defer leave()
+	if db.room.check(false) != nil {
+		return nil // what is moved takes room first
+	}
 	for ctx.Err() == nil {
 		// Each call deals with one file at most.
 		err := db.badger.RunValueLogGC(0.5)
@@ -221,11 +275,18 @@ func (db *DB) Sync() error {
 
 // badgerLog hands Badger's messages to slog. Badger's Info names every
 // table that it opens, which an operator need not read.
-type badgerLog struct{ log *slog.Logger }
+type badgerLog struct {
+	log  *slog.Logger
+	room *room
+}
 
 var _ badger.Logger = badgerLog{}
 
-func (l badgerLog) Errorf(format string, args ...any)   { l.print(slog.LevelWarn, format, args) }
+// Errorf has the only word of what Badger does in the background.
+func (l badgerLog) Errorf(format string, args ...any) {
+	l.room.noteFailure(args)
+	l.print(slog.LevelWarn, format, args)
+}
 func (l badgerLog) Warningf(format string, args ...any) { l.print(slog.LevelWarn, format, args) }
 func (l badgerLog) Infof(format string, args ...any)    { l.print(slog.LevelDebug, format, args) }
 func (l badgerLog) Debugf(format string, args ...any)   { l.print(slog.LevelDebug, format, args) }

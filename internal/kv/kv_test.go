@@ -260,7 +260,7 @@ func TestBatch(t *testing.T) {
 func TestLog(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	l := badgerLog{slog.New(slog.NewTextHandler(&out, nil))}
+	l := badgerLog{slog.New(slog.NewTextHandler(&out, nil)), new(room)}
 	l.Infof("not %s", "shown")
 	l.Debugf("not shown")
 	l.Warningf("w %d", 1)

@@ -159,7 +159,8 @@ func TestReclaim(t *testing.T) {
 	dir := t.TempDir()
 	log := slog.New(slog.DiscardHandler)
 	// Badger learns what is dead when it compacts tables: make it, on Close.
-	opt := badgerOptions(dir, log).WithValueLogFileSize(1 << 20).WithCompactL0OnClose(true)
+	r := &room{dir: dir}
+	opt := badgerOptions(dir, badgerLog{log, r}).WithValueLogFileSize(1 << 20).WithCompactL0OnClose(true)
 	logFiles := func() int {
 		files, err := filepath.Glob(filepath.Join(dir, "*.vlog"))
 		if err != nil {
@@ -167,7 +168,7 @@ func TestReclaim(t *testing.T) {
 		}
 		return len(files)
 	}
-	db, err := open(opt, log)
+	db, err := open(opt, r, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +183,7 @@ func TestReclaim(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if db, err = open(opt, log); err != nil {
+	if db, err = open(opt, r, log); err != nil {
 		t.Fatal(err)
 	}
 	before := logFiles()

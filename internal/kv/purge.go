@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -59,7 +58,7 @@ func (db *DB) Purge() error {
 func (db *DB) compact() error {
 	// Compaction keeps what an open transaction can see. Those that begin after this
 	// one cannot see what was deleted before it.
-	if err := db.update(func(txn *badger.Txn) error { return txn.Set(fillerKey, nil) }); err != nil {
+	if err := db.update(false, func(txn *badger.Txn) error { return txn.Set(fillerKey, nil) }); err != nil {
 		return err
 	}
 	leave, err := db.outlast()
@@ -99,7 +98,7 @@ func (db *DB) outlast() (leave func(), err error) {
 // for that (DropPrefix does it, and stops all reads and writes for the time of a
 // compaction), but a memtable that is full is flushed, and its log removed then.
 func (db *DB) flush() error {
-	before, err := db.logs()
+	before, err := db.room.logs()
 	if err != nil {
 		return err
 	}
@@ -107,7 +106,7 @@ func (db *DB) flush() error {
 		if err := db.fill(filler); err != nil {
 			return err
 		}
-		if logs, err = db.logs(); err != nil {
+		if logs, err = db.room.logs(); err != nil {
 			return err
 		}
 	}
@@ -125,10 +124,10 @@ func (db *DB) flush() error {
 	}
 }
 
-// logs are the files of Badger's memtables.
-func (db *DB) logs() ([]string, error) { return filepath.Glob(globText.Replace(db.dir) + "/*.mem") }
-
 // fill writes the row of Purge.
 func (db *DB) fill(value []byte) error {
+	if err := db.room.check(false); err != nil {
+		return err
+	}
 	return db.badger.Update(func(txn *badger.Txn) error { return txn.Set(fillerKey, value) })
 }

@@ -32,9 +32,8 @@ type Recovery struct {
 // Recovered returns the recovery that Open did; ok is false if it did none.
 func (db *DB) Recovered() (r Recovery, ok bool) { return db.recovered, !db.recovered.At.IsZero() }
 
-// Err returns the first damage that was read since Open, nil if there was none. It
-// wraps ErrDamaged.
-func (db *DB) Err() error {
+// firstDamage returns the first damage that was read since Open, nil if there was none.
+func (db *DB) firstDamage() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	return db.fault
@@ -56,12 +55,12 @@ const (
 // that counts as damage. Once may be a signal.
 const maxOpenings = 2
 
-func open(opt badger.Options, log *slog.Logger, kept ...Kept) (*DB, error) {
+func open(opt badger.Options, r *room, log *slog.Logger, kept ...Kept) (*DB, error) {
 	lock, err := lockDir(opt.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}
-	db := &DB{dir: opt.Dir, log: log, lock: lock, kept: kept, users: new(sync.WaitGroup)}
+	db := &DB{dir: opt.Dir, log: log, lock: lock, room: r, kept: kept, users: new(sync.WaitGroup)}
 	if err := db.openOrReplace(opt); err != nil {
 		_ = unlockDir(db.lock) // Open failed for another reason
 		return nil, fmt.Errorf("opening database %s: %w", opt.Dir, err)
@@ -109,6 +108,9 @@ func isEmpty(dir string) (bool, error) {
 // openFiles opens the database in db.dir, which is empty if it is fresh. An error wraps ErrDamaged unless it is about
 // this machine.
 func (db *DB) openFiles(opt badger.Options, fresh bool) error {
+	if err := db.room.prepare(); err != nil {
+		return err
+	}
 	marker := db.dir + openingSuffix
 	tries, err := os.ReadFile(marker)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -136,6 +138,9 @@ func (db *DB) openFiles(opt badger.Options, fresh bool) error {
 		if err = errors.Join(db.compareKept(orphans), db.checkValues()); err != nil {
 			err = errors.Join(err, guard(db.badger.Close))
 		}
+	}
+	if err == nil {
+		_ = db.room.check(false) // makes the first spare; without one, writes say why
 	}
 	return errors.Join(asDamage(err), os.Remove(marker))
 }

@@ -123,8 +123,15 @@ type Tx struct {
 // error wrapping ErrTxnTooBig. Updates that read rows and write them again
 // must not run at the same time as other writers of these rows: conflicts are
 // not detected.
-func (t *Table) Update(fn func(tx *Tx) error) error {
-	err := t.db.update(func(txn *badger.Txn) error {
+//
+// The error wraps ErrRefused on a disk that is nearly full or does not work.
+func (t *Table) Update(fn func(tx *Tx) error) error { return t.update(false, fn) }
+
+// Free is Update for what frees room on the disk: a full one does not refuse it.
+func (t *Table) Free(fn func(tx *Tx) error) error { return t.update(true, fn) }
+
+func (t *Table) update(frees bool, fn func(tx *Tx) error) error {
+	err := t.db.update(frees, func(txn *badger.Txn) error {
 		return fn(&Tx{table: t, txn: txn})
 	})
 	if err != nil {

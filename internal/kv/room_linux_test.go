@@ -1,0 +1,219 @@
+package kv
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"millpond/internal/disk"
+)
+
+// mountTmpfs gives a small disk, until the test ends. It needs root, as the networks
+// of other tests do.
+func mountTmpfs(t *testing.T, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Fatalf("mounting a tmpfs (needs root): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fillDisk takes all but left bytes of the disk that dir is on, and returns what removes
+// that again.
+func fillDisk(t *testing.T, dir string, left int64) (release func()) {
+	t.Helper()
+	d, err := disk.Of(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.CreateTemp(dir, "others-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, max(d.Free-left, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(f.Name()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func openOn(t *testing.T, dir string) *DB {
+	t.Helper()
+	db, err := Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// Another program fills the disk to the last byte while rows are written, again and
+// again. Writes are refused with ENOSPC, what was accepted is there, and Close and Open
+// work once there is room.
+func TestDiskFillsWhileWriting(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, "size=256m")
+	db := openOn(t, dir)
+	rows, n := db.Table("rows"), 0
+	write := func(want bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+			err := rows.Put(fmt.Appendf(nil, "%06d", n), make([]byte, 8<<10))
+			switch {
+			case err == nil && !want:
+				n++
+			case err == nil:
+				n++
+				if n%2000 == 0 { // 16 MB: two memtables
+					return
+				}
+			case !errors.Is(err, syscall.ENOSPC):
+				t.Fatalf("row %d: %v", n, err)
+			case !want:
+				return
+			}
+		}
+		t.Fatalf("row %d: not as wanted in time", n)
+	}
+	for range 2 {
+		write(true)
+		release := fillDisk(t, dir, 0)
+		write(false)
+		if err := db.Err(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Err on a full disk: %v", err)
+		}
+		if err := rows.Free(func(tx *Tx) error { return tx.Put([]byte("freed"), nil) }); err != nil {
+			t.Errorf("Free on a full disk: %v", err)
+		}
+		release()
+	}
+	release := fillDisk(t, dir, 0)
+	if err := db.Close(); err != nil {
+		t.Errorf("Close on a full disk: %v", err)
+	}
+	if _, err := Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Open on a full disk: %v", err)
+	}
+	release()
+	db = openOn(t, dir)
+	defer db.Close()
+	rows = db.Table("rows")
+	for i := range n {
+		if v, err := rows.Get(fmt.Appendf(nil, "%06d", i)); err != nil || len(v) != 8<<10 {
+			t.Fatalf("row %d of %d: %d bytes, %v", i, n, len(v), err)
+		}
+	}
+}
+
+// Badger fills a memtable on a disk that has no block left: the table that it makes then
+// is refused and made again later, and the log of the next memtable has its room.
+func TestTableOnFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, "size=128m")
+	db := openOn(t, dir)
+	rows := db.Table("rows")
+	release := fillDisk(t, dir, 0)
+	n := 0
+	for ; ; n++ {
+		// Free writes to the end of what is reserved.
+		err := rows.Free(func(tx *Tx) error { return tx.Put(fmt.Appendf(nil, "%06d", n), make([]byte, 8<<10)) })
+		if errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n < memTableSize>>14 {
+		t.Errorf("%d rows were accepted, want at least half a memtable", n)
+	}
+	release()
+	for end := time.Now().Add(20 * time.Second); rows.Put([]byte("after"), nil) != nil; time.Sleep(flushPoll) {
+		if time.Now().After(end) {
+			t.Fatal("no write is accepted although there is room again")
+		}
+	}
+	for i := range n {
+		if _, err := rows.Get(fmt.Appendf(nil, "%06d", i)); err != nil {
+			t.Fatalf("row %d of %d: %v", i, n, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// With every inode taken, writes are refused, and Close works.
+func TestNoFilesLeft(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, "size=256m,nr_inodes=300")
+	db := openOn(t, dir)
+	rows := db.Table("rows")
+	if err := rows.Put([]byte("before"), nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint(i)))
+		if errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	if err := rows.Put([]byte("after"), nil); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Put without inodes: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Errorf("Close without inodes: %v", err)
+	}
+}
+
+// What a kill leaves of the next log is no obstacle, and the log in use is reserved.
+func TestSpareAfterKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openOn(t, dir)
+	if err := db.Table("rows").Put([]byte("k"), nil); err != nil {
+		t.Fatal(err)
+	}
+	logs, err := db.room.logs()
+	if err != nil || len(logs) != 1 {
+		t.Fatalf("logs %v, %v", logs, err)
+	}
+	for _, path := range []string{logs[0], db.room.spare} {
+		info, err := os.Stat(path)
+		if err != nil || info.Sys().(*syscall.Stat_t).Blocks*512 < logSize {
+			t.Errorf("%s: %+v, %v", path, info, err)
+		}
+	}
+	spare := db.room.spare
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(spare); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the spare after Close: %v", err)
+	}
+	if err := os.WriteFile(spare, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := openOn(t, dir).Close(); err != nil {
+		t.Error(err)
+	}
+}
