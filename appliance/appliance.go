@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
@@ -92,10 +93,20 @@ func (a *Appliance) close() error {
 	var errs []error
 	for len(a.closers) > 0 {
 		last := len(a.closers) - 1
-		errs = append(errs, a.closers[last]())
+		errs = append(errs, a.unlessFull(a.closers[last]()))
 		a.closers = a.closers[:last]
 	}
 	return errors.Join(errs...)
+}
+
+// unlessFull logs err and returns nil if a full disk is all that is wrong: the box stops
+// in order then, and loses what it could not write.
+func (a *Appliance) unlessFull(err error) error {
+	if errors.Is(err, kv.ErrRefused) || errors.Is(err, syscall.ENOSPC) {
+		a.log.Warn("stopping on a full disk, the last changes are lost", "err", err)
+		return nil
+	}
+	return err
 }
 
 // openData opens floors 0 and 1: what the box knows and holds.
@@ -142,7 +153,7 @@ const catalogShare = 4
 // openDataDir opens what is in the data directory.
 func (a *Appliance) openDataDir() (err error) {
 	dir := a.config.DataDir
-	if err := checkDataDir(dir); err != nil {
+	if err := checkDataDir(dir, a.log); err != nil {
 		return err
 	}
 	if a.db, err = openDatabase(dir, a.log.With("part", "kv")); err != nil {

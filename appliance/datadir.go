@@ -4,17 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"syscall"
 
+	"millpond/internal/disk"
+	"millpond/internal/kv"
 	"millpond/internal/store"
 )
-
-// minRoom is the free disk space that a start needs. The database writes
-// through memory maps, so on a full disk it gets a signal instead of an error.
-// Its two logs take 16 MiB each between two flushes; while the box runs, the
-// store keeps more than that free.
-const minRoom = 32 << 20
 
 // networkFS has the network file systems, by their numbers in statfs(2). On
 // these, the lock against a second box, memory maps and fsync depend on the
@@ -29,17 +26,37 @@ var networkFS = map[uint32]string{
 	0x01021997: "9P",
 }
 
+// startRoom is the free disk space with which the box starts and keeps files: the
+// database's, and what it leaves while the box runs. Below that the start makes room.
+const (
+	startRoom  = kv.OpenRoom + 2*kv.Margin
+	startFiles = 4 * kv.MarginFiles
+)
+
 // checkDataDir makes dir if it does not exist, and returns an error if its file
-// system is unsuitable or too full.
-func checkDataDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// system is unsuitable or too full. Where that is full, files of the cache make room.
+func checkDataDir(dir string, log *slog.Logger) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
-	disk, err := store.DiskOf(dir)
+	d, err := disk.Of(dir)
 	if err != nil {
 		return err
 	}
-	return checkDisk(disk)
+	if err := checkFileSystem(d); err != nil {
+		return err
+	}
+	freed, err := store.MakeRoom(dir, startRoom, startFiles)
+	if freed > 0 {
+		log.Warn("disk full, files of the cache removed before the start", "bytes", freed)
+	}
+	if err != nil {
+		return err
+	}
+	if d, err = disk.Of(dir); err != nil {
+		return err
+	}
+	return checkRoom(d)
 }
 
 // checkOwner returns an error if a command would leave files in the data directory
@@ -51,13 +68,23 @@ func checkOwner(info fs.FileInfo) error {
 	return nil
 }
 
-func checkDisk(d store.Disk) error {
+func checkFileSystem(d disk.Space) error {
 	if name, ok := networkFS[d.Type]; ok {
 		return fmt.Errorf("it is on a file server (%s), where a database is not safe; name a directory on a local disk", name)
 	}
-	if d.Free < minRoom {
+	return nil
+}
+
+// checkRoom returns an error if the database cannot be opened for lack of room, with no
+// file of the cache left that could make some.
+func checkRoom(d disk.Space) error {
+	if d.Free < kv.OpenRoom {
 		return fmt.Errorf("%w: %d MiB are free on its disk and a start needs %d; make room, or name a directory on another disk",
-			syscall.ENOSPC, d.Free>>20, minRoom>>20)
+			syscall.ENOSPC, d.Free>>20, kv.OpenRoom>>20)
+	}
+	if d.Files < kv.MarginFiles {
+		return fmt.Errorf("%w: its disk has room for %d more files and a start needs %d; remove files there, or name a directory on another disk",
+			syscall.ENOSPC, d.Files, kv.MarginFiles)
 	}
 	return nil
 }

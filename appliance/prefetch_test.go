@@ -165,7 +165,8 @@ func TestPrefetch(t *testing.T) {
 func TestPrefetchWithoutRoom(t *testing.T) {
 	t.Parallel()
 	w := newWave(t, 600_000)
-	b := w.box(t, "MILLPOND_CACHE_SIZE=2MB")
+	// 43 MB are the database's.
+	b := w.box(t, "MILLPOND_CACHE_SIZE=45MB")
 	c := newClient(t, b.url)
 	w.install(t, c, "beta", "alpha")
 	before := w.debs

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -10,21 +11,17 @@ import (
 	"millpond/internal/store"
 )
 
-// minFree is the share of the disk below which the disk counts as full. The
-// store leaves that much free, at most 1 GiB.
-const minFree = 0.01
-
 // faults lists what keeps the box from serving well.
 func (a *Appliance) faults() []api.Fault {
 	var all []api.Fault
 	if since := a.draining().Since; !since.IsZero() {
 		all = append(all, api.Fault{What: "drain", Why: "the box is being taken out since " + since.Format(time.RFC3339) + "; a restart ends that", Fatal: true})
 	}
-	if free, err := a.store.DiskFree(); err != nil {
+	if _, err := a.store.DiskFree(); err != nil {
 		all = append(all, api.Fault{What: "store", Why: err.Error(), Fatal: true})
-	} else if free < minFree {
-		all = append(all, api.Fault{What: "disk", Why: fmt.Sprintf(
-			"%.1f %% of the disk is free (MILLPOND_DATA_DIR); when it is full, new files pass through unkept", 100*free)})
+	} else if err := cmp.Or(a.store.Err(), a.db.Err()); err != nil {
+		all = append(all, api.Fault{What: "disk", Urgent: true, Why: fmt.Sprintf(
+			"files are not being kept, and pass through to clients (MILLPOND_DATA_DIR): %v", err)})
 	}
 	all = append(all, storeFaults(a.store.Trouble())...)
 	if err := a.ledger.Err(); err != nil {
@@ -61,12 +58,6 @@ func storeFaults(t store.Trouble) (all []api.Fault) {
 	}
 	if t.Missing > 0 {
 		add("%d files disappeared from blobs/ within a day, the last one at %s; something else than the box removes them (MILLPOND_DATA_DIR)", t.Missing, at(t.MissingAt))
-	}
-	if t.NoInodes {
-		add("the disk has few inodes left (MILLPOND_DATA_DIR); held files make way for new ones")
-	}
-	if t.Unkept != nil {
-		add("new files pass through unkept: %v", t.Unkept)
 	}
 	return all
 }

@@ -53,6 +53,8 @@ type Fault struct {
 	What  string `json:"what" doc:"the part: store, mirror deb.example.org"`
 	Why   string `json:"why" doc:"in plain words"`
 	Fatal bool   `json:"fatal" doc:"the box cannot serve, and traffic should go elsewhere"`
+	// Urgent is for what somebody has to mend before the box is of use again.
+	Urgent bool `json:"urgent" doc:"the box serves, but saves nothing: files are not being kept"`
 }
 
 // Health is what GET /healthz returns.

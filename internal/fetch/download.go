@@ -61,7 +61,7 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 	d := download{fl: fl, tallies: make(map[string]*tally)}
 	for range maxAttempts {
 		part, err := fl.openPart()
-		if errors.Is(err, store.ErrNoSpace) {
+		if store.Unkept(err) {
 			fl.passThrough(nil, err)
 			return nil
 		}
@@ -174,7 +174,7 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 			err = d.commit(part)
 		}
 		switch {
-		case errors.Is(err, store.ErrNoSpace):
+		case store.Unkept(err):
 			d.fl.passThrough(part, err)
 			return nil
 		case !errors.Is(err, store.ErrMismatch):

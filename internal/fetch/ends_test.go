@@ -115,16 +115,22 @@ func TestBlobGoesBeforeItIsRead(t *testing.T) {
 	}
 }
 
-// The disk refuses to keep a file that has been downloaded whole.
+// The disk refuses to keep a file: when it is opened, written or committed.
 func TestFileThatCannotBeKept(t *testing.T) {
 	t.Parallel()
-	for _, cause := range []error{syscall.ENOSPC, syscall.EROFS} {
+	for _, tt := range []struct {
+		op    string
+		cause error
+	}{
+		{"create", syscall.EROFS}, {"create", syscall.ENOSPC}, {"write", syscall.EIO}, {"chmod", syscall.EPERM},
+		{"sync", syscall.ENOSPC}, {"sync", syscall.EROFS},
+	} {
 		var broken atomic.Bool
 		r := newRig(t, aptest.Suite{}, noTTL, func(o *Options) {
 			o.Store = storetest.New(t, func(s *store.Options) {
 				s.Fault = func(op string) error {
-					if op == "sync" && broken.Load() {
-						return cause
+					if op == tt.op && broken.Load() {
+						return tt.cause
 					}
 					return nil
 				}
@@ -139,12 +145,45 @@ func TestFileThatCannotBeKept(t *testing.T) {
 		} {
 			r.crowd(path, data)
 			if r.held(digest.Of(data)) {
-				t.Errorf("%v: %s is held", cause, path)
+				t.Errorf("%v: %s is held", tt, path)
 			}
 		}
-		if err := r.Keep(t.Context(), r.entry(r.packageAt("large"))); !errors.Is(err, cause) {
-			t.Errorf("Keep: got %v, want %v", err, cause)
+		if err := r.Keep(t.Context(), r.entry(r.packageAt("large"))); !errors.Is(err, tt.cause) {
+			t.Errorf("%v: Keep: got %v, want %v", tt, err, tt.cause)
 		}
+	}
+}
+
+// A disk that can neither read what is held nor write: held files are fetched again, and
+// passed through.
+func TestHeldFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	r := newRig(t, aptest.Suite{}, noTTL, func(o *Options) {
+		o.Store = storetest.New(t, func(s *store.Options) {
+			s.Fault = func(string) error {
+				if broken.Load() {
+					return syscall.EIO
+				}
+				return nil
+			}
+		})
+	})
+	r.update()
+	path, data := r.packageAt("large"), r.files["large"].Data
+	r.crowd(path, data)
+	if !r.held(digest.Of(data)) {
+		t.Fatal("the file is not held")
+	}
+	broken.Store(true)
+	r.crowd(path, data)
+	if err := r.store.Err(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("the store's Err: %v", err)
+	}
+	broken.Store(false)
+	r.crowd(path, data)
+	if !r.held(digest.Of(data)) {
+		t.Error("the file is not held again although the disk is well")
 	}
 }
 

@@ -243,7 +243,7 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 		return true, nil
 	case ctx.Err() != nil: // it may have lost just before
 		return true, context.Cause(ctx)
-	case errors.Is(e.err, store.ErrNoSpace):
+	case store.Unkept(e.err):
 		return true, e.err
 	case e.lost && d.solo && d.fl.senders()[e.source.String()] > 0:
 		return true, errSoleSource

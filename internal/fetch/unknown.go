@@ -31,7 +31,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	if err != nil {
 		resp.Body.Close()
 	}
-	if errors.Is(err, store.ErrNoSpace) {
+	if store.Unkept(err) {
 		fl.passThrough(nil, err)
 		return nil
 	}
@@ -40,7 +40,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 	}
 	fl.begin(part)
 	resp, err = fl.takeUnknown(ctx, part, resp)
-	if errors.Is(err, store.ErrNoSpace) {
+	if store.Unkept(err) {
 		fl.passThrough(part, err)
 		return nil
 	}
@@ -100,7 +100,7 @@ func (fl *flight) takeUnknown(ctx context.Context, part *store.Partial, resp *mi
 
 // final reports whether to take an unknown file up again is useless.
 func final(err error) bool {
-	return errors.Is(err, errChanged) || errors.Is(err, store.ErrNoSpace) || definite(err)
+	return errors.Is(err, errChanged) || store.Unkept(err) || definite(err)
 }
 
 // append writes the body of resp, which continues part, and closes it.

@@ -19,12 +19,11 @@ import (
 //
 // TestTableOnFullDisk fails if Badger does not come by here any more.
 
-// mapperLayout is that of unix.mapper's type.
+// mapperLayout is how unix.mapper's type begins.
 type mapperLayout struct {
 	sync.Mutex
-	active map[*byte][]byte
-	mmap   func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
-	munmap func(addr uintptr, length uintptr) error
+	_    map[*byte][]byte // active
+	mmap func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
 }
 
 //go:linkname mapper golang.org/x/sys/unix.mapper

@@ -48,7 +48,7 @@ func (s *Prefetcher) fetch(ctx context.Context, files []catalog.Entry) error {
 		running--
 		reserved -= max(r.entry.Size, 0)
 		s.note(r)
-		if failed++; r.err == nil || errors.Is(r.err, store.ErrNoSpace) {
+		if failed++; r.err == nil || store.Unkept(r.err) {
 			failed = 0
 		}
 		last = r.err
@@ -93,7 +93,7 @@ func (s *Prefetcher) note(r result) {
 		case r.err == nil:
 			t.FilesDone++
 			t.BytesDone += max(r.entry.Size, 0)
-		case errors.Is(r.err, store.ErrNoSpace):
+		case store.Unkept(r.err):
 			t.NoRoom++
 		case !errors.Is(r.err, context.Canceled):
 			t.FilesFailed++

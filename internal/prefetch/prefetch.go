@@ -68,7 +68,7 @@ type Fetcher interface {
 	// Refresh makes the catalog know the mirror's present generation of a suite.
 	Refresh(ctx context.Context, suite catalog.Location) error
 	// Keep has the store hold e and, of an index, the catalog learn it.
-	// store.ErrNoSpace says that it cannot be kept.
+	// store.ErrNoSpace and store.ErrDisk say that it cannot be kept.
 	Keep(ctx context.Context, e catalog.Entry) error
 }
 

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,87 +51,6 @@ func (b *Blob) Close() error {
 	return err
 }
 
-// Open opens a blob for reading and notes its use. The error wraps
-// fs.ErrNotExist if the blob is not held. One whose file has another size than it
-// should is removed, and is not held.
-func (s *Store) Open(d digest.Digest) (*Blob, error) {
-	b, err := s.hold(d)
-	if err == nil {
-		s.note(d)
-	}
-	return b, err
-}
-
-// OpenVerified is Open for a small file: it is hashed first, which for a megabyte takes
-// a few milliseconds. One that is damaged is removed, and is not held.
-func (s *Store) OpenVerified(ctx context.Context, d digest.Digest) (*Blob, error) {
-	b, err := s.Open(d)
-	if err != nil {
-		return nil, err
-	}
-	if err = s.check(ctx, b, nil); err == nil {
-		_, err = b.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		b.Close()
-		if errors.Is(err, ErrMismatch) {
-			return nil, notHeld(d)
-		}
-		return nil, err
-	}
-	return b, nil
-}
-
-// hold opens a blob without noting a use.
-func (s *Store) hold(d digest.Digest) (*Blob, error) {
-	s.mu.Lock()
-	if s.removing == d {
-		s.mu.Unlock()
-		return nil, notHeld(d)
-	}
-	s.open[d]++ // first: from here on it is not evicted
-	s.mu.Unlock()
-	b, err := s.openFile(d)
-	if err != nil {
-		s.release(d)
-	}
-	return b, err
-}
-
-// openFile opens the file of a blob that the caller has counted as open.
-func (s *Store) openFile(d digest.Digest) (*Blob, error) {
-	r, err := s.row(d)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(s.blobPath(d))
-	if errors.Is(err, fs.ErrNotExist) {
-		s.forget(d)
-		return nil, notHeld(d)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening a blob: %w", err)
-	}
-	b := &Blob{File: f, store: s, info: r.info(d)}
-	if file, err := f.Stat(); err != nil || file.Size() != r.size {
-		defer f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("opening a blob: %w", err)
-		}
-		if err := s.dropDamaged(b, fmt.Errorf("blob %s: %w: its file has %d bytes", d, ErrMismatch, file.Size())); !errors.Is(err, ErrMismatch) {
-			return nil, err
-		}
-		return nil, notHeld(d)
-	}
-	return b, nil
-}
-
-func (s *Store) release(d digest.Digest) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unhold(d)
-}
-
 // unhold counts one that holds d open less. Caller holds mu.
 func (s *Store) unhold(d digest.Digest) {
 	if s.open[d]--; s.open[d] <= 0 {
@@ -148,7 +66,7 @@ func (s *Store) forget(d digest.Digest) {
 		return // stored again meanwhile
 	}
 	s.log.Warn("file of a blob missing", "digest", d)
-	s.lost(1)
+	s.missed(1)
 	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("missing blob still listed", "digest", d, "err", err)
 	}
@@ -231,14 +149,18 @@ func (s *Store) Remove(d digest.Digest) error {
 	return err
 }
 
-// errInUse means that a blob is open.
-var errInUse = errors.New("blob is in use")
+var (
+	// errInUse means that a blob is open.
+	errInUse = errors.New("blob is in use")
+	// errNotRemoved means that the file of a blob stays.
+	errNotRemoved = errors.New("removing a blob")
+)
 
 // drop removes a blob, an open one only if evenOpen, and returns how many bytes of the
 // quota that frees.
 // Caller holds meta.
 func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
-	r, err := s.row(d)
+	r, err := s.listedRow(d)
 	if err != nil {
 		return 0, err
 	}
@@ -256,17 +178,29 @@ func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 	}()
 	// The file first: a file without a row would be taken in at the next
 	// Open, and this one may be bad.
-	if err := os.Remove(s.blobPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("removing a blob: %w", err)
+	if err := s.removeBlob(d); err != nil {
+		return 0, fmt.Errorf("%w: %w", errNotRemoved, err)
 	}
-	if err := s.apply(change{d, &r, nil}); err != nil {
+	if err := s.applyWith(s.table.Free, change{d, &r, nil}); err != nil {
 		return 0, fmt.Errorf("removing blob %s: %w", d, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.found(d)
 	s.count.add(r, -1)
 	s.emit(Event{Digest: d, Size: r.size})
 	return r.takes(), nil
+}
+
+// removeBlob removes the file of a blob, if there is one.
+func (s *Store) removeBlob(d digest.Digest) error {
+	if err := s.fault("remove"); err != nil {
+		return err
+	}
+	if err := os.Remove(s.blobPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // add counts a blob as added (sign 1) or removed (-1).

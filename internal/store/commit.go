@@ -14,7 +14,7 @@ import (
 // Commit makes a blob of p, which must have all of its bytes: if some are
 // missing, or cannot be read back, that is an error and p stays open; so it does
 // with ErrMismatch, for the caller to Forget what may be wrong, or to Discard all.
-// Else p ends: with ErrNoSpace nothing is kept of it. When Commit returns nil, the
+// Else p ends: with ErrNoSpace or ErrDisk nothing is kept of it. When Commit returns nil, the
 // blob survives a power cut. If the blob has come in by another way meanwhile, that
 // one is kept, with what m adds to it (see Put).
 // Readers of p read on whatever the result (see Reader).
@@ -39,14 +39,15 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 	p.mu.Unlock()
 	if r, err := p.s.arrived(sum, m); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		p.blob = err == nil
-		return r.info(sum), errors.Join(err, p.discard())
+		return r.info(sum), errors.Join(p.s.diskFault(err), p.discard())
 	}
 	r, err := p.admit(m)
-	if p.s.kept(err) != nil {
+	if err != nil {
 		// After a failed sync it is unknown which bytes are on the disk.
-		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, noSpace(err)), p.discard())
+		return Info{}, errors.Join(fmt.Errorf("keeping blob %s: %w", sum, p.s.diskFault(err)), p.discard())
 	}
 	p.blob = true
+	p.s.worked()
 	return r.info(sum), nil
 }
 
@@ -69,6 +70,9 @@ func (p *Partial) complete() error {
 func (p *Partial) admit(m Meta) (row, error) {
 	s := p.s
 	if err := s.fault("sync"); err != nil {
+		return row{}, err
+	}
+	if err := s.fault("chmod"); err != nil {
 		return row{}, err
 	}
 	if err := p.file.Chmod(m.row(0, time.Time{}).mode()); err != nil {
@@ -140,13 +144,14 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 	if _, err := os.Lstat(s.blobPath(p.digest)); err != nil {
 		return row{}, err
 	}
-	if old, err := s.row(p.digest); err == nil {
+	if old, err := s.listedRow(p.digest); err == nil {
 		fresh, err := s.merge(p.digest, old, old.again(m), m)
 		if err != nil {
 			return row{}, err
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.found(p.digest)
 		p.leave()
 		p.lend()
 		return fresh, nil

@@ -41,7 +41,7 @@ func (s *Store) shortage(n, disk, free int64) int64 {
 // already. It evicts what it must, but nothing if all would not be enough, or if the
 // partial is to have free room only.
 func (s *Store) reserve(n, present int64, bucket int, freeOnly bool) error {
-	free, err := s.free()
+	free, err := s.roomFor()
 	if err != nil {
 		return err
 	}
@@ -79,6 +79,21 @@ func (s *Store) reserve(n, present int64, bucket int, freeOnly bool) error {
 	return nil
 }
 
+// roomFor returns how many bytes are free, fewer where the disk has room for few
+// files: as if there were room for as many bytes more as blobs take for the files that are missing.
+func (s *Store) roomFor() (int64, error) {
+	d, err := s.space()
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if short := s.shortFiles(d.Files); short > 0 {
+		return min(d.Free, s.count.unwritten+s.minFree-short), nil
+	}
+	return d.Free, nil
+}
+
 func (s *Store) tryReserve(n, present, free int64, bucket int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +117,7 @@ func (s *Store) unreserve(n, present int64, bucket int) {
 
 // relieve evicts when the disk is nearly full, whatever fills it, or the quota.
 func (s *Store) relieve() {
-	free, err := s.free()
+	free, err := s.roomFor()
 	beside, e := s.measure()
 	if err = errors.Join(err, e); err != nil {
 		s.log.Warn("free space unknown", "err", err)
@@ -235,8 +250,12 @@ func (v *victims) evict() (freed int64, any bool) {
 		if err == nil {
 			return size, true
 		}
-		if !errors.Is(err, errInUse) {
-			v.store.log.Warn("blob not evicted", "digest", d, "err", err)
+		if errors.Is(err, errInUse) {
+			continue
+		}
+		v.store.log.Warn("blob not evicted", "digest", d, "err", v.store.diskFault(err))
+		if !errors.Is(err, errNotRemoved) {
+			return 0, false // its file is gone, its row is not: so it would be with the next one
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/disk"
 )
 
 func TestEvictLeastRecentlyUsed(t *testing.T) {
@@ -191,7 +192,7 @@ func TestDiskNearlyFull(t *testing.T) {
 	b := newBox(t, 1<<30)
 	b.minFree = 10_000
 	free := int64(20_000)
-	b.free = func() (int64, error) { return free, nil }
+	b.space = func() (disk.Space, error) { return disk.Space{Free: free, Files: 1 << 20}, nil }
 	first, second := b.put(1, 4000), b.put(2, 4000)
 	b.relieve()
 	b.wantHeld("with room", first, true)
@@ -225,7 +226,7 @@ func TestFreeSpaceIsMeasuredSeldom(t *testing.T) {
 	b := newBox(t, 1<<30)
 	b.minFree = 1 << 20
 	free, asked := int64(16<<20), 0
-	b.free = func() (int64, error) { asked++; return free, nil }
+	b.space = func() (disk.Space, error) { asked++; return disk.Space{Free: free, Files: 1 << 20}, nil }
 	write := func(n int) error { return b.mayWrite(n) }
 	for range 64 {
 		if err := write(128 << 10); err != nil {

@@ -60,7 +60,7 @@ type Partial struct {
 // Partial opens the unfinished blob d for writing, with the bytes that an earlier
 // process or attempt left. size is -1 if it is not known yet. The errors
 // are ErrBusy while another Partial of d is open, fs.ErrExist if d is held,
-// and ErrNoSpace.
+// ErrNoSpace and ErrDisk.
 func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
 	return s.partial(d, size, signed, false)
 }
@@ -98,7 +98,7 @@ func (s *Store) acquire(p *Partial) (left idle, err error) {
 	case err == nil:
 		return left, fs.ErrExist
 	case !errors.Is(err, fs.ErrNotExist):
-		return left, err
+		return left, s.diskFault(err)
 	}
 	s.mu.Lock()
 	_, busy := s.partials[p.digest]
@@ -125,11 +125,7 @@ func (s *Store) CreateFor(d digest.Digest, size int64) (*Partial, error) {
 
 func (s *Store) createFor(d digest.Digest, size int64, bucket int) (*Partial, error) {
 	p := s.newPartial(d, size, bucket)
-	var file *os.File
-	err := s.makeFile(s.partialDir(), func() (err error) {
-		file, err = os.CreateTemp(s.partialDir(), "new-*")
-		return err
-	})
+	file, err := s.createTemp()
 	if err != nil {
 		return nil, fmt.Errorf("creating a blob: %w", err)
 	}
@@ -163,7 +159,7 @@ func (p *Partial) start() error {
 	there := old.there
 	n := max(p.size, there.end())
 	if err := p.s.reserve(n, there.total(), p.bucket, p.freeOnly); err != nil {
-		return err
+		return p.s.diskFault(err)
 	}
 	var file *os.File
 	err := p.s.makeFile(p.s.partialDir(), func() (err error) {
@@ -222,7 +218,7 @@ func (p *Partial) SetSize(n int64) error {
 	if err := p.fixSize(n); err != nil {
 		return err
 	}
-	return p.reserve(n)
+	return p.s.diskFault(p.reserve(n))
 }
 
 func (p *Partial) fixSize(n int64) error {
@@ -262,7 +258,7 @@ func (p *Partial) reserve(end int64) error {
 }
 
 // WriteAt writes b at off, but for the bytes that are there already. Its
-// errors are ErrNoSpace when quota or disk are full, one for writing past the
+// errors are ErrNoSpace when quota or disk are full, ErrDisk when it fails, one for writing past the
 // size, and fs.ErrClosed.
 func (p *Partial) WriteAt(b []byte, off int64) (int, error) {
 	if _, err := p.Fill(b, off); err != nil {
@@ -298,7 +294,7 @@ func (p *Partial) prepare(off, end int64) error {
 	if size := p.Size(); off < 0 || size >= 0 && end > size {
 		return fmt.Errorf("writing [%d, %d) of a blob of %d bytes", off, end, size)
 	}
-	return p.reserve(end)
+	return p.s.diskFault(p.reserve(end))
 }
 
 // begin waits until no other call changes bytes in [off, end), and keeps others
@@ -328,7 +324,7 @@ func (p *Partial) fillHoles(b []byte, off int64) ([]Range, error) {
 	p.mu.Unlock()
 	for i, hole := range holes {
 		if _, err := p.fill(b[hole.Off-off:hole.End-off], hole.Off); err != nil {
-			return holes[:i], fmt.Errorf("writing a blob at %d: %w", hole.Off, noSpace(err))
+			return holes[:i], fmt.Errorf("writing a blob at %d: %w", hole.Off, p.s.diskFault(err))
 		}
 	}
 	return holes, nil

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"millpond/internal/digest"
+	"millpond/internal/disk"
 )
 
 func (b *box) partial(d digest.Digest, size int64) *Partial {
@@ -165,7 +166,7 @@ func TestReservedOnDisk(t *testing.T) {
 	b := newBox(t, 1<<30)
 	b.minFree = 1000
 	free := int64(11_000)
-	b.free = func() (int64, error) { return free, nil }
+	b.space = func() (disk.Space, error) { return disk.Space{Free: free, Files: 1 << 20}, nil }
 	data, d := content(1, 8000)
 	p := b.partial(d, 8000)
 	if _, err := b.Create(3000); !errors.Is(err, ErrNoSpace) {

@@ -21,9 +21,10 @@ import (
 //	'n' name, 0, digest   → nothing: the order of file names
 //	's'                   → digest that the scrub has verified last
 //	'i'                   → nothing: all rows are in the indices
+//	't'                   → nothing: written to find out whether writes succeed
 //
 // Row and indices change in one transaction and so never disagree.
-var scrubKey, indexedKey = []byte{'s'}, []byte{'i'}
+var scrubKey, indexedKey, probeKey = []byte{'s'}, []byte{'i'}, []byte{'t'}
 
 // Pinned and Known choose the rows of a Store's table that the files do not tell again:
 // of pinned blobs, and of all others. Where only these are left of a table, Open makes
@@ -261,8 +262,17 @@ func (r row) info(d digest.Digest) Info {
 	}
 }
 
-// row returns the row of d, or an error wrapping fs.ErrNotExist.
+// row returns the row of d, or an error wrapping fs.ErrNotExist, also if its file cannot
+// be read.
 func (s *Store) row(d digest.Digest) (row, error) {
+	if s.isLost(d) {
+		return row{}, notHeld(d)
+	}
+	return s.listedRow(d)
+}
+
+// listedRow is row for those who do not read the file.
+func (s *Store) listedRow(d digest.Digest) (row, error) {
 	b, err := s.table.Get(blobKey(d))
 	if errors.Is(err, fs.ErrNotExist) {
 		return row{}, notHeld(d)
@@ -285,10 +295,13 @@ type change struct {
 const txChanges = 1000
 
 // apply writes the changes, each of them as a whole. Caller holds meta.
-func (s *Store) apply(changes ...change) error {
+func (s *Store) apply(changes ...change) error { return s.applyWith(s.table.Update, changes...) }
+
+// applyWith is apply by one of the table's transactions.
+func (s *Store) applyWith(update func(func(tx *kv.Tx) error) error, changes ...change) error {
 	for len(changes) > 0 {
 		n := min(len(changes), txChanges)
-		err := s.table.Update(func(tx *kv.Tx) error {
+		err := update(func(tx *kv.Tx) error {
 			for _, c := range changes[:n] {
 				if err := s.applyOne(tx, c); err != nil {
 					return err

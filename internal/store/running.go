@@ -62,7 +62,7 @@ func (p *Partial) hashSome(b []byte, off int64) (int, error) {
 	buf := chunks.Get().(*[hashChunk]byte)
 	defer chunks.Put(buf)
 	if _, err := p.file.ReadAt(buf[:n], h.seen); err != nil {
-		return 0, fmt.Errorf("reading back a blob at %d: %w", h.seen, err)
+		return 0, fmt.Errorf("reading back a blob at %d: %w", h.seen, p.s.diskFault(err))
 	}
 	h.hasher.Write(buf[:n])
 	h.seen += n

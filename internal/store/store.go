@@ -34,6 +34,7 @@ import (
 
 	"millpond/internal/broadcast"
 	"millpond/internal/digest"
+	"millpond/internal/disk"
 	"millpond/internal/kv"
 )
 
@@ -59,8 +60,8 @@ type Options struct {
 	// quota too, as the database does. It is asked every few seconds. nil: none.
 	Beside func() (int64, error)
 
-	// Fault, if not nil, is called before each "write" and "sync" of file
-	// bytes, and its error is taken for the disk's. For tests.
+	// Fault, if not nil, is called before each "create" of a partial file, "write" and
+	// "sync" of file bytes, "chmod", "remove" and "read" of a blob, and its error is taken for the disk's. For tests.
 	Fault func(op string) error
 }
 
@@ -74,16 +75,15 @@ type Store struct {
 	dir     string
 	table   *kv.Table
 	log     *slog.Logger
-	quota   int64                 // bytes
-	minFree int64                 // bytes to leave free on the disk
-	free    func() (int64, error) // bytes; for tests
-	measure func() (int64, error) // Options.Beside
+	quota   int64                      // bytes
+	minFree int64                      // bytes to leave free on the disk
+	space   func() (disk.Space, error) // for tests
+	measure func() (int64, error)      // Options.Beside
 	room    room
 	fault   func(op string) error
-	inodes  func() (total, free int64, err error) // for tests
-	missing broadcast.Wake                        // for takeStock
-	closed  chan struct{}                         // ends watchers
-	durable [256]atomic.Bool                      // which fan-out directories survive a power cut
+	missing broadcast.Wake   // for takeStock
+	closed  chan struct{}    // ends watchers
+	durable [256]atomic.Bool // which fan-out directories survive a power cut
 
 	// meta serializes changes of the table and of the files in blobs/.
 	meta sync.Mutex
@@ -104,6 +104,8 @@ type Store struct {
 	watchers  map[*watcher]struct{}
 	inUse     map[digest.Digest]use // used since they were verified last; at most maxUses
 	trouble   Trouble
+	failed    error                      // what the disk last failed with, until a write succeeds
+	lost      map[digest.Digest]struct{} // blobs that cannot be read; at most maxLost
 }
 
 // counters are kept in step with disk and table, in bytes but for blobs.
@@ -148,6 +150,7 @@ func Open(o Options) (*Store, error) {
 		watchers:  make(map[*watcher]struct{}),
 		inUse:     make(map[digest.Digest]use),
 		missing:   broadcast.NewWake(),
+		lost:      make(map[digest.Digest]struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -158,14 +161,7 @@ func Open(o Options) (*Store, error) {
 	if s.fault == nil {
 		s.fault = func(string) error { return nil }
 	}
-	s.free = func() (int64, error) {
-		d, err := DiskOf(s.dir)
-		return d.Free, err
-	}
-	s.inodes = func() (total, free int64, err error) {
-		d, err := DiskOf(s.dir)
-		return d.Inodes, d.FreeInodes, err
-	}
+	s.space = func() (disk.Space, error) { return disk.Of(s.dir) }
 	if err := s.prepare(o.Quota); err != nil {
 		return nil, fmt.Errorf("opening store %s: %w", o.Dir, err)
 	}
@@ -181,11 +177,11 @@ func (s *Store) prepare(q Quota) error {
 			return err
 		}
 	}
-	d, err := DiskOf(s.dir)
+	d, err := disk.Of(s.dir)
 	if err != nil {
 		return err
 	}
-	s.minFree = min(d.Total/100, 1<<30)
+	s.minFree = min(max(d.Total/100, leastFree), mostFree)
 	if s.quota, err = q.of(d.Total); err != nil {
 		return err
 	}
@@ -250,7 +246,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 		case <-s.flushSoon:
 		case <-flush.C:
 			s.relieve()
-			s.relieveInodes()
+			s.tryDisk()
 		}
 		if err := s.flush(); err != nil {
 			s.log.Warn("last uses of blobs not written", "err", err)
@@ -267,7 +263,7 @@ func (s *Store) Usage() Usage {
 
 // DiskFree returns which share of the disk is free for the store, 0 to 1.
 func (s *Store) DiskFree() (float64, error) {
-	d, err := DiskOf(s.dir)
+	d, err := disk.Of(s.dir)
 	if err != nil {
 		return 0, err
 	}

@@ -21,13 +21,10 @@ type Trouble struct {
 	DamagedAt time.Time // when the last of them was
 	Missing   int       // blobs whose files something else has removed
 	MissingAt time.Time
-	Unkept    error // why the last file that was to be kept was not; nil if it was
-	NoInodes  bool  // the disk has room for few more files
 }
 
 // Trouble returns what is wrong now.
 func (s *Store) Trouble() Trouble {
-	short, err := s.inodeShortage()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.trouble
@@ -37,7 +34,6 @@ func (s *Store) Trouble() Trouble {
 	if time.Since(t.MissingAt) >= troubleFor {
 		t.Missing = 0
 	}
-	t.NoInodes = err == nil && short > 0
 	return t
 }
 
@@ -52,8 +48,8 @@ func (s *Store) damaged() {
 	t.Damaged, t.DamagedAt = t.Damaged+1, now
 }
 
-// lost counts blobs whose files are missing, and has Run look for more of them.
-func (s *Store) lost(n int) {
+// missed counts blobs whose files are missing, and has Run look for more of them.
+func (s *Store) missed(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, now := &s.trouble, time.Now()
@@ -62,15 +58,6 @@ func (s *Store) lost(n int) {
 	}
 	t.Missing, t.MissingAt = t.Missing+n, now
 	s.missing.Call()
-}
-
-// kept notes whether the disk took a file. That the quota has no room is no trouble of
-// the disk.
-func (s *Store) kept(err error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trouble.Unkept = err
-	return err
 }
 
 // stockEvery is how often, at most, the files of all blobs are looked for.
@@ -125,7 +112,7 @@ func (s *Store) remaking(dir string, do func() error) error {
 		return err // without the data directory the disk is away, not emptied
 	}
 	s.log.Warn("directory of the store is missing, made again; its files are lost", "directory", dir)
-	s.lost(0)
+	s.missed(0)
 	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if err := errors.Join(os.MkdirAll(d, 0o755), syncDir(d)); err != nil {
 			return fmt.Errorf("making a directory of the store again: %w", err)
@@ -137,54 +124,27 @@ func (s *Store) remaking(dir string, do func() error) error {
 	return do()
 }
 
-// maxMinInodes bounds how many inodes are left free, of a hundredth of them: as many as
-// the files that 256 clients download at once need, and the database.
-const maxMinInodes = 2048
-
-// inodeShortage returns how many inodes are to be freed.
-func (s *Store) inodeShortage() (int64, error) {
-	total, free, err := s.inodes()
-	return min(total/100, maxMinInodes) - free, err
-}
-
-// relieveInodes evicts blobs when the disk has room for few more files, whatever has
-// taken the room.
-func (s *Store) relieveInodes() {
-	short, err := s.inodeShortage()
-	if err != nil {
-		s.log.Warn("free inodes unknown", "err", err)
-		return
-	}
-	if short <= 0 {
-		return
-	}
-	s.meta.Lock()
-	defer s.meta.Unlock()
-	files := 0
-	for ; int64(files) < short && s.evict(1, 0, signed) > 0; files++ {
-	}
-	if files > 0 {
-		s.log.Warn("inodes of the disk nearly used up, blobs evicted", "blobs", files, "wanted", short)
-	}
-}
-
-// withInode does what makes a file. Where the disk has room for no more files, some make
-// way and do gets a second try.
-func (s *Store) withInode(do func() error) error {
-	err := do()
-	if short, e := s.inodeShortage(); e == nil && short > 0 && errors.Is(err, syscall.ENOSPC) {
-		s.relieveInodes()
-		return do()
-	}
-	return err
-}
-
-// makeFile does what makes a file in a directory of the store. It wraps ErrNoSpace if
-// the disk has no room.
+// makeFile does what makes a file in a directory of the store. Where the disk is full,
+// of files perhaps, blobs make way and do gets a second try. The error is diskFault's.
 func (s *Store) makeFile(dir string, do func() error) error {
-	err := s.withInode(func() error { return s.remaking(dir, do) })
-	if err != nil {
-		return s.kept(noSpace(err))
+	err := s.fault("create")
+	if err == nil {
+		err = s.remaking(dir, do)
 	}
-	return nil
+	if errors.Is(err, syscall.ENOSPC) {
+		s.relieve()
+		err = s.remaking(dir, do)
+	}
+	return s.diskFault(err)
+}
+
+// newPattern names files that the next start sweeps.
+const newPattern = "new-*"
+
+func (s *Store) createTemp() (file *os.File, err error) {
+	err = s.makeFile(s.partialDir(), func() (err error) {
+		file, err = os.CreateTemp(s.partialDir(), newPattern)
+		return err
+	})
+	return file, err
 }

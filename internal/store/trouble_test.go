@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/disk"
 )
 
 // damage changes the file of a blob, which is read-only.
@@ -100,7 +101,7 @@ func TestDirectoriesRemoved(t *testing.T) {
 			if again := b.put(1, 1000); again != d {
 				t.Fatal("another file")
 			}
-			if b.Trouble().MissingAt.IsZero() || b.Trouble().Unkept != nil {
+			if b.Trouble().MissingAt.IsZero() || b.Err() != nil {
 				t.Errorf("trouble: %+v", b.Trouble())
 			}
 		})
@@ -133,50 +134,43 @@ func TestDataDirectoryAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := b.Create(10)
-	if err == nil || b.Trouble().Unkept == nil {
-		t.Errorf("a file was begun: %v, trouble %+v", err, b.Trouble())
+	if err == nil || b.Err() == nil {
+		t.Errorf("a file was begun: %v, %v", err, b.Err())
 	}
 	if err := os.Rename(away, b.dir); err != nil {
 		t.Fatal(err)
 	}
-	if b.put(1, 10); b.Trouble().Unkept != nil {
-		t.Errorf("with the disk back: %+v", b.Trouble())
+	if b.put(1, 10); b.Err() != nil {
+		t.Errorf("with the disk back: %v", b.Err())
 	}
 }
 
-// A disk with room for no more files gets it from blobs, and a file that met that has a
-// second try.
+// A file that met a disk without room for more files has a second try, once blobs have
+// made way.
 func TestInodesRunOut(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, 1<<30)
 	for i := range 100 {
 		b.put(i, 1000)
 	}
-	const total = 2000
-	b.inodes = func() (int64, int64, error) { return total, 100 - b.Usage().Blobs, nil }
-	if !b.Trouble().NoInodes {
-		t.Error("no inodes are left, and Trouble does not tell")
+	b.space = func() (disk.Space, error) {
+		return disk.Space{Free: 1 << 40, Files: filesFree - 20 + 100 - b.Usage().Blobs}, nil
 	}
 	tries := 0
 	err := b.makeFile(b.dir, func() error {
-		if tries++; b.Usage().Blobs > 100-total/100 {
+		if tries++; b.Usage().Blobs > 80 {
 			return syscall.ENOSPC
 		}
 		return nil
 	})
-	if n := b.Usage().Blobs; err != nil || tries != 2 || n != 100-total/100 {
+	if n := b.Usage().Blobs; err != nil || tries != 2 || n != 80 {
 		t.Errorf("%v after %d tries, %d blobs are left", err, tries, n)
 	}
-	b.relieveInodes()
-	if n := b.Usage().Blobs; n != 100-total/100 || b.Trouble().NoInodes {
-		t.Errorf("with enough inodes: %d blobs are left", n)
-	}
-	b.inodes = func() (int64, int64, error) { return 0, 0, nil }
 	if err := b.makeFile(b.dir, func() error { return syscall.ENOSPC }); !errors.Is(err, ErrNoSpace) {
-		t.Errorf("where the disk counts no inodes: %v", err)
+		t.Errorf("where there are enough: %v", err)
 	}
-	if n := b.Usage().Blobs; n != 100-total/100 {
-		t.Errorf("where the disk counts no inodes, %d blobs are left", n)
+	if n := b.Usage().Blobs; n != 80 {
+		t.Errorf("where there are enough, %d blobs are left", n)
 	}
 }
 

@@ -42,7 +42,7 @@ func (p *Partial) trustedInto(b []byte, off int64) (replaced bool, err error) {
 			changed, err := p.correct(b[at-off:to-off], at)
 			replaced = replaced || changed
 			if err != nil {
-				return replaced, fmt.Errorf("comparing a blob at %d: %w", at, noSpace(err))
+				return replaced, fmt.Errorf("comparing a blob at %d: %w", at, p.s.diskFault(err))
 			}
 		}
 	}

@@ -129,6 +129,8 @@ export interface EventList {
 export interface Fault {
   /** the box cannot serve, and traffic should go elsewhere */
   fatal: boolean
+  /** the box serves, but saves nothing: files are not being kept */
+  urgent: boolean
   /** the part: store, mirror deb.example.org */
   what: string
   /** in plain words */

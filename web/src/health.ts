@@ -11,11 +11,11 @@ export interface Health {
 export function health({ tick, connected }: Live): Health {
   if (!connected) return { word: 'Unreachable', tone: 'bad', reason: 'This page cannot reach the box. It keeps trying.', more: 0 }
   if (!tick) return { word: 'Asking', tone: 'quiet', reason: 'Waiting for the first figures.', more: 0 }
-  const fault = tick.faults.find((f) => f.fatal) ?? tick.faults[0]
+  const fault = tick.faults.find((f) => f.fatal) ?? tick.faults.find((f) => f.urgent) ?? tick.faults[0]
   if (!fault) return { word: 'Healthy', tone: 'good', reason: 'Mirrors answer, the disk has room, figures are safe.', more: 0 }
   return {
     word: tick.status === 'unavailable' ? 'Down' : 'Degraded',
-    tone: tick.status === 'unavailable' ? 'bad' : 'warn',
+    tone: fault.fatal || fault.urgent ? 'bad' : 'warn',
     reason: `${capital(fault.what)}: ${fault.why}`,
     more: tick.faults.length - 1,
   }

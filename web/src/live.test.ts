@@ -37,13 +37,18 @@ test('the page remembers a minute', () => {
 })
 
 test('health in a word', () => {
-  const fault = (fatal: boolean) => ({ what: 'disk', why: 'is full', fatal })
+  const fault = (fatal: boolean, urgent = false) => ({ what: 'disk', why: 'is full', fatal, urgent })
   const of = (more: Partial<Tick>) => health(advance(start, tick(0, 0, more)))
   expect(of({}).word).toBe('Healthy')
   expect(of({ status: 'degraded', faults: [fault(false), fault(false)] })).toMatchObject({ word: 'Degraded', reason: 'Disk: is full', more: 1 })
   expect(of({ status: 'unavailable', faults: [fault(false), { ...fault(true), what: 'store' }] })).toMatchObject({
     word: 'Down',
     reason: 'Store: is full',
+  })
+  expect(of({ status: 'degraded', faults: [{ ...fault(false), what: 'mirror' }, fault(false, true)] })).toMatchObject({
+    word: 'Degraded',
+    tone: 'bad',
+    reason: 'Disk: is full',
   })
   expect(health({ ...start, connected: true }).word).toBe('Asking')
   expect(health(start).word).toBe('Unreachable')

@@ -11,6 +11,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/keyring"
+	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/party"
 	"millpond/internal/store"
@@ -41,7 +42,12 @@ func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	if *s == before && err != nil {
 		return err
 	}
-	return errors.Join(err, c.put(e.Suite, k.login != "", before, *s))
+	written := c.put(e.Suite, k.login != "", before, *s)
+	if errors.Is(written, kv.ErrRefused) {
+		c.log.Warn("suite's record not written, the next request checks it again", "suite", e.Suite.String(), "err", written)
+		written = nil
+	}
+	return errors.Join(err, written)
 }
 
 // reportExpired tells where apt refuses what is held of e's suite.
@@ -123,7 +129,7 @@ func (c *Cache) take(ctx context.Context, e Request, k *check, o offer) error {
 		if g := o.checked.Generation; g.Proved() && g.Names(e.Suite) {
 			o.decisive.Dated, o.signature.Dated = g.Date, g.Date
 		}
-	} else if err := c.catalog.Reached(e.Suite, o.decisive.Digest, o.files.Reach); err != nil {
+	} else if err := c.catalog.Reached(e.Suite, o.decisive.Digest, o.files.Reach); err != nil && !errors.Is(err, kv.ErrRefused) {
 		return err
 	}
 	*form = o.decisive
@@ -158,6 +164,10 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 		return nil // the same, from InRelease: it stays signed
 	}
 	g, err := c.catalog.Adopt(checked)
+	if errors.Is(err, kv.ErrRefused) {
+		c.log.Warn("new generation of a suite passes through, what it lists is not known", "suite", dir.String(), "err", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRelease, err)
 	}
@@ -181,8 +191,8 @@ func (c *Cache) keep(l catalog.Location, signed bool, body []byte, k *check) err
 		m.Private = c.access.Place(l)
 	}
 	err := c.store.Put(d, int64(len(body)), bytes.NewReader(body), m)
-	if errors.Is(err, store.ErrNoSpace) {
-		c.log.Warn("store full, Release file cannot be served while the mirror is unreachable", "suite", l.Dir().String(), "err", err)
+	if store.Unkept(err) {
+		c.log.Warn("store full or failed, Release file cannot be served while the mirror is unreachable", "suite", l.Dir().String(), "err", err)
 		return nil
 	}
 	if errors.Is(err, store.ErrTooManyPins) { // held, and pinned by others

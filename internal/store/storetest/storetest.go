@@ -52,8 +52,8 @@ type Disk struct{ full atomic.Bool }
 
 // Under makes New put the store on d.
 func (d *Disk) Under(o *store.Options) {
-	o.Fault = func(string) error {
-		if d.full.Load() {
+	o.Fault = func(op string) error {
+		if d.full.Load() && (op == "write" || op == "sync") {
 			return syscall.ENOSPC
 		}
 		return nil

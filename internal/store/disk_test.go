@@ -1,0 +1,133 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/disk"
+)
+
+// Whatever a disk refuses, the caller learns that the file cannot be kept, Err says why,
+// and no longer once the disk is well.
+func TestFailingDisk(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"create", "write", "sync", "chmod"} {
+		b := newBox(t, 1<<20)
+		failing := true
+		b.fault = func(o string) error {
+			if failing && o == op {
+				return syscall.EIO
+			}
+			return nil
+		}
+		if _, err := b.putFor("", 1, 1000); !errors.Is(err, ErrDisk) || !errors.Is(err, syscall.EIO) || !Unkept(err) {
+			t.Errorf("%s: got %v, want ErrDisk and EIO", op, err)
+		}
+		b.tryDisk()
+		if err := b.Err(); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: Err is %v on a failing disk", op, err)
+		}
+		failing = false
+		b.tryDisk()
+		if err := b.Err(); err != nil {
+			t.Errorf("%s: Err is %v on a sound disk", op, err)
+		}
+	}
+}
+
+// A blob that cannot be read is not held, until its bytes come in again.
+func TestUnreadableBlob(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 1<<20)
+	d, err := b.putFor("", 1, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing := true
+	b.fault = func(op string) error {
+		if failing && op == "read" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	if _, err := b.Open(d); !errors.Is(err, ErrDisk) {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := b.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Stat of an unreadable blob: %v", err)
+	}
+	failing = false
+	if _, err := b.putFor("", 1, 1000); err != nil {
+		t.Fatal(err)
+	}
+	blob, err := b.Open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob.Close()
+	if u := b.Usage(); u.Blobs != 1 || u.Bytes != 1000 {
+		t.Errorf("usage %+v", u)
+	}
+}
+
+// The disk is out of files: blobs are evicted for that, and Err tells of it.
+func TestFewFilesLeft(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 1<<20)
+	for i := range 10 {
+		if _, err := b.putFor("", i, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.space = func() (disk.Space, error) { return disk.Space{Free: 1 << 40, Files: filesFree - 3}, nil }
+	b.relieve()
+	if n := b.Usage().Blobs; n != 7 {
+		t.Errorf("%d blobs are left of 10, want 7", n)
+	}
+	b.space = func() (disk.Space, error) { return disk.Space{Free: 1 << 40, Files: 3}, nil }
+	if err := b.Err(); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("Err with 3 files left: %v", err)
+	}
+}
+
+// MakeRoom removes partial files, then the oldest blobs, and no more than is needed.
+func TestMakeRoom(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name string, age time.Duration) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		at := time.Now().Add(-age)
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, make([]byte, 1000), 0o444), os.Chtimes(path, at, at))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	young, old := digest.Digest{7, 1}.String(), digest.Digest{7, 2}.String()
+	write("partial/new-1", 0)
+	write("blobs/07/"+young, time.Minute)
+	write("blobs/07/"+old, time.Hour)
+	c := clearing{dir: dir, free: 1 << 62}
+	for _, d := range []string{"partial", "blobs/07"} {
+		if removed, err := c.clear(filepath.Join(dir, d), turn); err != nil || !removed {
+			t.Fatalf("%s: %v, %v", d, removed, err)
+		}
+	}
+	for name, want := range map[string]bool{"partial/new-1": false, "blobs/07/" + old: false, "blobs/07/" + young: true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if freed, err := MakeRoom(dir, 1, 1); err != nil || freed != 0 {
+		t.Errorf("MakeRoom where there is room: %d, %v", freed, err)
+	}
+	if freed, err := MakeRoom(dir, 1<<62, 1); err != nil || freed != 1000 {
+		t.Errorf("MakeRoom: %d, %v", freed, err)
+	}
+}
