@@ -25,9 +25,12 @@ var kept = []kv.Kept{
 	{Table: "store", Rows: store.Known},
 }
 
+// databaseDir is that of the database in the data directory dir.
+func databaseDir(dir string) string { return filepath.Join(dir, "db") }
+
 // openDatabase opens the database in the data directory dir.
 func openDatabase(dir string, log *slog.Logger) (*kv.DB, error) {
-	return kv.Open(filepath.Join(dir, "db"), log, kept...)
+	return kv.Open(databaseDir(dir), log, kept...)
 }
 
 // openParts opens the database and what reads it, and once more if that turns out to

@@ -46,7 +46,11 @@ func checkDataDir(dir string, log *slog.Logger) error {
 	if err := checkFileSystem(d); err != nil {
 		return err
 	}
-	freed, err := store.MakeRoom(dir, startRoom, startFiles)
+	reserved, err := kv.Reserved(databaseDir(dir))
+	if err != nil {
+		return err
+	}
+	freed, err := store.MakeRoom(dir, startRoom-reserved, startFiles)
 	if freed > 0 {
 		log.Warn("disk full, files of the cache removed before the start", "bytes", freed)
 	}
@@ -56,7 +60,7 @@ func checkDataDir(dir string, log *slog.Logger) error {
 	if d, err = disk.Of(dir); err != nil {
 		return err
 	}
-	return checkRoom(d)
+	return checkRoom(d, reserved)
 }
 
 // checkOwner returns an error if a command would leave files in the data directory
@@ -75,12 +79,12 @@ func checkFileSystem(d disk.Space) error {
 	return nil
 }
 
-// checkRoom returns an error if the database cannot be opened for lack of room, with no
-// file of the cache left that could make some.
-func checkRoom(d disk.Space) error {
-	if d.Free < kv.OpenRoom {
+// checkRoom returns an error if the database, which has reserved some bytes, cannot be
+// opened for lack of room, with no file of the cache left that could make some.
+func checkRoom(d disk.Space, reserved int64) error {
+	if d.Free+reserved < kv.OpenRoom {
 		return fmt.Errorf("%w: %d MiB are free on its disk and a start needs %d; make room, or name a directory on another disk",
-			syscall.ENOSPC, d.Free>>20, kv.OpenRoom>>20)
+			syscall.ENOSPC, d.Free>>20, (kv.OpenRoom-reserved)>>20)
 	}
 	if d.Files < kv.MarginFiles {
 		return fmt.Errorf("%w: its disk has room for %d more files and a start needs %d; remove files there, or name a directory on another disk",

@@ -33,7 +33,7 @@ func TestDiskFaults(t *testing.T) {
 		dir   string
 		parts []string
 	}{
-		{"no room", mountTmpfs(t, 0, "size=16m"), []string{"no space left", "16 MiB are free", "needs 64", "make room"}},
+		{"no room", mountTmpfs(t, 0, "size=16m"), []string{"no space left", "16 MiB are free", "needs 48", "make room"}},
 		{"read-only", mountTmpfs(t, syscall.MS_RDONLY, ""), []string{"read-only file system", "may write to"}},
 	}
 	for _, tt := range tests {

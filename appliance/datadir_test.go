@@ -19,13 +19,13 @@ func TestCheckDisk(t *testing.T) {
 	}{
 		{"ext4", disk.Space{Files: 1 << 20, Type: 0xEF53, Free: kv.OpenRoom}, ""},
 		{"overlay", disk.Space{Files: 1 << 20, Type: 0x794C7630, Free: 1 << 42}, ""},
-		{"a block too few", disk.Space{Files: 1 << 20, Type: 0xEF53, Free: kv.OpenRoom - 4096}, "63 MiB are free"},
+		{"a block too few", disk.Space{Files: 1 << 20, Type: 0xEF53, Free: kv.OpenRoom - 4096}, "47 MiB are free"},
 		{"no files", disk.Space{Type: 0xEF53, Free: 1 << 42}, "room for 0 more files"},
 		{"nfs", disk.Space{Files: 1 << 20, Type: 0x6969, Free: 1 << 42}, "file server (NFS)"},
 		{"cifs", disk.Space{Files: 1 << 20, Type: 0xFF534D42, Free: 1 << 42}, "file server (SMB)"},
 	}
 	for _, tt := range tests {
-		err := errors.Join(checkFileSystem(tt.disk), checkRoom(tt.disk))
+		err := errors.Join(checkFileSystem(tt.disk), checkRoom(tt.disk, 0))
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", tt.name, err)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
 
 	"millpond/internal/api"
 	"millpond/internal/kv"
@@ -49,7 +48,7 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 			err = dataFault(c.DataDir, err)
 		}
 	}()
-	dir := filepath.Join(c.DataDir, "db")
+	dir := databaseDir(c.DataDir)
 	info, err := os.Stat(dir) // openDatabase would make one
 	if err != nil {
 		return false, fmt.Errorf("no box has run here: %w", err)

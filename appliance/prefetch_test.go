@@ -165,8 +165,8 @@ func TestPrefetch(t *testing.T) {
 func TestPrefetchWithoutRoom(t *testing.T) {
 	t.Parallel()
 	w := newWave(t, 600_000)
-	// 43 MB are the database's.
-	b := w.box(t, "MILLPOND_CACHE_SIZE=45MB")
+	// 77 MB are the database's.
+	b := w.box(t, "MILLPOND_CACHE_SIZE=79MB")
 	c := newClient(t, b.url)
 	w.install(t, c, "beta", "alpha")
 	before := w.debs

@@ -67,6 +67,10 @@ func allocate(f *os.File, n int64) error {
 	return fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, n)
 }
 
+// reserve makes f n bytes long, with blocks for all of them; on a file system that
+// cannot reserve blocks it does nothing.
+func reserve(f *os.File, n int64) error { return fallocate(int(f.Fd()), 0, n) }
+
 // fallocate does nothing on a file system that cannot reserve blocks.
 func fallocate(fd int, mode uint32, n int64) error {
 	for {

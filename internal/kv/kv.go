@@ -150,6 +150,7 @@ func (db *DB) finish() error {
 	}
 	// The last table takes the room of the log that is not needed any more.
 	err := errors.Join(db.room.dropSpares(), guard(db.badger.Close))
+	_ = db.room.keepReserve(0) // of what is free now; without it, the next start says why
 	return errors.Join(err, unlockDir(db.lock))
 }
 
@@ -222,6 +223,9 @@ func (db *DB) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-gc.C:
+			if err := db.room.keepReserve(2 * Margin); err != nil {
+				db.log.Warn("room for the next start of the database not reserved", "err", err)
+			}
 			if err := db.reclaim(ctx); err != nil {
 				db.log.Warn("database space not reclaimed", "err", err)
 			}

@@ -43,6 +43,7 @@ func (db *DB) Damage() error {
 // Beside the directory of the database there are
 //
 //	.kept              the kept rows
+//	.room              only takes room (keepReserve)
 //	.opening           a byte for each Open that did not end, maxOpenings after damage
 //	.damaged-TIME      the last one that was set aside
 const (
@@ -141,7 +142,8 @@ func (db *DB) openFiles(opt badger.Options, fresh bool) error {
 		}
 	}
 	if err == nil {
-		_ = db.room.check(false) // makes the first spare; without one, writes say why
+		_ = db.room.check(false)   // makes the first spare; without one, writes say why
+		_ = db.room.keepReserve(0) // the room was this database's before; Run tries again
 	}
 	return errors.Join(asDamage(err), os.Remove(marker))
 }

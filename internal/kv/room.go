@@ -21,9 +21,13 @@ const (
 	Margin = 32 << 20
 	// MarginFiles is likewise a number of files. A compaction makes tables of 1 MB.
 	MarginFiles = 64
-	// OpenRoom is the free space in bytes that Open needs: for two logs of memtables,
-	// a value log, and the table of what the last process left in its log.
-	OpenRoom = 64 << 20
+	// OpenRoom is the space in bytes that Open needs: for two logs of memtables, a value
+	// log, and the table of what the last process left in its log. What is Reserved
+	// counts, the rest must be free.
+	OpenRoom = 48 << 20
+	// reserveRoom is what is reserved for it: a stop on a full disk takes the room of its
+	// tables from that.
+	reserveRoom = 64 << 20
 
 	memTableSize = 8 << 20
 	logSize      = 2 * memTableSize // Badger makes it so
@@ -49,16 +53,23 @@ type room struct {
 
 // prepare sees to it that Badger can open the database.
 func (r *room) prepare() error {
-	if err := r.dropSpares(); err != nil {
+	has, err := r.reserved()
+	if err != nil {
 		return err
 	}
 	d, err := disk.Of(r.dir)
 	if err != nil {
 		return err
 	}
-	if d.Free < OpenRoom || d.Files < MarginFiles {
+	if d.Free+has < OpenRoom || d.Files < MarginFiles {
 		return fmt.Errorf("%w: %d MiB and %d files are free on its disk and a start needs %d MiB and %d files",
-			syscall.ENOSPC, d.Free>>20, d.Files, OpenRoom>>20, MarginFiles)
+			syscall.ENOSPC, (d.Free+has)>>20, d.Files, OpenRoom>>20, MarginFiles)
+	}
+	if err := r.dropSpares(); err != nil {
+		return err
+	}
+	if d.Free < OpenRoom {
+		return r.dropReserve()
 	}
 	return nil
 }

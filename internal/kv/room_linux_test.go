@@ -106,17 +106,59 @@ func TestDiskFillsWhileWriting(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Errorf("Close on a full disk: %v", err)
 	}
-	if _, err := Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler)); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("Open on a full disk: %v", err)
+	// Others take what little Close gave back, and all that a start needs is reserved.
+	for range 3 {
+		fillRest(t, dir)
+		db = openOn(t, dir)
+		rows = db.Table("rows")
+		for i := range n {
+			if v, err := rows.Get(fmt.Appendf(nil, "%06d", i)); err != nil || len(v) != 8<<10 {
+				t.Fatalf("row %d of %d: %d bytes, %v", i, n, len(v), err)
+			}
+		}
+		if err := rows.Put([]byte("full"), nil); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Put after a start on a full disk: %v", err)
+		}
+		fillRest(t, dir)
+		if err := db.Close(); err != nil {
+			t.Errorf("Close on a full disk: %v", err)
+		}
 	}
 	release()
 	db = openOn(t, dir)
 	defer db.Close()
-	rows = db.Table("rows")
-	for i := range n {
-		if v, err := rows.Get(fmt.Appendf(nil, "%06d", i)); err != nil || len(v) != 8<<10 {
-			t.Fatalf("row %d of %d: %d bytes, %v", i, n, len(v), err)
-		}
+	if err := db.Table("rows").Put([]byte("again"), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// fillRest takes what is free, if anything is.
+func fillRest(t *testing.T, dir string) {
+	t.Helper()
+	if d, err := disk.Of(dir); err != nil || d.Free > 0 {
+		fillDisk(t, dir, 0)
+	}
+}
+
+// A first start needs room, and what it has reserved counts for later ones and in Size.
+func TestRoomIsReserved(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, "size=128m")
+	release := fillDisk(t, dir, OpenRoom-1<<20)
+	if _, err := Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Open without room: %v", err)
+	}
+	release()
+	db := openOn(t, dir)
+	size, err := db.Size()
+	if err != nil || size < reserveRoom {
+		t.Errorf("an open database takes %d bytes, %v; want at least what is reserved", size, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Reserved(filepath.Join(dir, "db")); err != nil || n != reserveRoom {
+		t.Errorf("%d bytes are reserved for the next start, %v; want %d", n, err, reserveRoom)
 	}
 }
 

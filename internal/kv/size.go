@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 )
 
-// Size returns how many bytes the database takes on the disk, with the kept rows and
-// what was set aside. Its files are sparse, so that they look much larger.
+// Size returns how many bytes the database takes on the disk, with the kept rows, what is
+// reserved and what was set aside. Its files are sparse, so that they look much larger.
 func (db *DB) Size() (int64, error) {
 	dirs, err := db.aside()
 	if err != nil {
 		return 0, fmt.Errorf("measuring database: %w", err)
 	}
 	var sum int64
-	if info, err := os.Stat(db.dir + keptSuffix); err == nil {
-		sum = info.Size()
+	for _, suffix := range []string{keptSuffix, reserveSuffix} {
+		n, err := bytesOf(db.dir + suffix)
+		if err != nil {
+			return 0, fmt.Errorf("measuring database: %w", err)
+		}
+		sum += n
 	}
 	for _, dir := range append(dirs, db.dir) {
 		n, err := sizeOf(dir)
@@ -43,7 +46,7 @@ func sizeOf(dir string) (sum int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		sum += info.Sys().(*syscall.Stat_t).Blocks * 512 // stat(2): of this size on every file system
+		sum += blocks(info)
 	}
 	return sum, nil
 }

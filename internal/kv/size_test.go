@@ -15,7 +15,7 @@ func TestSize(t *testing.T) {
 	}
 	defer db.Close()
 	empty, err := db.Size()
-	if err != nil || empty > 48<<20 {
+	if err != nil || empty > 80<<20 {
 		t.Errorf("an empty database takes %d bytes, %v", empty, err)
 	}
 	b := db.Table("rows").Batch()
