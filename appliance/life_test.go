@@ -261,9 +261,19 @@ func TestKill(t *testing.T) {
 	}
 	again.update(t, s, base)
 
-	// With the mirror back, what was cut is completed from where it was.
+	// With the mirror back, what was cut is completed from where it was. A mirror that
+	// did not answer is left alone for 10 s.
 	if err := s.Mirror.Up(); err != nil {
 		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		resp, _ := again.get(t, http.MethodGet, base+"/"+s.debs[3].Path)
+		if resp.StatusCode == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the mirror is back and not asked again")
+		}
 	}
 	for _, deb := range s.debs {
 		again.want(t, base+"/"+deb.Path, deb.Data)

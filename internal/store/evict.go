@@ -132,8 +132,9 @@ func (s *Store) relieve() {
 	if short <= 0 {
 		return
 	}
-	freed := s.evict(short, 0, signed)
-	s.log.Warn("disk or quota nearly full, blobs evicted", "bytes", freed, "wanted", short)
+	if freed := s.evict(short, 0, signed); freed > 0 {
+		s.log.Warn("disk or quota nearly full, blobs evicted", "bytes", freed, "wanted", short)
+	}
 }
 
 // evict makes room for n more bytes of a party until want bytes are free or nothing is
