@@ -13,6 +13,20 @@ import (
 	"millpond/internal/aptest"
 )
 
+// removeUnder removes a directory in which a running box makes files.
+func removeUnder(t *testing.T, dir string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, syscall.ENOTEMPTY) || time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // SIGTERM ends a box within the time that supervisors give it, whatever has become of
 // its database, and the exit code says that it was not closed.
 func TestStopWithoutDatabase(t *testing.T) {
@@ -26,15 +40,11 @@ func TestStopWithoutDatabase(t *testing.T) {
 	}{
 		{"read-only", makeReadOnly},
 		{"files removed", func(t *testing.T, dir string) {
-			if err := os.RemoveAll(filepath.Join(dir, "db")); err != nil {
-				t.Fatal(err)
-			}
+			removeUnder(t, filepath.Join(dir, "db"))
 		}},
 		{"all removed", func(t *testing.T, dir string) {
 			for _, part := range []string{"db", "blobs", "partial"} {
-				if err := os.RemoveAll(filepath.Join(dir, part)); err != nil {
-					t.Fatal(err)
-				}
+				removeUnder(t, filepath.Join(dir, part))
 			}
 		}},
 	}
