@@ -58,6 +58,38 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// After each start the mirror is asked once whether a Release is current, and what is held
+// is served if it does not answer.
+func TestStartRevalidates(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{})
+	environ := s.environ(t.TempDir())
+	base := s.Mirror.URL("/debian")
+	for i := range 3 {
+		p := spawn(t, environ)
+		c := newClient(t, p.url)
+		if i == 2 {
+			s.Mirror.Down()
+		}
+		for range 2 {
+			c.update(t, s, base)
+		}
+		if n := s.Mirror.Requests("*InRelease"); n != min(i+1, 2) {
+			t.Errorf("start %d: the mirror was asked %d times in all, want %d", i, n, min(i+1, 2))
+		}
+		if n := s.Mirror.Requests("*/binary-amd64/*"); n != 1 {
+			t.Errorf("start %d: the mirror was asked %d times for the index, want once", i, n)
+		}
+		c.CloseIdleConnections()
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Wait(); err != nil {
+			t.Errorf("start %d: %v", i, err)
+		}
+	}
+}
+
 // download is a GET under way.
 type download struct {
 	got  atomic.Int64
@@ -261,9 +293,19 @@ func TestKill(t *testing.T) {
 	}
 	again.update(t, s, base)
 
-	// With the mirror back, what was cut is completed from where it was.
+	// With the mirror back, what was cut is completed from where it was. A mirror that
+	// did not answer is left alone for 10 s.
 	if err := s.Mirror.Up(); err != nil {
 		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		resp, _ := again.get(t, http.MethodGet, base+"/"+s.debs[3].Path)
+		if resp.StatusCode == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the mirror is back and not asked again")
+		}
 	}
 	for _, deb := range s.debs {
 		again.want(t, base+"/"+deb.Path, deb.Data)
