@@ -45,7 +45,7 @@ func (a *Appliance) openParts() error {
 
 // databaseFaults tell what was lost with a database, and what is about to be.
 func (a *Appliance) databaseFaults() (all []api.Fault) {
-	if err := a.db.Err(); err != nil {
+	if err := a.db.Damaged(); err != nil {
 		all = append(all, api.Fault{What: "database", Why: fmt.Sprintf(
 			"%v; at the next start it is set aside, and its figures restored from the copy beside it: restart the box", err)})
 	}

@@ -64,7 +64,7 @@ func (db *DB) Keep() error {
 // keep is Keep for a caller that has entered. A damaged database keeps the file that
 // was written before.
 func (db *DB) keep() error {
-	if len(db.kept) == 0 || db.firstDamage() != nil {
+	if len(db.kept) == 0 || db.Damaged() != nil {
 		return nil
 	}
 	db.keeping.Lock()

@@ -108,8 +108,8 @@ func TestOpeningThatEndsTheProcess(t *testing.T) {
 		}
 	}
 	db := openKept(t, dir)
-	if err := db.damaged(errors.New("a block is bad")); !errors.Is(err, ErrDamaged) || !errors.Is(db.Err(), ErrDamaged) {
-		t.Errorf("%v, %v", err, db.Err())
+	if err := db.damaged(errors.New("a block is bad")); !errors.Is(err, ErrDamaged) || !errors.Is(db.Damaged(), ErrDamaged) {
+		t.Errorf("%v, %v", err, db.Damaged())
 	}
 	mustPut(t, db.Table("sums"), "a", "2")
 	if err := db.Close(); err != nil {
@@ -149,8 +149,8 @@ func TestPanicOfCaller(t *testing.T) {
 	db := openTest(t, t.TempDir())
 	mustPut(t, db.Table("rows"), "a", "1")
 	defer func() {
-		if p := recover(); p == nil || db.Err() != nil {
-			t.Errorf("recovered %v, %v", p, db.Err())
+		if p := recover(); p == nil || db.Damaged() != nil {
+			t.Errorf("recovered %v, %v", p, db.Damaged())
 		}
 	}()
 	err := db.Table("rows").Scan(nil, nil, func(_, _ []byte) bool { panic("a bug") })

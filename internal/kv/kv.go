@@ -197,12 +197,9 @@ func (db *DB) update(frees bool, fn func(txn *badger.Txn) error) error {
 	return db.badger.Update(fn)
 }
 
-// Err returns the first damage that was read since Open, which wraps ErrDamaged, or else
-// why the database takes no ordinary writes now, which wraps ErrRefused; or nil.
+// Err returns why the database takes no ordinary writes now, which wraps ErrRefused, or
+// nil. Damage is another matter: Damaged has it.
 func (db *DB) Err() error {
-	if err := db.firstDamage(); err != nil {
-		return err
-	}
 	leave, err := db.enter()
 	if err != nil {
 		return err

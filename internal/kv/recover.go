@@ -32,8 +32,9 @@ type Recovery struct {
 // Recovered returns the recovery that Open did; ok is false if it did none.
 func (db *DB) Recovered() (r Recovery, ok bool) { return db.recovered, !db.recovered.At.IsZero() }
 
-// firstDamage returns the first damage that was read since Open, nil if there was none.
-func (db *DB) firstDamage() error {
+// Damaged returns the first damage that was read since Open, which wraps ErrDamaged, or
+// nil.
+func (db *DB) Damaged() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	return db.fault
