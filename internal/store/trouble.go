@@ -127,13 +127,16 @@ func (s *Store) remaking(dir string, do func() error) error {
 // makeFile does what makes a file in a directory of the store. Where the disk is full,
 // of files perhaps, blobs make way and do gets a second try. The error is diskFault's.
 func (s *Store) makeFile(dir string, do func() error) error {
-	err := s.fault("create")
-	if err == nil {
-		err = s.remaking(dir, do)
+	try := func() error {
+		if err := s.fault("create"); err != nil {
+			return err
+		}
+		return s.remaking(dir, do)
 	}
+	err := try()
 	if errors.Is(err, syscall.ENOSPC) {
 		s.relieve()
-		err = s.remaking(dir, do)
+		err = try()
 	}
 	return s.diskFault(err)
 }
