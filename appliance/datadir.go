@@ -46,6 +46,13 @@ func checkDataDir(dir string, log *slog.Logger) error {
 	if err := checkFileSystem(d); err != nil {
 		return err
 	}
+	if d.Free < startRoom || d.Files < startFiles {
+		if freed, err := kv.RemoveAside(databaseDir(dir)); err != nil {
+			return err
+		} else if freed > 0 {
+			log.Warn("disk full, a damaged database that was set aside removed before the start", "bytes", freed)
+		}
+	}
 	freed, err := store.MakeRoom(dir, startRoom, startFiles)
 	if freed > 0 {
 		log.Warn("disk full, files of the cache removed before the start", "bytes", freed)
