@@ -30,6 +30,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -107,6 +108,14 @@ func badgerOptions(dir string, log badgerLog) badger.Options {
 	// in a buffer of twice the size; Badger's 2 MB, doubled at each level down,
 	// made that most of the memory. The price is an open file for each MB.
 	opt.BaseTableSize = 1 << 20
+	if strconv.IntSize == 32 {
+		// Badger builds a table in a buffer of twice BaseTableSize. When that is full,
+		// ristretto's Allocator begins again at its start on these machines, and
+		// overwrites what it has built (an int shifted by 32 bits). So a memtable has
+		// to fit. Where Badger compacts level 0 into itself, the buffer is too small
+		// whatever this is.
+		opt.BaseTableSize = memTableSize
+	}
 	opt.TableSizeMultiplier = 1
 	return opt
 }
