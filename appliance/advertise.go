@@ -11,7 +11,8 @@ import (
 
 // advertise announces the clients' port on the network segment by mDNS
 // (RFC 6763) as the service that squid-deb-proxy-client and its like look for,
-// until ctx ends or the box is being taken out. A box that listens on loopback alone has nothing to announce.
+// until ctx ends or the box is being taken out. A box that listens on loopback alone has
+// nothing to announce.
 func (a *Appliance) advertise(ctx context.Context) error {
 	addr, ok := a.Addr().(*net.TCPAddr)
 	if !ok || addr.IP.IsLoopback() {

@@ -24,17 +24,7 @@ func TestDamagedDatabase(t *testing.T) {
 			dir := t.TempDir()
 			environ := s.environ(dir)
 			base := s.Mirror.URL("/debian")
-			b := start(t, environ)
-			c := newClient(t, b.url)
-			c.update(t, s, base)
-			for _, deb := range s.debs {
-				c.want(t, base+"/"+deb.Path, deb.Data)
-			}
-			before := figures(t, b, func() int64 { return c.got }, func() int64 { return s.Mirror.BytesSent("*") })
-			c.CloseIdleConnections()
-			if err := b.stop(); err != nil {
-				t.Fatal(err)
-			}
+			c, before := servedOnce(t, s, environ)
 			files, err := filepath.Glob(filepath.Join(dir, "db", file))
 			if err != nil || len(files) == 0 {
 				t.Fatal(files, err)
@@ -47,7 +37,7 @@ func TestDamagedDatabase(t *testing.T) {
 
 			sent := s.Mirror.BytesSent("*")
 			s.Mirror.Down()
-			b = start(t, environ)
+			b := start(t, environ)
 			again := newClient(t, b.url)
 			again.update(t, s, base)
 			for _, deb := range s.debs {
@@ -117,14 +107,7 @@ func TestDamagedRows(t *testing.T) {
 	dir := t.TempDir()
 	environ := s.environ(dir)
 	base := s.Mirror.URL("/debian")
-	b := start(t, environ)
-	c := newClient(t, b.url)
-	c.update(t, s, base)
-	c.want(t, base+"/"+s.debs[0].Path, s.debs[0].Data)
-	c.CloseIdleConnections()
-	if err := b.stop(); err != nil {
-		t.Fatal(err)
-	}
+	servedOnce(t, s, environ)
 	db, err := openDatabase(dir, newLog(t))
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +118,8 @@ func TestDamagedRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Mirror.Down()
-	b = start(t, environ)
-	c = newClient(t, b.url)
+	b := start(t, environ)
+	c := newClient(t, b.url)
 	c.update(t, s, base)
 	c.want(t, base+"/"+s.debs[0].Path, s.debs[0].Data)
 }

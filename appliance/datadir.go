@@ -27,11 +27,8 @@ var networkFS = map[uint32]string{
 }
 
 // startRoom is the free disk space with which the box starts and keeps files: the
-// database's, and what it leaves while the box runs. Below that the start makes room.
-const (
-	startRoom  = kv.OpenRoom + 2*kv.Margin
-	startFiles = 4 * kv.MarginFiles
-)
+// database's, and what the store leaves free. Below that the start makes room.
+const startRoom = kv.OpenRoom + store.LeastFree
 
 // checkDataDir makes dir if it does not exist, and returns an error if its file
 // system is unsuitable or too full. Where that is full, files of the cache make room.
@@ -50,7 +47,7 @@ func checkDataDir(dir string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	freed, err := store.MakeRoom(dir, startRoom-reserved, startFiles)
+	freed, err := store.MakeRoom(dir, startRoom-reserved, store.LeastFiles)
 	if freed > 0 {
 		log.Warn("disk full, files of the cache removed before the start", "bytes", freed)
 	}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
+	"millpond/internal/disk"
 	"millpond/internal/swarm"
 )
 
@@ -39,8 +41,11 @@ func (a *Appliance) keepIdentity(file string) error {
 		return nil // swarm.New says what is wrong with it
 	}
 	a.log.Error("the identity key was damaged, and is written again from its copy", "file", file, "err", why)
-	temp := file + ".new"
-	if err := errors.Join(os.WriteFile(temp, copied, 0o600), os.Rename(temp, file)); err != nil {
+	err = disk.Replace(file, func(w io.Writer) error {
+		_, err := w.Write(copied)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("restoring the identity key %s: %w", file, err)
 	}
 	return nil

@@ -32,21 +32,11 @@ func TestRestart(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, 10_000, 600_000)
 	environ := s.environ(t.TempDir())
 	base := s.Mirror.URL("/debian")
-	b := start(t, environ)
-	c := newClient(t, b.url)
-	c.update(t, s, base)
-	for _, deb := range s.debs {
-		c.want(t, base+"/"+deb.Path, deb.Data)
-	}
-	before := figures(t, b, func() int64 { return c.got }, func() int64 { return s.Mirror.BytesSent("*") })
-	c.CloseIdleConnections()
-	if err := b.stop(); err != nil {
-		t.Fatal(err)
-	}
+	c, before := servedOnce(t, s, environ)
 
 	sent := s.Mirror.BytesSent("*")
 	s.Mirror.Down()
-	b = start(t, environ)
+	b := start(t, environ)
 	again := newClient(t, b.url)
 	for _, deb := range s.debs {
 		again.want(t, base+"/"+deb.Path, deb.Data)

@@ -198,6 +198,25 @@ func summary(t *testing.T, url string) (s api.Summary) {
 	return s
 }
 
+// servedOnce has a box get the files of s for c, and stop. Its last figures are
+// returned.
+func servedOnce(t *testing.T, s *site, environ []string) (c *client, last api.Summary) {
+	t.Helper()
+	base := s.Mirror.URL("/debian")
+	b := start(t, environ)
+	c = newClient(t, b.url)
+	c.update(t, s, base)
+	for _, deb := range s.debs {
+		c.want(t, base+"/"+deb.Path, deb.Data)
+	}
+	last = figures(t, b, func() int64 { return c.got }, func() int64 { return s.Mirror.BytesSent("*") })
+	c.CloseIdleConnections()
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	return c, last
+}
+
 // figures waits until the box and the mirror have booked what the clients have
 // already received, which both do just after sending, and compares.
 func figures(t *testing.T, b *box, clientBytes, mirrorBytes func() int64) api.Summary {

@@ -10,9 +10,8 @@ import (
 
 // Keep fetches the content e into the store without a client, sharing the
 // download with clients that want it meanwhile, and returns when it is held
-// and, of an index, learned. store.ErrNoSpace and
-// store.ErrDisk say that it could not be kept.
-// ctx ends the waiting, and soon the download if nobody else wants it.
+// and, of an index, learned. store.ErrNoSpace and store.ErrDisk say that it could not be
+// kept. ctx ends the waiting, and soon the download if nobody else wants it.
 func (f *Fetcher) Keep(ctx context.Context, e catalog.Entry) error {
 	return f.keep(ctx, Request{Entry: e, Login: f.access.Login(e.Location, "")})
 }

@@ -13,9 +13,9 @@ import (
 	"millpond/internal/peer"
 )
 
-// manifestKey is a manifest's name in the table of names.
 const manifestPrefix = "pieces/"
 
+// manifestKey is a manifest's name in the table of names.
 func manifestKey(d digest.Digest) string { return manifestPrefix + d.String() }
 
 // Kept chooses the rows of Options.Names that nothing tells again: all but manifests,

@@ -11,8 +11,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"millpond/internal/disk"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -73,7 +74,7 @@ func (db *DB) keep() error {
 	// The file must never be ahead of the database, or Open takes that for damaged.
 	err := db.badger.Sync()
 	if err == nil {
-		err = replaceFile(file, func(w io.Writer) error {
+		err = disk.Replace(file, func(w io.Writer) error {
 			k := newKeptWriter(w, time.Now())
 			err := guard(func() error { return db.badger.View(func(txn *badger.Txn) error { return db.writeKept(txn, k) }) })
 			switch {
@@ -327,23 +328,4 @@ func readBytes(r *bufio.Reader, buf []byte, limit uint64) ([]byte, error) {
 		return nil, fmt.Errorf("reading a text of %d bytes: %w", n, err)
 	}
 	return buf, nil
-}
-
-// replaceFile writes a file, mode 0600, that takes the place of the one there as a
-// whole, and survives a power cut.
-func replaceFile(file string, write func(io.Writer) error) error {
-	dir := filepath.Dir(file)
-	temp, err := os.OpenFile(file+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	err = write(temp)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		_ = os.Remove(temp.Name()) // the next one takes its place
-		return err
-	}
-	if err := os.Rename(temp.Name(), file); err != nil {
-		return err
-	}
-	return syncDir(dir)
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"millpond/internal/disk"
+
 	"github.com/dgraph-io/badger/v4"
 )
 
@@ -107,8 +109,8 @@ func isEmpty(dir string) (bool, error) {
 	return len(entries) == 0, err
 }
 
-// openFiles opens the database in db.dir, which is empty if it is fresh. An error wraps ErrDamaged unless it is about
-// this machine.
+// openFiles opens the database in db.dir, which is empty if it is fresh. An error wraps
+// ErrDamaged unless it is about this machine.
 func (db *DB) openFiles(opt badger.Options, fresh bool) error {
 	if err := db.room.prepare(); err != nil {
 		return err
@@ -187,7 +189,7 @@ func (db *DB) setAside(why error) error {
 	if err := os.Remove(db.dir + openingSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(db.removeAside(aside), syncDir(filepath.Dir(db.dir)))
+	return errors.Join(db.removeAside(aside), disk.SyncDir(filepath.Dir(db.dir)))
 }
 
 // aside are the databases that were set aside.
@@ -208,15 +210,6 @@ func (db *DB) removeAside(keep string) error {
 
 // globText makes a pattern that matches a text.
 var globText = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
-
-// syncDir makes the names in dir survive a power cut.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
 
 // damaged returns err as an error that wraps ErrDamaged, and has the next Open set the
 // database aside; but not for an error of this machine.

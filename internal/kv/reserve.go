@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"millpond/internal/disk"
@@ -38,7 +37,7 @@ func (r *room) reserved() (int64, error) {
 
 // logBytes is what the logs of memtables take, with the spare.
 func (r *room) logBytes() (sum int64, err error) {
-	all, err := filepath.Glob(globText.Replace(r.dir) + "/*" + logExt)
+	all, err := r.logFiles()
 	if err != nil {
 		return 0, err
 	}

@@ -168,9 +168,14 @@ func (r *room) failure() error {
 	return r.failed
 }
 
+// logFiles returns the logs of memtables, with spares.
+func (r *room) logFiles() ([]string, error) {
+	return filepath.Glob(globText.Replace(r.dir) + "/*" + logExt)
+}
+
 // logs returns the logs of memtables, but for spares.
 func (r *room) logs() ([]string, error) {
-	all, err := filepath.Glob(globText.Replace(r.dir) + "/*" + logExt)
+	all, err := r.logFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +195,7 @@ func (r *room) logs() ([]string, error) {
 
 // dropSpares removes empty logs, which Badger does not open.
 func (r *room) dropSpares() error {
-	all, err := filepath.Glob(globText.Replace(r.dir) + "/*" + logExt)
+	all, err := r.logFiles()
 	if err != nil {
 		return err
 	}

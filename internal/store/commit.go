@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/disk"
 )
 
 // Commit makes a blob of p, which must have all of its bytes: if some are
@@ -104,7 +105,7 @@ func (s *Store) moveIn(from string, d digest.Digest) error {
 	if err := s.makeFile(dir, func() error { return os.Rename(from, path) }); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
 		os.Remove(path)
 		return err
 	}
@@ -127,7 +128,7 @@ func (s *Store) makeFanOut(b byte) error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := disk.SyncDir(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	s.durable[b].Store(true)

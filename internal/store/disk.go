@@ -22,10 +22,10 @@ func Unkept(err error) bool { return errors.Is(err, ErrNoSpace) || errors.Is(err
 // The free space that a store leaves is a hundredth of the disk, but so much at least
 // that the database beside it goes on while the store makes room, and at most 1 GiB.
 const (
-	leastFree = 2 * kv.Margin
+	LeastFree = 2 * kv.Margin
 	mostFree  = 1 << 30
-	// filesFree is how many more files the disk must have room for.
-	filesFree = 4 * kv.MarginFiles
+	// LeastFiles is how many more files the disk must have room for.
+	LeastFiles = 4 * kv.MarginFiles
 )
 
 // measureEvery is how long a measurement of the free space serves writes.
@@ -142,11 +142,11 @@ func (s *Store) writeProbe() error {
 }
 
 // shortFiles returns how many bytes must be freed so that the disk has room for
-// filesFree more files, as far as the blobs' mean size says. Caller holds mu.
+// LeastFiles more files, as far as the blobs' mean size says. Caller holds mu.
 func (s *Store) shortFiles(files int64) int64 {
-	if files >= filesFree {
+	if files >= LeastFiles {
 		return 0
 	}
 	c := &s.count
-	return (filesFree - files) * max((c.bytes+c.idle)/max(c.blobs+int64(len(s.idle)), 1), 1)
+	return (LeastFiles - files) * max((c.bytes+c.idle)/max(c.blobs+int64(len(s.idle)), 1), 1)
 }

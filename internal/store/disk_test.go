@@ -85,7 +85,7 @@ func TestFewFilesLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.space = func() (disk.Space, error) { return disk.Space{Free: 1 << 40, Files: filesFree - 3}, nil }
+	b.space = func() (disk.Space, error) { return disk.Space{Free: 1 << 40, Files: LeastFiles - 3}, nil }
 	b.relieve()
 	if n := b.Usage().Blobs; n != 7 {
 		t.Errorf("%d blobs are left of 10, want 7", n)

@@ -79,8 +79,8 @@ func (s *Store) reserve(n, present int64, bucket int, freeOnly bool) error {
 	return nil
 }
 
-// roomFor returns how many bytes are free, fewer where the disk has room for few
-// files: as if there were room for as many bytes more as blobs take for the files that are missing.
+// roomFor returns how many bytes are free. Where the disk has room for too few files, it is
+// as many bytes too few as blobs take for the files that are missing.
 func (s *Store) roomFor() (int64, error) {
 	d, err := s.space()
 	if err != nil {

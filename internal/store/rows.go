@@ -12,7 +12,7 @@ import (
 	"millpond/internal/kv"
 )
 
-// The table has seven kinds of keys:
+// The table has eight kinds of keys:
 //
 //	'b' digest            → row
 //	'u' rank, digest      → nothing: the order of eviction, without the pinned

@@ -15,7 +15,8 @@
 // Open finds every blob whose Commit had returned, and no torn one. The table
 // of blobs is only a view of the directory: lost, it is built again, without
 // pins, and without the names, sources and places that blobs came with, but for those
-// of the rows that Pinned and Known choose; private ones stay private. Blobs can be listed by digest and by name.
+// of the rows that Pinned and Known choose; private ones stay private. Blobs can be
+// listed by digest and by name.
 package store
 
 import (
@@ -60,8 +61,9 @@ type Options struct {
 	// quota too, as the database does. It is asked every few seconds. nil: none.
 	Beside func() (int64, error)
 
-	// Fault, if not nil, is called before each "create" of a partial file, "write" and
-	// "sync" of file bytes, "chmod", "remove" and "read" of a blob, and its error is taken for the disk's. For tests.
+	// Fault, if not nil, is called before each "create" of a file, "write" and "sync" of
+	// file bytes, "chmod", "remove" and "read" of a blob, and its error is taken for the
+	// disk's. For tests.
 	Fault func(op string) error
 }
 
@@ -173,7 +175,7 @@ func (s *Store) prepare(q Quota) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		if err := syncDir(dir); err != nil {
+		if err := disk.SyncDir(dir); err != nil {
 			return err
 		}
 	}
@@ -181,7 +183,7 @@ func (s *Store) prepare(q Quota) error {
 	if err != nil {
 		return err
 	}
-	s.minFree = min(max(d.Total/100, leastFree), mostFree)
+	s.minFree = min(max(d.Total/100, LeastFree), mostFree)
 	if s.quota, err = q.of(d.Total); err != nil {
 		return err
 	}
@@ -283,14 +285,4 @@ func (s *Store) partialDir() string { return filepath.Join(s.dir, "partial") }
 
 func (s *Store) partialPath(d digest.Digest) string {
 	return filepath.Join(s.partialDir(), d.String())
-}
-
-// syncDir makes the names in dir survive a power cut.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

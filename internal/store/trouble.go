@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"millpond/internal/disk"
 )
 
 // troubleFor is how long Trouble tells of what was found: a day, so that somebody who
@@ -114,11 +116,11 @@ func (s *Store) remaking(dir string, do func() error) error {
 	s.log.Warn("directory of the store is missing, made again; its files are lost", "directory", dir)
 	s.missed(0)
 	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := errors.Join(os.MkdirAll(d, 0o755), syncDir(d)); err != nil {
+		if err := errors.Join(os.MkdirAll(d, 0o755), disk.SyncDir(d)); err != nil {
 			return fmt.Errorf("making a directory of the store again: %w", err)
 		}
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := disk.SyncDir(s.dir); err != nil {
 		return fmt.Errorf("making a directory of the store again: %w", err)
 	}
 	return do()

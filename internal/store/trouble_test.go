@@ -154,7 +154,7 @@ func TestInodesRunOut(t *testing.T) {
 		b.put(i, 1000)
 	}
 	b.space = func() (disk.Space, error) {
-		return disk.Space{Free: 1 << 40, Files: filesFree - 20 + 100 - b.Usage().Blobs}, nil
+		return disk.Space{Free: 1 << 40, Files: LeastFiles - 20 + 100 - b.Usage().Blobs}, nil
 	}
 	tries := 0
 	err := b.makeFile(b.dir, func() error {

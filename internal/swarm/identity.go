@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"millpond/internal/disk"
+
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/crypto/pb"
 )
@@ -89,9 +91,5 @@ func makeIdentity(file string) error {
 	if err := os.Link(temp.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.SyncDir(dir)
 }

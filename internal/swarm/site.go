@@ -21,9 +21,8 @@ const nearbyRTT = 10 * time.Millisecond
 //
 // The order depends only on the peer IDs and d, so that two boxes always agree on
 // it, and each box ranks first for its share of the digests. A box that must not
-// be asked now is left out: waiting for it would delay each file by 3 s. So is one that is
-// about to stop, and a
-// stranger of this site that is not proven: whoever is asked first learns what this site
+// be asked now is left out: waiting for it would delay each file by 3 s. So is one that
+// is about to stop, and a stranger of this site that is not proven: whoever is asked first learns what this site
 // wants, and can keep it waiting.
 func (s *Swarm) Owners(d digest.Digest) []peer.Peer {
 	type owner struct {
