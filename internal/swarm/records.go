@@ -331,8 +331,9 @@ func (r *records) drop(ctx context.Context, keys []ds.Key) error {
 }
 
 // surplus returns how many records each peer is to lose: what it has in excess of its
-// share, or its network, where those that have the most lose theirs; and a part of the
-// share if it wants to add to a full one.
+// share, or its network, where those that have the most lose theirs; and what makes
+// room for a part of the share if it wanted to add to a full one. A little room would
+// not do: a peer that sends its records again takes it for the same ones each time.
 func (r *records) surplus() map[p2p.ID]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -341,8 +342,8 @@ func (r *records) surplus() map[p2p.ID]int64 {
 	wanted := make(map[netip.Prefix]bool)
 	for id, o := range r.owners {
 		n := r.peers.Excess(id)
-		if r.wants[id] && r.peers.Room(id) == 0 {
-			n += o.records / trimShare
+		if r.wants[id] {
+			n += max(o.records/trimShare-r.peers.Room(id), 0)
 		}
 		if n = min(n, o.records); n > 0 {
 			drop[id] = n
@@ -356,8 +357,8 @@ func (r *records) surplus() map[p2p.ID]int64 {
 	}
 	for at, ids := range inNetwork {
 		n := r.networks.Excess(at)
-		if wanted[at] && r.networks.Room(at) == 0 {
-			n += r.networks.Held(at) / trimShare
+		if wanted[at] {
+			n += max(r.networks.Held(at)/trimShare-r.networks.Room(at), 0)
 		}
 		for _, id := range ids {
 			n -= drop[id]

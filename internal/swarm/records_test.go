@@ -209,6 +209,33 @@ func TestRecordsAreShared(t *testing.T) {
 	}
 }
 
+// TestRoomForNewRecords: the count finds a little room in a share that was full, as it
+// does when records were sent again. New ones still find enough after one trim.
+func TestRoomForNewRecords(t *testing.T) {
+	t.Parallel()
+	const most, few, little = 16_000, 300, 100
+	id := testID(1)
+	r, m := recordsFor(t, t.TempDir(), most, map[p2p.ID]netip.Prefix{id: netip.MustParsePrefix("10.0.0.1/32")})
+	announceTo(t, m, id, 0, most)
+	var keys []ds.Key
+	for i := range little {
+		keys = append(keys, recordKey(nth(1, i), id))
+	}
+	if err := r.drop(t.Context(), keys); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.peers.Room(id); got != little {
+		t.Fatalf("there is room for %d records, want %d", got, little)
+	}
+	if err := r.trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	announceTo(t, m, id, most, most+few)
+	if got := found(t, m, id, most, most+few); got != few {
+		t.Errorf("%d of the %d newest records are found", got, few)
+	}
+}
+
 func recordKey(d digest.Digest, id p2p.ID) ds.Key {
 	return ds.NewKey(dhtrecords.ProvidersKeyPrefix + recordNames.EncodeToString(multihashOf(d)) + "/" + recordNames.EncodeToString([]byte(id)))
 }
