@@ -164,8 +164,10 @@ func (db *DB) compareKept(strict bool) error {
 	rows, lost := 0, 0
 	err := guard(func() error {
 		return db.badger.View(func(txn *badger.Txn) error {
+			w := walk{it: txn.NewIterator(badger.IteratorOptions{})}
+			defer w.it.Close()
 			return readKept(file, func(r keptRow) error {
-				version, found, err := newest(txn, r.key)
+				version, found, err := w.newest(txn, r.key)
 				rows++
 				if !found {
 					lost++
@@ -187,24 +189,6 @@ func (db *DB) compareKept(strict bool) error {
 		err = fmt.Errorf("%w: it has none of the %d rows of %s", ErrDamaged, rows, file)
 	}
 	return err
-}
-
-// newest returns the version of the last write of key, be it a deletion, and reads its
-// value.
-func newest(txn *badger.Txn, key []byte) (version uint64, found bool, err error) {
-	item, err := txn.Get(key)
-	if err == nil {
-		return item.Version(), true, readValue(item, func([]byte) error { return nil })
-	}
-	if !errors.Is(err, badger.ErrKeyNotFound) {
-		return 0, false, err
-	}
-	it := txn.NewKeyIterator(key, badger.IteratorOptions{AllVersions: true})
-	defer it.Close()
-	if it.Rewind(); !it.Valid() {
-		return 0, false, nil
-	}
-	return it.Item().Version(), true, nil
 }
 
 // keptWriter writes the file: the magic, the time, rows, a length of 0, and the
