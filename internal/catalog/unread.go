@@ -269,6 +269,21 @@ func (st *suite) hasPackages() bool {
 	return false
 }
 
+// AllUnread returns all indices of the suite in that directory that were not read yet,
+// each in its compressions.
+func (c *Catalog) AllUnread(suite Location) ([][]Entry, error) {
+	s := c.state.Load()
+	st := s.suites[suite]
+	if st == nil {
+		return nil, nil
+	}
+	listed, err := c.indices(st.current())
+	if err != nil {
+		return nil, err
+	}
+	return c.unreadAmong(s, st, listed)
+}
+
 // UnreadOf returns the indices of the suite in that directory that its clients
 // have, as far as can be told, where no Packages of it was read: those that were
 // read of its archive's other suites, or else all components for the

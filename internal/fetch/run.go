@@ -41,14 +41,15 @@ func (r *recorded) note() {
 
 // Run keeps records in step with the store: it deletes those of evicted files,
 // names blobs that have no name, and tells the store what Releases list. It verifies
-// held Releases again when keys, clock or day have changed. It returns nil when ctx
-// ends.
+// held Releases again when keys, clock or day have changed. If the catalog knows nothing,
+// since its database was lost, it is taught what is held. It returns nil when ctx ends.
 func (f *Fetcher) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { f.sweepRecords(ctx) })
 	all.Go(func() { f.nameBlobs(ctx) })
 	all.Go(func() { f.judgeBlobs(ctx) })
 	all.Go(func() { f.releases.Run(ctx) })
+	all.Go(func() { f.relearn(ctx) })
 	all.Wait()
 	return nil
 }

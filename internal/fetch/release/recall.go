@@ -39,6 +39,19 @@ func (c *Cache) OnRecord(l catalog.Location) ([]catalog.Location, error) {
 	return found, err
 }
 
+// Held returns the suites of which a Release is held that came without a login.
+func (c *Cache) Held() (dirs []catalog.Location, err error) {
+	err = c.names.Scan([]byte(keyPrefix), nil, func(k, value []byte) bool {
+		var s suite
+		dir, err := catalog.ParseURL(strings.TrimPrefix(string(k), keyPrefix))
+		if err == nil && json.Unmarshal(value, &s) == nil && (c.kept(s.InRelease, "") || c.kept(s.Release, "")) {
+			dirs = append(dirs, dir)
+		}
+		return true
+	})
+	return dirs, err
+}
+
 // kept reports whether the bytes of v are held.
 func (c *Cache) kept(v record, login mirror.Login) bool {
 	return !v.Digest.IsZero() && c.holds(v, login)
