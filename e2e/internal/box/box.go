@@ -71,9 +71,16 @@ func start(tb testing.TB, in []string, addr, ip string, settings []string) *Box 
 	return b
 }
 
-// Run starts the process; after Kill or Stop it starts it again on the same
-// data.
+// Run starts the process, and waits until it is ready; after Kill or Stop it starts it
+// again on the same data.
 func (b *Box) Run() {
+	b.tb.Helper()
+	b.Launch()
+	b.Await()
+}
+
+// Launch is Run without the wait.
+func (b *Box) Launch() {
 	b.tb.Helper()
 	binary := os.Getenv("MILLPOND_BINARY")
 	if binary == "" {
@@ -87,6 +94,11 @@ func (b *Box) Run() {
 		b.cmd = nil // there is nothing to stop
 		b.tb.Fatal(err)
 	}
+}
+
+// Await waits until the box is ready.
+func (b *Box) Await() {
+	b.tb.Helper()
 	err := poll.Until(b.tb.Context(), 30*time.Second, "the box is ready", func() error {
 		resp, err := http.Get(b.URL + "/readyz")
 		if err != nil {

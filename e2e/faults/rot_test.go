@@ -1,0 +1,244 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"millpond/e2e/internal/box"
+	"millpond/e2e/internal/poll"
+	"millpond/internal/api"
+)
+
+const (
+	rotClients = 4
+	adminToken = "correct-horse-battery-staple"
+)
+
+// Files of a box that are truncated or deleted while it serves are fetched again, and
+// nobody gets wrong bytes of them, nor of a Release file in any case. A bit that flips in
+// a package reaches clients until the box hashes the file.
+func TestRot(t *testing.T) {
+	rng := chance(t)
+	a := newArchive(t)
+	a.add(rng, 30, 4e6)
+	a.publish()
+	r := &rot{T: t, r: rng, archive: a, box: a.start(t, "MILLPOND_ADMIN_TOKEN="+adminToken), count: make(map[string]int)}
+	r.crowd, r.blobs = newCrowd(t, r.box, a), newBlobs(r.box.Data)
+	r.settle(nil)
+	n := rounds(rotRounds, 6)
+	for round := range n {
+		r.round(round)
+	}
+	r.checkHealth()
+	if r.count["flip"] == 0 || r.count["truncate"] == 0 || r.count["delete"] == 0 || r.count["remove all"] == 0 {
+		t.Errorf("damage done: %v", r.count)
+	}
+	t.Logf("| %d rounds, damage %v | %d files to clients, %d cut | wrong ones: of flipped packages and indices %d, others %d | flipped files gone after two clients got them %d, after they were hashed %d |",
+		n, r.count, r.gets, r.cut, r.wrongFlipped, r.wrong, r.goneBack, r.goneHashed)
+}
+
+type rot struct {
+	*testing.T
+	r       *rand.Rand
+	archive *archive
+	box     *box.Box
+	crowd   *crowd
+	blobs   *blobs
+
+	count                map[string]int // damage done, by kind
+	gets, cut            int
+	wrongFlipped, wrong  int
+	goneBack, goneHashed int
+}
+
+// settle gets every file that clients ask for, but for those in flipped.
+func (r *rot) settle(flipped map[string][32]byte) {
+	for kind, files := range r.archive.files {
+		for path, sum := range files {
+			if _, bad := flipped[path]; bad {
+				continue
+			}
+			if err := r.crowd.get(r.Context(), path, 0); err != nil {
+				r.Errorf("after the damage: %v", err)
+			}
+			if kind == releases {
+				continue // it may have come from memory
+			}
+			if got, err := hashFile(r.blobs.path(sum)); err != nil || got != sum {
+				r.Errorf("%s was got, and its blob is %x, %v", path, got, err)
+			}
+		}
+	}
+}
+
+// round damages some files while clients get them, and checks what they and later ones
+// get.
+func (r *rot) round(round int) {
+	r.crowd.reset()
+	ctx, cancel := context.WithCancel(r.Context())
+	wait := r.crowd.run(ctx, r.r, rotClients)
+	flipped := make(map[string][32]byte) // packages and indices, by path
+	for range 8 {
+		time.Sleep(between(r.r, 0, 150*time.Millisecond)) // the instants
+		r.damage(r.archive.choose(r.r), flipped)
+	}
+	if round%3 == 2 {
+		r.removeAll()
+	}
+	time.Sleep(between(r.r, 0, 300*time.Millisecond)) // for clients to meet the last damage
+	cancel()
+	wait()
+	r.checkClients(round, flipped)
+
+	r.crowd.reset()
+	r.settle(flipped)
+	for path, sum := range flipped {
+		r.checkFlipped(path, sum)
+	}
+	if len(r.crowd.refused) > 0 || r.crowd.cut > 0 {
+		r.Errorf("round %d: after the damage, refusals %v, and %d answers cut", round, r.crowd.refused, r.crowd.cut)
+	}
+}
+
+// checkClients checks what came to the clients during a round.
+func (r *rot) checkClients(round int, flipped map[string][32]byte) {
+	c := r.crowd
+	r.gets, r.cut = r.gets+c.gets, r.cut+c.cut
+	if len(c.refused) > 0 {
+		r.Errorf("round %d: refusals %v", round, c.refused)
+	}
+	for path, n := range c.wrong {
+		if _, ok := flipped[path]; ok {
+			r.wrongFlipped += n
+			continue
+		}
+		r.wrong += n
+		r.Errorf("round %d: %d clients got %s in full with wrong bytes", round, n, path)
+	}
+}
+
+// damage does random damage to the blob of a path, and notes in flipped those of which
+// wrong bytes may reach clients.
+func (r *rot) damage(path string, flipped map[string][32]byte) {
+	kind := kindOf(strings.TrimPrefix(path, "/debian/"))
+	sum := r.archive.files[kind][path]
+	file := r.blobs.path(sum)
+	info, err := os.Stat(file)
+	if err != nil {
+		return // it is being fetched
+	}
+	what := ""
+	switch r.r.IntN(3) {
+	case 0:
+		what = "flip"
+		if kind != releases {
+			flipped[path] = sum
+		}
+		err = flip(file, r.r.Int64N(info.Size()), 1<<r.r.IntN(8))
+	case 1:
+		what, err = "truncate", os.Truncate(file, r.r.Int64N(info.Size()))
+	case 2:
+		what, err = "delete", os.Remove(file)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return // the box was quicker
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.count[what]++
+}
+
+// flip changes bits of a byte of a file.
+func flip(file string, at int64, bits byte) error {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, at); err != nil {
+		return err
+	}
+	b[0] ^= bits
+	_, err = f.WriteAt(b, at)
+	return err
+}
+
+// removeAll removes the directory of all blobs.
+func (r *rot) removeAll() {
+	gone := filepath.Join(filepath.Dir(r.box.Data), "gone")
+	if err := errors.Join(os.Rename(r.blobs.dir, gone), os.RemoveAll(gone)); err != nil {
+		r.Fatal(err)
+	}
+	r.count["remove all"]++
+}
+
+// checkFlipped has the box find a flipped bit, if the file is still there: two clients
+// get it, and then it is hashed.
+func (r *rot) checkFlipped(path string, sum [32]byte) {
+	damaged := func() bool {
+		got, err := hashFile(r.blobs.path(sum))
+		return err == nil && got != sum
+	}
+	if damaged() {
+		for range 2 {
+			if err := r.crowd.get(r.Context(), path, 0); err != nil {
+				r.Error(err)
+			}
+		}
+		if poll.Until(r.Context(), 300*time.Millisecond, "the file is gone", poll.That(func() bool { return !damaged() })) == nil {
+			r.goneBack++
+		} else {
+			r.hash(sum)
+			r.goneHashed++
+		}
+	}
+	if damaged() {
+		r.Errorf("%s was found damaged and is still there", path)
+	}
+	r.crowd.reset()
+	if err := r.crowd.get(r.Context(), path, 0); err != nil || len(r.crowd.wrong) > 0 {
+		r.Errorf("after the box found damage: %v, wrong are %v", err, r.crowd.wrong)
+	}
+}
+
+// hash has the box hash a file, as its scrub does in the course of a month.
+func (r *rot) hash(sum [32]byte) {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, fmt.Sprintf("%s/api/v1/blobs/%x/verify", r.box.URL, sum), http.NoBody)
+	if err != nil {
+		r.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusConflict {
+		r.Errorf("hashing a damaged file: %s", resp.Status)
+	}
+}
+
+// checkHealth checks that /readyz tells of the damage.
+func (r *rot) checkHealth() {
+	var health api.Readiness
+	if err := json.Unmarshal(r.box.Get("/readyz"), &health); err != nil {
+		r.Fatal(err)
+	}
+	for _, want := range []string{"were found damaged", "disappeared from blobs/"} {
+		if !strings.Contains(fmt.Sprint(health.Faults), want) {
+			r.Errorf("/readyz says nothing of files that %s: %+v", want, health)
+		}
+	}
+}
