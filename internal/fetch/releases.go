@@ -61,7 +61,7 @@ func (f *Fetcher) storedRelease(ctx context.Context, q Request, d digest.Digest)
 		blob.Close()
 		return nil, &mirror.StatusError{URL: q.Location.String(), Code: http.StatusNotFound}
 	}
-	return StoredBody{blob, f.attribute(d)}, nil
+	return newCheckedBody(blob, f.attribute(d)), nil
 }
 
 // memoryBody is the Body of a Release file that was just fetched.

@@ -1,13 +1,16 @@
 package fetch
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/store"
 )
 
 // blobFile is where a held blob is.
@@ -66,5 +69,40 @@ func TestDamagedOnDisk(t *testing.T) {
 				t.Error("it is not kept again")
 			}
 		})
+	}
+}
+
+// A Release file that is damaged between its opening and its sending does not reach a
+// client in full, and neither does one of which it reads the beginning first.
+func TestDamagedOnceOpened(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	want, _, err := r.read(inRelease)
+	must(t, err)
+	for _, first := range []int64{0, 10} {
+		f, err := r.get(t.Context(), inRelease, digest.Digest{})
+		must(t, err)
+		_, err = io.CopyN(io.Discard, f.Body, first)
+		must(t, err)
+		_, err = f.Body.Seek(0, io.SeekStart)
+		must(t, err)
+		must(t, overwrite(r.blobFile(digest.Of(want))))
+		got, err := io.ReadAll(f.Body)
+		if !errors.Is(err, store.ErrMismatch) || len(got) == len(want) {
+			t.Errorf("%d of %d bytes, %v", len(got), len(want), err)
+		}
+		must(t, f.Body.Close())
+		r.want(inRelease, want)
+	}
+	// A part of it, and the whole after that.
+	f, err := r.get(t.Context(), inRelease, digest.Digest{})
+	must(t, err)
+	defer f.Body.Close()
+	for _, from := range []int64{20, 0, 5} {
+		_, err = f.Body.Seek(from, io.SeekStart)
+		must(t, err)
+		if got, err := io.ReadAll(f.Body); err != nil || !bytes.Equal(got, want[from:]) {
+			t.Errorf("from %d: %d bytes, %v", from, len(got), err)
+		}
 	}
 }
