@@ -161,7 +161,8 @@ func (k *kills) compare(round int, before, after api.Summary, killed time.Time, 
 		if f.client > after.ClientBytes || f.mirror > after.MirrorBytes {
 			lag := killed.Sub(f.at)
 			if lag > mostBehind {
-				k.Errorf("round %d: %v before the kill the box said %+v, and has %d and %d now", round, lag, f, after.ClientBytes, after.MirrorBytes)
+				k.Errorf("round %d: %v before the kill the box said %d bytes to clients and %d from mirrors, and has %d and %d now",
+					round, lag, f.client, f.mirror, after.ClientBytes, after.MirrorBytes)
 			}
 			k.apiLag = max(k.apiLag, lag)
 			break
