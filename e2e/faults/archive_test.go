@@ -29,6 +29,7 @@ type archive struct {
 	right  map[string]map[[32]byte]bool   // by path: the SHA-256 of what it had in any generation
 	files  map[string]map[string][32]byte // by what it is: path to SHA-256, of the present generation
 	recent []string                       // packages that came with the present generation
+	now    *aptest.Generation             // the present one
 }
 
 // What a file is to clients.
@@ -75,7 +76,7 @@ func (a *archive) publish() {
 	defer a.mu.Unlock()
 	former := a.files[packages]
 	a.files = map[string]map[string][32]byte{releases: {}, indices: {}, packages: {}}
-	a.recent = nil
+	a.recent, a.now = nil, g
 	for path, data := range g.Files() {
 		kind := kindOf(path)
 		if kind == "" {

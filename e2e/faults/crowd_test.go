@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -21,11 +22,13 @@ type crowd struct {
 	box     *box.Box
 	archive *archive
 	client  *http.Client
+	keep    bool // wrong files, a few of each path
 
 	mu       sync.Mutex // guards all below
 	received []progress
 	complete map[string][32]byte // what came in full, with the status 200
 	wrong    map[string]int      // by path: complete files with wrong bytes
+	kept     map[string][][]byte // the first of these
 	refused  map[string]int      // by status and text: answers other than 200
 	gets     int                 // complete files
 	cut      int                 // answers that ended early
@@ -54,6 +57,7 @@ func (c *crowd) reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.received, c.complete = []progress{{at: time.Now()}}, make(map[string][32]byte)
+	c.kept = make(map[string][][]byte)
 	c.wrong, c.refused, c.gets, c.cut = make(map[string]int), make(map[string]int), 0, 0
 }
 
@@ -99,7 +103,12 @@ func (c *crowd) get(ctx context.Context, path string, rate int64) error {
 		c.refused[fmt.Sprintf("%s: %s", resp.Status, strings.ReplaceAll(string(text), path, "PATH"))]++
 		return fmt.Errorf("GET %s: %s: %s", path, resp.Status, text)
 	}
-	sum, err := c.read(resp.Body, rate)
+	var whole bytes.Buffer
+	body := io.Reader(resp.Body)
+	if c.keep {
+		body = io.TeeReader(body, &whole)
+	}
+	sum, err := c.read(body, rate)
 	if err != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -112,6 +121,9 @@ func (c *crowd) get(ctx context.Context, path string, rate int64) error {
 	c.gets++
 	if !right {
 		c.wrong[path]++
+		if c.keep && len(c.kept[path]) < 4 {
+			c.kept[path] = append(c.kept[path], whole.Bytes())
+		}
 		return nil
 	}
 	c.complete[path] = sum
