@@ -153,6 +153,9 @@ const catalogShare = 4
 // openDataDir opens what is in the data directory.
 func (a *Appliance) openDataDir() (err error) {
 	dir := a.config.DataDir
+	if err := checkFormat(dir); err != nil {
+		return err
+	}
 	if err := checkDataDir(dir, a.log); err != nil {
 		return err
 	}
@@ -160,6 +163,10 @@ func (a *Appliance) openDataDir() (err error) {
 		return err
 	}
 	a.opened(a.db.Close)
+	if err := numberFormat(dir); err != nil {
+		// On a full disk, for one. The next start tries again.
+		a.log.Warn("the format of the data directory was not noted", "err", err)
+	}
 	if a.ledger, err = ledger.Open(a.db.Table("ledger")); err != nil {
 		return err
 	}

@@ -48,6 +48,9 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 			err = dataFault(c.DataDir, err)
 		}
 	}()
+	if err := checkFormat(c.DataDir); err != nil {
+		return false, err
+	}
 	dir := databaseDir(c.DataDir)
 	info, err := os.Stat(dir) // openDatabase would make one
 	if err != nil {
