@@ -7,6 +7,7 @@
 package box
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,9 @@ type Box struct {
 	URL  string // http://127.0.0.1:port
 	Data string // its data directory
 
+	// Program is what Run starts; "": what MILLPOND_BINARY names.
+	Program string
+
 	tb  testing.TB
 	in  []string // what the program is run with: ip netns exec …
 	env []string
@@ -45,20 +49,26 @@ type Box struct {
 // stopped at the end of the test.
 func Start(tb testing.TB, settings ...string) *Box {
 	tb.Helper()
-	return start(tb, nil, FreeAddr(tb), "127.0.0.1", settings)
+	return start(tb, "", nil, FreeAddr(tb), "127.0.0.1", settings)
+}
+
+// StartProgram is Start for another program than this version's.
+func StartProgram(tb testing.TB, program string, settings ...string) *Box {
+	tb.Helper()
+	return start(tb, program, nil, FreeAddr(tb), "127.0.0.1", settings)
 }
 
 // StartIn is Start for a box in a host of a Network.
 func StartIn(tb testing.TB, h *Host, settings ...string) *Box {
 	tb.Helper()
-	return start(tb, []string{"ip", "netns", "exec", h.name}, h.IP+":3142", h.IP, settings)
+	return start(tb, "", []string{"ip", "netns", "exec", h.name}, h.IP+":3142", h.IP, settings)
 }
 
-func start(tb testing.TB, in []string, addr, ip string, settings []string) *Box {
+func start(tb testing.TB, program string, in []string, addr, ip string, settings []string) *Box {
 	tb.Helper()
 	data := filepath.Join(tb.TempDir(), "data")
 	b := &Box{
-		URL: "http://" + addr, Data: data, tb: tb, in: in,
+		URL: "http://" + addr, Data: data, Program: program, tb: tb, in: in,
 		env: append([]string{
 			"PATH=" + os.Getenv("PATH"), "MILLPOND_LISTEN=" + addr, "MILLPOND_DATA_DIR=" + data, "MILLPOND_CACHE_SIZE=20GB",
 			"MILLPOND_SWARM_LISTEN=/ip4/" + ip + "/tcp/0", "MILLPOND_SWARM_LOCAL=false",
@@ -87,7 +97,7 @@ func (b *Box) Launch() {
 		b.tb.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-apt`")
 	}
 	b.out = new(output)
-	args := append(slices.Clone(b.in), binary)
+	args := append(slices.Clone(b.in), cmp.Or(b.Program, binary))
 	b.cmd = exec.Command(args[0], args[1:]...)
 	b.cmd.Env, b.cmd.Stdout, b.cmd.Stderr = b.env, b.out, b.out
 	if err := b.cmd.Start(); err != nil {
