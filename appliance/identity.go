@@ -7,13 +7,38 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
 
+	"millpond/internal/api"
 	"millpond/internal/disk"
 	"millpond/internal/swarm"
 )
 
 // identityKey is the row of the box's identity key, in a table that is kept.
 var identityKey = []byte("key")
+
+// identityFile is where the identity key is.
+func (c Config) identityFile() string {
+	if c.IdentityFile != "" {
+		return c.IdentityFile
+	}
+	return filepath.Join(c.DataDir, "identity.key")
+}
+
+// identityFaults tell of another box with the same identity key.
+func (a *Appliance) identityFaults() []api.Fault {
+	if a.swarm == nil {
+		return nil
+	}
+	twin, ok := a.swarm.Twin()
+	if !ok {
+		return nil
+	}
+	return []api.Fault{{What: "identity", Why: fmt.Sprintf(
+		"another box has the same identity key, as after a copy of its data or its machine, and others take the two for one; it was found %s, last at %s; stop one of the two, delete its identity key (here %s), and start it again",
+		twin.Where, twin.Seen.UTC().Format(time.RFC3339), a.config.identityFile())}}
+}
 
 // keepIdentity keeps a copy of the identity key of file in the database, and writes the
 // file from it if that is damaged. A file that was removed stays away: that is how to

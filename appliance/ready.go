@@ -28,6 +28,7 @@ func (a *Appliance) faults() []api.Fault {
 		all = append(all, api.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
 	}
 	all = append(all, a.databaseFaults()...)
+	all = append(all, a.identityFaults()...)
 	if c := a.config.certificate; c != nil {
 		if err := c.Err(); err != nil {
 			all = append(all, api.Fault{What: "certificate", Why: err.Error() + " (MILLPOND_TLS_CERT)"})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"millpond/internal/catalog"
@@ -17,9 +16,8 @@ import (
 // openSwarm opens the swarm's listeners. It joins nobody before Run.
 func (a *Appliance) openSwarm() (err error) {
 	c := a.config
-	identity := c.IdentityFile
-	if identity == "" {
-		identity = filepath.Join(c.DataDir, "identity.key")
+	identity := c.identityFile()
+	if c.IdentityFile == "" {
 		if err := a.keepIdentity(identity); err != nil {
 			return err
 		}

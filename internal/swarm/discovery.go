@@ -85,8 +85,12 @@ func (s *Swarm) discover(ctx context.Context) error {
 		case <-tick.C:
 			restart()
 		case info := <-found:
+			dial := s.dialFound
+			if info.ID == s.self() {
+				dial = func(ctx context.Context, info p2p.AddrInfo) error { return s.twins.meet(ctx, info.Addrs) }
+			}
 			dialling.Go(func() error {
-				if err := s.dialFound(ctx, info); err != nil {
+				if err := dial(ctx, info); err != nil {
 					s.log.Debug("dial of a box on the network segment failed", "peer", info.ID, "err", err)
 				}
 				return nil

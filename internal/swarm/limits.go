@@ -116,6 +116,9 @@ func (b bounds) resourceManager(private bool) (network.ResourceManager, error) {
 		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{
 			inventoryProtocol: {Streams: 4, StreamsInbound: 2, StreamsOutbound: 2},
 			linksProtocol:     {Streams: 4, StreamsInbound: 2, StreamsOutbound: 2},
+			// Two boxes and more may come under one ID.
+			instanceProtocol: {Streams: 2 * maxTwins, StreamsInbound: maxTwins, StreamsOutbound: maxTwins},
+			twinsProtocol:    {Streams: 2 * maxTwins, StreamsInbound: maxTwins, StreamsOutbound: maxTwins},
 		},
 	}.Build(scaling.Scale(b.windows/2, b.files))
 

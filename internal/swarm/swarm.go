@@ -109,6 +109,7 @@ type Swarm struct {
 	reputation  *reputation.Table
 	transfers   *transfers
 	links       *links
+	twins       *twins
 	leaving     atomic.Bool // since Leave
 
 	close   sync.Once
@@ -162,6 +163,7 @@ func New(o Options) (*Swarm, error) {
 	s.announcer = newAnnouncer(o.Datastore, s.inventories.journal.Holds, o.Log)
 	s.transfers = newTransfers(s)
 	s.links = newLinks(s)
+	s.twins = newTwins(s, identity)
 	return s, nil
 }
 
@@ -188,6 +190,7 @@ func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 		{"serving blobs", func(ctx context.Context) error { return s.transfers.run(ctx, serving) }},
 		{"exchanging inventories", s.inventories.run},
 		{"answering requests for links", s.links.run},
+		{"looking for boxes with this identity", s.twins.run},
 		{"following connections", s.follow},
 		{"measuring round trips", s.rtts.run},
 		{"watching reachability", func(ctx context.Context) error { return s.reachability.run(ctx, s.host) }},
