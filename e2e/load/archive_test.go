@@ -26,7 +26,7 @@ var kinds = []struct {
 	count int
 	size  int
 	newer int // how many of them a generation has new versions of
-}{{small, 60, 60 << 10, 8}, {medium, 12, 1500 << 10, 1}, {large, 4, 12 << 20, 0}}
+}{{small, 80, 60 << 10, 20}, {medium, 24, 1500 << 10, 6}, {large, 6, 9 << 20, 1}}
 
 // archive is a signed archive at a mirror, of which new generations come out.
 type archive struct {

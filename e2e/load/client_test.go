@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,14 +39,14 @@ type books struct {
 	next     netip.Addr
 	accounts map[netip.Addr]*account
 	tallies  map[string]*tally
-	refusals map[int]int // by status
-	wrong    []string    // complete files with wrong bytes
+	refusals map[string]int // by status and cause
+	wrong    []string       // complete files with wrong bytes
 }
 
 func newBooks() *books {
 	return &books{
 		next:     netip.MustParseAddr("127.1.0.1"),
-		accounts: make(map[netip.Addr]*account), tallies: make(map[string]*tally), refusals: make(map[int]int),
+		accounts: make(map[netip.Addr]*account), tallies: make(map[string]*tally), refusals: make(map[string]int),
 	}
 }
 
@@ -58,17 +60,34 @@ func (b *books) address() netip.Addr {
 	return addr
 }
 
+// changing is what differs in two refusals for the same cause.
+var changing = regexp.MustCompile(`\(\w+\)$|\d[\d.:]*|\S*/\S*`)
+
+// refuse notes a refusal, by its status line.
+func (b *books) refuse(status string) {
+	code, cause, _ := strings.Cut(status, " ")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refusals[code+" "+changing.ReplaceAllString(cause, "…")]++
+}
+
+// moves is after how many requests a client takes another address. The ledger keeps
+// 20,000 apart.
+const moves = 100
+
 // client is an HTTP client of a box, with an address of its own. Once an answer has not
 // come to its end, nobody knows how much of it was on the way, so that the client takes
-// another address: what each of the others has received is what was sent to it.
+// another address, and others now and then, too: what each address that was never cut
+// has received is what was sent to it.
 type client struct {
 	books *books
 	proxy *url.URL
 	kind  string
 	right func(path string, sum [32]byte) bool
 
-	addr netip.Addr
-	http *http.Client
+	addr  netip.Addr
+	http  *http.Client
+	asked int // from this address
 }
 
 func newClient(t *testing.T, b *books, proxy, kind string, right func(string, [32]byte) bool) *client {
@@ -88,7 +107,7 @@ func (c *client) move() {
 	if c.http != nil {
 		c.http.CloseIdleConnections()
 	}
-	c.addr = c.books.address()
+	c.addr, c.asked = c.books.address(), 0
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: c.addr.AsSlice()}}
 	c.http = &http.Client{Transport: &http.Transport{
 		Proxy: http.ProxyURL(c.proxy), DialContext: dialer.DialContext, DisableCompression: true,
@@ -104,8 +123,10 @@ type how struct {
 	size   int64 // of the file at most, where the client may get no header; 16 MiB if 0
 }
 
-// errCut is the error of an answer that did not come to its end.
-var errCut = errors.New("the answer ended early")
+var (
+	errCut  = errors.New("the answer ended early")
+	errLeft = errors.New("the client left") // as it was told to; it keeps its address
+)
 
 // get asks for a file and notes what comes. A status other than that of a file is no error.
 func (c *client) get(ctx context.Context, target string, h how) (status int, etag string, err error) {
@@ -130,6 +151,12 @@ func (c *client) get(ctx context.Context, target string, h how) (status int, eta
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		_, err := io.Copy(io.Discard, resp.Body)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errCut, err)
+		}
+		if err == nil && resp.StatusCode >= http.StatusInternalServerError {
+			c.books.refuse(resp.Status)
+		}
 		c.note(resp.StatusCode, 0, 0, err)
 		return resp.StatusCode, "", err
 	}
@@ -164,7 +191,7 @@ func (c *client) read(body io.Reader, h how) (sum [32]byte, n int64, err error) 
 		case err != nil:
 			return sum, n, fmt.Errorf("%w: %w", errCut, err)
 		case h.leave > 0 && n >= h.leave:
-			return sum, n, errCut
+			return sum, n, errLeft
 		case h.rate > 0:
 			time.Sleep(time.Until(begun.Add(time.Duration(n) * time.Second / time.Duration(h.rate)))) // a slow reader
 		}
@@ -189,12 +216,12 @@ func (c *client) note(status int, n, size int64, err error) {
 		account.missing += max(0, size-n)
 	case status >= http.StatusInternalServerError:
 		t.refused++
-		c.books.refusals[status]++
 	default:
 		t.complete++
 	}
 	c.books.mu.Unlock()
-	if err != nil {
+	c.asked++
+	if errors.Is(err, errCut) || c.asked == moves {
 		c.move()
 	}
 }

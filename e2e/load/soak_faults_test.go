@@ -20,7 +20,7 @@ func newPeers(s *site) *peers {
 	p := &peers{site: s}
 	for range 2 {
 		p.boxes = append(p.boxes, box.Start(s.t, "MILLPOND_KEYRING_DIR="+s.archive.keys, "MILLPOND_ALLOW_UPSTREAMS=127.0.0.0/8",
-			"MILLPOND_INDEX_TTL=1s", "MILLPOND_CACHE_SIZE=200MB", "MILLPOND_BOOTSTRAP="+s.box.URL))
+			"MILLPOND_INDEX_TTL=1s", "MILLPOND_CACHE_SIZE="+cacheSize, "MILLPOND_BOOTSTRAP="+s.box.URL))
 	}
 	p.connected(2)
 	return p
@@ -62,22 +62,26 @@ func (s *site) steps(p *peers) []func() {
 		}
 	}
 	return []func(){
-		s.archive.next,
-		fault(aptest.Status(503), nil, aptest.Status(500), nil, nil),
-		func() { p.boxes[0].Stop() },
-		fault(aptest.Stall(20_000), nil, nil, nil, aptest.Hold()),
 		func() {
-			fault(aptest.Corrupt(5000, 10), nil, nil, aptest.Shorter(100), aptest.Longer(100))()
-			p.boxes[0].Run()
+			s.archive.next()
+			fault(aptest.Status(503), nil, aptest.Status(500), nil, nil)()
 		},
+		fault(aptest.Stall(20_000), nil, nil, nil, aptest.Hold()),
+		fault(aptest.Corrupt(5000, 10), nil, nil, aptest.Shorter(100), aptest.Longer(100)),
 		fault(aptest.Truncate(30_000), nil, aptest.Drop(), aptest.Reset("HTTP/1.1 200 OK\r\nContent-Length: LENGTH\r\n\r\nB"), nil),
-		func() { now.Release(); p.boxes[1].Kill(); s.origin.down() },
 		func() {
-			if err := s.origin.up(); err != nil {
+			now.Release()
+			p.boxes[1].Kill()
+			s.origin.down()
+		},
+		func() {
+			if err := s.origin.up(); err != nil { // it is asked again some seconds later
 				s.t.Error(err)
 			}
 			p.boxes[1].Run()
 		},
+		func() { p.boxes[0].Stop() },
+		func() { p.boxes[0].Run() },
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	cycle     = 24 * time.Second // in which each fault has its turn
 	calmTime  = 10 * time.Second // at the beginning, without faults
 	closing   = 20 * time.Second // at most, for what has begun and the ledger
+	cacheSize = "130MB"          // less than two generations and the database have
 	warmUp    = 2                // cycles that count for nothing
 	allowance = 0.10             // by which the second half may have more than the first
 )
@@ -28,7 +29,7 @@ var slack = vitals{anonymous: 12 << 20, goroutines: 25, descriptors: 25}
 // is, and its ledger has what the clients received and what the mirror sent.
 func TestSoak(t *testing.T) {
 	begun, length := time.Now(), soakLength()
-	s := newSite(t, "MILLPOND_CACHE_SIZE=200MB")
+	s := newSite(t, "MILLPOND_CACHE_SIZE="+cacheSize)
 	s.clients(false)
 	waitUntil(t, begun.Add(calmTime))
 	s.rest()
@@ -61,7 +62,7 @@ func TestSoak(t *testing.T) {
 	if len(s.books.wrong) > 0 {
 		t.Errorf("complete files with wrong bytes: %v", s.books.wrong)
 	}
-	if all.exact < 2*all.others {
+	if all.exact < all.others {
 		t.Error("most bytes came to clients that were cut, so that the ledger was hardly checked")
 	}
 	if summary.PeerBytesIn == 0 || summary.PeerBytesOut == 0 {
@@ -159,6 +160,8 @@ func (s *site) table() {
 		n := s.books.tallies[kind]
 		fmt.Fprintf(out, "%-16s %9d %9d %8d %6d %11s\n", kind, n.requests, n.complete, n.refused, n.cut, mb(n.bytes))
 	}
-	fmt.Fprintf(out, "refused by status: %v", s.books.refusals)
+	for cause, n := range s.books.refusals {
+		fmt.Fprintf(out, "refused %5d times: %s\n", n, cause)
+	}
 	s.t.Log("\n" + out.String())
 }
