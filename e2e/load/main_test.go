@@ -9,11 +9,24 @@ package load
 
 import (
 	"flag"
+	"fmt"
+	"os"
 	"testing"
 	"time"
 )
 
 var soakTime = flag.Duration("soak", 0, "how long TestSoak takes; an hour if 0, three minutes with -short")
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(planVariable); text != "" {
+		if err := generate(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // soakLength returns how long TestSoak takes in all.
 func soakLength() time.Duration {

@@ -135,3 +135,10 @@ func (c *counted) Write(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// asked returns how many requests came.
+func (o *origin) asked() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.requests
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,3 +78,6 @@ func metric(t *testing.T, metrics []byte, name string) float64 {
 }
 
 func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+// blocks is how many blocks of 512 bytes a file takes.
+func blocks(info os.FileInfo) int64 { return info.Sys().(*syscall.Stat_t).Blocks }

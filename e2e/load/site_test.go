@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -157,3 +158,26 @@ func (s *site) balance(when string, toTheByte bool) audit {
 		when, a.exact, a.exactLedger, a.addresses, a.others, a.othersLedger, a.missing, a.sent, a.taken, a.read)
 	return a
 }
+
+// hold has the box get all files of a kind, and returns their URLs.
+func (s *site) hold(kind string) []string {
+	s.t.Helper()
+	c := newClient(s.t, s.books, s.box.URL, "first", s.archive.isRight)
+	paths := []string{"/debian/" + release}
+	s.archive.mu.Lock()
+	paths = append(append(paths, s.archive.present["indices"]...), s.archive.present[kind]...)
+	s.archive.mu.Unlock()
+	var urls []string
+	for i, path := range paths {
+		if status, _, err := c.get(s.t.Context(), s.url(path), how{}); err != nil || status != http.StatusOK {
+			s.t.Fatalf("%s: %d, %v", path, status, err)
+		}
+		if i >= len(paths)-len(s.archive.present[kind]) {
+			urls = append(urls, s.url(path))
+		}
+	}
+	return urls
+}
+
+// addressOf is an address of this machine for client i.
+func addressOf(i int) string { return fmt.Sprintf("127.2.%d.%d", i/200, 1+i%200) }
