@@ -37,9 +37,12 @@ type Options struct {
 // connection begins with is read apart from the others, so that none waits for
 // another one. What connections in the clear can do is what l's can.
 //
+// The kernel takes no more than maxUnsent bytes for a connection that it cannot send.
+//
 // Each connection has a place of o.Shares, so that there is always room for one more;
 // its server needs ConnContext and ConnState, and its handler Serving.
 func Listener(l net.Listener, o Options) net.Listener {
+	l = unsent{l}
 	if o.Shares != nil {
 		l = places{l, o.Shares}
 	}
