@@ -54,26 +54,34 @@ func newArchive(t *testing.T) *archive {
 	}
 	for _, k := range kinds {
 		for i := range k.count {
-			a.add(k.name, i, k.size)
+			a.tell(k.name, a.add(k.name, i, k.size))
 		}
 	}
 	a.publish()
 	return a
 }
 
-// add puts a package's version of the next generation in the archive, and returns the
-// path of the one that it replaces.
-func (a *archive) add(kind string, i, size int) (former string) {
+// add puts a package's version of the next generation in the archive, and returns its
+// path.
+func (a *archive) add(kind string, i, size int) (path string) {
 	name := fmt.Sprint(kind, i)
 	a.all.Remove(name)
 	f := a.all.Add(aptest.Package{Name: name, Version: fmt.Sprintf("1.%d-1", a.generation), Size: size + i*997})
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	path := "/debian/" + f.Path
+	path = "/debian/" + f.Path
 	a.sums[path] = map[[32]byte]bool{sha256.Sum256(f.Data): true}
+	return path
+}
+
+// tell has clients know of a package, instead of an older version.
+func (a *archive) tell(kind, path string) (former string) {
+	name, _, _ := strings.Cut(path[strings.LastIndex(path, "/"):], "_")
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	paths := a.present[kind]
 	for at, p := range paths {
-		if strings.Contains(p, "/"+name+"_") {
+		if strings.Contains(p, name+"_") {
 			former, paths[at] = p, path
 			return former
 		}
@@ -82,17 +90,24 @@ func (a *archive) add(kind string, i, size int) (former string) {
 	return ""
 }
 
-// next publishes a generation with some new versions. Files that are two generations old
-// are deleted at the mirror, so that the test's own memory stays as it is.
-func (a *archive) next() {
+// next publishes a generation with some new versions, of which clients know once learned
+// returns. Files that are two generations old are deleted at the mirror, so that the
+// test's own memory stays as it is.
+func (a *archive) next(learned func(inRelease []byte)) {
 	a.generation++
-	var replaced []string
+	added := make(map[string][]string)
 	for _, k := range kinds {
 		for n := range k.newer {
-			replaced = append(replaced, a.add(k.name, (a.generation*k.newer+n)%k.count, k.size))
+			added[k.name] = append(added[k.name], a.add(k.name, (a.generation*k.newer+n)%k.count, k.size))
 		}
 	}
-	a.publish()
+	learned(a.publish())
+	var replaced []string
+	for kind, paths := range added {
+		for _, path := range paths {
+			replaced = append(replaced, a.tell(kind, path))
+		}
+	}
 	a.mirror.ResetLog()
 	a.mu.Lock()
 	a.older = append(a.older, replaced)
@@ -109,7 +124,8 @@ func (a *archive) next() {
 	}
 }
 
-func (a *archive) publish() {
+// publish publishes what was added, and returns its Release file.
+func (a *archive) publish() (inRelease []byte) {
 	g := a.all.Publish(time.Now().Add(-time.Hour))
 	a.mirror.Publish("/debian", g)
 	a.mu.Lock()
@@ -130,6 +146,7 @@ func (a *archive) publish() {
 	}
 	slices.Sort(indices)
 	a.present["indices"] = indices
+	return g.File(release)
 }
 
 // choose returns the path of a package of a kind, or of an index.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -85,9 +86,10 @@ type client struct {
 	kind  string
 	right func(path string, sum [32]byte) bool
 
-	addr  netip.Addr
-	http  *http.Client
-	asked int // from this address
+	addr   netip.Addr
+	asking netip.Addr // of the present request
+	http   *http.Client
+	asked  int // from this address
 }
 
 func newClient(t *testing.T, b *books, proxy, kind string, right func(string, [32]byte) bool) *client {
@@ -136,10 +138,18 @@ func (c *client) get(ctx context.Context, target string, h how) (status int, eta
 	if h.method == "" {
 		h.method = http.MethodGet
 	}
+	c.asking = c.addr
+	connections := 0
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }})
 	req, err := http.NewRequestWithContext(ctx, h.method, target, http.NoBody)
 	if err != nil {
 		return 0, "", err
 	}
+	defer func() {
+		if connections > 1 {
+			c.repeated()
+		}
+	}()
 	for name, value := range h.header {
 		req.Header.Set(name, value)
 	}
@@ -172,6 +182,21 @@ func (c *client) get(ctx context.Context, target string, h how) (status int, eta
 		c.books.mu.Unlock()
 	}
 	return resp.StatusCode, resp.Header.Get("ETag"), err
+}
+
+// mostUnsent is how much net/http's server, the box's, holds back of an answer.
+const mostUnsent = 8 << 10
+
+// repeated notes that net/http asked again on another connection, as it does where the
+// one that it had was cut before the first byte of an answer. The box may have written
+// the beginning of one, which never left it.
+func (c *client) repeated() {
+	c.books.mu.Lock()
+	c.books.accounts[c.asking].missing += mostUnsent
+	c.books.mu.Unlock()
+	if c.addr == c.asking {
+		c.move()
+	}
 }
 
 // read reads a body as h says.

@@ -18,12 +18,14 @@ import (
 var soakTime = flag.Duration("soak", 0, "how long TestSoak takes; an hour if 0, three minutes with -short")
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(planVariable); text != "" {
-		if err := generate(text); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	for variable, run := range map[string]func(text string) error{planVariable: generate, filesVariable: serveFiles} {
+		if text := os.Getenv(variable); text != "" {
+			if err := run(text); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	os.Exit(m.Run())
 }

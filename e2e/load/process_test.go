@@ -81,3 +81,24 @@ func mb(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
 // blocks is how many blocks of 512 bytes a file takes.
 func blocks(info os.FileInfo) int64 { return info.Sys().(*syscall.Stat_t).Blocks }
+
+// kernelTCP is what the kernel holds for the connections of the machine, which is in no
+// figure of a process.
+func kernelTCP(t *testing.T) int64 {
+	t.Helper()
+	stat, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(stat)) {
+		if f := strings.Fields(line); f[0] == "TCP:" {
+			pages, err := strconv.ParseInt(f[len(f)-1], 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pages * int64(os.Getpagesize())
+		}
+	}
+	t.Fatal("the kernel does not say what it holds for TCP")
+	return 0
+}

@@ -1,6 +1,8 @@
 package load
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -62,15 +64,15 @@ func (s *site) steps(p *peers) []func() {
 		}
 	}
 	return []func(){
-		func() {
-			s.archive.next()
-			fault(aptest.Status(503), nil, aptest.Status(500), nil, nil)()
-		},
+		fault(aptest.Status(503), nil, aptest.Status(500), nil, nil),
 		fault(aptest.Stall(20_000), nil, nil, nil, aptest.Hold()),
 		fault(aptest.Corrupt(5000, 10), nil, nil, aptest.Shorter(100), aptest.Longer(100)),
 		fault(aptest.Truncate(30_000), nil, aptest.Drop(), aptest.Reset("HTTP/1.1 200 OK\r\nContent-Length: LENGTH\r\n\r\nB"), nil),
 		func() {
 			now.Release()
+			s.archive.next(s.learned)
+		},
+		func() {
 			p.boxes[1].Kill()
 			s.origin.down()
 		},
@@ -80,9 +82,22 @@ func (s *site) steps(p *peers) []func() {
 			}
 			p.boxes[1].Run()
 		},
-		func() { p.boxes[0].Stop() },
-		func() { p.boxes[0].Run() },
+		func() {
+			p.boxes[0].Stop()
+			p.boxes[0].Run()
+		},
 	}
+}
+
+// learned waits until the box serves a new generation. Before, its files are unknown to
+// it, so that it passes on what the mirror sends.
+func (s *site) learned(inRelease []byte) {
+	want := fmt.Sprintf("%q", fmt.Sprintf("%x", sha256.Sum256(inRelease)))
+	c := newClient(s.t, s.books, s.box.URL, "generations", s.archive.isRight)
+	s.box.Until("the box has the new generation", func() bool {
+		_, etag, _ := c.get(s.t.Context(), s.url("/debian/"+release), how{})
+		return etag == want
+	})
 }
 
 // validators are the ETags that clients got last.

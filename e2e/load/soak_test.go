@@ -129,10 +129,9 @@ func (s *site) rounds(p *peers, n int) {
 	for range n {
 		begun := time.Now()
 		for i, do := range steps {
-			waitUntil(s.t, begun.Add(cycle*time.Duration(i)/time.Duration(len(steps))))
 			do()
+			waitUntil(s.t, begun.Add(cycle*time.Duration(i+1)/time.Duration(len(steps))))
 		}
-		waitUntil(s.t, begun.Add(cycle))
 	}
 }
 

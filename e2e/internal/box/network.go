@@ -85,6 +85,23 @@ func (h *Host) Limit(mbit int) {
 		"rate", fmt.Sprintf("%dmbit", mbit), "burst", "64kb", "latency", "50ms")
 }
 
+// LimitIncoming makes what others send to the host pass at that many Mbit/s.
+func (h *Host) LimitIncoming(mbit int) {
+	h.tb.Helper()
+	// What passes between two ticks of the kernel's clock has to fit into the burst.
+	burst := max(64_000, mbit*1_000_000/8/250)
+	run(h.tb, "tc", "qdisc", "add", "dev", h.name, "root", "tbf",
+		"rate", fmt.Sprintf("%dmbit", mbit), "burst", fmt.Sprint(burst), "latency", "50ms")
+}
+
+// AddAddress gives the host another address, 10.231.n.last, and returns it.
+func (h *Host) AddAddress(last int) string {
+	h.tb.Helper()
+	more := fmt.Sprint(h.IP[:strings.LastIndex(h.IP, ".")+1], last)
+	ip(h.tb, "-n", h.name, "addr", "add", more+"/24", "dev", "eth0")
+	return more
+}
+
 // Cut takes the host off the network, Heal puts it back.
 func (h *Host) Cut() { h.tb.Helper(); ip(h.tb, "link", "set", h.name, "down") }
 
