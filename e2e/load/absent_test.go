@@ -16,23 +16,24 @@ const (
 // one: that costs the mirror one request each, keeps nothing on the disk, and quick
 // clients hardly notice.
 func TestAbsentFiles(t *testing.T) {
-	names := int64(100_000)
+	names, window := int64(200_000), 4*time.Second
 	if testing.Short() {
-		names = 15_000
+		names, window = 10_000, time.Second
 	}
 	for _, c := range []struct {
 		name    string
 		clients int
-	}{{"one client", 1}, {"eight clients", 8}} {
-		t.Run(c.name, func(t *testing.T) { absentFiles(t, c.clients, names) })
+		names   int64
+	}{{"one client", 1, names / 2}, {"eight clients", 8, names}} {
+		t.Run(c.name, func(t *testing.T) { absentFiles(t, c.clients, c.names, window) })
 	}
 }
 
-func absentFiles(t *testing.T, clients int, names int64) {
+func absentFiles(t *testing.T, clients int, names int64, window time.Duration) {
 	s := newSite(t)
 	targets := s.hold(small)
 	q := newQuick(t, s.box.URL, targets)
-	before, disk, asked := q.run(2*time.Second), diskUsage(t, s.box.Data), s.origin.asked()
+	before, disk, asked := q.run(window), diskUsage(t, s.box.Data), s.origin.asked()
 	p := plan{Server: s.box.URL[len("http://"):], Absent: s.url("/debian/pool/main/a/absent/absent"), Seekers: clients, Names: names}
 	for i := range clients {
 		p.Addresses = append(p.Addresses, addressOf(i))
@@ -41,14 +42,14 @@ func absentFiles(t *testing.T, clients int, names int64) {
 	seekers := gather(t, p, nil)
 	seekers.await("the clients ask", 10*time.Second, func(r report) bool { return r.NotFound > 100 })
 	cpu := vitalsOf(t, s.box).cpu
-	beside := q.run(4 * time.Second)
-	share := (vitalsOf(t, s.box).cpu - cpu).Seconds() / 4
+	beside := q.run(window)
+	share := (vitalsOf(t, s.box).cpu - cpu).Seconds() / window.Seconds()
 	if r := seekers.report(); r.NotFound >= names {
 		t.Errorf("the %d names lasted for less than the measurement", names)
 	}
 	seekers.await("all names have been asked for", 3*time.Minute, func(r report) bool { return r.NotFound >= names })
 	took := time.Since(begun)
-	after := q.run(2 * time.Second)
+	after := q.run(window)
 	r := seekers.report()
 	if r.Errors > 0 {
 		t.Errorf("%d requests for absent files failed: %s", r.Errors, r.Last)

@@ -72,9 +72,12 @@ func (b *books) refuse(status string) {
 	b.refusals[code+" "+changing.ReplaceAllString(cause, "…")]++
 }
 
-// moves is after how many requests a client takes another address. The ledger keeps
+// After so many requests or bytes a client takes another address. The ledger keeps
 // 20,000 apart.
-const moves = 100
+const (
+	mostRequests = 100
+	mostBytes    = 100e6
+)
 
 // client is an HTTP client of a box, with an address of its own. Once an answer has not
 // come to its end, nobody knows how much of it was on the way, so that the client takes
@@ -246,7 +249,7 @@ func (c *client) note(status int, n, size int64, err error) {
 	}
 	c.books.mu.Unlock()
 	c.asked++
-	if errors.Is(err, errCut) || c.asked == moves {
+	if errors.Is(err, errCut) || !errors.Is(err, errLeft) && (c.asked >= mostRequests || account.received >= mostBytes) {
 		c.move()
 	}
 }
