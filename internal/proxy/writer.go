@@ -15,9 +15,9 @@ import (
 const step = 256 << 10
 
 // maxCorked is how long a file may be to leave with its header. A longer one may not fit
-// into what the kernel takes at once: it then holds back a packet that is not full until
-// the client has acknowledged the others, which that puts off for 40 ms in turn. With
-// packets of 1,500 bytes that befell one in twenty files of 100 kB.
+// into what the kernel takes at once, and a packet that is not full then waits for the
+// client's acknowledgement, which comes up to 40 ms late. With packets of 1,500 bytes, one
+// file of 100 kB in a hundred took over 80 ms so.
 const maxCorked = 16 << 10
 
 // response is a ResponseWriter that cuts off a client that reads nothing, and
