@@ -166,7 +166,7 @@ func New(o Options) *Fetcher {
 	if f.avoided == nil {
 		f.avoided = func(catalog.Location) {}
 	}
-	f.learning = turns.New(f.running.Go, func() bool { return ctx.Err() != nil })
+	f.learning = turns.New(indicesInTurn, f.running.Go, func() bool { return ctx.Err() != nil })
 	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log}, f.answeredIn)
 	f.releases = release.New(ctx, release.Options{
 		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log,

@@ -9,6 +9,11 @@ import (
 	"millpond/internal/fetch/turns"
 )
 
+// indicesInTurn bounds the indices that are read at once, each of which takes up to
+// 110 MiB, most of it for the decompressor's dictionary, and those that wait. A client's
+// update brings some ten from each archive.
+var indicesInTurn = turns.Bounds{AtOnce: 2, OthersAtOnce: 1, First: 1024, Others: 256, OfParty: 32}
+
 // willLearn notes that e, which the flight brings, is learned when it is held, if it
 // is an index. Once a client asks for it, Resolve waits until then (Catalog.Await), so
 // that the packages that the client asks for next are known.

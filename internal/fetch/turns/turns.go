@@ -8,19 +8,14 @@ package turns
 import "sync"
 
 // Bounds of a Queue.
-const (
-	// AtOnce is how many jobs run at the same time. An index takes up to 110 MiB
-	// while it is read, most of it for the decompressor's dictionary.
-	AtOnce = 2
-	// othersAtOnce is how many of them are not among the first.
-	othersAtOnce = 1
-	// MaxFirst and MaxOthers bound the jobs that wait, each some 300 bytes; and
-	// maxOfParty those of one party that are not among the first. A client's
-	// update brings some ten from each archive.
-	MaxFirst   = 1024
-	MaxOthers  = 256
-	maxOfParty = 32
-)
+type Bounds struct {
+	// AtOnce is how many jobs run at the same time, and OthersAtOnce how many of them
+	// are not among the first.
+	AtOnce, OthersAtOnce int
+	// First and Others bound the jobs that wait, each some 300 bytes; and OfParty those
+	// of one party that are not among the first.
+	First, Others, OfParty int
+}
 
 // Job is some work.
 type Job struct {
@@ -32,8 +27,9 @@ type Job struct {
 
 // Queue is safe for concurrent use.
 type Queue struct {
-	start func(func()) // runs a goroutine
-	ended func() bool  // nothing is to start any more
+	bounds Bounds
+	start  func(func()) // runs a goroutine
+	ended  func() bool  // nothing is to start any more
 
 	mu            sync.Mutex // guards what follows
 	running       int
@@ -49,10 +45,10 @@ type line struct {
 	n       int
 }
 
-// New returns a Queue whose goroutines start runs, and that starts nothing once
+// New returns a Queue within bounds whose goroutines start runs, and that starts nothing once
 // ended reports true.
-func New(start func(func()), ended func() bool) *Queue {
-	return &Queue{start: start, ended: ended}
+func New(b Bounds, start func(func()), ended func() bool) *Queue {
+	return &Queue{bounds: b, start: start, ended: ended}
 }
 
 // Add has j done, and returns at once. If too many jobs wait, or nothing is to start
@@ -70,19 +66,19 @@ func (q *Queue) Add(j Job) (queued bool) {
 
 func (q *Queue) admit(j Job) bool {
 	if j.First {
-		return q.first.n < MaxFirst && q.first.add(j)
+		return q.first.n < q.bounds.First && q.first.add(j)
 	}
-	return q.others.n < MaxOthers && len(q.others.jobs[j.Party]) < maxOfParty && q.others.add(j)
+	return q.others.n < q.bounds.Others && len(q.others.jobs[j.Party]) < q.bounds.OfParty && q.others.add(j)
 }
 
 // next starts what can run. q.mu is held.
 func (q *Queue) next() {
-	for q.running < AtOnce && !q.ended() {
+	for q.running < q.bounds.AtOnce && !q.ended() {
 		var j Job
 		switch {
 		case q.first.n > 0:
 			j = q.first.take()
-		case q.others.n > 0 && q.othersRunning < othersAtOnce:
+		case q.others.n > 0 && q.othersRunning < q.bounds.OthersAtOnce:
 			j = q.others.take()
 			q.othersRunning++
 		default:

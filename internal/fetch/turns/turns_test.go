@@ -8,6 +8,9 @@ import (
 	"testing"
 )
 
+// bounds are those of the tests.
+var bounds = Bounds{AtOnce: 2, OthersAtOnce: 1, First: 1024, Others: 256, OfParty: 32}
+
 // worker runs a queue whose jobs wait to be released.
 type worker struct {
 	*Queue
@@ -21,8 +24,8 @@ type worker struct {
 }
 
 func newWorker() *worker {
-	w := &worker{begun: make(chan string, 2*(MaxFirst+MaxOthers)), release: make(chan struct{})}
-	w.Queue = New(w.wg.Go, w.over.Load)
+	w := &worker{begun: make(chan string, 2*(bounds.First+bounds.Others)), release: make(chan struct{})}
+	w.Queue = New(bounds, w.wg.Go, w.over.Load)
 	return w
 }
 
@@ -45,7 +48,7 @@ func TestPartiesTakeTurns(t *testing.T) {
 			refused++
 		}
 	}
-	if want := 1000 - 1 - maxOfParty; refused != want {
+	if want := 1000 - 1 - bounds.OfParty; refused != want {
 		t.Errorf("%d of one party are refused, want %d", refused, want)
 	}
 	w.add("other", false)
@@ -76,23 +79,23 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	w := newWorker()
 	accepted := map[bool]int{}
-	for i := range 2 * MaxFirst {
+	for i := range 2 * bounds.First {
 		for _, first := range []bool{false, true} {
 			if w.add(fmt.Sprint("host", i), first) {
 				accepted[first]++
 			}
 		}
 	}
-	if accepted[false] != MaxOthers+1 || accepted[true] != MaxFirst+1 {
+	if accepted[false] != bounds.Others+1 || accepted[true] != bounds.First+1 {
 		t.Errorf("accepted are %d first and %d others", accepted[true], accepted[false])
 	}
 	close(w.release)
 	w.wg.Wait()
-	if n := w.most.Load(); n > AtOnce {
-		t.Errorf("%d ran at once, want %d", n, AtOnce)
+	if n := int(w.most.Load()); n > bounds.AtOnce {
+		t.Errorf("%d ran at once, want %d", n, bounds.AtOnce)
 	}
-	if n := w.done.Load(); n != 4*MaxFirst {
-		t.Errorf("%d were told the end, want %d", n, 4*MaxFirst)
+	if n := int(w.done.Load()); n != 4*bounds.First {
+		t.Errorf("%d were told the end, want %d", n, 4*bounds.First)
 	}
 }
 
@@ -109,7 +112,7 @@ func TestEnd(t *testing.T) {
 	}
 	close(w.release)
 	w.wg.Wait()
-	if n, begun := w.done.Load(), len(w.begun); n != 101 || begun > AtOnce {
+	if n, begun := w.done.Load(), len(w.begun); n != 101 || begun > bounds.AtOnce {
 		t.Errorf("%d were told the end, want 101; %d began", n, begun)
 	}
 }
