@@ -3,7 +3,6 @@ package fetch
 import (
 	"millpond/internal/catalog"
 	"millpond/internal/fetch/access"
-	"millpond/internal/fetch/release"
 )
 
 // Anticipate begins to fetch r for a client that has requested it behind other
@@ -15,7 +14,7 @@ func (f *Fetcher) Anticipate(r Request) {
 	r.Login = f.access.Login(r.Location, r.Login)
 	switch r.Kind {
 	case catalog.ReleaseFile:
-		f.releases.Anticipate(release.Request(r))
+		f.releases.Anticipate(releaseRequest(r))
 	case catalog.Content:
 		if info, err := f.store.Stat(r.Digest); err == nil && access.Found(info, r.Location, r.Login) {
 			f.access.Anticipate(r.Location, r.Login, info)

@@ -33,10 +33,10 @@
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown
 // and oneof (unknown files), late (who joined a flight that failed), available (what
 // mirrors have of a new Release), upload, manifest, inventory and budget (for peers),
-// run (upkeep), judge (what is evicted first), stats, transfers, timeouts.
+// run (upkeep), judge (what is evicted first), recheck (what clients come back for), stats, transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu,
-// budget.mu and the locks of packages turns, store, catalog and broadcast. Package
+// budget.mu, rechecks.mu and the locks of packages turns, store, catalog and broadcast. Package
 // pieces takes flight.mu under its own; packages release, access and ahead call back
 // without theirs. No lock is held while the disk, but to close a file, or the network
 // is waited for.
@@ -123,6 +123,7 @@ type Fetcher struct {
 	releases  *release.Cache
 	ahead     *ahead.Reader
 	learning  *turns.Queue
+	rechecks  *rechecks
 	asked     asked
 	recorded  recorded
 	downloads *front.Shares // a place for each flight
@@ -167,6 +168,7 @@ func New(o Options) *Fetcher {
 		f.avoided = func(catalog.Location) {}
 	}
 	f.learning = turns.New(indicesInTurn, f.running.Go, func() bool { return ctx.Err() != nil })
+	f.rechecks = newRechecks(o.Store, ctx, f.running.Go, o.Log)
 	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log}, f.answeredIn)
 	f.releases = release.New(ctx, release.Options{
 		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log,
@@ -204,8 +206,11 @@ type Request struct {
 	// wait for an answer, and once a second at most. A file with a digest is
 	// what it is.
 	Revalidate bool
-	Party      front.Party // of the client, by which it has its share; the zero one is the box itself
-	Via        []string    // the fields of the client's request (mirror.For)
+	// Again says that the client was sent all of the file lately, and wants all of it
+	// again: it may have found it damaged, so what is held is hashed first.
+	Again bool
+	Party front.Party // of the client, by which it has its share; the zero one is the box itself
+	Via   []string    // the fields of the client's request (mirror.For)
 }
 
 // File is an answer ready to be sent: its first bytes are at hand.
@@ -269,6 +274,7 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 
 // content serves a digest from the store, or from the flight that fetches it.
 func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
+	f.recheck(ctx, r, r.Digest)
 	// A flight may commit, or be abandoned, between the look into the store
 	// and the join; a blob may be evicted between the join and the next look.
 	for try := range 3 {

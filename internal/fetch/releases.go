@@ -30,11 +30,16 @@ func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 	return file, err
 }
 
+// releaseRequest is r for the package that knows Release files.
+func releaseRequest(r Request) release.Request {
+	return release.Request{Entry: r.Entry, Login: r.Login, Revalidate: r.Revalidate, Party: r.Party, Via: r.Via}
+}
+
 // currentRelease is release with what is held, or the mirror has just sent. The error
 // wraps fs.ErrNotExist if it was thought to be held.
 func (f *Fetcher) currentRelease(ctx context.Context, q Request) (*File, error) {
 	e := q.Entry
-	r, err := f.releases.Get(ctx, release.Request(q))
+	r, err := f.releases.Get(ctx, releaseRequest(q))
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,9 @@ func (f *Fetcher) unknown(ctx context.Context, r Request) (*File, error) {
 		if !expects(e, v.Digest) {
 			v = mirror.Copy{}
 		}
+		if !v.Digest.IsZero() {
+			f.recheck(ctx, r, v.Digest)
+		}
 		fresh := v.Fresh(f.ttl, r.Revalidate) && (r.Login == "" || f.access.Accepted(l, r.Login, v.Digest))
 		if !v.Digest.IsZero() && (unchanged != nil || fresh) {
 			if file, err := f.storedFor(r.Login, v.Digest); err == nil {

@@ -125,6 +125,7 @@ type Proxy struct {
 
 	stall    time.Duration
 	sessions sessions
+	receipts receipts
 	tunnels  tunnels
 	names    ownNames
 	serving  atomic.Int64 // clients to whom a held file is being sent
@@ -138,7 +139,7 @@ func New(o Options) *Proxy {
 	return &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
-		stall: stallLimit, sessions: newSessions(), tunnels: newTunnels(),
+		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}
 }
 
@@ -151,7 +152,10 @@ func (p *Proxy) Busy() bool { return p.serving.Load() > 0 }
 func (p *Proxy) UnderWay() int64 { return p.underWay.Load() }
 
 // Forget forgets what an address was given, but for its open connections.
-func (p *Proxy) Forget(client netip.Addr) { p.sessions.forget(client) }
+func (p *Proxy) Forget(client netip.Addr) {
+	p.sessions.forget(client)
+	p.receipts.forget(front.PartyOf(client))
+}
 
 // ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {

@@ -57,6 +57,9 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	attrs := []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
 	switch {
 	case whole:
+		if wantsAll(r) && w.status == http.StatusOK {
+			p.receipts.add(front.PartyOf(client), e)
+		}
 		p.log.Debug("file served", attrs...)
 		return nil
 	case w.err != nil || r.Context().Err() != nil:
@@ -112,7 +115,9 @@ func (p *Proxy) request(r *http.Request, t target, client netip.Addr) (fetch.Req
 	if err != nil {
 		return fetch.Request{Entry: catalog.Entry{Location: l}}, err
 	}
-	return fetch.Request{Entry: p.resolve(r.Context(), l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header), Party: front.PartyOf(client), Via: r.Header.Values("Via")}, nil
+	q := fetch.Request{Entry: p.resolve(r.Context(), l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header), Party: front.PartyOf(client), Via: r.Header.Values("Via")}
+	q.Again = wantsAll(r) && p.receipts.has(q.Party, q.Entry)
+	return q, nil
 }
 
 // etag is the strong validator of the bytes with a digest.
