@@ -65,9 +65,13 @@ func (s *Store) forget(d digest.Digest) {
 	if _, err := os.Lstat(s.blobPath(d)); !errors.Is(err, fs.ErrNotExist) {
 		return // stored again meanwhile
 	}
+	_, err := s.drop(d, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // somebody else has noticed
+	}
 	s.log.Warn("file of a blob missing", "digest", d)
 	s.missed(1)
-	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		s.log.Warn("missing blob still listed", "digest", d, "err", err)
 	}
 }

@@ -125,6 +125,22 @@ func TestDirectoriesRemoved(t *testing.T) {
 	}
 }
 
+// A missing file that several notice at the same time is counted once.
+func TestMissingIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 1<<30)
+	d := b.put(1, 1000)
+	if err := os.Remove(b.blobPath(d)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		b.forget(d)
+	}
+	if n := b.Trouble().Missing; n != 1 {
+		t.Errorf("%d files are missing, want 1", n)
+	}
+}
+
 // Without its data directory, a store makes none: the disk may come back.
 func TestDataDirectoryAway(t *testing.T) {
 	t.Parallel()
