@@ -48,6 +48,38 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// After each start the mirror is asked once whether a Release is current, and what is held
+// is served if it does not answer.
+func TestStartRevalidates(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{})
+	environ := s.environ(t.TempDir())
+	base := s.Mirror.URL("/debian")
+	for i := range 3 {
+		p := spawn(t, environ)
+		c := newClient(t, p.url)
+		if i == 2 {
+			s.Mirror.Down()
+		}
+		for range 2 {
+			c.update(t, s, base)
+		}
+		if n := s.Mirror.Requests("*InRelease"); n != min(i+1, 2) {
+			t.Errorf("start %d: the mirror was asked %d times in all, want %d", i, n, min(i+1, 2))
+		}
+		if n := s.Mirror.Requests("*/binary-amd64/*"); n != 1 {
+			t.Errorf("start %d: the mirror was asked %d times for the index, want once", i, n)
+		}
+		c.CloseIdleConnections()
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Wait(); err != nil {
+			t.Errorf("start %d: %v", i, err)
+		}
+	}
+}
+
 // download is a GET under way.
 type download struct {
 	got  atomic.Int64

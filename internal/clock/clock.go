@@ -7,7 +7,7 @@
 // it knows what has passed. Another process has what its clock said when it began, and
 // what has passed since; a time that was in the future then says nothing. That a clock
 // was right in one process and wrong in an earlier one, by less than what passed in
-// between, nobody can see.
+// between, nobody can see: who must not take something for younger than it is asks Own.
 package clock
 
 import (
@@ -21,6 +21,10 @@ type Reading struct {
 	Process string
 	Passed  time.Duration // since it began
 }
+
+// Own reports whether this process took r. Of an earlier one the clock may have been
+// ahead, so that what it kept is older than Since says.
+func (r Reading) Own() bool { return r.Process == own.name }
 
 // process is one run of the program.
 type process struct {

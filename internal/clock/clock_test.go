@@ -67,6 +67,14 @@ func TestSince(t *testing.T) {
 	}
 }
 
+// What another process read tells nothing for sure, and neither does what nobody read.
+func TestOwn(t *testing.T) {
+	t.Parallel()
+	if !Read().Own() || begin().read().Own() || (Reading{}).Own() {
+		t.Error("not only what this process read is its own")
+	}
+}
+
 // The clock is set back by 50 minutes an hour after a restart: it shows that 10 minutes
 // have passed since.
 func TestSetAfterRestart(t *testing.T) {

@@ -75,3 +75,38 @@ func TestCheckOfAClockAhead(t *testing.T) {
 		}
 	}
 }
+
+// What an earlier process kept may be older than its clock said: it was 50 minutes ahead
+// and was set while the box was down. After a start the mirror is asked once per TTL, and
+// what is held is served while it is away.
+func TestStartAsksTheMirror(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]bool{"mirror there": false, "mirror away": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, aptest.Suite{}, func(o *Options) { o.TTL = time.Hour })
+			head, _, err := r.read(inRelease)
+			must(t, err)
+			key := "suite/" + r.dir().String()
+			s, err := kv.GetJSON[map[string]map[string]any](r.options.Names, key)
+			must(t, err)
+			s["InRelease"]["Checked"] = time.Now().Add(-10 * time.Minute)
+			s["InRelease"]["Clock"] = clock.Reading{Process: "earlier"}
+			must(t, kv.PutJSON(r.options.Names, key, s))
+			if away {
+				r.mirror.Down()
+				if f := r.want(inRelease, head); f.Stale == "" {
+					t.Error("served as fresh though the mirror was not asked")
+				}
+				return
+			}
+			before := r.mirror.Requests("*InRelease")
+			for range 3 {
+				r.want(inRelease, head)
+			}
+			if n := r.mirror.Requests("*InRelease") - before; n != 1 {
+				t.Errorf("%d requests, want 1", n)
+			}
+		})
+	}
+}

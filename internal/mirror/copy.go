@@ -68,13 +68,14 @@ const revalidateAfter = time.Second
 
 // Fresh reports whether what the mirror said, of a copy or of its absence, can be
 // served without asking it again: within ttl of the last answer, or, for a client
-// that wants it revalidated, within a second.
+// that wants it revalidated, within a second. After a start the mirror is asked: by a
+// clock that was ahead before, and was set meanwhile, an old answer looks like a new one.
 func (c Check) Fresh(ttl time.Duration, revalidate bool) bool {
 	if revalidate {
 		ttl = min(ttl, revalidateAfter)
 	}
 	_, most, ok := clock.Since(c.Checked, c.Clock)
-	return ok && most < ttl
+	return ok && most < ttl && c.Clock.Own()
 }
 
 // Age is how long ago the mirror answered; 0 if nobody knows.

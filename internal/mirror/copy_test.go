@@ -97,6 +97,12 @@ func TestCopyFresh(t *testing.T) {
 		if set.Fresh(time.Minute, false) {
 			t.Error("checked a minute ago, a second ago by a clock that was set back: fresh")
 		}
+		// The clock was 50 minutes ahead until the box was stopped, an hour ago.
+		set.Confirm()
+		set.Checked, set.Clock.Process = time.Now().Add(-10*time.Minute), "an earlier one"
+		if set.Fresh(time.Hour, false) {
+			t.Error("checked an hour ago, 10 minutes ago by the clock of an earlier process: fresh")
+		}
 		c.Checked = time.Now().Add(-24 * time.Hour)
 		if c.Confirm(); !c.Fresh(time.Minute, false) {
 			t.Error("checked again: not fresh")
