@@ -50,6 +50,11 @@ func TestDrainCommand(t *testing.T) {
 		t.Fatalf("the command ended in the middle of a download: %+v", e)
 	case <-time.After(drainQuiet + time.Second): // it must still be waiting
 	}
+	box := []string{"MILLPOND_LISTEN=" + p.url[len("http://"):], "MILLPOND_ADMIN_TOKEN=secret"}
+	code, stdout, stderr := program(t, box, "drain", "1s", "1500ms")
+	if code != exitFault || !strings.Contains(stdout, "still serves") || !strings.Contains(stderr, "1 downloads are under way after 1.5s") {
+		t.Errorf("a command with a limit: exit code %d, %q, %q", code, stdout, stderr)
+	}
 	stall.Release()
 	<-d.done
 	if d.err != nil || !bytes.Equal(d.body, s.debs[0].Data) {
@@ -73,6 +78,12 @@ func TestDrainCommandFaults(t *testing.T) {
 		if code != exitFault || !strings.Contains(stderr, want) {
 			t.Errorf("exit code %d and %q, want %d and %q", code, stderr, exitFault, want)
 		}
+	}
+	// Who is about to stop the box gives others the time to go elsewhere all the same.
+	begun := time.Now()
+	code, _, _ := program(t, []string{"MILLPOND_LISTEN=" + addr, "MILLPOND_ADMIN_TOKEN=wrong"}, "drain", "1s", "5s")
+	if took := time.Since(begun); code != exitFault || took < time.Second || took > 4*time.Second {
+		t.Errorf("a command that was told 1s failed with exit code %d after %v", code, took)
 	}
 	resp, body := newClient(t, "").get(t, http.MethodGet, "http://"+addr+"/readyz")
 	if resp.StatusCode != http.StatusOK {

@@ -14,9 +14,11 @@ Commands:
   millpond               serve
   millpond healthcheck   ask the box on this machine whether it is ready; exit 1 if not
   millpond peers         list the boxes that the box on this machine is connected to
-  millpond drain         take the box on this machine out: it is not ready any more, tells other
-                         boxes, and still serves; ends when no downloads are under way. Needs
-                         MILLPOND_ADMIN_TOKEN; a restart of the box undoes it
+  millpond drain [QUIET [LIMIT]]
+                         take the box on this machine out: it is not ready any more, tells other
+                         boxes, and still serves; ends when no downloads have been under way for
+                         QUIET (2s), and fails after LIMIT. Needs MILLPOND_ADMIN_TOKEN; a restart
+                         of the box undoes it
   millpond erase-client ADDRESS
                          erase what is kept about a client: in the data directory, or while a
                          box runs on that, through its API (MILLPOND_ADMIN_TOKEN)

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,13 +60,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "millpond: no command %q; `millpond help` lists them\n", command)
 		return exitUsage
 	}
-	if command == "erase-client" {
-		if len(args) != 2 {
-			fmt.Fprintln(stderr, "millpond: erase-client takes the address of one client, such as 10.1.2.3 or fd00::1")
-			return exitUsage
-		}
-	} else if len(args) > 1 {
-		fmt.Fprintf(stderr, "millpond: %q: %s takes no arguments; settings come from the environment, see `millpond help`\n", args[1:], command)
+	times, err := checkArguments(command, args)
+	if err != nil {
+		fmt.Fprintf(stderr, "millpond: %v\n", err)
 		return exitUsage
 	}
 	c, err := parseConfig(environ)
@@ -79,7 +76,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "peers":
 		err = printPeers(ctx, c, stdout)
 	case "drain":
-		err = drainCommand(ctx, c, stdout)
+		err = drainCommand(ctx, c, times, stdout)
 	case "erase-client":
 		err = eraseCommand(ctx, c, args[1], stdout, stderr)
 	default:
@@ -90,6 +87,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return exitFault
 	}
 	return exitOK
+}
+
+// checkArguments reports what is wrong with the arguments of a command. Those of drain
+// are times.
+func checkArguments(command string, args []string) (times drainTimes, err error) {
+	switch {
+	case command == "drain":
+		return parseDrainTimes(args[1:])
+	case command == "erase-client" && len(args) != 2:
+		return times, errors.New("erase-client takes the address of one client, such as 10.1.2.3 or fd00::1")
+	case command != "erase-client" && len(args) > 1:
+		return times, fmt.Errorf("%q: %s takes no arguments; settings come from the environment, see `millpond help`", args[1:], command)
+	}
+	return times, nil
 }
 
 // serve runs the box until ctx ends.
