@@ -126,18 +126,6 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// The time to end in holds the sleep, in which the Services learn of it, and
-// the box's own 25 s.
-func TestDrain(t *testing.T) {
-	for _, drain := range []string{"1", "10", "120"} {
-		pod := render(t, "drainSeconds: "+drain).pod(t).Spec
-		sleep := pod.Containers[0].Lifecycle.PreStop.Sleep.Seconds
-		if got, least := *pod.TerminationGracePeriodSeconds, sleep+25; strconv.FormatInt(sleep, 10) != drain || got <= least {
-			t.Errorf("drainSeconds %s: sleep of %d s, %d s to end in; want more than %d", drain, sleep, got, least)
-		}
-	}
-}
-
 // volumeFiles are where the volumes of Secrets and ConfigMaps with one file are
 // mounted, and the settings that name the files.
 var volumeFiles = map[string]struct{ dir, setting string }{

@@ -90,6 +90,7 @@ func TestBadValues(t *testing.T) {
 		"networkPolicy: {mirrorPorts: [http]}":            "'/networkPolicy/mirrorPorts/0': got string, want integer",
 		"resources: {limits: {memory: lots}}":             "'/resources/limits/memory'",
 		"drainSeconds: 0":                                 "'/drainSeconds': minimum",
+		"downloadSeconds: 0":                              "'/downloadSeconds': minimum",
 		"updateStrategy: Recreate":                        "'/updateStrategy': value must be one of",
 		"podDisruptionBudget: {maxUnavailable: half}":     "'/podDisruptionBudget/maxUnavailable'",
 		"probes: {liveness: {periodSeconds: 0}}":          "'/probes/liveness/periodSeconds': minimum",

@@ -99,17 +99,23 @@ func TestBoxTakesSettings(t *testing.T) {
 	})
 }
 
+// binary is the program.
+func binary(t *testing.T) string {
+	t.Helper()
+	name := os.Getenv("MILLPOND_BINARY")
+	if name == "" {
+		t.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-chart`")
+	}
+	return name
+}
+
 // readSettings has the box read an environment, and fails if the box finds
 // fault with it.
 func readSettings(t *testing.T, env []string) (output string, err error) {
 	t.Helper()
-	binary := os.Getenv("MILLPOND_BINARY")
-	if binary == "" {
-		t.Fatal("MILLPOND_BINARY names no program; run the tests with `make e2e-chart`")
-	}
 	// It reads its settings, then looks for a box, which there need not be:
 	// exit code 1. With faulty settings it is 2.
-	cmd := exec.Command(binary, "healthcheck")
+	cmd := exec.Command(binary(t), "healthcheck")
 	cmd.Env = env
 	b, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

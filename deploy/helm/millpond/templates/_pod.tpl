@@ -28,8 +28,8 @@ spec:
     # since a look at each of a million files would hold up every start.
     fsGroup: 65532
     fsGroupChangePolicy: OnRootMismatch
-  # The sleep, the box's own 25 s, and 5 s to close its database.
-  terminationGracePeriodSeconds: {{ add .Values.drainSeconds 30 }}
+  # What the hook below takes, the box's own 25 s, and 5 s to close its database.
+  terminationGracePeriodSeconds: {{ add (include "millpond.leaving" . | int) 30 }}
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
@@ -64,9 +64,15 @@ spec:
         {{- toYaml .Values.probes.liveness | nindent 8 }}
       lifecycle:
         preStop:
+          {{- if include "millpond.adminSecret" . }}
+          # If the box does not drain, it takes drainSeconds, as the sleep does.
+          exec:
+            command: [millpond, drain, {{ .Values.drainSeconds }}s, {{ include "millpond.leaving" . }}s]
+          {{- else }}
           # The kubelet's own: the image has no shell.
           sleep:
             seconds: {{ .Values.drainSeconds }}
+          {{- end }}
       securityContext:
         {{- include "millpond.containerSecurity" . | nindent 8 }}
       resources:
@@ -107,6 +113,15 @@ spec:
   {{- with include "millpond.volumes" . }}
   {{- . | trim | nindent 2 }}
   {{- end }}
+{{- end }}
+
+{{/* How long the hook of a pod that ends takes at most. Only with its token does a box drain. */}}
+{{- define "millpond.leaving" -}}
+{{- if include "millpond.adminSecret" . }}
+{{- add .Values.drainSeconds .Values.downloadSeconds }}
+{{- else }}
+{{- .Values.drainSeconds }}
+{{- end }}
 {{- end }}
 
 {{/* Changed secrets that the chart itself holds start the pods anew. */}}
