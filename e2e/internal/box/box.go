@@ -130,16 +130,23 @@ func (b *Box) Stop() {
 	if b.cmd == nil {
 		return
 	}
-	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		b.tb.Errorf("stopping the box: %v", err)
-	}
-	if err := b.cmd.Wait(); err != nil {
+	if err := b.Terminate(); err != nil {
 		b.tb.Errorf("the box ended with %v:\n%s", err, b.Log())
 	}
-	b.cmd = nil
 	if b.tb.Failed() {
 		b.tb.Logf("log of the box:\n%s", b.Log())
 	}
+}
+
+// Terminate is Stop for a box that may have reason not to end in order, and returns how
+// it ended.
+func (b *Box) Terminate() error {
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.tb.Errorf("stopping the box: %v", err)
+	}
+	err := b.cmd.Wait()
+	b.cmd = nil
+	return err
 }
 
 // Kill ends the box at once, as a power switch would.
