@@ -7,7 +7,8 @@
 // Only files of archives may be asked for, unless policy allows a host any path
 // (access.go, asked.go). A client's login is passed on to the host of the
 // request's URL and to no other (login.go). A URL with a name of the box that the
-// box does not know is understood all the same (own.go).
+// box does not know is understood all the same (own.go). Who was sent all of a file
+// lately and asks for it again may have found it damaged (receipts.go).
 //
 // It promises that no client takes a short or wrong file for a complete one:
 // whatever goes wrong after the header cuts the connection. What goes wrong
