@@ -2,11 +2,14 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
 	"millpond/internal/aptest"
+	"millpond/internal/disk"
 )
 
 // mountTmpfs gives a disk of its own, until the test ends. It needs root, as
@@ -68,4 +71,34 @@ func TestDataDirectoryNotWritable(t *testing.T) {
 		wantFault(t, s.environ(dir, "MILLPOND_KEYRING_DIR="), "MILLPOND_DATA_DIR="+dir, "permission denied", "make that the owner", "may write to")
 	}()
 	<-done
+}
+
+// A database that takes no writes, as the disk is full, is not told to be damaged.
+func TestFullDiskIsNoDamage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{})
+	dir := mountTmpfs(t, 0, "size=300m")
+	b := start(t, s.environ(filepath.Join(dir, "data")))
+	d, err := disk.Of(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(dir, "others"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, d.Free); err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	for _, f := range b.faults() {
+		told = told || f.What == "disk" && strings.Contains(f.Why, "files are not being kept")
+		if f.What == "database" {
+			t.Errorf("on a full disk: %+v", f)
+		}
+	}
+	if !told {
+		t.Errorf("on a full disk: %+v", b.faults())
+	}
 }
