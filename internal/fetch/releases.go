@@ -15,13 +15,14 @@ import (
 	"millpond/internal/fetch/release"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/store"
 )
 
 // release serves InRelease, Release or Release.gpg. If what is held turns out to be gone
-// or damaged, the mirror is asked.
+// or damaged, or the disk cannot read it, the mirror is asked.
 func (f *Fetcher) release(ctx context.Context, q Request) (*File, error) {
 	file, err := f.currentRelease(ctx, q)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || store.Unkept(err) {
 		file, err = f.currentRelease(ctx, q)
 	}
 	if err == nil && file.Stale != "" {

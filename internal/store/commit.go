@@ -102,14 +102,20 @@ func (s *Store) moveIn(from string, d digest.Digest) error {
 	if err := s.makeFanOut(d[0]); err != nil {
 		return err
 	}
+	if err := s.fault("name"); err != nil {
+		return err
+	}
 	if err := s.makeFile(dir, func() error { return os.Rename(from, path) }); err != nil {
 		return err
 	}
-	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
-		os.Remove(path)
-		return err
+	err := s.fault("syncdir")
+	if err == nil {
+		err = disk.SyncDir(filepath.Dir(path))
 	}
-	return nil
+	if err != nil {
+		os.Remove(path)
+	}
+	return err
 }
 
 // makeFanOut makes a fan-out directory with its first blob. Several callers may do so at
@@ -165,6 +171,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 	s.dropIdle(p.digest)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.found(p.digest) // it may have been lost while it was removed
 	p.leave()
 	p.lend()
 	s.count.add(r, 1)

@@ -130,7 +130,7 @@ func (s *Store) writeProbe() error {
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	for _, op := range []string{"create", "write", "sync", "chmod"} {
+	for _, op := range []string{"create", "write", "sync", "chmod", "name", "syncdir"} {
 		if err := s.fault(op); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 // and no longer once the disk is well.
 func TestFailingDisk(t *testing.T) {
 	t.Parallel()
-	for _, op := range []string{"create", "write", "sync", "chmod"} {
+	for _, op := range []string{"create", "write", "sync", "chmod", "name", "syncdir"} {
 		b := newBox(t, 1<<20)
 		failing := true
 		b.fault = func(o string) error {
@@ -28,6 +28,11 @@ func TestFailingDisk(t *testing.T) {
 		}
 		if _, err := b.putFor("", 1, 1000); !errors.Is(err, ErrDisk) || !errors.Is(err, syscall.EIO) || !Unkept(err) {
 			t.Errorf("%s: got %v, want ErrDisk and EIO", op, err)
+		}
+		left, err := filepath.Glob(b.dir + "/*/*/*")
+		partial, e := filepath.Glob(b.partialDir() + "/*")
+		if u := b.Usage(); errors.Join(err, e) != nil || len(left)+len(partial) > 0 || u.Bytes+u.Partial != 0 {
+			t.Errorf("%s: files %v and %v are left, usage %+v", op, left, partial, u)
 		}
 		b.tryDisk()
 		if err := b.Err(); !errors.Is(err, syscall.EIO) {
@@ -129,5 +134,71 @@ func TestMakeRoom(t *testing.T) {
 	}
 	if freed, err := MakeRoom(dir, 1<<62, 1); err != nil || freed != 1000 {
 		t.Errorf("MakeRoom: %d, %v", freed, err)
+	}
+}
+
+// A blob that cannot be hashed is removed where the disk takes another copy of it. Where
+// the disk does nothing, it stays, and is read again later.
+func TestUnverifiableBlob(t *testing.T) {
+	t.Parallel()
+	for _, away := range []bool{false, true} {
+		b := newBox(t, 1<<20)
+		d, err := b.putFor("", 1, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failing := true
+		b.fault = func(op string) error {
+			if failing && (op == "hash" || away) && op != "read" {
+				return syscall.EIO
+			}
+			return nil
+		}
+		want := fs.ErrNotExist
+		if away {
+			want = ErrDisk
+		}
+		if _, err := b.OpenVerified(t.Context(), d); !errors.Is(err, want) {
+			t.Errorf("disk away %v: OpenVerified: %v, want %v", away, err, want)
+		}
+		if _, err := b.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("disk away %v: Stat: %v", away, err)
+		}
+		if there := b.Usage().Blobs == 1; there != away {
+			t.Errorf("disk away %v: the blob is there: %v", away, there)
+		}
+		failing = false
+		b.mu.Lock()
+		for d := range b.lost {
+			b.lost[d] = time.Now().Add(-lostFor)
+		}
+		b.mu.Unlock()
+		blob, err := b.OpenVerified(t.Context(), d)
+		if (err == nil) != away {
+			t.Errorf("disk away %v, and back: %v", away, err)
+		}
+		if err == nil {
+			blob.Close()
+		}
+	}
+}
+
+// A damaged blob whose file cannot be removed is not held either.
+func TestDamagedBlobStays(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 1<<20)
+	d := b.put(1, 1000)
+	b.damage(d, shorten)
+	b.fault = func(op string) error {
+		if op == "remove" {
+			return syscall.EROFS
+		}
+		return nil
+	}
+	if _, err := b.Open(d); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := b.Stat(d); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Stat: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"millpond/internal/digest"
 )
@@ -113,26 +114,31 @@ func (s *Store) openBlob(d digest.Digest, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// maxLost bounds the blobs known to be unreadable. Of more, all are forgotten, and
-// found again.
-const maxLost = 4096
+const (
+	// maxLost bounds the blobs known to be unreadable. Of more, all are forgotten, and
+	// found again.
+	maxLost = 4096
+	// lostFor is how long an unreadable blob is not read again. A disk that was away may
+	// be back by then; one with a bad sector takes half a minute to say so each time.
+	lostFor = 10 * time.Minute
+)
 
-// lose notes that a blob cannot be read: it counts as not held until its bytes come in
-// again.
+// lose notes that a blob cannot be read: it counts as not held for lostFor, or until its
+// bytes come in again.
 func (s *Store) lose(d digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.lost) >= maxLost {
 		clear(s.lost)
 	}
-	s.lost[d] = struct{}{}
+	s.lost[d] = time.Now()
 }
 
 func (s *Store) isLost(d digest.Digest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, lost := s.lost[d]
-	return lost
+	at, lost := s.lost[d]
+	return lost && time.Since(at) < lostFor
 }
 
 // found notes that a blob's bytes have come in again, or that it is gone. Caller holds

@@ -74,9 +74,9 @@ func (s *Store) scrubNext(ctx context.Context, limit *rate.Limiter) time.Duratio
 	return max(time.Duration(share*float64(scrubPass)), time.Second)
 }
 
-// Verify hashes a blob anew. A bad one, and one that the disk cannot read, is
-// removed and gives ErrMismatch. The error wraps fs.ErrNotExist if the blob is
-// not held.
+// Verify hashes a blob anew. A bad one, and one that the disk cannot read although it
+// takes writes, is removed and gives ErrMismatch; a disk that does neither, ErrDisk. The
+// error wraps fs.ErrNotExist if the blob is not held.
 func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
 	return s.verify(ctx, d, nil)
 }
@@ -93,9 +93,18 @@ func (s *Store) verify(ctx context.Context, d digest.Digest, limit *rate.Limiter
 // check hashes an open blob, and removes it with ErrMismatch if it is damaged.
 func (s *Store) check(ctx context.Context, b *Blob, limit *rate.Limiter) error {
 	d := b.info.Digest
-	got, err := hashAll(ctx, b, limit)
+	err := s.fault("hash")
+	var got digest.Digest
+	if err == nil {
+		got, err = hashAll(ctx, b, limit)
+	}
 	switch {
 	case errors.Is(err, syscall.EIO):
+		if e := s.writeProbe(); e != nil {
+			// It is the disk that is away or dying, and it may come back.
+			s.lose(d)
+			return fmt.Errorf("verifying blob %s: %w", d, s.diskFault(err))
+		}
 		return s.dropDamaged(b, fmt.Errorf("blob %s: %w: %w", d, ErrMismatch, err))
 	case err != nil:
 		return fmt.Errorf("verifying blob %s: %w", d, err)
@@ -120,6 +129,7 @@ func (s *Store) dropDamaged(b *Blob, why error) error {
 	s.log.Error("damaged blob removed", "digest", d, "bytes", b.info.Size, "err", why)
 	s.damaged()
 	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.lose(d) // it stays, and is not served
 		return errors.Join(why, err)
 	}
 	return why

@@ -61,9 +61,9 @@ type Options struct {
 	// quota too, as the database does. It is asked every few seconds. nil: none.
 	Beside func() (int64, error)
 
-	// Fault, if not nil, is called before each "create" of a file, "write" and "sync" of
-	// file bytes, "chmod", "remove" and "read" of a blob, and its error is taken for the
-	// disk's. For tests.
+	// Fault, if not nil, is called before each "create" of a file, "write" and
+	// "sync" of file bytes, and "chmod", "name", "syncdir", "remove", "read" and "hash" of a
+	// blob, and its error is taken for the disk's. For tests.
 	Fault func(op string) error
 }
 
@@ -106,8 +106,8 @@ type Store struct {
 	watchers  map[*watcher]struct{}
 	inUse     map[digest.Digest]use // used since they were verified last; at most maxUses
 	trouble   Trouble
-	failed    error                      // what the disk last failed with, until a write succeeds
-	lost      map[digest.Digest]struct{} // blobs that cannot be read; at most maxLost
+	failed    error                       // what the disk last failed with, until a write succeeds
+	lost      map[digest.Digest]time.Time // blobs that could not be read, and since when; at most maxLost
 }
 
 // counters are kept in step with disk and table, in bytes but for blobs.
@@ -152,7 +152,7 @@ func Open(o Options) (*Store, error) {
 		watchers:  make(map[*watcher]struct{}),
 		inUse:     make(map[digest.Digest]use),
 		missing:   broadcast.NewWake(),
-		lost:      make(map[digest.Digest]struct{}),
+		lost:      make(map[digest.Digest]time.Time),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
