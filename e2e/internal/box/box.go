@@ -149,6 +149,15 @@ func (b *Box) Terminate() error {
 	return err
 }
 
+// RunRefused starts the process where it cannot serve, and returns how it ended.
+func (b *Box) RunRefused() error {
+	b.tb.Helper()
+	b.Launch()
+	err := b.cmd.Wait()
+	b.cmd = nil
+	return err
+}
+
 // Kill ends the box at once, as a power switch would.
 func (b *Box) Kill() {
 	_ = b.cmd.Process.Kill() // it may have ended
