@@ -96,7 +96,7 @@ func (b *body) look(want int) step {
 		}
 		b.epoch = fl.epoch
 	}
-	if fl.passthrough != nil {
+	if fl.passthrough != nil && !fl.whole {
 		if !b.client && !b.paid {
 			return step{err: fmt.Errorf("what cannot be kept is not fetched for peers: %w", fl.passthrough.why)}
 		}
@@ -111,7 +111,7 @@ func (b *body) look(want int) step {
 	switch {
 	case fl.ended && fl.err != nil:
 		return step{err: fl.err}
-	case fl.ended:
+	case fl.ended, fl.whole && !fl.abandoned && b.off.Load() >= fl.size:
 		return step{err: io.EOF}
 	}
 	if b.waits.IsZero() {
@@ -248,8 +248,11 @@ func (fl *flight) openWithin(ctx context.Context, patience time.Duration) (*File
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	file := &File{Digest: fl.key.digest, Size: fl.size, Modified: fl.modified, Body: b}
-	if fl.ended {
+	switch {
+	case fl.ended:
 		file.Digest = fl.info.Digest
+	case fl.whole:
+		file.Digest = fl.sum
 	}
 	if file.Modified.IsZero() {
 		file.Modified = time.Now()

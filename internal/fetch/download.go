@@ -192,7 +192,7 @@ func (d *download) attempt(ctx context.Context, part *store.Partial) error {
 
 // commit makes part, which is complete, a blob.
 func (d *download) commit(part *store.Partial) error {
-	info, err := part.Commit(d.fl.about())
+	info, err := d.fl.commit(part)
 	if errors.Is(err, store.ErrMismatch) {
 		return err
 	}

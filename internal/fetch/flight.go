@@ -10,6 +10,7 @@ import (
 
 	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
+	"millpond/internal/digest"
 	"millpond/internal/front"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
@@ -73,6 +74,8 @@ type flight struct {
 	modified    time.Time
 	attribution attribution
 	records     map[string]store.Provenance // of this attempt's sources, by name
+	whole       bool                        // all bytes are there and verified
+	sum         digest.Digest               // their digest then
 	ended       bool
 	err         error
 	info        store.Info         // once ended well

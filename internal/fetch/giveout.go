@@ -3,6 +3,7 @@ package fetch
 import (
 	"time"
 
+	"millpond/internal/digest"
 	"millpond/internal/ledger"
 	"millpond/internal/peer"
 	"millpond/internal/store"
@@ -39,11 +40,38 @@ func (fl *flight) released(off int64) int64 {
 		}
 		return max(fl.size-off, 0)
 	}
+	if fl.whole {
+		return max(fl.size-off, 0)
+	}
 	n := fl.part.Trusted(off)
 	if fl.size >= 0 {
 		return max(min(n, fl.size-holdback-off), 0)
 	}
 	return max(n-holdback, 0)
+}
+
+// syncPatience is how long a disk may take for a whole file before its clients get the
+// rest of it and its place goes to another download. Most take some milliseconds.
+const syncPatience = time.Second
+
+// commit makes part a blob.
+func (fl *flight) commit(part *store.Partial) (store.Info, error) {
+	if sum, size, err := part.Verify(); err == nil {
+		defer time.AfterFunc(syncPatience, func() { fl.verified(sum, size) }).Stop()
+	}
+	return part.Commit(fl.about())
+}
+
+// verified gives out all of the file, of size bytes: it is right, and whether the disk
+// takes it in the end is no client's concern.
+func (fl *flight) verified(sum digest.Digest, size int64) {
+	if place := fl.place.Load(); place != nil {
+		place.Leave()
+	}
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.whole, fl.sum, fl.size = true, sum, size
+	fl.changed.Fire()
 }
 
 // write writes bytes of src into part, and returns which of them were missing, or not

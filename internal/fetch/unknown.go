@@ -56,7 +56,7 @@ func (fl *flight) keepUnknown(ctx context.Context, resp *mirror.Response) error 
 		f.mirror.Blame(fl.entry.Location.URL(), resp.Mirror, ErrWrongBytes)
 		return fmt.Errorf("mirror %s: %w", fl.entry.Location.Host, ErrWrongBytes)
 	}
-	info, err := part.Commit(fl.about())
+	info, err := fl.commit(part)
 	if err != nil {
 		fl.passThrough(part, err)
 		return nil

@@ -25,15 +25,9 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 	if p.ended {
 		return Info{}, fmt.Errorf("committing a blob: %w", fs.ErrClosed)
 	}
-	if err := p.complete(); err != nil {
-		return Info{}, err
-	}
-	sum, err := p.finishHash()
+	sum, err := p.check()
 	if err != nil {
 		return Info{}, err
-	}
-	if !p.digest.IsZero() && p.digest != sum {
-		return Info{}, fmt.Errorf("blob %s: %w: they have %s", p.digest, ErrMismatch, sum)
 	}
 	p.mu.Lock()
 	p.digest = sum
@@ -50,6 +44,36 @@ func (p *Partial) Commit(m Meta) (Info, error) {
 	p.blob = true
 	p.s.worked()
 	return r.info(sum), nil
+}
+
+// Verify returns the digest and the size of p, or what Commit would say is wrong with its
+// bytes. Whoever waits for them need not wait until the disk has taken them.
+func (p *Partial) Verify() (sum digest.Digest, size int64, err error) {
+	p.life.RLock()
+	defer p.life.RUnlock()
+	if p.ended {
+		return sum, 0, fmt.Errorf("verifying a blob: %w", fs.ErrClosed)
+	}
+	sum, err = p.check()
+	return sum, p.Size(), err
+}
+
+// check returns the digest of all bytes, which are as they should be. Caller holds life.
+func (p *Partial) check() (digest.Digest, error) {
+	if err := p.complete(); err != nil {
+		return digest.Digest{}, err
+	}
+	sum, err := p.finishHash()
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	p.mu.Lock()
+	want := p.digest
+	p.mu.Unlock()
+	if !want.IsZero() && want != sum {
+		return digest.Digest{}, fmt.Errorf("blob %s: %w: they have %s", want, ErrMismatch, sum)
+	}
+	return sum, nil
 }
 
 // complete checks that no byte is missing, and settles the size.
@@ -70,6 +94,8 @@ func (p *Partial) complete() error {
 // admit makes the verified file a blob. Caller holds life.
 func (p *Partial) admit(m Meta) (row, error) {
 	s := p.s
+	s.beginSync(p)
+	defer s.endSync(p)
 	if err := s.fault("sync"); err != nil {
 		return row{}, err
 	}

@@ -82,8 +82,8 @@ func (s *Store) diskFault(err error) error {
 	return err
 }
 
-// Err returns why files are not kept at present, or nil: the disk is full, or refused
-// the last write.
+// Err returns why files are not kept at present, or nil: the disk is full, is stuck, or
+// refused the last write.
 func (s *Store) Err() error {
 	d, err := s.space()
 	switch {
@@ -95,6 +95,9 @@ func (s *Store) Err() error {
 		return fmt.Errorf("%w: %d MiB are free on the disk, and the box leaves %d", ErrNoSpace, d.Free>>20, s.minFree>>21)
 	case d.Files < kv.MarginFiles:
 		return fmt.Errorf("%w: the disk has room for %d more files, and the box leaves %d", ErrNoSpace, d.Files, kv.MarginFiles)
+	}
+	if err := s.stuck(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

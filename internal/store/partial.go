@@ -72,6 +72,9 @@ func (s *Store) PartialInFreeRoom(d digest.Digest, size int64) (*Partial, error)
 }
 
 func (s *Store) partial(d digest.Digest, size int64, bucket int, freeOnly bool) (*Partial, error) {
+	if err := s.stuck(); err != nil {
+		return nil, fmt.Errorf("partial blob %s: %w", d, err)
+	}
 	p := s.newPartial(d, size, bucket)
 	p.path, p.keep, p.freeOnly = s.partialPath(d), true, freeOnly
 	left, err := s.acquire(p)
@@ -124,6 +127,9 @@ func (s *Store) CreateFor(d digest.Digest, size int64) (*Partial, error) {
 }
 
 func (s *Store) createFor(d digest.Digest, size int64, bucket int) (*Partial, error) {
+	if err := s.stuck(); err != nil {
+		return nil, fmt.Errorf("creating a blob: %w", err)
+	}
 	p := s.newPartial(d, size, bucket)
 	file, err := s.createTemp()
 	if err != nil {

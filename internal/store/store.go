@@ -107,6 +107,7 @@ type Store struct {
 	inUse     map[digest.Digest]use // used since they were verified last; at most maxUses
 	trouble   Trouble
 	failed    error                       // what the disk last failed with, until a write succeeds
+	syncing   map[*Partial]time.Time      // being committed, since when; about maxSyncing
 	lost      map[digest.Digest]time.Time // blobs that could not be read, and since when; at most maxLost
 }
 
@@ -152,6 +153,7 @@ func Open(o Options) (*Store, error) {
 		watchers:  make(map[*watcher]struct{}),
 		inUse:     make(map[digest.Digest]use),
 		missing:   broadcast.NewWake(),
+		syncing:   make(map[*Partial]time.Time),
 		lost:      make(map[digest.Digest]time.Time),
 	}
 	if s.log == nil {
