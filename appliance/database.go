@@ -25,13 +25,13 @@ var kept = []kv.Kept{
 	{Table: "store", Rows: store.Known},
 }
 
-// databaseDir is that of the database in the data directory dir.
-func databaseDir(dir string) string { return filepath.Join(dir, "db") }
-
 // openDatabase opens the database in the data directory dir.
 func openDatabase(dir string, log *slog.Logger) (*kv.DB, error) {
 	return kv.Open(databaseDir(dir), log, kept...)
 }
+
+// databaseDir is where the database is in the data directory dir.
+func databaseDir(dir string) string { return filepath.Join(dir, "db") }
 
 // openParts opens the database and what reads it, and once more if that turns out to
 // be damaged: then it is set aside.
@@ -57,8 +57,11 @@ func (a *Appliance) databaseFaults() (all []api.Fault) {
 		return all
 	}
 	was := "was missing at the start"
-	if r.SetAside != "" {
+	switch {
+	case r.SetAside != "":
 		was = fmt.Sprintf("could not be read at the start and was set aside as %s", r.SetAside)
+	case r.Why != nil:
+		was = "could not be read at the start and was removed since, for lack of room or as clients were erased"
 	}
 	restored := "there was no copy of its figures, pins and bans, which begin anew"
 	if !r.Restored.IsZero() {

@@ -47,6 +47,11 @@ func checkDataDir(dir string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if d.Free+reserved < startRoom || d.Files < store.LeastFiles {
+		if err := removeAside(dir, log); err != nil {
+			return err
+		}
+	}
 	freed, err := store.MakeRoom(dir, startRoom-reserved, store.LeastFiles)
 	if freed > 0 {
 		log.Warn("disk full, files of the cache removed before the start", "bytes", freed)
@@ -58,6 +63,15 @@ func checkDataDir(dir string, log *slog.Logger) error {
 		return err
 	}
 	return checkRoom(d, reserved)
+}
+
+// removeAside removes the databases that were set aside.
+func removeAside(dir string, log *slog.Logger) error {
+	freed, err := kv.RemoveAside(databaseDir(dir))
+	if freed > 0 {
+		log.Warn("disk full, a damaged database that was set aside removed before the start", "bytes", freed)
+	}
+	return err
 }
 
 // checkOwner returns an error if a command would leave files in the data directory

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -100,5 +102,28 @@ func TestFullDiskIsNoDamage(t *testing.T) {
 	}
 	if !told {
 		t.Errorf("on a full disk: %+v", b.faults())
+	}
+}
+
+// A start on a full disk removes a damaged database that was set aside, before any file
+// of the cache.
+func TestSetAsideMakesRoom(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, 0, "size=200m")
+	aside, blob := filepath.Join(dir, "db.damaged-20260101-000000.000"), filepath.Join(dir, "blobs", "00", strings.Repeat("0", 64))
+	for _, file := range []string{filepath.Join(aside, "000001.sst"), blob} {
+		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, make([]byte, 50<<20), 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := checkDataDir(dir, newLog(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(aside); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was set aside: %v", err)
+	}
+	if _, err := os.Stat(blob); err != nil {
+		t.Error(err)
 	}
 }

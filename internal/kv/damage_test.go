@@ -315,7 +315,7 @@ func TestSetAsideIsBounded(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if aside, err := db.aside(); err != nil || round > 0 && !slices.Equal(aside, []string{r.SetAside}) {
+		if aside, err := setAsides(db.dir); err != nil || round > 0 && !slices.Equal(aside, []string{r.SetAside}) {
 			t.Errorf("round %d: set aside are %v, want %s, %v", round, aside, r.SetAside, err)
 		}
 		if err := os.Truncate(filepath.Join(dir, "MANIFEST"), 3); err != nil {
@@ -327,7 +327,7 @@ func TestSetAsideIsBounded(t *testing.T) {
 	if err := db.Purge(); err != nil {
 		t.Fatal(err)
 	}
-	if aside, err := db.aside(); err != nil || len(aside) > 0 {
+	if aside, err := setAsides(db.dir); err != nil || len(aside) > 0 {
 		t.Errorf("after Purge: %v, %v", aside, err)
 	}
 }

@@ -46,7 +46,8 @@ func (db *DB) Purge() error {
 	}
 	if err == nil {
 		// What was removed is also in the copies.
-		err = errors.Join(db.removeAside(""), db.Keep())
+		_, err = db.RemoveAside()
+		err = errors.Join(err, db.Keep())
 	}
 	if err != nil {
 		return fmt.Errorf("purging database %s: %w", db.dir, err)

@@ -27,12 +27,18 @@ var ErrDamaged = errors.New("the database is damaged")
 type Recovery struct {
 	At       time.Time
 	Why      error     // nil if there was no database
-	SetAside string    // where the old one is now; "" if there was none
+	SetAside string    // where the old one is now; "" if there was none, or it is removed by now
 	Restored time.Time // when the kept rows were written; zero if there were none
 }
 
 // Recovered returns the recovery that Open did; ok is false if it did none.
-func (db *DB) Recovered() (r Recovery, ok bool) { return db.recovered, !db.recovered.At.IsZero() }
+func (db *DB) Recovered() (r Recovery, ok bool) {
+	r = db.recovered
+	if _, err := os.Stat(r.SetAside); err != nil {
+		r.SetAside = ""
+	}
+	return r, !r.At.IsZero()
+}
 
 // Damage returns the first damage that was read since Open, which wraps ErrDamaged; nil if
 // there was none.
@@ -95,7 +101,7 @@ func (db *DB) openOrReplace(opt badger.Options) error {
 	if err := db.restore(); err != nil {
 		return errors.Join(err, guard(db.badger.Close))
 	}
-	if r := db.recovered; r.SetAside != "" {
+	if r, _ := db.Recovered(); r.Why != nil {
 		db.log.Error("the database could not be read: it was set aside, and a new one made", "err", r.Why,
 			"set_aside", r.SetAside, "restored_as_of", r.Restored)
 	} else if !r.At.IsZero() {
@@ -129,7 +135,7 @@ func (db *DB) openFiles(opt badger.Options, fresh bool) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return asDamage(err)
 	}
 	if err := os.WriteFile(marker, append(tries, 1), 0o600); err != nil {
 		return err
@@ -174,6 +180,10 @@ func (db *DB) checkValues() error {
 // setAside moves the database away and makes an empty directory for a new one. The
 // ones set aside before are removed.
 func (db *DB) setAside(why error) error {
+	if err := tryDisk(filepath.Dir(db.dir)); err != nil {
+		// It is the disk that does not work, and it may come back.
+		return fmt.Errorf("%w: %w", why, err)
+	}
 	now := time.Now()
 	aside := db.dir + asideSuffix + now.UTC().Format(asideTime)
 	if err := os.Rename(db.dir, aside); err != nil {
@@ -189,24 +199,49 @@ func (db *DB) setAside(why error) error {
 	if err := os.Remove(db.dir + openingSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(db.removeAside(aside), disk.SyncDir(filepath.Dir(db.dir)))
+	_, err = removeAside(db.dir, aside)
+	return errors.Join(err, disk.SyncDir(filepath.Dir(db.dir)))
 }
 
-// aside are the databases that were set aside.
-func (db *DB) aside() ([]string, error) {
-	return filepath.Glob(globText.Replace(db.dir) + asideSuffix + "*")
-}
-
-// removeAside removes what was set aside, but for the directory keep.
-func (db *DB) removeAside(keep string) error {
-	all, err := db.aside()
-	for _, dir := range all {
-		if dir != keep {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
+// tryDisk returns an error if the disk does not take a file in dir.
+func tryDisk(dir string) error {
+	f, err := os.CreateTemp(dir, "trial-*")
+	if err != nil {
+		return err
 	}
-	return err
+	_, err = f.Write(make([]byte, 4096))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
+
+// setAsides are the databases that were set aside in the place of that in dir.
+func setAsides(dir string) ([]string, error) {
+	return filepath.Glob(globText.Replace(dir) + asideSuffix + "*")
+}
+
+// RemoveAside removes the databases that were set aside in the place of that in dir, and
+// returns how many bytes they took. They are kept for whoever wants to know what was
+// wrong with them, as long as there is room for all else.
+func RemoveAside(dir string) (freed int64, err error) { return removeAside(dir, "") }
+
+// removeAside is RemoveAside but for the directory keep.
+func removeAside(dir, keep string) (freed int64, err error) {
+	all, err := setAsides(dir)
+	for _, old := range all {
+		if old == keep {
+			continue
+		}
+		n, sizeErr := sizeOf(old)
+		if e := errors.Join(sizeErr, os.RemoveAll(old)); e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		freed += n
+	}
+	return freed, err
+}
+
+// RemoveAside removes what was set aside in the place of this database.
+func (db *DB) RemoveAside() (freed int64, err error) { return RemoveAside(db.dir) }
 
 // globText makes a pattern that matches a text.
 var globText = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
@@ -214,6 +249,9 @@ var globText = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 // damaged returns err as an error that wraps ErrDamaged, and has the next Open set the
 // database aside; but not for an error of this machine.
 func (db *DB) damaged(err error) error {
+	if errors.Is(err, syscall.EIO) {
+		return err // the disk may be back at the next start, which reads everything
+	}
 	err = asDamage(err)
 	if !errors.Is(err, ErrDamaged) {
 		return err
@@ -250,13 +288,19 @@ func asDamage(err error) error {
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }
 
-// guard makes a panic of Badger an error that wraps ErrDamaged. It cannot do that for
-// the goroutines that Badger starts.
+// guard makes a panic of Badger an error that wraps ErrDamaged, and one that wraps EIO of
+// what the disk cannot read through a memory map. It cannot do that for the goroutines
+// that Badger starts.
 func guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		p := recover()
 		if p, ours := p.(callerPanic); ours {
 			panic(p)
+		}
+		if _, fault := p.(interface{ Addr() uintptr }); fault {
+			err = fmt.Errorf("%w: reading it through a memory map: %v", syscall.EIO, p)
+			return
 		}
 		if p != nil {
 			err = fmt.Errorf("%w: panic while reading it: %.1000v", ErrDamaged, p)

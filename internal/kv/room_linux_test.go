@@ -259,3 +259,47 @@ func TestSpareAfterKill(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What the disk cannot read through a memory map is an error that says so, and not the end
+// of the process: here it is a page whose file was cut short.
+func TestUnreadablePage(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, make([]byte, 3*os.Getpagesize()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := guard(func() error {
+		return withFile(file, func(b []byte) error {
+			if err := os.Truncate(file, 1); err != nil {
+				return err
+			}
+			return fmt.Errorf("read a byte %d", b[2*os.Getpagesize()])
+		})
+	})
+	if !errors.Is(err, syscall.EIO) || errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v, want EIO", err)
+	}
+}
+
+// A damaged database on a disk that takes no file stays where it is.
+func TestDamagedOnFailingDisk(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, "size=256m")
+	db := openOn(t, dir)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	manifest := filepath.Join(dir, "db", "MANIFEST")
+	if err := os.WriteFile(manifest, make([]byte, 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler)); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := os.Stat(manifest); err != nil {
+		t.Error(err)
+	}
+}

@@ -10,7 +10,7 @@ import (
 // Size returns how many bytes the database takes on the disk, with the kept rows, what is
 // reserved and what was set aside. Its files are sparse, so that they look much larger.
 func (db *DB) Size() (int64, error) {
-	dirs, err := db.aside()
+	dirs, err := setAsides(db.dir)
 	if err != nil {
 		return 0, fmt.Errorf("measuring database: %w", err)
 	}

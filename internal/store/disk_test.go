@@ -202,3 +202,26 @@ func TestDamagedBlobStays(t *testing.T) {
 		t.Errorf("Stat: %v", err)
 	}
 }
+
+// What others can spare goes before any blob, and no blob if that is enough.
+func TestSpareGoesFirst(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 10_000)
+	for i := range 3 {
+		b.put(i, 1000)
+	}
+	beside := int64(6000)
+	b.measure = func() (int64, error) { return beside, nil }
+	b.spare = func() (freed int64, err error) {
+		freed, beside = beside, 0
+		return freed, nil
+	}
+	b.relieve()
+	if beside == 0 {
+		t.Error("spared although there is room")
+	}
+	b.put(3, 4000)
+	if u := b.Usage(); beside != 0 || u.Blobs != 4 || u.Beside != 0 {
+		t.Errorf("beside are %d, usage %+v", beside, u)
+	}
+}

@@ -143,7 +143,8 @@ func (s *Store) evict(want, n int64, bucket int) (freed int64) {
 	if err := s.flushUses(); err != nil {
 		s.log.Warn("last uses of blobs not written", "err", err)
 	}
-	freed = s.dropUnsignedIdle(want)
+	freed = s.takeSpare()
+	freed += s.dropUnsignedIdle(want - freed)
 	if bucket != signed {
 		s.claim(bucket, n)
 		defer s.claim(bucket, -n)
@@ -157,6 +158,18 @@ func (s *Store) evict(want, n int64, bucket int) (freed int64) {
 	freed += s.evictUnlisted(want - freed)
 	freed += s.evictListed(want - freed)
 	freed += s.evictUnsigned(want-freed, signed) // if all else is pinned or open
+	return freed
+}
+
+// takeSpare has others free what they can spare.
+func (s *Store) takeSpare() (freed int64) {
+	freed, err := s.spare()
+	if err != nil {
+		s.log.Warn("what is kept beside the store was not removed for lack of room", "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count.beside -= freed
 	return freed
 }
 

@@ -60,6 +60,9 @@ type Options struct {
 	// Beside returns how many bytes others keep on the disk that count against the
 	// quota too, as the database does. It is asked every few seconds. nil: none.
 	Beside func() (int64, error)
+	// Spare removes what others keep on the disk that is worth less than any blob, and
+	// returns how many bytes that frees. It is called before blobs are evicted. nil: none.
+	Spare func() (freed int64, err error)
 
 	// Fault, if not nil, is called before each "create" of a file, "write" and
 	// "sync" of file bytes, and "chmod", "name", "syncdir", "remove", "read" and "hash" of a
@@ -81,6 +84,7 @@ type Store struct {
 	minFree int64                      // bytes to leave free on the disk
 	space   func() (disk.Space, error) // for tests
 	measure func() (int64, error)      // Options.Beside
+	spare   func() (int64, error)      // Options.Spare
 	room    room
 	fault   func(op string) error
 	missing broadcast.Wake   // for takeStock
@@ -142,6 +146,7 @@ func Open(o Options) (*Store, error) {
 		log:       o.Log,
 		fault:     o.Fault,
 		measure:   o.Beside,
+		spare:     o.Spare,
 		closed:    make(chan struct{}),
 		open:      make(map[digest.Digest]int),
 		uses:      make(map[digest.Digest]time.Time),
@@ -161,6 +166,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if s.measure == nil {
 		s.measure = func() (int64, error) { return 0, nil }
+	}
+	if s.spare == nil {
+		s.spare = func() (int64, error) { return 0, nil }
 	}
 	if s.fault == nil {
 		s.fault = func(string) error { return nil }
