@@ -17,7 +17,13 @@ import (
 // later. It has no option for that, and makes, maps and fills a table in one
 // function; what is left is the one variable through which unix.Mmap reaches the kernel.
 //
-// TestTableOnFullDisk fails if Badger does not come by here any more.
+// Neither Badger nor ristretto's z, which maps for it, has a hook before the mapping, and
+// the name of the next table is not known before, so that files with blocks cannot be put
+// there; what is left beside this is a fork of Badger. The linker allows the name: its
+// list of names that must not be linked has those of the standard library only.
+//
+// TestTableOnFullDisk fails if Badger does not come by here any more, or the type of
+// mapper has changed: a call through another field would crash in init.
 
 // mapperLayout is how unix.mapper's type begins.
 type mapperLayout struct {

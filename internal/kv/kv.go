@@ -17,9 +17,10 @@
 //
 // Badger writes through memory maps. What it writes so has its blocks on the disk
 // before, and on a disk that is nearly full, or refuses writes, writes give ErrRefused
-// while reads go on. Reading through memory maps has no errors: a disk that cannot read a
-// page of the database back ends the process, and so does one that the kernel makes
-// read-only in the middle of a write. On a file system that copies on write (btrfs, ZFS),
+// while reads go on. Where the disk cannot read a page of the database back, reading a
+// row gives EIO. Badger's own goroutines, which compact and write, cannot be guarded
+// so: there it ends the process, and so does a disk that refuses to write a page
+// that it has reserved. On a file system that copies on write (btrfs, ZFS),
 // blocks cannot be reserved for good, and only the margin is left.
 package kv
 
