@@ -225,3 +225,24 @@ func TestSpareGoesFirst(t *testing.T) {
 		t.Errorf("beside are %d, usage %+v", beside, u)
 	}
 }
+
+// A quota of the file system is lack of room, and one that is raised is noticed.
+func TestQuotaOfTheFileSystem(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 1<<20)
+	full := true
+	b.fault = func(op string) error {
+		if full && op == "write" {
+			return syscall.EDQUOT
+		}
+		return nil
+	}
+	if _, err := b.putFor("", 1, 1000); !errors.Is(err, ErrNoSpace) || !errors.Is(b.Err(), syscall.EDQUOT) {
+		t.Errorf("got %v, and Err is %v", err, b.Err())
+	}
+	full = false
+	b.tryDisk()
+	if b.put(1, 1000); b.Err() != nil {
+		t.Errorf("with room: %v", b.Err())
+	}
+}
