@@ -19,7 +19,7 @@ MODULES     = . e2e e2e/chart
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -33,7 +33,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-setup e2e-chart browser
+test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-setup e2e-chart browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
@@ -109,6 +109,31 @@ e2e-hostile: build
 
 e2e-hostile-short: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -short -timeout 10m ./hostile
+
+# The built box while it is killed at random, its files rot, its database is damaged and
+# its disk fails, with 200,000 blobs, and with the data and the boxes of another version
+# (root): in a quarter of an hour, and in a short form in under 90 s.
+e2e-faults: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 60m ./faults
+
+e2e-faults-short: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short -timeout 10m ./faults
+
+# The built box with 2,000 clients, with clients that hardly read and with files that
+# its mirror does not have, beside quick clients whose rate is measured (root).
+e2e-load: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 20m -skip TestSoak ./load
+
+e2e-load-short: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short -timeout 5m -skip TestSoak ./load
+
+# The built box under mixed load for an hour, and for three minutes, while its mirror
+# fails and other boxes come and go (root).
+e2e-soak: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 90m -run TestSoak ./load
+
+e2e-soak-short: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short -timeout 10m -run TestSoak ./load
 
 # The chart as Helm renders it, against the API's own types and the built box.
 e2e-chart: build
