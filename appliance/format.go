@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"millpond/internal/disk"
 )
 
 // dataFormat is the number of the format in which this version keeps the data directory:
@@ -67,26 +69,9 @@ func numberFormat(dir string) error {
 }
 
 // writeFormat replaces the number of the format.
-func writeFormat(dir string, number int) (err error) {
-	temp, err := os.CreateTemp(dir, ".format-*")
-	if err != nil {
+func writeFormat(dir string, number int) error {
+	return disk.Replace(formatFile(dir), func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, number)
 		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp.Name()) // the error before this one counts
-		}
-	}()
-	_, err = fmt.Fprintln(temp, number)
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(temp.Name(), formatFile(dir)); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	})
 }

@@ -25,11 +25,11 @@ func Replace(file string, write func(io.Writer) error) error {
 		return err
 	}
 	err = write(temp)
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		_ = os.Remove(temp.Name()) // the next one takes its place
-		return err
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), file)
 	}
-	if err := os.Rename(temp.Name(), file); err != nil {
+	if err != nil {
+		_ = os.Remove(temp.Name()) // the error before this one counts
 		return err
 	}
 	return SyncDir(filepath.Dir(file))
