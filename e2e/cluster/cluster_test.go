@@ -28,6 +28,8 @@ const (
 	replicas = 3
 	// Versions of the image; the program is the same but for what it says it is.
 	older, newer = "0.1.0", "0.2.0"
+
+	adminToken = "correct-horse-battery-staple"
 )
 
 // site is a cluster with a namespace for the chart, under the restricted Pod

@@ -38,7 +38,7 @@ func (s *site) install(t *testing.T) {
 func values(version string, more ...string) []string {
 	all := append([]string{
 		"replicaCount=" + fmt.Sprint(replicas), "image.repository=" + image, "image.tag=" + version, "image.pullPolicy=Never",
-		"cacheSize=20GB", "networkPolicy.enabled=true", "aptConfig.namespaces={" + clients + "}",
+		"cacheSize=20GB", "networkPolicy.enabled=true", "adminToken.value=" + adminToken, "aptConfig.namespaces={" + clients + "}",
 	}, more...)
 	var args []string
 	for _, v := range all {
@@ -197,6 +197,10 @@ func (s *site) upgradeUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d downloads meanwhile, %d failed", downloads, failures)
+	// With its token, a replica that ends drains; if that fails, an event says so.
+	if out := s.kubectl(t, "get", "events", "-n", namespace, "--field-selector=reason=FailedPreStopHook", "-o", "jsonpath={.items[*].message}"); out != "" {
+		t.Errorf("replicas did not drain: %s", out)
+	}
 	if s.swarmKey(t) != key {
 		t.Error("the upgrade changed the swarm key")
 	}
