@@ -184,13 +184,35 @@ func mayRecover(s source, err error) bool {
 }
 
 // moreTelling picks which of two failures the client is told: a mirror's own
-// answer says more than a broken connection, otherwise the later one.
+// answer says more than a broken connection, and that says more than what another box
+// failed with; otherwise the later one.
 func moreTelling(a, b error) error {
-	var status *mirror.StatusError
-	if b == nil || errors.As(a, &status) && !errors.As(b, &status) {
+	if b == nil || telling(a) > telling(b) {
 		return a
 	}
 	return b
+}
+
+func telling(err error) int {
+	var status *mirror.StatusError
+	var box *PeerError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &box):
+		return 1
+	case errors.As(err, &status):
+		return 3
+	}
+	return 2
+}
+
+// toldOf is what the client is told of the failure of s.
+func toldOf(s source, err error) error {
+	if err != nil && s.Origin() == ledger.FromPeer {
+		return &PeerError{err}
+	}
+	return err
 }
 
 // verdict turns the failure of all sources into what the client is told.

@@ -89,6 +89,12 @@ var (
 	ErrClosed = errors.New("the box is shutting down")
 )
 
+// PeerError is what another box failed with, where no mirror was asked, or said more.
+type PeerError struct{ Err error }
+
+func (e *PeerError) Error() string { return e.Err.Error() }
+func (e *PeerError) Unwrap() error { return e.Err }
+
 // Options are the parts below that a Fetcher works with. All but Swarm, Lag and Avoided
 // are required.
 type Options struct {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,16 +193,17 @@ func (o *ownStream) resumable() bool {
 
 // connect opens the file at pos with the first source that has it.
 func (o *ownStream) connect() error {
-	err := ErrNoSource
+	var told error
 	for src := range o.sources() {
-		var s *peer.Stream
-		if s, err = o.openAt(src); err != nil {
+		s, err := o.openAt(src)
+		if err != nil {
+			told = moreTelling(told, toldOf(src, err))
 			continue
 		}
 		o.from, o.origin, o.by = s, src.Origin(), append(o.by, src)
 		return nil
 	}
-	return err
+	return cmp.Or(told, ErrNoSource)
 }
 
 // sources are those of the flight, but for peers where the file would be given out

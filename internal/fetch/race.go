@@ -265,7 +265,7 @@ func (r *race) finish(ctx context.Context, e *runner) (over bool, err error) {
 	}
 	d.failed(e.source, e.tally, e.err, e.gauge.read().got)
 	r.round.again = r.round.again || !e.tally.out
-	r.answer = moreTelling(r.answer, e.err)
+	r.answer = moreTelling(r.answer, toldOf(e.source, e.err))
 	return false, nil
 }
 

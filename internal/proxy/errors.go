@@ -122,6 +122,7 @@ func explain(err error) answer {
 		broken      *mirror.AnswerError
 		login       *loginError
 		unverified  *mirror.UnverifiedError
+		box         *fetch.PeerError
 	)
 	switch {
 	case errors.As(err, &unverified):
@@ -198,6 +199,8 @@ func explain(err error) answer {
 		return explainBroken(broken)
 	case errors.Is(err, peer.ErrStalled):
 		return answer{status: 504, level: slog.LevelWarn, cause: "millpond: another box stalled, and no mirror gave the file", advice: adviceMirror}
+	case errors.As(err, &box):
+		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: another box failed, and no mirror gave the file: " + box.Error(), advice: adviceMirror}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return answer{status: 502, level: slog.LevelWarn, cause: "millpond: cut short: " + err.Error(), advice: adviceMirror}
 	case errors.Is(err, mirror.ErrStalled), errors.Is(err, context.DeadlineExceeded):

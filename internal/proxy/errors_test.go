@@ -60,6 +60,8 @@ func TestStatusLines(t *testing.T) {
 			"502 millpond: the upstream proxy proxy.example.net:3128 (MILLPOND_UPSTREAM_PROXY) refuses: it does not accept the login (407)"},
 		{"stalled", "GET " + debURL, fmt.Errorf("x: %w", mirror.ErrStalled), "504 millpond: the mirror stalled"},
 		{"peer stalled", "GET " + debURL, fmt.Errorf("peer x: %w", peer.ErrStalled), "504 millpond: another box stalled, and no mirror gave the file"},
+		{"peer failed", "GET " + debURL, fmt.Errorf("x: %w", &fetch.PeerError{Err: errors.New("stream reset")}),
+			"502 millpond: another box failed, and no mirror gave the file: stream reset"},
 		{"deadline", "GET " + debURL, context.DeadlineExceeded, "504 millpond: the mirror stalled"},
 		{"offline", "GET " + debURL, mirror.ErrOffline, "503 millpond: the box is offline (MILLPOND_OFFLINE) and does not hold this file"},
 		{"moved", "GET " + debURL, fmt.Errorf("%w: %w", fetch.ErrMoved, says(404, 0)),
