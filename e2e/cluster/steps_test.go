@@ -153,7 +153,7 @@ func (s *site) replicaDies(t *testing.T) {
 // upgradeUnderLoad changes the version, and back, while clients download; with
 // no retries of apt's own, no download may fail.
 func (s *site) upgradeUnderLoad(t *testing.T) {
-	key := s.swarmKey(t)
+	key, drained := s.swarmKey(t), s.failedDrains(t) // one was killed before
 	names := s.startClients(t, 6, release+"-apt")
 	s.everywhere(t, names, "apt-get -q update")
 	var said []string
@@ -197,13 +197,19 @@ func (s *site) upgradeUnderLoad(t *testing.T) {
 		}
 	}
 	t.Logf("%d downloads meanwhile, %d failed", downloads, failures)
-	// With its token, a replica that ends drains; if that fails, an event says so.
-	if out := s.kubectl(t, "get", "events", "-n", namespace, "--field-selector=reason=FailedPreStopHook", "-o", "jsonpath={.items[*].message}"); out != "" {
-		t.Errorf("replicas did not drain: %s", out)
+	if failed := s.failedDrains(t); failed != drained {
+		t.Errorf("replicas did not drain: %s; before the upgrade: %q", failed, drained)
 	}
 	if s.swarmKey(t) != key {
 		t.Error("the upgrade changed the swarm key")
 	}
+}
+
+// failedDrains are the events of replicas that ended and could not drain before. They
+// have the admin token for it.
+func (s *site) failedDrains(t *testing.T) string {
+	t.Helper()
+	return s.kubectl(t, "get", "events", "-n", namespace, "--field-selector=reason=FailedPreStopHook", "-o", "jsonpath={.items[*].metadata.name}")
 }
 
 // load downloads until it is told to stop. Every other client is so slow that
