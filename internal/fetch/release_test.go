@@ -178,6 +178,9 @@ func TestReleasePair(t *testing.T) {
 	if _, err := r.catalog.CheckRelease(r.at(inRelease).Dir(), releaseFiles(release, sig)); err != nil {
 		t.Errorf("the first client's Release and Release.gpg do not fit: %v", err)
 	}
+	if f.Size != int64(len(sig)) {
+		t.Errorf("a signature of %d bytes, said to have %d", len(sig), f.Size)
+	}
 }
 
 // A client that asks for InRelease and then for the pair gets all three, in

@@ -175,6 +175,9 @@ func (c *Cache) Get(ctx context.Context, e Request) (File, error) {
 		if g, ok := c.catalog.Generation(e.Suite, e.Release); ok && !e.Release.IsZero() && other {
 			release = g.ID
 			v = record{Copy: mirror.Copy{Digest: g.Signature, Seen: g.Learned}}
+			if info, err := c.store.Stat(g.Signature); err == nil {
+				v.Size = info.Size // else there is nothing to open either
+			}
 		}
 	}
 	if v.Digest.IsZero() {
