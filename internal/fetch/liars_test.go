@@ -203,7 +203,8 @@ func TestLiarsAfterTheMirror(t *testing.T) {
 			r.right("big", 1)
 			r.quiet()
 			for _, b := range all {
-				if b.gave() > 0 && !b.blamed() {
+				accomplice := b.manifest == nil || b.stated.Load() // one is known by its manifest, if it was asked for that
+				if b.gave() > 0 && accomplice && !b.blamed() {
 					t.Errorf("%s is not blamed", b)
 				}
 			}

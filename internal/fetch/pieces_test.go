@@ -109,6 +109,7 @@ func TestNeighboursShareALargeFile(t *testing.T) {
 func TestLimitedMirrorGivesNoPieces(t *testing.T) {
 	t.Parallel()
 	r := newSwarmRig(t, map[string]int{"far": 20 * mib})
+	r.timeouts.headStart = time.Minute // the DHT answers late on a busy machine
 	var rates mirror.Rates
 	for h := range rates {
 		rates[h] = 1e9

@@ -59,9 +59,16 @@ func (g *growing) Seek(off int64, whence int) (int64, error) {
 // pair runs a box that gives and one that takes, which are connected.
 func pair(t testing.TB, change func(*settings)) (giver, taker *box, from *remote) {
 	t.Helper()
-	giver = newBox(t, change).run(t)
+	return pairOf(t, change, func(*settings) {})
+}
+
+// pairOf is pair with a change of each.
+func pairOf(t testing.TB, ofGiver, ofTaker func(*settings)) (giver, taker *box, from *remote) {
+	t.Helper()
+	giver = newBox(t, ofGiver).run(t)
 	taker = newBox(t, func(o *settings) {
 		o.Key, o.Bootstrap = giver.options.Key, []string{giver.dialled()}
+		ofTaker(o)
 	}).run(t)
 	until(t, "a connection", func() bool {
 		return giver.knows(taker) && taker.knows(giver)
@@ -90,10 +97,11 @@ func TestTransfer(t *testing.T) {
 	t.Parallel()
 	var taken, given atomic.Int64
 	var name atomic.Value
-	giver, taker, from := pair(t, func(o *settings) {
+	giver, taker, from := pairOf(t, func(o *settings) {
 		o.Given = func(peer string, n int64) { name.Store(peer); given.Add(n) }
+	}, func(o *settings) {
+		o.Taken = func(_ string, n int64) { taken.Add(n) }
 	})
-	taker.options.Taken = func(_ string, n int64) { taken.Add(n) }
 	blob := randomBytes(3<<20 + 17)
 	d, empty := giver.shelf.put(blob), giver.shelf.put(nil)
 	size := int64(len(blob))
