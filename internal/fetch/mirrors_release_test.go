@@ -171,6 +171,9 @@ func TestIncompleteReleaseOfSeveralMirrors(t *testing.T) {
 	for _, m := range s.all {
 		m.Publish("/debian", older)
 	}
+	for _, m := range s.all[1:] { // else they may seem to be faster, on a busy machine, and be asked first
+		m.Inject("*/InRelease", aptest.Delay(200*time.Millisecond))
+	}
 	s.suite(inRelease, older)
 	s.all[0].Put("/debian/"+inRelease, newer.File(inRelease), time.Now())
 	for range 2 {
