@@ -11,24 +11,8 @@ import (
 	"testing"
 
 	"millpond/internal/aptest"
-	"millpond/internal/disk"
+	"millpond/internal/disk/disktest"
 )
-
-// mountTmpfs gives a disk of its own, until the test ends. It needs root, as
-// the networks of other tests do.
-func mountTmpfs(t *testing.T, flags uintptr, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, options); err != nil {
-		t.Fatalf("mounting a tmpfs (needs root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
 
 func TestDiskFaults(t *testing.T) {
 	t.Parallel()
@@ -38,8 +22,8 @@ func TestDiskFaults(t *testing.T) {
 		dir   string
 		parts []string
 	}{
-		{"no room", mountTmpfs(t, 0, "size=16m"), []string{"no space left", "16 MiB are free", "needs 48", "make room"}},
-		{"read-only", mountTmpfs(t, syscall.MS_RDONLY, ""), []string{"read-only file system", "may write to"}},
+		{"no room", disktest.Tmpfs(t, 0, "size=16m"), []string{"no space left", "16 MiB are free", "needs 48", "make room"}},
+		{"read-only", disktest.Tmpfs(t, syscall.MS_RDONLY, ""), []string{"read-only file system", "may write to"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -79,20 +63,9 @@ func TestDataDirectoryNotWritable(t *testing.T) {
 func TestFullDiskIsNoDamage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{})
-	dir := mountTmpfs(t, 0, "size=300m")
+	dir := disktest.Tmpfs(t, 0, "size=300m")
 	b := start(t, s.environ(filepath.Join(dir, "data")))
-	d, err := disk.Of(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(dir, "others"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, d.Free); err != nil {
-		t.Fatal(err)
-	}
+	disktest.Fill(t, dir, 0)
 	told := false
 	for _, f := range b.faults() {
 		told = told || f.What == "disk" && strings.Contains(f.Why, "files are not being kept")
@@ -109,7 +82,7 @@ func TestFullDiskIsNoDamage(t *testing.T) {
 // of the cache.
 func TestSetAsideMakesRoom(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, 0, "size=200m")
+	dir := disktest.Tmpfs(t, 0, "size=200m")
 	aside, blob := filepath.Join(dir, "db.damaged-20260101-000000.000"), filepath.Join(dir, "blobs", "00", strings.Repeat("0", 64))
 	for _, file := range []string{filepath.Join(aside, "000001.sst"), blob} {
 		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, make([]byte, 50<<20), 0o600))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/disk/disktest"
 )
 
 // removeUnder removes a directory in which a running box makes files.
@@ -49,7 +50,7 @@ func TestStopWithoutDatabase(t *testing.T) {
 		}},
 	}
 	for _, tt := range tests {
-		dir := mountTmpfs(t, 0, "size=200m")
+		dir := disktest.Tmpfs(t, 0, "size=200m")
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, aptest.MirrorOptions{}, 100_000)

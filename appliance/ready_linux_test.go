@@ -14,6 +14,7 @@ import (
 	"millpond/internal/api"
 	"millpond/internal/aptest"
 	"millpond/internal/digest"
+	"millpond/internal/disk/disktest"
 )
 
 // untilReady polls /readyz until what it says satisfies holds. Whatever is wrong with the
@@ -53,7 +54,7 @@ func faulty(r api.Readiness, what, words string) bool {
 // what is right all the same, and is well again once the disk is.
 func TestReadyzTellsOfTheStore(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, 0, "size=200m")
+	dir := disktest.Tmpfs(t, 0, "size=200m")
 	s := newSite(t, aptest.MirrorOptions{}, 300_000, 20_000, 10_000)
 	b := start(t, s.environ(dir))
 	base := s.Mirror.URL("/debian")

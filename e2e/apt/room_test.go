@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"millpond/e2e/internal/box"
+	"millpond/internal/disk/disktest"
 )
 
 // diskMiB is the size of the disks here: the box leaves 64 MiB free.
@@ -26,22 +27,11 @@ const diskMiB = 400
 // mount gives the box a small disk of its own, until the test ends. It needs root.
 func mount(t *testing.T, kind string) string {
 	t.Helper()
-	dir := t.TempDir()
-	args := []string{"-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", diskMiB), "tmpfs", dir}
-	if kind == "ext4" {
-		image := filepath.Join(t.TempDir(), "image")
-		if err := os.WriteFile(image, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Truncate(image, diskMiB<<20); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("mkfs.ext4", "-q", "-m", "0", image).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		args = []string{"-o", "loop", image, dir}
+	if kind == "tmpfs" {
+		return disktest.Tmpfs(t, 0, fmt.Sprintf("size=%dm", diskMiB))
 	}
-	if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-o", "loop", disktest.Ext4Image(t, diskMiB<<20), dir).CombinedOutput(); err != nil {
 		t.Fatalf("mounting (needs root): %v: %s", err, out)
 	}
 	t.Cleanup(func() {

@@ -20,6 +20,7 @@ import (
 
 	"millpond/e2e/internal/box"
 	"millpond/internal/aptest"
+	"millpond/internal/disk/disktest"
 )
 
 // diskMiB is the size of the disks here.
@@ -34,11 +35,7 @@ type loopDisk struct {
 
 func newLoopDisk(t *testing.T, options string) *loopDisk {
 	t.Helper()
-	d := &loopDisk{t: t, image: filepath.Join(t.TempDir(), "image"), dir: t.TempDir()}
-	if err := errors.Join(os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, diskMiB<<20)); err != nil {
-		t.Fatal(err)
-	}
-	d.run("mkfs.ext4", "-q", "-m", "0", d.image)
+	d := &loopDisk{t: t, image: disktest.Ext4Image(t, diskMiB<<20), dir: t.TempDir()}
 	d.mount(options)
 	t.Cleanup(d.unmount)
 	return d

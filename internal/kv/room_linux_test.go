@@ -12,46 +12,8 @@ import (
 	"time"
 
 	"millpond/internal/disk"
+	"millpond/internal/disk/disktest"
 )
-
-// mountTmpfs gives a small disk, until the test ends. It needs root, as the networks
-// of other tests do.
-func mountTmpfs(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Fatalf("mounting a tmpfs (needs root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fillDisk takes all but left bytes of the disk that dir is on, and returns what removes
-// that again.
-func fillDisk(t *testing.T, dir string, left int64) (release func()) {
-	t.Helper()
-	d, err := disk.Of(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.CreateTemp(dir, "others-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, max(d.Free-left, 1)); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := os.Remove(f.Name()); err != nil {
-			t.Error(err)
-		}
-	}
-}
 
 func openOn(t *testing.T, dir string) *DB {
 	t.Helper()
@@ -67,7 +29,7 @@ func openOn(t *testing.T, dir string) *DB {
 // work once there is room.
 func TestDiskFillsWhileWriting(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=256m")
+	dir := disktest.Tmpfs(t, 0, "size=256m")
 	db := openOn(t, dir)
 	rows, n := db.Table("rows"), 0
 	write := func(want bool) {
@@ -92,7 +54,7 @@ func TestDiskFillsWhileWriting(t *testing.T) {
 	}
 	for range 2 {
 		write(true)
-		release := fillDisk(t, dir, 0)
+		release := disktest.Fill(t, dir, 0)
 		write(false)
 		if err := db.Err(); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("Err on a full disk: %v", err)
@@ -102,7 +64,7 @@ func TestDiskFillsWhileWriting(t *testing.T) {
 		}
 		release()
 	}
-	release := fillDisk(t, dir, 0)
+	release := disktest.Fill(t, dir, 0)
 	if err := db.Close(); err != nil {
 		t.Errorf("Close on a full disk: %v", err)
 	}
@@ -136,15 +98,15 @@ func TestDiskFillsWhileWriting(t *testing.T) {
 func fillRest(t *testing.T, dir string) {
 	t.Helper()
 	if d, err := disk.Of(dir); err != nil || d.Free > 0 {
-		fillDisk(t, dir, 0)
+		disktest.Fill(t, dir, 0)
 	}
 }
 
 // A first start needs room, and what it has reserved counts for later ones and in Size.
 func TestRoomIsReserved(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=128m")
-	release := fillDisk(t, dir, OpenRoom-1<<20)
+	dir := disktest.Tmpfs(t, 0, "size=128m")
+	release := disktest.Fill(t, dir, OpenRoom-1<<20)
 	if _, err := Open(filepath.Join(dir, "db"), slog.New(slog.DiscardHandler)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("Open without room: %v", err)
 	}
@@ -166,10 +128,10 @@ func TestRoomIsReserved(t *testing.T) {
 // is refused and made again later, and the log of the next memtable has its room.
 func TestTableOnFullDisk(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=128m")
+	dir := disktest.Tmpfs(t, 0, "size=128m")
 	db := openOn(t, dir)
 	rows := db.Table("rows")
-	release := fillDisk(t, dir, 0)
+	release := disktest.Fill(t, dir, 0)
 	n := 0
 	for ; ; n++ {
 		// Free writes to the end of what is reserved.
@@ -203,7 +165,7 @@ func TestTableOnFullDisk(t *testing.T) {
 // With every inode taken, writes are refused, and Close works.
 func TestNoFilesLeft(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=256m,nr_inodes=300")
+	dir := disktest.Tmpfs(t, 0, "size=256m,nr_inodes=300")
 	db := openOn(t, dir)
 	rows := db.Table("rows")
 	if err := rows.Put([]byte("before"), nil); err != nil {
@@ -284,7 +246,7 @@ func TestUnreadablePage(t *testing.T) {
 // A damaged database on a disk that takes no file stays where it is.
 func TestDamagedOnFailingDisk(t *testing.T) {
 	t.Parallel()
-	dir := mountTmpfs(t, "size=256m")
+	dir := disktest.Tmpfs(t, 0, "size=256m")
 	db := openOn(t, dir)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

@@ -6,10 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
-	"millpond/internal/disk"
+	"millpond/internal/disk/disktest"
 	"millpond/internal/kv"
 )
 
@@ -18,15 +17,7 @@ import (
 // be made.
 func TestDatabaseRefusesWrites(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=200m"); err != nil {
-		t.Fatalf("mounting a tmpfs (needs root): %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := disktest.Tmpfs(t, 0, "size=200m")
 	db, err := kv.Open(filepath.Join(dir, "kv"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -38,18 +29,7 @@ func TestDatabaseRefusesWrites(t *testing.T) {
 	}
 	b := &box{Store: s, t: t}
 	held, other := b.put(1, 1000), b.put(2, 1000)
-	d, err := disk.Of(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Create(filepath.Join(dir, "others"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, d.Free); err != nil {
-		t.Fatal(err)
-	}
+	release := disktest.Fill(t, dir, 0)
 	data, sum := content(3, 1000)
 	if err := s.Put(sum, 1000, bytes.NewReader(data), Meta{}); !Unkept(err) || !errors.Is(err, kv.ErrRefused) {
 		t.Errorf("Put: %v, want that it cannot be kept", err)
@@ -68,9 +48,7 @@ func TestDatabaseRefusesWrites(t *testing.T) {
 	if err := s.Remove(other); err != nil {
 		t.Errorf("Remove: %v", err)
 	}
-	if err := f.Truncate(0); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	s.tryDisk()
 	if b.put(3, 1000); s.Err() != nil {
 		t.Errorf("with room again: %v", s.Err())
