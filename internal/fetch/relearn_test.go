@@ -1,7 +1,10 @@
 package fetch
 
 import (
+	"context"
+	"sync"
 	"testing"
+	"time"
 
 	"millpond/internal/aptest"
 )
@@ -23,10 +26,16 @@ func TestRelearn(t *testing.T) {
 		if _, _, err := r.read(path); err == nil {
 			t.Fatalf("%s: a package that an empty catalog knows", name)
 		}
-		r.relearn(t.Context())
-		if learned := r.catalog.Idle(); learned != nil {
-			<-learned
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = r.Run(ctx) }) // returns nil
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if _, _, err := r.read(path); err == nil {
+				break
+			}
 		}
 		r.want(path, r.files["small"].Data)
+		cancel()
+		running.Wait()
 	}
 }
