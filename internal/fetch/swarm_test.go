@@ -111,6 +111,7 @@ type box struct {
 	dead     atomic.Bool                     // gone, with its streams
 	life     int                             // how many requests it answers before it is gone, if not 0
 	standing peer.Standing
+	release  func(context.Context, peer.ReleaseQuery) (peer.ReleaseAnswer, error) // nil: it has no suite
 
 	mu      sync.Mutex
 	grown   int64         // bytes it has so far, of one that is downloading
@@ -229,6 +230,13 @@ func (b *box) Pieces(context.Context, digest.Digest) (int64, peer.Bitfield, erro
 		}
 	}
 	return size, have, nil
+}
+
+func (b *box) Release(ctx context.Context, q peer.ReleaseQuery) (peer.ReleaseAnswer, error) {
+	if b.release == nil {
+		return peer.ReleaseAnswer{}, fs.ErrNotExist
+	}
+	return b.release(ctx, q)
 }
 
 func (b *box) Open(ctx context.Context, _ digest.Digest, r peer.Request) (*peer.Stream, error) {

@@ -24,6 +24,8 @@ var (
 	// ErrStalled means that a peer fell below the Pace of a request. Errors that
 	// wrap it name the peer.
 	ErrStalled = errors.New("the peer stalled")
+	// ErrSilent means that a peer gave no sign of having read a request.
+	ErrSilent = errors.New("the peer gave no sign")
 )
 
 // Swarm finds the boxes that have a file. Only Find blocks.
@@ -75,6 +77,13 @@ type Peer interface {
 	// Pieces returns which pieces of d, which it is downloading, the peer has.
 	// size is the whole file's, in bytes. Errors are as for Open.
 	Pieces(ctx context.Context, d digest.Digest) (size int64, have Bitfield, err error)
+	// Release asks the peer, a member or a local box, for the Release of a suite. It
+	// waits 100 ms for a sign that the peer knows the suite, and then, while that asks
+	// its mirror, until ctx ends. The error is fs.ErrNotExist if the peer has no answer,
+	// ErrSilent without a sign, and ErrStalled without an answer after one. What the
+	// bytes are is for the caller to find out; an answer that no honest box gives is
+	// reported by Release itself.
+	Release(ctx context.Context, q ReleaseQuery) (ReleaseAnswer, error)
 	// Report records the outcome of a transfer in the peer's score. It does not
 	// block.
 	Report(Outcome)

@@ -145,6 +145,7 @@ type box struct {
 	*Swarm
 	shelf     *shelf
 	inventory peer.Inventory // the shelf, or what a test has instead
+	releases  peer.Releases
 	log       *lines
 	stop      func() // ends Run and closes; may be called twice
 }
@@ -153,6 +154,7 @@ type box struct {
 type settings struct {
 	Options
 	Inventory peer.Inventory
+	Releases  peer.Releases
 }
 
 // Limits as blobproto has them.
@@ -165,7 +167,9 @@ const (
 )
 
 // serve runs b until ctx ends.
-func (b *box) serve(ctx context.Context) error { return b.Run(ctx, Serving{Inventory: b.inventory}) }
+func (b *box) serve(ctx context.Context) error {
+	return b.Run(ctx, Serving{Inventory: b.inventory, Releases: b.releases})
+}
 
 // newBox makes a box on loopback, in memory but for its key; change may be nil.
 func newBox(t testing.TB, change func(*settings)) *box {
@@ -195,7 +199,7 @@ func openBox(dir string, change func(*settings)) (_ *box, err error) {
 	if change != nil {
 		change(&o)
 	}
-	b.inventory = o.Inventory
+	b.inventory, b.releases = o.Inventory, o.Releases
 	if b.Swarm, err = New(o.Options); err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ const (
 	maxAddrs        = 1 << 16 // 20 MB
 	maxAddrsPerPeer = 32
 	maxPeerRecords  = 1024
-	maxProtocols    = 64 // of a peer; a box has 17
+	maxProtocols    = 64 // of a peer; a box has 18
 )
 
 func newHost(o Options, identity crypto.PrivKey, key pnet.PSK, gate *gate, handshakes *handshakeLog, boxes *boxes) (host.Host, error) {

@@ -23,6 +23,9 @@ const (
 	// unmetered: uploads to the box, if it is of this site, need not keep to the
 	// upload rate.
 	unmetered
+	// handing: the box is handed the Release files of suites that it has, and is asked
+	// for them.
+	handing
 	// relaying: the box may have a relay here, and be used as one.
 	relaying
 	// inside: the box is dialled at addresses that are not public, whoever says
@@ -38,6 +41,7 @@ var least = [...]peer.Kind{
 	fetching:  peer.Local,
 	owning:    peer.Local,
 	unmetered: peer.Local,
+	handing:   peer.Local,
 	relaying:  peer.Member,
 	inside:    peer.Member,
 }

@@ -64,6 +64,9 @@ func acquaint(t *testing.T, kind peer.Kind) *acquaintance {
 		o.Network.Host = []libp2p.Option{libp2p.ForceReachabilityPublic()} // runs a relay
 	})
 	a.box.inventory = askers{a.box.shelf, a.asked}
+	a.box.releases = suites(func(context.Context, peer.Asker, peer.ReleaseQuery, func()) (peer.ReleaseOffer, error) {
+		return peer.ReleaseOffer{}, nil
+	})
 	a.box.run(t)
 	until(t, "all know what the others are", func() bool {
 		return a.box.knows(a.other) && a.other.knows(a.box) && a.box.knows(a.witness) && a.witness.knows(a.box)

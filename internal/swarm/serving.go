@@ -11,6 +11,7 @@ import (
 // Serving holds what a running box uploads from.
 type Serving struct {
 	Inventory peer.Inventory
+	Releases  peer.Releases // nil: none
 	// Busy reports whether clients are being served at full speed: uploads then
 	// wait. nil: never.
 	Busy func() bool

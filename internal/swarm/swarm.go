@@ -109,6 +109,7 @@ type Swarm struct {
 	reputation  *reputation.Table
 	transfers   *transfers
 	links       *links
+	releases    *releases
 	twins       *twins
 	leaving     atomic.Bool // since Leave
 
@@ -163,6 +164,7 @@ func New(o Options) (*Swarm, error) {
 	s.announcer = newAnnouncer(o.Datastore, s.inventories.journal.Holds, o.Log)
 	s.transfers = newTransfers(s)
 	s.links = newLinks(s)
+	s.releases = newReleases(s)
 	s.twins = newTwins(s, identity)
 	return s, nil
 }
@@ -190,6 +192,7 @@ func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 		{"serving blobs", func(ctx context.Context) error { return s.transfers.run(ctx, serving) }},
 		{"exchanging inventories", s.inventories.run},
 		{"answering requests for links", s.links.run},
+		{"answering queries about Release files", func(ctx context.Context) error { return s.releases.run(ctx, serving.Releases) }},
 		{"looking for boxes with this identity", s.twins.run},
 		{"following connections", s.follow},
 		{"measuring round trips", s.rtts.run},
