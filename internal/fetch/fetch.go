@@ -32,7 +32,7 @@
 // (indices). Beside it: anticipate, keep and peek (before, without and instead of a
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown
 // and oneof (unknown files), late (who joined a flight that failed), available (what
-// mirrors have of a new Release), upload, manifest, inventory and budget (for peers),
+// mirrors have of a new Release), upload, manifest, inventory, budget and handover (for peers),
 // run (upkeep), judge (what is evicted first), recheck (what clients come back for), stats, transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu,
@@ -176,10 +176,14 @@ func New(o Options) *Fetcher {
 	f.learning = turns.New(indicesInTurn, f.running.Go, func() bool { return ctx.Err() != nil })
 	f.rechecks = newRechecks(o.Store, ctx, f.running.Go, o.Log)
 	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log}, f.answeredIn)
-	f.releases = release.New(ctx, release.Options{
+	releases := release.Options{
 		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log,
-		Asks: f.asked.note, Fetched: f.fetchedRelease, Available: f.available,
-	})
+		Asks: f.asked.note, Fetched: f.fetchedRelease, Available: f.available, Patience: f.releasePatience,
+	}
+	if o.Swarm != nil {
+		releases.Site = o.Swarm
+	}
+	f.releases = release.New(ctx, releases)
 	f.ahead = ahead.New(ctx, ahead.Options{
 		Catalog: o.Catalog, Keep: f.Keep, Refresh: f.Refresh, OnRecord: f.releases.OnRecord, Go: f.running.Go, Log: o.Log,
 	})

@@ -79,12 +79,16 @@ type memoryBody struct {
 func (memoryBody) Close() error            { return nil }
 func (b memoryBody) Origin() ledger.Origin { return b.origin }
 
-// fetchedRelease remembers for whom the mirror sent a Release file: the first
+// fetchedRelease remembers for whom the mirror, or a peer, sent a Release file: the first
 // client that gets it.
-func (f *Fetcher) fetchedRelease(d digest.Digest) {
+func (f *Fetcher) fetchedRelease(d digest.Digest, fromPeer bool) {
+	origin := ledger.FromMirror
+	if fromPeer {
+		origin = ledger.FromPeer
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unread.add(d, ledger.FromMirror)
+	f.unread.add(d, origin)
 }
 
 // Refresh makes the catalog know the mirror's present generation of the suite

@@ -39,6 +39,13 @@ func NewCopy(d digest.Digest, size int64, r *Response) Copy {
 // Confirm records that the mirror has just answered.
 func (c *Check) Confirm() { c.Checked, c.Clock = time.Now(), clock.Read() }
 
+// CheckedBefore is the Check of an answer that a mirror gave so long ago.
+func CheckedBefore(age time.Duration) Check {
+	r := clock.Read()
+	r.Passed -= age
+	return Check{Checked: time.Now().Add(-age), Clock: r}
+}
+
 // Modified is the Last-Modified under which clients get the copy.
 func (c Copy) Modified() time.Time {
 	if c.LastModified.IsZero() {

@@ -13,12 +13,13 @@ import (
 	"millpond/internal/clock"
 	"millpond/internal/digest"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 // maxSize bounds a Release file in memory. Debian's is 150 kB; the largest
 // known, of archives with many architectures and components, are a few MB.
 // Verifying many signatures over much more would take seconds.
-const maxSize = 8 << 20
+const maxSize = peer.MaxRelease
 
 // doubtAfter is how long a mirror without ETags is believed that says, without a
 // date of its own, that nothing is newer.

@@ -35,6 +35,8 @@ type record struct {
 	From      string       // the URL that a redirector led to for it, "" without one
 	Mirror    string       // that sent it, of those of its archive; "" if there is one place
 	Reach     catalog.Reach
+	Asked     mirror.Check `json:",omitzero"`  // when the mirror last answered this box itself
+	Vouched   string       `json:",omitempty"` // the box whose mirror said at Checked that it is current; "" if this box's did
 
 	SeenBy, ComparedBy clock.Reading `json:",omitzero"` // at Seen and at Compared
 }

@@ -101,12 +101,13 @@ func (c *Cache) Accept(ctx context.Context, dir catalog.Location, d digest.Diges
 			return
 		}
 		c.accept(accepted{dir, v.Rejected.Digest})
-		e := &Request{Entry: catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}}
+		e := requestFor(dir, name)
+		e.Own = true
 		if private {
 			e.Login = c.access.Login(e.Location, "")
 		}
 		if private == (e.Login != "") {
-			again[e] = v.Rejected.Digest
+			again[&e] = v.Rejected.Digest
 		}
 	})
 	var faults []error

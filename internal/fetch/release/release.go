@@ -13,6 +13,9 @@
 // who replays an old answer sets a suite back. An administrator can accept one.
 // Several mirrors of an archive are asked in turn.
 //
+// The boxes of a site share their polls (site.go, offer.go): one asks the mirror, and
+// hands the others what it has, which each checks as if the mirror had sent it.
+//
 // Nobody's single answer decides what later ones are compared with. What a request is
 // conditional on are validators that two answers had with the same bytes.
 //
@@ -75,9 +78,12 @@ type Options struct {
 	TTL     time.Duration // how long a suite is served without asking the mirror
 	Log     *slog.Logger
 	Asks    func(catalog.Location, mirror.Login) // told what the mirror is asked for; does not block
-	Fetched func(digest.Digest)                  // told what the mirror sent anew; does not block
+	Fetched func(d digest.Digest, peer bool)     // told what a mirror or a peer sent anew; does not block
 	// Available returns nil if the mirror has a file that a new Release lists.
 	Available func(context.Context, catalog.Change, mirror.Login) error
+	Site      Site // nil without a swarm; then Patience is not needed
+	// Patience is how long a box of this site may take that asks its mirror for a file.
+	Patience func(catalog.Location) time.Duration
 }
 
 // Cache is safe for concurrent use.
@@ -89,9 +95,11 @@ type Cache struct {
 	ttl     time.Duration
 	log     *slog.Logger
 	asks    func(catalog.Location, mirror.Login)
-	fetched func(digest.Digest)
+	fetched func(d digest.Digest, peer bool)
 
 	available func(context.Context, catalog.Change, mirror.Login) error
+	site      Site // nil without one
+	patience  func(catalog.Location) time.Duration
 
 	lifetime context.Context
 	running  sync.WaitGroup
@@ -108,6 +116,7 @@ type Cache struct {
 	absent   map[string]suite // by key; at most maxAbsent
 	tally    tally
 	accepted map[accepted]bool
+	named    map[digest.Digest]catalog.Location // by suiteName; at most maxNamed
 }
 
 // New returns a Cache whose checks run until lifetime ends. Callers then get
@@ -115,9 +124,9 @@ type Cache struct {
 func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
 		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log,
-		asks: o.Asks, fetched: o.Fetched, available: o.Available,
+		asks: o.Asks, fetched: o.Fetched, available: o.Available, site: o.Site, patience: o.Patience,
 		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check), behind: make(map[behind]time.Time), absent: make(map[string]suite),
-		maxRecords: maxRecords, accepted: make(map[accepted]bool),
+		maxRecords: maxRecords, accepted: make(map[accepted]bool), named: make(map[digest.Digest]catalog.Location),
 	}
 }
 
@@ -143,6 +152,7 @@ type Request struct {
 	catalog.Entry
 	Login      mirror.Login
 	Revalidate bool // the mirror is asked within the TTL, too, once a second at most
+	Own        bool // what another box says does not count
 	Party      front.Party
 	Via        []string // the fields of the client's request (mirror.For)
 }
@@ -155,6 +165,9 @@ func (r Request) decisive() catalog.Location {
 	}
 	return r.Suite.Join("Release")
 }
+
+// mirrorOnly reports whether r is for what the mirror says to this box itself.
+func (r Request) mirrorOnly() bool { return r.Own || r.Revalidate }
 
 // Get returns the Release file that e names. A client that was given a Release,
 // which e.Release names then, gets the signature of that one, whatever is
@@ -218,7 +231,8 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 	if s.InRelease.Digest.IsZero() && !s.Release.Digest.IsZero() {
 		name = "Release"
 	}
-	e := Request{Entry: catalog.Entry{Location: dir.Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: dir}, Login: login}
+	e := requestFor(dir, name)
+	e.Login = login
 	s, _, err = c.checked(ctx, e)
 	v := s.form(name)
 	switch {
@@ -280,7 +294,8 @@ type check struct {
 	// Written before done is closed.
 	suite   suite // as it is then
 	err     error
-	fetched map[digest.Digest][]byte // what the mirror sent anew, also where the store had no room
+	fetched map[digest.Digest][]byte // what the mirror, or from, sent anew, also where the store had no room
+	from    string                   // the peer that sent it, "" for the mirror
 }
 
 func (k *check) isSlow() { k.late.Do(func() { close(k.slow) }) }
@@ -303,6 +318,9 @@ func (c *Cache) checked(ctx context.Context, e Request) (suite, *check, error) {
 		}
 		select {
 		case <-k.done:
+			if k.err == nil && e.mirrorOnly() && k.suite.form(e.Location.Name()).Vouched != "" {
+				continue
+			}
 			return k.suite, k, k.err
 		case <-enough:
 			s.form(e.Location.Name()).Unchecked = fmt.Sprintf("the mirror has not answered all for %v", time.Since(k.begun).Round(time.Second))
@@ -324,6 +342,9 @@ func (c *Cache) serveable(s *suite, e Request) bool {
 func (c *Cache) fresh(s *suite, e Request) bool {
 	v := s.form(e.Location.Name())
 	if e.Login != "" && !c.access.Accepted(e.decisive(), e.Login, v.Digest) {
+		return false
+	}
+	if e.mirrorOnly() && v.Vouched != "" {
 		return false
 	}
 	// That a suite is not there yet is what direct clients see no longer than that.

@@ -17,8 +17,8 @@ import (
 	"millpond/internal/store"
 )
 
-// revalidate asks the mirror for the suite's Release, adopts what is new, and
-// brings k.suite up to date.
+// revalidate asks the site or the mirror for the suite's Release, adopts what is new,
+// and brings k.suite up to date.
 func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	s, before := &k.suite, k.suite
 	// A condition on bytes that are not held any more would be answered with
@@ -31,8 +31,7 @@ func (c *Cache) revalidate(ctx context.Context, e Request, k *check) error {
 	if err := c.recall(e, s); err != nil {
 		c.log.Warn("held Release not learned again", "suite", e.Suite.String(), "err", err)
 	}
-	err := c.refresh(ctx, e, k)
-	s.form(e.Location.Name()).reject(err)
+	err := c.current(ctx, e, k)
 	if err != nil {
 		err = c.settle(e, s, err)
 	} else {
@@ -182,8 +181,12 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 func (c *Cache) keep(l catalog.Location, signed bool, body []byte, k *check) error {
 	d := digest.Of(body)
 	k.fetched[d] = body
-	c.fetched(d)
-	m := store.Meta{Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir(), k.login != "")}
+	c.fetched(d, k.from != "")
+	from := store.Provenance{Name: l.Host}
+	if k.from != "" {
+		from = store.Provenance{Peer: true, Name: k.from}
+	}
+	m := store.Meta{Name: l.Name(), From: []store.Provenance{from}, Pin: pinOwner(l.Dir(), k.login != "")}
 	if !signed {
 		m.Party = party.Of(l.Host)
 	}
