@@ -11,8 +11,8 @@ import (
 type Change struct {
 	Before digest.Digest
 	Size   int64 // of Before, in bytes
-	// Now is the file as the newer Release lists it. It belongs to no generation
-	// before that is adopted.
+	// Now is the file as the newer Release lists it, signed and shared as that is. It
+	// belongs to no generation before that is adopted.
 	Now    Entry
 	ByHash Location // of Now; zero if its Release does not offer that
 }
@@ -41,7 +41,10 @@ func (c *Catalog) Changes(before digest.Digest, r *CheckedRelease) ([]Change, er
 		l := r.dir.Join(f.Path)
 		change := Change{
 			Before: was.digest, Size: was.size,
-			Now: Entry{Location: l, Kind: Content, Digest: f.Digest, Size: f.Size, Suite: r.dir},
+			Now: Entry{
+				Location: l, Kind: Content, Digest: f.Digest, Size: f.Size, Suite: r.dir,
+				Signed: r.Generation.Signed, Shared: r.Generation.Sharing(),
+			},
 		}
 		if r.record.ByHash {
 			change.ByHash = l.Dir().Join(byHashName("", "SHA256", f.Digest.String()))

@@ -4,18 +4,21 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"millpond/internal/catalog"
 	"millpond/internal/mirror"
+	"millpond/internal/peer"
 )
 
 // available returns nil if the mirror has the file that a new Release lists, and
-// why not otherwise. One byte is requested: its name by hash proves the file, and
+// why not otherwise. From a box of this site that has the file it is fetched, since
+// clients will want it, and the mirror need not be asked. Else one byte is requested: its name by hash proves the file, and
 // so does the size under a name that had another size. Where the sizes are the
 // same, the file is fetched.
 func (f *Fetcher) available(ctx context.Context, n catalog.Change, login mirror.Login) error {
 	r := Request{Entry: n.Now, Login: login}
-	if n.Now.Size == 0 || f.holdsFor(r) {
+	if n.Now.Size == 0 || f.holdsFor(r) || f.isNearby(r) && f.keep(ctx, r) == nil {
 		return nil
 	}
 	if n.ByHash != (catalog.Location{}) {
@@ -43,6 +46,12 @@ func (f *Fetcher) available(ctx context.Context, n catalog.Change, login mirror.
 		}
 	}
 	return why
+}
+
+// isNearby reports whether a box of this site lists the file.
+func (f *Fetcher) isNearby(r Request) bool {
+	return f.swarm != nil && r.Login == "" && r.Shared.Includes(f.swarm.Widest()) &&
+		slices.ContainsFunc(f.swarm.Seeds(r.Digest), peer.Peer.Nearby)
 }
 
 // size requests one byte and returns the size of the file, -1 if the mirror does

@@ -496,3 +496,30 @@ func TestReleasesBehindALoginAreForNobody(t *testing.T) {
 		t.Errorf("%d bytes were handed over", n)
 	}
 }
+
+// What a new Release changes is fetched from a box of this site that has it; otherwise
+// the mirror is asked for a byte.
+func TestIndicesOfANewReleaseComeFromTheSite(t *testing.T) {
+	t.Parallel()
+	const index = "dists/stable/main/binary-amd64/Packages.xz"
+	for name, near := range map[string]bool{"at this site": true, "elsewhere": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newBoxes()
+			r := newRig(t, aptest.Suite{}, func(o *Options) { o.Swarm = s })
+			r.update()
+			r.archive.Add(aptest.Package{Name: "new", Version: "1", Size: 10})
+			g := r.archive.Publish(time.Now().Add(-time.Minute))
+			r.mirror.Publish("/debian", g)
+			d := digest.Of(g.File(index))
+			b := &box{name: "neighbour", site: s, far: !near, data: g.File(index), standing: peer.Standing{Kind: peer.Local}}
+			s.seeds[d] = []*box{b}
+			r.mirror.ResetLog()
+			r.later(2 * time.Minute)
+			r.want(inRelease, g.File(inRelease))
+			if n := r.mirror.Requests("*Packages*") + r.mirror.Requests("*by-hash*"); (n == 0) != near || r.held(d) != near {
+				t.Errorf("%d requests for indices at the mirror; the new one is held: %t", n, r.held(d))
+			}
+		})
+	}
+}
