@@ -204,7 +204,11 @@ func TestDishonestOwnerOfASuite(t *testing.T) {
 			if err := json.Unmarshal(b.Get(api.IdentityPath), &id); err != nil {
 				t.Fatal(err)
 			}
-			l := &liar{says: func() peer.ReleaseOffer { return peer.ReleaseOffer{Release: upload{bytes.NewReader(sent)}} }}
+			l := &liar{says: func() peer.ReleaseOffer {
+				return peer.ReleaseOffer{Open: func(context.Context) (peer.Upload, peer.Upload, error) {
+					return upload{bytes.NewReader(sent)}, nil, nil
+				}}
+			}}
 			l.silent.Store(sent == nil)
 			dishonest.Owner(t, s.mirror.URL(path.Dir(inRelease)), id.Addrs, l)
 			b.Until("the box asks the liar", func() bool { read(); return l.asked.Load() > 0 })

@@ -18,24 +18,21 @@ import (
 var _ peer.Releases = (*Fetcher)(nil)
 
 // Release implements peer.Releases. What is held is hashed first, as for clients.
-func (f *Fetcher) Release(ctx context.Context, by peer.Asker, q peer.ReleaseQuery, asking func()) (o peer.ReleaseOffer, err error) {
+func (f *Fetcher) Release(ctx context.Context, by peer.Asker, q peer.ReleaseQuery, asking func()) (peer.ReleaseOffer, error) {
 	told, err := f.releases.Offer(ctx, by, q, asking)
-	if err != nil {
-		return peer.ReleaseOffer{}, err
+	o := peer.ReleaseOffer{Age: told.Age}
+	if err != nil || told.Release.IsZero() {
+		return o, err
 	}
-	o.Age = told.Age
-	opened := time.Now()
-	if !told.Release.IsZero() {
-		o.Release, err = f.releaseUpload(ctx, told.Release)
+	o.Open = func(ctx context.Context) (release, signature peer.Upload, err error) {
+		if release, err = f.releaseUpload(ctx, told.Release); err != nil || told.Signature.IsZero() {
+			return release, nil, err
+		}
+		if signature, err = f.releaseUpload(ctx, told.Signature); err != nil {
+			return nil, nil, errors.Join(err, release.Close())
+		}
+		return release, signature, nil
 	}
-	if !told.Signature.IsZero() && err == nil {
-		o.Signature, err = f.releaseUpload(ctx, told.Signature)
-	}
-	if err != nil {
-		o.Close()
-		return peer.ReleaseOffer{}, err
-	}
-	o.Age += time.Since(opened)
 	return o, nil
 }
 

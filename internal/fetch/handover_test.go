@@ -42,13 +42,20 @@ func (o *other) Release(ctx context.Context, q peer.ReleaseQuery) (a peer.Releas
 	if err != nil {
 		return a, err
 	}
-	defer offer.Close()
 	a.Age = offer.Age
-	for into, from := range map[*[]byte]peer.Upload{&a.Release: offer.Release, &a.Signature: offer.Signature} {
+	if offer.Open == nil {
+		return a, nil
+	}
+	release, signature, err := offer.Open(ctx)
+	if err != nil {
+		return a, err
+	}
+	for into, from := range map[*[]byte]peer.Upload{&a.Release: release, &a.Signature: signature} {
 		if from == nil {
 			continue
 		}
-		if *into, err = io.ReadAll(from); err != nil {
+		*into, err = io.ReadAll(from)
+		if err := errors.Join(err, from.Close()); err != nil {
 			return a, err
 		}
 		o.taken.Add(int64(len(*into)))
@@ -468,8 +475,7 @@ func TestReleasesAreForTheSite(t *testing.T) {
 			}
 			// What a box says does not depend on whom the other one would ask.
 			q := peer.ReleaseQuery{Suite: digest.Of([]byte(s.at(inRelease).Dir().String())), Held: digest.Of(nil)}
-			o, err := s.Release(t.Context(), peer.Asker{ID: "asker", Kind: c.kind}, q, func() {})
-			o.Close()
+			_, err := s.Release(t.Context(), peer.Asker{ID: "asker", Kind: c.kind}, q, func() {})
 			if (err == nil) != (c.asks == 1) || err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("the answer to such a box is %v", err)
 			}

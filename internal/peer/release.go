@@ -41,18 +41,10 @@ type Releases interface {
 	Release(ctx context.Context, by Asker, q ReleaseQuery, asking func()) (ReleaseOffer, error)
 }
 
-// ReleaseOffer is a box's own answer. Release and Signature are as in a ReleaseAnswer,
-// and the caller closes those that are not nil.
+// ReleaseOffer is a box's own answer. Open opens the files as they are in a
+// ReleaseAnswer, signature being nil with InRelease, and the caller closes them; it is nil
+// if they are those that the query names.
 type ReleaseOffer struct {
-	Age                time.Duration
-	Release, Signature Upload
-}
-
-// Close closes what there is.
-func (o ReleaseOffer) Close() {
-	for _, u := range []Upload{o.Release, o.Signature} {
-		if u != nil {
-			u.Close()
-		}
-	}
+	Age  time.Duration
+	Open func(context.Context) (release, signature Upload, err error)
 }

@@ -19,6 +19,7 @@ import (
 
 	"millpond/internal/digest"
 	"millpond/internal/peer"
+	"millpond/internal/swarm/quota"
 )
 
 // releasesProtocol asks a box what its mirror has of a suite. The stream that a peer
@@ -62,6 +63,11 @@ const (
 	releasesPerPeer = 16 // streams in each direction
 	releasesBurst   = 256
 	releasesPace    = rate.Limit(32) // queries a second
+
+	// releaseSlots bounds the answers being sent that have files, which take up to two
+	// descriptors each and some milliseconds. The boxes' networks share them; one that
+	// gets none asks the next box.
+	releaseSlots = 32
 )
 
 var errReleases = errors.New("malformed message about a Release")
@@ -70,6 +76,7 @@ var errReleases = errors.New("malformed message about a Release")
 type releases struct {
 	swarm *Swarm
 	pace  *pace
+	slots *quota.Quota[lister]
 	sign  time.Duration // releaseSign but for tests
 
 	mu      sync.Mutex     // guards closed, and running against late additions
@@ -78,7 +85,10 @@ type releases struct {
 }
 
 func newReleases(s *Swarm) *releases {
-	return &releases{swarm: s, pace: newPace(releasesPace, releasesBurst), sign: releaseSign}
+	return &releases{
+		swarm: s, pace: newPace(releasesPace, releasesBurst), sign: releaseSign,
+		slots: quota.New[lister](releaseSlots, 1),
+	}
 }
 
 // run answers queries from what there is until ctx ends. Part of Run's group.
@@ -144,26 +154,47 @@ func (r *releases) answer(ctx context.Context, st network.Stream, from peer.Rele
 		}
 		return st.Close()
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.give(ctx, st, offer)
 	}
-	defer offer.Close()
-	if err := r.give(st, offer); err != nil {
+	if err != nil {
 		return err
 	}
 	return st.Close()
 }
 
+var errNoSlot = errors.New("too many answers are being sent")
+
 // give sends what there is for a query.
-func (r *releases) give(st network.Stream, o peer.ReleaseOffer) error {
-	if _, err := st.Write(appendRelease(nil, o)); err != nil || o.Release == nil {
+func (r *releases) give(ctx context.Context, st network.Stream, o peer.ReleaseOffer) error {
+	began := time.Now()
+	if o.Open == nil {
+		_, err := st.Write(appendRelease(nil, o.Age, nil, nil))
 		return err
 	}
-	for _, u := range []peer.Upload{o.Release, o.Signature} {
-		if u == nil {
-			continue
+	by := r.swarm.inventories.lister(st.Conn().RemotePeer())
+	if r.slots.Take(by, 1) == 0 {
+		return errNoSlot
+	}
+	defer r.slots.Give(by, 1)
+	release, signature, err := o.Open(ctx)
+	if err != nil {
+		return err
+	}
+	files := []peer.Upload{release, signature}
+	if signature == nil {
+		files = files[:1]
+	}
+	defer func() {
+		for _, f := range files {
+			f.Close()
 		}
-		n, err := io.CopyN(st, u, u.Size())
+	}()
+	if _, err := st.Write(appendRelease(nil, o.Age+time.Since(began), release, signature)); err != nil {
+		return err
+	}
+	for _, f := range files {
+		n, err := io.CopyN(st, f, f.Size())
 		r.swarm.transfers.gave(st.Conn().RemotePeer().String(), n)
 		if err != nil {
 			return err
@@ -196,19 +227,19 @@ func readReleaseQuery(r io.Reader) (q peer.ReleaseQuery, err error) {
 	return q, nil
 }
 
-// appendRelease appends the answer o without its files.
-func appendRelease(b []byte, o peer.ReleaseOffer) []byte {
-	age := uint64(min(max(o.Age, 0), maxReleaseAge).Milliseconds())
-	if o.Release == nil {
-		return binary.AppendUvarint(append(b, sameAnswer), age)
+// appendRelease appends the answer with these files, without their bytes; both are nil
+// if they are those that the peer holds, and signature with InRelease.
+func appendRelease(b []byte, age time.Duration, release, signature peer.Upload) []byte {
+	ms := uint64(min(max(age, 0), maxReleaseAge).Milliseconds())
+	if release == nil {
+		return binary.AppendUvarint(append(b, sameAnswer), ms)
 	}
-	b = binary.AppendUvarint(append(b, otherAnswer), age)
-	b = binary.AppendUvarint(b, uint64(o.Release.Size()))
-	signature := int64(0)
-	if o.Signature != nil {
-		signature = o.Signature.Size()
+	b = binary.AppendUvarint(append(b, otherAnswer), ms)
+	b = binary.AppendUvarint(b, uint64(release.Size()))
+	if signature == nil {
+		return binary.AppendUvarint(b, 0)
 	}
-	return binary.AppendUvarint(b, uint64(signature))
+	return binary.AppendUvarint(b, uint64(signature.Size()))
 }
 
 // readRelease reads the answer to a query of that form. signed is called when the peer

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,16 @@ func holder(t testing.TB, s suites, sign time.Duration) (holder, asker *box, ask
 
 func upload(b []byte) peer.Upload { return shelved{bytes.NewReader(b)} }
 
+// offered is an answer with files.
+func offered(age time.Duration, release, signature []byte) peer.ReleaseOffer {
+	return peer.ReleaseOffer{Age: age, Open: func(context.Context) (peer.Upload, peer.Upload, error) {
+		if signature == nil {
+			return upload(release), nil, nil
+		}
+		return upload(release), upload(signature), nil
+	}}
+}
+
 func TestReleaseQueries(t *testing.T) {
 	t.Parallel()
 	long := randomBytes(3 << 20)
@@ -64,9 +75,9 @@ func TestReleaseQueries(t *testing.T) {
 		err   error
 	}{
 		{"unchanged", stableQuery, func() peer.ReleaseOffer { return peer.ReleaseOffer{Age: 1500 * time.Millisecond} }, peer.ReleaseAnswer{Age: 1500 * time.Millisecond}, nil},
-		{"new", stableQuery, func() peer.ReleaseOffer { return peer.ReleaseOffer{Age: time.Second, Release: upload(long)} }, peer.ReleaseAnswer{Age: time.Second, Release: long}, nil},
+		{"new", stableQuery, func() peer.ReleaseOffer { return offered(0, long, nil) }, peer.ReleaseAnswer{Release: long}, nil},
 		{"new pair", pairQuery, func() peer.ReleaseOffer {
-			return peer.ReleaseOffer{Release: upload(long), Signature: upload(heldRelease)}
+			return offered(0, long, heldRelease)
 		}, peer.ReleaseAnswer{Release: long, Signature: heldRelease}, nil},
 		{"unknown", stableQuery, nil, peer.ReleaseAnswer{}, fs.ErrNotExist},
 	} {
@@ -85,6 +96,9 @@ func TestReleaseQueries(t *testing.T) {
 					return c.offer(), nil
 				}, patientSign)
 				answer, err := asked.Release(t.Context(), c.q)
+				if answer.Release != nil && answer.Age < patience {
+					answer.Age = 0 // opening took so long
+				}
 				if !errors.Is(err, c.err) || !reflect.DeepEqual(answer, c.want) {
 					t.Errorf("the answer is %d and %d bytes of %v, %v", len(answer.Release), len(answer.Signature), answer.Age, err)
 				}
@@ -224,14 +238,12 @@ func TestLiarsInQueries(t *testing.T) {
 func TestQueriesAreBounded(t *testing.T) {
 	long(t)
 	t.Parallel()
-	var now, peak, all atomic.Int64
+	var now, all atomic.Int64
 	release := make(chan struct{})
 	_, _, asked := holder(t, func(ctx context.Context, _ peer.Asker, _ peer.ReleaseQuery, asking func()) (peer.ReleaseOffer, error) {
 		defer now.Add(-1)
 		all.Add(1)
-		n := now.Add(1)
-		for most := peak.Load(); n > most && !peak.CompareAndSwap(most, n); most = peak.Load() {
-		}
+		now.Add(1)
 		asking()
 		select {
 		case <-release:
@@ -240,20 +252,15 @@ func TestQueriesAreBounded(t *testing.T) {
 		return peer.ReleaseOffer{}, nil
 	}, patientSign)
 	var asking sync.WaitGroup
-	var refused atomic.Int64
-	for range 4 * releasesPerPeer {
-		asking.Go(func() {
-			if _, err := asked.Release(t.Context(), stableQuery); err != nil {
-				refused.Add(1)
-			}
-		})
+	for i := range int64(releasesPerPeer) {
+		asking.Go(func() { _, _ = asked.Release(t.Context(), stableQuery) }) // a busy machine may be too late for some
+		until(t, "the query is being answered", func() bool { return now.Load() == i+1 })
 	}
-	until(t, "the others are refused", func() bool { return refused.Load() >= 3*releasesPerPeer })
+	if _, err := asked.Release(t.Context(), stableQuery); err == nil || now.Load() > releasesPerPeer {
+		t.Errorf("%d queries of a box are answered at once, %v", now.Load(), err)
+	}
 	close(release)
 	asking.Wait()
-	if n := peak.Load(); n != releasesPerPeer {
-		t.Errorf("%d queries of a box were answered at once, want %d", n, releasesPerPeer)
-	}
 	begun := time.Now()
 	before := all.Load()
 	for all.Load() < releasesBurst+8 {
@@ -262,6 +269,32 @@ func TestQueriesAreBounded(t *testing.T) {
 	least := time.Duration(float64(time.Second) * float64(8) / float64(releasesPace))
 	if took := time.Since(begun); took < least {
 		t.Errorf("%d queries took %v, want at least %v for those beyond the burst", all.Load()-before, took, least)
+	}
+}
+
+// A network that has as many answers with files under way as it may leaves others room.
+func TestAnswersAreShared(t *testing.T) {
+	t.Parallel()
+	h, a, asked := holder(t, func(context.Context, peer.Asker, peer.ReleaseQuery, func()) (peer.ReleaseOffer, error) {
+		return offered(0, heldRelease, nil), nil
+	}, patientSign)
+	slots, greedy := h.Swarm.releases.slots, lister{at: netip.MustParsePrefix("192.0.2.0/24")}
+	fill := func(by lister) (n int64) {
+		for slots.Take(by, 1) == 1 {
+			n++
+		}
+		return n
+	}
+	if n := fill(greedy); n == 0 || n >= releaseSlots {
+		t.Errorf("one network has %d of %d slots", n, releaseSlots)
+	}
+	if _, err := asked.Release(t.Context(), stableQuery); err != nil {
+		t.Errorf("beside a greedy network: %v", err)
+	}
+	until(t, "the slot is given back", func() bool { return slots.Held(h.inventories.lister(a.self())) == 0 })
+	fill(h.inventories.lister(a.self()))
+	if _, err := asked.Release(t.Context(), stableQuery); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("beyond its own share: %v", err)
 	}
 }
 
@@ -311,6 +344,8 @@ func TestReleasesOfKinds(t *testing.T) {
 // getsReleases reports whether the other box gets an answer, although it is one that
 // takes the first for at least local.
 func getsReleases(t *testing.T, a *acquaintance, want bool) bool {
+	t.Helper()
+	a.other.Swarm.releases.sign = patientSign
 	until(t, "the other box knows that the first one answers queries", func() bool {
 		speaks, err := a.other.host.Peerstore().SupportsProtocols(a.box.self(), releasesProtocol)
 		return err == nil && len(speaks) == 1 && a.other.kind(a.box.self()) >= peer.Local
@@ -364,9 +399,9 @@ func FuzzReadReleaseQuery(f *testing.F) {
 func FuzzReadRelease(f *testing.F) {
 	f.Add([]byte{}, false)
 	f.Add([]byte{unknownAnswer}, true)
-	f.Add(appendRelease([]byte{askingAnswer}, peer.ReleaseOffer{Age: time.Minute}), false)
-	f.Add(append(appendRelease(nil, peer.ReleaseOffer{Release: upload(heldRelease)}), heldRelease...), false)
-	f.Add(append(appendRelease(nil, peer.ReleaseOffer{Release: upload(heldRelease), Signature: upload(heldRelease[:3])}), heldRelease...), true)
+	f.Add(appendRelease([]byte{askingAnswer}, time.Minute, nil, nil), false)
+	f.Add(append(appendRelease(nil, 0, upload(heldRelease), nil), heldRelease...), false)
+	f.Add(append(appendRelease(nil, 0, upload(heldRelease), upload(heldRelease[:3])), heldRelease...), true)
 	f.Add([]byte{otherAnswer, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, false)
 	f.Fuzz(func(t *testing.T, b []byte, pair bool) {
 		took := int64(0)
@@ -377,14 +412,14 @@ func FuzzReadRelease(f *testing.F) {
 		if err != nil {
 			return
 		}
-		o := peer.ReleaseOffer{Age: a.Age}
+		var release, signature peer.Upload
 		if a.Release != nil {
-			o.Release = upload(a.Release)
+			release = upload(a.Release)
 		}
 		if a.Signature != nil {
-			o.Signature = upload(a.Signature)
+			signature = upload(a.Signature)
 		}
-		whole := append(append(appendRelease(nil, o), a.Release...), a.Signature...)
+		whole := append(append(appendRelease(nil, a.Age, release, signature), a.Release...), a.Signature...)
 		again, err := readRelease(bufio.NewReader(bytes.NewReader(whole)), pair, func() {}, func(int64) {})
 		if err != nil || !reflect.DeepEqual(again, a) {
 			t.Errorf("%+v comes back as %+v, %v", a, again, err)
