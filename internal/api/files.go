@@ -21,6 +21,7 @@ type Suite struct {
 	Date        time.Time  `json:"date" doc:"of the Release file"`
 	ValidUntil  *time.Time `json:"valid_until" doc:"null: no end"`
 	Checked     *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`
+	CheckedBy   string     `json:"checked_by,omitempty" doc:"peer ID of the box of this site whose mirror said so; left out if this box's did"`
 	Learned     time.Time  `json:"learned" doc:"when this generation was first seen"`
 	Rejected    *Rejected  `json:"rejected,omitempty" doc:"what the mirror had when last asked and does not replace this Release; left out if there is nothing"`
 	Indices     []Index    `json:"indices" doc:"that the box has read; at most 100"`

@@ -106,6 +106,9 @@ type Fetch interface {
 	// Checked returns when a suite was last confirmed with the mirror (zero if
 	// that is not known), and why it could not be since, "" if it could.
 	Checked(suite catalog.Location) (at time.Time, stale string)
+	// CheckedBy returns the peer ID of the box whose mirror confirmed it then; "" for
+	// this box's.
+	CheckedBy(suite catalog.Location) string
 	// Rejected returns what the mirror had of a suite when it was last asked and
 	// does not replace the Release in force; AcceptRelease lets it do so.
 	Rejected(suite catalog.Location) (r fetch.Rejected, ok bool)

@@ -70,6 +70,7 @@ type downloads struct {
 	transfers []fetch.Transfer
 	checked   time.Time
 	stale     string
+	checkedBy string
 	rejected  fetch.Rejected
 	accept    func(catalog.Location, digest.Digest) error
 }
@@ -85,6 +86,7 @@ func (f downloads) AcceptRelease(_ context.Context, suite catalog.Location, d di
 	return f.accept(suite, d)
 }
 func (f downloads) Checked(catalog.Location) (time.Time, string) { return f.checked, f.stale }
+func (f downloads) CheckedBy(catalog.Location) string            { return f.checkedBy }
 
 // several are Mirrors: one that answers, one that was not asked yet, one that is down.
 type several struct{}

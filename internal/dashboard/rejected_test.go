@@ -58,3 +58,14 @@ func TestRejectedRelease(t *testing.T) {
 		}
 	}
 }
+
+// A suite says which box asked its mirror, if another one did.
+func TestSuiteCheckedByAnotherBox(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"", "12D3KooWOther"} {
+		r := newRig(t, func(o *Options) { o.Fetch = downloads{checked: since, checkedBy: by} })
+		if got := get[api.Page[api.Suite]](t, r, "/api/v1/suites").Items[0].CheckedBy; got != by {
+			t.Errorf("checked by %q, want %q", got, by)
+		}
+	}
+}

@@ -24,6 +24,7 @@ func (d *Dashboard) listSuites(_ context.Context, q *Window) (api.Page[api.Suite
 		checked, stale := d.fetch.Checked(s.Location)
 		row := suiteOf(s, checked, stale, time.Now())
 		row.Shared, row.SharedWhy = d.sharing(s)
+		row.CheckedBy = d.fetch.CheckedBy(s.Location)
 		row.Rejected = rejectedOf(d.fetch.Rejected(s.Location))
 		answer.Items = append(answer.Items, row)
 	}

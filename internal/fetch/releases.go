@@ -114,6 +114,10 @@ func (f *Fetcher) Checked(dir catalog.Location) (at time.Time, stale string) {
 	return f.releases.Checked(dir)
 }
 
+// CheckedBy returns the peer ID of the box of this site whose mirror said at Checked that
+// the suite in dir has not changed; "" if this box's did.
+func (f *Fetcher) CheckedBy(dir catalog.Location) string { return f.releases.CheckedBy(dir) }
+
 // Rejected is a Release that a mirror sent and that does not replace the one in force.
 type Rejected = release.Rejected
 

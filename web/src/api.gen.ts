@@ -522,6 +522,8 @@ export interface Span {
 export interface Suite {
   /** with the mirror, last; null if not known */
   checked: string | null
+  /** peer ID of the box of this site whose mirror said so; left out if this box's did */
+  checked_by?: string
   codename: string
   /** of the Release file */
   date: string

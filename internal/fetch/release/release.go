@@ -246,29 +246,6 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 	return nil
 }
 
-// Checked returns when the suite in dir was last confirmed with the mirror,
-// zero if it never was, and why it could not be since, "" if it could. Of one
-// that the mirror does not have any more it says when it said so.
-func (c *Cache) Checked(dir catalog.Location) (at time.Time, stale string) {
-	var v record
-	for _, private := range []bool{false, true} {
-		s, err := kv.GetJSON[suite](c.names, key(dir, private))
-		if err != nil {
-			return time.Time{}, err.Error()
-		}
-		for _, o := range []record{s.InRelease, s.Release} {
-			held, had := !o.Digest.IsZero(), !v.Digest.IsZero()
-			if held && !had || held == had && o.Checked.After(v.Checked) {
-				v = o
-			}
-		}
-	}
-	if v.Missing != 0 && v.Unchecked == "" {
-		v.Unchecked = fmt.Sprintf("the mirror answers %d", v.Missing)
-	}
-	return v.Checked, v.Unchecked
-}
-
 // Expire makes the next request for the suite's Release ask the mirror, once a
 // second at most.
 func (c *Cache) Expire(dir catalog.Location) {

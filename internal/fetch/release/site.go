@@ -57,7 +57,7 @@ func (c *Cache) shared(e Request, s *suite) (g catalog.Generation, ok bool) {
 func (c *Cache) owners(e Request, s *suite) (all []peer.Peer) {
 	form := s.form(e.Location.Name())
 	g, ok := c.shared(e, s)
-	if c.site == nil || !ok || e.mirrorOnly() || form.Expired || !form.Asked.Fresh(ownEvery, false) {
+	if c.site == nil || c.ttl == 0 || !ok || e.mirrorOnly() || form.Expired || !form.Asked.Fresh(ownEvery, false) {
 		return nil
 	}
 	for _, p := range c.site.Owners(suiteName(e.Suite)) {
