@@ -456,6 +456,28 @@ func TestSilentOwnersOfReleases(t *testing.T) {
 	}
 }
 
+// Boxes that do not have the suite cost a few round trips.
+func TestFewOwnersOfReleasesAreAsked(t *testing.T) {
+	t.Parallel()
+	r := newArchiveRig(t, aptest.Suite{}, nil)
+	var asked atomic.Int64
+	s := &ranked{boxes: newBoxes()}
+	for i := range 10 {
+		s.above = append(s.above, &box{name: fmt.Sprint("box", i), standing: peer.Standing{Kind: peer.Member}, release: func(context.Context, peer.ReleaseQuery) (peer.ReleaseAnswer, error) {
+			asked.Add(1)
+			return peer.ReleaseAnswer{}, fs.ErrNotExist
+		}})
+	}
+	r.open(func(o *Options) { o.Swarm = s })
+	want, _, err := r.read(inRelease)
+	must(t, err)
+	r.later(2 * time.Minute)
+	r.want(inRelease, want)
+	if n := asked.Load(); n < 1 || n > 4 {
+		t.Errorf("%d boxes were asked for a suite that they do not have, want at most 4", n)
+	}
+}
+
 // Who may know of a suite: nobody of one behind a login, members of a private one, and
 // no stranger of any.
 func TestReleasesAreForTheSite(t *testing.T) {

@@ -2,8 +2,8 @@
 // connects to other boxes, share. It has no state and does no I/O.
 //
 // A Peer is another box: fetch opens Streams from it and reports each Outcome.
-// Swarm finds peers for a digest. Inventory is the other direction: what this
-// box offers to its peers. Data from a peer is never trusted; the digest in the
+// Swarm finds peers for a digest. Inventory and Releases are the other direction: what
+// this box offers to its peers. Data from a peer is never trusted; the digest in the
 // signed index decides.
 package peer
 

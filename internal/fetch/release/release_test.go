@@ -3,9 +3,11 @@ package release
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"millpond/internal/catalog"
+	"millpond/internal/digest"
 )
 
 // A check starts from the suite's latest record only: one that has ended since
@@ -29,4 +31,16 @@ func TestCheckStartsFromTheLatestRecord(t *testing.T) {
 		t.Errorf("after the end: %v, want its cause", k.err)
 	}
 	c.Wait()
+}
+
+func TestNamedSuitesAreBounded(t *testing.T) {
+	t.Parallel()
+	c := &Cache{named: make(map[digest.Digest]catalog.Location)}
+	for i := range 2 * maxNamed {
+		dir := catalog.Location{Scheme: "http", Host: "archive.example.org", Path: fmt.Sprintf("/debian/dists/suite%d", i)}
+		c.noteNamed(dir)
+		if c.named[suiteName(dir)] != dir || len(c.named) > maxNamed {
+			t.Fatalf("%d suites are found by the digest of their URL, this one: %v", len(c.named), c.named[suiteName(dir)])
+		}
+	}
 }
