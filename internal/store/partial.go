@@ -25,13 +25,13 @@ import (
 // Lock order: life, grow, saving; the locks of Store; mu last. Neither hashing
 // nor the disk is waited for under mu.
 type Partial struct {
-	s        *Store
-	file     *os.File
-	path     string
-	bucket   int  // of the party, or signed
-	keep     bool // Close keeps what is there, under digest
-	freeOnly bool // evicts nothing
-	resumed  bool
+	s       *Store
+	file    *os.File
+	path    string
+	bucket  int  // of the party, or signed
+	keep    bool // Close keeps what is there, under digest
+	may     allowance
+	resumed bool
 
 	life  sync.RWMutex // held by writers for reading, by the call that ends it for writing
 	ended bool         // guarded by life
@@ -62,21 +62,21 @@ type Partial struct {
 // are ErrBusy while another Partial of d is open, fs.ErrExist if d is held,
 // ErrNoSpace and ErrDisk.
 func (s *Store) Partial(d digest.Digest, size int64) (*Partial, error) {
-	return s.partial(d, size, signed, false)
+	return s.partial(d, size, signed, allowance{})
 }
 
 // PartialInFreeRoom is Partial for what is not worth evicting anything: ErrNoSpace
 // comes instead.
 func (s *Store) PartialInFreeRoom(d digest.Digest, size int64) (*Partial, error) {
-	return s.partial(d, size, signed, true)
+	return s.partial(d, size, signed, allowance{freeOnly: true})
 }
 
-func (s *Store) partial(d digest.Digest, size int64, bucket int, freeOnly bool) (*Partial, error) {
+func (s *Store) partial(d digest.Digest, size int64, bucket int, may allowance) (*Partial, error) {
 	if err := s.stuck(); err != nil {
 		return nil, fmt.Errorf("partial blob %s: %w", d, err)
 	}
 	p := s.newPartial(d, size, bucket)
-	p.path, p.keep, p.freeOnly = s.partialPath(d), true, freeOnly
+	p.path, p.keep, p.may = s.partialPath(d), true, may
 	left, err := s.acquire(p)
 	if err != nil {
 		return nil, fmt.Errorf("partial blob %s: %w", d, err)
@@ -123,10 +123,10 @@ func (s *Store) Create(size int64) (*Partial, error) { return s.CreateFor(digest
 // CreateFor is Create for a blob that must have digest d, if d is not zero. It
 // has nothing to do with Partial's: d may be held, and several may be open.
 func (s *Store) CreateFor(d digest.Digest, size int64) (*Partial, error) {
-	return s.createFor(d, size, signed)
+	return s.createFor(d, size, signed, allowance{})
 }
 
-func (s *Store) createFor(d digest.Digest, size int64, bucket int) (*Partial, error) {
+func (s *Store) createFor(d digest.Digest, size int64, bucket int, may allowance) (*Partial, error) {
 	if err := s.stuck(); err != nil {
 		return nil, fmt.Errorf("creating a blob: %w", err)
 	}
@@ -135,7 +135,7 @@ func (s *Store) createFor(d digest.Digest, size int64, bucket int) (*Partial, er
 	if err != nil {
 		return nil, fmt.Errorf("creating a blob: %w", err)
 	}
-	p.path = file.Name()
+	p.path, p.may = file.Name(), may
 	file.Close()
 	if err := p.start(); err != nil {
 		os.Remove(p.path)
@@ -164,7 +164,7 @@ func (p *Partial) start() error {
 	}
 	there := old.there
 	n := max(p.size, there.end())
-	if err := p.s.reserve(n, there.total(), p.bucket, p.freeOnly); err != nil {
+	if err := p.take(n, there.total()); err != nil {
 		return p.s.diskFault(err)
 	}
 	var file *os.File
@@ -254,7 +254,7 @@ func (p *Partial) reserve(end int64) error {
 	if more <= 0 {
 		return nil
 	}
-	if err := p.s.reserve(more, 0, p.bucket, p.freeOnly); err != nil {
+	if err := p.take(more, 0); err != nil {
 		return err
 	}
 	p.mu.Lock()

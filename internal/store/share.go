@@ -149,7 +149,7 @@ func (s *Store) For(party string) Share { return Share{s, party} }
 // Partial is Store.Partial. What it leaves for a later attempt is evicted before
 // anything else.
 func (h Share) Partial(d digest.Digest, size int64) (*Partial, error) {
-	return h.s.partial(d, size, bucketOf(h.party), false)
+	return h.s.partial(d, size, bucketOf(h.party), allowance{})
 }
 
 // Create is Store.Create.
@@ -157,5 +157,5 @@ func (h Share) Create(size int64) (*Partial, error) { return h.CreateFor(digest.
 
 // CreateFor is Store.CreateFor.
 func (h Share) CreateFor(d digest.Digest, size int64) (*Partial, error) {
-	return h.s.createFor(d, size, bucketOf(h.party))
+	return h.s.createFor(d, size, bucketOf(h.party), allowance{})
 }
