@@ -3,6 +3,7 @@ package catalog
 import (
 	"iter"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -15,6 +16,17 @@ import (
 // memory and no transaction between pages; an error is the last thing it
 // yields.
 func (c *Catalog) Packages(suite Location) iter.Seq2[Entry, error] {
+	return c.listedBy(suite, kindPackages)
+}
+
+// Sources is Packages for the files of source packages. Those of one source package in
+// one directory come one after the other.
+func (c *Catalog) Sources(suite Location) iter.Seq2[Entry, error] {
+	return c.listedBy(suite, kindSources)
+}
+
+// listedBy yields what indices of a kind list.
+func (c *Catalog) listedBy(suite Location, k kind) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		s := c.state.Load()
 		st := s.suites[suite]
@@ -24,12 +36,12 @@ func (c *Catalog) Packages(suite Location) iter.Seq2[Entry, error] {
 		g := st.current()
 		seen := make(map[string]bool) // stems: other compressions list the same
 		for _, l := range g.learned {
-			if l.table.kind != kindPackages || seen[l.stem] {
+			if l.table.kind != k || seen[l.stem] {
 				continue
 			}
 			seen[l.stem] = true
 			for f, err := range c.rows.pages(l.table.id) {
-				e := Entry{Location: place{st, g, l.path}.locate(kindPackages, f.path), Kind: Content, Digest: f.digest, Size: f.size}
+				e := Entry{Location: place{st, g, l.path}.locate(k, f.path), Kind: Content, Digest: f.digest, Size: f.size}
 				if sh := s.shown[l.table.id]; err == nil {
 					err = c.mark(s, &e, sh.signed, sh.shared)
 				}
@@ -160,4 +172,29 @@ func (c *Catalog) Listers(d digest.Digest) ([]Location, error) {
 		return true
 	})
 	return found, err
+}
+
+// InForce reports whether the current generation of a suite lists d, as far as is known:
+// one of which the index was not learned that listed d before may list it still.
+func (c *Catalog) InForce(d digest.Digest) (bool, error) {
+	s := c.state.Load()
+	found := false
+	err := c.rows.listed(d, maxListed, func(l listing) bool {
+		if sh := s.shown[l.table]; sh != nil {
+			found = slices.ContainsFunc(sh.places, place.mayStand)
+		}
+		return !found
+	})
+	return found, err
+}
+
+// mayStand reports whether what a table in p lists is in the current generation, or may
+// be. What a patch has added may be gone since, which the whole index says.
+func (p place) mayStand() bool {
+	g := p.suite.current()
+	if dir := path.Dir(p.path); isPatchDir(dir) {
+		return !g.has(strings.TrimSuffix(dir, ".diff"))
+	}
+	_, stem := indexKind(p.path)
+	return g == p.gen || p.path != "" && !g.has(stem)
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -173,6 +174,83 @@ func TestListers(t *testing.T) {
 		e := c.resolveURL(t, archiveURL+"/dists/stable/main/binary-amd64/Packages")
 		if err := c.LearnIndex(t.Context(), e, bytes.NewReader(text)); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestInForce(t *testing.T) {
+	t.Parallel()
+	const index, patched = "main/binary-amd64/Packages", "main/binary-amd64/Packages.diff/Index"
+	old := onlyFile(t, onePackage)
+	dirs := []string{archiveURL + "/dists/stable", archiveURL + "/dists/testing"}
+	learn := func(c *Catalog, dir, text string, readToo bool) {
+		t.Helper()
+		if _, err := c.learnRelease(at(t, dir), lists(map[string][]byte{index: []byte(text)})); err != nil {
+			t.Fatal(err)
+		}
+		if !readToo {
+			return
+		}
+		if err := c.LearnIndex(t.Context(), c.resolveURL(t, dir+"/"+index), strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := strings.ReplaceAll(onePackage, old.String(), digest.Of([]byte("newer")).String())
+	c := trusting(t)
+	for _, step := range []struct {
+		what, dir, text string
+		readToo, want   bool
+	}{
+		{"no suite lists it", dirs[0], other, true, false},
+		{"one lists it", dirs[1], onePackage, true, true},
+		{"that one has a new generation, of which the index was not read", dirs[1], other + "\n", false, true},
+		{"it was read", dirs[1], other + "\n\n", true, false},
+		{"another lists it", dirs[0], onePackage, true, true},
+		{"and none any more", dirs[0], other, true, false},
+	} {
+		learn(c, step.dir, step.text, step.readToo)
+		if got, err := c.InForce(old); err != nil || got != step.want {
+			t.Errorf("%s: %v, %v, want %v", step.what, got, err, step.want)
+		}
+	}
+	g := &generation{learned: []learned{{stem: index}}}
+	for _, tt := range []struct {
+		gen  *generation
+		want bool
+	}{{g, false}, {&generation{}, true}} {
+		p := place{&suite{gens: []*generation{tt.gen}}, tt.gen, path.Join(path.Dir(patched), "T-1.gz")}
+		if got := p.mayStand(); got != tt.want {
+			t.Errorf("a patch has added it, and the index has %v: %v, want %v", tt.gen.learned, got, tt.want)
+		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	t.Parallel()
+	key := aptest.NewKey("archive")
+	a := aptest.NewArchive(key)
+	c := newCatalog(t, key)
+	a.Add(aptest.Package{Name: "hello", Version: "1.0", Arch: "amd64"})
+	files := a.AddSource(aptest.Source{Name: "hello", Version: "1.0-1"})
+	g := a.Publish(day)
+	c.learnSuite(t, archiveURL, "dists/stable", g)
+	c.learnFile(t, archiveURL, "dists/stable/main/binary-amd64/Packages.gz", g)
+	for _, want := range []int{0, len(files)} {
+		var got []string
+		for e, err := range c.Sources(at(t, suiteURL)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resolved := c.resolve(e.Location, noPin); !reflect.DeepEqual(resolved, e) {
+				t.Errorf("%s resolves to %+v, is listed as %+v", e.Location, resolved, e)
+			}
+			got = append(got, e.Location.Name())
+		}
+		if len(got) != want {
+			t.Errorf("sources: %v, want %d files", got, want)
+		}
+		if want == 0 {
+			c.learnFile(t, archiveURL, "dists/stable/main/source/Sources.gz", g)
 		}
 	}
 }
