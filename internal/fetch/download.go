@@ -86,18 +86,22 @@ func (fl *flight) downloadContent(ctx context.Context) error {
 // openPart opens the file to download into. What a login brings is kept apart
 // until it is whole, and so is another copy of a blob that not everybody may
 // have, or that is being downloaded with another size. Nothing is evicted for what
-// no client of this box wants.
+// no client of this box wants, but what it replaces.
 func (fl *flight) openPart() (*store.Partial, error) {
 	f, d := fl.f, fl.key.digest
 	share := f.store.For(fl.party())
-	open := share.Partial
-	if fl.forPeer() {
+	open, create := share.Partial, share.CreateFor
+	switch {
+	case fl.forPeer():
 		open = f.store.PartialInFreeRoom
+	case fl.isEarly():
+		open = fl.replacing(share.PartialReplacing)
+		create = fl.replacing(share.CreateReplacing)
 	}
 	if fl.key.login == "" {
 		part, err := open(d, fl.entry.Size)
 		if errors.Is(err, store.ErrBusy) { // of another size, as others have it
-			return share.CreateFor(d, fl.entry.Size)
+			return create(d, fl.entry.Size)
 		}
 		if info, e := f.store.Stat(d); !errors.Is(err, fs.ErrExist) || e != nil || !access.Private(info) {
 			return part, err
@@ -106,7 +110,7 @@ func (fl *flight) openPart() (*store.Partial, error) {
 	if fl.forPeer() {
 		return nil, store.ErrNoSpace
 	}
-	return share.CreateFor(d, fl.entry.Size)
+	return create(d, fl.entry.Size)
 }
 
 // download is the state of a content flight's attempts. It belongs to the

@@ -29,7 +29,7 @@
 // was wrong), giveout (what may leave before the whole is verified), keepalive (what a
 // client gets meanwhile), body (a reader),
 // attribution (what a read byte counts as), passthrough (no room on disk), learn
-// (indices). Beside it: anticipate, keep and peek (before, without and instead of a
+// (indices). Beside it: anticipate, keep, keepahead and peek (before, without and instead of a
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown
 // and oneof (unknown files), late (who joined a flight that failed), available (what
 // mirrors have of a new Release), upload, manifest, inventory, budget and handover (for peers),

@@ -20,8 +20,9 @@ import (
 const (
 	// linger is how long a download goes on after its last client has left.
 	// apt drops connections and asks again; past this the mirror's bytes would
-	// be taken for nobody. What is there stays for a resume. One that only peers
-	// wanted ends at once: they leave it when they get the file elsewhere.
+	// be taken for nobody. What is there stays for a resume. One that no client
+	// wanted ends at once: peers leave it when they get the file elsewhere, and who
+	// fetches ahead when clients come.
 	linger = 30 * time.Second
 )
 
@@ -54,10 +55,13 @@ type flight struct {
 	reload     atomic.Bool                 // caches on the way to mirrors have sent something wrong
 	place      atomic.Pointer[front.Place] // nil while it waits for one
 
-	payer    string       // the peer that it was begun for, "" if it was for none
-	first    int64        // byte that it was begun for
-	wanted   atomic.Bool  // by a client, too
-	received atomic.Int64 // bytes
+	payer    string          // the peer that it was begun for, "" if it was for none
+	early    bool            // it was begun before any client asked
+	first    int64           // byte that it was begun for
+	replaces []digest.Digest // whose room it may take, of an early one
+	wanted   atomic.Bool     // by a client, too
+	received atomic.Int64    // bytes
+	mirrored atomic.Int64    // of received: from mirrors
 
 	mu          sync.Mutex       // guards what follows; taken before the partial's own lock, never after
 	places      []place          // where content may be, the oldest first; at most maxPlaces
@@ -250,7 +254,7 @@ func (fl *flight) leave() {
 	fl.closeFile()
 	switch {
 	case fl.readers > 0 || fl.over:
-	case fl.forPeer():
+	case fl.forPeer(), fl.isEarly():
 		fl.abandoned = true
 		fl.stop()
 	case fl.idle == nil:
@@ -349,6 +353,9 @@ func (fl *flight) answered(size int64, modified time.Time) {
 func (fl *flight) grew(off, end int64, s source) {
 	record := s.Record()
 	fl.received.Add(end - off)
+	if s.Origin() == ledger.FromMirror {
+		fl.mirrored.Add(end - off)
+	}
 	if place := fl.place.Load(); place != nil {
 		place.Progress()
 	}

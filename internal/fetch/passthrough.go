@@ -30,7 +30,7 @@ type passthrough struct {
 // frees its room.
 func (fl *flight) passThrough(part *store.Partial, why error) {
 	switch {
-	case errors.Is(why, errManyLogins), fl.forPeer() && errors.Is(why, store.ErrNoSpace):
+	case errors.Is(why, errManyLogins), (fl.forPeer() || fl.isEarly()) && errors.Is(why, store.ErrNoSpace):
 		fl.log.Debug("file served without keeping it", "err", why)
 	case errors.Is(why, store.ErrNoSpace):
 		fl.log.Warn("store full, file served without keeping it", "err", why)
