@@ -12,6 +12,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
+	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/front"
 	"millpond/internal/keyring"
@@ -219,10 +220,21 @@ func (a *Appliance) openNetwork() (err error) {
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
-	a.prefetch = prefetch.New(prefetch.Options{
-		Catalog: a.catalog, Store: a.store, Fetch: a.fetch, Offline: a.config.Offline, Log: a.log.With("part", "prefetch"),
+	a.prefetch, err = prefetch.New(prefetch.Options{
+		Table: a.db.Table("prefetch"), Catalog: a.catalog, Store: a.store, Fetch: fetchAhead{a.fetch},
+		Offline: a.config.Offline, Budget: int64(a.config.Prefetch), Log: a.log.With("part", "prefetch"),
 	})
-	return nil
+	return err
+}
+
+// fetchAhead is the Fetcher in the words of prefetch, which stands beside it.
+type fetchAhead struct{ *fetch.Fetcher }
+
+var _ prefetch.Fetcher = fetchAhead{}
+
+func (f fetchAhead) Ahead(ctx context.Context, e catalog.Entry, replaces []digest.Digest) (prefetch.Brought, error) {
+	b, err := f.Fetcher.Ahead(ctx, e, replaces)
+	return prefetch.Brought(b), err
 }
 
 // taken counts what a mirror sent.
@@ -257,7 +269,7 @@ func (a *Appliance) openFaces() (err error) {
 		local = a.dashboard.Basics()
 	}
 	a.proxy = proxy.New(proxy.Options{
-		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Dialer: a.mirror, Policy: a.policy,
+		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Dialer: a.mirror, Policy: a.policy,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Local: local, Via: a.via,
 		Log: a.log.With("part", "proxy"),

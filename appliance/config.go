@@ -48,6 +48,7 @@ type Config struct {
 	UpstreamExcept  []string       `env:"UPSTREAM_PROXY_EXCEPT" takes:"host, host:port, *.domain or range, comma-separated" help:"mirrors that are reached directly all the same; a range matches those whose URL has an address"`
 	AuthFile        string         `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
 	MirrorRate      mirror.Rates   `env:"MIRROR_RATE" takes:"bytes per second with unit, alone or with the hours of the day that it is for (20MB/s@08-18,5MB/s@18-22), comma-separated" help:"limit on downloads from all mirrors together, by hours of local time (TZ); at other hours the rate without hours counts, and without one there is no limit. Tunnels are not limited"`
+	Prefetch        dailyBytes     `env:"PREFETCH" envDefault:"10GB" takes:"bytes a day with unit (20GB), or 0 or false for none" help:"how much the box takes in a day, from mirrors and other boxes together, to have new versions of the packages that its clients use before they ask"`
 	Tunnels         tunnels        `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
 	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
 	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
@@ -93,6 +94,7 @@ func parseConfig(environ []string) (Config, error) {
 		FuncMap: map[reflect.Type]env.ParserFunc{
 			reflect.TypeFor[uploadRate]():     func(s string) (any, error) { return parseUploadRate(s) },
 			reflect.TypeFor[mirror.Rates]():   func(s string) (any, error) { return parseMirrorRate(s) },
+			reflect.TypeFor[dailyBytes]():     func(s string) (any, error) { return parseDailyBytes(s) },
 			reflect.TypeFor[tunnels]():        func(s string) (any, error) { return parseTunnels(s) },
 			reflect.TypeFor[swarm.Mode]():     func(s string) (any, error) { return parseMode(s) },
 			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },

@@ -135,6 +135,8 @@ func TestSettings(t *testing.T) {
 				"20MB/s@-1-5": "hours like", "20MB/s@24-5": "hours like", "20MB/s@5-25": "hours like", "20MB/s@5-5": "rate without hours", "20MB/s@0-24": "rate without hours",
 				"1MB@08-18,2MB@17-20": "another rate for 17-18", "1MB@22-06,2MB@05-07": "another rate for 05-06", "1MB,2MB": "another rate without hours", "@08-18": "not a number",
 			}},
+		{"PREFETCH", map[string]string{"": "10000000000", "0": "0", "false": "0", "20GB": "20000000000", "1.5TiB": "1649267441664"},
+			map[string]string{"10%": "is a share", "true": "number of bytes", "much": "number of bytes", "-1GB": "number of bytes"}},
 		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
 		{"LOG_FORMAT", map[string]string{"": "text", "json": "json"}, map[string]string{"xml": "no such format"}},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},

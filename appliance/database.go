@@ -15,12 +15,13 @@ import (
 )
 
 // kept are the rows that neither blobs nor mirrors tell again: the ledger, bans, pins,
-// which Release files are held and how good they were, and where blobs came from.
+// what clients requested and what fetching that ahead cost, which Release files are held and how good they were, and where blobs came from.
 var kept = []kv.Kept{
 	{Table: "identity"},
 	{Table: "ledger"},
 	{Datastore: "swarm", Rows: swarm.Kept},
 	{Table: "store", Rows: store.Pinned},
+	{Table: "prefetch"},
 	{Table: "names", Rows: fetch.Kept},
 	{Table: "store", Rows: store.Known},
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -160,27 +161,27 @@ func TestPrefetch(t *testing.T) {
 	}
 }
 
-// Nothing is evicted for a prefetch: what was used last goes first, and what
-// does not fit is left.
-func TestPrefetchWithoutRoom(t *testing.T) {
+// On a full cache what is superseded makes room, and nothing else is evicted.
+func TestPrefetchOnAFullCache(t *testing.T) {
 	t.Parallel()
 	w := newWave(t, 600_000)
-	// 77 MB are the database's.
+	w.debs["delta"] = w.Add(aptest.Package{Name: "delta", Version: "1.0-1", Size: 600_000})
+	w.now = w.Release(time.Now())
+	// 77 MB are the database's, and there is no room for a fourth package.
 	b := w.box(t, "MILLPOND_CACHE_SIZE=79MB")
 	c := newClient(t, b.url)
-	w.install(t, c, "beta", "alpha")
-	before := w.debs
-	w.debs = make(map[string]aptest.File)
+	w.install(t, c, "delta", "beta", "alpha")
+	before := maps.Clone(w.debs)
 	w.publish("1.0-2", 600_000)
 	p := runPrefetch(t, b, "{}")
-	if p.NoRoom != 1 || p.FilesDone != 2 || p.FilesFailed != 0 || p.Error != "" {
+	if p.NoRoom != 0 || p.FilesDone != 3 || p.FilesFailed != 0 || p.Error != "" {
 		t.Errorf("prefetch: %+v", p)
 	}
 	for _, tt := range []struct {
 		file aptest.File
 		held bool
 	}{
-		{before["alpha"], true}, {before["beta"], true}, {w.debs["alpha"], true}, {w.debs["beta"], false},
+		{before["alpha"], false}, {before["beta"], false}, {w.debs["alpha"], true}, {w.debs["beta"], true}, {w.debs["delta"], true},
 	} {
 		if _, err := b.store.Stat(digest.Of(tt.file.Data)); (err == nil) != tt.held {
 			t.Errorf("%s: held %v, want %v", tt.file.Path, err == nil, tt.held)

@@ -36,6 +36,24 @@ func parseUploadRate(s string) (uploadRate, error) {
 	return uploadRate{bytes: q.Bytes, set: true}, nil
 }
 
+// dailyBytes limits what is taken in a day; 0 is nothing.
+type dailyBytes int64
+
+// parseDailyBytes parses a number of bytes.
+func parseDailyBytes(s string) (dailyBytes, error) {
+	if s == "0" || strings.EqualFold(s, "false") {
+		return 0, nil
+	}
+	q, err := store.ParseQuota(s)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%.40q is not a number of bytes with a unit: give one like 20GB, or 0 for none", s)
+	case q.Percent != 0:
+		return 0, fmt.Errorf("%.40q is a share, but this is in bytes a day: give a number like 20GB, or 0 for none", s)
+	}
+	return dailyBytes(q.Bytes), nil
+}
+
 // parseMirrorRate parses rates for mirrors by the hour: "20MB/s@08-18,5MB/s".
 func parseMirrorRate(s string) (mirror.Rates, error) {
 	var rates mirror.Rates

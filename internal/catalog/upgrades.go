@@ -11,8 +11,9 @@ import (
 )
 
 // Packages yields the packages that the current generation of the suite in
-// that directory lists, as far as its Packages indices were learned, ready to
-// be fetched. Packages of two indices come twice. It holds a page of rows in
+// that directory lists, as far as its Packages indices were learned. Signed and Shared
+// are as the suite has them; before one is fetched, Vouch has what other lists say, which
+// takes a search for each. Packages of two indices come twice. It holds a page of rows in
 // memory and no transaction between pages; an error is the last thing it
 // yields.
 func (c *Catalog) Packages(suite Location) iter.Seq2[Entry, error] {
@@ -40,10 +41,11 @@ func (c *Catalog) listedBy(suite Location, k kind) iter.Seq2[Entry, error] {
 				continue
 			}
 			seen[l.stem] = true
+			sh := s.shown[l.table.id]
 			for f, err := range c.rows.pages(l.table.id) {
-				e := Entry{Location: place{st, g, l.path}.locate(k, f.path), Kind: Content, Digest: f.digest, Size: f.size}
-				if sh := s.shown[l.table.id]; err == nil {
-					err = c.mark(s, &e, sh.signed, sh.shared)
+				e := Entry{
+					Location: place{st, g, l.path}.locate(k, f.path), Kind: Content, Digest: f.digest, Size: f.size,
+					Signed: sh.signed, Shared: sh.shared,
 				}
 				if !yield(e, err) || err != nil {
 					return

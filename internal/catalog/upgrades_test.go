@@ -22,7 +22,7 @@ func packages(t *testing.T, c *Catalog, suite Location) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.resolve(e.Location, noPin); !reflect.DeepEqual(got, e) {
+		if got, e := c.resolve(e.Location, noPin), c.Vouch(e); !reflect.DeepEqual(got, e) {
 			t.Errorf("%s resolves to %+v, is listed as %+v", e.Location, got, e)
 		}
 		all = append(all, e.Location.Name())
@@ -241,7 +241,7 @@ func TestSources(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if resolved := c.resolve(e.Location, noPin); !reflect.DeepEqual(resolved, e) {
+			if resolved, e := c.resolve(e.Location, noPin), c.Vouch(e); !reflect.DeepEqual(resolved, e) {
 				t.Errorf("%s resolves to %+v, is listed as %+v", e.Location, resolved, e)
 			}
 			got = append(got, e.Location.Name())

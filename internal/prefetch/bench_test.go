@@ -6,12 +6,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
+	"millpond/internal/prefetch/uses"
 	"millpond/internal/store"
 )
 
@@ -38,18 +41,51 @@ func BenchmarkSurvey(b *testing.B) {
 	} {
 		dir := benchSuite(b, s, bc.suite, bc.version)
 		b.Run(bc.name, func(b *testing.B) {
+			before := processor(b)
 			for b.Loop() {
 				p := newPlan(s.catalog.Suites())
 				if err := s.survey(b.Context(), p, dir); err != nil {
 					b.Fatal(err)
 				}
-				if p.trim(); len(p.wants) != bc.want {
+				must(b, s.confirm(p))
+				if len(p.wants) != bc.want {
 					b.Fatalf("%d packages are wanted, want %d", len(p.wants), bc.want)
 				}
 			}
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/benchListed*1e6, "µs/package")
+			b.ReportMetric((processor(b)-before).Seconds()/float64(b.N), "cpu-s/op")
 		})
 	}
+}
+
+// BenchmarkNews looks through the same suite for what is new to clients that have
+// requested as many packages as are remembered.
+func BenchmarkNews(b *testing.B) {
+	s := newBench(b)
+	dir := benchSuite(b, s, "stable", benchEach+1)
+	const requested = 20_000
+	for i := range requested {
+		s.uses.Requested(uses.Key{Line: "stable", Package: fmt.Sprint("p", i), Architecture: "amd64", Type: "deb"}, fmt.Sprintf("1.%d-1", benchEach))
+	}
+	before := processor(b)
+	for b.Loop() {
+		p, err := s.planNews(b.Context(), []catalog.Location{dir})
+		must(b, err)
+		must(b, s.confirm(p))
+		if len(p.wants) != min(requested, maxPlan) {
+			b.Fatalf("%d packages are wanted, want %d", len(p.wants), min(requested, maxPlan))
+		}
+	}
+	b.ReportMetric((processor(b)-before).Seconds()/float64(b.N), "cpu-s/op")
+}
+
+// processor is the time that the process has had the processor, which tells more than
+// elapsed time on a machine that does other things.
+func processor(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // newBench is a Prefetcher over a real catalog and a real store, which holds the
@@ -85,7 +121,9 @@ func newBench(b *testing.B) *Prefetcher {
 	}
 	cat, err := catalog.Open(catalog.Options{Table: db.Table("catalog"), Keyring: new(keyring.Keyring), TrustHosts: []string{"deb.example.org"}, Log: log})
 	must(b, err)
-	return New(Options{Catalog: cat, Store: st, Log: log})
+	s, err := New(Options{Table: db.Table("prefetch"), Catalog: cat, Store: st, Budget: 1, Log: log})
+	must(b, err)
+	return s
 }
 
 // benchSuite has the catalog learn a suite that lists a version of each package.

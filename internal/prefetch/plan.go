@@ -4,23 +4,25 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/deb"
+	"millpond/internal/digest"
+	"millpond/internal/prefetch/uses"
 )
 
 // maxPlan bounds the packages of one prefetch, about 10 MB of memory; a point
-// release has some hundreds that a site has installed. The least recently used
-// are left for the next prefetch.
+// release has some hundreds that a site has installed. What is used least is left
+// for the next prefetch.
 const maxPlan = 16 << 10
 
 // want is a package to be fetched.
 type want struct {
-	catalog.Entry
-	name    string // of the package with its architecture and line
+	key     uses.Key
 	version string
-	used    time.Time // of the older version that is held
+	rank    float64 // those with more come first
+	files   []catalog.Entry
+	older   []digest.Digest // that are held, at most maxOlder, the newest first; of a survey
 }
 
 // plan collects what is wanted.
@@ -30,12 +32,14 @@ type plan struct {
 }
 
 // newPlan returns an empty plan for suites of a catalog that has these.
-func newPlan(suites []catalog.SuiteInfo) *plan {
-	p := &plan{lines: make(map[catalog.Location]string, len(suites))}
+func newPlan(suites []catalog.SuiteInfo) *plan { return &plan{lines: linesOf(suites)} }
+
+func linesOf(suites []catalog.SuiteInfo) map[catalog.Location]string {
+	lines := make(map[catalog.Location]string, len(suites))
 	for _, s := range suites {
-		p.lines[s.Location] = line(s)
+		lines[s.Location] = line(s)
 	}
-	return p
+	return lines
 }
 
 // line names the distribution's release that a suite is a part of. What
@@ -60,23 +64,20 @@ func (p *plan) add(w want) {
 	}
 }
 
-// trim keeps the newest version of each package, and of those the maxPlan most
-// recently used, in that order.
+// trim keeps the newest version of each package, and of those the maxPlan that are used
+// most, in that order.
 func (p *plan) trim() {
 	slices.SortFunc(p.wants, func(a, b want) int {
-		return cmp.Or(strings.Compare(a.name, b.name), deb.CompareVersions(b.version, a.version))
+		return cmp.Or(compareKeys(a.key, b.key), deb.CompareVersions(b.version, a.version))
 	})
-	p.wants = slices.CompactFunc(p.wants, func(a, b want) bool { return a.name == b.name })
-	slices.SortStableFunc(p.wants, func(a, b want) int { return b.used.Compare(a.used) })
+	p.wants = slices.CompactFunc(p.wants, func(a, b want) bool { return a.key == b.key })
+	slices.SortStableFunc(p.wants, func(a, b want) int { return cmp.Compare(b.rank, a.rank) })
+	clear(p.wants[min(len(p.wants), maxPlan):])
 	p.wants = p.wants[:min(len(p.wants), maxPlan)]
 }
 
-// best returns what to fetch, the most useful first.
-func (p *plan) best() []catalog.Entry {
-	p.trim()
-	files := make([]catalog.Entry, len(p.wants))
-	for i, w := range p.wants {
-		files[i] = w.Entry
-	}
-	return files
+func compareKeys(a, b uses.Key) int {
+	return cmp.Or(
+		strings.Compare(a.Package, b.Package), strings.Compare(a.Line, b.Line),
+		strings.Compare(a.Architecture, b.Architecture), strings.Compare(a.Type, b.Type))
 }

@@ -3,9 +3,9 @@ package prefetch
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/prefetch/uses"
 )
 
 func TestLine(t *testing.T) {
@@ -39,19 +39,20 @@ func TestPlanIsBounded(t *testing.T) {
 	const n = 5*maxPlan + 3
 	for i := range n {
 		for _, version := range []string{"1.9", "1.10"} {
-			p.add(want{Entry: pkg(fmt.Sprintf("p%d_%s_all.deb", i, version)), name: fmt.Sprint("p", i), version: version, used: time.Unix(int64(i), 0)})
+			p.add(want{files: []catalog.Entry{pkg(fmt.Sprintf("p%d_%s_all.deb", i, version))}, key: uses.Key{Package: fmt.Sprint("p", i)}, version: version, rank: float64(i)})
 		}
 		if len(p.wants) >= 2*maxPlan {
 			t.Fatalf("%d packages are kept", len(p.wants))
 		}
 	}
-	best := p.best()
+	p.trim()
+	best := p.wants
 	if len(best) != maxPlan {
 		t.Fatalf("%d packages are planned, want %d", len(best), maxPlan)
 	}
-	for i, e := range best {
-		if want := fmt.Sprintf("p%d_1.10_all.deb", n-1-i); e.Location.Name() != want {
-			t.Fatalf("package %d is %s, want %s", i, e.Location.Name(), want)
+	for i, w := range best {
+		if want := fmt.Sprintf("p%d_1.10_all.deb", n-1-i); w.files[0].Location.Name() != want {
+			t.Fatalf("package %d is %s, want %s", i, w.files[0].Location.Name(), want)
 		}
 	}
 }

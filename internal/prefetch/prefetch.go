@@ -1,17 +1,24 @@
 // Package prefetch fetches the packages of an update before clients request
 // them: when a suite has a new Release, every client of the site is about to
-// request the new versions of what it has installed. It runs on request,
-// through the API.
+// request the new versions of what it has installed.
 //
-// A prefetch brings the Release files of the suites up to date, fetches the
-// indices that replace those that clients used before, and reads which packages
-// they list. A package is wanted if it is not held and an older version of it
-// is: some client has that one. The most recently used come first, two at a
-// time, from other boxes before the mirror like any file, and only while there
-// is room: nothing is evicted for a file that no client has requested.
+// It begins by itself when it is told that a suite has changed (Changed): then it
+// fetches the new versions of what clients requested within 90 days (package uses), by
+// architecture, of the suites of the same release, what is requested most first, and of
+// source packages what was requested as source. A day's budget limits the bytes, from
+// mirrors and other boxes (package account, which also keeps what this costs and what
+// it is good for). And it begins when somebody asks for it (Start): then it brings the
+// Release files of the suites up to date, fetches the indices that replace those that
+// clients used before, and of each package of which an older version is held the newest
+// one, the most recently used first; the budget counts these bytes, but does not end it.
+//
+// Two files come at a time, from other boxes before the mirror like any file, and none
+// while a client waits for a download. Room is what is free and what the older versions
+// have that are held and that no suite has in force (superseded): nothing else is evicted
+// for a file that no client has requested.
 //
 // It uses catalog (what is listed) and store (what is held), and fetch, which
-// moves the bytes and counts them. Memory is bounded by maxPlan, not by the
+// moves the bytes and counts them. Memory is bounded by maxPlan and maxPart, not by the
 // archive or the store.
 package prefetch
 
@@ -25,9 +32,14 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/kv"
 	"millpond/internal/mirror"
+	"millpond/internal/prefetch/account"
+	"millpond/internal/prefetch/uses"
 	"millpond/internal/store"
 )
 
@@ -38,12 +50,14 @@ var (
 	ErrUnknownSuite = errors.New("no client has used this suite")
 )
 
-// Options are a Prefetcher's dependencies. All but Offline are required.
+// Options are a Prefetcher's dependencies. All but Offline and Budget are required.
 type Options struct {
+	Table   *kv.Table // the Prefetcher's alone
 	Catalog Catalog
 	Store   Store
 	Fetch   Fetcher
-	Offline bool // no mirror may be used
+	Offline bool  // no mirror may be used
+	Budget  int64 // bytes a day that Changed may cost; 0 ignores it
 	Log     *slog.Logger
 }
 
@@ -51,25 +65,36 @@ type Options struct {
 type Catalog interface {
 	Suites() []catalog.SuiteInfo
 	Packages(suite catalog.Location) iter.Seq2[catalog.Entry, error]
+	Sources(suite catalog.Location) iter.Seq2[catalog.Entry, error]
 	Successors(suite catalog.Location, held func(digest.Digest) bool) ([]catalog.Entry, error)
 	Listers(d digest.Digest) ([]catalog.Location, error)
+	InForce(d digest.Digest) (bool, error)
+	Vouch(e catalog.Entry) catalog.Entry
 }
 
 // Store knows what is held; *store.Store.
 type Store interface {
 	Stat(d digest.Digest) (store.Info, error)
 	Names(prefix, after string) iter.Seq2[store.Named, error]
-	Usage() store.Usage
 	DiskFree() (share float64, err error)
 }
 
-// Fetcher moves bytes; *fetch.Fetcher.
+// Fetcher moves bytes; *fetch.Fetcher, but for the type of Brought.
 type Fetcher interface {
 	// Refresh makes the catalog know the mirror's present generation of a suite.
 	Refresh(ctx context.Context, suite catalog.Location) error
-	// Keep has the store hold e and, of an index, the catalog learn it.
-	// store.ErrNoSpace and store.ErrDisk say that it cannot be kept.
-	Keep(ctx context.Context, e catalog.Entry) error
+	// Ahead has the store hold e and, of an index, the catalog learn it, in free room or
+	// that of the blobs in replaces. store.ErrNoSpace and store.ErrDisk say that it
+	// cannot be kept.
+	Ahead(ctx context.Context, e catalog.Entry, replaces []digest.Digest) (Brought, error)
+	// ClientsWait reports whether a client waits for a download.
+	ClientsWait() bool
+}
+
+// Brought is what was taken for a file that was fetched ahead; fetch.Brought.
+type Brought struct {
+	Peers, Mirrors int64 // bytes from them, whatever became of them
+	Asked          bool  // somebody asked for the file before it was held
 }
 
 // State is what the running prefetch has done so far, or what the last one
@@ -77,13 +102,15 @@ type Fetcher interface {
 // packages, not of Release files.
 type State struct {
 	Running        bool
-	Suite          string    // URL of the only one, "" for all
+	Automatic      bool      // begun by the change of a suite
+	Suite          string    // URL of the only one, "" for several
 	Started, Ended time.Time // Ended is zero while it runs
 
 	Files, Bytes         int64 // wanted, as far as is known
 	FilesDone, BytesDone int64 // held by now
 	FilesFailed          int64
 	NoRoom               int64  // files left out so that nothing is evicted
+	NoBudget             int64  // files left out as the day's budget is too small
 	Error                string // why it did not fetch all
 }
 
@@ -94,19 +121,36 @@ type Prefetcher struct {
 	store   Store
 	fetcher Fetcher
 	offline bool
+	budget  int64
 	log     *slog.Logger
 	wanted  chan []catalog.Location // the suites of the prefetch that is to run
+
+	uses     *uses.Table
+	account  *account.Account
+	changes  changes
+	requests requests
 
 	mu    sync.Mutex
 	state State // guarded by mu
 }
 
 // New returns a Prefetcher. Nothing is fetched before Run.
-func New(o Options) *Prefetcher {
-	return &Prefetcher{
-		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, offline: o.Offline, log: o.Log,
+func New(o Options) (*Prefetcher, error) {
+	s := &Prefetcher{
+		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, offline: o.Offline, budget: o.Budget, log: o.Log,
 		wanted: make(chan []catalog.Location, 1),
 	}
+	var err error
+	if s.uses, err = uses.Open(o.Table, o.Log); err == nil {
+		s.account, err = account.Open(o.Table, o.Budget, o.Log)
+	}
+	if err == nil {
+		err = s.changes.open(o.Table, o.Log)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening what was fetched ahead: %w", err)
+	}
+	return s, nil
 }
 
 // State returns what the running or last prefetch did.
@@ -115,6 +159,18 @@ func (s *Prefetcher) State() State {
 	defer s.mu.Unlock()
 	return s.state
 }
+
+// Figures are what fetching ahead has cost, and what it was good for.
+type Figures = account.Figures
+
+// Cost is what was fetched ahead, and what became of it.
+type Cost = account.Cost
+
+// Wave is a prefetch, as it is in the account.
+type Wave = account.Wave
+
+// Figures returns the present ones.
+func (s *Prefetcher) Figures() Figures { return s.account.Figures() }
 
 // Start begins a prefetch of the suite with that URL, or for "" of all that
 // clients have used, and returns without waiting for it. The error is
@@ -127,14 +183,24 @@ func (s *Prefetcher) Start(suite string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+	state, ok := s.begin(State{Suite: suite})
+	if !ok {
+		return State{}, ErrRunning
+	}
+	s.wanted <- dirs // has room: Run took the last ones before they ended
+	return state, nil
+}
+
+// begin makes t the state of a prefetch that begins now, unless one is running.
+func (s *Prefetcher) begin(t State) (State, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state.Running {
-		return State{}, ErrRunning
+		return s.state, false
 	}
-	s.state = State{Running: true, Suite: suite, Started: time.Now()}
-	s.wanted <- dirs // has room: Run took the last ones before they ended
-	return s.state, nil
+	t.Running, t.Started = true, time.Now()
+	s.state = t
+	return t, true
 }
 
 // maxNamed bounds the suites that an error names.
@@ -163,28 +229,43 @@ func (s *Prefetcher) named(suite string) ([]catalog.Location, error) {
 	return nil, fmt.Errorf("%w: %.300q; known are: %s", ErrUnknownSuite, suite, known)
 }
 
-// Run does the prefetches that Start begins, and returns nil when ctx ends.
-// What a prefetch had not fetched by then is left for the next.
+// Run does the prefetches that Start and Changed begin, and writes down what is noted,
+// until ctx ends; then it returns nil. What a prefetch had not fetched by then is left
+// for the next.
 func (s *Prefetcher) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { s.prefetchAll(ctx); return nil })
+	g.Go(func() error { s.keepBooks(ctx); return nil })
+	err := g.Wait()
+	s.writeBooks()
+	return err
+}
+
+// prefetchAll does one prefetch after the other.
+func (s *Prefetcher) prefetchAll(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case dirs := <-s.wanted:
-			fault := s.prefetch(ctx, dirs)
-			s.logEnd(ctx, s.end(fault))
+			s.logEnd(ctx, s.prefetch(ctx, dirs))
+		case <-s.changes.wake:
+			s.prefetchChanged(ctx)
 		}
 	}
 }
 
-// prefetch fetches the update wave of suites and returns why it
-// did not fetch all.
-func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) string {
-	var faults faults
+// prefetch fetches the update wave of suites.
+func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) State {
+	r := newRun(true, dirs)
 	var current []catalog.Location
 	for _, dir := range dirs {
-		if err := s.follow(ctx, dir); err != nil {
-			faults.add(fmt.Errorf("%s: %w", dir, err))
+		err := s.fetcher.Refresh(ctx, dir)
+		if err == nil {
+			err = s.fetchIndices(ctx, r, dir)
+		}
+		if err != nil {
+			r.faults.add(fmt.Errorf("%s: %w", dir, err))
 			continue
 		}
 		current = append(current, dir)
@@ -192,27 +273,25 @@ func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) stri
 	plan := newPlan(s.catalog.Suites())
 	for _, dir := range current {
 		if err := s.survey(ctx, plan, dir); err != nil {
-			faults.add(fmt.Errorf("%s: %w", dir, err))
+			r.faults.add(fmt.Errorf("%s: %w", dir, err))
 		}
 	}
-	faults.add(s.fetch(ctx, plan.best()))
-	if ctx.Err() != nil {
-		return "the box is shutting down"
-	}
-	return faults.String()
+	r.faults.add(s.fetchPlan(ctx, r, plan))
+	return s.end(ctx, r)
 }
 
-// follow makes the catalog know the present generation of a suite and what
-// its indices list.
-func (s *Prefetcher) follow(ctx context.Context, dir catalog.Location) error {
-	if err := s.fetcher.Refresh(ctx, dir); err != nil {
-		return err
-	}
+// fetchIndices fetches what the current generation of a suite lists in place of the
+// indices that clients used.
+func (s *Prefetcher) fetchIndices(ctx context.Context, r *run, dir catalog.Location) error {
 	indices, err := s.catalog.Successors(dir, s.held)
 	if err != nil {
 		return err
 	}
-	return s.fetch(ctx, indices)
+	jobs := make([]*job, len(indices))
+	for i, e := range indices {
+		jobs[i] = &job{entry: e}
+	}
+	return s.fetch(ctx, r, jobs)
 }
 
 // held reports whether the store has d.
@@ -221,49 +300,22 @@ func (s *Prefetcher) held(d digest.Digest) bool {
 	return err == nil
 }
 
-// end notes how the prefetch ended.
-func (s *Prefetcher) end(fault string) State {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.state.Running, s.state.Ended, s.state.Error = false, time.Now(), fault
-	return s.state
-}
-
 // logEnd logs what a prefetch did.
 func (s *Prefetcher) logEnd(ctx context.Context, t State) {
 	level := slog.LevelInfo
+	if t.Automatic && t.Files == 0 {
+		level = slog.LevelDebug
+	}
 	if t.Error != "" || t.FilesFailed > 0 {
 		level = slog.LevelWarn
 	}
 	suite := t.Suite
 	if suite == "" {
 		suite = "all"
+		if t.Automatic {
+			suite = "those that changed"
+		}
 	}
 	s.log.Log(ctx, level, "prefetch ended", "suite", suite, "files", t.FilesDone, "bytes", t.BytesDone,
-		"wanted", t.Files, "failed", t.FilesFailed, "no_room", t.NoRoom, "duration", t.Ended.Sub(t.Started), "err", t.Error)
-}
-
-// faults are the errors of suites, the first few as text.
-type faults struct {
-	texts []string
-	more  int // errors beyond those
-}
-
-func (f *faults) add(err error) {
-	switch {
-	case err == nil:
-	case len(f.texts) < 3:
-		f.texts = append(f.texts, err.Error())
-	default:
-		f.more++
-	}
-}
-
-// String is "" if there are none.
-func (f *faults) String() string {
-	all := strings.Join(f.texts, "; ")
-	if f.more > 0 {
-		all += fmt.Sprintf("; and %d more", f.more)
-	}
-	return all
+		"wanted", t.Files, "failed", t.FilesFailed, "no_room", t.NoRoom, "no_budget", t.NoBudget, "duration", t.Ended.Sub(t.Started), "err", t.Error)
 }

@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/mirror"
@@ -63,90 +62,58 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// Indices come first, then packages of all suites, those used last first.
+// Indices come first, then packages of all suites, those used last first, two at a time.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		one, two := r.suite("one"), r.suite("two")
-		r.indices[two] = []catalog.Entry{pkg("Packages.xz")}
-		r.list(one, "a_2_all.deb", "c_2_all.deb")
-		r.list(two, "b_2_all.deb", "d_2_all.deb")
-		for i, name := range []string{"d", "b", "a", "c"} {
-			r.hold(name+"_1_all.deb", int64(4-i))
-		}
-		r.keep = func(context.Context, catalog.Entry) error {
-			time.Sleep(time.Second) // two begin at the same time
+	r := newRig(t)
+	one, two := r.suite("one"), r.suite("two")
+	r.indices[two] = []catalog.Entry{pkg("Packages.xz")}
+	r.list(one, "a_2_all.deb", "c_2_all.deb")
+	r.list(two, "b_2_all.deb", "d_2_all.deb")
+	for i, name := range []string{"d", "b", "a", "c"} {
+		r.hold(name+"_1_all.deb", int64(4-i))
+	}
+	var running, most atomic.Int64
+	pair := make(chan struct{})
+	r.keep = func(_ context.Context, e catalog.Entry) error {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		if e.Location.Name() == "Packages.xz" {
 			return nil
 		}
-		state, got := r.run(t, "")
-		if len(got) == 5 {
-			slices.Sort(got[1:3])
-			slices.Sort(got[3:5])
+		select { // each ends with another one
+		case pair <- struct{}{}:
+		case <-pair:
 		}
-		want := []string{"Packages.xz", "b_2_all.deb", "d_2_all.deb", "a_2_all.deb", "c_2_all.deb"}
-		if took := state.Ended.Sub(state.Started); !slices.Equal(got, want) || state.FilesDone != 5 || took != 3*time.Second {
-			t.Errorf("fetched %v in %v, want %v in 3 s", got, took, want)
-		}
-	})
+		return nil
+	}
+	state, got := r.run(t, "")
+	if len(got) == 5 {
+		slices.Sort(got[1:3])
+		slices.Sort(got[3:5])
+	}
+	want := []string{"Packages.xz", "b_2_all.deb", "d_2_all.deb", "a_2_all.deb", "c_2_all.deb"}
+	if !slices.Equal(got, want) || state.FilesDone != 5 || most.Load() > parallel {
+		t.Errorf("fetched %v, %d at a time, want %v", got, most.Load(), want)
+	}
 }
 
-// Room that the store has set aside for running downloads is not counted twice
-// against the next: what fits is fetched.
-func TestRoom(t *testing.T) {
+// Nothing is fetched onto a disk that others have filled, nor what the store has no room
+// for after all.
+func TestNoRoom(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name   string
-		quota  int64
-		full   bool
-		noKeep bool
-		done   int64
-	}{
-		{"for all", 60, false, false, 5},
-		{"for all but one", 59, false, false, 4},
-		{"for none", 19, false, false, 0},
-		{"a full disk", 1000, true, false, 0},
-		{"the store has none after all", 1000, false, true, 0},
-	}
-	for _, tt := range tests {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t)
-			dir := r.suite("stable")
-			for i := range 5 {
-				r.list(dir, fmt.Sprintf("p%d_2_all.deb", i))
-				r.hold(fmt.Sprintf("p%d_1_all.deb", i), int64(i))
-			}
-			r.usage, r.full = store.Usage{Bytes: 10, QuotaBytes: tt.quota}, tt.full
-			use := func(blobs, partial int64) {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				r.usage.Bytes += blobs
-				r.usage.Partial += partial
-				if u := r.usage; u.Bytes+u.Partial > u.QuotaBytes {
-					t.Errorf("%s: something would be evicted: %+v", tt.name, u)
-				}
-			}
-			r.keep = func(context.Context, catalog.Entry) error {
-				if tt.noKeep {
-					return fmt.Errorf("keeping: %w", store.ErrNoSpace)
-				}
-				use(0, 10)
-				time.Sleep(time.Second)
-				use(10, -10)
-				return nil
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			go r.Run(ctx)
-			if _, err := r.Start(""); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Minute)
-			if s := r.State(); s.Running || s.FilesDone != tt.done || s.NoRoom != 5-tt.done || s.FilesFailed != 0 || s.Error != "" {
-				t.Errorf("%s: %+v", tt.name, s)
-			}
-			cancel()
-			synctest.Wait()
-		})
+	for _, full := range []bool{false, true} {
+		r := newRig(t)
+		dir := r.suite("stable")
+		r.list(dir, "p_2_all.deb", "q_2_all.deb")
+		r.hold("p_1_all.deb", 1)
+		r.hold("q_1_all.deb", 1)
+		r.full = full
+		r.keep = func(context.Context, catalog.Entry) error { return fmt.Errorf("keeping: %w", store.ErrNoSpace) }
+		s, got := r.run(t, "")
+		if (len(got) == 0) != full || s.FilesDone != 0 || s.NoRoom != 2 || s.FilesFailed != 0 || s.Error != "" {
+			t.Errorf("full %v: tried %v: %+v", full, got, s)
+		}
 	}
 }
 
@@ -208,56 +175,58 @@ func TestSuitesThatCannotBeChecked(t *testing.T) {
 
 func TestStart(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		if s, err := r.Start("http://other.example.org/x"); !errors.Is(err, ErrUnknownSuite) || !strings.Contains(err.Error(), "none so far") || s != (State{}) {
-			t.Errorf("no suite known: %v, %+v", err, s)
-		}
-		for i := range maxNamed + 5 {
-			r.suite(fmt.Sprintf("s%d", i))
-		}
-		if _, err := r.Start("http://other.example.org/x"); !strings.Contains(err.Error(), "/dists/s0,") || !strings.HasSuffix(err.Error(), "and 5 more") {
-			t.Errorf("an unknown suite: %v", err)
-		}
-		r.offline = true
-		if _, err := r.Start(""); !errors.Is(err, mirror.ErrOffline) {
-			t.Errorf("offline: %v", err)
-		}
-		r.offline = false
+	r := newRig(t)
+	if s, err := r.Start("http://other.example.org/x"); !errors.Is(err, ErrUnknownSuite) || !strings.Contains(err.Error(), "none so far") || s != (State{}) {
+		t.Errorf("no suite known: %v, %+v", err, s)
+	}
+	for i := range maxNamed + 5 {
+		r.suite(fmt.Sprintf("s%d", i))
+	}
+	if _, err := r.Start("http://other.example.org/x"); !strings.Contains(err.Error(), "/dists/s0,") || !strings.HasSuffix(err.Error(), "and 5 more") {
+		t.Errorf("an unknown suite: %v", err)
+	}
+	r.offline = true
+	if _, err := r.Start(""); !errors.Is(err, mirror.ErrOffline) {
+		t.Errorf("offline: %v", err)
+	}
+	r.offline = false
 
-		// One that hangs until the box stops.
-		r.list(r.suite("stable"), "a_2_all.deb", "b_2_all.deb", "c_2_all.deb")
-		r.hold("a_1_all.deb", 1)
-		r.hold("b_1_all.deb", 1)
-		r.hold("c_1_all.deb", 1)
-		r.keep = func(ctx context.Context, _ catalog.Entry) error {
-			<-ctx.Done()
-			return context.Cause(ctx)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- r.Run(ctx) }()
-		if s, err := r.Start(""); err != nil || !s.Running || s.Started.IsZero() {
-			t.Errorf("first: %+v, %v", s, err)
-		}
-		synctest.Wait()
-		if s, err := r.Start(""); !errors.Is(err, ErrRunning) {
-			t.Errorf("second: %+v, %v", s, err)
-		}
-		if s := r.State(); !s.Running || s.Files != 3 || s.Bytes != 30 || !s.Ended.IsZero() {
-			t.Errorf("while it runs: %+v", s)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if s := r.State(); s.Running || s.FilesDone != 0 || s.FilesFailed != 0 || s.Error == "" || s.Ended.IsZero() {
-			t.Errorf("stopped: %+v", s)
-		}
+	// One that hangs until the box stops.
+	r.list(r.suite("stable"), "a_2_all.deb", "b_2_all.deb", "c_2_all.deb")
+	r.hold("a_1_all.deb", 1)
+	r.hold("b_1_all.deb", 1)
+	r.hold("c_1_all.deb", 1)
+	r.keep = func(ctx context.Context, _ catalog.Entry) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	if s, err := r.Start(""); err != nil || !s.Running || s.Started.IsZero() {
+		t.Errorf("first: %+v, %v", s, err)
+	}
+	until(t, "all files are known and two are begun", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if len(r.fetched) != parallel {
-			t.Errorf("%d files were begun, want %d", len(r.fetched), parallel)
-		}
+		return len(r.fetched) == parallel
 	})
+	if s, err := r.Start(""); !errors.Is(err, ErrRunning) {
+		t.Errorf("second: %+v, %v", s, err)
+	}
+	if s := r.State(); !s.Running || s.Files != 3 || s.Bytes != 30 || !s.Ended.IsZero() {
+		t.Errorf("while it runs: %+v", s)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if s := r.State(); s.Running || s.FilesDone != 0 || s.FilesFailed != 0 || s.Error == "" || s.Ended.IsZero() {
+		t.Errorf("stopped: %+v", s)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.fetched) != parallel {
+		t.Errorf("%d files were begun, want %d", len(r.fetched), parallel)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/kv"
 	"millpond/internal/store"
 )
 
@@ -27,11 +29,11 @@ type rig struct {
 	suites  []catalog.SuiteInfo
 	listed  map[catalog.Location][]catalog.Entry // packages of the current generation
 	indices map[catalog.Location][]catalog.Entry // to be fetched
-	usage   store.Usage
-	full    bool // of others' files
+	full    bool                                 // the disk, of others' files
 
 	refresh func(catalog.Location) error
 	keep    func(context.Context, catalog.Entry) error
+	busy    atomic.Bool // a client waits for a download
 
 	mu      sync.Mutex
 	held    []store.Info // guarded by mu, by name
@@ -49,12 +51,42 @@ var (
 func newRig(t *testing.T) *rig {
 	r := &rig{
 		listed: make(map[catalog.Location][]catalog.Entry), indices: make(map[catalog.Location][]catalog.Entry),
-		usage:   store.Usage{QuotaBytes: 1 << 40},
 		refresh: func(catalog.Location) error { return nil },
 		keep:    func(context.Context, catalog.Entry) error { return nil },
 	}
-	r.Prefetcher = New(Options{Catalog: r, Store: r, Fetch: r, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	var err error
+	r.Prefetcher, err = New(Options{
+		Table: newTable(t), Catalog: r, Store: r, Fetch: r, Budget: 1 << 40, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return r
+}
+
+// newTable is an empty table of a database that is closed with the test.
+func newTable(t testing.TB) *kv.Table {
+	t.Helper()
+	db, err := kv.Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db.Table("prefetch")
+}
+
+// until polls a condition that gives no signal.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so after 30 s: %s", what)
+		}
+	}
 }
 
 // suite adds one with a codename that is its name.
@@ -94,9 +126,7 @@ func (r *rig) run(t *testing.T, suite string) (State, []string) {
 	if _, err := r.Start(suite); err != nil {
 		t.Fatal(err)
 	}
-	for r.State().Running {
-		time.Sleep(100 * time.Microsecond) // polling its only face
-	}
+	until(t, "the prefetch has ended", func() bool { return !r.State().Running })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -142,23 +172,28 @@ func (r *rig) Stat(d digest.Digest) (store.Info, error) {
 	return store.Info{}, fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
-func (r *rig) Names(prefix, _ string) iter.Seq2[store.Named, error] {
+func (r *rig) Names(prefix, after string) iter.Seq2[store.Named, error] {
 	r.mu.Lock()
 	held := slices.Clone(r.held)
 	r.mu.Unlock()
 	return func(yield func(store.Named, error) bool) {
 		for _, i := range held {
-			if strings.HasPrefix(i.Name, prefix) && !yield(store.Named{Name: i.Name, Digest: i.Digest}, nil) {
+			if i.Name > after && strings.HasPrefix(i.Name, prefix) && !yield(store.Named{Name: i.Name, Digest: i.Digest}, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (r *rig) Usage() store.Usage {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.usage
+func (r *rig) Sources(catalog.Location) iter.Seq2[catalog.Entry, error] {
+	return func(func(catalog.Entry, error) bool) {}
+}
+
+func (r *rig) Vouch(e catalog.Entry) catalog.Entry { return e }
+
+func (r *rig) InForce(d digest.Digest) (bool, error) {
+	all, err := r.Listers(d)
+	return len(all) > 0, err
 }
 
 func (r *rig) DiskFree() (float64, error) {
@@ -170,13 +205,15 @@ func (r *rig) DiskFree() (float64, error) {
 
 func (r *rig) Refresh(_ context.Context, dir catalog.Location) error { return r.refresh(dir) }
 
-func (r *rig) Keep(ctx context.Context, e catalog.Entry) error {
+func (r *rig) ClientsWait() bool { return r.busy.Load() }
+
+func (r *rig) Ahead(ctx context.Context, e catalog.Entry, _ []digest.Digest) (Brought, error) {
 	r.mu.Lock()
 	r.fetched = append(r.fetched, e.Location.Name())
 	r.mu.Unlock()
 	if err := r.keep(ctx, e); err != nil {
-		return err
+		return Brought{}, err
 	}
 	r.hold(e.Location.Name(), 1e6)
-	return nil
+	return Brought{Mirrors: e.Size}, nil
 }

@@ -29,6 +29,7 @@ import (
 	"millpond/internal/fetch"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/prefetch"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,6 +41,7 @@ var (
 	_ Ledger  = (*ledger.Ledger)(nil)
 	_ Dialer  = (*mirror.Client)(nil)
 	_ Policy  = (*mirror.Policy)(nil)
+	_ Demand  = (*prefetch.Prefetcher)(nil)
 
 	_ interface{ File() *os.File } = fetch.StoredBody{}
 )

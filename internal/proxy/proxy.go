@@ -63,6 +63,15 @@ type Ledger interface {
 	Tunnelled(client netip.Addr, n int64)
 }
 
+// Demand is told what clients get; *prefetch.Prefetcher.
+type Demand interface {
+	// Served is told that a client, without a login, got n bytes of the content e: for
+	// the first time in an hour, from its first byte on, if anew, so that nobody makes
+	// it seem much used; and from the held file if held, else from a download. It does
+	// not block.
+	Served(e catalog.Entry, n int64, anew, held bool)
+}
+
 // Dialer opens a tunnel's far end under the upstream policy; *mirror.Client.
 type Dialer interface {
 	Dial(ctx context.Context, hostport string) (net.Conn, error)
@@ -84,6 +93,7 @@ type Options struct {
 	Catalog      Catalog
 	Fetcher      Fetcher
 	Ledger       Ledger
+	Demand       Demand // nil if nobody wants to know
 	Dialer       Dialer // of tunnels
 	Policy       Policy
 	Proxies      front.Proxies // whom to believe about whose a request is
@@ -115,6 +125,7 @@ type Proxy struct {
 	catalog      Catalog
 	fetcher      Fetcher
 	ledger       Ledger
+	demand       Demand
 	dialer       Dialer
 	policy       Policy
 	proxies      front.Proxies
@@ -138,7 +149,7 @@ var _ http.Handler = (*Proxy)(nil)
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
 	return &Proxy{
-		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, dialer: o.Dialer, policy: o.Policy,
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}

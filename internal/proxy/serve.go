@@ -54,6 +54,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified {
 		p.fetcher.Revalidated(e.Suite)
 	}
+	p.tell(w, t, e, client, held(file.Body) != nil)
 	attrs := []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
 	switch {
 	case whole:
@@ -69,6 +70,17 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	}
 	p.cut(w, r)
 	return nil
+}
+
+// tell has Demand know what a client got.
+func (p *Proxy) tell(w *response, t target, e catalog.Entry, client netip.Addr, held bool) {
+	if p.demand == nil || t.login != "" || e.Kind != catalog.Content || w.written == 0 {
+		return
+	}
+	begins := w.status == http.StatusOK || w.status == http.StatusPartialContent && strings.HasPrefix(w.Header().Get("Content-Range"), "bytes 0-")
+	if begins || w.status == http.StatusPartialContent {
+		p.demand.Served(e, w.written, begins && !p.receipts.has(front.PartyOf(client), e), held)
+	}
 }
 
 // open gets the file of a target, if it may be asked for. The entry says what
