@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -127,8 +128,14 @@ func TestPrefetch(t *testing.T) {
 			want := api.Prefetch{
 				Suite: suite, Started: p.Started, Ended: p.Ended, Files: 3, Bytes: bytes, FilesDone: 3, BytesDone: bytes,
 			}
-			if p != want || p.Started.IsZero() || p.Ended.Before(p.Started) {
+			whole := p
+			p.Budget, p.Since, p.Total, p.Waves = want.Budget, want.Since, want.Total, want.Waves
+			if !reflect.DeepEqual(p, want) || p.Started.IsZero() || p.Ended.Before(p.Started) {
 				t.Errorf("prefetch: %+v, want %+v", p, want)
+			}
+			cost := api.PrefetchCost{Files: 3, FromMirrors: bytes}
+			if w := whole.Waves; whole.Total != cost || len(w) != 1 || w[0].Cost != cost || w[0].Files != 3 || w[0].Automatic || whole.Budget.Spent != bytes {
+				t.Errorf("its account: %+v", whole)
 			}
 			if n := w.Mirror.Requests("*gamma*"); n != 0 {
 				t.Errorf("a package that nobody has was asked for %d times", n)
@@ -186,6 +193,60 @@ func TestPrefetchOnAFullCache(t *testing.T) {
 		if _, err := b.store.Stat(digest.Of(tt.file.Data)); (err == nil) != tt.held {
 			t.Errorf("%s: held %v, want %v", tt.file.Path, err == nil, tt.held)
 		}
+	}
+}
+
+// A box fetches by itself what its clients use when a suite has changed, and counts what
+// they then get of it, also after a restart.
+func TestAutomaticPrefetch(t *testing.T) {
+	t.Parallel()
+	w := newWave(t, 100_000)
+	dir := "MILLPOND_DATA_DIR=" + t.TempDir()
+	b := w.box(t, dir)
+	c := newClient(t, b.url)
+	w.install(t, c, "alpha", "beta")
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	b = w.box(t, dir)
+	c = newClient(t, b.url)
+	if err := b.store.Remove(digest.Of(w.debs["beta"].Data)); err != nil {
+		t.Fatal(err)
+	}
+	w.publish("1.0-2", 100_000)
+	c.update(t, w.site, w.Mirror.URL("/debian"))
+	suites := b.catalog.Suites()
+	if len(suites) != 1 {
+		t.Fatalf("suites: %+v", suites)
+	}
+	b.prefetch.Changed(suites[0].Location)
+	var p api.Prefetch
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if p = ask[api.Prefetch](t, b, "prefetch"); !p.Ended.IsZero() {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not ended: %+v", p)
+		}
+		time.Sleep(5 * time.Millisecond) // polling over HTTP
+	}
+	bytes := int64(len(w.debs["alpha"].Data) + len(w.debs["beta"].Data))
+	if cost := (api.PrefetchCost{Files: 2, FromMirrors: bytes}); !p.Automatic || p.FilesDone != 2 || p.Total != cost || p.Budget.Spent != bytes || p.Budget.Bytes != 10e9 {
+		t.Errorf("prefetch: %+v", p)
+	}
+	if n := w.Mirror.Requests("*gamma*"); n != 0 {
+		t.Errorf("a package that nobody uses was asked for %d times", n)
+	}
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	b = w.box(t, dir)
+	w.Mirror.Down()
+	newClient(t, b.url).want(t, w.Mirror.URL("/debian/"+w.debs["alpha"].Path), w.debs["alpha"].Data)
+	p = ask[api.Prefetch](t, b, "prefetch")
+	used := int64(len(w.debs["alpha"].Data))
+	if cost := (api.PrefetchCost{Files: 2, FromMirrors: bytes, UsedFiles: 1, UsedBytes: used}); p.Total != cost || len(p.Waves) != 1 || p.Waves[0].Cost != cost || p.Budget.Spent != bytes {
+		t.Errorf("after a restart, with one of the files got: %+v", p)
 	}
 }
 

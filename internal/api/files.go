@@ -137,24 +137,3 @@ type Span struct {
 type TransferList struct {
 	Transfers []Transfer `json:"transfers" doc:"the oldest first"`
 }
-
-// PrefetchRequest is the body of POST /api/v1/prefetch.
-type PrefetchRequest struct {
-	Suite string `json:"suite,omitempty" doc:"URL of its directory, as in suites; empty for all"`
-}
-
-// Prefetch is what the running prefetch has done so far, or what the last one
-// did. It has zero values before the first.
-type Prefetch struct {
-	Running     bool      `json:"running"`
-	Suite       string    `json:"suite" doc:"URL of the only one; empty for all"`
-	Started     time.Time `json:"started"`
-	Ended       time.Time `json:"ended,omitzero"`
-	Files       int64     `json:"files" doc:"indices and packages wanted, as far as is known"`
-	Bytes       int64     `json:"bytes"`
-	FilesDone   int64     `json:"files_done"`
-	BytesDone   int64     `json:"bytes_done"`
-	FilesFailed int64     `json:"files_failed"`
-	NoRoom      int64     `json:"no_room" doc:"files left out so that nothing is evicted"`
-	Error       string    `json:"error" doc:"what kept it from doing all"`
-}

@@ -22,6 +22,7 @@ import (
 	"millpond/internal/keyring"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
+	"millpond/internal/prefetch"
 	"millpond/internal/store"
 )
 
@@ -106,7 +107,7 @@ func options(faults ...api.Fault) Options {
 		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{}, Mirrors: several{},
 		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
 		Keys:     new(keyring.Keyring),
-		Prefetch: new(ahead),
+		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33}}},
 		Events:   new(Events),
 		Ready:    func() []api.Fault { return faults },
 		Drain:    func() {},
@@ -269,7 +270,8 @@ func TestMetrics(t *testing.T) {
 		"millpond_blobs": 13, "millpond_blob_bytes": 1_400_000, "millpond_quota_bytes": 16_000_000, "millpond_known_files": 63_000,
 		"millpond_faults": 2, "millpond_downloads_running": 29, "millpond_downloads_total": 21, "millpond_downloads_joined_total": 22,
 		"millpond_downloads_resumed_total": 23, "millpond_wrong_bytes_total": 24, "millpond_downloads_unkept_total": 25,
-		"millpond_stale_served_total": 26, "millpond_indices_learned_total": 27, "millpond_indices_unread_total": 28,
+		"millpond_stale_served_total": 26, "millpond_prefetch_bytes_total peers": 30, "millpond_prefetch_bytes_total mirror": 31,
+		"millpond_prefetch_used_bytes_total": 32, "millpond_prefetch_wasted_bytes_total": 33, "millpond_prefetch_files_total": 34, "millpond_indices_learned_total": 27, "millpond_indices_unread_total": 28,
 	}
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(newCollector(New(o)))

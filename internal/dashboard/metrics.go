@@ -6,6 +6,7 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/fetch"
+	"millpond/internal/prefetch"
 )
 
 // newRegistry has the box's figures and those of the process.
@@ -38,6 +39,7 @@ type metric struct {
 type reading struct {
 	api.Summary
 	fetch  fetch.Stats
+	ahead  prefetch.Cost
 	faults int
 }
 
@@ -46,6 +48,7 @@ func newCollector(d *Dashboard) *collector {
 	c.addTraffic()
 	c.addHoldings()
 	c.addDownloads()
+	c.addPrefetch()
 	return c
 }
 
@@ -86,6 +89,18 @@ func (c *collector) addDownloads() {
 	c.count("indices_unread_total", "Indices that could not be read.", func(r *reading) int64 { return r.fetch.LearnFaults })
 }
 
+func (c *collector) addPrefetch() {
+	from := func(origin string, value func(*reading) int64) {
+		c.add(prometheus.CounterValue, "prefetch_bytes_total", "Body bytes taken before a client asked, by where they came from.",
+			prometheus.Labels{"from": origin}, value)
+	}
+	from("peers", func(r *reading) int64 { return r.ahead.FromPeers })
+	from("mirror", func(r *reading) int64 { return r.ahead.FromMirrors })
+	c.count("prefetch_used_bytes_total", "Bytes of these whose files clients then got.", func(r *reading) int64 { return r.ahead.UsedBytes })
+	c.count("prefetch_wasted_bytes_total", "Bytes of these whose files no client got before they were evicted, or within 14 days.", func(r *reading) int64 { return r.ahead.WastedBytes })
+	c.count("prefetch_files_total", "Files fetched before a client asked.", func(r *reading) int64 { return r.ahead.Files })
+}
+
 func (c *collector) count(name, help string, value func(*reading) int64) {
 	c.add(prometheus.CounterValue, name, help, nil, value)
 }
@@ -111,7 +126,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	r := &reading{Summary: c.d.snapshot(), fetch: c.d.fetch.Stats(), faults: len(c.d.ready())}
+	r := &reading{Summary: c.d.snapshot(), fetch: c.d.fetch.Stats(), ahead: c.d.prefetch.Figures().Total, faults: len(c.d.ready())}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(r)))
 	}

@@ -14,17 +14,36 @@ import (
 type Prefetcher interface {
 	Start(suite string) (prefetch.State, error)
 	State() prefetch.State
+	Figures() prefetch.Figures
 }
 
 func (d *Dashboard) getPrefetch(context.Context, *none) (api.Prefetch, error) {
-	return prefetchOf(d.prefetch.State()), nil
+	return d.prefetchOf(d.prefetch.State()), nil
 }
 
-func prefetchOf(s prefetch.State) api.Prefetch {
-	return api.Prefetch{
-		Running: s.Running, Suite: s.Suite, Started: s.Started.UTC(), Ended: s.Ended.UTC(),
+func (d *Dashboard) prefetchOf(s prefetch.State) api.Prefetch {
+	f := d.prefetch.Figures()
+	p := api.Prefetch{
+		Running: s.Running, Automatic: s.Automatic, Suite: s.Suite, Started: s.Started.UTC(), Ended: s.Ended.UTC(),
 		Files: s.Files, Bytes: s.Bytes, FilesDone: s.FilesDone, BytesDone: s.BytesDone,
-		FilesFailed: s.FilesFailed, NoRoom: s.NoRoom, Error: s.Error,
+		FilesFailed: s.FilesFailed, NoRoom: s.NoRoom, NoBudget: s.NoBudget, Error: s.Error,
+		Budget: api.PrefetchBudget{Bytes: f.Limit, Spent: f.Spent, Ends: f.DayEnds.UTC()},
+		Since:  f.Since.UTC(), Total: costOf(f.Total), Waves: []api.PrefetchWave{},
+	}
+	for _, w := range f.Waves {
+		p.Waves = append(p.Waves, api.PrefetchWave{
+			ID: w.ID, Automatic: !w.Manual, Suites: append([]string{}, w.Suites...), Started: w.Started, Ended: w.Ended,
+			Files: w.Wanted, Bytes: w.WantedBytes, FilesFailed: w.Failed, NoRoom: w.NoRoom, NoBudget: w.NoBudget,
+			Cost: costOf(w.Cost), Error: w.Error,
+		})
+	}
+	return p
+}
+
+func costOf(c prefetch.Cost) api.PrefetchCost {
+	return api.PrefetchCost{
+		Files: c.Files, FromPeers: c.FromPeers, FromMirrors: c.FromMirrors,
+		UsedFiles: c.UsedFiles, UsedBytes: c.UsedBytes, WastedFiles: c.WastedFiles, WastedBytes: c.WastedBytes,
 	}
 }
 
@@ -43,5 +62,5 @@ func (d *Dashboard) startPrefetch(_ context.Context, in *prefetchRequest) (api.P
 	case errors.Is(err, mirror.ErrOffline):
 		err = problem(http.StatusConflict, "Nothing is fetched ahead while the box is offline by setting (MILLPOND_OFFLINE).")
 	}
-	return prefetchOf(s), err
+	return d.prefetchOf(s), err
 }

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +16,14 @@ import (
 // ahead is a Prefetcher that answers what it is told to.
 type ahead struct {
 	state prefetch.State
+	cost  prefetch.Figures
 	err   error
 	asked string
 }
 
 func (a *ahead) State() prefetch.State { return a.state }
+
+func (a *ahead) Figures() prefetch.Figures { return a.cost }
 
 func (a *ahead) Start(suite string) (prefetch.State, error) {
 	a.asked = suite
@@ -62,8 +66,28 @@ func TestPrefetch(t *testing.T) {
 		t.Errorf("a running one has ended: %s", w.Body)
 	}
 	p.state.Running, p.state.Ended = false, since.Add(time.Minute)
-	want := api.Prefetch{Suite: p.state.Suite, Started: since.UTC(), Ended: since.UTC().Add(time.Minute), Files: 3, FilesDone: 1, NoRoom: 2}
-	if got := get[api.Prefetch](t, r, path); got != want {
+	p.state.Automatic, p.state.NoBudget = true, 4
+	cost := prefetch.Cost{Files: 7, FromPeers: 30, FromMirrors: 70, UsedFiles: 3, UsedBytes: 60, WastedFiles: 1, WastedBytes: 20}
+	p.cost = prefetch.Figures{
+		Since: since, Total: cost, Limit: 1000, Spent: 100, DayEnds: since.Add(24 * time.Hour),
+		Waves: []prefetch.Wave{{ID: 2, Manual: true, Started: since.UTC(), Cost: cost, Error: "no"}},
+	}
+	counted := api.PrefetchCost{Files: 7, FromPeers: 30, FromMirrors: 70, UsedFiles: 3, UsedBytes: 60, WastedFiles: 1, WastedBytes: 20}
+	want := api.Prefetch{
+		Automatic: true, Suite: p.state.Suite, Started: since.UTC(), Ended: since.UTC().Add(time.Minute), Files: 3, FilesDone: 1, NoRoom: 2, NoBudget: 4,
+		Budget: api.PrefetchBudget{Bytes: 1000, Spent: 100, Ends: since.UTC().Add(24 * time.Hour)}, Since: since.UTC(), Total: counted,
+		Waves: []api.PrefetchWave{{ID: 2, Suites: []string{}, Started: since.UTC(), Cost: counted, Error: "no"}},
+	}
+	if got := get[api.Prefetch](t, r, path); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	metrics := r.do(t, http.MethodGet, "/metrics", "", "").Body.String()
+	for _, line := range []string{
+		`millpond_prefetch_bytes_total{from="peers"} 30`, `millpond_prefetch_bytes_total{from="mirror"} 70`,
+		"millpond_prefetch_used_bytes_total 60", "millpond_prefetch_wasted_bytes_total 20", "millpond_prefetch_files_total 7",
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("the metrics lack %q", line)
+		}
 	}
 }

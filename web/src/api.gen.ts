@@ -412,6 +412,9 @@ export interface Point {
 }
 
 export interface Prefetch {
+  /** begun by the change of a suite, not by somebody */
+  automatic: boolean
+  budget: PrefetchBudget
   bytes: number
   bytes_done: number
   ended?: string
@@ -421,17 +424,67 @@ export interface Prefetch {
   files: number
   files_done: number
   files_failed: number
-  /** files left out so that nothing is evicted */
+  /** files left out as too little is left of the day's budget */
+  no_budget: number
+  /** files left out so that nothing is evicted but what they supersede */
   no_room: number
   running: boolean
+  /** when the account began */
+  since: string
   started: string
-  /** URL of the only one; empty for all */
+  /** URL of the only one; empty for several */
   suite: string
+  /** since then */
+  total: PrefetchCost
+  /** the last 20, the newest first */
+  waves: PrefetchWave[]
+}
+
+export interface PrefetchBudget {
+  /** 0: there are none */
+  bytes: number
+  /** when the day ends; none while nothing was spent */
+  ends?: string
+  /** from mirrors and other boxes, what somebody began included; it may exceed the budget by that */
+  spent: number
+}
+
+export interface PrefetchCost {
+  files: number
+  /** likewise */
+  from_mirrors: number
+  /** bytes, of incomplete files too */
+  from_peers: number
+  /** that were taken for them */
+  used_bytes: number
+  used_files: number
+  /** of incomplete files too */
+  wasted_bytes: number
+  wasted_files: number
 }
 
 export interface PrefetchRequest {
   /** URL of its directory, as in suites; empty for all */
   suite?: string
+}
+
+export interface PrefetchWave {
+  automatic: boolean
+  bytes: number
+  /** up to now */
+  cost: PrefetchCost
+  /** none while it runs, or if the box was killed */
+  ended?: string
+  error: string
+  /** wanted, once it has ended */
+  files: number
+  files_failed: number
+  id: number
+  no_budget: number
+  no_room: number
+  started: string
+  /** URLs of those that changed, or of those that somebody chose; the first 20 */
+  suites: string[]
 }
 
 export interface Privacy {
