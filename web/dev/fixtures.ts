@@ -251,8 +251,10 @@ export function asked(name: string): Package | undefined {
   )
 }
 
+const cost = { files: 41, from_peers: 0.3e9, from_mirrors: 1.08e9, used_files: 36, used_bytes: 1.21e9, wasted_files: 1, wasted_bytes: 0.02e9 }
 const prefetch = {
   running: false,
+  automatic: true,
   suite: '',
   started: before(4000),
   ended: before(3900),
@@ -262,7 +264,27 @@ const prefetch = {
   bytes_done: 1.38e9,
   files_failed: 1,
   no_room: 0,
+  no_budget: 0,
   error: '',
+  budget: { bytes: 10e9, spent: 1.38e9, ends: before(-82_400) },
+  since: before(90 * 86_400),
+  total: cost,
+  waves: [
+    {
+      id: 1,
+      automatic: true,
+      suites: ['http://deb.example.org/debian/dists/trixie'],
+      started: before(4000),
+      ended: before(3900),
+      files: 42,
+      bytes: 1.4e9,
+      files_failed: 1,
+      no_room: 0,
+      no_budget: 0,
+      cost,
+      error: '',
+    },
+  ],
 }
 
 const self = { id: swarm.id, self: true, connected: true, agent: 'millpond/1.0', nearby: false }

@@ -72,7 +72,7 @@ export function PrefetchButton({ label, suite, running, started }: ButtonProps) 
 function Progress({ of: p, suites }: { of: Prefetch; suites: Suite[] }) {
   const now = useNow(10)
   if (!p.running && !p.ended) return null
-  const suite = p.suite ? (suites.find((s) => s.url === p.suite)?.name ?? p.suite) : 'all suites'
+  const suite = p.suite ? (suites.find((s) => s.url === p.suite)?.name ?? p.suite) : p.automatic ? 'the suites that changed' : 'all suites'
   // Only what changes once is a status: a count would be read out every second.
   if (!p.running) {
     return (
