@@ -134,3 +134,59 @@ func BenchmarkNames(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkHit is a hit among 200,000 blobs, and the writing of its use.
+func BenchmarkHit(b *testing.B) {
+	s := newBox(b, 1<<40)
+	s.rows(200_000, 1000, time.Now().Add(-100*24*time.Hour))
+	d := s.put(1, 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		blob, err := s.Open(d)
+		if err != nil {
+			b.Fatal(err)
+		}
+		blob.Close()
+	}
+}
+
+// BenchmarkUses writes the uses of a thousand of 200,000 blobs to the table.
+func BenchmarkUses(b *testing.B) {
+	s := newBox(b, 1<<40)
+	all := s.rows(200_000, 1000, time.Now().Add(-100*24*time.Hour))
+	for n := 0; b.Loop(); n++ {
+		for i := range 1000 {
+			s.note(all[(1000*n+i)%len(all)])
+		}
+		if err := s.flush(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEvict evicts one of 200,000 blobs, and adds one; with neighbours half of the
+// blobs are last copies.
+func BenchmarkEvict(b *testing.B) {
+	for name, lastCopy := range map[string]func(digest.Digest) bool{
+		"alone":      func(digest.Digest) bool { return false },
+		"neighbours": func(d digest.Digest) bool { return d[0]%2 == 0 },
+	} {
+		b.Run(name, func(b *testing.B) {
+			s := newBox(b, 200_000*1000)
+			s.rows(200_000, 1000, time.Now().Add(-3*24*time.Hour))
+			s.lastCopy = lastCopy
+			for n := 0; b.Loop(); n++ {
+				d := digest.Of([]byte{1, byte(n), byte(n >> 8), byte(n >> 16)})
+				s.meta.Lock()
+				freed := s.evict(1000, 0, signed)
+				r := Meta{Name: "a.deb"}.row(1000, time.Now())
+				err := s.apply(change{d, nil, &r})
+				s.count.add(r, 1)
+				s.meta.Unlock()
+				if freed != 1000 || err != nil {
+					b.Fatal(freed, err)
+				}
+			}
+		})
+	}
+}

@@ -189,7 +189,7 @@ func (s *Store) list(p *Partial, m Meta) (row, error) {
 		p.lend()
 		return fresh, nil
 	}
-	r := m.row(p.size, time.Now())
+	r := m.row(p.size, s.now())
 	if err := s.apply(change{p.digest, nil, &r}); err != nil {
 		os.Remove(s.blobPath(p.digest))
 		return row{}, err

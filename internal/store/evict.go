@@ -1,11 +1,9 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"time"
 
 	"millpond/internal/digest"
@@ -33,19 +31,25 @@ const (
 // shortage returns how many bytes must be freed before n more can be reserved, of
 // which disk are not on disk yet. Caller holds mu.
 func (s *Store) shortage(n, disk, free int64) int64 {
+	return max(s.overQuota()+n, s.count.unwritten+disk+s.minFree-free)
+}
+
+// overQuota returns how many bytes there are beyond the quota. Caller holds mu.
+func (s *Store) overQuota() int64 {
 	c := &s.count
-	return max(c.bytes+c.shares.extra+c.partial+c.beside+n-s.quota, c.unwritten+disk+s.minFree-free)
+	return c.bytes + c.shares.extra + c.partial + c.beside - s.quota
 }
 
 // reserve sets n bytes aside for a partial of a party, present of which are on disk
 // already. It evicts what it must, but nothing if all would not be enough, or if the
-// partial is to have free room only.
+// partial is to have free room only: up to the low mark, since what is evicted to reach
+// that is for clients.
 func (s *Store) reserve(n, present int64, bucket int, freeOnly bool) error {
 	free, err := s.roomFor()
 	if err != nil {
 		return err
 	}
-	if s.tryReserve(n, present, free, bucket) {
+	if s.tryReserve(n, present, free, bucket, freeOnly) {
 		return nil
 	}
 	if freeOnly {
@@ -53,7 +57,7 @@ func (s *Store) reserve(n, present int64, bucket int, freeOnly bool) error {
 	}
 	s.meta.Lock()
 	defer s.meta.Unlock()
-	for !s.tryReserve(n, present, free, bucket) {
+	for !s.tryReserve(n, present, free, bucket, false) {
 		s.mu.Lock()
 		short := s.shortage(n, n-present, free)
 		evictable := s.count.bytes + s.count.shares.extra - s.count.pinned + s.count.idle
@@ -94,15 +98,23 @@ func (s *Store) roomFor() (int64, error) {
 	return d.Free, nil
 }
 
-func (s *Store) tryReserve(n, present, free int64, bucket int) bool {
+func (s *Store) tryReserve(n, present, free int64, bucket int, freeOnly bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shortage(n, n-present, free) > 0 || bucket != signed && s.count.shares.open+n > s.share() {
+	short := s.shortage(n, n-present, free)
+	begin, end := s.marks(free)
+	if short > 0 || freeOnly && short > -end || bucket != signed && s.count.shares.open+n > s.share() {
 		return false
 	}
 	s.count.partial += n
 	s.count.unwritten += n - present
 	s.count.shares.reserve(bucket, n)
+	if s.overQuota() > -begin { // the disk is measured every few seconds only: what was freed may not show at once
+		select {
+		case s.evictSoon <- struct{}{}:
+		default:
+		}
+	}
 	return true
 }
 
@@ -115,50 +127,39 @@ func (s *Store) unreserve(n, present int64, bucket int) {
 	s.count.shares.reserve(bucket, -n)
 }
 
-// relieve evicts when the disk is nearly full, whatever fills it, or the quota.
-func (s *Store) relieve() {
-	free, err := s.roomFor()
-	beside, e := s.measure()
-	if err = errors.Join(err, e); err != nil {
-		s.log.Warn("free space unknown", "err", err)
-		return
-	}
-	s.meta.Lock()
-	defer s.meta.Unlock()
-	s.mu.Lock()
-	s.count.beside = beside
-	short := s.shortage(0, 0, free)
-	s.mu.Unlock()
-	if short <= 0 {
-		return
-	}
-	if freed := s.evict(short, 0, signed); freed > 0 {
-		s.log.Warn("disk or quota nearly full, blobs evicted", "bytes", freed, "wanted", short)
-	}
-}
-
 // evict makes room for n more bytes of a party until want bytes are free or nothing is
 // left, and returns how many it freed. Caller holds meta.
 func (s *Store) evict(want, n int64, bucket int) (freed int64) {
+	if bucket == signed {
+		freed = s.evictByRank(want)
+		return freed + s.evictUnsigned(want-freed, signed) // if all else is pinned or open
+	}
+	freed = s.begin(want)
+	s.claim(bucket, n)
+	defer s.claim(bucket, -n)
+	freed += s.evictUnsigned(want-freed, bucket)
+	if s.overShare() <= 0 {
+		freed += s.evictUnlisted(want - freed)
+	}
+	return freed
+}
+
+// evictByRank evicts until want bytes are free, but of what nobody vouches for only what
+// is beyond its share. Caller holds meta.
+func (s *Store) evictByRank(want int64) (freed int64) {
+	freed = s.begin(want)
+	freed += s.evictUnsigned(min(want-freed, s.overShare()), signed)
+	freed += s.evictUnlisted(want - freed)
+	return freed + s.evictListed(want-freed)
+}
+
+// begin brings the ranks up to date, and frees what goes before any blob.
+func (s *Store) begin(want int64) (freed int64) {
 	if err := s.flushUses(); err != nil {
 		s.log.Warn("last uses of blobs not written", "err", err)
 	}
 	freed = s.takeSpare()
-	freed += s.dropUnsignedIdle(want - freed)
-	if bucket != signed {
-		s.claim(bucket, n)
-		defer s.claim(bucket, -n)
-		freed += s.evictUnsigned(want-freed, bucket)
-		if s.overShare() <= 0 {
-			freed += s.evictUnlisted(want - freed)
-		}
-		return freed
-	}
-	freed += s.evictUnsigned(min(want-freed, s.overShare()), signed)
-	freed += s.evictUnlisted(want - freed)
-	freed += s.evictListed(want - freed)
-	freed += s.evictUnsigned(want-freed, signed) // if all else is pinned or open
-	return freed
+	return freed + s.dropUnsignedIdle(want-freed)
 }
 
 // takeSpare has others free what they can spare.
@@ -192,103 +193,30 @@ func (s *Store) evictUnlisted(want int64) (freed int64) {
 	return freed
 }
 
-// evictListed removes what is of the least use, of what a signed Release lists.
+// evictListed removes what is of the least use, of what a signed Release lists. Of
+// the next blobs, last copies are put off (postpone).
 func (s *Store) evictListed(want int64) (freed int64) {
 	blobs := s.victims(listedPrefix)
-	for freed < want {
-		_, used := blobs.first()
+	for asked := 0; freed < want; {
+		d, rank := blobs.first()
 		name, part, any := s.oldestIdle(func(idle) bool { return true })
 		stale := time.Since(part.used) > staleIdle
 		switch {
-		case any && (stale || part.used.UnixNano() < used):
+		case any && (stale || part.used.UnixNano() < rank):
 			freed += part.bytes
 			s.dropIdle(name)
-		case used < never:
+		case rank < never && asked < maxAsked && s.postpone(d, rank):
+			asked++
+			blobs.pop(true)
+		case rank < never:
 			size, _ := blobs.evict()
 			freed += size
+			asked = 0
 		default:
 			return freed
 		}
 	}
 	return freed
-}
-
-// never is when what is not there was used.
-const never = math.MaxInt64
-
-// victims walks over the blobs that are not pinned, by rank: those whose keys
-// begin with prefix.
-type victims struct {
-	store  *Store
-	prefix []byte
-	page   [][]byte // keys of the index
-	next   []byte   // key of the next page
-	done   bool     // there is no next page
-	stuck  bool     // a key had to stay, and with it Store.oldest
-}
-
-func (s *Store) victims(prefix []byte) *victims {
-	return &victims{store: s, prefix: prefix, next: s.oldest[string(prefix)]}
-}
-
-// first returns the next blob to evict and its rank, or never.
-func (v *victims) first() (digest.Digest, int64) {
-	for len(v.page) == 0 && !v.done {
-		v.fill()
-	}
-	if len(v.page) == 0 {
-		return digest.Digest{}, never
-	}
-	return parseUseKey(v.page[0])
-}
-
-// pop advances to the next blob.
-func (v *victims) pop(gone bool) {
-	v.stuck = v.stuck || !gone
-	if !v.stuck {
-		v.store.oldest[string(v.prefix)] = v.page[0]
-	}
-	v.page = v.page[1:]
-}
-
-// evict removes the first blob of v that is not in use, if there is any, and returns
-// its size.
-func (v *victims) evict() (freed int64, any bool) {
-	for {
-		d, used := v.first()
-		if used == never {
-			return 0, false
-		}
-		size, err := v.store.drop(d, false)
-		v.pop(err == nil)
-		if err == nil {
-			return size, true
-		}
-		if errors.Is(err, errInUse) {
-			continue
-		}
-		v.store.log.Warn("blob not evicted", "digest", d, "err", v.store.diskFault(err))
-		if !errors.Is(err, errNotRemoved) {
-			return 0, false // its file is gone, its row is not: so it would be with the next one
-		}
-	}
-}
-
-// fill reads a page of the index.
-func (v *victims) fill() {
-	s := v.store
-	v.done = true
-	err := s.table.Scan(v.prefix, v.next, func(k, _ []byte) bool {
-		if len(v.page) == pageSize {
-			v.next, v.done = bytes.Clone(k), false
-			return false
-		}
-		v.page = append(v.page, bytes.Clone(k))
-		return true
-	})
-	if err != nil {
-		s.log.Warn("order of eviction not readable", "err", err)
-	}
 }
 
 // oldestIdle returns the partial file that has been idle for longest, of those that

@@ -387,28 +387,3 @@ func TestUnlistedGoesFirst(t *testing.T) {
 	}
 	b.check()
 }
-
-// Of two blobs that were used at the same time, the one that clients came back to
-// stays; parts of a file asked for one after the other are one use.
-func TestReturnsCount(t *testing.T) {
-	t.Parallel()
-	now := time.Now().UnixNano()
-	once, burst, back := row{used: now}, row{used: now - int64(time.Minute)}, row{used: now - 2*int64(time.Hour)}
-	for range 5 {
-		burst = burst.use(now)
-	}
-	back = back.use(now)
-	if once.rank() != burst.rank() || back.rank() != once.rank()+int64(returnWorth) {
-		t.Errorf("ranks %d, %d and %d", once.rank(), burst.rank(), back.rank())
-	}
-	for range 100 {
-		back = back.use(back.used + int64(apart))
-	}
-	if back.rank()-back.used != maxReturns*int64(returnWorth) {
-		t.Errorf("returns add %v", time.Duration(back.rank()-back.used))
-	}
-	again, err := decodeRow(back.encode())
-	if err != nil || again.returns != back.returns {
-		t.Errorf("%+v, %v", again, err)
-	}
-}

@@ -37,7 +37,9 @@ func (p *Partial) take(n, present int64) error {
 	return p.s.reserveReplacing(n, present, p.bucket, p.may.old)
 }
 
-// reserveReplacing is reserve with the room that blobs have which may go for it.
+// reserveReplacing is reserve with the room that blobs have which may go for it. It takes
+// what is free up to the low mark, and beyond that as much as goes, so that no other blob
+// is evicted for it later.
 func (s *Store) reserveReplacing(n, present int64, bucket int, old []digest.Digest) error {
 	free, err := s.roomFor()
 	if err != nil {
@@ -47,12 +49,14 @@ func (s *Store) reserveReplacing(n, present int64, bucket int, old []digest.Dige
 	defer s.meta.Unlock()
 	s.mu.Lock()
 	short := s.shortage(n, n-present, free)
+	_, end := s.marks(free)
 	s.mu.Unlock()
+	want := max(short, min(short+end, n))
 	left, has := s.removable(old)
-	if short > has {
-		return fmt.Errorf("%w: %d bytes wanted, and those that may be replaced have %d too few", ErrNoSpace, n, short-has)
+	if want > has {
+		return fmt.Errorf("%w: %d bytes wanted, and those that may be replaced have %d too few", ErrNoSpace, n, want-has)
 	}
-	for !s.tryReserve(n, present, free, bucket) {
+	for gone := int64(0); !s.tryReserve(n, present, free, bucket, gone < want); {
 		if len(left) == 0 {
 			return fmt.Errorf("%w: %d bytes wanted, and what may be replaced is in use", ErrNoSpace, n)
 		}
@@ -61,6 +65,7 @@ func (s *Store) reserveReplacing(n, present int64, bucket int, old []digest.Dige
 		switch {
 		case err == nil:
 			free += freed // not measured again, as in reserve
+			gone += freed
 		case !errors.Is(err, errInUse):
 			return s.diskFault(err)
 		}

@@ -51,7 +51,7 @@ type row struct {
 	private  []string // places behind a login, as in Info
 	party    string   // as in Info
 	unlisted bool     // as Listed said
-	returns  uint8    // how often it was used an hour or more after the use before
+	worth    uint8    // half days that its uses before the last add to its rank
 	old      bool     // written before rows had names, and not in the index of them
 }
 
@@ -70,30 +70,6 @@ func (r row) usePrefix() []byte {
 
 var listedPrefix, unlistedPrefix = []byte{'u'}, []byte{'o'}
 
-const (
-	// apart is how long after a use the next one counts as a return: a client asks for
-	// parts of a file, and a site updates within minutes.
-	apart = time.Hour
-	// returnWorth is how much longer a file is kept for each return. A file that comes
-	// back saves its bytes each time, so this is what it saves for each byte that it
-	// takes.
-	returnWorth = 12 * time.Hour
-	// maxReturns bounds what that adds, to a week.
-	maxReturns = 14
-)
-
-// rank orders blobs for eviction: by last use, later for each return.
-func (r row) rank() int64 { return max(r.used, 0) + int64(r.returns)*int64(returnWorth) }
-
-// use notes a use.
-func (r row) use(at int64) row {
-	if at-r.used >= int64(apart) && r.returns < maxReturns {
-		r.returns++
-	}
-	r.used = max(r.used, at)
-	return r
-}
-
 func (r row) useKey(d digest.Digest) []byte {
 	k := binary.BigEndian.AppendUint64(r.usePrefix(), uint64(r.rank()))
 	return append(k, d[:]...)
@@ -108,7 +84,7 @@ func (r row) pinned() bool { return len(r.pins) > 0 }
 
 // rowSize is that of a row in bytes up to its name. The last byte says whether
 // an administrator pinned the blob; other owners, then the places of a private blob,
-// and then its party, whether it is unlisted and its returns follow at the end of the
+// and then its party, whether it is unlisted and its worth follow at the end of the
 // row, where older rows have nothing.
 const rowSize = 8 + 8 + 8 + 1
 
@@ -117,7 +93,7 @@ func (r row) encode() []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.size))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.modified))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.used))
-	more := r.party != "" || r.unlisted || r.returns > 0
+	more := r.party != "" || r.unlisted || r.worth > 0
 	pins, byAdmin := cutPin(r.pins, ByAdmin)
 	b = append(b, flag(byAdmin))
 	b = appendText(b, r.name)
@@ -132,7 +108,7 @@ func (r row) encode() []byte {
 		b = appendTexts(b, r.private)
 	}
 	if more {
-		b = append(appendText(b, r.party), flag(r.unlisted), r.returns)
+		b = append(appendText(b, r.party), flag(r.unlisted), r.worth)
 	}
 	return b
 }
@@ -193,7 +169,7 @@ func decodeRow(b []byte) (row, error) {
 		if r.party, b, ok = cutText(b); !ok || len(b) < 2 {
 			return row{}, errors.New("blob row is cut short in its party")
 		}
-		r.unlisted, r.returns, b = b[0] != 0, b[1], b[2:]
+		r.unlisted, r.worth, b = b[0] != 0, b[1], b[2:]
 	}
 	if len(b) > 0 {
 		return row{}, fmt.Errorf("blob row has %d bytes too many", len(b))
@@ -360,7 +336,7 @@ func (s *Store) note(d digest.Digest) {
 	if _, ok := s.uses[d]; !ok && len(s.uses) >= maxUses {
 		return
 	}
-	s.uses[d] = time.Now()
+	s.uses[d] = s.now()
 	if len(s.uses) > maxUses/2 {
 		select {
 		case s.flushSoon <- struct{}{}:

@@ -8,9 +8,9 @@
 //
 // Bytes become a blob only in Commit, which has hashed all of them. A blob
 // never changes. New ones take the place of old ones: first of what nobody vouches for,
-// beyond its share, then of what no Release lists any more, then of what was not used
-// for longest, a return of its users counting for half a day; but of none that is
-// pinned or open. A private blob came with a login only (Info.Private).
+// beyond its share, then of what no Release lists any more, then of what saves least for
+// the bytes that it takes, by its requests, of which each counts half as much after two
+// weeks; but of none that is pinned or open. Run makes room ahead of requests. A private blob came with a login only (Info.Private).
 // Memory does not grow with the number of blobs. After kill -9 at any instant,
 // Open finds every blob whose Commit had returned, and no torn one. The table
 // of blobs is only a view of the directory: lost, it is built again, without
@@ -64,6 +64,13 @@ type Options struct {
 	// returns how many bytes that frees. It is called before blobs are evicted. nil: none.
 	Spare func() (freed int64, err error)
 
+	// LastCopy reports whether no neighbour has a blob, of several that share with each
+	// other. It is asked about the next blobs to be evicted, and must answer from memory.
+	// nil: there are no neighbours.
+	LastCopy func(digest.Digest) bool
+
+	// Now is the time of uses; nil: time.Now. For tests.
+	Now func() time.Time
 	// Fault, if not nil, is called before each "create" of a file, "write" and
 	// "sync" of file bytes, and "chmod", "name", "syncdir", "remove", "read" and "hash" of a
 	// blob, and its error is taken for the disk's. For tests.
@@ -85,11 +92,14 @@ type Store struct {
 	space   func() (disk.Space, error) // for tests
 	measure func() (int64, error)      // Options.Beside
 	spare   func() (int64, error)      // Options.Spare
-	room    room
-	fault   func(op string) error
-	missing broadcast.Wake   // for takeStock
-	closed  chan struct{}    // ends watchers
-	durable [256]atomic.Bool // which fan-out directories survive a power cut
+	// lastCopy is Options.LastCopy.
+	lastCopy func(digest.Digest) bool
+	now      func() time.Time // Options.Now
+	room     room
+	fault    func(op string) error
+	missing  broadcast.Wake   // for takeStock
+	closed   chan struct{}    // ends watchers
+	durable  [256]atomic.Bool // which fan-out directories survive a power cut
 
 	// meta serializes changes of the table and of the files in blobs/.
 	meta sync.Mutex
@@ -104,6 +114,7 @@ type Store struct {
 	removing  digest.Digest               // the blob that is being removed, if any
 	uses      map[digest.Digest]time.Time // not yet in the table; at most maxUses
 	flushSoon chan struct{}               // signals Run that uses is half full
+	evictSoon chan struct{}               // signals Run that less is free than marks says
 	partials  map[digest.Digest]*Partial  // open ones with a digest
 	unnamed   map[*Partial]struct{}       // open ones without
 	idle      map[digest.Digest]idle      // partial files that are not open; at most maxIdle
@@ -135,6 +146,9 @@ type Usage struct {
 	Partial    int64 // bytes reserved by unfinished ones
 	Beside     int64 // bytes in the quota beside these: of others, and what small files take beyond their size
 	QuotaBytes int64
+	// LowMark is how far what is not worth evicting anything for may fill the store, of
+	// QuotaBytes (PartialInFreeRoom). Beyond it there is room for clients alone.
+	LowMark int64
 }
 
 // Open opens the store in o.Dir, or makes it, and brings directory and table
@@ -147,10 +161,13 @@ func Open(o Options) (*Store, error) {
 		fault:     o.Fault,
 		measure:   o.Beside,
 		spare:     o.Spare,
+		lastCopy:  o.LastCopy,
+		now:       o.Now,
 		closed:    make(chan struct{}),
 		open:      make(map[digest.Digest]int),
 		uses:      make(map[digest.Digest]time.Time),
 		flushSoon: make(chan struct{}, 1),
+		evictSoon: make(chan struct{}, 1),
 		partials:  make(map[digest.Digest]*Partial),
 		unnamed:   make(map[*Partial]struct{}),
 		idle:      make(map[digest.Digest]idle),
@@ -169,6 +186,12 @@ func Open(o Options) (*Store, error) {
 	}
 	if s.spare == nil {
 		s.spare = func() (int64, error) { return 0, nil }
+	}
+	if s.lastCopy == nil {
+		s.lastCopy = func(digest.Digest) bool { return false }
+	}
+	if s.now == nil {
+		s.now = time.Now
 	}
 	if s.fault == nil {
 		s.fault = func(string) error { return nil }
@@ -230,8 +253,7 @@ const (
 )
 
 // Run keeps the store in order until ctx ends, then returns nil. It writes
-// last uses to the table, evicts when other programs fill the disk or what else counts
-// against the quota has grown, drops partial
+// last uses to the table, evicts when little is free in the quota or on the disk (marks), drops partial
 // files that have been idle for a week, and verifies every blob about
 // once a month, and those in use as often as they are used (usedWork). When the files of
 // blobs are missing it forgets these blobs.
@@ -256,6 +278,8 @@ func (s *Store) keepHouse(ctx context.Context) {
 		case <-sweep.C:
 			s.sweepIdle(time.Now().Add(-maxIdleAge))
 		case <-s.flushSoon:
+		case <-s.evictSoon:
+			s.relieve()
 		case <-flush.C:
 			s.relieve()
 			s.tryDisk()
@@ -270,7 +294,11 @@ func (s *Store) keepHouse(ctx context.Context) {
 func (s *Store) Usage() Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Usage{Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, Beside: s.count.beside + s.count.shares.extra, QuotaBytes: s.quota}
+	_, end := s.marks(s.quota + s.minFree) // the disk is another matter
+	return Usage{
+		Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, Beside: s.count.beside + s.count.shares.extra,
+		QuotaBytes: s.quota, LowMark: s.quota - end,
+	}
 }
 
 // DiskFree returns which share of the disk is free for the store, 0 to 1.

@@ -138,7 +138,7 @@ func (b *box) check() {
 	for _, name := range parts {
 		disk.Partial += readMap(name[:len(name)-len(mapSuffix)]).there.total()
 	}
-	disk.QuotaBytes = b.quota
+	disk.QuotaBytes, disk.LowMark = b.quota, b.Usage().LowMark
 	if got := b.Usage(); got != disk {
 		b.t.Errorf("Usage: got %+v, the disk has %+v", got, disk)
 	}
