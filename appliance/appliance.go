@@ -178,7 +178,7 @@ func (a *Appliance) openDataDir() (err error) {
 	// the ledger's Run has ended. Without this flush those bytes would not count.
 	a.opened(a.ledger.Flush)
 	a.store, err = store.Open(store.Options{
-		Dir: dir, Table: a.db.Table("store"), Quota: a.config.CacheSize, Beside: a.db.Size, Spare: a.db.RemoveAside, Log: a.log.With("part", "store"),
+		Dir: dir, Table: a.db.Table("store"), Quota: a.config.CacheSize, Beside: a.db.Size, Spare: a.db.RemoveAside, LastCopy: a.lastCopy, Log: a.log.With("part", "store"),
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"millpond/internal/catalog"
+	"millpond/internal/digest"
 	"millpond/internal/peer"
 	"millpond/internal/proxy"
 	"millpond/internal/swarm"
@@ -52,6 +53,9 @@ func (a *Appliance) isPrivate(suite catalog.Location, why string) {
 		a.log.Info("private archive not shared with other boxes", "suite", suite.String(), "why", why, "setting", prefix+"SHARE_HOSTS="+suite.Host)
 	}
 }
+
+// lastCopy reports whether no other box of the site has a blob that this one has.
+func (a *Appliance) lastCopy(d digest.Digest) bool { return a.swarm != nil && a.swarm.LastCopy(d) }
 
 // runSwarm takes part in the swarm until ctx ends, if it is not switched off.
 func (a *Appliance) runSwarm(ctx context.Context) error {

@@ -337,6 +337,20 @@ func (v *inventories) find(d digest.Digest, has func(*inventory.Set, digest.Dige
 	return peers
 }
 
+// LastCopy reports whether there are neighbours that tell what they hold, and none of
+// them holds d. It is a lookup in memory.
+func (s *Swarm) LastCopy(d digest.Digest) bool {
+	v := s.inventories
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for id, n := range v.told {
+		if n.Holds(d) && !v.suspicions.Holder(id.String(), d) {
+			return false
+		}
+	}
+	return len(v.told) > 0
+}
+
 // Seeds implements peer.Swarm.
 func (s *Swarm) Seeds(d digest.Digest) []peer.Peer {
 	return s.inventories.find(d, (*inventory.Set).Holds, s.inventories.suspicions.Holder)

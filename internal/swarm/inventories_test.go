@@ -212,3 +212,15 @@ func TestLargeInventory(t *testing.T) {
 		t.Errorf("%d bytes were sent for %d new blobs, want at most 500", n, more)
 	}
 }
+
+// A box without neighbours says of nothing that it is the last copy: all would be.
+func TestLastCopy(t *testing.T) {
+	t.Parallel()
+	giver, taker, _ := pair(t, nil)
+	d, absent := giver.shelf.put([]byte("a blob")), digest.Of([]byte("another"))
+	until(t, "the neighbour's blob", func() bool { return !taker.LastCopy(d) && taker.LastCopy(absent) })
+	giver.shelf.drop(d)
+	until(t, "the neighbour to lose it", func() bool { return taker.LastCopy(d) })
+	giver.stop()
+	until(t, "the neighbour to leave", func() bool { return !taker.LastCopy(d) })
+}
