@@ -158,7 +158,7 @@ func BenchmarkUses(b *testing.B) {
 		for i := range 1000 {
 			s.note(all[(1000*n+i)%len(all)])
 		}
-		if err := s.flush(); err != nil {
+		if err := s.Flush(); err != nil {
 			b.Fatal(err)
 		}
 	}

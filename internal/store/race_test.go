@@ -139,7 +139,7 @@ func TestBusy(t *testing.T) {
 			_ = b.Remove(d)
 			_ = b.Pin(names[rand.IntN(4)], ByAdmin)
 			_ = b.Unpin(names[rand.IntN(4)], ByAdmin)
-			if err := b.flush(); err != nil {
+			if err := b.Flush(); err != nil {
 				t.Error(err)
 			}
 			_ = b.Verify(t.Context(), names[rand.IntN(blobs)])

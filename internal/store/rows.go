@@ -345,14 +345,14 @@ func (s *Store) note(d digest.Digest) {
 	}
 }
 
-// flush writes the noted uses to the table.
-func (s *Store) flush() error {
+// Flush writes the noted uses to the table. Run does so every few seconds.
+func (s *Store) Flush() error {
 	s.meta.Lock()
 	defer s.meta.Unlock()
 	return s.flushUses()
 }
 
-// flushUses is flush for callers that hold meta.
+// flushUses is Flush for callers that hold meta.
 func (s *Store) flushUses() error {
 	s.mu.Lock()
 	uses := s.uses

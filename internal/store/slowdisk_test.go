@@ -40,7 +40,7 @@ func TestFilesWaitForTheDisk(t *testing.T) {
 		}
 		blob.Close()
 		_, err = b.Stat(held)
-		if err = errors.Join(err, b.Remove(old), b.flush(), b.Err()); err != nil {
+		if err = errors.Join(err, b.Remove(old), b.Flush(), b.Err()); err != nil {
 			t.Error(err)
 		}
 		b.relieve()

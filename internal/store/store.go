@@ -9,8 +9,8 @@
 // Bytes become a blob only in Commit, which has hashed all of them. A blob
 // never changes. New ones take the place of old ones: first of what nobody vouches for,
 // beyond its share, then of what no Release lists any more, then of what saves least for
-// the bytes that it takes, by its requests, of which each counts half as much after two
-// weeks; but of none that is pinned or open. Run makes room ahead of requests. A private blob came with a login only (Info.Private).
+// the bytes that it takes, by its requests, of which each counts half as much after a
+// month; but of none that is pinned or open. Run makes room ahead of requests. A private blob came with a login only (Info.Private).
 // Memory does not grow with the number of blobs. After kill -9 at any instant,
 // Open finds every blob whose Commit had returned, and no torn one. The table
 // of blobs is only a view of the directory: lost, it is built again, without
@@ -242,7 +242,7 @@ func (s *Store) Close() error {
 	for _, p := range open {
 		errs = append(errs, p.Close())
 	}
-	errs = append(errs, s.flush())
+	errs = append(errs, s.Flush())
 	close(s.closed)
 	return errors.Join(errs...)
 }
@@ -284,7 +284,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 			s.relieve()
 			s.tryDisk()
 		}
-		if err := s.flush(); err != nil {
+		if err := s.Flush(); err != nil {
 			s.log.Warn("last uses of blobs not written", "err", err)
 		}
 	}

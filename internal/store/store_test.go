@@ -386,7 +386,7 @@ func TestUsesAreBounded(t *testing.T) {
 	if len(b.flushSoon) != 1 {
 		t.Error("nobody was asked to flush")
 	}
-	if err := b.flush(); err != nil || len(b.uses) != 0 {
+	if err := b.Flush(); err != nil || len(b.uses) != 0 {
 		t.Errorf("flush: %d uses left, error %v", len(b.uses), err)
 	}
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// prefetching says what is fetched when a suite has a new Release.
+type prefetching struct {
+	all bool // what changed, in each architecture
+	// part is how much of the bytes of what changed and the site downloaded within known,
+	// by architecture, the most often downloaded first.
+	part float64
+	// depends: also what has a new name, and what the site uses depends on.
+	depends bool
+	// lately: not what nobody requested in its last version.
+	lately bool
+}
+
+// known is for how long the site remembers what it downloaded.
+const known = 90 * day
+
+// figures are sums of bytes, but for requests and hits, from the first week that is
+// measured on.
+type figures struct {
+	requests, hits       int64
+	bytes, hitBytes      int64
+	waves, wavesFree     int64 // of clients' updates, and of these without the mirror
+	first, firstFree     int64 // likewise of the first client after each wave
+	prefetched, prefUsed int64 // fetched ahead, and what of it was requested
+}
+
+// add adds g to f.
+func (f *figures) add(g figures) {
+	f.requests += g.requests
+	f.hits += g.hits
+	f.bytes += g.bytes
+	f.hitBytes += g.hitBytes
+	f.waves += g.waves
+	f.wavesFree += g.wavesFree
+	f.first += g.first
+	f.firstFree += g.firstFree
+	f.prefetched += g.prefetched
+	f.prefUsed += g.prefUsed
+}
+
+// ratio is n of total.
+func ratio(n, total int64) float64 { return float64(n) / float64(max(total, 1)) }
+
+// replay is a run of a trace.
+type replay struct {
+	archive *archive
+	cache
+	prefetching
+	figures
+	week      int
+	downloads map[int][]time.Duration // of each package, within known
+	changed   map[int]time.Duration   // when each package changed last
+	ahead     map[file]bool           // prefetched in a week that is measured, and whether it was used
+	led       int                     // the client that was first this week, or -1
+}
+
+// play has a cache serve a trace.
+func play(t trace, c cache, p prefetching) (figures, error) {
+	r := replay{archive: t.archive, cache: c, prefetching: p, downloads: make(map[int][]time.Duration), changed: make(map[int]time.Duration), ahead: make(map[file]bool)}
+	for _, q := range t.requests {
+		for ; r.week*int(week) <= int(q.at); r.week++ {
+			if err := r.wave(r.week); err != nil {
+				return figures{}, err
+			}
+		}
+		if err := r.serve(q); err != nil {
+			return figures{}, err
+		}
+	}
+	return r.figures, nil
+}
+
+// measures reports whether the week that requests are in counts.
+func (r *replay) measures() bool { return r.week-1 >= warmUp && r.week-1 < measured }
+
+// wave begins a week: what changed is superseded, and the new versions are prefetched.
+func (r *replay) wave(w int) error {
+	r.led = -1
+	begin := time.Duration(w) * week
+	type want struct {
+		file file
+		uses int
+	}
+	var wants []want
+	for p := range r.archive.pkgs {
+		if !r.archive.pkgs[p].changes(w) {
+			continue
+		}
+		f := file{p, r.archive.pkgs[p].version(w)}
+		old := file{p, f.version - 1}
+		if err := r.supersede(old, r.archive.size(old)); err != nil {
+			return err
+		}
+		uses := slices.DeleteFunc(r.downloads[p], func(at time.Duration) bool { return at < begin-known })
+		r.downloads[p] = uses
+		wanted := len(uses) > 0 && (r.depends || !r.archive.pkgs[p].renamed)
+		if last := r.changed[p]; r.lately && wanted && last > 0 {
+			wanted = uses[len(uses)-1] >= last
+		}
+		r.changed[p] = begin
+		if r.all || wanted {
+			wants = append(wants, want{f, len(uses)})
+		}
+	}
+	slices.SortFunc(wants, func(x, y want) int {
+		return cmp.Or(cmp.Compare(y.uses, x.uses), cmp.Compare(x.file.pkg, y.file.pkg))
+	})
+	budget := int64(0)
+	for _, want := range wants {
+		budget += r.archive.size(want.file)
+	}
+	if !r.all {
+		budget = int64(r.part * float64(budget))
+	}
+	for _, want := range wants {
+		size := r.archive.size(want.file)
+		if size > budget {
+			continue
+		}
+		budget -= size
+		if err := r.put(want.file, size, begin); err != nil {
+			return err
+		}
+		if w >= warmUp && w < measured {
+			r.ahead[want.file] = false
+			r.prefetched += size
+		}
+	}
+	return nil
+}
+
+// serve serves a request and counts it.
+func (r *replay) serve(q request) error {
+	size := r.archive.size(q.file)
+	hit, err := r.get(q.file, size, q.at)
+	if err != nil {
+		return err
+	}
+	if q.client >= 0 {
+		r.downloads[q.file.pkg] = append(r.downloads[q.file.pkg], q.at)
+	}
+	if used, ahead := r.ahead[q.file]; ahead && !used {
+		r.ahead[q.file] = true
+		r.prefUsed += size
+	}
+	if !r.measures() || q.client < 0 {
+		return nil
+	}
+	free := int64(0)
+	if hit {
+		free = size
+		r.hits++
+	}
+	r.requests++
+	r.bytes += size
+	r.hitBytes += free
+	if !q.update {
+		return nil
+	}
+	r.waves += size
+	r.wavesFree += free
+	if r.led < 0 {
+		r.led = q.client
+	}
+	if r.led == q.client {
+		r.first += size
+		r.firstFree += free
+	}
+	return nil
+}
