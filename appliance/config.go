@@ -34,7 +34,7 @@ type Config struct {
 	DashboardListen string         `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
 	DashboardAccess []string       `env:"DASHBOARD_ACCESS" takes:"names, *.domain, addresses or ranges, and token:WORD, comma-separated" secret:"true" help:"public names under which dashboard, API and metrics may be opened; from which addresses, by default all that may use the port; and a token to ask for, as a password with any user name or a bearer token"`
 	DataDir         string         `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
-	CacheSize       store.Quota    `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; the least recently used files are evicted first"`
+	CacheSize       store.Quota    `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; superseded files are evicted first, then those requested least"`
 	IndexTTL        time.Duration  `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served before the mirror is asked again"`
 	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
 	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
