@@ -103,6 +103,22 @@ type archive struct {
 	ranked [][]int
 }
 
+// slowest is how many weeks lie between the two generations: what changed has done so once
+// at least.
+const slowest = 20
+
+// slower returns a where nothing changes more often than every slowest weeks.
+func (a *archive) slower() *archive {
+	b := *a
+	b.pkgs = slices.Clone(a.pkgs)
+	for i := range b.pkgs {
+		if p := &b.pkgs[i]; p.every > 0 && p.every < slowest {
+			p.phase, p.every = 1+(p.phase-1)*slowest/p.every, slowest
+		}
+	}
+	return &b
+}
+
 // size is that of the first generation up to the first update, and that of the second
 // from then on.
 func (a *archive) size(f file) int64 { return a.pkgs[f.pkg].sizes[min(f.version, 1)] }

@@ -49,7 +49,11 @@ func tellPrefetching(w io.Writer, a *archive, mean float64) (curve []point, err 
 			points, hows = append(points, point{name: way.name}), append(hows, way.how)
 		}
 		for seed := range uint64(runs) {
-			t := record(a, s, mean, seed)
+			from := a
+			if s.slow {
+				from = a.slower()
+			}
+			t := record(from, s, mean, seed)
 			for k, how := range hows {
 				f, err := play(t, newLRU(1<<60, false), how)
 				if err != nil {

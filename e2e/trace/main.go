@@ -48,6 +48,7 @@ var sites = []site{
 	{name: "build: 100 clients from 3 images, 20 installed a week", clients: 100, arm: 20, images: 3, installs: 20},
 	{name: "mixed: 100 clients, each installed by itself, 1 a week", clients: 100, arm: 20, installs: 1},
 	{name: "small: 10 clients from 1 image, none installed", clients: 10, images: 1},
+	{name: "office, if nothing changes more often than every 20 weeks", clients: 100, arm: 20, images: 3, installs: 1, slow: true},
 }
 
 // evictingSite is the one whose eviction is told.

@@ -29,6 +29,8 @@ type site struct {
 	images  int // by which they are installed; 0: each is installed by itself
 	// installs is how many clients are installed anew in a week.
 	installs int
+	// slow: in the archive nothing changes more often than the two generations prove.
+	slow bool
 	// scan: in some week somebody downloads a good part of the archive, once.
 	scan bool
 }

@@ -137,6 +137,29 @@ Size: 1491232
 	}
 }
 
+// Without updates within 90 days a box knows only what was installed.
+func TestSlowArchive(t *testing.T) {
+	a := synthetic(2000)
+	slow := a.slower()
+	how := prefetching{part: 1, depends: true}
+	var shares []float64
+	for _, from := range []*archive{a, slow} {
+		f, err := play(record(from, site{clients: 30, images: 2}, 150, 1), newLRU(1<<60, false), how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shares = append(shares, ratio(f.firstFree, f.first))
+	}
+	if shares[1] >= shares[0] {
+		t.Errorf("shares of the first client's bytes: %v", shares)
+	}
+	for i, p := range slow.pkgs {
+		if p.every > 0 && (p.every < slowest || p.phase > p.every) || (p.every > 0) != (a.pkgs[i].every > 0) {
+			t.Fatalf("%+v of %+v", p, a.pkgs[i])
+		}
+	}
+}
+
 // The short form prints and draws all there is.
 func TestShort(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
