@@ -44,7 +44,6 @@ func TestMarks(t *testing.T) {
 	b := newBox(t, 1<<30)
 	low, high := int64(1<<30)/lowMark, int64(1<<30)/lowMark/2
 	all := b.rows(int((1<<30-high)/size), size, time.Now().Add(-24*time.Hour))
-	b.run()
 	if u := b.Usage(); u.LowMark != 1<<30-low || u.Bytes > 1<<30-high {
 		t.Fatalf("%+v", u)
 	}
@@ -52,6 +51,10 @@ func TestMarks(t *testing.T) {
 		t.Errorf("what evicts nothing got room above the low mark: %v", err)
 	}
 	first := b.put(1, size)
+	if len(b.evictSoon) != 1 {
+		t.Error("housekeeping does not learn at once that little is free")
+	}
+	b.run()
 	for deadline := time.Now().Add(10 * time.Second); b.Usage().Bytes > 1<<30-low; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not evicted to the low mark: %+v", b.Usage())

@@ -151,7 +151,7 @@ func TestScanEvictsWhatIsUsedOnce(t *testing.T) {
 		often = append(often, b.put(i, 1000))
 	}
 	for range 4 {
-		now = now.Add(6 * time.Hour)
+		now = now.Add(7 * 24 * time.Hour)
 		b.used(often...)
 	}
 	for i := 10; i < 20; i++ {
@@ -159,8 +159,8 @@ func TestScanEvictsWhatIsUsedOnce(t *testing.T) {
 	}
 	b.restart()
 	b.ages(&now)
-	for i := 100; i < 200; i++ {
-		now = now.Add(time.Minute)
+	for i := 100; i < 200; i++ { // for five days
+		now = now.Add(72 * time.Minute)
 		b.put(i, 1000)
 	}
 	for i := range often {
