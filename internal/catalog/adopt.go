@@ -116,7 +116,7 @@ func (c *Catalog) publishRelease(r *CheckedRelease, written *table) (g Generatio
 // that is not nil, and returns the suites that it was shown in.
 func (s *state) replace(lacking, t *table) (changed []Location) {
 	for dir, st := range s.suites {
-		for _, g := range st.gens {
+		for g := range st.all {
 			if lacking != nil && g.Table == lacking.id {
 				g.Table, g.Named = t.id, true
 				s.tables[t.id] = t

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millpond/internal/digest"
 	"millpond/internal/party"
 )
 
@@ -33,6 +34,8 @@ type bounds struct {
 	archives, suites int
 	rows             int64
 	unsigned         int64 // of rows: those of suites that are not signed
+	past, pastOf     int   // past generations, and those of one suite
+	pastRows         int64 // of rows: those that only past generations show
 }
 
 // boundsIn returns the bounds of a catalog that may take room bytes of disk.
@@ -41,7 +44,10 @@ func boundsIn(room int64) bounds {
 	if room > 0 {
 		rows = min(max(room/rowBytes, minRows), maxRows)
 	}
-	return bounds{archives: maxArchives, suites: maxSuites, rows: rows, unsigned: rows / unsignedShare}
+	return bounds{
+		archives: maxArchives, suites: maxSuites, rows: rows, unsigned: rows / unsignedShare,
+		past: maxPast, pastOf: maxPastOf, pastRows: rows / pastShare,
+	}
 }
 
 // uses is when a suite was looked up, in Unix time in seconds.
@@ -90,10 +96,13 @@ func (st *suite) class() int {
 
 // trim makes room until the bounds are kept, and indexes: by package party's rule it
 // forgets suites, or where there are too many rows first what their indices list. The
-// suites in changed stay: a new one has nothing yet that speaks for it. It returns the
-// forgotten suites and the tables that no suite shows any more.
-func (s *state) trim(b bounds, changed []Location) (forgotten []Location, gone []*table) {
+// suites in changed stay: a new one has nothing yet that speaks for it. Past generations
+// go before all else. It returns the suites that it forgot or changed, and the tables
+// that no suite shows any more.
+func (s *state) trim(b bounds, changed []Location, held func(Location, digest.Digest) bool) (others []Location, gone []*table) {
 	gone = s.index()
+	others, dropped := s.trimPast(b, held)
+	gone = append(gone, dropped...)
 	for {
 		many := len(s.suites) > b.suites || len(s.roots) > b.archives
 		var victim *suite
@@ -105,14 +114,14 @@ func (s *state) trim(b bounds, changed []Location) (forgotten []Location, gone [
 		case s.rows > b.rows:
 			victim = s.victim(changed, (*suite).rows)
 		default:
-			return forgotten, gone
+			return others, gone
 		}
 		if victim == nil {
-			return forgotten, gone
+			return others, gone
 		}
 		if many || !victim.unlearn() {
 			delete(s.suites, victim.dir)
-			forgotten = append(forgotten, victim.dir)
+			others = append(others, victim.dir)
 		}
 		gone = append(gone, s.index()...)
 	}
@@ -137,7 +146,7 @@ func (s *state) victim(changed []Location, weight func(*suite, *state) int64) *s
 // unlearn forgets what the indices of the suite list, and reports whether there was
 // anything.
 func (st *suite) unlearn() (any bool) {
-	for _, g := range st.gens {
+	for g := range st.all {
 		any = any || len(g.learned) > 0
 		g.learned = nil
 	}
@@ -162,7 +171,7 @@ func (st *suite) unsignedRows(s *state) (n int64) {
 
 // each calls fn for the tables that a suite shows.
 func (st *suite) each(s *state, fn func(*shown)) {
-	for _, g := range st.gens {
+	for g := range st.all {
 		fn(s.shown[g.Table])
 		for _, l := range g.learned {
 			fn(s.shown[l.table.id])

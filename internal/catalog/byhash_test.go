@@ -98,6 +98,7 @@ func TestResolveByAnyHash(t *testing.T) {
 func TestByHashOfEarlierGeneration(t *testing.T) {
 	t.Parallel()
 	c := trusting(t)
+	c.bounds.past = 0
 	dir := at(t, suiteURL)
 	url := func(data []byte) string {
 		return suiteURL + "/main/binary-amd64/by-hash/SHA512/" + sums(data)["SHA512"]

@@ -64,7 +64,10 @@ type Options struct {
 	// and why that is private; nil if nobody wants to know. It neither blocks nor
 	// calls the Catalog.
 	Private func(suite Location, why string)
-	Log     *slog.Logger
+	// Holds reports whether a ring holds a generation, which is not forgotten then;
+	// nil if there are no rings. It neither blocks nor calls the Catalog.
+	Holds func(suite Location, id digest.Digest) bool
+	Log   *slog.Logger
 }
 
 // Catalog may be used by several goroutines. Reading never waits for learning,
@@ -77,6 +80,7 @@ type Catalog struct {
 
 	shareHost func(Location) bool
 	private   func(Location, string)
+	holds     func(Location, digest.Digest) bool
 
 	// Fixed but for tests.
 	now       func() time.Time
@@ -104,7 +108,7 @@ func Open(o Options) (*Catalog, error) {
 		rows:    rows{kv: o.Table, counts: new(sync.Mutex)},
 		keyring: o.Keyring,
 		trusted: make(map[string]bool),
-		log:     o.Log, shareHost: o.ShareHost, private: o.Private,
+		log:     o.Log, shareHost: o.ShareHost, private: o.Private, holds: o.Holds,
 		now: time.Now, learnWait: LearnWait,
 		bounds: boundsIn(o.Room),
 		drops:  drops{wake: broadcast.NewWake()},
@@ -114,6 +118,9 @@ func Open(o Options) (*Catalog, error) {
 	}
 	if c.private == nil {
 		c.private = func(Location, string) {}
+	}
+	if c.holds == nil {
+		c.holds = func(Location, digest.Digest) bool { return false }
 	}
 	for _, h := range o.TrustHosts {
 		c.trusted[strings.ToLower(h)] = true
@@ -184,12 +191,15 @@ func (c *Catalog) loadSuites(s *state) (bad [][]byte, err error) {
 		st.hits.Store(rec.Found)
 		st.saved.Store(rec.Found)
 		for _, r := range rec.Generations {
-			if s.tables[r.Table] == nil {
-				continue // impossible: both are written in one transaction
+			if g := c.loaded(s, dir, r); g != nil {
+				st.gens = append(st.gens, g)
+				st.used.Store(max(st.used.Load(), r.Learned.Unix()))
 			}
-			c.decideSigned(dir, &r)
-			st.gens = append(st.gens, &generation{record: r})
-			st.used.Store(max(st.used.Load(), r.Learned.Unix()))
+		}
+		for _, r := range rec.Past {
+			if g := c.loaded(s, dir, r); g != nil {
+				st.past = append(st.past, g)
+			}
 		}
 		if len(st.gens) > 0 {
 			s.suites[dir] = st
@@ -197,6 +207,15 @@ func (c *Catalog) loadSuites(s *state) (bad [][]byte, err error) {
 		return true
 	})
 	return bad, err
+}
+
+// loaded is the generation r of the suite in dir as it was read, or nil.
+func (c *Catalog) loaded(s *state, dir Location, r record) *generation {
+	if s.tables[r.Table] == nil {
+		return nil // impossible: both are written in one transaction
+	}
+	c.decideSigned(dir, &r)
+	return &generation{record: r}
 }
 
 func parseTable(key, value []byte) (*table, bool) {
@@ -229,9 +248,9 @@ func deleteTables(tx *kv.Tx, gone []*table) error {
 // are the suites that differ from the present state. The caller holds mu.
 func (c *Catalog) commit(next *state, changed ...Location) error {
 	old := c.state.Load()
-	forgotten, gone := next.trim(c.bounds, changed)
+	others, gone := next.trim(c.bounds, changed, c.holds)
 	err := c.rows.kv.Update(func(tx *kv.Tx) error {
-		for _, dir := range slices.Concat(changed, forgotten) {
+		for _, dir := range slices.Concat(changed, others) {
 			if err := putSuite(tx, dir, next.suites[dir]); err != nil {
 				return err
 			}
@@ -271,6 +290,9 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	for _, g := range st.gens {
 		rec.Generations = append(rec.Generations, g.record)
 	}
+	for _, g := range st.past {
+		rec.Past = append(rec.Past, g.record)
+	}
 	value, err := json.Marshal(rec)
 	if err != nil {
 		return err
@@ -279,7 +301,7 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	return tx.Put(key, value)
 }
 
-// Run drops superseded generations and deletes the rows that no generation
+// Run makes superseded generations past ones, drops those that are too old, and deletes the rows that no generation
 // shows any more, until ctx ends; then it returns nil.
 func (c *Catalog) Run(ctx context.Context) error {
 	tick := time.NewTicker(expireEvery)
@@ -298,7 +320,7 @@ func (c *Catalog) Run(ctx context.Context) error {
 	}
 }
 
-// expire drops superseded generations that are old enough.
+// expire drops what is old enough of superseded and past generations.
 func (c *Catalog) expire() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -306,7 +328,7 @@ func (c *Catalog) expire() error {
 	next := c.state.Load().clone()
 	var changed []Location
 	for dir, st := range next.suites {
-		if st.expire(now) {
+		if expired := st.expire(now); st.forgetPast(now, c.bounds.pastOf, c.holds) || expired {
 			changed = append(changed, dir)
 		}
 	}

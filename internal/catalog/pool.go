@@ -48,6 +48,13 @@ func (c *Catalog) pooled(s *state, l Location, pin pinFunc) (Entry, error) {
 			return e, err
 		}
 	}
+	for n := range s.around(l) {
+		e, ok, err := c.inPast(s, n.suites, n.rel)
+		if err != nil || ok {
+			e.Location = l
+			return e, err
+		}
+	}
 	return Entry{Location: l, Size: -1}, nil
 }
 
@@ -138,6 +145,9 @@ func inOrder(gens []ranked, suites []*suite, pin pinFunc) []ranked {
 				rank = 0
 			}
 			gens = append(gens, ranked{st, g, rank})
+		}
+		if i := slices.IndexFunc(st.past, func(g *generation) bool { return g.ID == pinned }); i >= 0 {
+			gens = append(gens, ranked{st, st.past[i], 0})
 		}
 	}
 	slices.SortStableFunc(gens, ranked.compare)

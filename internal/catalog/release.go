@@ -54,6 +54,7 @@ type record struct {
 	SignedBy   []string // the keys that it names for the next Release
 	Demand     demand   // that of the Release before it
 	Table      tableID
+	Pair       bool      // it came as Release, not as InRelease
 	Named      bool      // the table has the names in by-hash, as none of earlier versions has
 	Superseded time.Time // when it ceased to be the current one
 }
@@ -61,6 +62,7 @@ type record struct {
 // suiteRecord is the value of a suite's row.
 type suiteRecord struct {
 	Generations []record
+	Past        []record  `json:",omitempty"`
 	First       time.Time // as in uses; zero before it was kept
 	Used, Found int64     // likewise
 }
@@ -133,6 +135,7 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 	}
 	rec.Origin, rec.Label, rec.Suite, rec.Codename = rel.Origin, rel.Label, rel.Suite, rel.Codename
 	rec.Text = digest.Of(bytes.TrimSpace(text))
+	rec.Pair = r.InRelease == nil
 	rec.ByHash, rec.Weak, rec.SHA512, rec.SignedBy = rel.ByHash, rel.Weak, rel.SHA512, rel.SignedBy
 	c.decideSigned(dir, &rec)
 	return &CheckedRelease{

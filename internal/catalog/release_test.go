@@ -129,6 +129,7 @@ func TestGenerations(t *testing.T) {
 	const index = "dists/stable/main/binary-amd64/Packages.xz"
 	a := aptest.NewArchive(nil, aptest.Suite{NoPDiffs: true, Compressions: []string{"xz"}})
 	c := trusting(t)
+	c.bounds.past = 0
 	now := day
 	c.now = func() time.Time { return now }
 	dir := at(t, suiteURL)

@@ -67,6 +67,7 @@ type suite struct {
 	base  Location      // of the archive, as far as dir tells; dir itself if flat
 	flat  bool          // has no dists above it; with one, the indices tell
 	gens  []*generation // the current one first, then the one before it
+	past  []*generation // kept for snapshots and rings, the latest first
 	known *knownBases
 	*uses
 }
@@ -83,6 +84,7 @@ type shown struct {
 	*table
 	signed bool    // in one of its places
 	shared Sharing // the widest of them
+	inUse  bool    // one of them is no past generation
 	places []place
 }
 
@@ -100,6 +102,8 @@ type state struct {
 	byContent map[content]*table
 	rows      int64
 	unsigned  int64 // of rows: those that no signed suite shows
+	past      int   // past generations
+	pastRows  int64 // of rows: those that only past generations show
 }
 
 func newSuite(dir Location, now time.Time) *suite {
@@ -114,13 +118,18 @@ func (s *state) clone() *state {
 	c := &state{suites: make(map[Location]*suite, len(s.suites)), tables: maps.Clone(s.tables), byContent: s.byContent}
 	for dir, old := range s.suites {
 		st := *old
-		st.gens = slices.Clone(old.gens)
-		for i, g := range st.gens {
-			st.gens[i] = &generation{record: g.record, learned: slices.Clone(g.learned)}
-		}
+		st.gens, st.past = cloned(old.gens), cloned(old.past)
 		c.suites[dir] = &st
 	}
 	return c
+}
+
+func cloned(gens []*generation) []*generation {
+	all := make([]*generation, 0, len(gens)+1)
+	for _, g := range gens {
+		all = append(all, &generation{record: g.record, learned: slices.Clone(g.learned)})
+	}
+	return all
 }
 
 // index computes what is derived and returns the tables that no generation
@@ -131,14 +140,17 @@ func (s *state) index() (gone []*table) {
 	s.above = make(map[Location][]*suite)
 	s.shown = make(map[tableID]*shown, len(s.tables))
 	s.byContent = make(map[content]*table, len(s.tables))
-	s.rows, s.unsigned = 0, 0
+	s.rows, s.unsigned, s.past, s.pastRows = 0, 0, 0, 0
 	suites := slices.SortedFunc(maps.Values(s.suites), func(a, b *suite) int { return a.dir.compare(b.dir) })
 	for _, st := range suites {
 		s.place(st)
-		for _, g := range st.gens {
-			s.show(s.tables[g.Table], place{st, g, ""})
-			for _, l := range g.learned {
-				s.show(l.table, place{st, g, l.path})
+		s.past += len(st.past)
+		for i, gens := range [][]*generation{st.gens, st.past} {
+			for _, g := range gens {
+				s.show(s.tables[g.Table], place{st, g, ""}, i == 0)
+				for _, l := range g.learned {
+					s.show(l.table, place{st, g, l.path}, i == 0)
+				}
 			}
 		}
 	}
@@ -152,6 +164,9 @@ func (s *state) index() (gone []*table) {
 		s.rows += t.rows
 		if !s.shown[id].signed {
 			s.unsigned += t.rows
+		}
+		if !s.shown[id].inUse {
+			s.pastRows += t.rows
 		}
 	}
 	return gone
@@ -181,13 +196,14 @@ func (s *state) place(st *suite) {
 	}
 }
 
-func (s *state) show(t *table, p place) {
+func (s *state) show(t *table, p place, inUse bool) {
 	sh := s.shown[t.id]
 	if sh == nil {
 		sh = &shown{table: t}
 		s.shown[t.id] = sh
 	}
 	sh.signed, sh.shared = sh.signed || p.gen.Signed, max(sh.shared, p.gen.Sharing())
+	sh.inUse = sh.inUse || inUse
 	sh.places = append(sh.places, p)
 }
 
@@ -206,7 +222,7 @@ func (st *suite) current() *generation { return st.gens[0] }
 
 // find returns a kept generation, or nil.
 func (st *suite) find(id digest.Digest) *generation {
-	for _, g := range st.gens {
+	for g := range st.all {
 		if g.ID == id {
 			return g
 		}
@@ -214,14 +230,15 @@ func (st *suite) find(id digest.Digest) *generation {
 	return nil
 }
 
-// supersede makes g the current generation and drops earlier ones over
-// the bound.
+// supersede makes g the current generation, and past ones of the earlier ones over the
+// bound.
 func (st *suite) supersede(g *generation, now time.Time) {
 	if len(st.gens) > 0 && st.current().ID != g.ID {
 		st.current().Superseded = now
 	}
 	g.Superseded = time.Time{}
-	st.gens = slices.DeleteFunc(st.gens, func(o *generation) bool { return o.ID == g.ID })
+	same := func(o *generation) bool { return o.ID == g.ID }
+	st.gens, st.past = slices.DeleteFunc(st.gens, same), slices.DeleteFunc(st.past, same)
 	st.gens = slices.Insert(st.gens, 0, g)
 	if len(st.gens) <= 1+maxEarlier {
 		return
@@ -233,13 +250,15 @@ func (st *suite) supersede(g *generation, now time.Time) {
 			break
 		}
 	}
+	st.retire(st.gens[victim])
 	st.gens = slices.Delete(st.gens, victim, victim+1)
 }
 
-// expire drops earlier generations that are old enough.
+// expire makes past ones of the earlier generations that are old enough.
 func (st *suite) expire(now time.Time) (changed bool) {
 	for i := len(st.gens) - 1; i > 0; i-- {
 		if now.Sub(st.gens[i].Superseded) >= keepEarlier && st.covered(i) {
+			st.retire(st.gens[i])
 			st.gens = slices.Delete(st.gens, i, i+1)
 			changed = true
 		}
@@ -272,7 +291,7 @@ func (g *generation) has(stem string) bool {
 func (s *state) byRelease() map[tableID][]place {
 	places := make(map[tableID][]place)
 	for _, st := range s.suites {
-		for _, g := range st.gens {
+		for g := range st.all {
 			places[g.Table] = append(places[g.Table], place{st, g, ""})
 		}
 	}

@@ -43,7 +43,7 @@ func (c *Catalog) KeysChanged() error {
 	next := c.state.Load().clone()
 	var changed []Location
 	for dir, st := range next.suites {
-		for _, g := range st.gens {
+		for g := range st.all {
 			rec := g.record
 			c.decideSigned(dir, &rec)
 			if !g.same(rec) {

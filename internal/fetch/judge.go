@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"time"
-
-	"millpond/internal/catalog"
 )
 
 const (
@@ -43,8 +41,9 @@ func (f *Fetcher) judgeBlobs(ctx context.Context) {
 	}
 }
 
-// judge tells the store of each blob whether a signed Release lists it. A catalog that
-// knows nothing, as after the loss of the database, says nothing about that.
+// judge tells the store of each blob whether a signed Release lists it, other than one
+// that is kept for snapshots only. A catalog that knows nothing, as after the loss of the
+// database, says nothing about that.
 func (f *Fetcher) judge(ctx context.Context) error {
 	if f.catalog.Stats().Rows == 0 {
 		return nil
@@ -53,7 +52,7 @@ func (f *Fetcher) judge(ctx context.Context) error {
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		listed := f.catalog.Vouch(catalog.Entry{Digest: i.Digest, Size: i.Size}).Signed
+		listed := f.catalog.InUse(i.Digest)
 		if listed == (i.Party == "" && !i.Unlisted) {
 			continue // as it is kept
 		}
