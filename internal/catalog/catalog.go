@@ -398,6 +398,9 @@ func (c *Catalog) Stats() Stats {
 // Revision changes with all that the catalog knows.
 func (c *Catalog) Revision() uint64 { return c.revision.Load() }
 
+// News returns a channel that is closed at the next change of what the catalog knows.
+func (c *Catalog) News() <-chan struct{} { return c.progress.Wait() }
+
 // Changed returns a channel that is closed at the next change of what is
 // Shared.
 func (c *Catalog) Changed() <-chan struct{} { return c.changed.Wait() }

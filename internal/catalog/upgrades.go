@@ -17,17 +17,22 @@ import (
 // memory and no transaction between pages; an error is the last thing it
 // yields.
 func (c *Catalog) Packages(suite Location) iter.Seq2[Entry, error] {
-	return c.listedBy(suite, kindPackages)
+	return c.listedBy(suite, digest.Digest{}, kindPackages)
+}
+
+// PackagesOf is Packages for any generation that is known, the current one for a zero id.
+func (c *Catalog) PackagesOf(suite Location, id digest.Digest) iter.Seq2[Entry, error] {
+	return c.listedBy(suite, id, kindPackages)
 }
 
 // Sources is Packages for the files of source packages. Those of one source package in
 // one directory come one after the other.
 func (c *Catalog) Sources(suite Location) iter.Seq2[Entry, error] {
-	return c.listedBy(suite, kindSources)
+	return c.listedBy(suite, digest.Digest{}, kindSources)
 }
 
-// listedBy yields what indices of a kind list.
-func (c *Catalog) listedBy(suite Location, k kind) iter.Seq2[Entry, error] {
+// listedBy yields what indices of a kind list, of the current generation for a zero id.
+func (c *Catalog) listedBy(suite Location, id digest.Digest, k kind) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		s := c.state.Load()
 		st := s.suites[suite]
@@ -35,6 +40,12 @@ func (c *Catalog) listedBy(suite Location, k kind) iter.Seq2[Entry, error] {
 			return
 		}
 		g := st.current()
+		if !id.IsZero() {
+			g = st.find(id)
+		}
+		if g == nil {
+			return
+		}
 		seen := make(map[string]bool) // stems: other compressions list the same
 		for _, l := range g.learned {
 			if l.table.kind != k || seen[l.stem] {

@@ -14,6 +14,9 @@ func (f *Fetcher) Anticipate(r Request) {
 	r.Login = f.access.Login(r.Location, r.Login)
 	switch r.Kind {
 	case catalog.ReleaseFile:
+		if !r.Generation.IsZero() {
+			return // it is held, or nowhere
+		}
 		f.releases.Anticipate(releaseRequest(r))
 	case catalog.Content:
 		if info, err := f.store.Stat(r.Digest); err == nil && access.Found(info, r.Location, r.Login) {

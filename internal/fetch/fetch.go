@@ -32,7 +32,8 @@
 // (indices). Beside it: anticipate, keep, keepahead and peek (before, without and instead of a
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown
 // and oneof (unknown files), late (who joined a flight that failed), available (what
-// mirrors have of a new Release), upload, manifest, inventory, budget and handover (for peers),
+// mirrors have of a new Release), past and dated (of generations that are not in force
+// any more), upload, manifest, inventory, budget and handover (for peers),
 // run (upkeep), judge (what is evicted first), recheck (what clients come back for), stats, transfers, timeouts.
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu,
@@ -136,6 +137,7 @@ type Fetcher struct {
 	stats     counters
 	lookups   lookups
 	budget    *budget // of what is fetched for peers
+	datedTurn *datedTurn
 	paces     paces
 	load      load
 	lag       func() time.Duration
@@ -166,6 +168,7 @@ func New(o Options) *Fetcher {
 		timeouts:  defaultTimeouts(),
 		downloads: newDownloads(cmp.Or(o.Downloads, 256)),
 		budget:    newBudget(peerBudget, peersBudget),
+		datedTurn: newDatedTurn(),
 		buffers:   pieces.NewBuffers(maxBuffers),
 		hashing:   make(chan struct{}, 1),
 		recorded:  recorded{after: sweepAfter, many: broadcast.NewWake()},
@@ -219,6 +222,11 @@ type Request struct {
 	// Again says that the client was sent all of the file lately, and wants all of it
 	// again: it may have found it damaged, so what is held is hashed first.
 	Again bool
+	// Generation, of a Release file, is the one whose file it is to be, whatever is in
+	// force; zero for that.
+	Generation digest.Digest
+	// Dated is where a dated archive has the file as it was; zero without one.
+	Dated catalog.Location
 	Party front.Party // of the client, by which it has its share; the zero one is the box itself
 	Via   []string    // the fields of the client's request (mirror.For)
 }
@@ -267,6 +275,9 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 	ctx = mirror.For(ctx, r.Party, r.Via)
 	switch r.Kind {
 	case catalog.ReleaseFile:
+		if !r.Generation.IsZero() {
+			return f.generationFile(ctx, r)
+		}
 		file, err := f.release(ctx, r)
 		f.answered(r, err)
 		return file, err

@@ -16,13 +16,14 @@ const (
 // place is where a request for a flight's file says that it is.
 type place struct {
 	entry   catalog.Entry
-	via     []string // of the request
-	vouched bool     // a Release signed by a known key lists the file there
+	via     []string         // of the request
+	vouched bool             // a Release signed by a known key lists the file there
+	dated   catalog.Location // where a dated archive has it; zero if the request names none
 }
 
 // placeOf is where r says that its file is.
 func (f *Fetcher) placeOf(r Request) place {
-	return place{entry: r.Entry, via: r.Via, vouched: f.catalog.SignedAt(r.Digest, r.Location)}
+	return place{entry: r.Entry, via: r.Via, vouched: f.catalog.SignedAt(r.Digest, r.Location), dated: r.Dated}
 }
 
 // addPlace notes where a request that joined the flight says that the file is. The
@@ -51,8 +52,12 @@ func (fl *flight) widen() {
 // that nothing vouches for before one that a signed Release lists.
 func addPlace(all *[]place, p place) bool {
 	ofHost := 0
-	for _, o := range *all {
+	for i, o := range *all {
 		if o.entry.Location == p.entry.Location {
+			if o.dated == (catalog.Location{}) && p.dated != o.dated {
+				(*all)[i].dated = p.dated
+				return true
+			}
 			return false
 		}
 		if o.entry.Location.Host == p.entry.Location.Host && o.entry.Location.Scheme == p.entry.Location.Scheme {

@@ -36,7 +36,8 @@ type mirrorSource struct {
 	catalog.Location
 	client  *mirror.Client
 	request mirror.Request
-	via     []string // the fields of the request that named it
+	via     []string   // the fields of the request that named it
+	turn    *datedTurn // of a dated archive, nil for others
 }
 
 // mirrorAt is the mirror that sent the file at l, "" where its archive has no other one.
@@ -77,6 +78,13 @@ func (m mirrorSource) Report(o peer.Outcome) {
 }
 
 func (m mirrorSource) Open(ctx context.Context, off, n int64) (*peer.Stream, error) {
+	if m.turn != nil {
+		return m.turn.open(ctx, func() (*peer.Stream, error) { return m.ask(ctx, off, n) })
+	}
+	return m.ask(ctx, off, n)
+}
+
+func (m mirrorSource) ask(ctx context.Context, off, n int64) (*peer.Stream, error) {
 	r := m.request
 	r.Offset, r.Length = off, n
 	resp, err := m.client.Get(mirror.WithVia(ctx, m.via), r)
@@ -101,6 +109,7 @@ func (m mirrorSource) leads(url string) bool {
 type candidates struct {
 	peers   []*peerSource // neighbours, each once
 	mirrors []mirrorSource
+	dated   []mirrorSource
 }
 
 // candidates asks swarm and catalog once. A file without a digest has no source
@@ -115,7 +124,7 @@ func (fl *flight) candidates() candidates {
 		}
 		return candidates{mirrors: mirrors}
 	}
-	return candidates{peers: fl.neighbours(), mirrors: fl.mirrors()}
+	return candidates{peers: fl.neighbours(), mirrors: fl.mirrors(), dated: fl.dated()}
 }
 
 // isReplaced reports whether each generation of e's suite has another file at l, as
@@ -203,7 +212,7 @@ func (d *download) sources(ctx context.Context, c candidates) iter.Seq[source] {
 
 // sources yields the sources in the order in which they are asked: peers, with
 // those that the DHT finds in time, then mirrors, then peers that turned out slow
-// lately; or mirrors first, for a peer that has waited for others. near is that of
+// lately, then dated archives; or mirrors first, for a peer that has waited for others. near is that of
 // flight.peers.
 func (fl *flight) sources(ctx context.Context, c candidates, near bool) iter.Seq[source] {
 	return func(yield func(source) bool) {
@@ -230,6 +239,11 @@ func (fl *flight) sources(ctx context.Context, c candidates, near bool) iter.Seq
 		}
 		for _, p := range slow {
 			if !yield(p) {
+				return
+			}
+		}
+		for _, m := range c.dated {
+			if !yield(m) {
 				return
 			}
 		}
