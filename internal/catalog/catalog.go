@@ -209,15 +209,6 @@ func (c *Catalog) loadSuites(s *state) (bad [][]byte, err error) {
 	return bad, err
 }
 
-// loaded is the generation r of the suite in dir as it was read, or nil.
-func (c *Catalog) loaded(s *state, dir Location, r record) *generation {
-	if s.tables[r.Table] == nil {
-		return nil // impossible: both are written in one transaction
-	}
-	c.decideSigned(dir, &r)
-	return &generation{record: r}
-}
-
 func parseTable(key, value []byte) (*table, bool) {
 	if len(key) != 1+idSize || len(value) < 1+digest.Size {
 		return nil, false
@@ -397,9 +388,6 @@ func (c *Catalog) Stats() Stats {
 
 // Revision changes with all that the catalog knows.
 func (c *Catalog) Revision() uint64 { return c.revision.Load() }
-
-// News returns a channel that is closed at the next change of what the catalog knows.
-func (c *Catalog) News() <-chan struct{} { return c.progress.Wait() }
 
 // Changed returns a channel that is closed at the next change of what is
 // Shared.

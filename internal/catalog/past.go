@@ -324,3 +324,15 @@ func (c *Catalog) inPast(s *state, suites []*suite, rel string) (e Entry, ok boo
 	err = c.mark(s, &e, e.Signed, e.Shared)
 	return e, true, err
 }
+
+// loaded is the generation r of the suite in dir as it was read, or nil.
+func (c *Catalog) loaded(s *state, dir Location, r record) *generation {
+	if s.tables[r.Table] == nil {
+		return nil // impossible: both are written in one transaction
+	}
+	c.decideSigned(dir, &r)
+	return &generation{record: r}
+}
+
+// News returns a channel that is closed at the next change of what the catalog knows.
+func (c *Catalog) News() <-chan struct{} { return c.progress.Wait() }
