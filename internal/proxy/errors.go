@@ -123,10 +123,13 @@ func explain(err error) answer {
 		login       *loginError
 		unverified  *mirror.UnverifiedError
 		box         *fetch.PeerError
+		view        *viewError
 	)
 	switch {
 	case errors.As(err, &unverified):
 		return explainUnverified(unverified)
+	case errors.As(err, &view):
+		return answer{status: view.status, final: true, level: slog.LevelInfo, cause: "millpond: " + view.cause, advice: view.advice}
 	case errors.As(err, &request):
 		return answer{status: 400, level: slog.LevelInfo, cause: refused + request.Error(),
 			advice: "Write the archive as http://host/directory, without user name and fragment."}

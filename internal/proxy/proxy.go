@@ -7,7 +7,8 @@
 // Only files of archives may be asked for, unless policy allows a host any path
 // (access.go, asked.go). A client's login is passed on to the host of the
 // request's URL and to no other (login.go). A URL with a name of the box that the
-// box does not know is understood all the same (own.go). Who was sent all of a file
+// box does not know is understood all the same (own.go). A path, or a client's address,
+// may ask for another generation than the one in force (view.go). Who was sent all of a file
 // lately and asks for it again may have found it damaged (receipts.go).
 //
 // It promises that no client takes a short or wrong file for a complete one:
@@ -96,6 +97,7 @@ type Options struct {
 	Demand       Demand // nil if nobody wants to know
 	Dialer       Dialer // of tunnels
 	Policy       Policy
+	Rings        Rings         // nil without rings and snapshots
 	Proxies      front.Proxies // whom to believe about whose a request is
 	AllowClients Clients       // who may use the box
 	Tunnels      mirror.Hosts  // where CONNECT may lead to, under the policy
@@ -128,6 +130,7 @@ type Proxy struct {
 	demand       Demand
 	dialer       Dialer
 	policy       Policy
+	rings        Rings
 	proxies      front.Proxies
 	allowClients Clients
 	tunnelHosts  mirror.Hosts
@@ -149,7 +152,7 @@ var _ http.Handler = (*Proxy)(nil)
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
 	return &Proxy{
-		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy,
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy, rings: o.Rings,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}

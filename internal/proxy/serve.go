@@ -25,6 +25,7 @@ import (
 func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Addr) error {
 	begun := time.Now()
 	t, e, file, err := p.openNamed(r, t, client)
+	v := p.viewOf(t, client)
 	l := e.Location
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
@@ -34,12 +35,12 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.ledger.Request(client, about)
 	}
 	if err != nil {
-		return needsLogin(t, status, err)
+		return needsLogin(t, status, inView(v, err))
 	}
 	defer file.Body.Close()
 	if e.Kind == catalog.ReleaseFile && !file.Release.IsZero() && r.Method == http.MethodGet {
 		// Before the bytes, so that a client that has read them finds its session set.
-		p.sessions.set(r.Context(), client, file.Suite, generationOf(r.Header, file))
+		p.given(r.Context(), v, client, file.Suite, generationOf(r.Header, file))
 	}
 	w.credit = func(n int64) { p.ledger.Delivered(client, about, file.Body.Origin(), n) }
 	p.describe(w.Header(), e, file)
@@ -51,7 +52,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		defer p.serving.Add(-1)
 	}
 	whole, err := send(w, r, file)
-	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified {
+	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified && !v.past() {
 		p.fetcher.Revalidated(e.Suite)
 	}
 	p.tell(w, t, e, client, held(file.Body) != nil)
@@ -60,6 +61,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	case whole:
 		if wantsAll(r) && w.status == http.StatusOK {
 			p.receipts.add(front.PartyOf(client), e)
+			p.used(v, e)
 		}
 		p.log.Debug("file served", attrs...)
 		return nil
@@ -90,12 +92,13 @@ func (p *Proxy) open(r *http.Request, t target, client netip.Addr) (catalog.Entr
 	if err != nil {
 		return q.Entry, nil, err
 	}
+	p.refresh(p.viewOf(t, client), q)
 	get := p.fetcher.Get
 	if r.Method == http.MethodHead || q.Kind == catalog.Content && hasAlready(r.Header, q.Digest) {
 		get = p.fetcher.Peek
 	}
 	file, err := get(r.Context(), q)
-	if err == nil && q.Kind == catalog.ReleaseFile && !q.Revalidate && hasNewer(r.Header, file) {
+	if err == nil && q.Kind == catalog.ReleaseFile && !q.Revalidate && q.Generation.IsZero() && hasNewer(r.Header, file) {
 		file.Body.Close()
 		q.Revalidate = true
 		file, err = get(r.Context(), q)
@@ -121,15 +124,19 @@ func hasNewer(h http.Header, file *fetch.File) bool {
 }
 
 // request returns what fetch is asked for a target, if it may be asked for.
-// Beside an error it has the location alone.
+// Beside an error it has the location at least.
 func (p *Proxy) request(r *http.Request, t target, client netip.Addr) (fetch.Request, error) {
 	l, err := p.vet(r, t)
 	if err != nil {
 		return fetch.Request{Entry: catalog.Entry{Location: l}}, err
 	}
-	q := fetch.Request{Entry: p.resolve(r.Context(), l, client), Login: t.login, Revalidate: wantsRevalidation(r.Header), Party: front.PartyOf(client), Via: r.Header.Values("Via")}
+	v := p.viewOf(t, client)
+	if err := p.checkView(v); err != nil {
+		return fetch.Request{Entry: catalog.Entry{Location: l}}, err
+	}
+	q := fetch.Request{Entry: p.resolve(r.Context(), l, client, v), Login: t.login, Revalidate: wantsRevalidation(r.Header), Party: front.PartyOf(client), Via: r.Header.Values("Via")}
 	q.Again = wantsAll(r) && p.receipts.has(q.Party, q.Entry)
-	return q, nil
+	return q, p.see(r.Context(), v, client, &q)
 }
 
 // etag is the strong validator of the bytes with a digest.
@@ -148,10 +155,10 @@ func hasAlready(h http.Header, d digest.Digest) bool {
 	return false
 }
 
-// resolve asks the catalog what l is for a client.
-func (p *Proxy) resolve(ctx context.Context, l catalog.Location, client netip.Addr) catalog.Entry {
+// resolve asks the catalog what l is for a client in a view.
+func (p *Proxy) resolve(ctx context.Context, l catalog.Location, client netip.Addr, v view) catalog.Entry {
 	return p.catalog.Resolve(ctx, l, func(suite catalog.Location) digest.Digest {
-		return p.sessions.get(ctx, client, suite)
+		return p.generationIn(ctx, v, client, suite)
 	})
 }
 

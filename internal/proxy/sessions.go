@@ -65,28 +65,29 @@ func (p *Proxy) ConnContext(ctx context.Context, conn net.Conn) context.Context 
 	return context.WithValue(front.ConnContext(ctx, conn), connectionKey{}, c)
 }
 
-// get returns the generation of a suite that the client has, zero if unknown.
-func (s *sessions) get(ctx context.Context, addr netip.Addr, suite catalog.Location) digest.Digest {
+// get returns the generation of a suite that the client has, zero if unknown: through a
+// ring, or with "" without one.
+func (s *sessions) get(ctx context.Context, addr netip.Addr, ring string, suite catalog.Location) digest.Digest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
-		if d := c.suites.get(suite); !d.IsZero() {
+		if d := c.suites.get(in{ring, suite}); !d.IsZero() {
 			return d
 		}
 	}
 	if e := s.clients[addr]; e != nil {
 		s.order.MoveToFront(e)
-		return e.Value.(*client).suites.get(suite)
+		return e.Value.(*client).suites.get(in{ring, suite})
 	}
 	return digest.Digest{}
 }
 
 // set records that the client is given a generation of a suite.
-func (s *sessions) set(ctx context.Context, addr netip.Addr, suite catalog.Location, release digest.Digest) {
+func (s *sessions) set(ctx context.Context, addr netip.Addr, ring string, suite catalog.Location, release digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
-		c.suites.set(suite, release)
+		c.suites.set(in{ring, suite}, release)
 	}
 	e := s.clients[addr]
 	if e == nil {
@@ -94,7 +95,7 @@ func (s *sessions) set(ctx context.Context, addr netip.Addr, suite catalog.Locat
 		s.clients[addr] = e
 	}
 	s.order.MoveToFront(e)
-	e.Value.(*client).suites.set(suite, release)
+	e.Value.(*client).suites.set(in{ring, suite}, release)
 	for oldest := s.order.Back(); s.order.Len() > maxClients || oldest.Value.(*client).suites.ended(); oldest = s.order.Back() {
 		s.remove(oldest)
 	}
@@ -124,13 +125,19 @@ type given struct {
 	at      time.Time
 }
 
+// in names a suite as clients have it through a ring, or without one.
+type in struct {
+	ring  string
+	suite catalog.Location
+}
+
 var suiteSeed = maphash.MakeSeed()
 
 func (s suites) find(key uint64) int {
 	return slices.IndexFunc(s, func(g given) bool { return g.suite == key })
 }
 
-func (s suites) get(suite catalog.Location) digest.Digest {
+func (s suites) get(suite in) digest.Digest {
 	i := s.find(maphash.Comparable(suiteSeed, suite))
 	if i < 0 || time.Since(s[i].at) > sessionAge {
 		return digest.Digest{}
@@ -143,7 +150,7 @@ func (s suites) ended() bool {
 	return len(s) == 0 || time.Since(s[len(s)-1].at) > sessionAge
 }
 
-func (s *suites) set(suite catalog.Location, release digest.Digest) {
+func (s *suites) set(suite in, release digest.Digest) {
 	key := maphash.Comparable(suiteSeed, suite)
 	if i := s.find(key); i >= 0 {
 		*s = slices.Delete(*s, i, i+1)

@@ -30,14 +30,14 @@ func TestSessions(t *testing.T) {
 		a, b := digest.Of([]byte("a")), digest.Of([]byte("b"))
 		expect := func(what string, ctx context.Context, addr netip.Addr, suite int, want digest.Digest) {
 			t.Helper()
-			if got := p.sessions.get(ctx, addr, suiteNamed(suite)); got != want {
+			if got := p.sessions.get(ctx, addr, "", suiteNamed(suite)); got != want {
 				t.Errorf("%s: got %s, want %s", what, got.Short(), want.Short())
 			}
 		}
 		expect("nothing yet", one, clientAt(1), 1, digest.Digest{})
-		p.sessions.set(one, clientAt(1), suiteNamed(1), a)
+		p.sessions.set(one, clientAt(1), "", suiteNamed(1), a)
 		time.Sleep(time.Minute)
-		p.sessions.set(two, clientAt(1), suiteNamed(1), b) // another client behind the same address
+		p.sessions.set(two, clientAt(1), "", suiteNamed(1), b) // another client behind the same address
 		expect("its connection", one, clientAt(1), 1, a)
 		expect("the other's connection", two, clientAt(1), 1, b)
 		expect("a new connection", anew, clientAt(1), 1, b)
@@ -58,7 +58,7 @@ func TestSessionsForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New(Options{})
 		for i := range 3 {
-			p.sessions.set(t.Context(), clientAt(i), suiteNamed(1), digest.Of(nil))
+			p.sessions.set(t.Context(), clientAt(i), "", suiteNamed(1), digest.Of(nil))
 		}
 		p.Forget(clientAt(1))
 		p.Forget(clientAt(7))
@@ -66,7 +66,7 @@ func TestSessionsForget(t *testing.T) {
 			t.Errorf("remembered: %v", p.sessions.clients)
 		}
 		time.Sleep(sessionAge + time.Second)
-		p.sessions.set(t.Context(), clientAt(3), suiteNamed(1), digest.Of(nil))
+		p.sessions.set(t.Context(), clientAt(3), "", suiteNamed(1), digest.Of(nil))
 		if len(p.sessions.clients) != 1 || p.sessions.order.Len() != 1 {
 			t.Errorf("remembered an hour later: %v", p.sessions.clients)
 		}
@@ -81,11 +81,11 @@ func TestSessionsAreBounded(t *testing.T) {
 	d := digest.Of(nil)
 	ctx := p.ConnContext(t.Context(), nil)
 	for i := range 2 * maxSuites {
-		p.sessions.set(ctx, clientAt(0), suiteNamed(i), d)
-		p.sessions.set(ctx, clientAt(0), suiteNamed(0), d)
+		p.sessions.set(ctx, clientAt(0), "", suiteNamed(i), d)
+		p.sessions.set(ctx, clientAt(0), "", suiteNamed(0), d)
 	}
 	for suite, want := range map[int]bool{0: true, 1: false, 2*maxSuites - 1: true, maxSuites: false, maxSuites + 2: true} {
-		if got := !p.sessions.get(ctx, clientAt(0), suiteNamed(suite)).IsZero(); got != want {
+		if got := !p.sessions.get(ctx, clientAt(0), "", suiteNamed(suite)).IsZero(); got != want {
 			t.Errorf("suite %d remembered: %v, want %v", suite, got, want)
 		}
 	}
@@ -93,11 +93,11 @@ func TestSessionsAreBounded(t *testing.T) {
 		t.Errorf("a connection remembers %d suites, want %d", n, maxSuites)
 	}
 	for i := range 2 * maxClients {
-		p.sessions.set(t.Context(), clientAt(i), suiteNamed(1), d)
-		p.sessions.get(t.Context(), clientAt(0), suiteNamed(1)) // stays in use
+		p.sessions.set(t.Context(), clientAt(i), "", suiteNamed(1), d)
+		p.sessions.get(t.Context(), clientAt(0), "", suiteNamed(1)) // stays in use
 	}
 	for addr, want := range map[int]bool{0: true, 1: false, 2*maxClients - 1: true} {
-		if got := !p.sessions.get(t.Context(), clientAt(addr), suiteNamed(1)).IsZero(); got != want {
+		if got := !p.sessions.get(t.Context(), clientAt(addr), "", suiteNamed(1)).IsZero(); got != want {
 			t.Errorf("client %d remembered: %v, want %v", addr, got, want)
 		}
 	}

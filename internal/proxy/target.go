@@ -32,6 +32,8 @@ type target struct {
 	// has that host. In all others it belongs to the name of the box, or to none.
 	login mirror.Login
 	named bool // the URL has the archive's host
+	view  view
+	fault error // what is wrong with the path before the archive's host
 }
 
 // targetOf reads the forms of a request:
@@ -42,6 +44,8 @@ type target struct {
 //	GET /host/path                 sources.list rewritten
 //	GET /HTTPS///host/path         the same, the archive is https
 //	GET /https/host/path           likewise
+//	GET /ring/NAME/host/path       what a ring has (view.go)
+//	GET /snapshot/TIME/host/path   what there was at a time
 //	CONNECT host:port
 //
 // Everything else is local, as is a proxy request for the box itself, but for a
@@ -100,6 +104,8 @@ func originTarget(path string) target {
 		if t := httpsTarget(rest); t.host != "" {
 			return t
 		}
+	case first == "ring", first == "snapshot":
+		return viewTarget(first, rest)
 	case isReserved(first), strings.HasPrefix(first, "."):
 	case looksLikeHost(first):
 		return target{route: toArchive, scheme: "http", host: first, path: rest}
@@ -121,6 +127,9 @@ func looksLikeHost(segment string) bool {
 
 // location is the archive file of a target.
 func (t target) location() (catalog.Location, error) {
+	if t.fault != nil {
+		return catalog.Location{}, &requestError{t.fault}
+	}
 	l, err := catalog.ParseLocation(t.scheme, t.host, t.path)
 	if err != nil {
 		return l, &requestError{err}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"millpond/internal/rings"
 )
 
 // request reads a request line's target as net/http does, come in at the
@@ -57,7 +59,18 @@ func TestTarget(t *testing.T) {
 		{"origin, a word and a slash", "/archive/", "nothing"},
 		{"self, a word", "http://192.0.2.1:3142/archive/x", "nothing"},
 		{"page below a reserved word", "/api/archive.example.org/x", "local"},
-		{"page of a later part", "/ring/x", "local"},
+		{"ring alone", "/ring/x", "local"},
+		{"ring", "/ring/prod/deb.example.org/a", "http://deb.example.org/a in prod"},
+		{"ring, https", "/ring/prod/https/deb.example.org/a", "https://deb.example.org/a in prod"},
+		{"ring, HTTPS", "/ring/prod/HTTPS///deb.example.org/a", "https://deb.example.org/a in prod"},
+		{"ring, self", "http://192.0.2.1:3142/ring/prod/deb.example.org/a", "http://deb.example.org/a in prod"},
+		{"ring without a host", "/ring/prod/x", "local"},
+		{"ring in a ring", "/ring/prod/ring/canary/deb.example.org/a", "local"},
+		{"ring of a host", "http://deb.example.org/ring/prod/a.example.org/a", "http://deb.example.org/ring/prod/a.example.org/a"},
+		{"snapshot", "/snapshot/20260131T120000Z/deb.example.org/a", "http://deb.example.org/a at 20260131T120000Z"},
+		{"snapshot of a day", "/snapshot/20260131/https/deb.example.org/a", "https://deb.example.org/a at 20260131T000000Z"},
+		{"snapshot of no time", "/snapshot/20260231/deb.example.org/a", "error"},
+		{"snapshot in a ring", "/ring/prod/snapshot/20260131/deb.example.org/a", "local"},
 		{"reserved word with a dot", "/setup.sh/x", "local"},
 		{"page with a query", "/setup.sh?a/b", "local"},
 		{"user", "http://me:secret@deb.example.org/a", "http://deb.example.org/a"},
@@ -108,6 +121,12 @@ func where(t target) string {
 	if err != nil {
 		return "error"
 	}
+	switch {
+	case t.view.ring != "":
+		return l.String() + " in " + t.view.ring
+	case t.view.past():
+		return l.String() + " at " + t.view.moment.Format(rings.TimeFormat)
+	}
 	return l.String()
 }
 
@@ -135,6 +154,7 @@ func FuzzTarget(f *testing.F) {
 		"/", "/deb.example.org/debian/a", "http://deb.example.org/a", "http://HTTPS///deb.example.org/a", "/https/deb.example.org/a",
 		"/HTTPS///x", "//a.b//c", "http:x", "http://a@b/c", "/%2e%2e/a", "/a.b/%2e%2e/c", "*", "http://[::1]:80/a", "/:/a", "https://a:443/b?c",
 		"/localhost/%C3%A9", "http://https//", "http://192.0.2.1:3142/https/x.y/z", "/a.b/c#d", "http://nas:3142/https/a.b/c", "http://nas:3142/", "/archive/x", "http://a.b/c/?d/../e", "/a.b/?",
+		"/ring/prod/a.b/c", "/ring/prod/https/a.b/c", "/snapshot/20260131T120000Z/a.b/c", "/snapshot/x/a.b/c", "/ring//a.b/c", "/ring/a.b/c/d.e/f", "/ring/p/ring/q/a.b/c",
 	} {
 		f.Add(s)
 	}
@@ -149,6 +169,9 @@ func FuzzTarget(f *testing.F) {
 		}
 		if own, ok := got.own("3142"); ok && (own.absolute || own.route != toArchive && own.route != toLocal) {
 			t.Fatalf("GET %q would be for %+v", s, own)
+		}
+		if got.view.ring != "" && (got.view.past() || strings.Contains(got.view.ring, "/")) {
+			t.Fatalf("GET %q is for %+v", s, got.view)
 		}
 		if got.route != toArchive {
 			return
