@@ -23,6 +23,7 @@ import (
 	"millpond/internal/mirror"
 	"millpond/internal/prefetch"
 	"millpond/internal/proxy"
+	"millpond/internal/rings"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
@@ -49,6 +50,7 @@ type Appliance struct {
 	swarm     *swarm.Swarm // nil if it is switched off
 	fetch     *fetch.Fetcher
 	prefetch  *prefetch.Prefetcher
+	rings     *rings.Rings
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
@@ -188,6 +190,7 @@ func (a *Appliance) openDataDir() (err error) {
 		Table: a.db.Table("catalog"), Keyring: a.keys, TrustHosts: a.config.TrustHosts,
 		Room: a.store.Usage().QuotaBytes / catalogShare, Log: a.log.With("part", "catalog"),
 		ShareHost: func(l catalog.Location) bool { return a.config.share.HasURL(l.URL()) }, Private: a.isPrivate,
+		Holds: a.holds,
 	})
 	return err
 }
@@ -224,6 +227,12 @@ func (a *Appliance) openNetwork() (err error) {
 		Table: a.db.Table("prefetch"), Catalog: a.catalog, Store: a.store, Fetch: fetchAhead{a.fetch},
 		Offline: a.config.Offline, Budget: int64(a.config.Prefetch), Log: a.log.With("part", "prefetch"),
 	})
+	if err != nil {
+		return err
+	}
+	a.rings, err = rings.Open(rings.Options{
+		Catalog: a.catalog, Store: a.store, Fetcher: a.fetch, Table: a.db.Table("rings"), Setting: a.config.Rings, Log: a.log.With("part", "rings"),
+	})
 	return err
 }
 
@@ -235,6 +244,12 @@ var _ prefetch.Fetcher = fetchAhead{}
 func (f fetchAhead) Ahead(ctx context.Context, e catalog.Entry, replaces []digest.Digest) (prefetch.Brought, error) {
 	b, err := f.Fetcher.Ahead(ctx, e, replaces)
 	return prefetch.Brought(b), err
+}
+
+// holds reports whether a ring holds a generation of a suite. The catalog is opened
+// before the rings, and asks nothing before they are there.
+func (a *Appliance) holds(suite catalog.Location, id digest.Digest) bool {
+	return a.rings != nil && a.rings.Holds(suite, id)
 }
 
 // taken counts what a mirror sent.
@@ -269,7 +284,7 @@ func (a *Appliance) openFaces() (err error) {
 		local = a.dashboard.Basics()
 	}
 	a.proxy = proxy.New(proxy.Options{
-		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Dialer: a.mirror, Policy: a.policy,
+		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Local: local, Via: a.via,
 		Log: a.log.With("part", "proxy"),

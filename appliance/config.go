@@ -20,6 +20,7 @@ import (
 	"millpond/internal/dashboard"
 	"millpond/internal/front"
 	"millpond/internal/mirror"
+	"millpond/internal/rings"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
@@ -30,42 +31,43 @@ const prefix = "MILLPOND_"
 // Config is every setting. The tags are its documentation: `millpond help`
 // prints them and a test holds the README to them.
 type Config struct {
-	Listen          string         `env:"LISTEN" envDefault:":3142" takes:"host:port" help:"address that serves clients, dashboard, API and metrics"`
-	DashboardListen string         `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
-	DashboardAccess []string       `env:"DASHBOARD_ACCESS" takes:"names, *.domain, addresses or ranges, and token:WORD, comma-separated" secret:"true" help:"public names under which dashboard, API and metrics may be opened; from which addresses, by default all that may use the port; and a token to ask for, as a password with any user name or a bearer token"`
-	DataDir         string         `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
-	CacheSize       store.Quota    `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; superseded files are evicted first, then those requested least"`
-	IndexTTL        time.Duration  `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served before the mirror is asked again"`
-	KeyringDir      []string       `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
-	TrustHosts      []string       `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
-	AllowClients    []netip.Prefix `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box, other boxes near it included; by default private and loopback addresses"`
-	TLSCert         []string       `env:"TLS_CERT" takes:"files in PEM, comma-separated: certificate with its chain, and key; or one file with both" help:"TLS for clients and browsers that want it, on the same ports as plain HTTP; a change of the files counts at once"`
-	TrustedProxies  front.Proxies  `env:"TRUSTED_PROXIES" takes:"addresses or ranges, comma-separated" help:"load balancers, ingresses and the like that pass clients on and say whose a connection or request is, by PROXY protocol, Forwarded or X-Forwarded-For; of others that is ignored"`
-	AllowUpstreams  []string       `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
-	OnlyArchives    []string       `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
-	Mirrors         []string       `env:"MIRRORS" takes:"archive=mirror, both URLs of directories, further mirrors each after a vertical bar; archives comma-separated" help:"mirrors from which the files of an archive are downloaded: the URL that clients use, then those of its mirrors, which may include it; the fastest one is asked first, another one where it fails"`
-	UpstreamProxy   string         `env:"UPSTREAM_PROXY" takes:"http://host:port or https://host:port, with user:password@ before the host for a login" secret:"true" help:"HTTP proxy through which mirrors are reached; HTTP_PROXY and its like are ignored"`
-	UpstreamExcept  []string       `env:"UPSTREAM_PROXY_EXCEPT" takes:"host, host:port, *.domain or range, comma-separated" help:"mirrors that are reached directly all the same; a range matches those whose URL has an address"`
-	AuthFile        string         `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
-	MirrorRate      mirror.Rates   `env:"MIRROR_RATE" takes:"bytes per second with unit, alone or with the hours of the day that it is for (20MB/s@08-18,5MB/s@18-22), comma-separated" help:"limit on downloads from all mirrors together, by hours of local time (TZ); at other hours the rate without hours counts, and without one there is no limit. Tunnels are not limited"`
-	Prefetch        dailyBytes     `env:"PREFETCH" envDefault:"10GB" takes:"bytes a day with unit (20GB), or 0 or false for none" help:"how much the box takes in a day, from mirrors and other boxes together, to have new versions of the packages that its clients use before they ask"`
-	Tunnels         tunnels        `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
-	Offline         bool           `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
-	Swarm           bool           `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
-	SwarmListen     []string       `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
-	SwarmKey        string         `env:"SWARM_KEY" takes:"64 hexadecimal digits, as millpond swarm-key or openssl rand -hex 32 prints them" secret:"lines" help:"the key of a private swarm, the same on all its boxes; without one the swarm is open"`
-	SwarmAllowPeers []string       `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all boxes of the swarm"`
-	ShareHosts      []string       `env:"SHARE_HOSTS" takes:"host, host:port, *.domain or range, comma-separated" help:"hosts whose private archives are shared with all boxes of the swarm. Private are those at a private address or another port than 80 and 443, in MILLPOND_ALLOW_UPSTREAMS, behind MILLPOND_UPSTREAM_PROXY or behind a login. By default only members get them, and nobody gets what is behind a login; a range matches hosts whose URL has an address"`
-	SwarmMode       swarm.Mode     `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"role in the DHT; client is for a box that no other can dial"`
-	SwarmLocal      bool           `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false" help:"whether boxes on the network segment find each other by mDNS"`
-	Bootstrap       []string       `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect to, in addition to those on the network segment"`
-	AnnounceAddrs   []string       `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to give to other boxes instead of its own, for example behind port forwarding"`
-	IdentityFile    string         `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, created at the first start"`
-	UploadRate      uploadRate     `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
-	AdminToken      string         `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
-	Privacy         api.Privacy    `env:"PRIVACY" takes:"no-client-names, no-packages-per-client, no-clients, days=N, comma-separated" help:"what is not kept about clients: their names; which packages each requested; their addresses and all else; anything older than N days. What an earlier run kept is removed at the start"`
-	LogLevel        slog.Level     `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
-	LogFormat       logFormat      `env:"LOG_FORMAT" envDefault:"text" takes:"text or json" help:"what a line of the log is: words and key=value, or an object"`
+	Listen          string            `env:"LISTEN" envDefault:":3142" takes:"host:port" help:"address that serves clients, dashboard, API and metrics"`
+	DashboardListen string            `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
+	DashboardAccess []string          `env:"DASHBOARD_ACCESS" takes:"names, *.domain, addresses or ranges, and token:WORD, comma-separated" secret:"true" help:"public names under which dashboard, API and metrics may be opened; from which addresses, by default all that may use the port; and a token to ask for, as a password with any user name or a bearer token"`
+	DataDir         string            `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
+	CacheSize       store.Quota       `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; superseded files are evicted first, then those requested least"`
+	IndexTTL        time.Duration     `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served before the mirror is asked again"`
+	KeyringDir      []string          `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
+	TrustHosts      []string          `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
+	AllowClients    []netip.Prefix    `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box, other boxes near it included; by default private and loopback addresses"`
+	TLSCert         []string          `env:"TLS_CERT" takes:"files in PEM, comma-separated: certificate with its chain, and key; or one file with both" help:"TLS for clients and browsers that want it, on the same ports as plain HTTP; a change of the files counts at once"`
+	TrustedProxies  front.Proxies     `env:"TRUSTED_PROXIES" takes:"addresses or ranges, comma-separated" help:"load balancers, ingresses and the like that pass clients on and say whose a connection or request is, by PROXY protocol, Forwarded or X-Forwarded-For; of others that is ignored"`
+	AllowUpstreams  []string          `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
+	OnlyArchives    []string          `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
+	Mirrors         []string          `env:"MIRRORS" takes:"archive=mirror, both URLs of directories, further mirrors each after a vertical bar; archives comma-separated" help:"mirrors from which the files of an archive are downloaded: the URL that clients use, then those of its mirrors, which may include it; the fastest one is asked first, another one where it fails"`
+	UpstreamProxy   string            `env:"UPSTREAM_PROXY" takes:"http://host:port or https://host:port, with user:password@ before the host for a login" secret:"true" help:"HTTP proxy through which mirrors are reached; HTTP_PROXY and its like are ignored"`
+	UpstreamExcept  []string          `env:"UPSTREAM_PROXY_EXCEPT" takes:"host, host:port, *.domain or range, comma-separated" help:"mirrors that are reached directly all the same; a range matches those whose URL has an address"`
+	AuthFile        string            `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
+	MirrorRate      mirror.Rates      `env:"MIRROR_RATE" takes:"bytes per second with unit, alone or with the hours of the day that it is for (20MB/s@08-18,5MB/s@18-22), comma-separated" help:"limit on downloads from all mirrors together, by hours of local time (TZ); at other hours the rate without hours counts, and without one there is no limit. Tunnels are not limited"`
+	Prefetch        dailyBytes        `env:"PREFETCH" envDefault:"10GB" takes:"bytes a day with unit (20GB), or 0 or false for none" help:"how much the box takes in a day, from mirrors and other boxes together, to have new versions of the packages that its clients use before they ask"`
+	Tunnels         tunnels           `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
+	Offline         bool              `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
+	Swarm           bool              `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
+	SwarmListen     []string          `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
+	SwarmKey        string            `env:"SWARM_KEY" takes:"64 hexadecimal digits, as millpond swarm-key or openssl rand -hex 32 prints them" secret:"lines" help:"the key of a private swarm, the same on all its boxes; without one the swarm is open"`
+	SwarmAllowPeers []string          `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all boxes of the swarm"`
+	ShareHosts      []string          `env:"SHARE_HOSTS" takes:"host, host:port, *.domain or range, comma-separated" help:"hosts whose private archives are shared with all boxes of the swarm. Private are those at a private address or another port than 80 and 443, in MILLPOND_ALLOW_UPSTREAMS, behind MILLPOND_UPSTREAM_PROXY or behind a login. By default only members get them, and nobody gets what is behind a login; a range matches hosts whose URL has an address"`
+	SwarmMode       swarm.Mode        `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"role in the DHT; client is for a box that no other can dial"`
+	SwarmLocal      bool              `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false" help:"whether boxes on the network segment find each other by mDNS"`
+	Bootstrap       []string          `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect to, in addition to those on the network segment"`
+	AnnounceAddrs   []string          `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to give to other boxes instead of its own, for example behind port forwarding"`
+	IdentityFile    string            `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, created at the first start"`
+	UploadRate      uploadRate        `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
+	Rings           rings.Definitions `env:"RINGS" takes:"rings separated by semicolons, each a name, then after=RING, delay=3d, security=now and clients=RANGES as needed" help:"rings: clients that get a suite's updates later than others, at http://BOX/ring/NAME/archive.example.org/debian or by their addresses: what the ring after which they come has had for the delay, suites whose name says security at once"`
+	AdminToken      string            `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
+	Privacy         api.Privacy       `env:"PRIVACY" takes:"no-client-names, no-packages-per-client, no-clients, days=N, comma-separated" help:"what is not kept about clients: their names; which packages each requested; their addresses and all else; anything older than N days. What an earlier run kept is removed at the start"`
+	LogLevel        slog.Level        `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
+	LogFormat       logFormat         `env:"LOG_FORMAT" envDefault:"text" takes:"text or json" help:"what a line of the log is: words and key=value, or an object"`
 
 	access   dashboard.Access  // DashboardAccess
 	logins   mirror.Logins     // those of AuthFile
@@ -92,16 +94,17 @@ func parseConfig(environ []string) (Config, error) {
 		Prefix:      prefix,
 		Environment: vars,
 		FuncMap: map[reflect.Type]env.ParserFunc{
-			reflect.TypeFor[uploadRate]():     func(s string) (any, error) { return parseUploadRate(s) },
-			reflect.TypeFor[mirror.Rates]():   func(s string) (any, error) { return parseMirrorRate(s) },
-			reflect.TypeFor[dailyBytes]():     func(s string) (any, error) { return parseDailyBytes(s) },
-			reflect.TypeFor[tunnels]():        func(s string) (any, error) { return parseTunnels(s) },
-			reflect.TypeFor[swarm.Mode]():     func(s string) (any, error) { return parseMode(s) },
-			reflect.TypeFor[store.Quota]():    func(s string) (any, error) { return store.ParseQuota(s) },
-			reflect.TypeFor[[]string]():       func(s string) (any, error) { return parseList(s), nil },
-			reflect.TypeFor[[]netip.Prefix](): func(s string) (any, error) { return parseClients(s) },
-			reflect.TypeFor[api.Privacy]():    func(s string) (any, error) { return parsePrivacy(s) },
-			reflect.TypeFor[front.Proxies]():  func(s string) (any, error) { return parseProxies(s) },
+			reflect.TypeFor[uploadRate]():        func(s string) (any, error) { return parseUploadRate(s) },
+			reflect.TypeFor[mirror.Rates]():      func(s string) (any, error) { return parseMirrorRate(s) },
+			reflect.TypeFor[dailyBytes]():        func(s string) (any, error) { return parseDailyBytes(s) },
+			reflect.TypeFor[tunnels]():           func(s string) (any, error) { return parseTunnels(s) },
+			reflect.TypeFor[swarm.Mode]():        func(s string) (any, error) { return parseMode(s) },
+			reflect.TypeFor[store.Quota]():       func(s string) (any, error) { return store.ParseQuota(s) },
+			reflect.TypeFor[[]string]():          func(s string) (any, error) { return parseList(s), nil },
+			reflect.TypeFor[[]netip.Prefix]():    func(s string) (any, error) { return parseClients(s) },
+			reflect.TypeFor[api.Privacy]():       func(s string) (any, error) { return parsePrivacy(s) },
+			reflect.TypeFor[front.Proxies]():     func(s string) (any, error) { return parseProxies(s) },
+			reflect.TypeFor[rings.Definitions](): func(s string) (any, error) { return rings.Parse(s) },
 		},
 	})
 	f.parsing(err)

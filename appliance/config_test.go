@@ -137,6 +137,14 @@ func TestSettings(t *testing.T) {
 			}},
 		{"PREFETCH", map[string]string{"": "10000000000", "0": "0", "false": "0", "20GB": "20000000000", "1.5TiB": "1649267441664"},
 			map[string]string{"10%": "is a share", "true": "number of bytes", "much": "number of bytes", "-1GB": "number of bytes"}},
+		{"RINGS",
+			map[string]string{
+				"": "[]", "canary; prod after=canary delay=3d security=now clients=10.1.0.0/16,10.2.3.4": "[{canary  0s false []} {prod canary 72h0m0s true [10.1.0.0/16 10.2.3.4/32]}]",
+			},
+			map[string]string{
+				"Prod": "lower-case", "prod after=canary": "no ring", "prod delay=x": "write 3d", "prod fast": "none of after=RING",
+				"prod security=later": "security=now", "prod clients=10.1.2.3/16": "neither an address nor a range", "a; a": "two of this name", "a delay=29d": "at most 28 days",
+			}},
 		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
 		{"LOG_FORMAT", map[string]string{"": "text", "json": "json"}, map[string]string{"xml": "no such format"}},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},

@@ -14,12 +14,14 @@ import (
 	"millpond/internal/swarm"
 )
 
-// kept are the rows that neither blobs nor mirrors tell again: the ledger, bans, pins,
-// what clients requested and what fetching that ahead cost, which Release files are held and how good they were, and where blobs came from.
+// kept are the rows that neither blobs nor mirrors tell again: the ledger, bans, rings,
+// pins, what clients requested and what fetching that ahead cost, which Release files are
+// held and how good they were, and where blobs came from.
 var kept = []kv.Kept{
 	{Table: "identity"},
 	{Table: "ledger"},
 	{Datastore: "swarm", Rows: swarm.Kept},
+	{Table: "rings"},
 	{Table: "store", Rows: store.Pinned},
 	{Table: "prefetch"},
 	{Table: "names", Rows: fetch.Kept},

@@ -28,6 +28,9 @@ func (a *Appliance) faults() []api.Fault {
 		all = append(all, api.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
 	}
 	all = append(all, a.databaseFaults()...)
+	for _, why := range a.rings.Full() {
+		all = append(all, api.Fault{What: "rings", Why: why})
+	}
 	all = append(all, a.identityFaults()...)
 	if c := a.config.certificate; c != nil {
 		if err := c.Err(); err != nil {

@@ -112,17 +112,18 @@ type Erased struct {
 	Known bool `json:"known" doc:"whether the box had anything about the client"`
 }
 
-// Event is something that went wrong or was refused. When it happens again, its
+// Event is something that went wrong or was refused, or what became of a ring. When it happens again, its
 // row counts it.
 type Event struct {
 	ID      int64     `json:"id" doc:"a later event has a greater one"`
 	Time    time.Time `json:"time"`
-	Level   string    `json:"level" enum:"info,warn,error" doc:"info is a refusal"`
+	Level   string    `json:"level" enum:"info,warn,error" doc:"info is a refusal, or what became of a ring"`
 	Message string    `json:"message"`
 	Cause   string    `json:"cause"`
 	Setting string    `json:"setting" doc:"the setting that would change it, such as MILLPOND_TUNNELS=true"`
 	Client  string    `json:"client" doc:"the last one"`
 	URL     string    `json:"url" doc:"the last one"`
+	Ring    string    `json:"ring,omitempty" doc:"that it is about; the URL is the suite then"`
 	Times   int64     `json:"times"`
 }
 

@@ -46,6 +46,7 @@ type Options struct {
 	Fetch    Fetch
 	Mirrors  Mirrors
 	Prefetch Prefetcher
+	Rings    Rings
 	Swarm    Swarm // nil for a box in no swarm
 	Events   *Events
 	Settings []api.Setting // without secrets
@@ -95,6 +96,7 @@ type Store interface {
 type Catalog interface {
 	Stats() catalog.Stats
 	Suites() []catalog.SuiteInfo
+	Moments(suite catalog.Location) []catalog.Moment
 	Describe(digest.Digest) (catalog.Entry, bool)
 }
 
@@ -125,6 +127,7 @@ type Dashboard struct {
 	fetch      Fetch
 	mirrors    Mirrors
 	prefetch   Prefetcher
+	rings      Rings
 	swarm      Swarm
 	events     *Events
 	settings   []api.Setting
@@ -155,7 +158,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, swarm: o.Swarm,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, rings: o.Rings, swarm: o.Swarm,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(o.Resolver), ended: make(chan struct{}),

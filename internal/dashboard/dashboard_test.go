@@ -57,6 +57,7 @@ func (usage) Usage() store.Usage {
 // known is a Catalog.
 type known struct {
 	suites   []catalog.SuiteInfo
+	moments  []catalog.Moment
 	describe func(digest.Digest) (catalog.Entry, bool)
 }
 
@@ -64,6 +65,7 @@ func (k known) Stats() catalog.Stats {
 	return catalog.Stats{Archives: 17, Suites: 18, Tables: 19, Rows: 63_000}
 }
 func (k known) Suites() []catalog.SuiteInfo                    { return k.suites }
+func (k known) Moments(catalog.Location) []catalog.Moment      { return k.moments }
 func (k known) Describe(d digest.Digest) (catalog.Entry, bool) { return k.describe(d) }
 
 // downloads is a Fetch.
@@ -108,6 +110,7 @@ func options(faults ...api.Fault) Options {
 		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
 		Keys:     new(keyring.Keyring),
 		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33}}},
+		Rings:    new(someRings),
 		Events:   new(Events),
 		Ready:    func() []api.Fault { return faults },
 		Drain:    func() {},

@@ -105,7 +105,7 @@ func TestOpenAPI(t *testing.T) {
 			continue
 		}
 		checked++
-		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.ReplaceAll(path, "{name}", "bash")+"?step=day")); err != nil {
+		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.ReplaceAll(path, "{name}", "bash")+"?step=day&suite=http://deb.example.org/debian/dists/trixie")); err != nil {
 			t.Errorf("GET %s: %v", path, err)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 	maxText   = 500
 )
 
-// Events keeps what the box logs at Warn or above, and refusals, until the
+// Events keeps what the box logs at Warn or above, refusals, and what becomes of rings, until the
 // process ends: the log is the archive. An event that comes again is counted in
 // the row that it has. All methods may be called by several goroutines.
 type Events struct {
@@ -114,7 +114,8 @@ func (e *Events) expire() {
 }
 
 func same(v, o api.Event) bool {
-	return v.Message == o.Message && v.Cause == o.Cause && v.Setting == o.Setting && v.Level == o.Level
+	return v.Message == o.Message && v.Cause == o.Cause && v.Setting == o.Setting && v.Level == o.Level &&
+		v.Ring == o.Ring && (v.Ring == "" || v.URL == o.URL)
 }
 
 // recorder is a slog.Handler in front of another.
@@ -151,7 +152,7 @@ func (r *recorder) Handle(ctx context.Context, record slog.Record) error {
 	case record.Level >= slog.LevelWarn:
 		v.Level = "warn"
 	}
-	if v.Level != "info" || v.Setting != "" {
+	if v.Level != "info" || v.Setting != "" || v.Ring != "" {
 		r.events.add(v)
 	}
 	if !r.next.Enabled(ctx, record.Level) {
@@ -163,7 +164,7 @@ func (r *recorder) Handle(ctx context.Context, record slog.Record) error {
 // set takes the attributes that the box's parts use in common.
 func set(v *api.Event, a slog.Attr) {
 	field := map[string]*string{
-		"err": &v.Cause, "setting": &v.Setting, "client": &v.Client, "url": &v.URL, "suite": &v.URL, "host": &v.URL,
+		"err": &v.Cause, "setting": &v.Setting, "client": &v.Client, "url": &v.URL, "suite": &v.URL, "host": &v.URL, "ring": &v.Ring,
 	}[a.Key]
 	if field != nil {
 		*field = short(fmt.Sprint(a.Value.Resolve().Any()))

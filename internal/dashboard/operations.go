@@ -25,6 +25,7 @@ func (d *Dashboard) serveAPI(r chi.Router) {
 	s := newService(r, d)
 	d.serveFigures(s)
 	d.serveFiles(s)
+	d.serveRings(s)
 	d.serveState(s)
 	d.servePeer(s)
 	d.serveSwarm(s)

@@ -23,7 +23,7 @@ func (r *rig) everything(t *testing.T) string {
 	paths := []string{"/metrics"}
 	for path, item := range get[map[string]any](t, r, "/api/v1/openapi.json")["paths"].(map[string]any) {
 		if item.(map[string]any)["get"] != nil {
-			paths = append(paths, strings.ReplaceAll(path, "{name}", "bash")+"?step=day")
+			paths = append(paths, strings.ReplaceAll(path, "{name}", "bash")+"?step=day&suite=http://deb.example.org/debian/dists/trixie")
 		}
 	}
 	tick, err := json.Marshal(r.tick())

@@ -110,9 +110,11 @@ export interface Event {
   client: string
   /** a later event has a greater one */
   id: number
-  /** info is a refusal */
+  /** info is a refusal, or what became of a ring */
   level: 'info' | 'warn' | 'error'
   message: string
+  /** that it is about; the URL is the suite then */
+  ring?: string
   /** the setting that would change it, such as MILLPOND_TUNNELS=true */
   setting: string
   time: string
@@ -143,6 +145,21 @@ export interface Found {
   next: string
   /** names that were looked at */
   scanned: number
+}
+
+export interface Generation {
+  date: string
+  /** of InRelease or Release */
+  digest: string
+  /** when the box got it */
+  learned: string
+  signed: boolean
+  /** a time for /snapshot/ at which this one is served */
+  snapshot: string
+  /** when it ceased to be in force here; null for the one in force */
+  superseded: string | null
+  /** null: no end */
+  valid_until: string | null
 }
 
 export interface Graph {
@@ -326,6 +343,14 @@ export interface PageAccount {
   total: number
 }
 
+export interface PageGeneration {
+  items: Generation[]
+  /** rows left out before the first one */
+  offset: number
+  /** rows that match */
+  total: number
+}
+
 export interface PageHost {
   items: Host[]
   /** rows left out before the first one */
@@ -336,6 +361,14 @@ export interface PageHost {
 
 export interface PageKey {
   items: Key[]
+  /** rows left out before the first one */
+  offset: number
+  /** rows that match */
+  total: number
+}
+
+export interface PageRingSuite {
+  items: RingSuite[]
   /** rows left out before the first one */
   offset: number
   /** rows that match */
@@ -521,6 +554,121 @@ export interface Rejected {
   /** URL of the mirror that sent it, if the archive has several; else empty */
   mirror: string
   reason: string
+}
+
+export interface Ring {
+  /** the ring whose generations it gets; empty: what is in force */
+  after: string
+  /** of packages that it holds, since its clients used them */
+  bytes: number
+  /** ranges of clients that are served by it whatever URL they ask for */
+  clients: string[]
+  /** how long that must have had them, in seconds */
+  delay: number
+  /** its share is used up */
+  full: boolean
+  /** of these */
+  held: number
+  name: string
+  /** suites whose name says security have no delay */
+  security: boolean
+  /** it is one of MILLPOND_RINGS, and cannot be deleted here */
+  setting: boolean
+  /** how many bytes it may hold */
+  share: number
+  /** that its clients have used */
+  suites: number
+}
+
+export interface RingAction {
+  /** URL of its directory; empty for all that the ring has */
+  suite?: string
+}
+
+export interface RingChange {
+  architecture: string
+  /** version without epoch; empty if it goes */
+  new: string
+  /** version without epoch; empty if it is new */
+  old: string
+  package: string
+  /** a security suite has the new version */
+  security: boolean
+}
+
+export interface RingChanges {
+  added: number
+  from: RingGeneration
+  items: RingChange[]
+  /** rows left out before the first one */
+  offset: number
+  removed: number
+  replaced: number
+  /** of those added and replaced: from a security suite */
+  security: number
+  to: RingGeneration
+  /** packages that can be listed, 5,000 at most */
+  total: number
+  /** the indices of one of the two are not known, so that the rest says nothing */
+  unread: boolean
+}
+
+export interface RingGeneration {
+  date: string
+  /** of InRelease or Release */
+  digest: string
+  /** null: no end */
+  valid_until: string | null
+}
+
+export interface RingHold {
+  /** false ends it */
+  hold: boolean
+  /** URL of its directory; empty for all that the ring has */
+  suite?: string
+}
+
+export interface RingList {
+  /** each after the one that it comes after */
+  rings: Ring[]
+}
+
+export interface RingRequest {
+  /** a ring; empty: what is in force */
+  after?: string
+  /** addresses or ranges */
+  clients?: string[]
+  /** such as 3d or 12h; empty for none */
+  delay?: string
+  /** up to 32 lower-case letters, digits and hyphens */
+  name: string
+  /** suites whose name says security have no delay */
+  security?: boolean
+}
+
+export interface RingSuite {
+  /** when it gets that; null without next */
+  due: string | null
+  /** why apt refuses, or is going to refuse, the Release that it has, and what to do; empty if it does not */
+  expiry: string
+  /** what a rollback leads to; left out if nothing */
+  former?: RingGeneration
+  /** it gets no other one by itself */
+  held: boolean
+  /** what a promotion would bring; left out if nothing */
+  latest?: RingGeneration
+  /** as in sources.list */
+  name: string
+  /** what it gets next by itself; left out if there is nothing yet, or it is held */
+  next?: RingGeneration
+  /** what its clients get */
+  present: RingGeneration
+  /** its name says security */
+  security: boolean
+  /** when the ring got it */
+  since: string
+  /** URL of its directory */
+  suite: string
 }
 
 export interface Series {
