@@ -14,10 +14,6 @@ import (
 // are served as if there were no ring: it has what is in force, or nobody asked for the
 // suite's Release yet.
 func (r *Rings) Generation(name string, suite catalog.Location) digest.Digest {
-	inForce, ok := r.catalog.Generation(suite, digest.Digest{})
-	if !ok {
-		return digest.Digest{}
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	of := r.rings[name]
@@ -28,13 +24,10 @@ func (r *Rings) Generation(name string, suite catalog.Location) digest.Digest {
 	if l == nil {
 		return digest.Digest{}
 	}
-	p := l.present()
-	_, delay := r.parent(of, suite)
-	if !l.Held && delay == 0 && of.After == "" {
-		// A Release that came just now is the ring's, too.
-		if p = stepOf(inForce, time.Time{}, time.Time{}); inForce.Signed && !inForce.Private {
-			return digest.Digest{}
-		}
+	p, base := l.present(), r.rings[""].lanes[suite]
+	parent, delay := r.parent(of, suite)
+	if parent == base && delay == 0 && !l.Held && base != nil && base.present().same(p) {
+		return digest.Digest{} // a Release that comes just now is the ring's, too
 	}
 	if _, ok := r.catalog.Generation(suite, p.Generation); !ok {
 		return digest.Digest{} // forgotten for lack of room
