@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
@@ -33,7 +34,8 @@ type pins struct {
 	mu sync.Mutex // held while a pin is set or released, and guards of
 	of map[digest.Digest]*pin
 	// bytes is what is pinned, by ring.
-	bytes map[string]int64
+	bytes   map[string]int64
+	crowded atomic.Bool // a share is used up since the last sweep
 	// scanned has the generations whose held indices were pinned.
 	scanned map[held]bool
 }
@@ -125,7 +127,7 @@ func (r *Rings) pin(d digest.Digest, ring string) error {
 	}
 	if ring != "" && (r.pins.bytes[ring]+info.Size > r.share(ring) || len(r.pins.of) >= maxPins) {
 		r.faults.set(ring, true)
-		r.wake.Call()
+		r.pins.crowded.Store(true)
 		return errFull
 	}
 	if err := r.store.Pin(d, ownerOf(ring)); err != nil {

@@ -148,8 +148,14 @@ func newRing(d Definition, setting bool) *ring {
 // evaluateEvery is how exact delays are.
 const evaluateEvery = 10 * time.Second
 
-// sweepEvery is how often pins are compared with what they are for, without news.
-const sweepEvery = 10 * time.Minute
+const (
+	// sweepEvery is how often pins are compared with what they are for, without need: with
+	// 50,000 pins it takes some seconds. A superseded generation is in use for an hour, so
+	// that its indices are pinned by then.
+	sweepEvery = 30 * time.Minute
+	// sweepApart is how long after one the next one is for lack of room.
+	sweepApart = time.Minute
+)
 
 // Run moves rings to what is due, and keeps pins in step, until ctx ends; then it
 // returns nil.
@@ -163,9 +169,10 @@ func (r *Rings) Run(ctx context.Context) error {
 	for {
 		news := r.catalog.News()
 		moved := r.evaluate()
-		if now := r.now(); moved || now.Sub(swept) >= sweepEvery {
+		if r.pins.crowded.Load() && time.Since(swept) >= sweepApart || moved || time.Since(swept) >= sweepEvery {
+			r.pins.crowded.Store(false)
 			r.sweep(ctx)
-			swept = now
+			swept = time.Now()
 		}
 		r.prepare(ctx)
 		select {

@@ -36,7 +36,7 @@ var (
 // rig is Rings over a real catalog and store, an archive with two suites, and a clock.
 type rig struct {
 	*Rings
-	t        *testing.T
+	t        testing.TB
 	box      *boxtest.Box
 	archive  *aptest.Archive
 	key      *aptest.Key
@@ -63,7 +63,7 @@ const (
 	ago = 60 * day
 )
 
-func newRig(t *testing.T, setting string) *rig {
+func newRig(t testing.TB, setting string) *rig {
 	t.Helper()
 	r := &rig{t: t, key: aptest.NewKey("archive"), clock: time.Now(), versions: make(map[digest.Digest]int)}
 	all, err := Parse(setting)
@@ -150,7 +150,7 @@ func (r *rig) put(b []byte) {
 	}
 }
 
-func at(t *testing.T, path string) catalog.Location {
+func at(t testing.TB, path string) catalog.Location {
 	t.Helper()
 	l, err := catalog.ParseURL(base + "/" + path)
 	if err != nil {
@@ -493,7 +493,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-func writeKey(t *testing.T, dir string, key *aptest.Key) {
+func writeKey(t testing.TB, dir string, key *aptest.Key) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, "archive.gpg"), key.Public(), 0o600); err != nil {
 		t.Fatal(err)
