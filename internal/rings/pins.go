@@ -110,8 +110,8 @@ func (p *pins) pinned(ring string) int64 {
 // errFull says that a share of the cache is used up.
 var errFull = errors.New("its share of the cache is used up")
 
-// pin pins a held blob for a ring, or for the past: of that the sweep forgets what is
-// too much.
+// pin pins a held blob for a ring, or for the past, as far as there is room in its share;
+// else the error is errFull, and a sweep makes room.
 func (r *Rings) pin(d digest.Digest, ring string) error {
 	r.pins.mu.Lock()
 	defer r.pins.mu.Unlock()
@@ -125,9 +125,11 @@ func (r *Rings) pin(d digest.Digest, ring string) error {
 	if len(info.Private) > 0 {
 		return nil
 	}
-	if ring != "" && (r.pins.bytes[ring]+info.Size > r.share(ring) || len(r.pins.of) >= maxPins) {
-		r.faults.set(ring, true)
+	if r.pins.bytes[ring]+info.Size > r.share(ring) || len(r.pins.of) >= maxPins {
 		r.pins.crowded.Store(true)
+		if ring != "" {
+			r.faults.set(ring, true)
+		}
 		return errFull
 	}
 	if err := r.store.Pin(d, ownerOf(ring)); err != nil {
@@ -190,5 +192,8 @@ func (r *Rings) Full() (all []string) {
 	return all
 }
 
-// unkept reports whether err says that a blob is not there or has too many pins.
-func unkept(err error) bool { return isMissing(err) || errors.Is(err, store.ErrTooManyPins) }
+// unkept reports whether err says that a blob is not there, has too many pins or that
+// there is no room for one more.
+func unkept(err error) bool {
+	return isMissing(err) || errors.Is(err, store.ErrTooManyPins) || errors.Is(err, errFull)
+}

@@ -39,9 +39,9 @@ const maxForgotten = 16
 
 // files are the Release files of a generation.
 type files struct {
-	past    bool // not in force
-	release []digest.Digest
-	used    int64 // when it was superseded, in Unix time in nanoseconds
+	past    bool            // not in force
+	release []digest.Digest // none of one that nobody uses
+	used    int64           // when it was superseded, in Unix time in nanoseconds
 }
 
 // kept returns the signed generations that the catalog has, of all suites with a past or
@@ -53,9 +53,12 @@ func (r *Rings) kept() map[held]files {
 			if !m.Signed || m.Private {
 				continue
 			}
-			f := files{past: m.ID != s.Current.ID, release: []digest.Digest{m.ID}, used: m.Superseded.UnixNano()}
-			if !m.Signature.IsZero() {
-				f.release = append(f.release, m.Signature)
+			f := files{past: m.ID != s.Current.ID, used: m.Superseded.UnixNano()}
+			if f.past || len(s.Indices) > 0 {
+				f.release = []digest.Digest{m.ID}
+				if !m.Signature.IsZero() {
+					f.release = append(f.release, m.Signature)
+				}
 			}
 			all[held{s.Location, m.ID}] = f
 		}
@@ -65,7 +68,8 @@ func (r *Rings) kept() map[held]files {
 
 // pinKept pins the Release files, and the indices that are held, of generations that are
 // new since the last sweep: of one that is in force the Release files alone, since its
-// indices are in use.
+// indices are in use, and within half of the share. Package release pins those, too, but
+// not for a moment longer.
 func (r *Rings) pinKept(ctx context.Context, kept map[held]files) {
 	r.pins.mu.Lock()
 	if r.pins.scanned == nil {
@@ -79,7 +83,9 @@ func (r *Rings) pinKept(ctx context.Context, kept map[held]files) {
 	r.pins.mu.Unlock()
 	for h, f := range kept {
 		for _, d := range f.release {
-			r.pinPast(d, h)
+			if f.past || r.pins.pinned("") < r.share("")/2 {
+				r.pinPast(d, h)
+			}
 		}
 		if !f.past || r.isScanned(h) {
 			continue
@@ -108,10 +114,10 @@ func (r *Rings) pinPast(d digest.Digest, h held) {
 	}
 }
 
-// tooMuch returns the past generation that gives way first if the files of the past take
-// more than their share, or those of one archive more than half of it.
+// tooMuch returns the past generation that gives way first if the files of the past use
+// up their share, or those of one archive half of it: with an eighth left over for more.
 func (r *Rings) tooMuch(kept map[held]files) (victim held, over bool) {
-	share := r.share("")
+	share := r.share("") / 8 * 7
 	alone := r.alone(kept)
 	byHost, sum := make(map[string]int64), int64(0)
 	for h, n := range alone.bytes {
