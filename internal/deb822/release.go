@@ -13,7 +13,7 @@ import (
 
 const (
 	fOtherLists   = fMD5Sum | fSHA1 | fSHA512
-	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSignedBy | fSHA256 | fOtherLists | fDescribes
+	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSignedBy | fSHA256 | fOtherLists | fDescribes | fVersion
 )
 
 // maxReleaseFiles bounds each list of a Release. Debian's unstable lists some

@@ -41,6 +41,18 @@ const (
 	fSHA512
 	fDescribes // other fields that a Release has
 	fDownload
+	fPackage
+	fVersion
+	fArchitecture
+	fSource
+	fSection
+	fPriority
+	fDepends
+	fPreDepends
+	fRecommends
+	fProvides
+	fMultiArch
+	fEssential
 	stanzaEnd
 )
 
@@ -79,8 +91,32 @@ func lookup(name []byte) field {
 		return fSHA1
 	case "sha512":
 		return fSHA512
-	case "version", "architectures", "components", "description":
+	case "architectures", "components", "description":
 		return fDescribes
+	case "package":
+		return fPackage
+	case "version":
+		return fVersion
+	case "architecture":
+		return fArchitecture
+	case "source":
+		return fSource
+	case "section":
+		return fSection
+	case "priority":
+		return fPriority
+	case "depends":
+		return fDepends
+	case "pre-depends":
+		return fPreDepends
+	case "recommends":
+		return fRecommends
+	case "provides":
+		return fProvides
+	case "multi-arch":
+		return fMultiArch
+	case "essential":
+		return fEssential
 	case "sha256-download", "x-unmerged-sha256-download":
 		return fDownload
 	}
