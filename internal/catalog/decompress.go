@@ -22,10 +22,10 @@ var (
 	errLZMA    = errors.New("legacy .lzma compression, which is not read: publish the index as .xz")
 )
 
-// decompress detects the compression by the first bytes, since the name of a
-// file in by-hash has no suffix. If it detects none, r is plain text. Text over
-// most bytes fails. close must be called.
-func decompress(r io.Reader, most int64) (text io.Reader, close func(), err error) {
+// Decompress returns the text of an index in any compression that the catalog reads. It
+// detects that by the first bytes, since the name of a file in by-hash has no suffix. If
+// it detects none, r is plain text. Text over most bytes fails. close must be called.
+func Decompress(r io.Reader, most int64) (text io.Reader, close func(), err error) {
 	close = func() {}
 	b := bufio.NewReaderSize(r, 64<<10)
 	magic, err := b.Peek(6)

@@ -41,7 +41,7 @@ func DiffIndex(r io.Reader) iter.Seq2[File, error] {
 // stops after the first error, which it yields with an empty File.
 func Patch(r io.Reader) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
-		s := scanner{lines: newLines(r), want: stanzaFields}
+		s := scanner{lines: newLines(r, maxLine), want: stanzaFields}
 		for {
 			line, cut, err := s.next()
 			if err == io.EOF {

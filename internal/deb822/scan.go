@@ -10,10 +10,11 @@ import (
 )
 
 const (
-	// maxLine bounds a line that is kept, in bytes. The longest lines of real
-	// indices are the dependencies of metapackages, tens of kilobytes, and
-	// are not needed here.
+	// maxLine bounds a line that is kept, in bytes, where dependencies are not read.
+	// The longest lines of real indices are those: some 100 KB of Provides.
 	maxLine = 64 << 10
+	// maxLongLine bounds it where they are.
+	maxLongLine = 1 << 20
 	// maxName bounds the name of a field that a reader knows, and what is
 	// kept of a line that is too long.
 	maxName = 64
@@ -123,15 +124,15 @@ func lookup(name []byte) field {
 	return 0
 }
 
-// lines reads lines of any length in a buffer of maxLine bytes.
+// lines reads lines of any length in a buffer that bounds those which are kept.
 type lines struct {
 	buf  *bufio.Reader
 	n    int // number of the line last read, from 1
 	head [maxName]byte
 }
 
-func newLines(r io.Reader) *lines {
-	return &lines{buf: bufio.NewReaderSize(r, maxLine)}
+func newLines(r io.Reader, most int) *lines {
+	return &lines{buf: bufio.NewReaderSize(r, most)}
 }
 
 // next returns a line without its end, valid until the following call. Of a
@@ -188,8 +189,12 @@ type scanner struct {
 // and stops after the first error. As apt does, it passes over lines that are
 // not of the control format; text without any field is an error.
 func tokens(r io.Reader, want field) iter.Seq2[token, error] {
+	return tokensOf(newLines(r, maxLine), want)
+}
+
+func tokensOf(l *lines, want field) iter.Seq2[token, error] {
 	return func(yield func(token, error) bool) {
-		s := scanner{lines: newLines(r), want: want}
+		s := scanner{lines: l, want: want}
 		for {
 			line, cut, err := s.next()
 			if err == io.EOF {

@@ -56,7 +56,7 @@ func (s *texts) set(t token) {
 		v = v[:0]
 		s.cut &^= t.field
 	}
-	if t.cut || s.cut&t.field != 0 || len(v)+1+len(t.value) > maxLine {
+	if t.cut || s.cut&t.field != 0 || len(v)+1+len(t.value) > maxLongLine {
 		s.cut |= t.field
 		s.values[t.field] = v[:0]
 		return
@@ -76,7 +76,7 @@ func PackageStanzas(r io.Reader) iter.Seq2[Package, error] {
 		var file stanza
 		text := texts{values: make(map[field][]byte)}
 		file.reset()
-		for t, err := range tokens(r, packageFields) {
+		for t, err := range tokensOf(newLines(r, maxLongLine), packageFields) {
 			if err != nil {
 				yield(Package{}, fmt.Errorf("reading Packages: %w", err))
 				return

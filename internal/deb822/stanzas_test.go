@@ -15,8 +15,8 @@ func TestPackageStanzas(t *testing.T) {
 	text := "Package: a\nVersion: 1:2-3\nArchitecture: amd64\nSource: b (1:2)\nSection: admin\nPriority: optional\nEssential: yes\n" +
 		"Depends: x (>= 1),\n y | z\nPre-Depends: libc6\nRecommends: r\nProvides: v (= 1)\nMulti-Arch: foreign\nDescription: d\n" + file +
 		"\nPackage: no-version\n" + file + "\nPackage: no-file\nVersion: 1\n\nVersion: 1\n" + file +
-		"\nPackage: long\nVersion: 1\nDepends: " + strings.Repeat("x", maxLine) + "\nProvides: p\n" + file +
-		"\nPackage: folded\nVersion: 1\nDepends:\n" + strings.Repeat(" "+strings.Repeat("x", 999)+",\n", maxLine/1000+1) + file +
+		"\nPackage: long\nVersion: 1\nDepends: " + strings.Repeat("x", maxLongLine) + "\nProvides: p\n" + file +
+		"\nPackage: folded\nVersion: 1\nDepends:\n" + strings.Repeat(" "+strings.Repeat("x", 999)+",\n", maxLongLine/1000+1) + file +
 		"\nPackage: last\nVersion: 1\nDepends: a\nDepends: b\n" + file
 	var got []Package
 	for p, err := range PackageStanzas(strings.NewReader(text)) {
@@ -66,14 +66,14 @@ func FuzzPackageStanzas(f *testing.F) {
 	f.Add([]byte("Package: a\nVersion:\n 1\n 2\nDepends:\n\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		known := make(map[File]bool)
-		for file := range Packages(bytes.NewReader(in)) {
-			known[file] = true
+		for file, err := range Packages(bytes.NewReader(in)) {
+			known[file] = err == nil
 		}
 		for p, err := range PackageStanzas(bytes.NewReader(in)) {
 			if err != nil {
 				break
 			}
-			if !known[p.File] || p.Name == "" || p.Version == "" || len(p.Depends) > maxLine || strings.ContainsAny(p.Depends+p.Version, "\n") {
+			if !known[p.File] || p.Name == "" || p.Version == "" || len(p.Depends) > maxLongLine || strings.ContainsAny(p.Depends+p.Version, "\n") {
 				t.Errorf("%+v", p)
 			}
 		}
@@ -84,8 +84,8 @@ func FuzzSourceStanzas(f *testing.F) {
 	f.Add([]byte("Package: a\nVersion: 1\nDirectory: p\nChecksums-Sha256:\n " + hexA + " 1 a.dsc\n\nPackage: b\nVersion: 1\nChecksums-Sha256: " + hexB + " 1 b\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		known := make(map[string]bool)
-		for file := range Sources(bytes.NewReader(in)) {
-			known[fmt.Sprint(file)] = true
+		for file, err := range Sources(bytes.NewReader(in)) {
+			known[fmt.Sprint(file)] = err == nil
 		}
 		for p, err := range SourceStanzas(bytes.NewReader(in)) {
 			if err != nil {
