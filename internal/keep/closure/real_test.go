@@ -150,7 +150,7 @@ func TestRealApt(t *testing.T) {
 	w := m.world()
 	random := rand.New(rand.NewPCG(1, 12))
 	var names []string
-	for range 8 {
+	for range 4 {
 		names = append(names, strings.Clone(w.pkgs[random.IntN(len(w.pkgs))].get(textName)))
 	}
 	var apt, ours int
