@@ -15,6 +15,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/front"
+	"millpond/internal/keep"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
 	"millpond/internal/lag"
@@ -51,6 +52,7 @@ type Appliance struct {
 	fetch     *fetch.Fetcher
 	prefetch  *prefetch.Prefetcher
 	rings     *rings.Rings
+	keep      *keep.Keeper
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
@@ -233,7 +235,13 @@ func (a *Appliance) openNetwork() (err error) {
 	a.rings, err = rings.Open(rings.Options{
 		Catalog: a.catalog, Store: a.store, Fetcher: a.fetch, Table: a.db.Table("rings"), Setting: a.config.Rings, Log: a.log.With("part", "rings"),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.keep = keep.New(keep.Options{
+		Slices: a.config.kept, Catalog: a.catalog, Store: a.store, Fetch: a.fetch, Table: a.db.Table("keep"), Log: a.log.With("part", "keep"),
+	})
+	return nil
 }
 
 // fetchAhead is the Fetcher in the words of prefetch, which stands beside it.

@@ -19,6 +19,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
 	"millpond/internal/front"
+	"millpond/internal/keep"
 	"millpond/internal/mirror"
 	"millpond/internal/rings"
 	"millpond/internal/store"
@@ -74,6 +75,7 @@ type Config struct {
 	mirrors  mirror.Mirrors    // those of Mirrors
 	upstream mirror.Upstream   // UpstreamProxy without UpstreamExcept
 	share    mirror.Hosts      // ShareHosts
+	kept     []keep.Slice      // of which suites packages are held complete
 	given    map[string]string // variables as they were set
 
 	certificate *front.Certificate // that of TLSCert; nil without

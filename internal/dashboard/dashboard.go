@@ -47,6 +47,7 @@ type Options struct {
 	Mirrors  Mirrors
 	Prefetch Prefetcher
 	Rings    Rings
+	Keep     Keeper
 	Swarm    Swarm // nil for a box in no swarm
 	Events   *Events
 	Settings []api.Setting // without secrets
@@ -128,6 +129,7 @@ type Dashboard struct {
 	mirrors    Mirrors
 	prefetch   Prefetcher
 	rings      Rings
+	keep       Keeper
 	swarm      Swarm
 	events     *Events
 	settings   []api.Setting
@@ -158,7 +160,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, rings: o.Rings, swarm: o.Swarm,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(o.Resolver), ended: make(chan struct{}),

@@ -63,6 +63,7 @@ func (d *Dashboard) serveFiles(s *service) {
 	read(s, "getSlice", "slice", "How much is held of each part of the archives", d.getSlice)
 	read(s, "findBlobs", "blobs", "Files that are held", d.findBlobs)
 	read(s, "getPrefetch", "prefetch", "Progress of the prefetch", d.getPrefetch)
+	read(s, "getKeep", "keep", "Slices of suites that are held complete, and how far each is", d.getKeep)
 	read(s, "listTransfers", "transfers", "Downloads under way", d.listTransfers)
 }
 

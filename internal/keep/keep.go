@@ -74,6 +74,9 @@ type Fetcher interface {
 	Keep(ctx context.Context, e catalog.Entry) error
 }
 
+// Lack is a dependency that nothing satisfies.
+type Lack = closure.Lack
+
 // State is how far the slice of one suite is.
 type State struct {
 	Suite  catalog.Location

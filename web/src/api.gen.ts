@@ -258,6 +258,44 @@ export interface Index {
   path: string
 }
 
+export interface Keep {
+  /** one for each suite of which packages are kept, by URL */
+  slices: KeptSlice[]
+}
+
+export interface KeptSlice {
+  bytes: number
+  bytes_held: number
+  /** digest of the Release of the generation in which it is complete; empty if there is none yet */
+  complete: string
+  /** of the complete generation's Release */
+  complete_date?: string
+  /** why it does not have what it is to have; empty if nothing is wrong */
+  fault: string
+  /** of the wanted generation: the Release, indices and packages */
+  files: number
+  /** of the complete generation, missing at present; they are fetched again */
+  files_gone: number
+  /** of those, held and pinned */
+  files_held: number
+  /** dependencies that no suite of the system satisfies; at most 100 */
+  lacks: Lack[]
+  /** such dependencies beyond those */
+  lacks_more: number
+  /** when it became complete in that generation */
+  since?: string
+  /** fetching: the first or a newer generation; incomplete: files of the complete one are missing; failing: see fault */
+  state: 'complete' | 'fetching' | 'incomplete' | 'failing'
+  /** URL of its directory */
+  suite: string
+  /** line of suites that it is a part of, such as bookworm: their dependencies are resolved together, and they switch together; empty before it is known */
+  system: string
+  /** digest of the Release of the generation that it is to have; another one than complete while that is fetched */
+  wanted: string
+  /** of the wanted generation's Release */
+  wanted_date?: string
+}
+
 export interface Key {
   /** null: never */
   expires: string | null
@@ -269,6 +307,12 @@ export interface Key {
   suites: string[]
   /** its user IDs, which name the archive or its owner; at most 16 */
   users: string[]
+}
+
+export interface Lack {
+  needs: string
+  /** that has it, with version and architecture; "the selection" of a name that no index lists */
+  package: string
 }
 
 export interface Mirror {
