@@ -215,7 +215,7 @@ func (a *Appliance) openNetwork() (err error) {
 	a.opened(a.mirror.Close)
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
-		Downloads: a.files.downloads, Lag: a.lag, Avoided: a.avoided, Log: a.log.With("part", "fetch"),
+		Downloads: a.files.downloads, Lag: a.lag, Avoided: a.avoided, Complete: a.complete, Log: a.log.With("part", "fetch"),
 	}
 	if a.config.Swarm {
 		if err := a.openSwarm(); err != nil {
@@ -254,11 +254,14 @@ func (f fetchAhead) Ahead(ctx context.Context, e catalog.Entry, replaces []diges
 	return prefetch.Brought(b), err
 }
 
-// holds reports whether a ring holds a generation of a suite. The catalog is opened
-// before the rings, and asks nothing before they are there.
+// holds reports whether a ring or a kept slice holds a generation of a suite. The catalog
+// is opened before these, and asks nothing before they are there.
 func (a *Appliance) holds(suite catalog.Location, id digest.Digest) bool {
-	return a.rings != nil && a.rings.Holds(suite, id)
+	return a.rings != nil && a.rings.Holds(suite, id) || a.keep != nil && a.keep.Holds(suite, id)
 }
+
+// complete is the generation of a suite in which the box holds all that it is to keep.
+func (a *Appliance) complete(dir catalog.Location) digest.Digest { return a.keep.Complete(dir) }
 
 // taken counts what a mirror sent.
 func (a *Appliance) taken(f mirror.File, n int64) { a.ledger.Taken(counted(f), n) }

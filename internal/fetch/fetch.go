@@ -34,7 +34,8 @@
 // and oneof (unknown files), late (who joined a flight that failed), available (what
 // mirrors have of a new Release), past and dated (of generations that are not in force
 // any more), upload, manifest, inventory, budget and handover (for peers),
-// run (upkeep), judge (what is evicted first), recheck (what clients come back for), stats, transfers, timeouts.
+// run (upkeep), judge (what is evicted first), recheck (what clients come back for), stats, transfers, timeouts, whole
+// (what is served of kept suites while the mirror is away).
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu,
 // budget.mu, rechecks.mu and the locks of packages turns, store, catalog and broadcast. Package
@@ -112,7 +113,10 @@ type Options struct {
 	// Avoided is told of each of ledger.Counts' AvoidedRequests; nil without a
 	// ledger. It does not block.
 	Avoided func(catalog.Location)
-	Log     *slog.Logger
+	// Complete returns the generation of a suite of which the box holds all that it is to
+	// keep, zero if there is none; nil if it keeps nothing. It does not block.
+	Complete func(suite catalog.Location) digest.Digest
+	Log      *slog.Logger
 }
 
 // Fetcher is safe for concurrent use.
@@ -125,6 +129,8 @@ type Fetcher struct {
 	swarm   peer.Swarm // nil without one
 	avoided func(catalog.Location)
 	log     *slog.Logger
+
+	complete func(catalog.Location) digest.Digest // nil without one
 
 	access    *access.Gate
 	releases  *release.Cache
@@ -160,7 +166,7 @@ type Fetcher struct {
 func New(o Options) *Fetcher {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	f := &Fetcher{
-		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, swarm: o.Swarm, avoided: o.Avoided, log: o.Log,
+		store: o.Store, catalog: o.Catalog, mirror: o.Mirror, names: o.Names, ttl: o.TTL, swarm: o.Swarm, avoided: o.Avoided, complete: o.Complete, log: o.Log,
 		lifetime: ctx, end: cancel,
 		flights:   make(map[flightKey]*flight),
 		unread:    newUnread(maxUnread),

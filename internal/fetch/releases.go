@@ -44,6 +44,7 @@ func (f *Fetcher) currentRelease(ctx context.Context, q Request) (*File, error) 
 	if err != nil {
 		return nil, err
 	}
+	r = f.whole(q, r)
 	file := &File{Digest: r.Digest, Size: r.Size}
 	if r.Data != nil {
 		file.Body = memoryBody{bytes.NewReader(r.Data), f.attribute(r.Digest)}

@@ -116,9 +116,21 @@ func New(o Options) *Keeper {
 		wake: broadcast.NewWake(), suites: suitesOf(o.Slices), states: make(map[*suite]State),
 	}
 	for _, s := range k.suites {
-		k.states[s] = State{Suite: s.dir}
+		k.load(s)
 	}
 	return k
+}
+
+// load reads the record of a suite. What is held of it is looked at by Run.
+func (k *Keeper) load(s *suite) {
+	var err error
+	if s.record, err = k.files.record(s.dir.String()); err != nil {
+		k.log.Warn("record of a kept suite not readable, it is planned again", "suite", s.dir.String(), "err", err)
+		s.record = record{}
+	}
+	t := State{Suite: s.dir}
+	s.show(&t)
+	k.states[s] = t
 }
 
 // State returns how far each slice is, sorted by URL.
@@ -132,13 +144,43 @@ func (k *Keeper) State() []State {
 	return all
 }
 
-// Changed says that the suite in that directory has a new generation. It does not block.
+// Changed says that the suite in that directory has a new generation, or that what failed
+// of it may go well now. It does not block.
 func (k *Keeper) Changed(dir catalog.Location) {
 	for _, s := range k.suites {
 		if s.dir == dir {
+			s.changed.Store(true)
 			k.wake.Call()
 		}
 	}
+}
+
+// Complete returns the generation in which the slice of the suite in that directory is
+// complete and whole, zero if there is none.
+func (k *Keeper) Complete(dir catalog.Location) digest.Digest {
+	t, ok := k.stateOf(dir)
+	if !ok || t.FilesGone > 0 {
+		return digest.Digest{}
+	}
+	return t.Complete
+}
+
+// Holds reports whether a slice needs that generation of the suite in that directory:
+// then it is not to be forgotten.
+func (k *Keeper) Holds(dir catalog.Location, id digest.Digest) bool {
+	t, ok := k.stateOf(dir)
+	return ok && (id == t.Complete || id == t.Wanted)
+}
+
+func (k *Keeper) stateOf(dir catalog.Location) (t State, ok bool) {
+	for _, s := range k.suites {
+		if s.dir == dir {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return k.states[s], true
+		}
+	}
+	return t, false
 }
 
 // update changes the state of a suite.

@@ -71,7 +71,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// start reads the records, finishes what a stop interrupted, and releases what is not
+// start finishes what a stop interrupted, and releases what is not
 // kept any more.
 func (k *Keeper) start(ctx context.Context) error {
 	known, err := k.files.suites()
@@ -79,10 +79,6 @@ func (k *Keeper) start(ctx context.Context) error {
 		return err
 	}
 	for _, s := range k.suites {
-		if s.record, err = k.files.record(s.dir.String()); err != nil {
-			k.log.Warn("record of a kept suite not readable, it is planned again", "suite", s.dir.String(), "err", err)
-			s.record = record{}
-		}
 		if err := k.settle(s); err != nil {
 			return err
 		}
@@ -253,6 +249,9 @@ func (k *Keeper) attend(ctx context.Context, y *system) {
 	whole, failing := true, false
 	for i, m := range y.suites {
 		suites[i] = m.suite
+		if m.changed.Swap(false) {
+			m.again = retry{}
+		}
 		if m.lost.Swap(false) || now.Sub(m.audited) >= auditEvery {
 			m.audited, m.again = now, retry{}
 			if ok, err := k.audit(ctx, m.suite); err != nil || !ok {

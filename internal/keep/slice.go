@@ -50,7 +50,8 @@ type suite struct {
 	again   retry // of the system
 	asked   retry // for a generation
 
-	lost atomic.Bool // a file vanished
+	lost    atomic.Bool // a file vanished
+	changed atomic.Bool // Changed was called
 }
 
 // maxOwner bounds the owner of a pin, which the store would shorten.
