@@ -75,7 +75,7 @@ func installed(t *testing.T, c *aptest.Client, name string) string {
 func TestKeptWhileTheMirrorIsAway(t *testing.T) {
 	t.Parallel()
 	w := &wave{
-		site: &site{Archive: boxtest.NewArchive(t, aptest.MirrorOptions{}, aptest.Suite{NoPDiffs: true})},
+		site: &site{Archive: boxtest.NewArchive(t, aptest.MirrorOptions{}, aptest.Suite{})},
 		debs: make(map[string]aptest.File),
 	}
 	w.version("1", 0)

@@ -27,8 +27,12 @@ const (
 	maxFailures = 16
 )
 
-// errSuperseded ends a pass: the suite has a newer generation, which is planned first.
-var errSuperseded = errors.New("a newer generation is there")
+var (
+	// errSuperseded ends a pass: the suite has a newer generation, which is planned first.
+	errSuperseded = errors.New("a newer generation is there")
+	// errTurn ends a pass that has taken its turn, for another system.
+	errTurn = errors.New("another system is to have its turn")
+)
 
 // open opens a held index, uncompressed. done must be called.
 func (k *Keeper) open(ctx context.Context, d digest.Digest) (text io.Reader, done func(), err error) {
@@ -140,19 +144,19 @@ type pass struct {
 }
 
 // fetch has the store hold what the suites need. The error is a passError if some files
-// could not be fetched, and errSuperseded if superseded reports so.
-func (k *Keeper) fetch(ctx context.Context, suites []*suite, superseded func() bool) error {
+// could not be fetched, or that of over, which ends the pass.
+func (k *Keeper) fetch(ctx context.Context, suites []*suite, over func() error) error {
 	p := &pass{k: k}
 	jobs := make(chan job)
-	g, within := errgroup.WithContext(ctx)
+	var g errgroup.Group // what is being fetched when the pass is over is fetched to its end
 	g.Go(func() error {
 		defer close(jobs)
-		return p.offer(within, jobs, suites, superseded)
+		return p.offer(ctx, jobs, suites, over)
 	})
 	for range parallel {
 		g.Go(func() error {
 			for j := range jobs {
-				p.do(within, j)
+				p.do(ctx, j)
 			}
 			return nil
 		})
@@ -167,7 +171,7 @@ func (k *Keeper) fetch(ctx context.Context, suites []*suite, superseded func() b
 }
 
 // offer passes on the files that are needed and not held.
-func (p *pass) offer(ctx context.Context, jobs chan<- job, suites []*suite, superseded func() bool) error {
+func (p *pass) offer(ctx context.Context, jobs chan<- job, suites []*suite, over func() error) error {
 	for _, s := range suites {
 		for r, err := range p.k.files.of(s.dir.String()) {
 			switch {
@@ -177,8 +181,9 @@ func (p *pass) offer(ctx context.Context, jobs chan<- job, suites []*suite, supe
 				continue
 			case p.failures() >= maxFailures:
 				return nil
-			case superseded():
-				return errSuperseded
+			}
+			if err := over(); err != nil {
+				return err
 			}
 			select {
 			case jobs <- job{s, r}:

@@ -103,7 +103,8 @@ type Keeper struct {
 	files   files
 	log     *slog.Logger
 	wake    broadcast.Wake
-	suites  []*suite // sorted by URL; each is Run's alone but for state
+	turn    time.Duration // as the constant, but for tests
+	suites  []*suite      // sorted by URL
 
 	mu     sync.Mutex
 	states map[*suite]State // guarded by mu
@@ -113,7 +114,7 @@ type Keeper struct {
 func New(o Options) *Keeper {
 	k := &Keeper{
 		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, files: files{o.Table}, log: o.Log,
-		wake: broadcast.NewWake(), suites: suitesOf(o.Slices), states: make(map[*suite]State),
+		wake: broadcast.NewWake(), turn: turn, suites: suitesOf(o.Slices), states: make(map[*suite]State),
 	}
 	for _, s := range k.suites {
 		k.load(s)

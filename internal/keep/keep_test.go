@@ -2,6 +2,7 @@ package keep
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,8 +34,8 @@ func TestSelection(t *testing.T) {
 	if got.Complete != gen.ID || got.Wanted != gen.ID || got.System != "stable" || !got.CompleteDate.Equal(gen.Date) || got.Since.IsZero() {
 		t.Errorf("complete in %+v, want %s", got, gen.ID)
 	}
-	// InRelease, Packages, Translation-en and three packages
-	if got.Files != 6 || got.FilesHeld != 6 || got.BytesHeld != got.Bytes || got.Bytes < 6000 {
+	// InRelease, two Packages, Translation-en and three packages
+	if got.Files != 7 || got.FilesHeld != 7 || got.BytesHeld != got.Bytes || got.Bytes < 6000 {
 		t.Errorf("%d of %d files, %d of %d bytes", got.FilesHeld, got.Files, got.BytesHeld, got.Bytes)
 	}
 	if len(got.Lacks) != 1 || got.Lacks[0].Needs != "absent" {
@@ -289,7 +290,7 @@ func TestForgotten(t *testing.T) {
 	s.complete("stable")
 	s.stop()
 	s.keep(s.slice("stable", "other"))
-	s.await("the other selection", func(t State) bool { return t.Files == 4 && t.FilesHeld == 4 && !s.pinned(s.debs["app"]) })
+	s.await("the other selection", func(t State) bool { return t.Files == 5 && t.FilesHeld == 5 && !s.pinned(s.debs["app"]) })
 	s.want("other")
 	s.stop()
 	s.keep()
@@ -343,6 +344,62 @@ func TestSystem(t *testing.T) {
 		s.complete(suite)
 	}
 	s.want("app", "lib", "data")
+}
+
+// Systems take turns, so that a small one does not wait for all of a large one.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 0,
+		aptest.Suite{Name: "large", Codename: "large", NoPDiffs: true},
+		aptest.Suite{Name: "small", Codename: "small", NoPDiffs: true})
+	var names []string
+	for i := range 6 {
+		name := fmt.Sprintf("large%d", i)
+		s.add(aptest.Package{Suite: "large", Name: name, Version: "1"})
+		names = append(names, name)
+	}
+	s.add(aptest.Package{Suite: "small", Name: "little", Version: "1"})
+	s.publish()
+	s.turn = 1
+	s.keep(s.slice("large", names...), s.slice("small", "little"))
+	s.complete("large")
+	s.complete("small")
+	var order []string
+	for _, r := range s.Mirror.Log() {
+		if name, ok := strings.CutSuffix(r.Path[strings.LastIndexByte(r.Path, '/')+1:], "_1_all.deb"); ok {
+			order = append(order, name)
+		}
+	}
+	if i := slices.Index(order, "little"); len(order) != 7 || i < 0 || i > 3 {
+		t.Errorf("fetched in the order %q", order)
+	}
+}
+
+// A generation is held as long as a slice needs it.
+func TestHolds(t *testing.T) {
+	t.Parallel()
+	s := tools(t, 0)
+	s.keep(s.slice("stable", "app"))
+	first := s.complete("stable").Complete
+	s.Archive.Remove("lib")
+	s.add(aptest.Package{Name: "lib", Version: "2", Arch: "amd64"})
+	hold := s.Mirror.Inject("*lib_2*", aptest.Hold())
+	s.publish("stable")
+	s.Changed(s.dir("stable"))
+	mid := s.await("in the middle", func(t State) bool { return t.Wanted != first && t.FilesHeld == t.Files-1 })
+	if !s.Holds(s.dir("stable"), first) || !s.Holds(s.dir("stable"), mid.Wanted) || s.Complete(s.dir("stable")) != first {
+		t.Error("in the middle not both are held, or the old one is not complete")
+	}
+	s.stop()
+	hold.Release()
+	if k := New(Options{Slices: []Slice{s.slice("stable", "app")}, Table: s.box.DB.Table("keep")}); !k.Holds(s.dir("stable"), first) {
+		t.Error("after a restart the complete generation is not held from the start")
+	}
+	s.keep(s.slice("stable", "app"))
+	s.complete("stable")
+	if s.Holds(s.dir("stable"), first) || s.Holds(s.dir("other"), mid.Wanted) || s.Complete(s.dir("stable")) != mid.Wanted {
+		t.Error("afterwards the old one is held, or one of another suite, or the new one is not complete")
+	}
 }
 
 // Nothing is kept of a suite that no key of the box signed.

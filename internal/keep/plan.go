@@ -118,6 +118,9 @@ func (p *planning) fetchIndices(ctx context.Context) (all []heldIndex, err error
 		}
 		for _, x := range m.indices() {
 			d, ok, err := p.fetchIndex(ctx, m, x.path)
+			if err == nil && !ok && x.optional {
+				continue
+			}
 			if err == nil && !ok {
 				err = fmt.Errorf("the Release lists no %s: check components and architectures", x.path)
 			}
@@ -241,10 +244,21 @@ func (p *planning) readPackages(ctx context.Context, x heldIndex, selecting bool
 			err = p.wantFile(m, s.File)
 		}
 		if err == nil && selecting {
-			err = p.world.Add(s, closure.Index{Slice: x.of, Arch: x.arch, Later: m.later}, x.selects(s.Name, s.Section, s.Priority))
+			err = p.addToWorld(s, x)
 		}
 		if err != nil {
 			return m.fault(fmt.Errorf("%s: %w", x.path, err))
+		}
+	}
+	return nil
+}
+
+func (p *planning) addToWorld(s deb822.Package, x heldIndex) error {
+	selected := x.selects(s.Name, s.Section, s.Priority)
+	for _, arch := range x.archs {
+		at := closure.Index{Slice: x.of, Arch: arch, Later: p.y.suites[x.of].later}
+		if err := p.world.Add(s, at, selected); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -37,6 +37,7 @@ type site struct {
 	t   *testing.T
 	now time.Time // of the next Release
 
+	turn time.Duration          // of the Keeper, if not 0
 	debs map[string]aptest.File // by name, the newest version
 	*Keeper
 	stop func()
@@ -82,6 +83,9 @@ func (s *site) publish(suites ...string) {
 func (s *site) keep(slices ...Slice) {
 	s.t.Helper()
 	s.Keeper = New(Options{Slices: slices, Catalog: s.box.Catalog, Store: s.box.Store, Fetch: s, Table: s.box.DB.Table("keep"), Log: s.box.Log})
+	if s.turn != 0 {
+		s.Keeper.turn = s.turn
+	}
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {

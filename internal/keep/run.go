@@ -20,6 +20,9 @@ const (
 	auditEvery = time.Hour
 	// What fails is tried again after a minute, then after twice as long, an hour at most.
 	firstRetry, lastRetry = time.Minute, time.Hour
+	// turn is how long files of one system are fetched while there are others: the first
+	// generation of a large one takes days.
+	turn = 5 * time.Minute
 )
 
 // retry is when something that failed is tried again.
@@ -174,11 +177,12 @@ func (k *Keeper) watch(ctx context.Context) {
 
 // round does what is due.
 func (k *Keeper) round(ctx context.Context) {
-	for _, y := range k.systems(ctx) {
+	all := k.systems(ctx)
+	for _, y := range all {
 		if ctx.Err() != nil {
 			return
 		}
-		k.attend(ctx, y)
+		k.attend(ctx, y, len(all) > 1)
 	}
 }
 
@@ -242,8 +246,9 @@ func (k *Keeper) fail(s *suite, err error) {
 	}
 }
 
-// attend plans, fetches and switches a system, as far as each is due.
-func (k *Keeper) attend(ctx context.Context, y *system) {
+// attend plans, fetches and switches a system, as far as each is due, and as far as it
+// gets in a turn, if it has to take turns.
+func (k *Keeper) attend(ctx context.Context, y *system, turns bool) {
 	now := time.Now()
 	suites := make([]*suite, len(y.suites))
 	whole, failing := true, false
@@ -264,10 +269,22 @@ func (k *Keeper) attend(ctx context.Context, y *system) {
 	if failing || whole && y.planned() && allDone(suites) {
 		return
 	}
-	err := k.bring(ctx, y, suites)
+	var begun time.Time // of the first file
+	err := k.bring(ctx, y, suites, func() error {
+		switch {
+		case k.superseded(y):
+			return errSuperseded
+		case begun.IsZero():
+			begun = time.Now()
+		case turns && time.Since(begun) >= k.turn:
+			return errTurn
+		}
+		return nil
+	})
 	if ctx.Err() != nil {
 		return
 	}
+	stopped := errors.Is(err, errSuperseded) || errors.Is(err, errTurn)
 	for _, m := range y.suites {
 		m.whole = err == nil
 		if err == nil {
@@ -275,12 +292,12 @@ func (k *Keeper) attend(ctx context.Context, y *system) {
 			k.update(m.suite, func(t *State) { t.Fault = "" })
 			continue
 		}
-		if !errors.Is(err, errSuperseded) {
+		if !stopped {
 			m.again.failed(time.Now(), y.of)
 			k.fail(m.suite, err)
 		}
 	}
-	if errors.Is(err, errSuperseded) {
+	if stopped {
 		k.wake.Call()
 	}
 	var missing *passError
@@ -293,8 +310,16 @@ func allDone(suites []*suite) bool {
 	return !slices.ContainsFunc(suites, func(s *suite) bool { return !s.record.done() })
 }
 
-// bring brings a system to the generations that it is to have.
-func (k *Keeper) bring(ctx context.Context, y *system, suites []*suite) error {
+// superseded reports whether a suite has a newer generation than the system is to have.
+func (k *Keeper) superseded(y *system) bool {
+	return slices.ContainsFunc(y.suites, func(m *member) bool {
+		gen, ok := k.catalog.Generation(m.dir, digest.Digest{})
+		return ok && gen.ID != m.gen.ID
+	})
+}
+
+// bring brings a system to the generations that it is to have. over ends that early.
+func (k *Keeper) bring(ctx context.Context, y *system, suites []*suite, over func() error) error {
 	if !y.planned() {
 		if err := k.plan(ctx, y); err != nil {
 			return err
@@ -305,13 +330,7 @@ func (k *Keeper) bring(ctx context.Context, y *system, suites []*suite) error {
 			return err
 		}
 	}
-	superseded := func() bool {
-		return slices.ContainsFunc(y.suites, func(m *member) bool {
-			gen, ok := k.catalog.Generation(m.dir, digest.Digest{})
-			return ok && gen.ID != m.gen.ID
-		})
-	}
-	if err := k.fetch(ctx, suites, superseded); err != nil {
+	if err := k.fetch(ctx, suites, over); err != nil {
 		return err
 	}
 	// What vanished meanwhile is missing again.

@@ -94,12 +94,13 @@ func (s *suite) names() (all []string) {
 
 // index is one index of a suite, and the slices that it is read for.
 type index struct {
-	path   string // relative to the suite's directory, without the suffix of a compression
-	arch   string
-	slices []*Slice
+	path     string   // relative to the suite's directory, without the suffix of a compression
+	archs    []string // that clients read it for
+	optional bool     // not every suite has it
+	slices   []*Slice
 }
 
-func (x *index) source() bool { return x.arch == deb.Source }
+func (x *index) source() bool { return x.archs[0] == deb.Source }
 
 // all reports whether all that the index lists is kept.
 func (x *index) all() bool {
@@ -112,26 +113,36 @@ func (x *index) selects(name, section, priority string) bool {
 
 // indices returns the indices of packages that the slices of a suite are chosen from.
 func (s *suite) indices() (all []*index) {
-	add := func(path, arch string, of *Slice) {
-		i := slices.IndexFunc(all, func(x *index) bool { return x.path == path && x.arch == arch })
+	add := func(of *Slice, path, arch string, optional bool) {
+		i := slices.IndexFunc(all, func(x *index) bool { return x.path == path })
 		if i < 0 {
-			all = append(all, &index{path: path, arch: arch})
+			all = append(all, &index{path: path, optional: optional})
 			i = len(all) - 1
 		}
-		all[i].slices = append(all[i].slices, of)
+		if x := all[i]; !slices.Contains(x.archs, arch) {
+			x.archs = append(x.archs, arch)
+		}
+		if x := all[i]; !slices.Contains(x.slices, of) {
+			x.slices = append(x.slices, of)
+		}
 	}
 	for i := range s.slices {
 		sl := &s.slices[i]
 		for _, arch := range sl.Architectures {
-			dir, name := "binary-"+arch, "Packages"
-			if arch == deb.Source {
-				dir, name = "source", "Sources"
+			switch {
+			case len(sl.Components) == 0 && arch == deb.Source:
+				add(sl, "Sources", arch, false)
+			case len(sl.Components) == 0:
+				add(sl, "Packages", arch, false)
 			}
 			for _, c := range sl.Components {
-				add(c+"/"+dir+"/"+name, arch, sl)
-			}
-			if len(sl.Components) == 0 {
-				add(name, arch, sl)
+				if arch == deb.Source {
+					add(sl, c+"/source/Sources", arch, false)
+					continue
+				}
+				add(sl, c+"/binary-"+arch+"/Packages", arch, false)
+				// Some archives have packages of all architectures there alone.
+				add(sl, c+"/binary-all/Packages", arch, true)
 			}
 		}
 	}
