@@ -14,13 +14,20 @@ import (
 	"millpond/internal/keep"
 )
 
-// kept is a box that keeps app of stable, and what that depends on.
-func (w *wave) kept(t *testing.T, dir string) *box {
+// suite is the directory of stable.
+func (w *wave) suite(t *testing.T) catalog.Location {
 	t.Helper()
-	suite, err := catalog.ParseURL(w.URL("dists/stable"))
+	dir, err := catalog.ParseURL(w.URL("dists/stable"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// kept is a box that keeps app of stable, and what that depends on.
+func (w *wave) kept(t *testing.T, dir string) *box {
+	t.Helper()
+	suite := w.suite(t)
 	return startWith(t, w.environ(dir, "MILLPOND_INDEX_TTL=0s"), func(c *Config) {
 		c.kept = []keep.Slice{{Suite: suite, Components: []string{"main"}, Architectures: []string{"amd64"}, Packages: []string{"app"}}}
 	})
@@ -74,15 +81,26 @@ func installed(t *testing.T, c *aptest.Client, name string) string {
 // in the middle of one with old lists and with none, and after it.
 func TestKeptWhileTheMirrorIsAway(t *testing.T) {
 	t.Parallel()
+	for name, suite := range map[string]aptest.Suite{"InRelease": {}, "Release": {NoInRelease: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			keptWhileTheMirrorIsAway(t, suite)
+		})
+	}
+}
+
+func keptWhileTheMirrorIsAway(t *testing.T, suite aptest.Suite) {
 	w := &wave{
-		site: &site{Archive: boxtest.NewArchive(t, aptest.MirrorOptions{}, aptest.Suite{})},
+		site: &site{Archive: boxtest.NewArchive(t, aptest.MirrorOptions{}, suite)},
 		debs: make(map[string]aptest.File),
 	}
 	w.version("1", 0)
 	dir := t.TempDir()
 	b := w.kept(t, dir)
-	first := b.slice(t, "complete", isComplete)
 	source := w.Mirror.URL("/debian")
+	w.apt(t, b.url, source).MustApt("update") // which tells the box that there is no InRelease
+	b.keep.Changed(w.suite(t))
+	first := b.slice(t, "complete", isComplete)
 
 	w.Mirror.Down()
 	old := w.apt(t, b.url, source)
@@ -101,17 +119,13 @@ func TestKeptWhileTheMirrorIsAway(t *testing.T) {
 	}
 	w.Mirror.Inject("*lib_2*", aptest.Status(http.StatusNotFound))
 	w.version("2", 1)
-	suite, err := catalog.ParseURL(w.URL("dists/stable"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	// The mirror is left alone for some seconds after it was away.
-	for end := time.Now().Add(time.Minute); b.fetch.Refresh(t.Context(), suite) != nil; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); b.fetch.Refresh(t.Context(), w.suite(t)) != nil; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the box does not see the new generation")
 		}
 	}
-	b.keep.Changed(suite)
+	b.keep.Changed(w.suite(t))
 	mid := b.slice(t, "in the middle", func(s api.KeptSlice) bool {
 		return s.Wanted != first.Complete && s.FilesHeld == s.Files-1 && s.Fault != ""
 	})

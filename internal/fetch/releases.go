@@ -42,7 +42,7 @@ func (f *Fetcher) currentRelease(ctx context.Context, q Request) (*File, error) 
 	e := q.Entry
 	r, err := f.releases.Get(ctx, releaseRequest(q))
 	if err != nil {
-		return nil, err
+		return nil, f.otherForm(q, err)
 	}
 	r = f.whole(q, r)
 	file := &File{Digest: r.Digest, Size: r.Size}

@@ -1,9 +1,12 @@
 package fetch
 
 import (
+	"net/http"
+
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch/release"
+	"millpond/internal/mirror"
 )
 
 // whole returns what a client gets in place of the Release file r while the mirror does
@@ -29,6 +32,20 @@ func (f *Fetcher) whole(q Request, r release.File) release.File {
 	}
 	r.Digest, r.Size, r.Modified, r.Release, r.Data = d, info.Size, info.Modified, id, nil
 	return r
+}
+
+// otherForm returns what a client is told in place of err while the mirror does not
+// answer: that there is no InRelease, if the generation which the box holds complete came
+// as Release and Release.gpg. apt asks for these then.
+func (f *Fetcher) otherForm(q Request, err error) error {
+	if f.complete == nil || q.Login != "" || q.Location.Name() != "InRelease" || !mirror.IsUnreachable(err) {
+		return err
+	}
+	g, ok := f.catalog.Generation(q.Suite, f.complete(q.Suite))
+	if !ok || f.complete(q.Suite).IsZero() || g.Signature.IsZero() {
+		return err
+	}
+	return &mirror.StatusError{URL: q.Location.String(), Code: http.StatusNotFound}
 }
 
 // releaseFile is the digest of a generation's Release file with the name of l, zero if it

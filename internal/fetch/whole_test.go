@@ -1,11 +1,13 @@
 package fetch
 
 import (
+	"errors"
 	"testing"
 
 	"millpond/internal/aptest"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/mirror"
 )
 
 // While the mirror is away, clients get the Release of the generation which the box holds
@@ -51,6 +53,10 @@ func TestWholeGenerationWhileTheMirrorIsAway(t *testing.T) {
 				if f := r.want(path, old[path]); f.Release != first || f.Stale == "" {
 					t.Errorf("%s is of generation %s, and stale since %q", path, f.Release.Short(), f.Stale)
 				}
+			}
+			var status *mirror.StatusError
+			if _, _, err := r.read(inRelease); test.suite.NoInRelease && (!errors.As(err, &status) || status.Code != 404) {
+				t.Errorf("InRelease, which there is not: %v", err)
 			}
 			complete = digest.Digest{}
 			for _, path := range test.files {

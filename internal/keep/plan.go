@@ -141,23 +141,21 @@ func (p *planning) fetchIndices(ctx context.Context) (all []heldIndex, err error
 // wantRelease adds the Release files of a suite, which are held: the catalog learned
 // the generation from them.
 func (p *planning) wantRelease(m *member) error {
-	for _, d := range []digest.Digest{m.gen.ID, m.gen.Signature} {
-		if d.IsZero() {
-			continue
-		}
-		info, err := p.k.store.Stat(d)
-		if err != nil {
-			return err
-		}
-		name := info.Name
-		if name == "" {
-			name = "InRelease"
-		}
-		if err := p.want(m, row{digest: d, size: info.Size, path: m.dir.Join(name).Path}); err != nil {
-			return err
-		}
+	info, err := p.k.store.Stat(m.gen.ID)
+	if err != nil {
+		return err
 	}
-	return nil
+	name := "InRelease"
+	if info.Name == "Release" || !m.gen.Signature.IsZero() {
+		name = "Release"
+	}
+	if err := p.want(m, row{digest: m.gen.ID, size: info.Size, path: m.dir.Join(name).Path}); err != nil || m.gen.Signature.IsZero() {
+		return err
+	}
+	if info, err = p.k.store.Stat(m.gen.Signature); err != nil {
+		return err
+	}
+	return p.want(m, row{digest: m.gen.Signature, size: info.Size, path: m.dir.Join("Release.gpg").Path})
 }
 
 // fetchIndex has the store hold an index in the first compression that there is. ok is

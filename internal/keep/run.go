@@ -300,8 +300,8 @@ func (k *Keeper) attend(ctx context.Context, y *system, turns bool) {
 	if stopped {
 		k.wake.Call()
 	}
-	var missing *passError
-	if errors.As(err, &missing) && missing.gone > 0 {
+	var room *roomError
+	if err != nil && !stopped && !errors.As(err, &room) {
 		k.refresh(ctx, suites)
 	}
 }
@@ -360,7 +360,7 @@ func (k *Keeper) bring(ctx context.Context, y *system, suites []*suite, over fun
 	return nil
 }
 
-// refresh asks the mirror for newer generations: it does not have files of the present
+// refresh asks the mirror for newer generations, as it may not have files of the present
 // ones any more.
 func (k *Keeper) refresh(ctx context.Context, suites []*suite) {
 	for _, s := range suites {
