@@ -37,6 +37,9 @@ type Release struct {
 
 	Date, ValidUntil time.Time // UTC; zero if not given, or not as a date
 	ByHash           bool      // the mirror serves index files by-hash
+	// NoSupportAll says that the index of each architecture has the packages of all
+	// architectures, too, so that clients do not read those in binary-all.
+	NoSupportAll bool
 	// SignedBy are the fingerprints of the keys one of which has to sign the next
 	// Release, in capitals; one with a ! behind it is that of a subkey.
 	SignedBy []string

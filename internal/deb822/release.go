@@ -13,7 +13,7 @@ import (
 
 const (
 	fOtherLists   = fMD5Sum | fSHA1 | fSHA512
-	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSignedBy | fSHA256 | fOtherLists | fDescribes | fVersion
+	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSignedBy | fSHA256 | fOtherLists | fDescribes | fVersion | fNoSupportAll
 )
 
 // maxReleaseFiles bounds each list of a Release. Debian's unstable lists some
@@ -100,6 +100,8 @@ func (p *releaseParser) set(t token) {
 		p.ValidUntil = parseTime(value)
 	case fByHash:
 		p.ByHash = isTrue(value)
+	case fNoSupportAll:
+		p.NoSupportAll = value == "Packages"
 	}
 }
 

@@ -54,6 +54,7 @@ const (
 	fProvides
 	fMultiArch
 	fEssential
+	fNoSupportAll
 	stanzaEnd
 )
 
@@ -116,6 +117,8 @@ func lookup(name []byte) field {
 		return fProvides
 	case "multi-arch":
 		return fMultiArch
+	case "no-support-for-architecture-all":
+		return fNoSupportAll
 	case "essential":
 		return fEssential
 	case "sha256-download", "x-unmerged-sha256-download":

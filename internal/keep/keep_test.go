@@ -34,8 +34,8 @@ func TestSelection(t *testing.T) {
 	if got.Complete != gen.ID || got.Wanted != gen.ID || got.System != "stable" || !got.CompleteDate.Equal(gen.Date) || got.Since.IsZero() {
 		t.Errorf("complete in %+v, want %s", got, gen.ID)
 	}
-	// InRelease, two Packages, Translation-en and three packages
-	if got.Files != 7 || got.FilesHeld != 7 || got.BytesHeld != got.Bytes || got.Bytes < 6000 {
+	// InRelease, Packages, Translation-en and three packages
+	if got.Files != 6 || got.FilesHeld != 6 || got.BytesHeld != got.Bytes || got.Bytes < 6000 {
 		t.Errorf("%d of %d files, %d of %d bytes", got.FilesHeld, got.Files, got.BytesHeld, got.Bytes)
 	}
 	if len(got.Lacks) != 1 || got.Lacks[0].Needs != "absent" {
@@ -290,7 +290,7 @@ func TestForgotten(t *testing.T) {
 	s.complete("stable")
 	s.stop()
 	s.keep(s.slice("stable", "other"))
-	s.await("the other selection", func(t State) bool { return t.Files == 5 && t.FilesHeld == 5 && !s.pinned(s.debs["app"]) })
+	s.await("the other selection", func(t State) bool { return t.Files == 4 && t.FilesHeld == 4 && !s.pinned(s.debs["app"]) })
 	s.want("other")
 	s.stop()
 	s.keep()
@@ -344,6 +344,29 @@ func TestSystem(t *testing.T) {
 		s.complete(suite)
 	}
 	s.want("app", "lib", "data")
+}
+
+// The indices in binary-all are read where clients read them: some archives have the
+// packages of all architectures there alone.
+func TestBinaryAll(t *testing.T) {
+	t.Parallel()
+	for _, reads := range []bool{true, false} {
+		s := newSite(t, 0, aptest.Suite{NoPDiffs: true, EditRelease: func(text string) string {
+			if !reads {
+				return text
+			}
+			return strings.ReplaceAll(text, "No-Support-for-Architecture-all: Packages\n", "")
+		}})
+		s.add(aptest.Package{Name: "app", Version: "1"})
+		s.add(aptest.Package{Name: "other", Version: "1", Arch: "amd64"}) // or both indices are one
+		s.publish()
+		s.keep(s.slice("stable", "app"))
+		s.complete("stable")
+		s.want("app")
+		if got := s.Mirror.Requests("*binary-all*") > 0; got != reads {
+			t.Errorf("binary-all was fetched: %v, want %v", got, reads)
+		}
+	}
 }
 
 // Systems take turns, so that a small one does not wait for all of a large one.

@@ -111,12 +111,19 @@ type heldIndex struct {
 
 // fetchIndices has the store hold the Release and the indices of all suites, and pins
 // them.
-func (p *planning) fetchIndices(ctx context.Context) (all []heldIndex, err error) {
+func (p *planning) fetchIndices(ctx context.Context) (held []heldIndex, err error) {
 	for i, m := range p.y.suites {
 		if err := p.wantRelease(m); err != nil {
 			return nil, m.fault(err)
 		}
+		all, err := p.readsAll(ctx, m)
+		if err != nil {
+			return nil, m.fault(err)
+		}
 		for _, x := range m.indices() {
+			if x.optional && !all {
+				continue
+			}
 			d, ok, err := p.fetchIndex(ctx, m, x.path)
 			if err == nil && !ok && x.optional {
 				continue
@@ -127,7 +134,7 @@ func (p *planning) fetchIndices(ctx context.Context) (all []heldIndex, err error
 			if err != nil {
 				return nil, m.fault(err)
 			}
-			all = append(all, heldIndex{x, i, d})
+			held = append(held, heldIndex{x, i, d})
 		}
 		for _, path := range m.beside() {
 			if _, _, err := p.fetchIndex(ctx, m, path); err != nil {
@@ -135,7 +142,21 @@ func (p *planning) fetchIndices(ctx context.Context) (all []heldIndex, err error
 			}
 		}
 	}
-	return all, nil
+	return held, nil
+}
+
+// readsAll reports whether clients of the suite read the indices in binary-all.
+func (p *planning) readsAll(ctx context.Context, m *member) (bool, error) {
+	blob, err := p.k.store.OpenVerified(ctx, m.gen.ID)
+	if err != nil {
+		return false, err
+	}
+	defer blob.Close()
+	r, err := deb822.ParseRelease(blob) // the lines of a signature are no fields
+	if err != nil {
+		return false, err
+	}
+	return !r.NoSupportAll, nil
 }
 
 // wantRelease adds the Release files of a suite, which are held: the catalog learned
