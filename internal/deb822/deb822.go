@@ -37,9 +37,9 @@ type Release struct {
 
 	Date, ValidUntil time.Time // UTC; zero if not given, or not as a date
 	ByHash           bool      // the mirror serves index files by-hash
-	// NoSupportAll says that the index of each architecture has the packages of all
-	// architectures, too, so that clients do not read those in binary-all.
-	NoSupportAll bool
+	// BinaryAll says that clients read the indices in binary-all, where there are some:
+	// in others the index of each architecture has the packages of all of them, too.
+	BinaryAll bool
 	// SignedBy are the fingerprints of the keys one of which has to sign the next
 	// Release, in capitals; one with a ! behind it is that of a subkey.
 	SignedBy []string

@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
 
 const (
 	fOtherLists   = fMD5Sum | fSHA1 | fSHA512
-	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSignedBy | fSHA256 | fOtherLists | fDescribes | fVersion | fNoSupportAll
+	releaseFields = fOrigin | fLabel | fSuite | fCodename | fDate | fValidUntil | fByHash | fSignedBy | fSHA256 | fOtherLists | fDescribes | fVersion | fArchitectures | fNoSupportAll
 )
 
 // maxReleaseFiles bounds each list of a Release. Debian's unstable lists some
@@ -48,6 +49,7 @@ func ParseRelease(r io.Reader) (*Release, error) {
 	}
 	rel := &p.Release
 	rel.SignedBy = parseFingerprints(p.keys)
+	rel.BinaryAll = !p.lacksAll && !p.noSupport
 	rel.Weak = p.lists && len(rel.Files) == 0
 	if !rel.ByHash {
 		rel.Hashes = nil
@@ -62,6 +64,9 @@ type releaseParser struct {
 	lists  bool  // files are listed by some hash
 	valued bool  // the present field has its value
 	keys   []byte
+
+	lacksAll  bool // its Architectures are named, and all is not one of them
+	noSupport bool
 }
 
 // set takes a line of a wanted field. Of fields that are there several times
@@ -100,8 +105,10 @@ func (p *releaseParser) set(t token) {
 		p.ValidUntil = parseTime(value)
 	case fByHash:
 		p.ByHash = isTrue(value)
+	case fArchitectures:
+		p.lacksAll = !slices.Contains(strings.Fields(value), "all")
 	case fNoSupportAll:
-		p.NoSupportAll = value == "Packages"
+		p.noSupport = value == "Packages"
 	}
 }
 

@@ -35,7 +35,7 @@ SHA256:
 		Origin: "Example", Label: "Example Archive", Suite: "oldstable", Codename: "bookworm",
 		Date:       time.Date(2026, 7, 11, 10, 16, 37, 0, time.UTC),
 		ValidUntil: time.Date(2026, 7, 18, 10, 16, 37, 0, time.UTC),
-		ByHash:     true,
+		ByHash:     true, BinaryAll: true,
 		Files: []File{
 			{Path: "contrib/Contents-all", Size: 1484322, Digest: sum(t, hexA)},
 			{Path: "main/binary-amd64/Packages", Size: 0, Digest: sum(t, hexB)},
@@ -217,6 +217,23 @@ func TestByHash(t *testing.T) {
 		rel, err := ParseRelease(strings.NewReader("Date: Sat, 11 Jul 2026 10:16:37 UTC\nAcquire-By-Hash: " + in + "\n"))
 		if err != nil || rel.ByHash != want {
 			t.Errorf("%q: got %+v, %v, want %v", in, rel, err, want)
+		}
+	}
+}
+
+// apt reads the indices in binary-all if Architectures has all, or is not there, and the
+// Release does not say that it need not.
+func TestBinaryAll(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"Suite: a\n":                 true,
+		"Architectures: all amd64\n": true,
+		"Architectures: amd64\n":     false,
+		"Architectures: all amd64\nNo-Support-for-Architecture-all: Packages\n": false,
+	} {
+		rel, err := ParseRelease(strings.NewReader(text))
+		if err != nil || rel.BinaryAll != want {
+			t.Errorf("%q: %+v, %v; want %v", text, rel, err, want)
 		}
 	}
 }

@@ -21,7 +21,7 @@ const (
 )
 
 // A field is one bit, so that a reader can name the ones it wants as a set.
-type field uint32
+type field uint64
 
 const (
 	fFilename field = 1 << iota
@@ -54,6 +54,7 @@ const (
 	fProvides
 	fMultiArch
 	fEssential
+	fArchitectures
 	fNoSupportAll
 	stanzaEnd
 )
@@ -93,8 +94,10 @@ func lookup(name []byte) field {
 		return fSHA1
 	case "sha512":
 		return fSHA512
-	case "architectures", "components", "description":
+	case "components", "description":
 		return fDescribes
+	case "architectures":
+		return fArchitectures
 	case "package":
 		return fPackage
 	case "version":

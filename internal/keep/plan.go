@@ -156,7 +156,7 @@ func (p *planning) readsAll(ctx context.Context, m *member) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return !r.NoSupportAll, nil
+	return r.BinaryAll, nil
 }
 
 // wantRelease adds the Release files of a suite, which are held: the catalog learned
