@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"path"
+	"time"
 
 	"millpond/internal/deb822"
 )
@@ -19,7 +20,20 @@ func (c *Catalog) Adopt(r *CheckedRelease) (Generation, error) {
 	return g, nil
 }
 
-func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) {
+// Expect makes r known as a generation that is to come: what it lists can be looked up,
+// fetched and learned as what any generation lists, and the current one stays in force.
+// Adopt brings it into force. One that does not come is dropped like an earlier one.
+func (c *Catalog) Expect(r *CheckedRelease) error {
+	if _, err := c.take(r, (*suite).await); err != nil {
+		return fmt.Errorf("learning the Release of %s that is to come: %w", r.dir, err)
+	}
+	return nil
+}
+
+func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) { return c.take(r, (*suite).supersede) }
+
+// take writes what r lists and enters its generation into its suite.
+func (c *Catalog) take(r *CheckedRelease, enter func(*suite, *generation, time.Time)) (Generation, error) {
 	var written *table // what r lists, if no table has all of it yet
 	for {
 		if written == nil && c.state.Load().complete(r) == nil {
@@ -28,7 +42,7 @@ func (c *Catalog) adopt(r *CheckedRelease) (Generation, error) {
 				return Generation{}, err
 			}
 		}
-		g, done, err := c.publishRelease(r, written)
+		g, done, err := c.publishRelease(r, written, enter)
 		if done || err != nil {
 			return g, err
 		}
@@ -79,10 +93,10 @@ func (c *Catalog) writeRelease(r *CheckedRelease) (t *table, err error) {
 	return t, err
 }
 
-// publishRelease makes r the current generation. Its table is the visible one
+// publishRelease enters r, as enter does, which makes it current or not. Its table is the visible one
 // of that content or else written, if that is not nil; without either it is not
 // done. A written table that is not needed is discarded.
-func (c *Catalog) publishRelease(r *CheckedRelease, written *table) (g Generation, done bool, err error) {
+func (c *Catalog) publishRelease(r *CheckedRelease, written *table, enter func(*suite, *generation, time.Time)) (g Generation, done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.state.Load()
@@ -99,7 +113,7 @@ func (c *Catalog) publishRelease(r *CheckedRelease, written *table) (g Generatio
 		c.discard(written.id)
 		written = nil
 	}
-	gen, news, err := c.enter(next, r, t)
+	gen, news, err := c.enter(next, r, t, enter)
 	if err == nil && (news || len(changed) > 1) {
 		err = c.commit(next, changed...)
 	}
@@ -127,9 +141,9 @@ func (s *state) replace(lacking, t *table) (changed []Location) {
 	return changed
 }
 
-// enter makes r, which lists what t does, the current generation of its suite
-// in s. changed says whether it was not so before.
-func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, changed bool, err error) {
+// enter enters r, which lists what t does, into its suite in s, by means of into.
+// changed says whether it was not so before.
+func (c *Catalog) enter(s *state, r *CheckedRelease, t *table, into func(*suite, *generation, time.Time)) (g *generation, changed bool, err error) {
 	now := c.now()
 	st := s.suites[r.dir]
 	if st == nil {
@@ -145,7 +159,7 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 		if err := c.inherit(s, g, r.files); err != nil {
 			return nil, false, err
 		}
-		st.supersede(g, now)
+		into(st, g, now)
 		return g, true, nil
 	}
 	rec := c.renewed(g, r)
@@ -157,7 +171,7 @@ func (c *Catalog) enter(s *state, r *CheckedRelease, t *table) (g *generation, c
 		return g, false, nil
 	}
 	g.record = rec
-	st.supersede(g, now)
+	into(st, g, now)
 	return g, true, nil
 }
 

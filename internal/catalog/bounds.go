@@ -55,8 +55,19 @@ type uses struct {
 	first time.Time    // when it became known
 	used  atomic.Int64 // the last look-up
 	hits  atomic.Int64 // the last one that found a file in it; 0 if none did
-	saved atomic.Int64 // hits, as it is on disk
+	asked atomic.Int64 // the last one of a client below its directory; 0 if there was none
+	saved atomic.Int64 // the later of hits and asked, as it is on disk
 }
+
+// ask notes that a client asks for a file below the suite's directory.
+func (u *uses) ask(now int64) {
+	if u.asked.Load() < now {
+		u.asked.Store(now)
+	}
+}
+
+// last is the later of hits and asked.
+func (u *uses) last() int64 { return max(u.hits.Load(), u.asked.Load()) }
 
 // use notes a look-up in the suite.
 func (u *uses) use(now int64) {

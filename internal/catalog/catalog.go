@@ -25,6 +25,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -189,7 +190,8 @@ func (c *Catalog) loadSuites(s *state) (bad [][]byte, err error) {
 		st := newSuite(dir, rec.First)
 		st.used.Store(rec.Used)
 		st.hits.Store(rec.Found)
-		st.saved.Store(rec.Found)
+		st.asked.Store(cmp.Or(rec.Asked, rec.Found))
+		st.saved.Store(st.last())
 		for _, r := range rec.Generations {
 			if g := c.loaded(s, dir, r); g != nil {
 				st.gens = append(st.gens, g)
@@ -277,7 +279,7 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	if st == nil {
 		return tx.Delete(key)
 	}
-	rec := suiteRecord{First: st.first, Used: st.used.Load(), Found: st.hits.Load()}
+	rec := suiteRecord{First: st.first, Used: st.used.Load(), Found: st.hits.Load(), Asked: st.asked.Load()}
 	for _, g := range st.gens {
 		rec.Generations = append(rec.Generations, g.record)
 	}
@@ -288,7 +290,7 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	if err != nil {
 		return err
 	}
-	st.saved.Store(rec.Found)
+	st.saved.Store(max(rec.Found, rec.Asked))
 	return tx.Put(key, value)
 }
 
@@ -334,7 +336,7 @@ func (c *Catalog) expire() error {
 func (c *Catalog) saveUses(s *state) error {
 	return c.rows.kv.Update(func(tx *kv.Tx) error {
 		for dir, st := range s.suites {
-			if st.hits.Load() < st.saved.Load()+int64(inUse/time.Second) {
+			if st.last() < st.saved.Load()+int64(inUse/time.Second) {
 				continue
 			}
 			if err := putSuite(tx, dir, st); err != nil {
@@ -388,6 +390,10 @@ func (c *Catalog) Stats() Stats {
 
 // Revision changes with all that the catalog knows.
 func (c *Catalog) Revision() uint64 { return c.revision.Load() }
+
+// Progress returns a channel that is closed when next a Release comes into force, or
+// the learning of something ends.
+func (c *Catalog) Progress() <-chan struct{} { return c.progress.Wait() }
 
 // Changed returns a channel that is closed at the next change of what is
 // Shared.

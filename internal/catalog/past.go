@@ -51,10 +51,10 @@ func (st *suite) all(yield func(*generation) bool) {
 }
 
 // retire makes g, which is no earlier generation any more, a past one, if it is to be
-// kept as such: clients have no use for what they do not believe, and what came with a
-// login is not for everybody.
+// kept as such: clients have no use for what they do not believe, what came with a login
+// is not for everybody, and one that was to come has not been in force.
 func (st *suite) retire(g *generation) {
-	if g.Signed && !g.Private {
+	if g.Signed && !g.Private && !g.Coming {
 		st.past = append(st.past, g)
 		slices.SortStableFunc(st.past, func(a, b *generation) int { return b.from().Compare(a.from()) })
 	}
@@ -167,15 +167,17 @@ func (c *Catalog) ForgetPast(dir Location, id digest.Digest) error {
 	return c.commit(next, dir)
 }
 
-// Moments returns the generations of the suite in that directory that are known, the
-// one with the latest Date first.
+// Moments returns the generations of the suite in that directory that are known and were
+// in force, the one with the latest Date first.
 func (c *Catalog) Moments(dir Location) (all []Moment) {
 	st := c.state.Load().suites[dir]
 	if st == nil {
 		return nil
 	}
 	for g := range st.all {
-		all = append(all, Moment{g.Generation, g.Superseded})
+		if !g.Coming {
+			all = append(all, Moment{g.Generation, g.Superseded})
+		}
 	}
 	slices.SortStableFunc(all, func(a, b Moment) int { return b.from().Compare(a.from()) })
 	return all

@@ -56,7 +56,8 @@ type record struct {
 	Table      tableID
 	Pair       bool      // it came as Release, not as InRelease
 	Named      bool      // the table has the names in by-hash, as none of earlier versions has
-	Superseded time.Time // when it ceased to be the current one
+	Superseded time.Time // when it ceased to be the current one, or became known if it never was
+	Coming     bool      `json:",omitzero"` // it was never the current one
 }
 
 // suiteRecord is the value of a suite's row.
@@ -65,6 +66,7 @@ type suiteRecord struct {
 	Past        []record  `json:",omitempty"`
 	First       time.Time // as in uses; zero before it was kept
 	Used, Found int64     // likewise
+	Asked       int64     // likewise; 0 before it was kept
 }
 
 // ReleaseFiles are the bytes of a suite's Release files: InRelease alone, or
@@ -203,12 +205,13 @@ type SuiteInfo struct {
 	Location                       Location // its directory
 	Origin, Label, Suite, Codename string   // as its Release has them
 	Current                        Generation
-	Signer                         string   // fingerprint of the key that signed Current, "" if none of the keyring did
-	MissingKeys                    []string // that signed Current, fingerprints or key IDs, if none is of the keyring
-	Where                          []string // URIs that the signatures have of where these keys are
-	SignedBy                       []string // fingerprints of the keys that Current names for the next Release
-	Early                          bool     // Current is signed in the future, by this machine's clock
-	Earlier                        int      // generations kept beside the current one
+	Signer                         string    // fingerprint of the key that signed Current, "" if none of the keyring did
+	MissingKeys                    []string  // that signed Current, fingerprints or key IDs, if none is of the keyring
+	Where                          []string  // URIs that the signatures have of where these keys are
+	SignedBy                       []string  // fingerprints of the keys that Current names for the next Release
+	Early                          bool      // Current is signed in the future, by this machine's clock
+	Earlier                        int       // generations kept beside the current one
+	Used                           time.Time // when a client last asked for its Release or what that lists; zero if none found anything in the suite
 	Indices                        []IndexInfo
 }
 
@@ -227,6 +230,9 @@ func (c *Catalog) Suites() []SuiteInfo {
 		info := SuiteInfo{
 			Location: dir, Origin: g.Origin, Label: g.Label, Suite: g.Suite, Codename: g.Codename,
 			Current: g.Generation, Signer: g.Signer, MissingKeys: g.Missing, Where: g.Where, SignedBy: g.SignedBy, Early: g.Early, Earlier: len(st.gens) - 1,
+		}
+		if st.hits.Load() > 0 && st.asked.Load() > 0 {
+			info.Used = time.Unix(st.asked.Load(), 0)
 		}
 		for _, l := range g.learned {
 			info.Indices = append(info.Indices, IndexInfo{l.path, l.table.rows})

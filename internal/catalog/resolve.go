@@ -61,6 +61,7 @@ func (c *Catalog) Resolve(ctx context.Context, l Location, pin func(suite Locati
 	if l.Tail != "" {
 		return Entry{Location: l, Size: -1}
 	}
+	c.noteAsked(l)
 	var timeout <-chan time.Time
 	for {
 		if !c.learning.mayList(l) {
@@ -82,6 +83,17 @@ func (c *Catalog) Resolve(ctx context.Context, l Location, pin func(suite Locati
 			return e
 		case <-ctx.Done():
 			return e
+		}
+	}
+}
+
+// noteAsked notes that a client asks for l. Other boxes' requests, which come by digest,
+// are no use of a suite.
+func (c *Catalog) noteAsked(l Location) {
+	s := c.state.Load()
+	for dir := range l.parents {
+		if st := s.suites[dir]; st != nil {
+			st.ask(c.now().Unix())
 		}
 	}
 }

@@ -236,9 +236,10 @@ func (st *suite) supersede(g *generation, now time.Time) {
 	if len(st.gens) > 0 && st.current().ID != g.ID {
 		st.current().Superseded = now
 	}
-	g.Superseded = time.Time{}
+	g.Superseded, g.Coming = time.Time{}, false
 	same := func(o *generation) bool { return o.ID == g.ID }
-	st.gens, st.past = slices.DeleteFunc(st.gens, same), slices.DeleteFunc(st.past, same)
+	st.gens = slices.DeleteFunc(st.gens, func(o *generation) bool { return same(o) || o.Coming })
+	st.past = slices.DeleteFunc(st.past, same)
 	st.gens = slices.Insert(st.gens, 0, g)
 	if len(st.gens) <= 1+maxEarlier {
 		return
@@ -252,6 +253,20 @@ func (st *suite) supersede(g *generation, now time.Time) {
 	}
 	st.retire(st.gens[victim])
 	st.gens = slices.Delete(st.gens, victim, victim+1)
+}
+
+// await enters g, which is to come, behind the current generation. It is kept as long as
+// one that was superseded now, and in place of another one that was to come. One that is
+// current or earlier stays where it is.
+func (st *suite) await(g *generation, now time.Time) {
+	switch {
+	case len(st.gens) == 0:
+		st.supersede(g, now)
+	case st.find(g.ID) == nil:
+		g.Superseded, g.Coming = now, true
+		st.gens = slices.DeleteFunc(st.gens, func(o *generation) bool { return o.Coming })
+		st.gens = slices.Insert(st.gens, 1, g)
+	}
 }
 
 // expire makes past ones of the earlier generations that are old enough.

@@ -102,18 +102,29 @@ func (r rows) pages(id tableID) iter.Seq2[row, error] {
 // of the current one already, and learned, is left out. Each content comes
 // once.
 func (c *Catalog) Successors(suite Location, held func(digest.Digest) bool) ([]Entry, error) {
+	return c.SuccessorsIn(suite, digest.Digest{}, held)
+}
+
+// SuccessorsIn is Successors for the generation with that id, which may be one that is
+// to come, beside all others; for a zero id it is the current one.
+func (c *Catalog) SuccessorsIn(suite Location, id digest.Digest, held func(digest.Digest) bool) ([]Entry, error) {
 	s := c.state.Load()
 	st := s.suites[suite]
 	if st == nil {
 		return nil, nil
 	}
-	used, err := c.used(s, st, held)
+	g := st.current()
+	if !id.IsZero() {
+		if g = st.find(id); g == nil {
+			return nil, nil
+		}
+	}
+	used, err := c.used(st, g, held)
 	if err != nil {
 		return nil, err
 	}
 	var all []Entry
 	seen := make(map[digest.Digest]bool)
-	g := st.current()
 	for _, rel := range slices.Sorted(maps.Keys(used)) {
 		f, index, ok, err := c.inRelease(s, g, rel)
 		if err != nil {
@@ -143,12 +154,34 @@ func (c *Catalog) entry(s *state, st *suite, g *generation, f row) (Entry, error
 	return e, err
 }
 
-// used returns the paths, relative to the suite, of files of its earlier
-// generations that clients have used. Of an index that was learned and is not
+// HeldOf is how many of the files that the current Release of the suite in that directory
+// lists are held.
+func (c *Catalog) HeldOf(suite Location, held func(digest.Digest) bool) (n int, err error) {
+	s := c.state.Load()
+	st := s.suites[suite]
+	if st == nil {
+		return 0, nil
+	}
+	seen := make(map[digest.Digest]bool)
+	err = c.rows.all(st.current().Table, func(f row) bool {
+		seen[f.digest] = seen[f.digest] || held(f.digest)
+		return true
+	})
+	for _, yes := range seen {
+		if yes {
+			n++
+		}
+	}
+	return n, err
+}
+
+// used returns the paths, relative to the suite, of files of its generations
+// beside g that clients have used. Of an index that was learned and is not
 // held any more, one compression is enough.
-func (c *Catalog) used(s *state, st *suite, held func(digest.Digest) bool) (map[string]bool, error) {
+func (c *Catalog) used(st *suite, g *generation, held func(digest.Digest) bool) (map[string]bool, error) {
+	others := slices.DeleteFunc(slices.Clone(st.gens), func(o *generation) bool { return o == g })
 	paths, stems := make(map[string]bool), make(map[string]bool)
-	for _, g := range st.gens[1:] {
+	for _, g := range others {
 		err := c.rows.all(g.Table, func(f row) bool {
 			if held(f.digest) && !strings.Contains(f.path, "by-hash/") {
 				_, stem := indexKind(f.path)
@@ -160,7 +193,7 @@ func (c *Catalog) used(s *state, st *suite, held func(digest.Digest) bool) (map[
 			return nil, err
 		}
 	}
-	for _, g := range st.gens[1:] {
+	for _, g := range others {
 		for _, l := range g.learned {
 			if l.table.kind == kindPackages && !stems[l.stem] {
 				paths[l.path], stems[l.stem] = true, true

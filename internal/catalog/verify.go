@@ -70,7 +70,7 @@ func (s *state) generation(dir Location, id digest.Digest) *generation {
 // signature now.
 func (c *Catalog) renewed(g *generation, r *CheckedRelease) record {
 	rec := r.record
-	rec.Learned, rec.Table, rec.Named, rec.Private, rec.Reach, rec.Superseded = g.Learned, g.Table, g.Named, g.Private, g.Reach, g.Superseded
+	rec.Learned, rec.Table, rec.Named, rec.Private, rec.Reach, rec.Superseded, rec.Coming = g.Learned, g.Table, g.Named, g.Private, g.Reach, g.Superseded, g.Coming
 	if r.unsigned {
 		rec.Signature, rec.Signer, rec.Fault, rec.Missing, rec.Where, rec.Early = g.Signature, g.Signer, g.Fault, g.Missing, g.Where, g.Early
 		c.decideSigned(r.dir, &rec)
