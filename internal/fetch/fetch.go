@@ -32,10 +32,11 @@
 // (indices). Beside it: anticipate, keep, keepahead and peek (before, without and instead of a
 // client), avoided (requests that mirrors were spared), releases, urlcache, unknown
 // and oneof (unknown files), late (who joined a flight that failed), available (what
-// mirrors have of a new Release), past and dated (of generations that are not in force
-// any more), upload, manifest, inventory, budget and handover (for peers),
-// run (upkeep), judge (what is evicted first), recheck (what clients come back for), stats, transfers, timeouts, whole
-// (what is served of kept suites while the mirror is away).
+// mirrors have of a new Release), coming (gets it before it is in force), past and dated
+// (of generations that are not in force any more), upload, manifest, inventory, budget and
+// handover (for peers), run (upkeep), judge (what is evicted first), recheck (what clients
+// come back for), stats, transfers, timeouts, whole (what is served of kept suites while
+// the mirror is away).
 //
 // Lock order: Fetcher.mu, then flight.mu, then lookup.mu, paces.mu, gauge.mu,
 // budget.mu, rechecks.mu and the locks of packages turns, store, catalog and broadcast. Package
@@ -73,32 +74,8 @@ import (
 	"millpond/internal/store"
 )
 
-var (
-	// ErrMoved says that the mirror has gone on to another generation of a
-	// suite and no longer has the files of the one the client was given.
-	ErrMoved = errors.New("the mirror has moved on to another generation of this suite")
-	// ErrWrongBytes says that every source of a file sent something else than
-	// its digest names, or the mirror none of what several indices list.
-	ErrWrongBytes = errors.New("every source sent bytes that do not match the digest in the signed index")
-	// ErrNotRelease says that the mirror answered a request for a Release
-	// with something else, a captive portal's page for instance.
-	ErrNotRelease = release.ErrNotRelease
-	// ErrNotRejected says that a suite has no rejected Release of that digest.
-	ErrNotRejected = release.ErrNotRejected
-	// ErrNoSource says that no mirror or peer is known to have a file.
-	ErrNoSource = errors.New("no source offers this file")
-	// ErrClosed says that the box is shutting down.
-	ErrClosed = errors.New("the box is shutting down")
-)
-
-// PeerError is what another box failed with, where no mirror was asked, or said more.
-type PeerError struct{ Err error }
-
-func (e *PeerError) Error() string { return e.Err.Error() }
-func (e *PeerError) Unwrap() error { return e.Err }
-
-// Options are the parts below that a Fetcher works with. All but Swarm, Lag and Avoided
-// are required.
+// Options are the parts below that a Fetcher works with. All but Swarm, Lag,
+// Follows and Avoided are required.
 type Options struct {
 	Store   *store.Store
 	Catalog *catalog.Catalog
@@ -110,6 +87,9 @@ type Options struct {
 	Downloads int
 	Swarm     peer.Swarm // asked first for content that a signed Release lists; nil without a swarm
 	Lag       *lag.Meter // of this process: peers are waited for as much longer; nil for none
+	// Follows reports whether a suite is followed: its new Release comes into force when
+	// its indices are held. nil follows none.
+	Follows func(suite catalog.Location) bool
 	// Avoided is told of each of ledger.Counts' AvoidedRequests; nil without a
 	// ledger. It does not block.
 	Avoided func(catalog.Location)
@@ -182,12 +162,15 @@ func New(o Options) *Fetcher {
 	if f.avoided == nil {
 		f.avoided = func(catalog.Location) {}
 	}
+	if o.Follows == nil {
+		o.Follows = func(catalog.Location) bool { return false }
+	}
 	f.learning = turns.New(indicesInTurn, f.running.Go, func() bool { return ctx.Err() != nil })
 	f.rechecks = newRechecks(o.Store, ctx, f.running.Go, o.Log)
 	f.access = access.New(ctx, o.Mirror, o.TTL, access.Keeper{Names: o.Names, Log: o.Log}, f.answeredIn)
 	releases := release.Options{
 		Store: o.Store, Catalog: o.Catalog, Access: f.access, Names: o.Names, TTL: o.TTL, Log: o.Log,
-		Asks: f.asked.note, Fetched: f.fetchedRelease, Available: f.available, Patience: f.releasePatience,
+		Asks: f.asked.note, Fetched: f.fetchedRelease, Available: f.available, Patience: f.releasePatience, Follows: o.Follows, Hold: f.fetchComing,
 	}
 	if o.Swarm != nil {
 		releases.Site = o.Swarm

@@ -45,7 +45,8 @@ func (p *pending) wait() bool {
 
 // complete returns errNotYet if the mirror lacks what a new Release, now, lists of
 // the indices that clients have of the one in force, v: these go on with v then,
-// which the box has whole as far as they use it. After patience the mirror's word
+// which the box has whole as far as they use it. What a followed suite's lists is
+// fetched first. After patience the mirror's word
 // counts, and an expired Release is worth nothing.
 func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *record, now record, k *check) error {
 	dir := r.Suite()
@@ -58,8 +59,15 @@ func (c *Cache) complete(ctx context.Context, r *catalog.CheckedRelease, v *reco
 		return err
 	}
 	slow := time.AfterFunc(slowAfter, k.isSlow)
+	waits := len(used) > 0 && c.waits(r, k)
+	if waits {
+		defer k.noteComing()()
+	}
 	err = c.allThere(ctx, used, now, k.login)
 	slow.Stop()
+	if err == nil && waits {
+		return c.hold(ctx, r, v, k)
+	}
 	if err == nil || ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

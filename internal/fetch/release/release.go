@@ -34,6 +34,7 @@ import (
 
 	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
+	"millpond/internal/clock"
 	"millpond/internal/digest"
 	"millpond/internal/front"
 	"millpond/internal/kv"
@@ -84,6 +85,10 @@ type Options struct {
 	Site      Site // nil without a swarm; then Patience is not needed
 	// Patience is how long a box of this site may take that asks its mirror for a file.
 	Patience func(catalog.Location) time.Duration
+	// Follows reports whether a suite is followed. A new Release of it waits while Hold
+	// fetches and learns what clients use of that generation, which the catalog expects.
+	Follows func(suite catalog.Location) bool
+	Hold    func(ctx context.Context, suite catalog.Location, release digest.Digest) error
 }
 
 // Cache is safe for concurrent use.
@@ -100,11 +105,14 @@ type Cache struct {
 	available func(context.Context, catalog.Change, mirror.Login) error
 	site      Site // nil without one
 	patience  func(catalog.Location) time.Duration
+	follows   func(catalog.Location) bool
+	fetch     func(context.Context, catalog.Location, digest.Digest) error
 
 	lifetime context.Context
 	running  sync.WaitGroup
 	keys     broadcast.Wake // for Run
 	early    time.Duration  // earlyEvery but for tests
+	holdFor  time.Duration  // as the constant, but for tests
 
 	maxRecords int        // as the constant, but for tests
 	writing    sync.Mutex // held while a record is written, and for a Sweep; taken before mu
@@ -124,8 +132,8 @@ type Cache struct {
 func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
 		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log,
-		asks: o.Asks, fetched: o.Fetched, available: o.Available, site: o.Site, patience: o.Patience,
-		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, checks: make(map[string]*check), behind: make(map[behind]time.Time), absent: make(map[string]suite),
+		asks: o.Asks, fetched: o.Fetched, available: o.Available, site: o.Site, patience: o.Patience, follows: o.Follows, fetch: o.Hold,
+		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, holdFor: holdFor, checks: make(map[string]*check), behind: make(map[behind]time.Time), absent: make(map[string]suite),
 		maxRecords: maxRecords, accepted: make(map[accepted]bool), named: make(map[digest.Digest]catalog.Location),
 	}
 }
@@ -151,8 +159,9 @@ type File struct {
 type Request struct {
 	catalog.Entry
 	Login      mirror.Login
-	Revalidate bool // the mirror is asked within the TTL, too, once a second at most
+	Revalidate bool // the mirror is asked within the TTL, too, once a second at most; what it has waits for no indices
 	Own        bool // what another box says does not count
+	Patient    bool // who asks waits until the check has ended, whatever could be served meanwhile
 	Party      front.Party
 	Via        []string // the fields of the client's request (mirror.For)
 }
@@ -219,8 +228,8 @@ func (c *Cache) Anticipate(e Request) {
 
 // Refresh makes the catalog know the mirror's present generation of the suite
 // in dir, as a client's request for its Release does: within the TTL nothing is
-// asked. The error says why the mirror did not answer, though the last good
-// generation stays in force.
+// asked. It returns when a new generation of a followed suite is in force. The error
+// says why the mirror did not answer, though the last good generation stays in force.
 func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 	login := c.access.Login(dir.Join("InRelease"), "")
 	s, _, err := c.load(dir, login)
@@ -232,7 +241,7 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 		name = "Release"
 	}
 	e := requestFor(dir, name)
-	e.Login = login
+	e.Login, e.Patient = login, true
 	s, _, err = c.checked(ctx, e)
 	v := s.form(name)
 	switch {
@@ -268,6 +277,7 @@ type check struct {
 	late  sync.Once     // closes slow
 	login mirror.Login
 	begun time.Time
+	waiting
 	// Written before done is closed.
 	suite   suite // as it is then
 	err     error
@@ -289,18 +299,22 @@ func (c *Cache) checked(ctx context.Context, e Request) (suite, *check, error) {
 		if k == nil {
 			continue // one has ended since, and may have changed the record
 		}
-		enough := k.slow
-		if !c.serveable(&s, e) {
-			enough = nil
+		slow, coming := k.slow, k.comingFor(e)
+		if e.Patient || !c.serveable(&s, e) {
+			slow, coming = nil, nil
 		}
+		form := s.form(e.Location.Name())
 		select {
 		case <-k.done:
 			if k.err == nil && e.mirrorOnly() && k.suite.form(e.Location.Name()).Vouched != "" {
 				continue
 			}
 			return k.suite, k, k.err
-		case <-enough:
-			s.form(e.Location.Name()).Unchecked = fmt.Sprintf("the mirror has not answered all for %v", time.Since(k.begun).Round(time.Second))
+		case <-slow:
+			form.Unchecked = fmt.Sprintf("the mirror has not answered all for %v", time.Since(k.begun).Round(time.Second))
+			return s, nil, nil
+		case <-coming:
+			form.Unchecked, form.Pending = comingWhy, pending{k.begun, clock.Reading{}}
 			return s, nil, nil
 		case <-ctx.Done():
 			return s, nil, context.Cause(ctx)
@@ -349,16 +363,16 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 	if c.ended != ended {
 		return nil
 	}
-	k := &check{done: make(chan struct{}), slow: make(chan struct{}), begun: time.Now(), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
+	k := &check{done: make(chan struct{}), slow: make(chan struct{}), waiting: newWaiting(), begun: time.Now(), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
 	if c.lifetime.Err() != nil {
 		k.err = context.Cause(c.lifetime)
 		close(k.done)
 		return k
 	}
 	c.checks[key] = k
-	learned := c.catalog.BeginLearning(e.Entry)
+	k.learned = c.catalog.BeginLearning(e.Entry)
 	c.running.Go(func() {
-		defer learned()
+		defer k.learned()
 		ctx, cancel := context.WithTimeout(mirror.For(c.lifetime, e.Party, e.Via), checkTimeout)
 		defer cancel()
 		defer time.AfterFunc(mirror.Patience, k.isSlow).Stop()
