@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,7 +54,11 @@ func TestExpect(t *testing.T) {
 		t.Fatal("the generation that is to come is not known as signed")
 	}
 	next, err := c.SuccessorsIn(suite, second.ID, held)
-	if err != nil || len(next) != 1 || next[0].Digest != digest.Of(gens[1].File(index)) || !next[0].Signed || !next[0].Index || next[0].Release != second.ID {
+	if err != nil || len(next) != 2 || next[0].Location.Name() != "Index" || !next[0].Index {
+		t.Fatalf("in place of what is held comes %+v (%v)", next, err)
+	}
+	next = next[1:] // the first one is the list of patches
+	if next[0].Digest != digest.Of(gens[1].File(index)) || !next[0].Signed || !next[0].Index || next[0].Release != second.ID {
 		t.Fatalf("in place of what is held comes %+v (%v)", next, err)
 	}
 	if e := c.resolveURL(t, archiveURL+"/"+index); e.Digest != digest.Of(gens[0].File(index)) {
@@ -156,5 +161,42 @@ func TestUsed(t *testing.T) {
 	c = openCatalog(t, db, ring(t, key))
 	if !used().Equal(at) {
 		t.Errorf("after a restart, used at %v, want %v", used(), at)
+	}
+}
+
+// Of the lists of patches the newest are those for who updated lately.
+func TestPatches(t *testing.T) {
+	t.Parallel()
+	key := aptest.NewKey("archive")
+	gens := generations(key, 5)
+	c := newCatalog(t, key)
+	const list = "dists/stable/main/binary-amd64/Packages.diff/Index"
+	g := c.learnSuite(t, archiveURL, "dists/stable", gens[4])
+	patches := func(n int) (names []string) {
+		all, err := c.Patches(at(t, suiteURL), g.ID, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			data := gens[4].File("dists/stable/main/binary-amd64/Packages.diff/" + e.Location.Name())
+			if names = append(names, e.Location.Name()); digest.Of(data) != e.Digest || !e.Index || !e.Signed || e.Release != g.ID {
+				t.Errorf("%+v", e)
+			}
+		}
+		return names
+	}
+	if got := patches(9); got != nil {
+		t.Errorf("before the list was learned: %v", got)
+	}
+	c.learnFile(t, archiveURL, list, gens[4])
+	all := patches(9)
+	if len(all) != 4 || !slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }) {
+		t.Errorf("all patches: %v", all)
+	}
+	if got := patches(2); len(all) == 4 && !slices.Equal(got, all[:2]) {
+		t.Errorf("the newest two of %v: %v", all, got)
+	}
+	if got, err := c.Patches(at(t, suiteURL), digest.Digest{}, 2); err != nil || got != nil {
+		t.Errorf("of no generation: %v, %v", got, err)
 	}
 }

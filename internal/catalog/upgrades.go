@@ -98,7 +98,8 @@ func (r rows) pages(id tableID) iter.Seq2[row, error] {
 
 // Successors returns the files that the current Release of the suite in that
 // directory lists in place of those of earlier generations that were used
-// here: Packages indices that were learned, and whatever is held. What is held
+// here: Packages indices that were learned, and whatever is held; and the lists of
+// patches to those, which clients with an earlier generation ask for. What is held
 // of the current one already, and learned, is left out. Each content comes
 // once.
 func (c *Catalog) Successors(suite Location, held func(digest.Digest) bool) ([]Entry, error) {
@@ -125,6 +126,9 @@ func (c *Catalog) SuccessorsIn(suite Location, id digest.Digest, held func(diges
 	}
 	var all []Entry
 	seen := make(map[digest.Digest]bool)
+	for _, rel := range slices.Collect(maps.Keys(used)) {
+		used[listOfPatches(rel)] = true
+	}
 	for _, rel := range slices.Sorted(maps.Keys(used)) {
 		f, index, ok, err := c.inRelease(s, g, rel)
 		if err != nil {

@@ -94,7 +94,7 @@ func TestSuccessors(t *testing.T) {
 	t.Parallel()
 	key := aptest.NewKey("archive")
 	a := aptest.NewArchive(key)
-	const index = "main/binary-amd64/Packages"
+	const index, patches = "main/binary-amd64/Packages", "main/binary-amd64/Packages.diff/Index"
 	publish := func(version string, days int) *aptest.Generation {
 		a.Remove("hello")
 		a.Add(aptest.Package{Name: "hello", Version: version, Arch: "amd64"})
@@ -113,11 +113,11 @@ func TestSuccessors(t *testing.T) {
 		want  []string
 	}{
 		{"nothing used", nil, nil, nil, nil, nil},
-		{"an index learned, held or not", []string{index + ".gz"}, nil, nil, nil, []string{index + ".gz"}},
-		{"held in another than learned", []string{index + ".gz"}, []string{index + ".xz"}, nil, nil, []string{index + ".xz"}},
+		{"an index learned, held or not", []string{index + ".gz"}, nil, nil, nil, []string{patches, index + ".gz"}},
+		{"held in another than learned", []string{index + ".gz"}, []string{index + ".xz"}, nil, nil, []string{patches, index + ".xz"}},
 		{"other files held", nil, []string{"main/i18n/Translation-xx.xz"}, nil, nil, []string{"main/i18n/Translation-xx.xz"}},
-		{"fetched by a client meanwhile", []string{index + ".xz"}, []string{index + ".xz"}, []string{index + ".xz"}, []string{index + ".xz"}, nil},
-		{"fetched and not learned", []string{index + ".xz"}, []string{index + ".xz"}, []string{index + ".xz"}, nil, []string{index + ".xz"}},
+		{"fetched by a client meanwhile", []string{index + ".xz"}, []string{index + ".xz"}, []string{index + ".xz"}, []string{index + ".xz"}, []string{patches}},
+		{"fetched and not learned", []string{index + ".xz"}, []string{index + ".xz"}, []string{index + ".xz"}, nil, []string{patches, index + ".xz"}},
 	}
 	for _, tt := range tests {
 		c := newCatalog(t, key)
