@@ -12,8 +12,8 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
-	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/follow"
 	"millpond/internal/front"
 	"millpond/internal/keep"
 	"millpond/internal/keyring"
@@ -50,6 +50,7 @@ type Appliance struct {
 	mirror    *mirror.Client
 	swarm     *swarm.Swarm // nil if it is switched off
 	fetch     *fetch.Fetcher
+	follow    *follow.Follower
 	prefetch  *prefetch.Prefetcher
 	rings     *rings.Rings
 	keep      *keep.Keeper
@@ -215,7 +216,7 @@ func (a *Appliance) openNetwork() (err error) {
 	a.opened(a.mirror.Close)
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
-		Downloads: a.files.downloads, Lag: a.lag, Avoided: a.avoided, Complete: a.complete, Log: a.log.With("part", "fetch"),
+		Downloads: a.files.downloads, Lag: a.lag, Follows: a.follows, Avoided: a.avoided, Complete: a.complete, Log: a.log.With("part", "fetch"),
 	}
 	if a.config.Swarm {
 		if err := a.openSwarm(); err != nil {
@@ -225,43 +226,8 @@ func (a *Appliance) openNetwork() (err error) {
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
-	a.prefetch, err = prefetch.New(prefetch.Options{
-		Table: a.db.Table("prefetch"), Catalog: a.catalog, Store: a.store, Fetch: fetchAhead{a.fetch},
-		Offline: a.config.Offline, Budget: int64(a.config.Prefetch), Log: a.log.With("part", "prefetch"),
-	})
-	if err != nil {
-		return err
-	}
-	a.rings, err = rings.Open(rings.Options{
-		Catalog: a.catalog, Store: a.store, Fetcher: a.fetch, Table: a.db.Table("rings"), Setting: a.config.Rings, Log: a.log.With("part", "rings"),
-	})
-	if err != nil {
-		return err
-	}
-	a.keep = keep.New(keep.Options{
-		Slices: a.config.kept, Catalog: a.catalog, Store: a.store, Fetch: a.fetch, Table: a.db.Table("keep"), Log: a.log.With("part", "keep"),
-	})
-	return nil
+	return a.openSlice()
 }
-
-// fetchAhead is the Fetcher in the words of prefetch, which stands beside it.
-type fetchAhead struct{ *fetch.Fetcher }
-
-var _ prefetch.Fetcher = fetchAhead{}
-
-func (f fetchAhead) Ahead(ctx context.Context, e catalog.Entry, replaces []digest.Digest) (prefetch.Brought, error) {
-	b, err := f.Fetcher.Ahead(ctx, e, replaces)
-	return prefetch.Brought(b), err
-}
-
-// holds reports whether a ring or a kept slice holds a generation of a suite. The catalog
-// is opened before these, and asks nothing before they are there.
-func (a *Appliance) holds(suite catalog.Location, id digest.Digest) bool {
-	return a.rings != nil && a.rings.Holds(suite, id) || a.keep != nil && a.keep.Holds(suite, id)
-}
-
-// complete is the generation of a suite in which the box holds all that it is to keep.
-func (a *Appliance) complete(dir catalog.Location) digest.Digest { return a.keep.Complete(dir) }
 
 // taken counts what a mirror sent.
 func (a *Appliance) taken(f mirror.File, n int64) { a.ledger.Taken(counted(f), n) }

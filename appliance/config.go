@@ -18,6 +18,7 @@ import (
 	"millpond/internal/api"
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
+	"millpond/internal/follow"
 	"millpond/internal/front"
 	"millpond/internal/keep"
 	"millpond/internal/mirror"
@@ -46,6 +47,7 @@ type Config struct {
 	AllowUpstreams  []string          `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
 	OnlyArchives    []string          `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
 	Mirrors         []string          `env:"MIRRORS" takes:"archive=mirror, both URLs of directories, further mirrors each after a vertical bar; archives comma-separated" help:"mirrors from which the files of an archive are downloaded: the URL that clients use, then those of its mirrors, which may include it; the fastest one is asked first, another one where it fails"`
+	Follow          []follow.Entry    `env:"FOLLOW" takes:"URL SUITES COMPONENTS ARCHITECTURES, the last three comma-separated, then depth=indices, used or all, or what selects packages (section:NAME, priority:NAME, package:NAME, list:/FILE), and dated=URL; entries separated by semicolons or line ends" help:"suites that are kept up to date although no client uses them, as in http://archive.example.org/debian bookworm main amd64,source; source stands for Sources, and a flat repository has the suite ./ and no components. Suites that clients use are followed without it. The depth says what is fetched before clients ask: indices, new versions of what they use (the default), or all; dated is an archive of earlier generations"`
 	UpstreamProxy   string            `env:"UPSTREAM_PROXY" takes:"http://host:port or https://host:port, with user:password@ before the host for a login" secret:"true" help:"HTTP proxy through which mirrors are reached; HTTP_PROXY and its like are ignored"`
 	UpstreamExcept  []string          `env:"UPSTREAM_PROXY_EXCEPT" takes:"host, host:port, *.domain or range, comma-separated" help:"mirrors that are reached directly all the same; a range matches those whose URL has an address"`
 	AuthFile        string            `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
@@ -107,6 +109,7 @@ func parseConfig(environ []string) (Config, error) {
 			reflect.TypeFor[api.Privacy]():       func(s string) (any, error) { return parsePrivacy(s) },
 			reflect.TypeFor[front.Proxies]():     func(s string) (any, error) { return parseProxies(s) },
 			reflect.TypeFor[rings.Definitions](): func(s string) (any, error) { return rings.Parse(s) },
+			reflect.TypeFor[[]follow.Entry]():    func(s string) (any, error) { return follow.Parse(s) },
 		},
 	})
 	f.parsing(err)
@@ -208,6 +211,8 @@ func (c *Config) check(f *faults) {
 	}
 	c.mirrors, err = mirror.ParseMirrors(c.Mirrors)
 	f.add("MIRRORS", err)
+	c.kept, err = keptSlices(c.Follow)
+	f.add("FOLLOW", err)
 	c.checkUpstream(f)
 	if c.AuthFile != "" {
 		c.logins, err = readLogins(c.AuthFile)

@@ -94,6 +94,13 @@ func TestSettings(t *testing.T) {
 				"http://a.example=http://a.example|": "want http://host/directory", "http://a.example=http://b.example|http://B.example:80/": "twice",
 				"http://a.example=http://b.example,http://A.example/=http://c.example": "has an entry already", "http://a.example=http://b.example/?x": "without a query",
 			}},
+		{"FOLLOW",
+			map[string]string{
+				"": "[]", "http://archive.example.org/debian bookworm main amd64,source": "[http://archive.example.org/debian bookworm main amd64,source]",
+				"http://a.example/x/ a,b main arm64 depth=all; http://b.example/ ./ amd64\nhttp://c.example s m amd64 section:admin": "[http://a.example/x a,b main arm64 depth=all http://b.example/ ./ amd64 http://c.example/ s m amd64 section:admin]"},
+			map[string]string{
+				"http://archive.example.org/debian bookworm": "fields", "bookworm main amd64": "no archive's URL", "http://a.example s m amd64 depth=some; http://b.example ./ m amd64": "has no components",
+				"http://a.example s m amd64 list:packages": "absolute path"}},
 		{"TUNNELS",
 			map[string]string{"": "true", "false": "false", "0": "false", "download.example.org, *.example.net:8443": "download.example.org,*.example.net:8443"},
 			map[string]string{"no": "want true, false", "off,on": "want true, false", ",": "an empty list", "https://download.example.org": "without the scheme", "download.example.org/x": "a path", "10.0.0.0/8": "a range"}},
@@ -192,7 +199,7 @@ func TestSettings(t *testing.T) {
 func TestFaultsHideLogins(t *testing.T) {
 	for name, want := range map[string]string{
 		"MIRRORS": "MILLPOND_AUTH_FILE", "ONLY_ARCHIVES": "without the scheme", "ALLOW_UPSTREAMS": "without scheme", "UPSTREAM_PROXY_EXCEPT": "without the scheme", "SHARE_HOSTS": "without the scheme",
-		"TUNNELS": "without the scheme", "UPSTREAM_PROXY": "not supported",
+		"TUNNELS": "without the scheme", "UPSTREAM_PROXY": "not supported", "FOLLOW": "URL and suites are missing",
 	} {
 		for _, password := range []string{"hunter2", "hunter2/=x", "@hunter2@"} {
 			url := "ftp://bob:" + password + "@b.example"

@@ -11,7 +11,6 @@ import (
 	"millpond/internal/aptest"
 	"millpond/internal/boxtest"
 	"millpond/internal/catalog"
-	"millpond/internal/keep"
 )
 
 // suite is the directory of stable.
@@ -27,10 +26,7 @@ func (w *wave) suite(t *testing.T) catalog.Location {
 // kept is a box that keeps app of stable, and what that depends on.
 func (w *wave) kept(t *testing.T, dir string) *box {
 	t.Helper()
-	suite := w.suite(t)
-	return startWith(t, w.environ(dir, "MILLPOND_INDEX_TTL=0s"), func(c *Config) {
-		c.kept = []keep.Slice{{Suite: suite, Components: []string{"main"}, Architectures: []string{"amd64"}, Packages: []string{"app"}}}
-	})
+	return start(t, w.environ(dir, "MILLPOND_INDEX_TTL=0s", "MILLPOND_FOLLOW="+w.URL("")+" stable main amd64 package:app"))
 }
 
 // version moves the archive to another version of app and of lib, which app needs. Its

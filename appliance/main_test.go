@@ -98,17 +98,10 @@ func newLog(t *testing.T) *slog.Logger {
 // start runs a box until stop or the end of the test.
 func start(t *testing.T, environ []string) *box {
 	t.Helper()
-	return startWith(t, environ, func(*Config) {})
-}
-
-// startWith is start with a change of what the environment says.
-func startWith(t *testing.T, environ []string, change func(*Config)) *box {
-	t.Helper()
 	c, err := parseConfig(environ)
 	if err != nil {
 		t.Fatal(err)
 	}
-	change(&c)
 	a, err := New(c, newLog(t))
 	if err != nil {
 		t.Fatal(err)

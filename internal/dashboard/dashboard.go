@@ -45,6 +45,7 @@ type Options struct {
 	Keys     Keys
 	Fetch    Fetch
 	Mirrors  Mirrors
+	Follow   Follower
 	Prefetch Prefetcher
 	Rings    Rings
 	Keep     Keeper
@@ -127,6 +128,7 @@ type Dashboard struct {
 	keys       Keys
 	fetch      Fetch
 	mirrors    Mirrors
+	follow     Follower
 	prefetch   Prefetcher
 	rings      Rings
 	keep       Keeper
@@ -160,7 +162,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(o.Resolver), ended: make(chan struct{}),

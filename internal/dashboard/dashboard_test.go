@@ -109,6 +109,7 @@ func options(faults ...api.Fault) Options {
 		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{}, Mirrors: several{},
 		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
 		Keys:     new(keyring.Keyring),
+		Follow:   followed{},
 		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33}}},
 		Rings:    new(someRings),
 		Keep:     kept{},

@@ -59,6 +59,7 @@ func (d *Dashboard) serveFigures(s *service) {
 
 func (d *Dashboard) serveFiles(s *service) {
 	read(s, "listSuites", "suites", "Suites that clients use, and how fresh each is", d.listSuites)
+	read(s, "listFollowed", "follow", "Suites that are kept up to date without a client", d.listFollowed)
 	read(s, "listKeys", "keys", "Archive keys, and which suites each signed", d.listKeys)
 	read(s, "getSlice", "slice", "How much is held of each part of the archives", d.getSlice)
 	read(s, "findBlobs", "blobs", "Files that are held", d.findBlobs)

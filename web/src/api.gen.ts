@@ -139,6 +139,30 @@ export interface Fault {
   why: string
 }
 
+export interface FollowedSuite {
+  /** with the mirror, last; null if not known */
+  checked: string | null
+  /** of the Release in force; null if there is none yet */
+  date: string | null
+  /** what is fetched before clients ask: indices alone, new versions of the packages that they use, those that the setting selects, or all */
+  depth: 'indices' | 'used' | 'selected' | 'all'
+  /** what went wrong last; empty if nothing did */
+  fault: string
+  /** of those that clients use or the setting names */
+  indices_held: number
+  indices_total: number
+  /** as in sources.list */
+  name: string
+  /** when the mirror is asked again */
+  next: string
+  /** of its directory */
+  url: string
+  /** by a client, last; null: by none so far. A suite that the setting does not have is followed for 14 days from then on */
+  used: string | null
+  /** MILLPOND_FOLLOW has it, or clients use it */
+  why: 'setting' | 'clients'
+}
+
 export interface Found {
   items: Blob[]
   /** value of after for the next stretch; empty at the end */
@@ -381,6 +405,14 @@ export interface PackageClient {
 
 export interface PageAccount {
   items: Account[]
+  /** rows left out before the first one */
+  offset: number
+  /** rows that match */
+  total: number
+}
+
+export interface PageFollowedSuite {
+  items: FollowedSuite[]
   /** rows left out before the first one */
   offset: number
   /** rows that match */
