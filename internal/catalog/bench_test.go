@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -58,13 +60,27 @@ func pack(seed, n int) []byte {
 func BenchmarkLearn(b *testing.B) {
 	packed := pack(0, benchRows)
 	b.SetBytes(int64(len(packed)))
+	var used time.Duration
 	for b.Loop() {
 		b.StopTimer()
 		c := openCatalog(b, openDB(b, b.TempDir()), nil)
+		before := cpuTime(b)
 		b.StartTimer()
 		learnBig(b, c, "stable", packed)
+		used += cpuTime(b) - before
 	}
+	b.ReportMetric(used.Seconds()/float64(b.N), "cpu-s/op")
 	b.ReportMetric(float64(b.N)*benchRows/b.Elapsed().Seconds(), "rows/s")
+}
+
+// cpuTime is what the process has used of the processors.
+func cpuTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkResolve looks files up in a catalog of a million rows: 20 suites of

@@ -200,3 +200,26 @@ func TestPatches(t *testing.T) {
 		t.Errorf("of no generation: %v, %v", got, err)
 	}
 }
+
+// Held files count once, and empty ones, which all suites have, not at all.
+func TestHeldOf(t *testing.T) {
+	t.Parallel()
+	c := trusting(t)
+	one, two := bytes.Repeat([]byte("1"), 100), bytes.Repeat([]byte("2"), 100)
+	files := map[string][]byte{"a/Packages": one, "b/Packages": one, "c/Packages": two, "d/Packages": nil}
+	if _, err := c.learnRelease(at(t, suiteURL), lists(files)); err != nil {
+		t.Fatal(err)
+	}
+	for want, held := range []func(digest.Digest) bool{
+		func(digest.Digest) bool { return false },
+		func(d digest.Digest) bool { return d == digest.Of(one) || d == digest.Of(nil) },
+		func(digest.Digest) bool { return true },
+	} {
+		if n, err := c.HeldOf(at(t, suiteURL), held); err != nil || n != want {
+			t.Errorf("%d are in use (%v), want %d", n, err, want)
+		}
+	}
+	if n, err := c.HeldOf(at(t, hostURL+"/other"), func(digest.Digest) bool { return true }); err != nil || n != 0 {
+		t.Errorf("of an unknown suite, %d (%v)", n, err)
+	}
+}

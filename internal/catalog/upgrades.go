@@ -158,25 +158,27 @@ func (c *Catalog) entry(s *state, st *suite, g *generation, f row) (Entry, error
 	return e, err
 }
 
+// emptySize is more than an empty index has in any compression; xz takes 32 bytes. All
+// suites list some.
+const emptySize = 64
+
 // HeldOf is how many of the files that the current Release of the suite in that directory
-// lists are held.
-func (c *Catalog) HeldOf(suite Location, held func(digest.Digest) bool) (n int, err error) {
+// lists are held, but for empty ones. A file that is listed under several names counts
+// once.
+func (c *Catalog) HeldOf(suite Location, held func(digest.Digest) bool) (int, error) {
 	s := c.state.Load()
 	st := s.suites[suite]
 	if st == nil {
 		return 0, nil
 	}
-	seen := make(map[digest.Digest]bool)
-	err = c.rows.all(st.current().Table, func(f row) bool {
-		seen[f.digest] = seen[f.digest] || held(f.digest)
+	found := make(map[digest.Digest]bool)
+	err := c.rows.all(st.current().Table, func(f row) bool {
+		if f.size > emptySize && held(f.digest) {
+			found[f.digest] = true
+		}
 		return true
 	})
-	for _, yes := range seen {
-		if yes {
-			n++
-		}
-	}
-	return n, err
+	return len(found), err
 }
 
 // used returns the paths, relative to the suite, of files of its generations

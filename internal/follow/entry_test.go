@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 		url + " stable main amd64 depth=selected":                        {"indices, used or all"},
 		url + " stable main amd64 depth=all depth=used":                  {"comes twice"},
 		url + " stable main amd64 depth=all section:admin":               {"leave one of them out"},
-		url + " stable main amd64 size:10":                               {"packages are selected with"},
+		url + " stable main amd64 size:10":                               {"select packages"},
 		url + " stable main amd64 list:packages":                         {"absolute path"},
 		url + " stable main amd64 package:":                              {"selects nothing"},
 		url + " stable main amd64 dated=archive":                         {"no archive's URL"},

@@ -63,7 +63,7 @@ func (e *Entry) term(t Term) error {
 			return fmt.Errorf("%q selects nothing; write a name behind it", t)
 		}
 	default:
-		return fmt.Errorf("%.80q is no option; packages are selected with section:, priority:, package: and list:", t)
+		return fmt.Errorf("%.80q is no option; section:, priority:, package: and list: select packages", t)
 	}
 	e.Terms = append(e.Terms, t)
 	return nil

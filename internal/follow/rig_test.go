@@ -16,7 +16,6 @@ import (
 	"millpond/internal/broadcast"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
-	"millpond/internal/fetch"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
@@ -57,7 +56,6 @@ var (
 	_ Prefetcher = (*rig)(nil)
 	_ Catalog    = (*catalog.Catalog)(nil)
 	_ Store      = (*store.Store)(nil)
-	_ Fetcher    = (*fetch.Fetcher)(nil)
 )
 
 // following runs test with a Follower of the entries of a setting, in a bubble.
