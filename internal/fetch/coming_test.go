@@ -41,7 +41,7 @@ func TestReleaseOfAFollowedSuiteWaitsForItsIndices(t *testing.T) {
 		first, old, slow := r.aside()
 		following := make(chan error, 1)
 		go func() { following <- r.Refresh(t.Context(), r.dir()) }()
-		must(t, slow.Await(soon(t), 2)) // a probe, and the download
+		must(t, slow.Await(soon(t), 3)) // a probe, and the index with the list of its patches
 		before := r.mirror.Requests("*")
 		for range 3 {
 			begun := time.Now()
