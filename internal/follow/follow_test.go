@@ -52,6 +52,14 @@ func TestSuiteOfTheSetting(t *testing.T) {
 		if got := r.noted(&r.changed); !slices.Equal(got, []string{"a.example.org 2 all"}) {
 			t.Errorf("told: %v", got)
 		}
+		if s := r.State(); !s[0].Used.IsZero() {
+			t.Errorf("used at %v", s[0].Used)
+		}
+		r.client(a)
+		r.run(time.Second)
+		if s := r.State(); s[0].Used.IsZero() || !s[0].Setting {
+			t.Errorf("after a client's request: %+v", s)
+		}
 	})
 }
 

@@ -124,19 +124,16 @@ func (f *Follower) sync(known []catalog.SuiteInfo, now time.Time) {
 	for _, info := range f.chosen(known, now) {
 		dir := info.Location
 		wanted[dir] = true
-		s := f.suites[dir]
-		if s == nil {
-			s = &suite{dir: dir, next: now.Add(rand.N(interval))}
-			f.suites[dir] = s
+		if f.suites[dir] == nil {
+			f.suites[dir] = &suite{dir: dir, next: now.Add(rand.N(interval))}
 		}
-		s.used = info.Used
 	}
 	if start && len(f.suites) > 0 {
-		f.log.Info("following suites", "suites", len(f.suites), "of the setting", len(f.entries))
+		f.log.Info("following suites", "suites", len(f.suites), "by_setting", len(f.entries))
 	}
 	for _, info := range known {
-		if s := f.suites[info.Location]; s != nil && s.now != info.Current.ID {
-			s.now, s.date = info.Current.ID, info.Current.Date
+		if s := f.suites[info.Location]; s != nil {
+			s.used, s.now, s.date = info.Used, info.Current.ID, info.Current.Date
 		}
 	}
 	for dir := range f.suites {
@@ -158,7 +155,7 @@ func (f *Follower) chosen(known []catalog.SuiteInfo, now time.Time) []catalog.Su
 	slices.SortStableFunc(all, func(a, b catalog.SuiteInfo) int { return b.Used.Compare(a.Used) })
 	left := max(len(all)-max(maxFollowed-len(f.entries), 0), 0)
 	if left > 0 && f.leftOut == 0 {
-		f.log.Warn("more suites in use than are followed; those used last are", "followed", maxFollowed, "left out", left)
+		f.log.Warn("more suites in use than are followed; those used last are", "followed", maxFollowed, "left_out", left)
 	}
 	f.leftOut = left
 	return all[:len(all)-left]
