@@ -19,7 +19,7 @@ MODULES     = . e2e e2e/chart
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-trace trace e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -33,7 +33,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-setup e2e-chart browser
+test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-trace e2e-setup e2e-chart browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
@@ -135,6 +135,15 @@ e2e-soak: build
 
 e2e-soak-short: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short -timeout 10m -run TestSoak ./load
+
+# What eviction and prefetching are worth, on two generations of a real archive: tables,
+# and the curve in bin/trace.svg, in some two minutes on a free machine.
+trace:
+	mkdir -p bin && cd e2e && TMPDIR=/dev/shm $(GO) run ./trace -svg $(CURDIR)/bin/trace.svg
+
+# The same with a small synthetic archive, as a test.
+e2e-trace:
+	cd e2e && $(GO) test -count=1 ./trace
 
 # The chart as Helm renders it, against the API's own types and the built box.
 e2e-chart: build

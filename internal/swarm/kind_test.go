@@ -94,6 +94,7 @@ var kindTable = []struct {
 	{"fetch", yes, yes, no, hasBoxFetch},
 	{"owner", yes, yes, no, isOwner},
 	{"upload-rate", yes, yes, no, isUnmetered},
+	{"releases", yes, yes, no, getsReleases},
 	{"relay", yes, no, no, getsRelay},
 	{"relay-chosen", yes, no, no, isRelay},
 	{"private-addresses", yes, no, no, isDialledInside},

@@ -327,20 +327,6 @@ func TestWhoIsNotAskedForReleases(t *testing.T) {
 	}
 }
 
-// TestReleasesOfKinds has members and local boxes get what strangers do not.
-func TestReleasesOfKinds(t *testing.T) {
-	t.Parallel()
-	for kind, want := range map[peer.Kind]bool{peer.Member: true, peer.Local: true, peer.Stranger: false} {
-		t.Run(kind.String(), func(t *testing.T) {
-			t.Parallel()
-			a := acquaint(t, kind)
-			if got := getsReleases(t, a, want); got != want {
-				t.Errorf("a %v gets Release files: %t, want %t", kind, got, want)
-			}
-		})
-	}
-}
-
 // getsReleases reports whether the other box gets an answer, although it is one that
 // takes the first for at least local.
 func getsReleases(t *testing.T, a *acquaintance, want bool) bool {
