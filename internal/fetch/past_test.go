@@ -28,7 +28,8 @@ func TestReleaseFileOfAFormerGeneration(t *testing.T) {
 	must(t, err)
 	r.archive.Add(aptest.Package{Name: "new", Version: "1.0"})
 	r.publish()
-	r.insist(inRelease)
+	_, _, err = r.insist(inRelease)
+	must(t, err)
 	asked := r.mirror.Requests("*")
 	ask := func(name string) ([]byte, *File, error) {
 		e := catalog.Entry{Location: r.dir().Join(name), Kind: catalog.ReleaseFile, Size: -1, Suite: r.dir()}
