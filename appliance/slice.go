@@ -25,7 +25,7 @@ func (a *Appliance) openSlice() (err error) {
 		Offline: a.config.Offline, Log: a.log.With("part", "follow"),
 	})
 	a.prefetch, err = prefetch.New(prefetch.Options{
-		Table: a.db.Table("prefetch"), Catalog: a.catalog, Store: a.store, Fetch: fetchAhead{a.fetch},
+		Table: a.db.Table("prefetch"), Catalog: a.catalog, Store: a.store, Fetch: fetchAhead{a.fetch}, Follow: a.follow,
 		Offline: a.config.Offline, Budget: int64(a.config.Prefetch), Log: a.log.With("part", "prefetch"),
 	})
 	if err != nil {

@@ -73,8 +73,8 @@ func (c *changes) open(t *kv.Table, log *slog.Logger) error {
 	return nil
 }
 
-// Changed has the update wave of the suite in that directory fetched soon, as far as the
-// day's budget goes. It does not block.
+// Changed has the update wave of the suite in that directory, whose indices were read,
+// fetched soon, as far as the budget goes. It does not block.
 func (s *Prefetcher) Changed(dir catalog.Location) {
 	if !s.offline && s.budget > 0 {
 		s.changes.add(dir, settle)

@@ -34,11 +34,11 @@ const (
 // errGaveWay ends the download of a file that a client's came after.
 var errGaveWay = errors.New("a client waits for a download")
 
-// job is a file to fetch.
+// job is a file of a package to fetch.
 type job struct {
 	entry catalog.Entry
-	plan  *plan           // of the package, nil for an index
-	want  *want           // that it is a part of, nil for an index
+	plan  *plan
+	want  *want           // that it is a part of
 	left  *int            // files of want that are not held yet
 	old   []digest.Digest // what it may replace
 }
@@ -157,9 +157,7 @@ func (s *Prefetcher) prepare(r *run, j *job) (ok bool, err error) {
 		s.count(func(t *State) { t.NoBudget++ })
 		return false, nil
 	}
-	if j.want != nil {
-		j.old, err = s.superseded(j.plan, j.want)
-	}
+	j.old, err = s.superseded(j.plan, j.want)
 	return err == nil, err
 }
 
@@ -211,10 +209,7 @@ func (s *Prefetcher) settle(r *run, t result) error {
 	} else {
 		s.account.Took(r.wave, t.entry.Digest, size, t.Peers, t.Mirrors, t.err == nil)
 	}
-	if t.err != nil && t.want == nil {
-		r.later = true // without an index it is not known what is new
-	}
-	if t.err == nil && t.want != nil {
+	if t.err == nil {
 		if *t.left--; *t.left == 0 {
 			s.uses.Fetched(t.want.key, t.want.version)
 			r.free(t.old, s.held)

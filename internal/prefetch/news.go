@@ -29,11 +29,6 @@ func (s *Prefetcher) prefetchChanged(ctx context.Context) {
 		return // Start has just begun another one; keepBooks calls again
 	}
 	r := newRun(false, dirs)
-	for _, dir := range dirs {
-		if err := s.fetchIndices(ctx, r, dir); err != nil {
-			r.faults.add(fmt.Errorf("%s: %w", dir, err))
-		}
-	}
 	plan, err := s.planNews(ctx, dirs)
 	r.faults.add(err)
 	r.faults.add(s.fetchPlan(ctx, r, plan))

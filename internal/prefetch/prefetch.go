@@ -7,9 +7,8 @@
 // architecture, of the suites of the same release, what is requested most first, and of
 // source packages what was requested as source. A day's budget limits the bytes, from
 // mirrors and other boxes (package account, which also keeps what this costs and what
-// it is good for). And it begins when somebody asks for it (Start): then it brings the
-// Release files of the suites up to date, fetches the indices that replace those that
-// clients used before, and of each package of which an older version is held the newest
+// it is good for). And it begins when somebody asks for it (Start): then it has the suites
+// brought up to date, and fetches of each package of which an older version is held the newest
 // one, the most recently used first; the budget counts these bytes, but does not end it.
 //
 // Two files come at a time, from other boxes before the mirror like any file, and none
@@ -17,8 +16,8 @@
 // have that are held and that no suite has in force (superseded): nothing else is evicted
 // for a file that no client has requested.
 //
-// It uses catalog (what is listed) and store (what is held), and fetch, which
-// moves the bytes and counts them. Memory is bounded by maxPlan and maxPart, not by the
+// It uses catalog (what is listed) and store (what is held), fetch, which moves the bytes
+// and counts them, and follow, which brings suites up to date. Memory is bounded by maxPlan and maxPart, not by the
 // archive or the store.
 package prefetch
 
@@ -56,6 +55,7 @@ type Options struct {
 	Catalog Catalog
 	Store   Store
 	Fetch   Fetcher
+	Follow  Follower
 	Offline bool  // no mirror may be used
 	Budget  int64 // bytes a day that Changed may cost; 0 ignores it
 	Log     *slog.Logger
@@ -66,7 +66,6 @@ type Catalog interface {
 	Suites() []catalog.SuiteInfo
 	Packages(suite catalog.Location) iter.Seq2[catalog.Entry, error]
 	Sources(suite catalog.Location) iter.Seq2[catalog.Entry, error]
-	Successors(suite catalog.Location, held func(digest.Digest) bool) ([]catalog.Entry, error)
 	Listers(d digest.Digest) ([]catalog.Location, error)
 	InForce(d digest.Digest) (bool, error)
 	Vouch(e catalog.Entry) catalog.Entry
@@ -81,14 +80,18 @@ type Store interface {
 
 // Fetcher moves bytes; *fetch.Fetcher, but for the type of Brought.
 type Fetcher interface {
-	// Refresh makes the catalog know the mirror's present generation of a suite.
-	Refresh(ctx context.Context, suite catalog.Location) error
-	// Ahead has the store hold e and, of an index, the catalog learn it, in free room or
-	// that of the blobs in replaces. store.ErrNoSpace and store.ErrDisk say that it
+	// Ahead has the store hold e, in free room or that of the blobs in replaces. store.ErrNoSpace and store.ErrDisk say that it
 	// cannot be kept.
 	Ahead(ctx context.Context, e catalog.Entry, replaces []digest.Digest) (Brought, error)
 	// ClientsWait reports whether a client waits for a download.
 	ClientsWait() bool
+}
+
+// Follower brings suites up to date; *follow.Follower.
+type Follower interface {
+	// Update makes the catalog know the present generation of a suite, and what the
+	// indices list that replace those which clients used.
+	Update(ctx context.Context, suite catalog.Location) error
 }
 
 // Brought is what was taken for a file that was fetched ahead; fetch.Brought.
@@ -98,8 +101,8 @@ type Brought struct {
 }
 
 // State is what the running prefetch has done so far, or what the last one
-// did. It is zero before the first. Files and bytes are those of indices and
-// packages, not of Release files.
+// did. It is zero before the first. Files and bytes are those of packages; what brings
+// the suites up to date is what their clients' updates take in any case.
 type State struct {
 	Running        bool
 	Automatic      bool      // begun by the change of a suite
@@ -120,6 +123,7 @@ type Prefetcher struct {
 	catalog Catalog
 	store   Store
 	fetcher Fetcher
+	follow  Follower
 	offline bool
 	budget  int64
 	log     *slog.Logger
@@ -137,7 +141,7 @@ type Prefetcher struct {
 // New returns a Prefetcher. Nothing is fetched before Run.
 func New(o Options) (*Prefetcher, error) {
 	s := &Prefetcher{
-		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, offline: o.Offline, budget: o.Budget, log: o.Log,
+		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, follow: o.Follow, offline: o.Offline, budget: o.Budget, log: o.Log,
 		wanted: make(chan []catalog.Location, 1),
 	}
 	var err error
@@ -260,11 +264,7 @@ func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) Stat
 	r := newRun(true, dirs)
 	var current []catalog.Location
 	for _, dir := range dirs {
-		err := s.fetcher.Refresh(ctx, dir)
-		if err == nil {
-			err = s.fetchIndices(ctx, r, dir)
-		}
-		if err != nil {
+		if err := s.follow.Update(ctx, dir); err != nil {
 			r.faults.add(fmt.Errorf("%s: %w", dir, err))
 			continue
 		}
@@ -278,20 +278,6 @@ func (s *Prefetcher) prefetch(ctx context.Context, dirs []catalog.Location) Stat
 	}
 	r.faults.add(s.fetchPlan(ctx, r, plan))
 	return s.end(ctx, r)
-}
-
-// fetchIndices fetches what the current generation of a suite lists in place of the
-// indices that clients used.
-func (s *Prefetcher) fetchIndices(ctx context.Context, r *run, dir catalog.Location) error {
-	indices, err := s.catalog.Successors(dir, s.held)
-	if err != nil {
-		return err
-	}
-	jobs := make([]*job, len(indices))
-	for i, e := range indices {
-		jobs[i] = &job{entry: e}
-	}
-	return s.fetch(ctx, r, jobs)
 }
 
 // held reports whether the store has d.

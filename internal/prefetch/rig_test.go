@@ -26,14 +26,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a Prefetcher over a catalog, a store and a fetcher in memory.
 type rig struct {
 	*Prefetcher
-	suites  []catalog.SuiteInfo
-	listed  map[catalog.Location][]catalog.Entry // packages of the current generation
-	indices map[catalog.Location][]catalog.Entry // to be fetched
-	full    bool                                 // the disk, of others' files
+	suites []catalog.SuiteInfo
+	listed map[catalog.Location][]catalog.Entry // packages of the current generation
+	full   bool                                 // the disk, of others' files
 
-	refresh func(catalog.Location) error
-	keep    func(context.Context, catalog.Entry) error
-	busy    atomic.Bool // a client waits for a download
+	update func(catalog.Location) error
+	keep   func(context.Context, catalog.Entry) error
+	busy   atomic.Bool // a client waits for a download
 
 	mu      sync.Mutex
 	held    []store.Info // guarded by mu, by name
@@ -41,22 +40,23 @@ type rig struct {
 }
 
 var (
-	_ Catalog = (*rig)(nil)
-	_ Store   = (*rig)(nil)
-	_ Fetcher = (*rig)(nil)
-	_ Store   = (*store.Store)(nil)
-	_ Catalog = (*catalog.Catalog)(nil)
+	_ Catalog  = (*rig)(nil)
+	_ Store    = (*rig)(nil)
+	_ Fetcher  = (*rig)(nil)
+	_ Follower = (*rig)(nil)
+	_ Store    = (*store.Store)(nil)
+	_ Catalog  = (*catalog.Catalog)(nil)
 )
 
 func newRig(t *testing.T) *rig {
 	r := &rig{
-		listed: make(map[catalog.Location][]catalog.Entry), indices: make(map[catalog.Location][]catalog.Entry),
-		refresh: func(catalog.Location) error { return nil },
-		keep:    func(context.Context, catalog.Entry) error { return nil },
+		listed: make(map[catalog.Location][]catalog.Entry),
+		update: func(catalog.Location) error { return nil },
+		keep:   func(context.Context, catalog.Entry) error { return nil },
 	}
 	var err error
 	r.Prefetcher, err = New(Options{
-		Table: newTable(t), Catalog: r, Store: r, Fetch: r, Budget: 1 << 40, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Table: newTable(t), Catalog: r, Store: r, Fetch: r, Follow: r, Budget: 1 << 40, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -148,10 +148,6 @@ func (r *rig) Packages(dir catalog.Location) iter.Seq2[catalog.Entry, error] {
 	}
 }
 
-func (r *rig) Successors(dir catalog.Location, _ func(digest.Digest) bool) ([]catalog.Entry, error) {
-	return r.indices[dir], nil
-}
-
 func (r *rig) Listers(d digest.Digest) (all []catalog.Location, err error) {
 	for dir, list := range r.listed {
 		if slices.ContainsFunc(list, func(e catalog.Entry) bool { return e.Digest == d }) {
@@ -203,7 +199,7 @@ func (r *rig) DiskFree() (float64, error) {
 	return 0.5, nil
 }
 
-func (r *rig) Refresh(_ context.Context, dir catalog.Location) error { return r.refresh(dir) }
+func (r *rig) Update(_ context.Context, dir catalog.Location) error { return r.update(dir) }
 
 func (r *rig) ClientsWait() bool { return r.busy.Load() }
 

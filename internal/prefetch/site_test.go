@@ -64,7 +64,7 @@ func (s *site) open() {
 	mustT(s.t, err)
 	s.listed, err = catalog.Open(catalog.Options{Table: db.Table("catalog"), Keyring: new(keyring.Keyring), TrustHosts: []string{"deb.example.org"}, Log: log})
 	mustT(s.t, err)
-	s.Prefetcher, err = New(Options{Table: db.Table("prefetch"), Catalog: s.listed, Store: s.held, Fetch: s, Budget: s.budget, Log: log})
+	s.Prefetcher, err = New(Options{Table: db.Table("prefetch"), Catalog: s.listed, Store: s.held, Fetch: s, Follow: s, Budget: s.budget, Log: log})
 	mustT(s.t, err)
 }
 
@@ -187,9 +187,12 @@ func (s *site) wantHeld(what string, want bool, files ...string) {
 	}
 }
 
-var _ Fetcher = (*site)(nil)
+var (
+	_ Fetcher  = (*site)(nil)
+	_ Follower = (*site)(nil)
+)
 
-func (s *site) Refresh(context.Context, catalog.Location) error { return nil }
+func (s *site) Update(context.Context, catalog.Location) error { return nil }
 
 func (s *site) ClientsWait() bool { return s.busy.Load() }
 
