@@ -1,7 +1,8 @@
 // Package uses remembers which packages the clients of a site request: of each package,
 // by architecture and by the distribution's release that it is a part of, how often,
-// when last, and the newest version that they had. It knows nothing about the clients,
-// nor does it need a file to be held any more.
+// when last, the newest version that they had, and since when they have left alone what
+// was fetched ahead. It knows nothing about the clients, nor does it need a file to be held
+// any more.
 //
 // It keeps 20,000 packages at most, all of them in memory, some 3 MB, and in a table of
 // package kv, which it writes with Flush. Where there are more, the releases that have
@@ -29,6 +30,10 @@ const (
 	// Recent is how long a package counts as used after its last request. Whoever has
 	// it installed updates it more often than that, if it has updates at all.
 	Recent = 90 * 24 * time.Hour
+	// patience is how long what was fetched ahead may wait for a client before newer
+	// versions of it are no news: most clients update within a day, nearly all within a
+	// week, and in that time a package may change twice.
+	patience = 7 * 24 * time.Hour
 	// halfLife is the time in which a request loses half of its weight: what a site
 	// uses now comes before what it used much some months ago.
 	halfLife = 30 * 24 * time.Hour
@@ -64,6 +69,7 @@ type use struct {
 	shown   int64     // last by the clock, in Unix seconds, when it was noted
 	weight  float64   // of the requests, at last
 	version string    // the newest that was requested or fetched ahead
+	waits   int64     // since when one that was fetched ahead waits for a request, in Unix seconds; 0: none does
 }
 
 // now is the weight now.
@@ -111,7 +117,7 @@ func Open(t *kv.Table, log *slog.Logger) (*Table, error) {
 func (t *Table) Requested(k Key, version string) {
 	t.change(k, func(u *use) {
 		now := time.Now()
-		u.weight, u.last, u.shown = u.now()+1, now, now.Unix()
+		u.weight, u.last, u.shown, u.waits = u.now()+1, now, now.Unix(), 0
 		u.seen(version)
 	}, true)
 }
@@ -119,14 +125,28 @@ func (t *Table) Requested(k Key, version string) {
 // Fetched notes that a version of a package that was requested once is held before a
 // client asks, so that it is no news any more.
 func (t *Table) Fetched(k Key, version string) {
-	t.change(k, func(u *use) { u.seen(version) }, false)
+	t.change(k, func(u *use) {
+		if u.seen(version) && u.waits == 0 {
+			u.waits = time.Now().Unix()
+		}
+	}, false)
 }
 
-// seen notes a version.
-func (u *use) seen(version string) {
-	if u.version == "" || deb.CompareVersions(version, u.version) > 0 {
+// seen notes a version, and reports whether it is newer than those before.
+func (u *use) seen(version string) (newer bool) {
+	newer = u.version == "" || deb.CompareVersions(version, u.version) > 0
+	if newer {
 		u.version = version
 	}
+	return newer
+}
+
+// lately reports whether a package is in use: it was requested within Recent, and nothing
+// that was fetched ahead since has waited for too long. A clock that was set back has it
+// wait for longer.
+func (u use) lately() bool {
+	waited := time.Since(time.Unix(u.waits, 0))
+	return u.weight > 0 && time.Since(u.last) < Recent && (u.waits == 0 || waited < patience)
 }
 
 func (t *Table) change(k Key, do func(*use), also bool) {
@@ -194,13 +214,23 @@ func (t *Table) forget(n int, again bool) (gone int) {
 	return gone
 }
 
-// News returns how much clients request a package, if it was requested within Recent and
-// version is newer than all that were requested or fetched ahead.
+// News returns how much clients request a package, if it was requested within Recent, what
+// was fetched ahead of it did not wait for a request for a week, and version is newer than
+// all that were requested or fetched ahead.
 func (t *Table) News(k Key, version string) (weight float64, ok bool) {
+	return t.look(k, func(u use) bool { return deb.CompareVersions(version, u.version) > 0 })
+}
+
+// Used is News for a version that is not older than those.
+func (t *Table) Used(k Key, version string) (weight float64, ok bool) {
+	return t.look(k, func(u use) bool { return deb.CompareVersions(version, u.version) >= 0 })
+}
+
+func (t *Table) look(k Key, accept func(use) bool) (weight float64, ok bool) {
 	t.mu.Lock()
 	u, known := t.uses[k.text()]
 	t.mu.Unlock()
-	if !known || u.weight == 0 || time.Since(u.last) >= Recent || deb.CompareVersions(version, u.version) <= 0 {
+	if !known || !u.lately() || !accept(u) {
 		return 0, false
 	}
 	return u.now(), true
@@ -259,15 +289,17 @@ func (t *Table) write(dirty map[string]struct{}, rows map[string][]byte) error {
 }
 
 // rowVersion begins a row: when the package was last requested, in Unix seconds, as 8
-// bytes, then the weight of its requests as 8, and the newest version.
-const rowVersion = 1
+// bytes, then the weight of its requests as 8, since when it waits for one as 8, and the
+// newest version.
+const rowVersion = 2
 
-const rowSize = 1 + 8 + 8
+const rowSize = 1 + 8 + 8 + 8
 
 func (u use) encode() []byte {
 	b := make([]byte, 0, rowSize+len(u.version))
 	b = binary.BigEndian.AppendUint64(append(b, rowVersion), uint64(u.shown))
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(u.weight))
+	b = binary.BigEndian.AppendUint64(b, uint64(u.waits))
 	return append(b, u.version...)
 }
 
@@ -278,6 +310,7 @@ func decode(b []byte) (use, error) {
 	u := use{
 		shown:   int64(binary.BigEndian.Uint64(b[1:])),
 		weight:  math.Float64frombits(binary.BigEndian.Uint64(b[9:])),
+		waits:   int64(binary.BigEndian.Uint64(b[17:])),
 		version: string(b[rowSize:]),
 	}
 	if !(u.weight >= 0 && u.weight < math.MaxInt32) {

@@ -107,6 +107,46 @@ func TestAge(t *testing.T) {
 	u.want(t, "requested again", tool, "2", true)
 }
 
+// What nobody asked for in a week after it was fetched ahead is fetched no more, until
+// somebody asks.
+func TestUnasked(t *testing.T) {
+	t.Parallel()
+	table := newTable(t)
+	u := open(t, table)
+	u.Requested(tool, "1")
+	u.Fetched(tool, "2")
+	u.want(t, "fetched just now", tool, "3", true)
+	ago := func(d time.Duration) { // another process did so
+		t.Helper()
+		row := u.uses[tool.text()]
+		row.waits = time.Now().Add(-d).Unix()
+		if err := table.Put(append([]byte{prefix}, tool.text()...), row.encode()); err != nil {
+			t.Fatal(err)
+		}
+		u = open(t, table)
+	}
+	ago(patience - time.Hour)
+	u.want(t, "within a week", tool, "3", true)
+	u.Fetched(tool, "3")
+	if waits := u.uses[tool.text()].waits; waits > time.Now().Add(-patience+2*time.Hour).Unix() {
+		t.Error("a newer version waits anew")
+	}
+	ago(patience + time.Hour)
+	u.want(t, "after a week", tool, "4", false)
+	if _, ok := u.Used(tool, "4"); ok {
+		t.Error("it counts as used")
+	}
+	u.Requested(tool, "2")
+	u.Fetched(tool, "3") // which was known before
+	u.want(t, "asked for again", tool, "4", true)
+	if _, ok := u.Used(tool, "3"); !ok || u.uses[tool.text()].waits != 0 {
+		t.Error("it does not count as used")
+	}
+	if _, ok := u.Used(tool, "2"); ok {
+		t.Error("an older version counts as used")
+	}
+}
+
 func TestWeight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
