@@ -30,10 +30,12 @@ type Prefetch struct {
 	Waves  []PrefetchWave `json:"waves" doc:"the last 20, the newest first"`
 }
 
-// PrefetchBudget is what automatic prefetches may take in a day (MILLPOND_PREFETCH).
+// PrefetchBudget is what automatic prefetches may take in a day (MILLPOND_PREFETCH),
+// and what days before have left of it.
 type PrefetchBudget struct {
 	Bytes int64     `json:"bytes" doc:"0: there are none"`
 	Spent int64     `json:"spent" doc:"from mirrors and other boxes, what somebody began included; it may exceed the budget by that"`
+	Saved int64     `json:"saved" doc:"beside bytes: what the last days have not spent of theirs, of six days at most"`
 	Ends  time.Time `json:"ends,omitzero" doc:"when the day ends; none while nothing was spent"`
 }
 

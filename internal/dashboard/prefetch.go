@@ -27,7 +27,7 @@ func (d *Dashboard) prefetchOf(s prefetch.State) api.Prefetch {
 		Running: s.Running, Automatic: s.Automatic, Suite: s.Suite, Started: s.Started.UTC(), Ended: s.Ended.UTC(),
 		Files: s.Files, Bytes: s.Bytes, FilesDone: s.FilesDone, BytesDone: s.BytesDone,
 		FilesFailed: s.FilesFailed, NoRoom: s.NoRoom, NoBudget: s.NoBudget, Error: s.Error,
-		Budget: api.PrefetchBudget{Bytes: f.Limit, Spent: f.Spent, Ends: f.DayEnds.UTC()},
+		Budget: api.PrefetchBudget{Bytes: f.Limit, Spent: f.Spent, Saved: f.Saved, Ends: f.DayEnds.UTC()},
 		Since:  f.Since.UTC(), Total: costOf(f.Total), Waves: []api.PrefetchWave{},
 	}
 	for _, w := range f.Waves {

@@ -152,8 +152,8 @@ func (s *Prefetcher) pass(ctx context.Context, r *run, jobs []*job) (noRoom []*j
 // small for it.
 func (s *Prefetcher) prepare(r *run, j *job) (ok bool, err error) {
 	if !r.manual && j.entry.Size > s.account.Left() {
-		// One that is larger than the budget of any day does not wait for another.
-		r.later = r.later || j.entry.Size <= s.budget
+		// One that is larger than the budget ever is does not wait for another day.
+		r.later = r.later || j.entry.Size <= s.account.Most()
 		s.count(func(t *State) { t.NoBudget++ })
 		return false, nil
 	}

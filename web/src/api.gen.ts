@@ -554,6 +554,8 @@ export interface PrefetchBudget {
   bytes: number
   /** when the day ends; none while nothing was spent */
   ends?: string
+  /** beside bytes: what the last days have not spent of theirs, of six days at most */
+  saved: number
   /** from mirrors and other boxes, what somebody began included; it may exceed the budget by that */
   spent: number
 }

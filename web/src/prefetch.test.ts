@@ -17,7 +17,7 @@ const of = (more: Partial<Prefetch>) =>
     no_room: 0,
     no_budget: 0,
     error: '',
-    budget: { bytes: 10e9, spent: 0 },
+    budget: { bytes: 10e9, spent: 0, saved: 0 },
     since: '2026-03-01T12:00:00Z',
     total: { files: 0, from_peers: 0, from_mirrors: 0, used_files: 0, used_bytes: 0, wasted_files: 0, wasted_bytes: 0 },
     waves: [],

@@ -1,7 +1,7 @@
 // Package account keeps what fetching ahead costs and what it was good for: the bytes
 // that were taken from mirrors and other boxes, how many of them clients then got, and
 // how many were wasted; in sums, for the last waves, and for the day, of which the
-// budget limits the bytes. It survives restarts.
+// budget limits the bytes; what days have left of it may be spent within a week. It survives restarts.
 //
 // Its figures never flatter. A file counts as used when clients got as many bytes from
 // the held file as it has, and for no more than was taken for it. It is wasted when it
@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -115,7 +116,7 @@ type sums struct {
 // the bytes that may be taken in a day, 0 for none.
 func Open(t *kv.Table, limit int64, log *slog.Logger) (*Account, error) {
 	a := &Account{
-		table: t, limit: limit, log: log, most: maxOpen,
+		table: t, limit: min(limit, math.MaxInt64/saveFor), log: log, most: maxOpen,
 		open: make(map[digest.Digest]*file), dirty: make(map[digest.Digest]struct{}),
 	}
 	if err := a.read(); err != nil {
@@ -131,6 +132,12 @@ func (a *Account) read() error {
 	}
 	if err := a.get(budgetKey, &a.budget); err != nil {
 		return err
+	}
+	if a.budget.Began.IsZero() {
+		a.budget = budget{Began: time.Now(), Reading: clock.Read()}
+		if err := a.Spend(0); err != nil { // else none would be saved before the first byte
+			return err
+		}
 	}
 	if s.Began.IsZero() {
 		s.Began, a.news = time.Now().UTC(), true
@@ -308,6 +315,7 @@ type Figures struct {
 	Total           Cost
 	Waves           []Wave // the last one first
 	Limit, Spent    int64  // bytes of the day
+	Saved           int64  // of the days before, beside Limit
 	DayEnds         time.Time
 	OpenFiles, Open int64 // not decided yet, and their bytes
 }
@@ -319,6 +327,7 @@ func (a *Account) Figures() Figures {
 	f := Figures{Since: a.began, Total: a.total, Waves: slices.Clone(a.waves), Limit: a.limit}
 	slices.Reverse(f.Waves)
 	f.Spent, f.DayEnds = a.budget.spent()
+	f.Saved = a.budget.saved(a.limit)
 	for _, o := range a.open {
 		if f.Open += o.Taken; o.Complete {
 			f.OpenFiles++

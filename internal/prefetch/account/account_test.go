@@ -207,14 +207,23 @@ func TestBudget(t *testing.T) {
 		want int64
 	}{
 		{day - time.Hour, clock.Reading{}, 400},
-		{day + time.Hour, clock.Reading{}, 1000},
+		{day + time.Hour, clock.Reading{}, 1400},
+		{3*day + time.Hour, clock.Reading{}, 3400},
+		{30 * day, clock.Reading{}, saveFor * 1000},
 		{-time.Hour, clock.Reading{}, 400},
 		{day + time.Hour, clock.Read(), 400}, // the clock was set forward: nothing has passed
 	} {
-		if err := kv.PutJSON(r.table, budgetKey, budget{time.Now().Add(-tt.ago), tt.by, 600}); err != nil {
+		if err := kv.PutJSON(r.table, budgetKey, budget{Began: time.Now().Add(-tt.ago), Reading: tt.by, Bytes: 600}); err != nil {
 			t.Fatal(err)
 		}
 		r.open()
 		left(tt.ago.String()+" ago", tt.want)
+		if left := tt.want; left > 1000 { // what is saved is spent after the day's
+			spend(left - 100)
+			r.open()
+			if f := r.Figures(); r.Left() != 100 || f.Saved != left-1000 || f.Spent != left-100 {
+				t.Errorf("%v ago, all but 100 spent: %d bytes left, %+v", tt.ago, r.Left(), f)
+			}
+		}
 	}
 }
