@@ -52,7 +52,7 @@ func (s *Prefetcher) planNews(ctx context.Context, dirs []catalog.Location) (*pl
 			return p, fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	return p, nil
+	return p, s.addNewDepends(ctx, p, dirs)
 }
 
 // addNews adds the packages of a suite that are new to its clients.

@@ -22,6 +22,7 @@ type want struct {
 	version string
 	rank    float64 // those with more come first
 	files   []catalog.Entry
+	fresh   bool            // its name is new
 	older   []digest.Digest // that are held, at most maxOlder, the newest first; of a survey
 }
 

@@ -5,7 +5,8 @@
 // It begins by itself when it is told that a suite has changed (Changed): then it
 // fetches the new versions of what clients requested within 90 days (package uses), by
 // architecture, of the suites of the same release, what is requested most first, and of
-// source packages what was requested as source. A day's budget limits the bytes, from
+// source packages what was requested as source. What those depend on and has a name that
+// is new to the release comes with them (depends.go). A day's budget limits the bytes, from
 // mirrors and other boxes (package account, which also keeps what this costs and what
 // it is good for). And it begins when somebody asks for it (Start): then it has the suites
 // brought up to date, and fetches of each package of which an older version is held the newest
@@ -13,7 +14,8 @@
 //
 // Two files come at a time, from other boxes before the mirror like any file, and none
 // while a client waits for a download. Room is what is free and what the older versions
-// have that are held and that no suite has in force (superseded): nothing else is evicted
+// have that are held and that no suite has in force (superseded; of a package whose name
+// is new, those of names that differ in their numbers): nothing else is evicted
 // for a file that no client has requested.
 //
 // It uses catalog (what is listed) and store (what is held), fetch, which moves the bytes
@@ -65,6 +67,9 @@ type Options struct {
 type Catalog interface {
 	Suites() []catalog.SuiteInfo
 	Packages(suite catalog.Location) iter.Seq2[catalog.Entry, error]
+	PackagesOf(suite catalog.Location, id digest.Digest) iter.Seq2[catalog.Entry, error]
+	Listed(suite catalog.Location, id digest.Digest) iter.Seq2[catalog.Entry, error]
+	Moments(suite catalog.Location) []catalog.Moment
 	Sources(suite catalog.Location) iter.Seq2[catalog.Entry, error]
 	Listers(d digest.Digest) ([]catalog.Location, error)
 	InForce(d digest.Digest) (bool, error)
@@ -74,6 +79,7 @@ type Catalog interface {
 // Store knows what is held; *store.Store.
 type Store interface {
 	Stat(d digest.Digest) (store.Info, error)
+	OpenVerified(ctx context.Context, d digest.Digest) (*store.Blob, error)
 	Names(prefix, after string) iter.Seq2[store.Named, error]
 	DiskFree() (share float64, err error)
 }

@@ -148,6 +148,21 @@ func (r *rig) Packages(dir catalog.Location) iter.Seq2[catalog.Entry, error] {
 	}
 }
 
+// What is new by its name is tested with a real catalog.
+func (r *rig) PackagesOf(catalog.Location, digest.Digest) iter.Seq2[catalog.Entry, error] {
+	return func(func(catalog.Entry, error) bool) {}
+}
+
+func (r *rig) Listed(catalog.Location, digest.Digest) iter.Seq2[catalog.Entry, error] {
+	return func(func(catalog.Entry, error) bool) {}
+}
+
+func (r *rig) Moments(catalog.Location) []catalog.Moment { return nil }
+
+func (r *rig) OpenVerified(context.Context, digest.Digest) (*store.Blob, error) {
+	return nil, fs.ErrNotExist
+}
+
 func (r *rig) Listers(d digest.Digest) (all []catalog.Location, err error) {
 	for dir, list := range r.listed {
 		if slices.ContainsFunc(list, func(e catalog.Entry) bool { return e.Digest == d }) {

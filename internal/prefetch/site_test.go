@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 	"millpond/internal/digest"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
@@ -35,6 +36,7 @@ type site struct {
 	quota  int64
 	budget int64
 	names  map[digest.Digest]string // of all files that suites ever listed
+	fields map[string]string        // by file: more lines of its stanza
 	held   *store.Store
 	listed *catalog.Catalog
 
@@ -48,7 +50,7 @@ type site struct {
 func newSite(t *testing.T, files int64) *site {
 	t.Helper()
 	const indices = fileSize * 2 / 3 // room for them
-	s := &site{t: t, dir: t.TempDir(), quota: files*fileSize + indices, budget: 1 << 40, names: make(map[digest.Digest]string)}
+	s := &site{t: t, dir: t.TempDir(), quota: files*fileSize + indices, budget: 1 << 40, names: make(map[digest.Digest]string), fields: make(map[string]string)}
 	s.open()
 	t.Cleanup(s.close)
 	return s
@@ -110,7 +112,9 @@ func (s *site) publish(suite string, files ...string) catalog.Location {
 	for _, f := range files {
 		s.names[digestOf(f)] = f
 		if strings.HasSuffix(f, "deb") {
-			fmt.Fprintf(text["main/binary-amd64/Packages"], "Package: x\nFilename: pool/main/x/%s\nSize: %d\nSHA256: %s\n\n", f, fileSize, digestOf(f))
+			file, _ := deb.ParseFileName(f)
+			fmt.Fprintf(text["main/binary-amd64/Packages"], "Package: %s\nVersion: %s\nArchitecture: %s\nFilename: pool/main/x/%s\nSize: %d\nSHA256: %s\n%s\n",
+				file.Package, file.Version, file.Architecture, f, fileSize, digestOf(f), s.fields[f])
 			continue
 		}
 		fmt.Fprintf(text["main/source/Sources"], "Package: x\nDirectory: pool/main/x\nChecksums-Sha256:\n %s %d %s\n\n", digestOf(f), fileSize, f)

@@ -2,6 +2,7 @@ package prefetch
 
 import (
 	"slices"
+	"strings"
 
 	"millpond/internal/catalog"
 	"millpond/internal/deb"
@@ -15,12 +16,14 @@ const (
 	maxSpare = 1024
 )
 
-// superseded returns the files that are held of older versions of w, for clients of the
+// superseded returns the files that are held of older versions of w, or of its family if
+// its name is new, for clients of the
 // same line, and whose room w may take: those that are not pinned, need no login, and
 // that no suite has in force.
 func (s *Prefetcher) superseded(p *plan, w *want) (old []digest.Digest, err error) {
-	for h, err := range s.store.Names(w.key.Package+"_", "") {
-		if err != nil || len(old) == maxOld {
+	looked := 0
+	for h, err := range s.store.Names(w.prefix(), "") {
+		if looked++; err != nil || len(old) == maxOld || looked > maxSame {
 			return old, err
 		}
 		if !isOlder(h.Name, w) {
@@ -49,10 +52,38 @@ func (s *Prefetcher) mayGo(p *plan, w *want, d digest.Digest) (bool, error) {
 	return s.belongs(p, w.key.Line, d)
 }
 
+// minPrefix is what names of one family begin with at least, before their first number:
+// fewer letters would have the names of half of the store looked at.
+const minPrefix = 4
+
+// prefix is what the names of files begin with that w may replace.
+func (w *want) prefix() string {
+	if i := strings.IndexAny(w.key.Package, "0123456789"); w.fresh && i >= minPrefix {
+		return w.key.Package[:i]
+	}
+	return w.key.Package + "_"
+}
+
+// family is the name of a package without its numbers: linux-image-6.1.0-50-amd64 follows
+// linux-image-6.1.0-49-amd64.
+func family(name string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= '0' && c <= '9' {
+			return -1
+		}
+		return c
+	}, name)
+}
+
+// replaces reports whether versions of a package are those that w replaces.
+func (w *want) replaces(name string) bool {
+	return name == w.key.Package || w.fresh && family(name) == family(w.key.Package)
+}
+
 // isOlder reports whether a file is of an older version of w.
 func isOlder(name string, w *want) bool {
 	f, ok := deb.ParseFileName(name)
-	if !ok || f.Package != w.key.Package || f.Architecture != w.key.Architecture || f.Type != w.key.Type {
+	if !ok || !w.replaces(f.Package) || f.Architecture != w.key.Architecture || f.Type != w.key.Type {
 		return false
 	}
 	than := w.version
