@@ -14,12 +14,17 @@ type prefetching struct {
 	part float64
 	// depends: also what has a new name, and what the site uses depends on.
 	depends bool
-	// lately: not what nobody requested in its last version.
+	// lately: not what nobody requested within patience after it was prefetched.
 	lately bool
 }
 
-// known is for how long the site remembers what it downloaded.
-const known = 90 * day
+const (
+	// known is for how long the site remembers what it downloaded.
+	known = 90 * day
+	// patience is how long what was prefetched may wait for a request, as in package uses
+	// of the box, which has no clock of the trace.
+	patience = 7 * day
+)
 
 // figures are sums of bytes, but for requests and hits, from the first week that is
 // measured on.
@@ -56,14 +61,14 @@ type replay struct {
 	figures
 	week      int
 	downloads map[int][]time.Duration // of each package, within known
-	changed   map[int]time.Duration   // when each package changed last
+	waits     map[int]time.Duration   // since when a package that was prefetched was not requested
 	ahead     map[file]bool           // prefetched in a week that is measured, and whether it was used
 	led       int                     // the client that was first this week, or -1
 }
 
 // play has a cache serve a trace.
 func play(t trace, c cache, p prefetching) (figures, error) {
-	r := replay{archive: t.archive, cache: c, prefetching: p, downloads: make(map[int][]time.Duration), changed: make(map[int]time.Duration), ahead: make(map[file]bool)}
+	r := replay{archive: t.archive, cache: c, prefetching: p, downloads: make(map[int][]time.Duration), waits: make(map[int]time.Duration), ahead: make(map[file]bool)}
 	for _, q := range t.requests {
 		for ; r.week*int(week) <= int(q.at); r.week++ {
 			if err := r.wave(r.week); err != nil {
@@ -101,10 +106,9 @@ func (r *replay) wave(w int) error {
 		uses := slices.DeleteFunc(r.downloads[p], func(at time.Duration) bool { return at < begin-known })
 		r.downloads[p] = uses
 		wanted := len(uses) > 0 && (r.depends || !r.archive.pkgs[p].renamed)
-		if last := r.changed[p]; r.lately && wanted && last > 0 {
-			wanted = uses[len(uses)-1] >= last
+		if since, waits := r.waits[p]; r.lately && waits && begin-since >= patience {
+			wanted = false
 		}
-		r.changed[p] = begin
 		if r.all || wanted {
 			wants = append(wants, want{f, len(uses)})
 		}
@@ -128,6 +132,9 @@ func (r *replay) wave(w int) error {
 		if err := r.put(want.file, size, begin); err != nil {
 			return err
 		}
+		if _, waits := r.waits[want.file.pkg]; !waits {
+			r.waits[want.file.pkg] = begin
+		}
 		if w >= warmUp && w < measured {
 			r.ahead[want.file] = false
 			r.prefetched += size
@@ -145,6 +152,7 @@ func (r *replay) serve(q request) error {
 	}
 	if q.client >= 0 {
 		r.downloads[q.file.pkg] = append(r.downloads[q.file.pkg], q.at)
+		delete(r.waits, q.file.pkg)
 	}
 	if used, ahead := r.ahead[q.file]; ahead && !used {
 		r.ahead[q.file] = true
