@@ -94,6 +94,15 @@ func TestBoundsOfNewNames(t *testing.T) {
 			}
 		}
 	}
+	k := known{maphash.MakeSeed(), make(map[uint64]struct{})}
+	_, err := k.add(t.Context(), func(yield func(catalog.Entry, error) bool) {
+		for i := 0; yield(catalog.Entry{Location: dir.Join(fmt.Sprintf("p%d_1_all.deb", i))}, nil); i++ {
+		}
+	})
+	mustT(t, err)
+	if n := len(k.has); n != maxKnown+1 {
+		t.Errorf("%d names are known, want %d", n, maxKnown+1)
+	}
 	s.Prefetcher.catalog = listing{s.listed, list}
 	all, err := s.addFresh(t.Context(), known{seed: maphash.MakeSeed()}, dir, nil)
 	mustT(t, err)

@@ -28,7 +28,7 @@ const (
 // known are the names of packages that a line had before, as hashes.
 type known struct {
 	seed maphash.Seed
-	has  map[uint64]struct{} // at most maxKnown and those of one page more
+	has  map[uint64]struct{} // at most maxKnown, and one more for each suite
 }
 
 // add adds the names of packages, and reports whether there were any.
