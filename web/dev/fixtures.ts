@@ -1,4 +1,5 @@
 import type { Blob, Package, Transfer } from '../src/api.ts'
+import { archive } from './archive.ts'
 
 const now = Date.now()
 const before = (seconds: number) => new Date(now - seconds * 1000).toISOString()
@@ -251,42 +252,6 @@ export function asked(name: string): Package | undefined {
   )
 }
 
-const cost = { files: 41, from_peers: 0.3e9, from_mirrors: 1.08e9, used_files: 36, used_bytes: 1.21e9, wasted_files: 1, wasted_bytes: 0.02e9 }
-const prefetch = {
-  running: false,
-  automatic: true,
-  suite: '',
-  started: before(4000),
-  ended: before(3900),
-  files: 42,
-  bytes: 1.4e9,
-  files_done: 41,
-  bytes_done: 1.38e9,
-  files_failed: 1,
-  no_room: 0,
-  no_budget: 0,
-  error: '',
-  budget: { bytes: 10e9, spent: 1.38e9, ends: before(-82_400) },
-  since: before(90 * 86_400),
-  total: cost,
-  waves: [
-    {
-      id: 1,
-      automatic: true,
-      suites: ['http://deb.example.org/debian/dists/trixie'],
-      started: before(4000),
-      ended: before(3900),
-      files: 42,
-      bytes: 1.4e9,
-      files_failed: 1,
-      no_room: 0,
-      no_budget: 0,
-      cost,
-      error: '',
-    },
-  ],
-}
-
 const self = { id: swarm.id, self: true, connected: true, agent: 'millpond/1.0', nearby: false }
 const nodes = [
   self,
@@ -390,7 +355,7 @@ export const fixtures = {
     hosts: page(hosts),
     mirrors: { mirrors },
     packages: page(packages),
-    prefetch,
+    ...archive,
     'swarm/graph': graph,
     settings,
     swarm,

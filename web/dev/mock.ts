@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Plugin } from 'vite'
 import type { Counts, Point, Summary, Tick } from '../src/api.ts'
+import { archiveOf } from './archive.ts'
 import { asked, fixtures, meshed } from './fixtures.ts'
 
 const started = Date.now()
@@ -83,7 +84,7 @@ function answer(path: string, q: URLSearchParams): unknown {
       return boxes ? meshed(boxes) : fixtures.static[path]
     default:
       if (path.startsWith('packages/')) return asked(decodeURIComponent(path.slice('packages/'.length)))
-      return fixtures.static[path]
+      return fixtures.static[path] ?? archiveOf(path, q)
   }
 }
 

@@ -3,6 +3,7 @@ import { type Live, useLive } from './live.ts'
 import { Heading } from './parts.tsx'
 import { type Route, useRoute, type View, views } from './route.ts'
 import { choose, type Theme, useTheme } from './theme.ts'
+import { ArchiveView } from './views/archive.tsx'
 import { Clients } from './views/clients.tsx'
 import { Events } from './views/events.tsx'
 import { Mirrors } from './views/mirrors.tsx'
@@ -56,6 +57,8 @@ function Content({ route, live }: { route: Route; live: Live }) {
       return <Overview live={live} />
     case 'slice':
       return route.item ? <PackageView key={route.item} name={route.item} /> : <SliceView live={live} />
+    case 'archive':
+      return <ArchiveView />
     case 'clients':
       return <Clients />
     case 'mirrors':

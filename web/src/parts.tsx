@@ -41,6 +41,42 @@ export function Trouble({ error }: { error: Error | undefined }) {
   )
 }
 
+interface AskedBackProps {
+  label: string
+  /** sure is the label of the second button, which acts. */
+  sure: string
+  /** about is what is acted on, for those who do not see where the button stands. */
+  about: string
+  no?: string
+  act(): Promise<void>
+}
+
+/** AskedBack is a button that asks back before it acts. */
+export function AskedBack({ label, sure, about, no = 'Leave it', act }: AskedBackProps) {
+  const [asked, ask] = useState(false)
+  if (!asked) {
+    return (
+      <button type="button" aria-label={`${label} ${about}`} onClick={() => ask(true)}>
+        {label}
+      </button>
+    )
+  }
+  const go = async () => {
+    await act()
+    ask(false)
+  }
+  return (
+    <>
+      <button type="button" aria-label={`${sure}: ${about}`} onClick={go}>
+        {sure}
+      </button>
+      <button type="button" onClick={() => ask(false)}>
+        {no}
+      </button>
+    </>
+  )
+}
+
 /** Reveal is a button that opens a note above the page. */
 export function Reveal({ label, title, children }: { label: string; title: string; children: ComponentChildren }) {
   const id = useId()

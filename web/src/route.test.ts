@@ -11,6 +11,7 @@ test.each([
   ['#/slice/a%2Fb', 'slice', 'a/b'],
   ['#/slice/%', 'slice', ''],
   ['#/nonsense/x', '', ''],
+  ['#/archive', 'archive', ''],
   ['#clients', 'clients', ''],
 ])('%s is view %j and item %j', (hash, view, item) => {
   expect(parse(hash)).toEqual({ view, item })

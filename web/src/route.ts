@@ -5,6 +5,7 @@ import { useEffect, useState } from 'preact/hooks'
 export const views = [
   { id: '', name: 'Overview' },
   { id: 'slice', name: 'Slice' },
+  { id: 'archive', name: 'Archive' },
   { id: 'clients', name: 'Clients' },
   { id: 'mirrors', name: 'Mirrors' },
   { id: 'swarm', name: 'Swarm' },

@@ -1,7 +1,7 @@
 import { useMemo, useState } from 'preact/hooks'
 import { type Account, change, type PageAccount } from '../api.ts'
 import { useAdmin, useAsk, useNow, usePrivacy, useSettled } from '../ask.ts'
-import { ClientName, type Column, Empty, Heading, OriginBar, OriginKey, Pager, Search, Table, Trouble } from '../parts.tsx'
+import { AskedBack, ClientName, type Column, Empty, Heading, OriginBar, OriginKey, Pager, Search, Table, Trouble } from '../parts.tsx'
 import { notKept, others } from '../privacy.ts'
 import { type ListState, useListState } from '../route.ts'
 import { ago, bytes, count, share } from '../units.ts'
@@ -98,29 +98,15 @@ function columns(all: Account[], now: number): Column<Account>[] {
 }
 
 function erasing(erase: (a: Account) => Promise<void>): Column<Account> {
-  return { id: 'erase', name: 'Actions', cell: (a) => a.name !== others && <Erase of={a} erase={erase} /> }
-}
-
-/** Erase asks back: what is erased does not come back. */
-function Erase({ of, erase }: { of: Account; erase(a: Account): Promise<void> }) {
-  const [sure, ask] = useState(false)
-  if (!sure) {
-    return (
-      <div class="actions">
-        <button type="button" aria-label={'Erase ' + of.name} onClick={() => ask(true)}>
-          Erase
-        </button>
-      </div>
-    )
+  return {
+    id: 'erase',
+    name: 'Actions',
+    cell: (a) =>
+      // What is erased does not come back.
+      a.name !== others && (
+        <div class="actions">
+          <AskedBack label="Erase" sure="Erase for good" no="Keep" about={a.name} act={() => erase(a)} />
+        </div>
+      ),
   }
-  return (
-    <div class="actions">
-      <button type="button" aria-label={`Erase for good: ${of.name}`} onClick={() => erase(of)}>
-        Erase for good
-      </button>
-      <button type="button" onClick={() => ask(false)}>
-        Keep
-      </button>
-    </div>
-  )
 }

@@ -50,8 +50,8 @@ function Token({ on }: { on: boolean }) {
       <section class="way" aria-labelledby="admin">
         <h2 id="admin">Admin actions are off</h2>
         <p>
-          Prefetching, pinning, evicting, verifying, accepting a rejected Release, banning boxes and erasing clients need a token. Start the box with{' '}
-          <code>MILLPOND_ADMIN_TOKEN</code> set to a long random word to have them.
+          Prefetching, pinning, evicting, verifying, changing rings, accepting a rejected Release, banning boxes and erasing clients need a token.
+          Start the box with <code>MILLPOND_ADMIN_TOKEN</code> set to a long random word to have them.
         </p>
       </section>
     )
@@ -68,7 +68,7 @@ function Token({ on }: { on: boolean }) {
       <p>
         {known
           ? 'This page has a token, until it is closed or reloaded. Actions appear beside what they change.'
-          : 'Give the admin token to prefetch, to pin, evict and verify files, to accept a rejected Release, to ban boxes and to erase clients. It stays in this page and is forgotten when it is closed.'}
+          : 'Give the admin token to prefetch, to pin, evict and verify files, to change rings, to accept a rejected Release, to ban boxes and to erase clients. It stays in this page and is forgotten when it is closed.'}
       </p>
       <form class="tools" onSubmit={submit}>
         <label class="search">

@@ -3,7 +3,7 @@ import { useAsk } from '../ask.ts'
 import { Code, Heading } from '../parts.tsx'
 
 /** box is how clients reach the box: as its reader does, at their port. */
-function box(port: string | undefined): string {
+export function box(port: string | undefined): string {
   const name = location.hostname.includes(':') ? `[${location.hostname.replace(/^\[|\]$/g, '')}]` : location.hostname
   return `${name}:${port || location.port || '80'}`
 }
