@@ -3,7 +3,7 @@ import axe from 'axe-core'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { expect } from 'vitest'
 
-export const views = ['', 'slice', 'clients', 'mirrors', 'swarm', 'transfers', 'events', 'settings', 'setup']
+export const views = ['', 'slice', 'archive', 'clients', 'mirrors', 'swarm', 'transfers', 'events', 'settings', 'setup']
 
 export function launch(more: string[] = []): Promise<Browser> {
   return chromium.launch({
