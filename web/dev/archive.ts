@@ -179,7 +179,7 @@ const prefetch: Prefetch = {
   no_room: 0,
   no_budget: 0,
   error: '',
-  budget: { bytes: 10e9, spent: 1.38e9, ends: before(-82_400) },
+  budget: { bytes: 10e9, saved: 12e9, spent: 1.38e9, ends: before(-82_400) },
   since: before(90 * day),
   total: cost(2140, 71e9, 0.34, 0.86, 0.05),
   waves,

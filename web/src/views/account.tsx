@@ -71,10 +71,11 @@ function Budget({ of: p }: { of: Prefetch }) {
   return (
     <div class="measure">
       <p>
-        <b>{bytes(b.spent)}</b> of the {round(b.bytes)} for a day are spent
+        <b>{bytes(b.spent)}</b> of the {round(b.bytes + b.saved)} for today are spent
       </p>
-      <Meter value={b.spent} of={b.bytes} label="Spent of the day’s budget" />
+      <Meter value={b.spent} of={b.bytes + b.saved} label="Spent of the day’s budget" />
       <p class="detail">
+        {round(b.bytes)} are for a day, and {round(b.saved)} are left from days before.{' '}
         {b.ends ? `The day ends ${within(b.ends, now)}, ${moment(b.ends)}.` : 'A day begins with the first byte that is fetched ahead.'} Set by
         MILLPOND_PREFETCH.
       </p>
