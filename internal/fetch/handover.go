@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch/access"
+	"millpond/internal/fetch/release"
 	"millpond/internal/ledger"
 	"millpond/internal/peer"
 )
@@ -25,10 +27,10 @@ func (f *Fetcher) Release(ctx context.Context, by peer.Asker, q peer.ReleaseQuer
 		return o, err
 	}
 	o.Open = func(ctx context.Context) (release, signature peer.Upload, err error) {
-		if release, err = f.releaseUpload(ctx, told.Release); err != nil || told.Signature.IsZero() {
+		if release, err = f.releaseUpload(ctx, told, told.Release); err != nil || told.Signature.IsZero() {
 			return release, nil, err
 		}
-		if signature, err = f.releaseUpload(ctx, told.Signature); err != nil {
+		if signature, err = f.releaseUpload(ctx, told, told.Signature); err != nil {
 			return nil, nil, errors.Join(err, release.Close())
 		}
 		return release, signature, nil
@@ -36,8 +38,11 @@ func (f *Fetcher) Release(ctx context.Context, by peer.Asker, q peer.ReleaseQuer
 	return o, nil
 }
 
-// releaseUpload opens a held Release file for a peer.
-func (f *Fetcher) releaseUpload(ctx context.Context, d digest.Digest) (peer.Upload, error) {
+// releaseUpload opens a Release file for a peer.
+func (f *Fetcher) releaseUpload(ctx context.Context, told release.Offered, d digest.Digest) (peer.Upload, error) {
+	if b := told.Coming[d]; b != nil {
+		return upload{memoryBody{bytes.NewReader(b), ledger.FromMirror}, int64(len(b))}, nil
+	}
 	blob, err := f.store.OpenVerified(ctx, d)
 	if err != nil {
 		return nil, err

@@ -46,10 +46,14 @@ type waiting struct {
 	urgent  chan struct{} // closed when the Release is not to wait
 	asked   sync.Once     // closes urgent
 	learned func()        // ends catalog.BeginLearning
+	// Written before announced is closed.
+	announced chan struct{} // closed when other boxes may have the Release
+	release   *catalog.CheckedRelease
+	files     catalog.ReleaseFiles
 }
 
 func newWaiting() waiting {
-	return waiting{coming: make(chan struct{}), urgent: make(chan struct{})}
+	return waiting{coming: make(chan struct{}), urgent: make(chan struct{}), announced: make(chan struct{})}
 }
 
 // noteComing has clients go on with what is in force after holdPatience. stop keeps it
@@ -90,6 +94,8 @@ func (c *Cache) hold(ctx context.Context, r *catalog.CheckedRelease, v *record, 
 	begun, err := time.Now(), c.catalog.Expect(r)
 	if err == nil {
 		k.learned() // other boxes that ask for its files are answered
+		k.release = r
+		close(k.announced)
 		err = c.fetchAll(limited, r)
 	}
 	attrs := []any{"suite", r.Suite().String(), "took", time.Since(begun)}

@@ -32,6 +32,8 @@ type Offered struct {
 	// Release is the InRelease or the Release, Signature the Release.gpg, or zero with
 	// InRelease. Both are zero if they are those that the query names.
 	Release, Signature digest.Digest
+	// Coming has their bytes if they wait for their indices and are not in the store yet.
+	Coming map[digest.Digest][]byte
 }
 
 // Offer answers a query of another box of this site by what the mirror has confirmed to
@@ -60,7 +62,14 @@ func (c *Cache) Offer(ctx context.Context, by peer.Asker, q peer.ReleaseQuery, a
 	}
 	if !c.fresh(&s, e) {
 		asking()
-		if s, _, err = c.checked(ctx, e); err != nil || !c.offers(e, &s, by.Kind) {
+		k, err := c.announced(ctx, e)
+		if err != nil {
+			return Offered{}, absent
+		}
+		if k != nil {
+			return k.offered(q, by.Kind, absent)
+		}
+		if s, _, err = c.load(dir, ""); err != nil || !c.offers(e, &s, by.Kind) {
 			return Offered{}, absent
 		}
 	}
@@ -75,6 +84,47 @@ func (c *Cache) Offer(ctx context.Context, by peer.Asker, q peer.ReleaseQuery, a
 			o.Signature = s.Signature.Digest
 		}
 	}
+	return o, nil
+}
+
+// announced waits for a check of e's suite. It returns the check if that has a Release
+// which waits for its indices, and nil when it has ended.
+func (c *Cache) announced(ctx context.Context, e Request) (*check, error) {
+	for {
+		s, ended, err := c.load(e.Suite, "")
+		if err != nil || c.fresh(&s, e) {
+			return nil, err
+		}
+		k := c.check(e, s, ended)
+		if k == nil {
+			continue // one has ended since
+		}
+		select {
+		case <-k.done:
+			return nil, k.err
+		case <-k.announced:
+			return k, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// offered is what boxes of a kind are told of the Release that waits for its indices. Like
+// one in force it is told of only if this box has it from the mirror.
+func (k *check) offered(q peer.ReleaseQuery, to peer.Kind, absent error) (Offered, error) {
+	g := k.release.Generation
+	if k.from != "" || to <= peer.Stranger || !proved(g) || !usable(g) || !g.Sharing().Includes(to) {
+		return Offered{}, absent
+	}
+	o := Offered{Age: time.Since(k.begun), Coming: make(map[digest.Digest][]byte)}
+	if !q.Pair {
+		o.Release = digest.Of(k.files.InRelease)
+		o.Coming[o.Release] = k.files.InRelease
+		return o, nil
+	}
+	o.Release, o.Signature = digest.Of(k.files.Release), digest.Of(k.files.Signature)
+	o.Coming[o.Release], o.Coming[o.Signature] = k.files.Release, k.files.Signature
 	return o, nil
 }
 

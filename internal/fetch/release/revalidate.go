@@ -153,6 +153,7 @@ func (c *Cache) checkRelease(dir catalog.Location, r catalog.ReleaseFiles) (*cat
 // unless the one in force, old, is better for now.
 func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r catalog.ReleaseFiles, old *record, new record, k *check) error {
 	dir := checked.Suite()
+	k.files = r
 	if err := c.complete(ctx, checked, old, new, k); err != nil {
 		return err
 	}
