@@ -56,7 +56,9 @@ func (h *history) at(n int) string {
 }
 
 // below is the archive's URL below a path of the box, /snapshot/TIME for one.
-func (h *history) below(path string) string { return h.box.URL + path + "/" + h.mirror.Addr() + "/debian" }
+func (h *history) below(path string) string {
+	return h.box.URL + path + "/" + h.mirror.Addr() + "/debian"
+}
 
 // from is a fresh apt that uses the suite stable at url.
 func (h *history) from(t *testing.T, url string, suites ...string) *aptest.Client {
@@ -149,10 +151,10 @@ func TestSnapshot(t *testing.T) {
 	same(t, "after a restart", bootstrap(), one)
 
 	for path, why := range map[string]string{
-		"/snapshot/20300101":                   "to come",
-		"/snapshot/20010101":                   "no generation of this suite is held from that time",
-		"/snapshot/yesterday":                  "write it as",
-		"/ring/prod":                           "there is no ring",
+		"/snapshot/20300101":                    "to come",
+		"/snapshot/20010101":                    "no generation of this suite is held from that time",
+		"/snapshot/yesterday":                   "write it as",
+		"/ring/prod":                            "there is no ring",
 		"/snapshot/" + h.at(1) + "/ring/canary": "",
 	} {
 		out, err := h.from(t, h.below(path)).Apt(t.Context(), "update", "--error-on=any")
