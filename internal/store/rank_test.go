@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
@@ -61,7 +62,7 @@ func TestRankIsDecayedRequests(t *testing.T) {
 	}
 	for _, later := range []time.Duration{200 * 24 * time.Hour, 400 * 24 * time.Hour} {
 		now := start.Add(later)
-		slices.SortFunc(blobs, func(a, b blob) int { return int(a.rank()>>20 - b.rank()>>20) })
+		slices.SortFunc(blobs, func(a, b blob) int { return cmp.Compare(a.rank(), b.rank()) })
 		for i := 1; i < len(blobs); i++ {
 			// Steps are rounded a dozen times, by a quarter of a day each.
 			if a, b := requests(blobs[i-1], now), requests(blobs[i], now); a > 1.2*b {
