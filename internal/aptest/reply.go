@@ -1,6 +1,7 @@
 package aptest
 
 import (
+	"cmp"
 	"bytes"
 	"io"
 	"log"
@@ -62,7 +63,7 @@ func (r *reply) serve() {
 		r.sendRaw()
 		return
 	}
-	slices.SortStableFunc(r.stops, func(x, y stop) int { return int(x.at - y.at) })
+	slices.SortStableFunc(r.stops, func(x, y stop) int { return cmp.Compare(x.at, y.at) })
 	h := r.Header()
 	h.Set("Server", "aptest")
 	for _, pair := range r.headers {

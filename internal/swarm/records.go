@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"encoding/base32"
 	"encoding/binary"
@@ -375,7 +376,7 @@ func (r *records) level(ids []p2p.ID, drop map[p2p.ID]int64, n int64) {
 		return
 	}
 	keeps := func(id p2p.ID) int64 { return r.owners[id].records - drop[id] }
-	slices.SortFunc(ids, func(a, b p2p.ID) int { return int(keeps(b) - keeps(a)) })
+	slices.SortFunc(ids, func(a, b p2p.ID) int { return cmp.Compare(keeps(b), keeps(a)) })
 	// The first i come down to what the next one keeps, or to their part of the rest.
 	sum := int64(0)
 	for i, id := range ids {
