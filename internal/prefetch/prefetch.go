@@ -107,7 +107,8 @@ type Brought struct {
 }
 
 // State is what the running prefetch has done so far, or what the last one
-// did. It is zero before the first. Files and bytes are those of packages; what brings
+// did, but for automatic ones that found nothing to fetch after another one. It is zero
+// before the first. Files and bytes are those of packages; what brings
 // the suites up to date is what their clients' updates take in any case.
 type State struct {
 	Running        bool
@@ -140,8 +141,11 @@ type Prefetcher struct {
 	changes  changes
 	requests requests
 
-	mu    sync.Mutex
-	state State // guarded by mu
+	mu    sync.Mutex // guards what follows
+	state State
+	// before is that of the prefetch before, which is shown again after one that nobody
+	// asked for and that found nothing to fetch.
+	before State
 }
 
 // New returns a Prefetcher. Nothing is fetched before Run.
@@ -209,7 +213,7 @@ func (s *Prefetcher) begin(t State) (State, bool) {
 		return s.state, false
 	}
 	t.Running, t.Started = true, time.Now()
-	s.state = t
+	s.before, s.state = s.state, t
 	return t, true
 }
 

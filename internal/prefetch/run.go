@@ -53,6 +53,9 @@ func (s *Prefetcher) end(ctx context.Context, r *run) State {
 	s.mu.Lock()
 	s.state.Running, s.state.Ended, s.state.Error = false, time.Now(), fault
 	t := s.state
+	if t.Automatic && t.Files == 0 && fault == "" && !s.before.Started.IsZero() {
+		s.state = s.before
+	}
 	s.mu.Unlock()
 	s.account.Note(r.wave, func(w *account.Wave) {
 		w.Ended, w.Error = t.Ended.UTC(), fault

@@ -256,6 +256,20 @@ func TestNothingNew(t *testing.T) {
 	}
 }
 
+// What a prefetch did is shown until another one has something to fetch.
+func TestNothingNewAfterAPrefetch(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 100)
+	dir := s.publish("bookworm", "a_1_all.deb")
+	s.get("a_1_all.deb")
+	s.publish("bookworm", "a_2_all.deb")
+	before, got := s.wave(dir)
+	s.wantWave("an update", got, "a_2_all.deb")
+	if after, _ := s.wave(dir); after != before {
+		t.Errorf("shows %+v, want %+v", after, before)
+	}
+}
+
 // Changed has Run fetch, also what an earlier process was told of; without a budget, or
 // offline, nothing.
 func TestChanged(t *testing.T) {
