@@ -185,15 +185,15 @@ func TestAliasIsRecognized(t *testing.T) {
 	if e := r.catalog.Resolve(t.Context(), location(t, alias, f.Path), nil); e.Kind != catalog.Content || e.Digest != digest.Of(f.Data) {
 		t.Errorf("%+v", e)
 	}
-	// A mirror that is none of it is asked once.
+	// A mirror that is none of it is asked once, for both forms of a Release.
 	other := aptest.NewMirror(t, aptest.MirrorOptions{Listen: "127.0.0.3:0"})
 	for _, name := range []string{"one", "two", "three"} {
 		other.Put("/debian/pool/main/o/one/"+name+"_1_amd64.deb", []byte(name), time.Now())
 		read(other, "pool/main/o/one/"+name+"_1_amd64.deb")
 		r.running.Wait()
 	}
-	if n := other.Requests("*/dists/*"); n != 1 {
-		t.Errorf("a mirror without suites was asked for %d", n)
+	if n, in := other.Requests("*/dists/*"), other.Requests("*/InRelease"); n != 2 || in != 1 {
+		t.Errorf("a mirror without suites was asked %d times, %d of them for InRelease, want one for each form", n, in)
 	}
 }
 

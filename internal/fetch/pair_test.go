@@ -2,11 +2,16 @@ package fetch
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"millpond/internal/aptest"
+	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/mirror"
 )
 
 const (
@@ -132,5 +137,42 @@ func TestReleaseSignedAgain(t *testing.T) {
 		if _, sig, why := r.fetched(); !bytes.Equal(sig, second) || why != "" {
 			t.Errorf("a signature of %d bytes in the place of the good one: %q", len(sig), why)
 		}
+	}
+}
+
+// A box that brings a suite up to date by itself takes what apt would: the pair, where
+// the mirror has no InRelease.
+func TestRefreshWithoutInRelease(t *testing.T) {
+	t.Parallel()
+	r := newPairRig(t)
+	dir := r.dir()
+	for i, asked := range []int{1, 0} { // of the mirror, for InRelease
+		r.archive.Add(aptest.Package{Name: "new", Version: fmt.Sprint(i), Size: 10})
+		published := r.archive.Publish(time.Now().Add(-time.Hour))
+		r.mirror.Publish("/debian", published)
+		r.mirror.ResetLog()
+		must(t, r.Refresh(t.Context(), dir))
+		g, ok := r.catalog.Generation(dir, digest.Digest{})
+		if want := digest.Of(published.File(releaseOnly)); !ok || g.ID != want || !g.Proved() {
+			t.Errorf("generation %d: %+v, want the Release %s", i+1, g, want.Short())
+		}
+		if n := r.mirror.Requests("*InRelease"); n != asked {
+			t.Errorf("generation %d: the mirror was asked for InRelease %d times, want %d", i+1, n, asked)
+		}
+	}
+
+	r.mirror.ResetLog()
+	none := catalog.Location{Scheme: "http", Host: dir.Host, Path: "/debian/dists/none"}
+	var status *mirror.StatusError
+	if err := r.Refresh(t.Context(), none); !errors.As(err, &status) || status.Code != 404 || !strings.HasSuffix(status.URL, "/none/InRelease") {
+		t.Errorf("a suite that there is not: %v", err)
+	}
+	// Nor is the form that a login is wanted for passed over for the other one.
+	r.mirror.Inject("*/locked/*", aptest.Status(401))
+	if err := r.Refresh(t.Context(), catalog.Location{Scheme: "http", Host: dir.Host, Path: "/debian/dists/locked"}); !errors.As(err, &status) || status.Code != 401 {
+		t.Errorf("a suite behind a login: %v", err)
+	}
+	if n := r.mirror.Requests("*/locked/*"); n != 1 {
+		t.Errorf("%d requests for a suite behind a login, want 1", n)
 	}
 }

@@ -226,35 +226,6 @@ func (c *Cache) Anticipate(e Request) {
 	}
 }
 
-// Refresh makes the catalog know the mirror's present generation of the suite
-// in dir, as a client's request for its Release does: within the TTL nothing is
-// asked. It returns when a new generation of a followed suite is in force. The error
-// says why the mirror did not answer, though the last good generation stays in force.
-func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
-	login := c.access.Login(dir.Join("InRelease"), "")
-	s, _, err := c.load(dir, login)
-	if err != nil {
-		return err
-	}
-	name := "InRelease"
-	if s.InRelease.Digest.IsZero() && !s.Release.Digest.IsZero() {
-		name = "Release"
-	}
-	e := requestFor(dir, name)
-	e.Login, e.Patient = login, true
-	s, _, err = c.checked(ctx, e)
-	v := s.form(name)
-	switch {
-	case err != nil:
-		return err
-	case v.Unchecked != "":
-		return errors.New(v.Unchecked)
-	case v.Digest.IsZero():
-		return &mirror.StatusError{URL: e.Location.String(), Code: v.Missing}
-	}
-	return nil
-}
-
 // Expire makes the next request for the suite's Release ask the mirror, once a
 // second at most.
 func (c *Cache) Expire(dir catalog.Location) {
