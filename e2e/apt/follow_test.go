@@ -3,6 +3,7 @@ package apt
 import (
 	"fmt"
 	"path"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,10 +63,26 @@ func (s *site) wantVersion(t *testing.T, c *aptest.Client, version string) {
 // A suite of MILLPOND_FOLLOW is there before its first client, and its next generation
 // before that client asks for it: neither update needs the mirror.
 func TestFollowedSuite(t *testing.T) {
+	for name, suite := range map[string]aptest.Suite{
+		"like Debian's": {},
+		"packages of all architectures apart": {EditRelease: func(text string) string {
+			return strings.ReplaceAll(text, "No-Support-for-Architecture-all: Packages\n", "")
+		}},
+		"without InRelease": {NoInRelease: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			followedSuite(t, suite)
+		})
+	}
+}
+
+func followedSuite(t *testing.T, suite aptest.Suite) {
 	s := &site{key: aptest.NewKey("archive")}
-	s.archive = aptest.NewArchive(s.key)
+	s.archive = aptest.NewArchive(s.key, suite)
 	s.mirror = aptest.NewMirror(t, aptest.MirrorOptions{})
 	s.archive.AddSource(aptest.Source{Name: "pkg00", Version: "1.0-1"})
+	s.archive.Add(aptest.Package{Name: "other", Version: "1.0-1", Arch: "amd64", Size: 1000})
 	first := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
 	s.next("1.0-1", first)
 	s.box = box.Start(t, s.settings(t, "MILLPOND_INDEX_TTL=1h",
@@ -74,9 +91,17 @@ func TestFollowedSuite(t *testing.T) {
 	if row.Why != "setting" || row.Depth != "used" || row.Name != "stable" || row.Used != nil || row.Checked == nil || row.Fault != "" {
 		t.Errorf("the followed suite is %+v", row)
 	}
+	update := func(c *aptest.Client) {
+		t.Helper()
+		if suite.NoInRelease {
+			c.MustApt("update", "--error-on=any") // it says that it does without
+			return
+		}
+		s.updateWell(t, c)
+	}
 	s.mirror.ResetLog()
 	c := s.client(t)
-	s.updateWell(t, c)
+	update(c)
 	// Translations are not fetched before clients ask for them.
 	if n := s.mirror.Requests("*") - s.mirror.Requests("*/i18n/*"); n != 0 {
 		t.Errorf("the first client's update took %d requests to the mirror: %v", n, s.mirror.Log())
@@ -89,8 +114,12 @@ func TestFollowedSuite(t *testing.T) {
 	s.box.Run() // it asks soon after a start
 	s.stable(t, second)
 	s.mirror.ResetLog()
-	s.updateWell(t, c)
-	if n := s.mirror.Requests("*"); n != 0 {
+	update(c)
+	n := s.mirror.Requests("*")
+	if suite.NoInRelease { // a client asks for what is not there, which another process was told
+		n -= s.mirror.Requests("*/InRelease")
+	}
+	if n != 0 {
 		t.Errorf("the update took %d requests to the mirror: %v", n, s.mirror.Log())
 	}
 	s.wantVersion(t, c, "1.0-2")

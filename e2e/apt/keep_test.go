@@ -106,6 +106,9 @@ func TestKeptSlice(t *testing.T) {
 	}{
 		{"packages", aptest.Suite{}, "stable main amd64,source package:app", "stable main", []string{"app"}, []string{"lib", "common"}, []string{"tool", "base", "unused"}},
 		{"section and priority", aptest.Suite{}, "stable main amd64 section:admin priority:important", "stable main", []string{"tool", "base"}, []string{"lib", "common"}, []string{"app", "unused"}},
+		{"packages of all architectures apart", aptest.Suite{EditRelease: func(text string) string {
+			return strings.ReplaceAll(text, "No-Support-for-Architecture-all: Packages\n", "")
+		}}, "stable main amd64 package:app", "stable main", []string{"app"}, []string{"lib", "common"}, []string{"tool", "base", "unused"}},
 		{"all without InRelease", aptest.Suite{NoInRelease: true}, "stable main amd64,source depth=all", "stable main", []string{"app", "tool", "base", "unused"}, []string{"lib", "common"}, nil},
 		{"flat", aptest.Suite{Flat: true}, "./ amd64,source package:app", "./", []string{"app"}, []string{"lib", "common"}, []string{"tool", "base", "unused"}},
 		{"flat in a directory", aptest.Suite{Flat: true, Name: "lab"}, "lab/ amd64 section:admin", "lab/", []string{"tool"}, []string{"lib"}, []string{"app", "base", "unused"}},

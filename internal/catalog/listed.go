@@ -3,22 +3,23 @@ package catalog
 import "slices"
 
 // Wanted are the indices that somebody wants of a suite: the Packages of the components
-// and architectures, and the Sources of the components. A flat archive has its
-// Packages and Sources without either.
+// and architectures, with those of packages of all architectures where clients read them
+// apart, and the Sources of the components. A flat archive has its Packages and Sources
+// without either.
 type Wanted struct {
 	Components, Architectures []string
 	Sources                   bool
 }
 
-// has reports whether x is among them.
-func (w Wanted) has(x *indexFile) bool {
+// has reports whether x, which the Release of g lists, is among them.
+func (w Wanted) has(g *generation, x *indexFile) bool {
 	switch {
 	case x.installer || x.component != "" && !slices.Contains(w.Components, x.component):
 		return false
 	case x.kind == kindSources:
 		return w.Sources
 	}
-	return len(w.Architectures) > 0 && (x.arch == "" || slices.Contains(w.Architectures, x.arch))
+	return len(w.Architectures) > 0 && (x.arch == "" || x.arch == "all" && g.BinaryAll || slices.Contains(w.Architectures, x.arch))
 }
 
 // Indices returns the indices that the current Release of the suite in that directory
@@ -37,7 +38,7 @@ func (c *Catalog) Indices(suite Location, w Wanted) ([][]Entry, error) {
 	}
 	var all [][]Entry
 	for _, x := range listed {
-		if !w.has(x) {
+		if !w.has(g, x) {
 			continue
 		}
 		forms := make([]Entry, 0, len(x.forms))

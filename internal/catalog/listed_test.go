@@ -14,10 +14,17 @@ func TestIndices(t *testing.T) {
 		"main/binary-amd64/Packages", "main/binary-amd64/Packages.xz", "main/binary-amd64/Packages.gz", "main/binary-arm64/Packages.xz",
 		"main/source/Sources.xz", "main/source/Sources.gz", "contrib/binary-amd64/Packages.xz", "contrib/source/Sources.xz",
 		"main/debian-installer/binary-amd64/Packages.xz", "main/i18n/Translation-en.xz", "main/Contents-amd64.gz",
+		"main/binary-all/Packages.xz",
 	} {
 		files[p] = []byte(p)
 	}
-	if _, err := c.learnRelease(at(t, suiteURL), lists(files)); err != nil {
+	copied := lists(files)
+	copied.Release = append([]byte("No-Support-for-Architecture-all: Packages\n"), copied.Release...)
+	if _, err := c.learnRelease(at(t, suiteURL), copied); err != nil {
+		t.Fatal(err)
+	}
+	const apart = archiveURL + "/dists/apart"
+	if _, err := c.learnRelease(at(t, apart), lists(files)); err != nil {
 		t.Fatal(err)
 	}
 	flat := map[string][]byte{"Packages": []byte("1"), "Packages.gz": []byte("2"), "Sources.gz": []byte("3")}
@@ -33,6 +40,10 @@ func TestIndices(t *testing.T) {
 		{suiteURL, Wanted{Components: []string{"main"}, Architectures: []string{"amd64"}}, "main/binary-amd64/Packages.xz main/binary-amd64/Packages.gz main/binary-amd64/Packages"},
 		{suiteURL, Wanted{Components: []string{"main", "contrib"}, Sources: true}, "contrib/source/Sources.xz | main/source/Sources.xz main/source/Sources.gz"},
 		{suiteURL, Wanted{Components: []string{"main"}, Architectures: []string{"arm64", "riscv64"}}, "main/binary-arm64/Packages.xz"},
+		{apart, Wanted{Components: []string{"main"}, Architectures: []string{"arm64"}}, "main/binary-all/Packages.xz | main/binary-arm64/Packages.xz"},
+		{apart, Wanted{Components: []string{"contrib"}, Architectures: []string{"amd64"}, Sources: true}, "contrib/binary-amd64/Packages.xz | contrib/source/Sources.xz"},
+		{apart, Wanted{Components: []string{"main"}, Sources: true}, "main/source/Sources.xz main/source/Sources.gz"},
+		{suiteURL, Wanted{Components: []string{"main"}, Architectures: []string{"all"}}, "main/binary-all/Packages.xz"},
 		{suiteURL, Wanted{Components: []string{"non-free"}, Architectures: []string{"amd64"}, Sources: true}, ""},
 		{hostURL + "/flat", Wanted{Architectures: []string{"amd64"}}, "Packages.gz Packages"},
 		{hostURL + "/flat", Wanted{Sources: true}, "Sources.gz"},

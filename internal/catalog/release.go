@@ -58,6 +58,7 @@ type record struct {
 	Named      bool      // the table has the names in by-hash, as none of earlier versions has
 	Superseded time.Time // when it ceased to be the current one, or became known if it never was
 	Coming     bool      `json:",omitzero"` // it was never the current one
+	BinaryAll  bool      `json:",omitzero"` // clients read the indices in binary-all, too; not known of those of earlier versions
 }
 
 // suiteRecord is the value of a suite's row.
@@ -139,6 +140,7 @@ func (c *Catalog) CheckRelease(dir Location, r ReleaseFiles) (*CheckedRelease, e
 	rec.Text = digest.Of(bytes.TrimSpace(text))
 	rec.Pair = r.InRelease == nil
 	rec.ByHash, rec.Weak, rec.SHA512, rec.SignedBy = rel.ByHash, rel.Weak, rel.SHA512, rel.SignedBy
+	rec.BinaryAll = rel.BinaryAll
 	c.decideSigned(dir, &rec)
 	return &CheckedRelease{
 		Generation: rec.Generation, dir: dir, record: rec, files: rel.Files, hashes: rel.Hashes,
