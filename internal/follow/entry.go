@@ -48,8 +48,10 @@ type Entry struct {
 	Architectures []string         // without source
 	Sources       bool
 	Depth         Depth
-	Terms         []Term           // of depth Selected
-	Dated         catalog.Location // archive with earlier generations; zero for none
+	Terms         []Term // of depth Selected
+	// Dated has the archive as it was: below it, a directory for each time, such as
+	// 20260131T235959Z. Zero for none.
+	Dated catalog.Location
 }
 
 // Flat reports whether the entry is for a flat repository.
@@ -122,6 +124,12 @@ func Parse(s string) ([]Entry, error) {
 		e, all := parseEntry(fields)
 		for _, err := range all {
 			faults = append(faults, fmt.Sprintf("%.200q: %v", strings.Join(fields, " "), err))
+		}
+		for _, o := range entries {
+			if o.Archive == e.Archive && e.Dated != (catalog.Location{}) && o.Dated != (catalog.Location{}) && o.Dated != e.Dated {
+				faults = append(faults, fmt.Sprintf("%.200q: dated=%s beside dated=%s of the same archive; name one of them", strings.Join(fields, " "), urlOf(e.Dated), urlOf(o.Dated)))
+				break
+			}
 		}
 		entries, suites = append(entries, e), suites+len(e.Suites)
 	}

@@ -35,7 +35,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.ledger.Request(client, about)
 	}
 	if err != nil {
-		return needsLogin(t, status, inView(v, err))
+		return needsLogin(t, status, p.inView(v, e, err))
 	}
 	defer file.Body.Close()
 	if e.Kind == catalog.ReleaseFile && !file.Release.IsZero() && r.Method == http.MethodGet {

@@ -12,6 +12,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/mirror"
 	"millpond/internal/rings"
 )
 
@@ -91,6 +92,8 @@ const (
 	adviceRing = "The page and the API of the box list its rings; MILLPOND_RINGS or the API makes one."
 	advicePast = "The box serves what it has kept: of each suite that its clients use the generations of about a month, as far as there is room. " +
 		"The API lists them (/api/v1/generations)."
+	adviceDated = "What the box has not kept of earlier packages it takes from the archive that dated=URL of an entry in MILLPOND_FOLLOW names. " +
+		"That has a directory for each time below the URL, URL/20260131T235959Z/pool/…, as that of Debian's snapshots."
 )
 
 // generationIn returns the generation of a suite that the client gets in the view, zero
@@ -118,14 +121,10 @@ func (p *Proxy) checkView(v view) error {
 // see sets what of a request depends on the view. The error says why the view has no such
 // file.
 func (p *Proxy) see(ctx context.Context, v view, client netip.Addr, q *fetch.Request) (err error) {
-	switch {
-	case v == view{}:
+	if v == (view{}) {
 		return nil
-	case v.past():
-		q.Dated = p.rings.Dated(q.Location, v.moment)
-	default:
-		q.Dated = p.rings.DatedIn(v.ring, q.Location)
 	}
+	q.Dated = p.dated(v, q.Location)
 	if q.Kind != catalog.ReleaseFile {
 		if v.past() && q.Kind == catalog.Unknown {
 			return &viewError{http.StatusNotFound, "what this file was then is not known: no Release or index of that time that the box has read lists it", advicePast}
@@ -174,10 +173,32 @@ func (p *Proxy) used(v view, e catalog.Entry) {
 	}
 }
 
+// dated returns where a dated archive has the file at l as it is in the view; zero if none
+// is known.
+func (p *Proxy) dated(v view, l catalog.Location) catalog.Location {
+	if v.past() {
+		return p.rings.Dated(l, v.moment)
+	}
+	return p.rings.DatedIn(v.ring, l)
+}
+
 // inView words the error of a file that is not as it is in force.
-func inView(v view, err error) error {
+func (p *Proxy) inView(v view, e catalog.Entry, err error) error {
 	if v.past() && errors.Is(err, fetch.ErrMoved) || errors.Is(err, fetch.ErrNotHeld) {
 		return &viewError{http.StatusGone, "the box does not hold this file of that generation, and no mirror has it any more", advicePast}
 	}
-	return err
+	var status *mirror.StatusError
+	if v == (view{}) || e.Kind != catalog.Content || !errors.As(err, &status) || status.Code != http.StatusNotFound && status.Code != http.StatusGone {
+		return err
+	}
+	switch d := p.dated(v, e.Location); {
+	case d == catalog.Location{} && v.past():
+		return &viewError{http.StatusGone, "no mirror has this file any more, and MILLPOND_FOLLOW names no dated archive", adviceDated}
+	case d == catalog.Location{}:
+		return err
+	case status.URL == d.String():
+		return &viewError{http.StatusGone, fmt.Sprintf("no mirror has this file any more, nor does the dated archive: %s", d), adviceDated}
+	default:
+		return &viewError{http.StatusBadGateway, fmt.Sprintf("no mirror has this file any more, and nothing came from the dated archive: %s", d), adviceDated}
+	}
 }

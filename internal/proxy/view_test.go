@@ -15,6 +15,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/ledger"
+	"millpond/internal/mirror"
 	"millpond/internal/rings"
 )
 
@@ -24,6 +25,8 @@ type fakeRings struct {
 	has   digest.Digest
 	bound string // the ring of all clients
 	done  []string
+
+	undated bool // no dated archive is known
 }
 
 var thePast = digest.Of([]byte("the past"))
@@ -52,6 +55,9 @@ func (r *fakeRings) At(_ context.Context, _ catalog.Location, t time.Time) (dige
 }
 func (r *fakeRings) InForceAt(catalog.Location, time.Time) digest.Digest { return thePast }
 func (r *fakeRings) Dated(l catalog.Location, _ time.Time) catalog.Location {
+	if r.undated {
+		return catalog.Location{}
+	}
 	return l.Moved(l.Dir(), l.Dir().Join("dated"))
 }
 func (r *fakeRings) DatedIn(string, catalog.Location) catalog.Location { return catalog.Location{} }
@@ -178,5 +184,37 @@ func TestSnapshotView(t *testing.T) {
 	b.files[debURL] = fails(fetch.ErrMoved)
 	if resp, body := b.do(t, "GET", "/snapshot/20260131/deb.example.org"+debPath); resp.StatusCode != http.StatusGone || !strings.Contains(resp.Status+body, "no mirror has it any more") {
 		t.Errorf("what nobody has: %s: %s", resp.Status, body)
+	}
+}
+
+// What neither the mirror nor a dated archive has is refused with a reason, and what
+// could not be asked for is no final answer.
+func TestNobodyHasItAnyMore(t *testing.T) {
+	t.Parallel()
+	const past, dated = "/snapshot/20260131/deb.example.org" + debPath, "http://deb.example.org/debian/pool/main/h/hello/dated/hello_2.10-3_amd64.deb"
+	gone := func(url string) error { return &mirror.StatusError{URL: url, Code: http.StatusNotFound} }
+	for _, tt := range []struct {
+		name, url string
+		err       error
+		undated   bool
+		status    int
+		says      string
+	}{
+		{"neither has it", past, gone(dated), false, http.StatusGone, "nor does the dated archive: " + dated},
+		{"the dated archive is away", past, gone(debURL), false, http.StatusBadGateway, "nothing came from the dated archive: " + dated},
+		{"the dated archive is busy", past, &mirror.StatusError{URL: dated, Code: http.StatusTooManyRequests}, false, http.StatusTooManyRequests, dated},
+		{"no dated archive", past, gone(debURL), true, http.StatusGone, "MILLPOND_FOLLOW names no dated archive"},
+		{"a ring without one", "/ring/prod/deb.example.org" + debPath, gone(debURL), true, http.StatusNotFound, "404"},
+		{"in force", debURL, gone(debURL), false, http.StatusNotFound, "404"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b, _, r := newViewBox(t)
+			r.undated = tt.undated
+			b.files[debURL] = fails(tt.err)
+			if resp, body := b.do(t, "GET", tt.url); resp.StatusCode != tt.status || !strings.Contains(resp.Status, tt.says) {
+				t.Errorf("%s: %s", resp.Status, body)
+			}
+		})
 	}
 }
