@@ -13,6 +13,7 @@ import (
 
 	"millpond/e2e/internal/box"
 	"millpond/e2e/internal/system"
+	"millpond/internal/api"
 	"millpond/internal/aptest"
 )
 
@@ -161,5 +162,32 @@ func TestSnapshot(t *testing.T) {
 		if err == nil || !strings.Contains(out, why) {
 			t.Errorf("%s: %v, want an error that says %q", path, err, why)
 		}
+	}
+}
+
+// Of a suite behind a login there are no snapshots, though the box has a login of its own:
+// the API offers none, and a client is told why.
+func TestSnapshotBehindALogin(t *testing.T) {
+	t.Parallel()
+	s := &site{key: aptest.NewKey("archive")}
+	s.archive, s.mirror = aptest.NewArchive(s.key), aptest.NewMirror(t, aptest.MirrorOptions{})
+	s.archive.Add(aptest.Package{Name: "tool", Version: "1.0-1", Size: 1000})
+	s.mirror.Publish("/debian", s.archive.Publish(time.Now().Add(-time.Hour)))
+	s.mirror.Inject("/debian/*", aptest.Login(login("alice")))
+	auth := filepath.Join(t.TempDir(), "auth.conf")
+	if err := os.WriteFile(auth, []byte("machine http://"+s.mirror.Addr()+" login alice password "+passwords["alice"]+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.box = box.Start(t, s.settings(t, "MILLPOND_AUTH_FILE="+auth)...)
+	h := &history{site: s}
+	h.from(t, h.below("")).MustApt("update", "--error-on=any")
+	all := list[api.Generation](t, s.box, "/api/v1/generations?suite="+h.suite()).Items
+	if len(all) != 1 || !all[0].Login || all[0].Snapshot != "" {
+		t.Errorf("generations: %+v", all)
+	}
+	now := time.Now().UTC().Format("20060102T150405Z")
+	out, err := h.from(t, h.below("/snapshot/"+now)).Apt(t.Context(), "update", "--error-on=any")
+	if err == nil || !strings.Contains(out, "it came with a login") {
+		t.Errorf("a snapshot of it: %v, want an error that says why there is none", err)
 	}
 }

@@ -29,17 +29,21 @@ type Suite struct {
 
 // FollowedSuite is a suite that the box keeps up to date without a client.
 type FollowedSuite struct {
-	URL          string     `json:"url" doc:"of its directory"`
-	Name         string     `json:"name" doc:"as in sources.list"`
-	Why          string     `json:"why" enum:"setting,clients" doc:"MILLPOND_FOLLOW has it, or clients use it"`
-	Depth        string     `json:"depth" enum:"indices,used,selected,all" doc:"what is fetched before clients ask: indices alone, new versions of the packages that they use, those that the setting selects, or all"`
-	Used         *time.Time `json:"used" doc:"by a client, last; null: by none so far. A suite that the setting does not have is followed for 14 days from then on"`
-	Checked      *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`
-	Next         time.Time  `json:"next" doc:"when the mirror is asked again"`
-	Date         *time.Time `json:"date" doc:"of the Release in force; null if there is none yet"`
-	IndicesHeld  int        `json:"indices_held" doc:"of those that clients use or the setting names"`
-	IndicesTotal int        `json:"indices_total"`
-	Fault        string     `json:"fault" doc:"what went wrong last; empty if nothing did"`
+	URL           string     `json:"url" doc:"of its directory"`
+	Name          string     `json:"name" doc:"for people: the suite, or the last directory of a flat repository"`
+	Archive       string     `json:"archive" doc:"URL of the archive, as in sources.list"`
+	Suite         string     `json:"suite" doc:"as in sources.list: of a flat repository, which has no components, ./ or a directory that ends in /"`
+	Components    []string   `json:"components" doc:"that the setting names; empty if clients alone use it, or it is flat"`
+	Architectures []string   `json:"architectures" doc:"likewise; source for source packages"`
+	Why           string     `json:"why" enum:"setting,clients" doc:"MILLPOND_FOLLOW has it, or clients use it"`
+	Depth         string     `json:"depth" enum:"indices,used,selected,all" doc:"what is fetched before clients ask: indices alone, new versions of the packages that they use, those that the setting selects, or all"`
+	Used          *time.Time `json:"used" doc:"by a client, last; null: by none so far. A suite that the setting does not have is followed for 14 days from then on"`
+	Checked       *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`
+	Next          time.Time  `json:"next" doc:"when the mirror is asked again"`
+	Date          *time.Time `json:"date" doc:"of the Release in force; null if there is none yet"`
+	IndicesHeld   int        `json:"indices_held" doc:"of those that clients use or the setting names"`
+	IndicesTotal  int        `json:"indices_total"`
+	Fault         string     `json:"fault" doc:"what went wrong last; empty if nothing did"`
 }
 
 // Rejected is a Release that a mirror sent: older than the one in force, of another

@@ -19,7 +19,10 @@ type KeptSlice struct {
 	WantedDate   time.Time `json:"wanted_date,omitzero" doc:"of the wanted generation's Release"`
 	Since        time.Time `json:"since,omitzero" doc:"when it became complete in that generation"`
 
-	Files     int64 `json:"files" doc:"of the wanted generation: the Release, indices and packages"`
+	CompleteFiles int64 `json:"complete_files" doc:"of the complete generation: the Release, indices and packages"`
+	CompleteBytes int64 `json:"complete_bytes"`
+
+	Files     int64 `json:"files" doc:"of the wanted generation, likewise; those of both count once on the disk"`
 	Bytes     int64 `json:"bytes"`
 	FilesHeld int64 `json:"files_held" doc:"of those, held and pinned"`
 	BytesHeld int64 `json:"bytes_held"`

@@ -94,5 +94,6 @@ type Generation struct {
 	Learned    time.Time  `json:"learned" doc:"when the box got it"`
 	Superseded *time.Time `json:"superseded" doc:"when it ceased to be in force here; null for the one in force"`
 	Signed     bool       `json:"signed"`
-	Snapshot   string     `json:"snapshot" doc:"a time for /snapshot/ at which this one is served"`
+	Login      bool       `json:"login" doc:"it came with a login: there is no snapshot of it, and no ring has it"`
+	Snapshot   string     `json:"snapshot" doc:"a time for /snapshot/ at which this one is served; empty if it came with a login"`
 }

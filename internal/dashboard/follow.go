@@ -2,9 +2,11 @@ package dashboard
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"millpond/internal/api"
+	"millpond/internal/deb"
 	"millpond/internal/follow"
 )
 
@@ -29,9 +31,40 @@ func (d *Dashboard) listFollowed(_ context.Context, q *Window) (api.Page[api.Fol
 		if s.Setting {
 			row.Why = "setting"
 		}
+		nameAsIn(&row, s)
 		answer.Items = append(answer.Items, row)
 	}
 	return answer, nil
+}
+
+// nameAsIn fills in how sources.list names a followed suite. Of what clients use the URLs
+// tell: a flat repository may be one below its directory as well.
+func nameAsIn(row *api.FollowedSuite, s follow.Suite) {
+	archive, suite, ok := s.Location.SplitSuite()
+	if !ok {
+		suite = "./"
+	}
+	if len(s.Entries) > 0 {
+		archive, suite = s.Entries[0].Archive, s.Entries[0].Suite(s.Location)
+	}
+	row.Archive, row.Suite, row.Components, row.Architectures = archive.String(), suite, []string{}, []string{}
+	for _, e := range s.Entries {
+		row.Components = addOnce(row.Components, e.Components...)
+		row.Architectures = addOnce(row.Architectures, e.Architectures...)
+		if e.Sources {
+			row.Architectures = addOnce(row.Architectures, deb.Source)
+		}
+	}
+}
+
+// addOnce adds the names that are not there yet.
+func addOnce(all []string, names ...string) []string {
+	for _, n := range names {
+		if !slices.Contains(all, n) {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // timeOf is t, or nil where it is not known.

@@ -25,7 +25,7 @@ func keptOf(s keep.State) api.KeptSlice {
 	k := api.KeptSlice{
 		Suite: s.Suite.String(), System: s.System, State: stateOf(s), Complete: nameOf(s.Complete), Wanted: nameOf(s.Wanted),
 		CompleteDate: s.CompleteDate.UTC(), WantedDate: s.WantedDate.UTC(), Since: s.Since.UTC(),
-		Files: s.Files, Bytes: s.Bytes, FilesHeld: s.FilesHeld, BytesHeld: s.BytesHeld, FilesGone: s.FilesGone,
+		CompleteFiles: s.CompleteFiles, CompleteBytes: s.CompleteBytes, Files: s.Files, Bytes: s.Bytes, FilesHeld: s.FilesHeld, BytesHeld: s.BytesHeld, FilesGone: s.FilesGone,
 		Lacks: []api.Lack{}, LacksMore: s.MoreLacks, Fault: s.Fault,
 	}
 	for _, l := range s.Lacks {

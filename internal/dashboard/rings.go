@@ -158,10 +158,14 @@ func (d *Dashboard) listGenerations(_ context.Context, q *generationsQuery) (api
 	cut := page(d.catalog.Moments(suite), q.Window)
 	answer := api.Page[api.Generation]{Total: cut.Total, Offset: cut.Offset, Items: []api.Generation{}}
 	for _, m := range cut.Items {
-		answer.Items = append(answer.Items, api.Generation{
+		g := api.Generation{
 			RingGeneration: generationOf(rings.Generation{ID: m.ID, Date: m.Date, ValidUntil: m.ValidUntil}),
-			Learned:        m.Learned.UTC(), Superseded: timeIf(m.Superseded), Signed: m.Signed, Snapshot: m.Date.UTC().Format(rings.TimeFormat),
-		})
+			Learned:        m.Learned.UTC(), Superseded: timeIf(m.Superseded), Signed: m.Signed, Login: m.Private,
+		}
+		if !g.Login {
+			g.Snapshot = m.Date.UTC().Format(rings.TimeFormat)
+		}
+		answer.Items = append(answer.Items, g)
 	}
 	return answer, nil
 }

@@ -158,12 +158,12 @@ func TestGenerationsOfSuite(t *testing.T) {
 		k := o.Catalog.(known)
 		k.moments = []catalog.Moment{
 			{Generation: catalog.Generation{ID: digest.Of([]byte("2")), Date: since.Add(time.Hour), Signed: true}},
-			{Generation: catalog.Generation{ID: digest.Of([]byte("1")), Date: since, ValidUntil: since.Add(time.Minute), Signed: true}, Superseded: since.Add(2 * time.Hour)},
+			{Generation: catalog.Generation{ID: digest.Of([]byte("1")), Date: since, ValidUntil: since.Add(time.Minute), Signed: true, Private: true}, Superseded: since.Add(2 * time.Hour)},
 		}
 		o.Catalog = k
 	})
 	p := get[api.Page[api.Generation]](t, r, "/api/v1/generations?suite="+ringSuite.String())
-	if p.Total != 2 || p.Items[0].Superseded != nil || !p.Items[1].Superseded.Equal(since.Add(2*time.Hour)) || p.Items[1].ValidUntil == nil ||
+	if p.Total != 2 || p.Items[0].Superseded != nil || !p.Items[1].Superseded.Equal(since.Add(2*time.Hour)) || p.Items[1].ValidUntil == nil || p.Items[0].Login || !p.Items[1].Login || p.Items[1].Snapshot != "" ||
 		p.Items[1].Digest != digest.Of([]byte("1")).String() || p.Items[0].Snapshot != since.Add(time.Hour).UTC().Format("20060102T150405Z") {
 		t.Errorf("generations: %+v", p)
 	}

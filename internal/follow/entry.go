@@ -70,6 +70,14 @@ func (e Entry) Dirs() []catalog.Location {
 	return dirs
 }
 
+// Suite is the suite in that directory as the entry names it.
+func (e Entry) Suite(dir catalog.Location) string {
+	if i := slices.Index(e.Dirs(), dir); i >= 0 {
+		return e.Suites[i]
+	}
+	return ""
+}
+
 // Wanted are the indices that the entry names of each suite.
 func (e Entry) Wanted() catalog.Wanted {
 	return catalog.Wanted{Components: e.Components, Architectures: e.Architectures, Sources: e.Sources}

@@ -166,6 +166,7 @@ func (s *suite) depth() Depth {
 type Suite struct {
 	Location    catalog.Location // its directory
 	Setting     bool             // named by the setting; else clients use it
+	Entries     []Entry          // of the setting
 	Depth       Depth
 	Used        time.Time // by clients; zero if none has
 	Checked     time.Time // last confirmed with the mirror; zero if it never was
@@ -181,7 +182,7 @@ func (f *Follower) State() []Suite {
 	all := make([]Suite, 0, len(f.suites))
 	for _, s := range f.suites {
 		all = append(all, Suite{
-			Location: s.dir, Setting: len(s.entries) > 0, Depth: s.depth(), Used: s.used, Next: s.next, Date: s.date,
+			Location: s.dir, Setting: len(s.entries) > 0, Entries: s.entries, Depth: s.depth(), Used: s.used, Next: s.next, Date: s.date,
 			Held: s.held, Total: s.total, Fault: s.fault,
 		})
 	}

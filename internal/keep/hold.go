@@ -89,8 +89,12 @@ func (k *Keeper) audit(ctx context.Context, s *suite) (whole bool, err error) {
 		}
 		held := k.holds(s, r)
 		whole = whole && (held || !s.needs(r))
-		if r.complete && !held {
-			t.FilesGone++
+		if r.complete {
+			t.CompleteFiles++
+			t.CompleteBytes += max(r.size, 0)
+			if !held {
+				t.FilesGone++
+			}
 		}
 		if s.record.Plan == r.plan && held {
 			t.FilesHeld++
@@ -100,6 +104,7 @@ func (k *Keeper) audit(ctx context.Context, s *suite) (whole bool, err error) {
 	k.update(s, func(old *State) {
 		s.show(old)
 		old.FilesGone, old.FilesHeld, old.BytesHeld = t.FilesGone, t.FilesHeld, t.BytesHeld
+		old.CompleteFiles, old.CompleteBytes = t.CompleteFiles, t.CompleteBytes
 	})
 	return whole, nil
 }

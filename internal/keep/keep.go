@@ -87,6 +87,8 @@ type State struct {
 	CompleteDate         time.Time // of the Release
 	WantedDate           time.Time
 	Since                time.Time // when it became complete
+	CompleteFiles        int64     // of Complete
+	CompleteBytes        int64     // likewise
 	Files, Bytes         int64     // of Wanted
 	FilesHeld, BytesHeld int64     // of those
 	FilesGone            int64     // of Complete, missing at present

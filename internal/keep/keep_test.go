@@ -114,6 +114,9 @@ func TestNewGeneration(t *testing.T) {
 	if mid.Complete != first.Complete || mid.Wanted == first.Complete || mid.FilesGone != 0 || mid.Fault != "" {
 		t.Errorf("in the middle: %+v", mid)
 	}
+	if first.CompleteFiles != first.Files || mid.CompleteFiles != first.Files || mid.CompleteBytes != first.Bytes || mid.Bytes == first.Bytes {
+		t.Errorf("in the middle: %+v; at first: %+v", mid, first)
+	}
 	if !s.pinned(old) || !s.pinned(s.debs["more"]) {
 		t.Error("the old generation's file is not pinned, or the new one's")
 	}

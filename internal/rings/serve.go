@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"millpond/internal/catalog"
@@ -87,11 +88,15 @@ func (r *Rings) At(ctx context.Context, suite catalog.Location, t time.Time) (di
 	return g.ID, nil
 }
 
-// noMoment says from when on there are generations of a suite.
+// noMoment says from when on there are generations of a suite, or why there are none.
 func (r *Rings) noMoment(suite catalog.Location) error {
 	all := r.catalog.Moments(suite)
 	if len(all) == 0 {
 		return ErrNoMoment
+	}
+	all = slices.DeleteFunc(all, func(m catalog.Moment) bool { return m.Private })
+	if len(all) == 0 {
+		return fmt.Errorf("%w: it came with a login, and of such suites the box keeps no earlier ones", ErrNoMoment)
 	}
 	return fmt.Errorf("%w; the first one is of %s", ErrNoMoment, all[len(all)-1].Date.UTC().Format(TimeFormat))
 }

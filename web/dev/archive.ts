@@ -15,6 +15,10 @@ function suite(url: string, more: Partial<FollowedSuite>): FollowedSuite {
   return {
     url,
     name: url.slice(url.lastIndexOf('/') + 1),
+    archive: url.slice(0, url.indexOf('/dists/')),
+    suite: url.slice(url.indexOf('/dists/') + '/dists/'.length),
+    components: [],
+    architectures: [],
     why: 'clients',
     depth: 'used',
     used: before(3000),
@@ -30,8 +34,23 @@ function suite(url: string, more: Partial<FollowedSuite>): FollowedSuite {
 
 const follow = page([
   suite(trixie, {}),
-  suite(debian + 'trixie-updates', { why: 'setting', depth: 'indices', used: null, date: before(9 * day) }),
-  suite(security, { why: 'setting', depth: 'all', indices_held: 3, indices_total: 4, next: before(-20) }),
+  suite(debian + 'trixie-updates', {
+    why: 'setting',
+    components: ['main', 'contrib'],
+    architectures: ['amd64'],
+    depth: 'indices',
+    used: null,
+    date: before(9 * day),
+  }),
+  suite(security, {
+    why: 'setting',
+    components: ['main'],
+    architectures: ['amd64', 'source'],
+    depth: 'all',
+    indices_held: 3,
+    indices_total: 4,
+    next: before(-20),
+  }),
   suite('https://download.example.com/linux/dists/stable', {
     used: before(11 * day),
     fault: 'the mirror does not answer: dial tcp 192.0.2.9:443: connect: connection refused',
@@ -46,6 +65,7 @@ const generation = (ago: number, until: number | null): Generation => ({
   learned: before(ago - 900),
   superseded: null,
   signed: true,
+  login: false,
   snapshot: before(ago).replaceAll(/[-:]|\.\d+/g, ''),
 })
 
@@ -211,6 +231,8 @@ const keep: Keep = {
     .map((s, i) => ({
       ...s,
       system: 'trixie',
+      complete_files: i === 0 ? 3050 : 211,
+      complete_bytes: i === 0 ? 5.1e9 : 4.2e8,
       complete: i === 0 ? 'a0' : 'b2',
       complete_date: before((4 - 3 * i) * day),
       since: before((3.9 - 3 * i) * day),
@@ -233,6 +255,8 @@ const keep: Keep = {
         bytes_held: 1.08e8,
         state: 'incomplete' as never,
         system: 'bookworm',
+        complete_files: 90,
+        complete_bytes: 1.1e8,
         complete: 'c3',
         complete_date: before(70 * day),
         since: before(40 * day),

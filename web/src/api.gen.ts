@@ -140,8 +140,14 @@ export interface Fault {
 }
 
 export interface FollowedSuite {
+  /** likewise; source for source packages */
+  architectures: string[]
+  /** URL of the archive, as in sources.list */
+  archive: string
   /** with the mirror, last; null if not known */
   checked: string | null
+  /** that the setting names; empty if clients alone use it, or it is flat */
+  components: string[]
   /** of the Release in force; null if there is none yet */
   date: string | null
   /** what is fetched before clients ask: indices alone, new versions of the packages that they use, those that the setting selects, or all */
@@ -151,10 +157,12 @@ export interface FollowedSuite {
   /** of those that clients use or the setting names */
   indices_held: number
   indices_total: number
-  /** as in sources.list */
+  /** for people: the suite, or the last directory of a flat repository */
   name: string
   /** when the mirror is asked again */
   next: string
+  /** as in sources.list: of a flat repository, which has no components, ./ or a directory that ends in / */
+  suite: string
   /** of its directory */
   url: string
   /** by a client, last; null: by none so far. A suite that the setting does not have is followed for 14 days from then on */
@@ -177,8 +185,10 @@ export interface Generation {
   digest: string
   /** when the box got it */
   learned: string
+  /** it came with a login: there is no snapshot of it, and no ring has it */
+  login: boolean
   signed: boolean
-  /** a time for /snapshot/ at which this one is served */
+  /** a time for /snapshot/ at which this one is served; empty if it came with a login */
   snapshot: string
   /** when it ceased to be in force here; null for the one in force */
   superseded: string | null
@@ -292,11 +302,14 @@ export interface KeptSlice {
   bytes_held: number
   /** digest of the Release of the generation in which it is complete; empty if there is none yet */
   complete: string
+  complete_bytes: number
   /** of the complete generation's Release */
   complete_date?: string
+  /** of the complete generation: the Release, indices and packages */
+  complete_files: number
   /** why it does not have what it is to have; empty if nothing is wrong */
   fault: string
-  /** of the wanted generation: the Release, indices and packages */
+  /** of the wanted generation, likewise; those of both count once on the disk */
   files: number
   /** of the complete generation, missing at present; they are fetched again */
   files_gone: number

@@ -44,15 +44,18 @@ test('components are read off the indices', () => {
 
 test('a line for a snapshot says when apt would refuse it for its age', () => {
   const g = { snapshot: '20260301T080000Z', valid_until: null } as Generation
-  const url = 'http://a.example.org/debian/dists/bookworm'
-  expect(snapshotLine('box:3142', url, g, ['main', 'contrib'], now)).toBe(
+  const s = { archive: 'http://a.example.org/debian', suite: 'bookworm', components: [] as string[] } as FollowedSuite
+  expect(snapshotLine('box:3142', s, g, ['main', 'contrib'], now)).toBe(
     'deb http://box:3142/snapshot/20260301T080000Z/a.example.org/debian bookworm main contrib',
   )
-  expect(snapshotLine('box:3142', url, { ...g, valid_until: '2026-03-08T08:00:00Z' }, [], now)).toBe(
+  expect(snapshotLine('box:3142', s, { ...g, valid_until: '2026-03-08T08:00:00Z' }, [], now)).toBe(
     'deb [check-valid-until=no] http://box:3142/snapshot/20260301T080000Z/a.example.org/debian bookworm main',
   )
-  expect(snapshotLine('box:3142', 'https://a.example.org/flat', g, [], now)).toBe(
-    'deb http://box:3142/snapshot/20260301T080000Z/https/a.example.org/flat ./',
+  expect(snapshotLine('box:3142', { ...s, components: ['main', 'non-free'] }, g, ['main'], now)).toBe(
+    'deb http://box:3142/snapshot/20260301T080000Z/a.example.org/debian bookworm main non-free',
+  )
+  expect(snapshotLine('box:3142', { ...s, archive: 'https://a.example.org/flat', suite: 'lab/' }, g, [], now)).toBe(
+    'deb http://box:3142/snapshot/20260301T080000Z/https/a.example.org/flat lab/',
   )
 })
 

@@ -70,12 +70,13 @@ export function expired(g: { valid_until: string | null }, now: number): boolean
 }
 
 /** snapshotLine is the line of sources.list that has a suite as it was in a
- * generation, through the box at that address. */
-export function snapshotLine(at: string, url: string, g: Generation, names: string[], now: number): string {
-  const { archive, suite } = address(url)
+ * generation, through the box at that address. Without components of the setting
+ * it has those that the box has read. */
+export function snapshotLine(at: string, s: FollowedSuite, g: Generation, read: string[], now: number): string {
   const options = expired(g, now) ? '[check-valid-until=no] ' : ''
-  const rest = suite.endsWith('/') ? [suite] : [suite, ...(names.length > 0 ? names : ['main'])]
-  return `deb ${options}http://${at}/snapshot/${g.snapshot}/${bare(archive)} ${rest.join(' ')}`
+  const names = s.components.length > 0 ? s.components : read
+  const rest = s.suite.endsWith('/') ? [s.suite] : [s.suite, ...(names.length > 0 ? names : ['main'])]
+  return `deb ${options}http://${at}/snapshot/${g.snapshot}/${bare(s.archive)} ${rest.join(' ')}`
 }
 
 /** duration is a length of time in its units: 1 d 12 h. */

@@ -25,7 +25,7 @@ export function Generations({ suite, signed, components, at, now }: GenerationsP
   const present = all.find((g) => !g.superseded)
   const marks = all.map((g) => ({ time: g.date, name: g.superseded ? 'superseded' : 'in force', kind: g.superseded ? 'past' : 'present' }) as const)
   const number = all.length === 1 ? '1 generation' : `${ask.data?.total ?? 0} generations`
-  const line = (g: Generation) => snapshotLine(at, suite.url, g, components, now)
+  const line = (g: Generation) => snapshotLine(at, suite, g, components, now)
   return (
     <>
       <div class="past">
@@ -53,7 +53,11 @@ export function Generations({ suite, signed, components, at, now }: GenerationsP
                       ? `; apt refuses it since ${moment(g.valid_until)}, unless told not to`
                       : `; valid until ${moment(g.valid_until)}`)}
                 </p>
-                <Code label={`${suite.name} as of ${moment(g.date)}`} text={line(g)} />
+                {g.login ? (
+                  <p class="detail">It came with a login: of such suites there are no snapshots.</p>
+                ) : (
+                  <Code label={`${suite.name} as of ${moment(g.date)}`} text={line(g)} />
+                )}
               </li>
             ))}
           </ul>

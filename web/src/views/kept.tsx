@@ -82,8 +82,7 @@ function Slice({ of: s, now }: { of: KeptSlice; now: number }) {
       {s.complete ? (
         <p>
           Complete in the generation of {s.complete_date ? moment(s.complete_date) : 'an unknown date'}
-          {s.since && ` since ${moment(s.since)}, ${ago(s.since, now)}`}
-          {s.wanted === s.complete && `: ${count(s.files)} files, ${bytes(s.bytes)}`}
+          {s.since && ` since ${moment(s.since)}, ${ago(s.since, now)}`}: {count(s.complete_files)} files, {bytes(s.complete_bytes)}
         </p>
       ) : (
         <p>Complete in no generation yet</p>
