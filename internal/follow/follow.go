@@ -77,8 +77,9 @@ type Fetcher interface {
 // Prefetcher fetches packages ahead of clients.
 type Prefetcher interface {
 	// Changed is told that a followed suite has a new generation in force, and its
-	// indices are read; once for each generation, and again after a start, since the
-	// box may have been stopped before it had everything. It does not block.
+	// indices are read, or cannot be had; once for each generation, again when the last
+	// of these could be had after all, and again after a start, since the box may have
+	// been stopped before it had everything. It does not block.
 	Changed(suite catalog.Location)
 }
 
@@ -113,6 +114,7 @@ type suite struct {
 	tried    digest.Digest // the generation of which the last turn fetched what was missing
 	attempts int           // to get all of it
 	settled  digest.Digest // the generation of which all is held, or was tried often enough
+	lacking  bool          // not all of settled is held
 
 	held, total int
 	fault       string

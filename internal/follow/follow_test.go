@@ -235,6 +235,38 @@ func TestWhatCannotBeFetched(t *testing.T) {
 	})
 }
 
+// A mirror that lacks a file of a Release is asked for the next Release as often as any
+// other, and when it has the file at last, the Prefetcher is told once more.
+func TestLateIndex(t *testing.T) {
+	t.Parallel()
+	following(t, "http://a.example.org/ stable main amd64", func(r *rig) {
+		d := r.suite("a", time.Time{})
+		r.suites[d].indices = []string{"Packages"}
+		lacking := true
+		r.keep = func(_ context.Context, e catalog.Entry) error {
+			if lacking {
+				return &mirror.StatusError{URL: e.Location.String(), Code: 404}
+			}
+			return nil
+		}
+		r.run(24 * time.Hour)
+		if n := len(r.noted(&r.asked)); n < 80 || n > 120 {
+			t.Errorf("a mirror that lacks an index is asked %d times a day for its Release, want once in %v", n, interval)
+		}
+		if got := r.noted(&r.changed); !slices.Equal(got, []string{"a.example.org 1 used"}) {
+			t.Errorf("told without the index: %v", got)
+		}
+		lacking = false // nothing runs now
+		r.run(24 * time.Hour)
+		if got := r.noted(&r.changed); !slices.Equal(got, []string{"a.example.org 1 used"}) {
+			t.Errorf("told when the index had come: %v", got)
+		}
+		if s := r.State()[0]; s.Held != 1 || s.Total != 1 || s.Fault != "" {
+			t.Errorf("state: %+v", s)
+		}
+	})
+}
+
 // Over the bound, suites of the setting stay, and of the others those used last.
 func TestFollowedAreBounded(t *testing.T) {
 	t.Parallel()

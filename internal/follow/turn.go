@@ -13,14 +13,14 @@ import (
 
 // maxAttempts is after how many turns that did not get all of a generation the Prefetcher
 // is told of it nevertheless: one file that its mirror does not have is not to keep the
-// packages away for good.
+// packages away for good. Should the file come later, the Prefetcher is told once more.
 const maxAttempts = 3
 
 // outcome is how a suite's turn went.
 type outcome struct {
 	asked      bool          // the mirror, or it was asked for a client lately
 	age        time.Duration // since that
-	generation digest.Digest // that was in force when the files were fetched
+	generation digest.Digest // that was in force when the files were fetched; zero if the mirror did not answer
 	err        error
 	progress
 }
@@ -82,7 +82,13 @@ func (f *Follower) settle(ctx context.Context, s *suite, o outcome) (changed boo
 		}
 	} else {
 		s.failures, s.fault = s.failures+1, o.err.Error()
-		if next := time.Now().Add(retry(s.failures)); o.asked || next.Before(s.next) {
+		wait := retry(s.failures)
+		if !o.generation.IsZero() {
+			// The mirror answers, and what it publishes next is not to come late since it
+			// lacks a file of this.
+			wait = min(wait, jittered(interval))
+		}
+		if next := time.Now().Add(wait); o.asked || next.Before(s.next) {
 			s.next = next
 		}
 		f.log.Warn("followed suite not up to date", "suite", s.dir.String(), "failures", s.failures, "next", s.next.UTC().Format(time.RFC3339), "err", o.err)
@@ -94,10 +100,12 @@ func (f *Follower) settle(ctx context.Context, s *suite, o outcome) (changed boo
 	if s.tried != o.generation {
 		s.tried, s.attempts = o.generation, 0
 	}
-	if s.attempts++; s.settled == o.generation || o.err != nil && s.attempts < maxAttempts {
+	s.attempts++
+	complete := o.err == nil
+	if s.settled == o.generation && !(s.lacking && complete) || !complete && s.attempts < maxAttempts {
 		return false
 	}
-	s.settled = o.generation
+	s.settled, s.lacking = o.generation, !complete
 	return s.depth() != Indices
 }
 
