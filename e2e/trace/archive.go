@@ -72,10 +72,11 @@ func parseSize(s string) (n int64) {
 
 // pkg is a binary package of an architecture.
 type pkg struct {
-	source string
-	sizes  [2]int64 // in the two generations, scaled
-	every  int      // weeks between two updates; 0: there are none
-	phase  int      // the week of the first
+	source     string
+	name, arch string   // in the first generation
+	sizes      [2]int64 // in the two generations, scaled
+	every      int      // weeks between two updates; 0: there are none
+	phase      int      // the week of the first
 	// renamed: each update is a package of a new name, as with the kernel, which clients get
 	// since what they have depends on it.
 	renamed bool
@@ -164,7 +165,7 @@ func newArchive(before, after [][]stanza) *archive {
 // pairOf makes a package of its stanzas in both generations; the second has no name if
 // the package did not change.
 func pairOf(s, next stanza) pkg {
-	p := pkg{source: s.source, sizes: [2]int64{scaled(s.size), scaled(s.size)}}
+	p := pkg{source: s.source, name: s.name, arch: s.arch, sizes: [2]int64{scaled(s.size), scaled(s.size)}}
 	if next.name == "" || next.version == s.version {
 		return p
 	}

@@ -17,7 +17,7 @@ type point struct {
 // weighs as much as hundreds of other packages.
 const runs = 5
 
-// ways are those to prefetch that are compared, and parts those of the last but one of
+// ways are those to prefetch that are compared, and parts those of the last but two of
 // which the first site's curve is made.
 var (
 	ways = []struct {
@@ -28,6 +28,7 @@ var (
 		{"used, by name", prefetching{part: 1}},
 		{"used, with new dependencies", prefetching{part: 1, depends: true}},
 		{"the same, used lately", prefetching{part: 1, depends: true, lately: true}},
+		{"a box", prefetching{box: true}},
 		{"all that changed", prefetching{all: true}},
 	}
 	parts = []float64{0.1, 0.25, 0.5, 0.75, 0.9}
@@ -40,7 +41,7 @@ func tellPrefetching(w io.Writer, a *archive, mean float64) (curve []point, err 
 		var points []point
 		var hows []prefetching
 		for k, way := range ways {
-			if i == 0 && k == len(ways)-1 {
+			if i == 0 && k == len(ways)-2 {
 				how := ways[k-1].how
 				for _, how.part = range parts {
 					points, hows = append(points, point{name: fmt.Sprintf("%.0f %% of that", 100*how.part)}), append(hows, how)
@@ -68,8 +69,7 @@ func tellPrefetching(w io.Writer, a *archive, mean float64) (curve []point, err 
 				perUsed(p.figures), 100*ratio(p.wavesFree, p.waves), 100*ratio(p.firstFree, p.first))
 		}
 		if i == 0 {
-			curve = append(points[:1:1], points[len(ways)-1:]...)
-			curve = append(curve, points[len(ways)-2])
+			curve = append(points[:1:1], points[len(ways)-2:]...)
 		}
 	}
 	slices.SortFunc(curve, func(x, y point) int { return cmp.Compare(x.prefetched, y.prefetched) })

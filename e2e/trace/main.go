@@ -10,7 +10,9 @@
 // which counts the updates in the life of Debian 12 (pairOf). Which packages clients have is drawn from a law (popularity.go),
 // by ranks that follow from priorities and dependencies (byPopularity).
 //
-// The store is a box's own, with a clock of the trace, and files of a thousandth of their
+// What a box prefetches is decided by its own Prefetcher, which is told of the requests and
+// of each week's generation (planner.go). The other ways are rules of the replay. The store
+// is a box's own, with a clock of the trace, and files of a thousandth of their
 // size; it needs a temporary directory in memory, or takes much longer. Plain LRU, and the
 // cache of the comparison of ways to prefetch, which has room for all, are a list.
 package main

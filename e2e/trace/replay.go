@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 )
 
-// prefetching says what is fetched when a suite has a new Release.
+// prefetching says what is fetched when a suite has a new Release: what a box decides, or
+// by a rule.
 type prefetching struct {
 	all bool // what changed, in each architecture
 	// part is how much of the bytes of what changed and the site downloaded within known,
@@ -16,13 +18,15 @@ type prefetching struct {
 	depends bool
 	// lately: not what nobody requested within patience after it was prefetched.
 	lately bool
+	// box: what the Prefetcher of a box decides, in place of all that.
+	box bool
 }
 
 const (
 	// known is for how long the site remembers what it downloaded.
 	known = 90 * day
 	// patience is how long what was prefetched may wait for a request, as in package uses
-	// of the box, which has no clock of the trace.
+	// of the box.
 	patience = 7 * day
 )
 
@@ -62,20 +66,27 @@ type replay struct {
 	week      int
 	downloads map[int][]time.Duration // of each package, within known
 	waits     map[int]time.Duration   // since when a package that was prefetched was not requested
-	ahead     map[file]bool           // prefetched in a week that is measured, and whether it was used
+	fetched   map[file]bool           // prefetched in a week that is measured, and whether it was used
 	led       int                     // the client that was first this week, or -1
+	planner   *planner                // nil without box
 }
 
 // play has a cache serve a trace.
-func play(t trace, c cache, p prefetching) (figures, error) {
-	r := replay{archive: t.archive, cache: c, prefetching: p, downloads: make(map[int][]time.Duration), waits: make(map[int]time.Duration), ahead: make(map[file]bool)}
-	for _, q := range t.requests {
+func play(t trace, c cache, p prefetching) (f figures, err error) {
+	r := replay{archive: t.archive, cache: c, prefetching: p, downloads: make(map[int][]time.Duration), waits: make(map[int]time.Duration), fetched: make(map[file]bool)}
+	if p.box {
+		if r.planner, err = newPlanner(&r); err != nil {
+			return f, err
+		}
+		defer func() { err = errors.Join(err, r.planner.close()) }()
+	}
+	for i, q := range t.requests {
 		for ; r.week*int(week) <= int(q.at); r.week++ {
 			if err := r.wave(r.week); err != nil {
 				return figures{}, err
 			}
 		}
-		if err := r.serve(q); err != nil {
+		if err := r.serve(q, i); err != nil {
 			return figures{}, err
 		}
 	}
@@ -84,6 +95,19 @@ func play(t trace, c cache, p prefetching) (figures, error) {
 
 // measures reports whether the week that requests are in counts.
 func (r *replay) measures() bool { return r.week-1 >= warmUp && r.week-1 < measured }
+
+// ahead prefetches a file.
+func (r *replay) ahead(f file, now time.Duration) error {
+	size := r.archive.size(f)
+	if err := r.put(f, size, now); err != nil {
+		return err
+	}
+	if r.week >= warmUp && r.week < measured {
+		r.fetched[f] = false
+		r.prefetched += size
+	}
+	return nil
+}
 
 // wave begins a week: what changed is superseded, and the new versions are prefetched.
 func (r *replay) wave(w int) error {
@@ -113,6 +137,9 @@ func (r *replay) wave(w int) error {
 			wants = append(wants, want{f, len(uses)})
 		}
 	}
+	if r.planner != nil {
+		return r.planner.wave(w)
+	}
 	slices.SortFunc(wants, func(x, y want) int {
 		return cmp.Or(cmp.Compare(y.uses, x.uses), cmp.Compare(x.file.pkg, y.file.pkg))
 	})
@@ -129,22 +156,18 @@ func (r *replay) wave(w int) error {
 			continue
 		}
 		budget -= size
-		if err := r.put(want.file, size, begin); err != nil {
+		if err := r.ahead(want.file, begin); err != nil {
 			return err
 		}
 		if _, waits := r.waits[want.file.pkg]; !waits {
 			r.waits[want.file.pkg] = begin
 		}
-		if w >= warmUp && w < measured {
-			r.ahead[want.file] = false
-			r.prefetched += size
-		}
 	}
 	return nil
 }
 
-// serve serves a request and counts it.
-func (r *replay) serve(q request) error {
+// serve serves the nth request and counts it.
+func (r *replay) serve(q request, n int) error {
 	size := r.archive.size(q.file)
 	hit, err := r.get(q.file, size, q.at)
 	if err != nil {
@@ -153,9 +176,12 @@ func (r *replay) serve(q request) error {
 	if q.client >= 0 {
 		r.downloads[q.file.pkg] = append(r.downloads[q.file.pkg], q.at)
 		delete(r.waits, q.file.pkg)
+		if r.planner != nil {
+			r.planner.served(q, n, hit)
+		}
 	}
-	if used, ahead := r.ahead[q.file]; ahead && !used {
-		r.ahead[q.file] = true
+	if used, ahead := r.fetched[q.file]; ahead && !used {
+		r.fetched[q.file] = true
 		r.prefUsed += size
 	}
 	if !r.measures() || q.client < 0 {

@@ -118,7 +118,7 @@ func (s *Prefetcher) base(dir catalog.Location) (id digest.Digest, ok bool) {
 		if m.Superseded.IsZero() {
 			continue
 		}
-		if !ok || time.Since(m.Superseded) < freshFor {
+		if !ok || s.now().Sub(m.Superseded) < freshFor {
 			id, ok = m.ID, true
 		}
 	}

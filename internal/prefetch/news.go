@@ -21,19 +21,28 @@ func (s *Prefetcher) prefetchChanged(ctx context.Context) {
 		return
 	}
 	dirs := slices.SortedFunc(maps.Keys(due), func(a, b catalog.Location) int { return strings.Compare(a.String(), b.String()) })
+	if t, later, ok := s.wave(ctx, dirs); ok { // else Start has just begun another one; keepBooks calls again
+		s.logEnd(ctx, t)
+		s.changes.done(due, later)
+	}
+}
+
+// wave fetches the update wave of suites, unless another prefetch is running. What is left
+// may be fetched later, or not.
+func (s *Prefetcher) wave(ctx context.Context, dirs []catalog.Location) (t State, later, ok bool) {
 	state := State{Automatic: true}
 	if len(dirs) == 1 {
 		state.Suite = dirs[0].String()
 	}
-	if _, ok := s.begin(state); !ok {
-		return // Start has just begun another one; keepBooks calls again
+	if t, ok = s.begin(state); !ok {
+		return t, false, false
 	}
 	r := newRun(false, dirs)
 	plan, err := s.planNews(ctx, dirs)
 	r.faults.add(err)
 	r.faults.add(s.fetchPlan(ctx, r, plan))
-	s.logEnd(ctx, s.end(ctx, r))
-	s.changes.done(due, r.later)
+	t = s.end(ctx, r)
+	return t, r.later, true
 }
 
 // planNews collects what is new of the lines that some suites belong to: of all suites of

@@ -51,7 +51,7 @@ var (
 	ErrUnknownSuite = errors.New("no client has used this suite")
 )
 
-// Options are a Prefetcher's dependencies. All but Offline and Budget are required.
+// Options are a Prefetcher's dependencies. All but Offline, Budget and Now are required.
 type Options struct {
 	Table   *kv.Table // the Prefetcher's alone
 	Catalog Catalog
@@ -61,6 +61,9 @@ type Options struct {
 	Offline bool  // no mirror may be used
 	Budget  int64 // bytes a day that Changed may cost; 0 ignores it
 	Log     *slog.Logger
+	// Now is when clients request something and what is in use; time.Now if it is nil. The
+	// budget's days are the machine's.
+	Now func() time.Time
 }
 
 // Catalog knows what suites list; *catalog.Catalog.
@@ -134,6 +137,7 @@ type Prefetcher struct {
 	offline bool
 	budget  int64
 	log     *slog.Logger
+	now     func() time.Time
 	wanted  chan []catalog.Location // the suites of the prefetch that is to run
 
 	uses     *uses.Table
@@ -151,11 +155,14 @@ type Prefetcher struct {
 // New returns a Prefetcher. Nothing is fetched before Run.
 func New(o Options) (*Prefetcher, error) {
 	s := &Prefetcher{
-		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, follow: o.Follow, offline: o.Offline, budget: o.Budget, log: o.Log,
+		catalog: o.Catalog, store: o.Store, fetcher: o.Fetch, follow: o.Follow, offline: o.Offline, budget: o.Budget, log: o.Log, now: o.Now,
 		wanted: make(chan []catalog.Location, 1),
 	}
+	if s.now == nil {
+		s.now = time.Now
+	}
 	var err error
-	if s.uses, err = uses.Open(o.Table, o.Log); err == nil {
+	if s.uses, err = uses.Open(o.Table, s.now, o.Log); err == nil {
 		s.account, err = account.Open(o.Table, o.Budget, o.Log)
 	}
 	if err == nil {

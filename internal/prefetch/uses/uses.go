@@ -72,14 +72,15 @@ type use struct {
 	waits   int64     // since when one that was fetched ahead waits for a request, in Unix seconds; 0: none does
 }
 
-// now is the weight now.
-func (u use) now() float64 {
-	return u.weight * math.Exp2(-max(time.Since(u.last), 0).Hours()/halfLife.Hours())
+// weightAt is the weight at a time.
+func (u use) weightAt(now time.Time) float64 {
+	return u.weight * math.Exp2(-max(now.Sub(u.last), 0).Hours()/halfLife.Hours())
 }
 
 // Table is safe for concurrent use.
 type Table struct {
 	table *kv.Table
+	now   func() time.Time
 	log   *slog.Logger
 	limit int
 
@@ -92,9 +93,9 @@ type Table struct {
 const prefix = 'u'
 
 // Open reads what t holds under keys that begin with u. A row that cannot be read is
-// forgotten, and logged.
-func Open(t *kv.Table, log *slog.Logger) (*Table, error) {
-	u := &Table{table: t, log: log, limit: maxNames, uses: make(map[string]use), dirty: make(map[string]struct{})}
+// forgotten, and logged. now is the time, time.Now but in a replayed trace.
+func Open(t *kv.Table, now func() time.Time, log *slog.Logger) (*Table, error) {
+	u := &Table{table: t, now: now, log: log, limit: maxNames, uses: make(map[string]use), dirty: make(map[string]struct{})}
 	err := t.Scan([]byte{prefix}, nil, func(key, value []byte) bool {
 		name := string(key[1:])
 		r, err := decode(value)
@@ -116,8 +117,8 @@ func Open(t *kv.Table, log *slog.Logger) (*Table, error) {
 // Requested notes that a client got that version of a package now.
 func (t *Table) Requested(k Key, version string) {
 	t.change(k, func(u *use) {
-		now := time.Now()
-		u.weight, u.last, u.shown, u.waits = u.now()+1, now, now.Unix(), 0
+		now := t.now()
+		u.weight, u.last, u.shown, u.waits = u.weightAt(now)+1, now, now.Unix(), 0
 		u.seen(version)
 	}, true)
 }
@@ -127,7 +128,7 @@ func (t *Table) Requested(k Key, version string) {
 func (t *Table) Fetched(k Key, version string) {
 	t.change(k, func(u *use) {
 		if u.seen(version) && u.waits == 0 {
-			u.waits = time.Now().Unix()
+			u.waits = t.now().Unix()
 		}
 	}, false)
 }
@@ -144,9 +145,9 @@ func (u *use) seen(version string) (newer bool) {
 // lately reports whether a package is in use: it was requested within Recent, and nothing
 // that was fetched ahead since has waited for too long. A clock that was set back has it
 // wait for longer.
-func (u use) lately() bool {
-	waited := time.Since(time.Unix(u.waits, 0))
-	return u.weight > 0 && time.Since(u.last) < Recent && (u.waits == 0 || waited < patience)
+func (u use) lately(now time.Time) bool {
+	waited := now.Sub(time.Unix(u.waits, 0))
+	return u.weight > 0 && now.Sub(u.last) < Recent && (u.waits == 0 || waited < patience)
 }
 
 func (t *Table) change(k Key, do func(*use), also bool) {
@@ -187,9 +188,9 @@ func (t *Table) forget(n int, again bool) (gone int) {
 		name   string
 		weight float64
 	}
-	lines := make(map[string][]entry)
+	lines, now := make(map[string][]entry), t.now()
 	for name, u := range t.uses {
-		if w := u.now(); (w >= twice) == again {
+		if w := u.weightAt(now); (w >= twice) == again {
 			lines[line(name)] = append(lines[line(name)], entry{name, w})
 		}
 	}
@@ -230,10 +231,11 @@ func (t *Table) look(k Key, accept func(use) bool) (weight float64, ok bool) {
 	t.mu.Lock()
 	u, known := t.uses[k.text()]
 	t.mu.Unlock()
-	if !known || !u.lately() || !accept(u) {
+	now := t.now()
+	if !known || !u.lately(now) || !accept(u) {
 		return 0, false
 	}
-	return u.now(), true
+	return u.weightAt(now), true
 }
 
 // Len is how many packages are known.

@@ -31,7 +31,7 @@ func newTable(t *testing.T) *kv.Table {
 
 func open(t *testing.T, table *kv.Table) *Table {
 	t.Helper()
-	u, err := Open(table, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	u, err := Open(table, time.Now, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
