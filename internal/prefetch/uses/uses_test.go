@@ -150,7 +150,7 @@ func TestUnasked(t *testing.T) {
 func TestWeight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		u := &Table{limit: 10, uses: make(map[string]use), dirty: make(map[string]struct{})}
+		u := &Table{now: time.Now, limit: 10, uses: make(map[string]use), dirty: make(map[string]struct{})}
 		for range 4 {
 			u.Requested(tool, "1")
 		}
