@@ -1,8 +1,8 @@
 package aptest
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"io"
 	"log"
 	"net/http"
