@@ -140,7 +140,7 @@ e2e-soak-short: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short -timeout 10m -run TestSoak ./load
 
 # What eviction and prefetching are worth, on two generations of a real archive: tables,
-# and the curve in bin/trace.svg, in some two minutes on a free machine.
+# and the curve in bin/trace.svg, in some minutes on a free machine.
 trace:
 	mkdir -p bin && cd e2e && TMPDIR=/dev/shm $(GO) run ./trace -svg $(CURDIR)/bin/trace.svg
 
