@@ -81,6 +81,9 @@ func TestKill(t *testing.T) {
 			t.Fatalf("round %d: the child wrote %d rows, want %d", round, last, writes)
 		}
 		db := openTest(t, dir)
+		if r, ok := db.Recovered(); ok {
+			t.Fatalf("round %d: the database was set aside: %v", round, r.Why)
+		}
 		for i := range last + 1 {
 			got, err := db.Table("rows").Get(crashKey(i))
 			if err != nil || !bytes.Equal(got, crashValue(i)) {

@@ -89,6 +89,32 @@ func TestKeptDamaged(t *testing.T) {
 	}
 }
 
+// A table that a killed process had not finished is in no manifest, and no damage.
+func TestUnfinishedTable(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "db")
+	db := openKept(t, dir)
+	mustPut(t, db.Table("sums"), "a", "1")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	unfinished := filepath.Join(dir, "000099.sst")
+	if err := os.WriteFile(unfinished, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db = openKept(t, dir)
+	defer db.Close()
+	if r, ok := db.Recovered(); ok {
+		t.Errorf("it was set aside: %v", r.Why)
+	}
+	if got, err := db.Table("sums").Get([]byte("a")); err != nil || string(got) != "1" {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if _, err := os.Stat(unfinished); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
 // A database that twice ended the process while it was opened is set aside, and so is
 // one of which damage was read. One such end may have been a signal.
 func TestOpeningThatEndsTheProcess(t *testing.T) {

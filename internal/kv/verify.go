@@ -30,10 +30,11 @@ const maxEntry = 2 * MaxValue
 // castagnoli is what Badger's checksums are made with.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// verifyFiles reads the files of a database. orphans reports whether there are tables
-// that the manifest has not: a killed process leaves such tables, whose rows are
-// elsewhere too, and so does a manifest that is cut short. An error wraps ErrDamaged,
-// unless it is about this machine.
+// verifyFiles reads the files of a database. orphans reports whether there are whole tables
+// that the manifest has not: a process that is killed leaves them, with rows that are
+// elsewhere too, and so does a manifest that is cut short. Badger removes them, and the
+// unfinished ones of a killed process, unread. An error wraps ErrDamaged, unless it is
+// about this machine.
 func verifyFiles(opt badger.Options) (orphans bool, err error) {
 	files := make(map[string][]string) // by extension, in byte order
 	entries, err := os.ReadDir(opt.Dir)
@@ -43,10 +44,11 @@ func verifyFiles(opt badger.Options) (orphans bool, err error) {
 	for _, e := range entries {
 		files[filepath.Ext(e.Name())] = append(files[filepath.Ext(e.Name())], e.Name())
 	}
-	if orphans, err = verifyManifest(opt, files[".sst"], len(files[".mem"]) > 0); err != nil {
+	listed, others, err := verifyManifest(opt, files[".sst"], len(files[".mem"]) > 0)
+	if err != nil {
 		return false, err
 	}
-	if err := verifyTables(opt.Dir, files[".sst"]); err != nil {
+	if err := verifyTables(opt.Dir, listed); err != nil {
 		return false, err
 	}
 	for _, ext := range []string{".mem", ".vlog"} {
@@ -57,6 +59,9 @@ func verifyFiles(opt badger.Options) (orphans bool, err error) {
 	if err := verifyRegistry(filepath.Join(opt.Dir, badger.KeyRegistryFileName)); err != nil {
 		return false, err
 	}
+	for _, name := range others {
+		orphans = orphans || guard(func() error { return withFile(filepath.Join(opt.Dir, name), verifyTable) }) == nil
+	}
 	return orphans, checkDiscard(filepath.Join(opt.Dir, "DISCARD"), 2*opt.ValueLogFileSize)
 }
 
@@ -65,43 +70,47 @@ func damage(file, format string, args ...any) error {
 	return fmt.Errorf("%w: %s: %w", ErrDamaged, file, fmt.Errorf(format, args...))
 }
 
-// verifyManifest checks that the manifest can be read, and that its tables are there.
-func verifyManifest(opt badger.Options, tables []string, logs bool) (orphans bool, err error) {
+// verifyManifest checks that the manifest can be read, and that its tables are there. It
+// returns which of the tables are in it.
+func verifyManifest(opt badger.Options, tables []string, logs bool) (listed, others []string, err error) {
 	f, err := os.Open(filepath.Join(opt.Dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
 		if len(tables) > 0 || logs {
 			// Badger would make a new one, and remove the tables.
-			return false, damage(badger.ManifestFilename, "it is missing")
+			return nil, nil, damage(badger.ManifestFilename, "it is missing")
 		}
-		return false, nil // a new database
+		return nil, nil, nil // a new database
 	}
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	m, _, err := badger.ReplayManifestFile(f, opt.ExternalMagicVersion, opt)
 	if err != nil {
-		return false, damage(badger.ManifestFilename, "%w", err)
+		return nil, nil, damage(badger.ManifestFilename, "%w", err)
 	}
 	there := make(map[uint64]bool, len(tables))
 	for _, name := range tables {
 		id, err := strconv.ParseUint(strings.TrimSuffix(name, ".sst"), 10, 64)
 		if err != nil {
-			return false, damage(name, "not the name of a table")
+			return nil, nil, damage(name, "not the name of a table")
 		}
 		there[id] = true
-		_, listed := m.Tables[id]
-		orphans = orphans || !listed
+		if _, ok := m.Tables[id]; ok {
+			listed = append(listed, name)
+		} else {
+			others = append(others, name)
+		}
 	}
 	for id, t := range m.Tables {
 		if !there[id] {
-			return false, damage(fmt.Sprintf("%06d.sst", id), "it is missing")
+			return nil, nil, damage(fmt.Sprintf("%06d.sst", id), "it is missing")
 		}
 		if int(t.Level) >= opt.MaxLevels {
-			return false, damage(badger.ManifestFilename, "table %d is on level %d of %d", id, t.Level, opt.MaxLevels)
+			return nil, nil, damage(badger.ManifestFilename, "table %d is on level %d of %d", id, t.Level, opt.MaxLevels)
 		}
 	}
-	return orphans, nil
+	return listed, others, nil
 }
 
 func verifyTables(dir string, names []string) error {
