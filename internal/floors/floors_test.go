@@ -49,6 +49,8 @@ var floor = map[string]int{
 	"internal/lag":       0,
 	"internal/clock":     0,
 	"internal/front":     0,
+
+	"internal/siteledger": 3,
 }
 
 // floorOf returns the floor of package p. A package nested in another one, as
