@@ -25,6 +25,7 @@ import (
 	"millpond/internal/prefetch"
 	"millpond/internal/proxy"
 	"millpond/internal/rings"
+	"millpond/internal/siteledger"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
@@ -54,6 +55,7 @@ type Appliance struct {
 	prefetch  *prefetch.Prefetcher
 	rings     *rings.Rings
 	keep      *keep.Keeper
+	site      *siteledger.Site
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
@@ -226,7 +228,10 @@ func (a *Appliance) openNetwork() (err error) {
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
-	return a.openSlice()
+	if err := a.openSlice(); err != nil {
+		return err
+	}
+	return a.openSite()
 }
 
 // taken counts what a mirror sent.

@@ -9,7 +9,7 @@ import (
 // dashboardOptions joins the dashboard with what it shows.
 func (a *Appliance) dashboardOptions() dashboard.Options {
 	o := dashboard.Options{
-		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Keys: a.keys, Fetch: a.fetch, Mirrors: a.mirror, Follow: a.follow, Prefetch: a.prefetch, Rings: a.rings, Keep: a.keep,
+		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Keys: a.keys, Fetch: a.fetch, Mirrors: a.mirror, Follow: a.follow, Prefetch: a.prefetch, Rings: a.rings, Keep: a.keep, Site: a.site,
 		Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken, Access: a.config.access,
 		Resolver: a.resolver(), Privacy: a.config.Privacy, Erase: a.eraseClient,
 		Ready: a.faults, Drain: a.leave, Draining: a.draining, Log: a.log.With("part", "dashboard"),

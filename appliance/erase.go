@@ -13,6 +13,7 @@ import (
 	"millpond/internal/api"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
+	"millpond/internal/siteledger"
 )
 
 // eraseCommand erases a client from the box on this machine: in its data directory
@@ -68,12 +69,26 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 	if err != nil {
 		return false, err
 	}
-	return eraseFrom(l, db, client)
+	secret, err := siteSecret(c)
+	if err != nil {
+		return false, err
+	}
+	s, err := siteledger.Open(siteledger.Options{Table: db.Table("site"), Secret: secret, Log: newLogger(c, stderr)})
+	if err != nil {
+		return false, err
+	}
+	return eraseFrom(l, s, db, client)
 }
 
-// eraseFrom erases a client from the ledger and from the files of its database.
-func eraseFrom(l *ledger.Ledger, db *kv.DB, client netip.Addr) (known bool, err error) {
+// eraseFrom erases a client from the ledger, from what other boxes told, and from the
+// files of the database.
+func eraseFrom(l *ledger.Ledger, s *siteledger.Site, db *kv.DB, client netip.Addr) (known bool, err error) {
 	known, err = l.Erase(client)
+	if err == nil {
+		var told bool
+		told, err = s.Erase(client)
+		known = known || told
+	}
 	if err == nil {
 		err = db.Purge()
 	}

@@ -73,7 +73,7 @@ func (a *Appliance) resolver() hostnames.Resolver {
 // eraseClient removes a client from all that is kept below the dashboard.
 func (a *Appliance) eraseClient(client netip.Addr) (known bool, err error) {
 	a.proxy.Forget(client)
-	return eraseFrom(a.ledger, a.db, client)
+	return eraseFrom(a.ledger, a.site, a.db, client)
 }
 
 // purge takes what the ledger removed for its age out of the database's files, until

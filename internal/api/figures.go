@@ -58,10 +58,11 @@ type Series struct {
 
 // Account is what was counted for one client, archive host or package.
 type Account struct {
-	Name     string    `json:"name" doc:"address, host or package; others for all that found no place of their own"`
-	Hostname string    `json:"hostname" doc:"of a client; empty while it is not known"`
-	First    time.Time `json:"first"`
-	Last     time.Time `json:"last"`
+	Name      string    `json:"name" doc:"address, host or package; others for all that found no place of their own"`
+	Hostname  string    `json:"hostname" doc:"of a client; empty while it is not known"`
+	GivenName string    `json:"given_name,omitempty" doc:"of a client, by an administrator; left out if there is none"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
 	Counts
 }
 
@@ -86,9 +87,10 @@ type Package struct {
 
 // PackageClient is a client that requested a package.
 type PackageClient struct {
-	Name     string    `json:"name" doc:"its address"`
-	Hostname string    `json:"hostname" doc:"empty if it is not known"`
-	Last     time.Time `json:"last"`
-	Requests int64     `json:"requests"`
-	Bytes    int64     `json:"bytes"`
+	Name      string    `json:"name" doc:"its address"`
+	Hostname  string    `json:"hostname" doc:"empty if it is not known"`
+	GivenName string    `json:"given_name,omitempty" doc:"by an administrator; left out if there is none"`
+	Last      time.Time `json:"last"`
+	Requests  int64     `json:"requests"`
+	Bytes     int64     `json:"bytes"`
 }

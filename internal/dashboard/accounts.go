@@ -36,7 +36,7 @@ func accountOf(a ledger.Account) api.Account {
 
 // accountQuery asks for a part of a list of accounts.
 type accountQuery struct {
-	Q    string `query:"q" doc:"part of the name, or of a client's hostname"`
+	Q    string `query:"q" doc:"part of the name, or of a client's hostname or given name"`
 	Sort string `query:"sort" enum:"saved,bytes,requests,mirror_requests,last,name" doc:"saved for packages, bytes for others by default"`
 	Window
 }
@@ -84,7 +84,7 @@ func statusName(status int) string {
 func (d *Dashboard) accounts(q *accountQuery, order string, all iter.Seq2[ledger.Account, error]) (api.Page[api.Account], error) {
 	return listed(d, q, order, all, func(a *ledger.Account) api.Account {
 		item := accountOf(*a)
-		item.Hostname = d.names.Of(a.Name)
+		item.Hostname, item.GivenName = d.names.Of(a.Name), d.clientName(a.Name)
 		return item
 	})
 }
@@ -99,7 +99,8 @@ func listed[T any](d *Dashboard, q *accountQuery, order string, all iter.Seq2[le
 		if err != nil {
 			return api.Page[T]{}, err
 		}
-		if strings.Contains(strings.ToLower(a.Name), part) || strings.Contains(d.names.Known(a.Name), part) {
+		if strings.Contains(strings.ToLower(a.Name), part) || strings.Contains(d.names.Known(a.Name), part) ||
+			part != "" && strings.Contains(strings.ToLower(d.clientName(a.Name)), part) {
 			found = append(found, &a)
 		}
 	}

@@ -50,6 +50,7 @@ type Options struct {
 	Rings    Rings
 	Keep     Keeper
 	Swarm    Swarm // nil for a box in no swarm
+	Site     Site
 	Events   *Events
 	Settings []api.Setting // without secrets
 	// Ready returns what keeps the box from serving well, nil if nothing.
@@ -133,6 +134,7 @@ type Dashboard struct {
 	rings      Rings
 	keep       Keeper
 	swarm      Swarm
+	site       Site
 	events     *Events
 	settings   []api.Setting
 	ready      func() []api.Fault
@@ -162,7 +164,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm, site: o.Site,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
 		names: hostnames.New(o.Resolver), ended: make(chan struct{}),

@@ -113,6 +113,7 @@ func options(faults ...api.Fault) Options {
 		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33}}},
 		Rings:    new(someRings),
 		Keep:     kept{},
+		Site:     newPair(),
 		Events:   new(Events),
 		Ready:    func() []api.Fault { return faults },
 		Drain:    func() {},

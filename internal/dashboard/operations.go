@@ -18,6 +18,7 @@ const (
 	maxRateBody     = 1 << 10
 	maxClientBody   = 1 << 10
 	maxPrefetchBody = 8 << 10
+	maxNameBody     = 1 << 10
 )
 
 // serveAPI adds the whole API to a router.
@@ -29,7 +30,9 @@ func (d *Dashboard) serveAPI(r chi.Router) {
 	d.serveState(s)
 	d.servePeer(s)
 	d.serveSwarm(s)
+	d.serveSite(s)
 	d.serveActions(s)
+	d.serveSiteActions(s)
 	d.serveDocument(s)
 }
 

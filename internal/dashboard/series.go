@@ -43,17 +43,24 @@ var steps = map[string]struct {
 }
 
 func (d *Dashboard) getSeries(_ context.Context, q *seriesQuery) (api.Series, error) {
-	points, err := d.points(q.Step, q.Range)
-	answer := api.Series{Step: q.Step, Points: make([]api.Point, len(points))}
+	points, err := pointsOf(q.Step, q.Range, d.ledger.Series)
+	return seriesOf(q.Step, points), err
+}
+
+func seriesOf(step string, points []ledger.Point) api.Series {
+	answer := api.Series{Step: step, Points: make([]api.Point, len(points))}
 	for i, p := range points {
 		answer.Points[i] = api.Point{Start: p.Start, Counts: countsOf(p.Counts)}
 	}
-	return answer, err
+	return answer
 }
 
-// points reads the buckets of a span of time: by default the longest one that
+// series reads buckets, as the ledger's Series does.
+type series func(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
+
+// pointsOf reads the buckets of a span of time: by default the longest one that
 // may be asked for, until now.
-func (d *Dashboard) points(step string, r Range) ([]ledger.Point, error) {
+func pointsOf(step string, r Range, read series) ([]ledger.Point, error) {
 	s := steps[step]
 	if r.To.IsZero() {
 		r.To = time.Now().Add(time.Minute)
@@ -64,7 +71,7 @@ func (d *Dashboard) points(step string, r Range) ([]ledger.Point, error) {
 	if r.To.Sub(r.From) > s.longest {
 		return nil, wrong("from and to are %s apart at most with step %s; take a longer step", s.longest, step)
 	}
-	return d.ledger.Series(s.step, r.From, r.To)
+	return read(s.step, r.From, r.To)
 }
 
 // csvAnswer is a file to save.
@@ -75,7 +82,7 @@ type csvAnswer struct {
 }
 
 func (d *Dashboard) getLedgerCSV(q *csvQuery) (*csvAnswer, error) {
-	points, err := d.points(q.Step, q.Range)
+	points, err := pointsOf(q.Step, q.Range, d.ledger.Series)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ export interface Account {
   client_bytes_from_peers: number
   client_bytes_from_store: number
   first: string
+  /** of a client, by an administrator; left out if there is none */
+  given_name?: string
   /** of a client; empty while it is not known */
   hostname: string
   last: string
@@ -60,6 +62,13 @@ export interface Blob {
 export interface Client {
   /** IP address */
   address: string
+}
+
+export interface ClientName {
+  /** IP address */
+  address: string
+  /** empty removes the name */
+  name: string
 }
 
 export interface Counts {
@@ -196,6 +205,11 @@ export interface Generation {
   valid_until: string | null
 }
 
+export interface GivenName {
+  /** empty removes the name */
+  name: string
+}
+
 export interface Graph {
   /** when the oldest answer in it was given */
   asked: string
@@ -222,6 +236,8 @@ export interface GraphNode {
   agent: string
   /** to this box */
   connected: boolean
+  /** by an administrator; left out if there is none */
+  given_name?: string
   id: string
   /** of this box's site: as measured if connected, else as a box of the site says */
   nearby: boolean
@@ -251,6 +267,8 @@ export interface Host {
   client_bytes_from_peers: number
   client_bytes_from_store: number
   first: string
+  /** of a client, by an administrator; left out if there is none */
+  given_name?: string
   /** of a client; empty while it is not known */
   hostname: string
   last: string
@@ -381,6 +399,8 @@ export interface Package {
   /** that requested it last, the latest first; at most 16 */
   clients: PackageClient[]
   first: string
+  /** of a client, by an administrator; left out if there is none */
+  given_name?: string
   /** of a client; empty while it is not known */
   hostname: string
   last: string
@@ -408,6 +428,8 @@ export interface Package {
 
 export interface PackageClient {
   bytes: number
+  /** by an administrator; left out if there is none */
+  given_name?: string
   /** empty if it is not known */
   hostname: string
   last: string
@@ -478,6 +500,8 @@ export interface Peer {
   banned_until?: string
   connected_since: string
   given_bytes: number
+  /** by an administrator; left out if there is none */
+  given_name?: string
   /** blobs in its inventory */
   held: number
   id: string
@@ -631,6 +655,16 @@ export interface Problem {
   status: number
   /** name of the status */
   title: string
+}
+
+export interface Rates {
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  mirror_bytes: number
+  peer_bytes_in: number
+  peer_bytes_out: number
 }
 
 export interface Rejected {
@@ -787,6 +821,185 @@ export interface Settings {
   client_port: string
   privacy: Privacy
   settings: Setting[]
+}
+
+export interface Site {
+  /** with local boxes, whose figures nothing proves */
+  all: SiteSum
+  /** of this box and the members of its swarm */
+  proved: SiteSum
+}
+
+export interface SiteBox {
+  /** not connected now: the figures are those of seen */
+  away: boolean
+  blob_bytes: number
+  blobs: number
+  /** to clients */
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  clients: number
+  downloads_running: number
+  /** at most 8 */
+  faults: Fault[]
+  /** by an administrator; empty if there is none */
+  given_name: string
+  /** peer ID; empty for a box in no swarm */
+  id: string
+  /** member for this box */
+  kind: 'member' | 'local'
+  /** from mirrors, for any reason */
+  mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
+  packages: number
+  /** from other boxes */
+  peer_bytes_in: number
+  /** to other boxes */
+  peer_bytes_out: number
+  quota_bytes: number
+  rates: Rates
+  /** of clients */
+  requests: number
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
+  revalidations_avoided: number
+  /** bytes to clients less bytes from mirrors for any reason; may be negative */
+  saved_bytes: number
+  /** when it told its figures */
+  seen: string
+  self: boolean
+  /** when its ledger began */
+  since: string
+  status: 'ok' | 'degraded' | 'unavailable'
+  suites: number
+  /** through CONNECT tunnels, both ways */
+  tunnel_bytes: number
+  /** a local box: nothing proves its figures */
+  unproved: boolean
+  version: string
+}
+
+export interface SiteBoxes {
+  /** this one first, then the others by name and ID; at most 257 */
+  boxes: SiteBox[]
+}
+
+export interface SiteFault {
+  /** peer ID; empty for a box in no swarm */
+  box: string
+  /** the box cannot serve, and traffic should go elsewhere */
+  fatal: boolean
+  /** of the box; empty if it has none */
+  given_name: string
+  /** the box serves, but saves nothing: files are not being kept */
+  urgent: boolean
+  /** the part: store, mirror deb.example.org */
+  what: string
+  /** in plain words */
+  why: string
+}
+
+export interface SitePackage {
+  /** that told of it */
+  boxes: number
+  /** to clients */
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  /** from mirrors, for any reason */
+  mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
+  name: string
+  /** from other boxes */
+  peer_bytes_in: number
+  /** to other boxes */
+  peer_bytes_out: number
+  /** of clients */
+  requests: number
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
+  revalidations_avoided: number
+  /** bytes to clients less bytes from mirrors for any reason; may be negative */
+  saved_bytes: number
+  /** through CONNECT tunnels, both ways */
+  tunnel_bytes: number
+}
+
+export interface SitePackages {
+  /** most saved first; at most 100 */
+  packages: SitePackage[]
+}
+
+export interface SiteSuite {
+  /** that have it, connected or not */
+  boxes: number
+  /** with a mirror, last, by any of the boxes; left out if not known */
+  checked?: string
+  /** the worst of the connected boxes */
+  state: 'fresh' | 'stale' | 'expired' | 'unchecked'
+  /** only local boxes have it */
+  unproved: boolean
+  /** of its directory */
+  url: string
+  /** peer ID of the box with that state; empty if all have the same */
+  worst_box: string
+}
+
+export interface SiteSuites {
+  /** by URL; at most 1000 */
+  suites: SiteSuite[]
+}
+
+export interface SiteSum {
+  blob_bytes: number
+  /** files held; one that two boxes hold counts twice */
+  blobs: number
+  boxes: number
+  /** of these, not connected now */
+  boxes_away: number
+  /** connected boxes that are not ok */
+  boxes_faulty: number
+  /** to clients */
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  /** one that came to several boxes counts once */
+  clients: number
+  /** false: an estimate, or some boxes tell only how many they have, so that one that moved between those counts more than once */
+  clients_exact: boolean
+  downloads_running: number
+  /** from mirrors, for any reason */
+  mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
+  /** names of packages that clients requested, each once */
+  packages: number
+  /** as clients_exact */
+  packages_exact: boolean
+  /** from other boxes */
+  peer_bytes_in: number
+  /** to other boxes */
+  peer_bytes_out: number
+  quota_bytes: number
+  rates: Rates
+  /** of clients */
+  requests: number
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
+  revalidations_avoided: number
+  /** bytes to clients less bytes from mirrors for any reason; may be negative */
+  saved_bytes: number
+  /** when the first of their ledgers began */
+  since: string
+  /** the worst of the connected boxes */
+  status: 'ok' | 'degraded' | 'unavailable'
+  /** through CONNECT tunnels, both ways */
+  tunnel_bytes: number
+  /** the worst fault of the connected boxes; null if none has one */
+  worst: SiteFault
 }
 
 export interface Slice {
