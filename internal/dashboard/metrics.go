@@ -122,6 +122,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 	ch <- mirrorRequests
 	c.describeMirrors(ch)
+	c.describeSite(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -132,6 +133,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	c.collectRequests(ch)
 	c.collectMirrors(ch)
+	c.collectSite(ch)
 }
 
 func (c *collector) collectRequests(ch chan<- prometheus.Metric) {

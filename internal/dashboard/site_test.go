@@ -35,12 +35,16 @@ func (p *pair) Sum(unproved bool) (s siteledger.Sum) {
 	for _, b := range p.Boxes() {
 		if unproved || !b.Unproved {
 			s.Boxes++
+			s.Clients += 2
+			if b.Away {
+				s.Away++
+			}
 			s.Counts.DeliveredStore += b.Counts.DeliveredStore
 			s.Counts.DeliveredPeer += b.Counts.DeliveredPeer
 			s.Counts.MirrorTaken += b.Counts.MirrorTaken
 		}
 	}
-	s.Worst, s.Fault, s.Status = &siteledger.Box{ID: "me", Name: p.names["me"]}, &api.Fault{What: "disk", Why: "is full"}, "degraded"
+	s.Faulty, s.Worst, s.Fault, s.Status = 1, &siteledger.Box{ID: "me", Name: p.names["me"]}, &api.Fault{What: "disk", Why: "is full"}, "degraded"
 	return s
 }
 func (p *pair) Suites(bool) []siteledger.SuiteOf { return nil }
@@ -152,6 +156,21 @@ func TestGivenNames(t *testing.T) {
 	} {
 		if w := r.do(t, c.method, c.path, token, c.body); w.Code != c.code {
 			t.Errorf("%s %s %s: %d, want %d: %s", c.method, c.path, c.body, w.Code, c.code, w.Body)
+		}
+	}
+}
+
+func TestSiteMetrics(t *testing.T) {
+	t.Parallel()
+	text := newRig(t, nil).do(t, http.MethodGet, "/metrics", "", "").Body.String()
+	for _, want := range []string{
+		`millpond_site_boxes{of="proved",state="connected"} 1`, `millpond_site_boxes{of="all",state="away"} 1`,
+		`millpond_site_client_bytes{from="peers",of="all"} 7`, `millpond_site_client_bytes{from="peers",of="proved"} 0`,
+		`millpond_site_saved_bytes{of="proved"} 5`, `millpond_site_saved_bytes{of="all"} 2`, `millpond_site_mirror_bytes{of="all"} 10`,
+		`millpond_site_clients{of="all"} 4`, `millpond_site_faulty_boxes{of="proved"} 1`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("no line %q", want)
 		}
 	}
 }
