@@ -192,7 +192,7 @@ func (s *Site) due(neighbours []peer.Neighbour, now time.Time) (due []peer.Neigh
 	for id, r := range s.boxes {
 		if r.connected && !connected[id] {
 			r.connected = false
-			s.warn("figures of a box that left not kept", s.saveBox(r, now))
+			s.warn("keeping what a box told that left", s.saveBox(r, now))
 		}
 	}
 	return due

@@ -209,7 +209,7 @@ func (s *Site) learn(told []name, by string, now time.Time) error {
 		if err := s.saveName(one.key); err != nil {
 			return err
 		}
-		if r := s.boxes[one.key[1:]]; one.key[0] == forgottenBox && r != nil && r.away(now) && r.seen.Before(at) {
+		if r := s.boxes[one.key[1:]]; one.key[0] == forgottenBox && r != nil && r.away(now) && r.seen.Before(at.Add(maxAhead)) {
 			if err := s.drop(r); err != nil {
 				return err
 			}

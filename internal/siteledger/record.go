@@ -162,12 +162,13 @@ func (s *Site) save(now time.Time, age time.Duration) {
 			all = errors.Join(all, s.saveBox(r, now))
 		}
 	}
-	s.warn("figures of other boxes not kept", all)
+	s.warn("keeping what they told", all)
 }
 
-func (s *Site) warn(what string, err error) {
+// warn logs what went wrong with the rows; the next write may succeed.
+func (s *Site) warn(doing string, err error) {
 	if err != nil {
-		s.Log.Warn(what, "err", err)
+		s.Log.Warn("figures of other boxes not up to date on disk", "doing", doing, "err", err)
 	}
 }
 
@@ -235,7 +236,7 @@ func (s *Site) tidy(now time.Time) {
 	s.save(now, saveEvery)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.warn("old figures of other boxes not removed", errors.Join(s.restrict(now), s.tidyNames(now), s.trimPoints(now)))
+	s.warn("removing what is old", errors.Join(s.restrict(now), s.tidyNames(now), s.trimPoints(now)))
 }
 
 // restrict drops boxes that have not been seen for long, and what is not to be kept about
