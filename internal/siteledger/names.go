@@ -228,7 +228,7 @@ func (s *Site) BoxName(id string) string {
 
 func (s *Site) boxName(id string) string {
 	own := ""
-	if r := s.boxes[id]; r != nil {
+	if r := s.boxes[id]; r != nil && r.unproved() {
 		own = r.report.Name
 	}
 	return cmp.Or(s.names.all[nameKey(namedBox, id)].text, own)

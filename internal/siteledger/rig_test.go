@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,7 +39,9 @@ type testBox struct {
 	place  *place
 	faults []api.Fault
 	suites []Suite
-	blamed []string // boxes whose reports were wrong
+
+	blaming sync.Mutex // guards blamed
+	blamed  []string   // boxes whose reports were wrong
 }
 
 var _ Swarm = (*testBox)(nil)
@@ -69,7 +72,11 @@ func (b *testBox) AskReport(ctx context.Context, box string, question []byte) ([
 	return nil, errors.New("no such box")
 }
 
-func (b *testBox) Misreported(box string, _ error) { b.blamed = append(b.blamed, box) }
+func (b *testBox) Misreported(box string, _ error) {
+	b.blaming.Lock()
+	defer b.blaming.Unlock()
+	b.blamed = append(b.blamed, box)
+}
 
 // add makes a box; change may be nil.
 func (p *place) add(t testing.TB, id string, change func(*Options)) *testBox {

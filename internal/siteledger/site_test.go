@@ -380,7 +380,9 @@ func TestAddressesAreHashed(t *testing.T) {
 	p.exchange(t)
 	answer, err := b.Report(t.Context(), peer.Asker{ID: "a", Kind: peer.Member}, nil)
 	addr := netip.MustParseAddr("203.0.113.99").AsSlice()
-	has := func(text string) bool { return strings.Contains(text, "203.0.113.99") || strings.Contains(text, string(addr)) }
+	has := func(text string) bool {
+		return strings.Contains(text, "203.0.113.99") || strings.Contains(text, string(addr))
+	}
 	if err != nil || has(string(answer)) {
 		t.Errorf("a report has the address: %v", err)
 	}
