@@ -188,11 +188,18 @@ func TestNewLedger(t *testing.T) {
 	a, b := p.add(t, "a", nil), p.add(t, "b", nil)
 	b.get("10.0.0.1", "bash", ledger.FromStore, 70)
 	p.exchange(t)
+	before := [steps][]ledger.Point{ledger.Day: {{Start: time.Now().Add(-10 * 24 * time.Hour).Truncate(24 * time.Hour).UTC(), Counts: ledger.Counts{DeliveredStore: 9}}}}
+	a.mu.Lock()
+	err := a.takePoints(a.boxes["b"], &before, time.Now())
+	a.mu.Unlock()
+	if err != nil || a.rows(t)[pointRow] != 4 {
+		t.Fatalf("%v, %v", a.rows(t), err)
+	}
 	b = p.add(t, "b", nil)
 	b.get("10.0.0.1", "bash", ledger.FromStore, 5)
 	p.exchange(t)
 	p.exchange(t)
-	points, err := a.Series(Which{}, ledger.Day, time.Now().Add(-48*time.Hour), time.Now().Add(time.Hour))
+	points, err := a.Series(Which{}, ledger.Day, time.Now().Add(-48*24*time.Hour), time.Now().Add(time.Hour))
 	if s := a.Sum(false); s.Counts.Delivered() != 5 || err != nil || len(points) != 1 || points[0].Delivered() != 5 {
 		t.Errorf("%+v, %+v, %v", s, points, err)
 	}
@@ -323,6 +330,26 @@ func TestPrivacy(t *testing.T) {
 	c.open(t, "c", func(o *Options) { o.Privacy = Privacy{NoClients: true, NoNames: true} })
 	if r := c.boxes["a"]; r.clients.told || c.rows(t)[nameRow] != 0 {
 		t.Errorf("c keeps %+v, %v", r.clients, c.rows(t))
+	}
+}
+
+// Hashes of clients of a box that is away are kept as long as clients are.
+func TestPrivacyOfDays(t *testing.T) {
+	t.Parallel()
+	p := newPlace(peer.Member)
+	a, b := p.add(t, "a", func(o *Options) { o.Privacy.Keep = 24 * time.Hour }), p.add(t, "b", nil)
+	b.get("10.0.0.1", "bash", ledger.FromStore, 5)
+	p.exchange(t)
+	for after, want := range map[time.Duration]bool{23 * time.Hour: true, 25 * time.Hour: false} {
+		x := *a.boxes["b"]
+		a.tidy(time.Now().Add(after))
+		if got := len(a.boxes["b"].clients.Sketch) == 1; got != want {
+			t.Errorf("after %s the hash is there: %t", after, got)
+		}
+		a.boxes["b"] = &x // as it was before
+	}
+	if s := a.Sum(false); s.Clients != 1 {
+		t.Errorf("%+v", s)
 	}
 }
 
