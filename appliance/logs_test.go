@@ -29,7 +29,7 @@ func TestLogFormats(t *testing.T) {
 		logJSON: `"level":"INFO","msg":"request not served","part":"proxy","client":"10.0.0.7","url":"http://archive.example.org/debian/dists/stable/InRelease","status":403,"err":"two\nlines"}`,
 	} {
 		var out bytes.Buffer
-		log := newLogger(Config{LogFormat: format, LogLevel: slog.LevelInfo}, &out)
+		log := newLogger(Config{LogFormat: format, LogLevel: logLevel{slog.LevelInfo}}, &out)
 		log.Debug("not this one")
 		log.With("part", "proxy").Info("request not served", "client", netip.MustParseAddr("10.0.0.7"), "url", l, "status", 403, "err", errors.New("two\nlines"))
 		if _, got, _ := strings.Cut(out.String(), strings.SplitN(want, "INFO", 2)[0]); strings.SplitN(want, "INFO", 2)[0]+got != want+"\n" {
