@@ -54,6 +54,7 @@ type Appliance struct {
 	follow    *follow.Follower
 	prefetch  *prefetch.Prefetcher
 	rings     *rings.Rings
+	accessLog *logs.Access // nil without one
 	keep      *keep.Keeper
 	site      *siteledger.Site
 	proxy     *proxy.Proxy
@@ -85,7 +86,7 @@ func New(c Config, log *slog.Logger) (*Appliance, error) {
 		lines = logs.Unlink(lines)
 	}
 	a.log = slog.New(logs.Redact(lines))
-	for _, open := range []func() error{a.openData, a.openNetwork, a.openFaces} {
+	for _, open := range []func() error{a.openAccessLog, a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())
 		}
@@ -265,12 +266,16 @@ func (a *Appliance) openFaces() (err error) {
 	if apart {
 		local = a.dashboard.Basics()
 	}
-	a.proxy = proxy.New(proxy.Options{
+	p := proxy.Options{
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Local: local, Via: a.via,
 		Log: a.log.With("part", "proxy"),
-	})
+	}
+	if a.accessLog != nil {
+		p.AccessLog = a.accessLog
+	}
+	a.proxy = proxy.New(p)
 	clients := a.proxy.Server()
 	clients.RegisterOnShutdown(a.dashboard.EndStreams)
 	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients, false, a.files.clients))})

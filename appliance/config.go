@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -68,6 +69,7 @@ type Config struct {
 	AdminToken      string            `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
 	Privacy         api.Privacy       `env:"PRIVACY" takes:"no-client-names, no-packages-per-client, no-clients, days=N, comma-separated" help:"what is not kept about clients: their names; which packages each requested; their addresses and all else; anything older than N days. What an earlier run kept is removed at the start"`
 	LogLevel        logLevel          `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
+	AccessLog       accessLog         `env:"ACCESS_LOG" takes:"- for standard output, or the absolute path of a file" help:"where a line of JSON goes for each request of a client, and each tunnel; by default nowhere. A file is opened again on SIGHUP, for logrotate; without that it is begun anew at 1 GiB, and the one before kept"`
 	LogFormat       logFormat         `env:"LOG_FORMAT" envDefault:"text" takes:"text or json" help:"what a line of the log is: words and key=value, or an object"`
 
 	access   dashboard.Access  // DashboardAccess
@@ -79,6 +81,7 @@ type Config struct {
 	given    map[string]string // variables as they were set
 
 	certificate *front.Certificate // that of TLSCert; nil without
+	stdout      io.Writer          // for AccessLog; nil: os.Stdout
 }
 
 // parseConfig reads the settings from an environment. The error names every
@@ -102,6 +105,7 @@ func parseConfig(environ []string) (Config, error) {
 			reflect.TypeFor[tunnels]():           func(s string) (any, error) { return parseTunnels(s) },
 			reflect.TypeFor[swarm.Mode]():        func(s string) (any, error) { return parseMode(s) },
 			reflect.TypeFor[store.Quota]():       func(s string) (any, error) { return parseCacheSize(s) },
+			reflect.TypeFor[accessLog]():         func(s string) (any, error) { return parseAccessLog(s) },
 			reflect.TypeFor[bool]():              func(s string) (any, error) { return parseBool(s) },
 			reflect.TypeFor[time.Duration]():     func(s string) (any, error) { return parseTTL(s) },
 			reflect.TypeFor[[]string]():          func(s string) (any, error) { return parseList(s), nil },
@@ -218,6 +222,7 @@ func (c *Config) check(f *faults) {
 		c.logins, err = readLogins(c.AuthFile)
 		f.add("AUTH_FILE", err)
 	}
+	f.add("ACCESS_LOG", c.AccessLog.check(c.DataDir))
 	if len(c.TLSCert) > 0 {
 		c.certificate, err = front.LoadCertificate(c.TLSCert...)
 		f.add("TLS_CERT", err)

@@ -155,6 +155,8 @@ func TestSettings(t *testing.T) {
 				"prod security=later": "security=now", "prod clients=10.1.2.3/16": "neither an address nor a range", "a; a": "two of this name", "a delay=29d": "at most 28 days",
 			}},
 		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
+		{"ACCESS_LOG", map[string]string{"": "", "-": "-", "stdout": "-", "/dev/stdout": "-", "off": "", "/var/log/millpond/../access.log": "/var/log/access.log"},
+			map[string]string{"access.log": "absolute path", "true": "absolute path", "./x": "absolute path"}},
 		{"LOG_FORMAT", map[string]string{"": "text", "json": "json"}, map[string]string{"xml": "no such format"}},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},
 	}

@@ -98,6 +98,7 @@ type Options struct {
 	Dialer       Dialer // of tunnels
 	Policy       Policy
 	Rings        Rings         // nil without rings and snapshots
+	AccessLog    AccessLog     // nil without one
 	Proxies      front.Proxies // whom to believe about whose a request is
 	AllowClients Clients       // who may use the box
 	Tunnels      mirror.Hosts  // where CONNECT may lead to, under the policy
@@ -131,6 +132,7 @@ type Proxy struct {
 	dialer       Dialer
 	policy       Policy
 	rings        Rings
+	accessLog    AccessLog
 	proxies      front.Proxies
 	allowClients Clients
 	tunnelHosts  mirror.Hosts
@@ -152,7 +154,7 @@ var _ http.Handler = (*Proxy)(nil)
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
 	return &Proxy{
-		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy, rings: o.Rings,
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}
@@ -177,6 +179,8 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	r = p.identify(r)
 	front.Serving(r)
 	w := newResponse(rw, r, p.stall)
+	begun := time.Now()
+	defer func() { p.record(w, r, begun) }()
 	if err := p.handle(w, r); err != nil {
 		p.fail(w, r, err)
 	}
@@ -214,10 +218,12 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 // request ID.
 func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil {
+		w.outcome.what = wasLeft
 		p.log.Debug("client disconnected before its answer", "client", front.ClientOf(r), "url", shown(r.URL), "err", err)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	a := explain(err)
+	w.outcome.what = outcomeOfStatus(a.status)
 	id := front.NewRequestID()
 	attrs := []any{"request", id, "client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
 	if a.setting != "" {

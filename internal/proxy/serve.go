@@ -27,6 +27,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	t, e, file, err := p.openNamed(r, t, client)
 	v := p.viewOf(t, client)
 	l := e.Location
+	w.outcome.url = urlOf(l)
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
 	about := ledger.File{Host: l.Host, Package: l.Package()}
@@ -42,7 +43,12 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		// Before the bytes, so that a client that has read them finds its session set.
 		p.given(r.Context(), v, client, file.Suite, generationOf(r.Header, file))
 	}
-	w.credit = func(n int64) { p.ledger.Delivered(client, about, file.Body.Origin(), n) }
+	w.outcome.what = outcomeOf(file)
+	w.credit = func(n int64) {
+		from := file.Body.Origin()
+		w.outcome.note(from)
+		p.ledger.Delivered(client, about, from, n)
+	}
 	p.describe(w.Header(), e, file)
 	if t.login != "" {
 		w.Header().Set("Cache-Control", "private") // no cache on the way may give it to others
@@ -66,8 +72,10 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.log.Debug("file served", attrs...)
 		return nil
 	case w.err != nil || r.Context().Err() != nil:
+		w.outcome.what = wasLeft
 		p.log.Debug("client disconnected during a file", append(attrs, "err", w.err)...)
 	default:
+		w.outcome.what = wasFailed
 		p.log.Warn("file cut short for a client", append(attrs, "err", err)...)
 	}
 	p.cut(w, r)

@@ -88,6 +88,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 
 // tunnel serves CONNECT.
 func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
+	w.outcome.url = r.Host
 	host, err := p.vetTunnel(r)
 	if err != nil {
 		return err
@@ -110,10 +111,12 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 	}
 	defer conn.Close()
 	begun := time.Now()
+	w.status, w.outcome.what, w.outcome.first = http.StatusOK, wasTunnel, begun
 	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) {
 		p.ledger.Tunnelled(client, n)
 		progress()
 	})
+	w.written = n
 	p.log.Debug("tunnel closed", "client", client, "to", host, "bytes", n, "took", time.Since(begun))
 	return nil
 }
