@@ -53,7 +53,11 @@ func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Conte
 }
 
 func (d *Dashboard) pin(_ context.Context, b digest.Digest) error {
-	return d.store.Pin(b, store.ByAdmin)
+	info, err := d.store.Stat(b)
+	if err != nil {
+		return err
+	}
+	return d.pinOne(d.blob(info))
 }
 
 func (d *Dashboard) unpin(_ context.Context, b digest.Digest) error {

@@ -117,6 +117,8 @@ type Fetch interface {
 	// Rejected returns what the mirror had of a suite when it was last asked and
 	// does not replace the Release in force; AcceptRelease lets it do so.
 	Rejected(suite catalog.Location) (r fetch.Rejected, ok bool)
+	// Purge removes the files that are in a scope alone.
+	Purge(ctx context.Context, s fetch.Scope, from digest.Digest) (fetch.Purged, error)
 	AcceptRelease(ctx context.Context, suite catalog.Location, d digest.Digest) error
 }
 

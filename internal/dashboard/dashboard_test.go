@@ -76,6 +76,7 @@ type downloads struct {
 	checkedBy string
 	rejected  fetch.Rejected
 	accept    func(catalog.Location, digest.Digest) error
+	purged    func(fetch.Scope, digest.Digest)
 }
 
 func (f downloads) Stats() fetch.Stats {
@@ -87,6 +88,10 @@ func (f downloads) Rejected(catalog.Location) (fetch.Rejected, bool) {
 }
 func (f downloads) AcceptRelease(_ context.Context, suite catalog.Location, d digest.Digest) error {
 	return f.accept(suite, d)
+}
+func (f downloads) Purge(_ context.Context, s fetch.Scope, from digest.Digest) (fetch.Purged, error) {
+	f.purged(s, from)
+	return fetch.Purged{Files: 2, Bytes: 300, Pinned: 1, Next: digest.Of(nil), More: from.IsZero()}, nil
 }
 func (f downloads) Checked(catalog.Location) (time.Time, string) { return f.checked, f.stale }
 func (f downloads) CheckedBy(catalog.Location) string            { return f.checkedBy }

@@ -112,6 +112,15 @@ func (d *Dashboard) serveActions(s *service) {
 	blob(http.MethodDelete, "unpinBlob", "/pin", "Unpin a file", d.unpin)
 	blob(http.MethodPost, "verifyBlob", "/verify", "Hash a file again; a damaged one is removed", d.verify)
 	blob(http.MethodDelete, "removeBlob", "", "Remove a file", d.remove)
+	manage := func(path, id, summary string) huma.Operation {
+		return s.forAdmin(huma.Operation{
+			Method: http.MethodPost, OperationID: id, Path: path, MaxBodyBytes: maxManageBody,
+			Summary: summary, Middlewares: huma.Middlewares{bodyIsJSON},
+		})
+	}
+	respond(s, manage("purge", "purge", "Remove the files of a host, or of a part of it, that are nowhere else, pinned or being read"), d.purge)
+	respond(s, manage("pin", "pinFiles", "Pin a package's files, or one file: exempt them from eviction"), d.pinFiles)
+	respond(s, manage("unpin", "unpinFiles", "Unpin a package's files, or one file"), d.unpinFiles)
 	respond(s, s.forAdmin(huma.Operation{
 		Method: http.MethodPost, OperationID: "startPrefetch", Path: "prefetch", MaxBodyBytes: maxPrefetchBody,
 		Summary: "Fetch the newer versions of what clients use, before they ask", Middlewares: huma.Middlewares{bodyIsJSON},

@@ -143,6 +143,7 @@ type counters struct {
 type Usage struct {
 	Blobs      int64
 	Bytes      int64 // of blobs
+	Pinned     int64 // of Bytes
 	Partial    int64 // bytes reserved by unfinished ones
 	Beside     int64 // bytes in the quota beside these: of others, and what small files take beyond their size
 	QuotaBytes int64
@@ -296,7 +297,7 @@ func (s *Store) Usage() Usage {
 	defer s.mu.Unlock()
 	_, end := s.marks(s.quota + s.minFree) // the disk is another matter
 	return Usage{
-		Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, Beside: s.count.beside + s.count.shares.extra,
+		Blobs: s.count.blobs, Bytes: s.count.bytes, Pinned: s.count.pinned, Partial: s.count.partial, Beside: s.count.beside + s.count.shares.extra,
 		QuotaBytes: s.quota, LowMark: s.quota - end,
 	}
 }

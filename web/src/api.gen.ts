@@ -532,6 +532,20 @@ export interface Periods {
   week: Counts
 }
 
+export interface PinRequest {
+  /** a package, the name of a file, or its SHA-256 */
+  what: string
+}
+
+export interface PinResult {
+  /** that are held, and pinned or unpinned now; at most 100 */
+  files: Blob[]
+  /** to which files can be pinned by hand */
+  limit_bytes: number
+  /** of all pinned files, whoever pinned them */
+  pinned_bytes: number
+}
+
 export interface Point {
   /** to clients */
   client_bytes: number
@@ -655,6 +669,32 @@ export interface Problem {
   status: number
   /** name of the status */
   title: string
+}
+
+export interface PurgeRequest {
+  /** next of the last answer, to go on */
+  after?: string
+  /** a host such as archive.example.org; a directory or file of it such as archive.example.org/debian/pool/main/h/hello; or the URL of one */
+  what: string
+}
+
+export interface Purged {
+  /** that this freed */
+  bytes: number
+  /** removed */
+  files: number
+  /** as it was understood */
+  host: string
+  /** files that stay, since they are being read */
+  in_use: number
+  /** value of after to go on: there was not time for all; empty at the end */
+  next: string
+  /** likewise; empty: all of the host */
+  path: string
+  /** files that stay, since they are pinned; Release files are */
+  pinned: number
+  /** files that stay, since they are elsewhere too */
+  shared: number
 }
 
 export interface Rates {
