@@ -192,6 +192,7 @@ func (a *Appliance) openDataDir() (err error) {
 		return err
 	}
 	a.opened(a.store.Close)
+	a.checkCacheSize()
 	a.catalog, err = catalog.Open(catalog.Options{
 		Table: a.db.Table("catalog"), Keyring: a.keys, TrustHosts: a.config.TrustHosts,
 		Room: a.store.Usage().QuotaBytes / catalogShare, Log: a.log.With("part", "catalog"),

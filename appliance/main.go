@@ -107,10 +107,11 @@ func checkArguments(command string, args []string) (times drainTimes, err error)
 func serve(ctx context.Context, c Config, stdout, stderr io.Writer) error {
 	log := newLogger(c, stderr)
 	limitMemory(log, os.DirFS("/"))
+	c.stdout = stdout
 	a, err := New(c, log)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, a.ClientLine())
+	a.report(stdout, stderr)
 	return a.Run(ctx)
 }

@@ -28,7 +28,8 @@ type Summary struct {
 	Counts
 	Blobs      int64 `json:"blobs"`
 	BlobBytes  int64 `json:"blob_bytes"`
-	QuotaBytes int64 `json:"quota_bytes"`
+	QuotaBytes int64 `json:"quota_bytes" doc:"MILLPOND_CACHE_SIZE in bytes"`
+	LimitBytes int64 `json:"limit_bytes" doc:"how much can be held now: quota_bytes, or less if the disk has no room for that"`
 	Archives   int   `json:"archives"`
 	Suites     int   `json:"suites"`
 	Known      int64 `json:"known_files" doc:"files that indices list"`

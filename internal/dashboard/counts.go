@@ -6,6 +6,7 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/ledger"
+	"millpond/internal/store"
 )
 
 func countsOf(c ledger.Counts) api.Counts {
@@ -39,9 +40,18 @@ func (d *Dashboard) snapshot() api.Summary {
 	u, k := d.store.Usage(), d.catalog.Stats()
 	return api.Summary{
 		Version: d.version, Since: since.UTC(), Counts: countsOf(c),
-		Blobs: u.Blobs, BlobBytes: u.Bytes, QuotaBytes: u.QuotaBytes,
+		Blobs: u.Blobs, BlobBytes: u.Bytes, QuotaBytes: u.QuotaBytes, LimitBytes: d.limit(u),
 		Archives: k.Archives, Suites: k.Suites, Known: k.Rows, Downloads: d.fetch.Stats().Running,
 	}
+}
+
+// limit is how much can be held: less than the quota where the disk has no room for it.
+func (d *Dashboard) limit(u store.Usage) int64 {
+	l, err := d.store.Limit()
+	if err != nil { // readiness tells
+		return u.QuotaBytes
+	}
+	return l.Bytes
 }
 
 func (d *Dashboard) getSummary(context.Context, *none) (api.Summary, error) { return d.snapshot(), nil }

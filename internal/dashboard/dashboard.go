@@ -84,6 +84,7 @@ type Ledger interface {
 // Store has the blobs; *store.Store.
 type Store interface {
 	Usage() store.Usage
+	Limit() (store.Limit, error)
 	All() iter.Seq2[store.Info, error]
 	From(d digest.Digest) iter.Seq2[store.Info, error]
 	Names(prefix, after string) iter.Seq2[store.Named, error]

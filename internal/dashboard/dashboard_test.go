@@ -54,6 +54,8 @@ func (usage) Usage() store.Usage {
 	return store.Usage{Blobs: 13, Bytes: 1_400_000, Partial: 15, QuotaBytes: 16_000_000}
 }
 
+func (usage) Limit() (store.Limit, error) { return store.Limit{Bytes: 15_000_000, Disk: 17_000_000}, nil }
+
 // known is a Catalog.
 type known struct {
 	suites   []catalog.SuiteInfo
@@ -152,7 +154,7 @@ func TestSummary(t *testing.T) {
 		"client_bytes_from_peers": 300_000.0, "client_bytes_from_mirror": 40_000.0,
 		"mirror_bytes": 50_000.0, "peer_bytes_in": 310_000.0, "peer_bytes_out": 7_000.0, "tunnel_bytes": 800.0,
 		"mirror_requests": 12.0, "revalidations_avoided": 9.0,
-		"blobs": 13.0, "blob_bytes": 1_400_000.0, "quota_bytes": 16_000_000.0,
+		"blobs": 13.0, "blob_bytes": 1_400_000.0, "quota_bytes": 16_000_000.0, "limit_bytes": 15_000_000.0,
 		"archives": 17.0, "suites": 18.0, "known_files": 63_000.0, "downloads_running": 29.0,
 	}
 	for name, value := range want {

@@ -302,6 +302,24 @@ func (s *Store) Usage() Usage {
 	}
 }
 
+// Limit is how much the store can hold.
+type Limit struct {
+	Bytes int64 // the quota, or less if there is no room on the disk for that
+	Disk  int64 // the size of the file system
+}
+
+// Limit measures it: what others keep on the disk, outside of the quota, counts.
+func (s *Store) Limit() (Limit, error) {
+	d, err := s.space()
+	if err != nil {
+		return Limit{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.count.bytes + s.count.shares.extra + s.count.partial - s.count.unwritten + s.count.beside
+	return Limit{Bytes: max(min(s.quota, held+d.Free-s.minFree), 0), Disk: d.Total}, nil
+}
+
 // DiskFree returns which share of the disk is free for the store, 0 to 1.
 func (s *Store) DiskFree() (float64, error) {
 	d, err := disk.Of(s.dir)

@@ -1115,6 +1115,8 @@ export interface Summary {
   downloads_running: number
   /** files that indices list */
   known_files: number
+  /** how much can be held now: quota_bytes, or less if the disk has no room for that */
+  limit_bytes: number
   /** from mirrors, for any reason */
   mirror_bytes: number
   /** sent to mirrors, for any reason */
@@ -1123,6 +1125,7 @@ export interface Summary {
   peer_bytes_in: number
   /** to other boxes */
   peer_bytes_out: number
+  /** MILLPOND_CACHE_SIZE in bytes */
   quota_bytes: number
   /** of clients */
   requests: number
