@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"net/url"
 	"os"
 	"reflect"
 	"slices"
@@ -82,6 +83,7 @@ type Config struct {
 
 	certificate *front.Certificate // that of TLSCert; nil without
 	stdout      io.Writer          // for AccessLog; nil: os.Stdout
+	box         *url.URL           // that a command asks; nil: the one on this machine
 }
 
 // parseConfig reads the settings from an environment. The error names every
