@@ -43,6 +43,9 @@ func (d *Dashboard) purge(ctx context.Context, in *purgeRequest) (api.Purged, er
 	if p.More {
 		a.Next = p.Next.String()
 	}
+	if err == nil {
+		d.log.Info("files purged", "of", scope.Host+scope.Path, "files", p.Files, "bytes", p.Bytes)
+	}
 	return a, err
 }
 

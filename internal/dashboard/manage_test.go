@@ -106,3 +106,18 @@ func TestPinsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func FuzzScope(f *testing.F) {
+	for _, s := range []string{"archive.example.org", "https://a.example:8443/debian//", "a/../b", "[fd00::1]/x", "://", "a/%2e%2e/%00", "HTTP://A.example/?x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, what string) {
+		s, err := parseScope(what)
+		if err != nil {
+			return
+		}
+		if s.Host == "" || s.Path != "" && (s.Path[0] != '/' || s.Path[len(s.Path)-1] == '/') {
+			t.Errorf("%q: %+v", what, s)
+		}
+	})
+}
