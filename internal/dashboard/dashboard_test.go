@@ -54,7 +54,9 @@ func (usage) Usage() store.Usage {
 	return store.Usage{Blobs: 13, Bytes: 1_400_000, Partial: 15, QuotaBytes: 16_000_000}
 }
 
-func (usage) Limit() (store.Limit, error) { return store.Limit{Bytes: 15_000_000, Disk: 17_000_000}, nil }
+func (usage) Limit() (store.Limit, error) {
+	return store.Limit{Bytes: 15_000_000, Disk: 17_000_000}, nil
+}
 
 // known is a Catalog.
 type known struct {
