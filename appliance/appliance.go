@@ -176,7 +176,7 @@ func (a *Appliance) openDataDir() (err error) {
 		// On a full disk, for one. The next start tries again.
 		a.log.Warn("the format of the data directory was not noted", "err", err)
 	}
-	if a.ledger, err = ledger.Open(a.db.Table("ledger")); err != nil {
+	if a.ledger, err = ledger.Open(a.db.Table("ledger"), a.db.Table("daily")); err != nil {
 		return err
 	}
 	if err = a.restrictLedger(); err != nil {
@@ -237,7 +237,10 @@ func (a *Appliance) openNetwork() (err error) {
 }
 
 // taken counts what a mirror sent.
-func (a *Appliance) taken(f mirror.File, n int64) { a.ledger.Taken(counted(f), n) }
+func (a *Appliance) taken(f mirror.File, of mirror.Answer, n int64) {
+	a.ledger.Taken(counted(f), n)
+	a.ledger.Sent(of.Host, of.Status, n)
+}
 
 // asked counts a request to a mirror.
 func (a *Appliance) asked(f mirror.File, status int) { a.ledger.Asked(counted(f), status) }

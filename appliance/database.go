@@ -21,6 +21,7 @@ import (
 var kept = []kv.Kept{
 	{Table: "identity"},
 	{Table: "ledger"},
+	{Table: "daily"},
 	{Datastore: "swarm", Rows: swarm.Kept},
 	{Table: "rings"},
 	{Table: "site", Rows: siteledger.Kept},

@@ -65,7 +65,7 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 		return false, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	l, err := ledger.Open(db.Table("ledger"))
+	l, err := ledger.Open(db.Table("ledger"), db.Table("daily"))
 	if err != nil {
 		return false, err
 	}

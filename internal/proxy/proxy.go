@@ -61,7 +61,8 @@ type Fetcher interface {
 type Ledger interface {
 	Request(client netip.Addr, f ledger.File)
 	Delivered(client netip.Addr, f ledger.File, from ledger.Origin, n int64)
-	Tunnelled(client netip.Addr, n int64)
+	TunnelOpened(client netip.Addr, host string)
+	Tunnelled(client netip.Addr, host string, n int64)
 }
 
 // Demand is told what clients get; *prefetch.Prefetcher.

@@ -110,10 +110,11 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 		return fmt.Errorf("taking over a connection for a tunnel: %w", err)
 	}
 	defer conn.Close()
-	begun := time.Now()
+	begun, named := time.Now(), strings.ToLower(host)
 	w.status, w.outcome.what, w.outcome.first = http.StatusOK, wasTunnel, begun
+	p.ledger.TunnelOpened(client, named)
 	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) {
-		p.ledger.Tunnelled(client, n)
+		p.ledger.Tunnelled(client, named, n)
 		progress()
 	})
 	w.written = n
