@@ -21,9 +21,11 @@ type MirrorList struct {
 // and what it spared them. Without the box, each request of a client would have been
 // one to a mirror, and so would its bytes.
 type MirrorLoads struct {
-	Days int        `json:"days" doc:"UTC days of the period, today included"`
-	Sum  MirrorLoad `json:"sum" doc:"of all hosts"`
-	Page[MirrorLoad]
+	Days   int          `json:"days" doc:"UTC days of the period, today included"`
+	Sum    MirrorLoad   `json:"sum" doc:"of all hosts"`
+	Total  int          `json:"total" doc:"hosts"`
+	Offset int          `json:"offset" doc:"rows left out before the first one"`
+	Items  []MirrorLoad `json:"items" doc:"those that sent or spared most bytes first"`
 }
 
 // MirrorLoad is the load of one host in the period. What clients got is counted for

@@ -5,9 +5,11 @@ import "time"
 // Tunnels is what GET /api/v1/tunnels returns: hosts that clients reached through
 // tunnels, and with what instead their files would be cached.
 type Tunnels struct {
-	Days  int   `json:"days" doc:"UTC days of the period, today included"`
-	Bytes int64 `json:"bytes" doc:"through tunnels to these hosts in the period, both ways"`
-	Page[Tunnel]
+	Days   int      `json:"days" doc:"UTC days of the period, today included"`
+	Bytes  int64    `json:"bytes" doc:"through tunnels to these hosts in the period, both ways"`
+	Total  int      `json:"total" doc:"hosts with tunnels in the period"`
+	Offset int      `json:"offset" doc:"rows left out before the first one"`
+	Items  []Tunnel `json:"items" doc:"those with most bytes first"`
 }
 
 // Tunnel is what went through tunnels to one host. Its bytes were not cached.
@@ -21,7 +23,7 @@ type Tunnel struct {
 	Days       []TunnelDay    `json:"by_day" doc:"of the period, the oldest first; those without tunnels are left out"`
 	Clients    []TunnelClient `json:"clients" doc:"the last ones, the latest first; at most 16; none if the box keeps none (MILLPOND_PRIVACY)"`
 	Source     string         `json:"source" doc:"how its addresses begin in the clients' sources; empty for others"`
-	ThroughBox string         `json:"through_box" doc:"with what they begin instead so that the box caches the files, after http:// and the box's name"`
+	ThroughBox string         `json:"through_box" doc:"with what they begin instead so that the box caches the files, after the scheme http and the box's name"`
 	AsProxy    string         `json:"as_proxy" doc:"the same for clients with the box as proxy"`
 }
 

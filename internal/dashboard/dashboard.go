@@ -79,6 +79,8 @@ type Ledger interface {
 	Hosts(after string) iter.Seq2[ledger.Account, error]
 	Packages(after string) iter.Seq2[ledger.Account, error]
 	Package(name string) (ledger.Account, []ledger.RecentClient, error)
+	Tunnels(now time.Time, days int) []ledger.TunnelHost
+	Mirrors(now time.Time, days int) []ledger.MirrorHost
 }
 
 // Store has the blobs; *store.Store.

@@ -55,6 +55,8 @@ func (d *Dashboard) serveFigures(s *service) {
 	})
 	read(s, "listClients", "clients", "Clients that made requests", d.listClients)
 	read(s, "listHosts", "hosts", "Archive hosts that clients requested files of", d.listHosts)
+	read(s, "listTunnels", "tunnels", "Hosts that clients reached through tunnels, uncached, and what would have them cached", d.listTunnels)
+	read(s, "listMirrorLoads", "mirrors/load", "What mirrors were asked for, answered and were spared, by host", d.listMirrorLoads)
 	read(s, "listMirrors", "mirrors", "Mirrors of archives that have several (MILLPOND_MIRRORS)", d.listMirrors)
 	read(s, "listPackages", "packages", "Packages that clients requested", d.listPackages)
 	read(s, "getPackage", "packages/{name}", "A package: the clients that requested it, and what is held of it", d.getPackage)

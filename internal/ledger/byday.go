@@ -101,10 +101,11 @@ func (f MirrorFigures) Spared() Load {
 	return Load{f.Clients.Requests - taken.Requests, f.Clients.Bytes - taken.Bytes}
 }
 
-// TunnelHost and MirrorHost are one host's figures.
+// TunnelHost and MirrorHost are one host's figures, MirrorDay those of one day.
 type (
 	TunnelHost = daily.Host[TunnelFigures]
 	MirrorHost = daily.Host[MirrorFigures]
+	MirrorDay  = daily.Day[MirrorFigures]
 )
 
 // Tunnels returns the hosts that tunnels led to, with what passed in the last days and

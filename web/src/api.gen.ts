@@ -385,9 +385,57 @@ export interface Mirror {
   url: string
 }
 
+export interface MirrorDay {
+  bytes: number
+  requests: number
+  spared_bytes: number
+  spared_requests: number
+  /** of the UTC day */
+  start: string
+}
+
 export interface MirrorList {
   /** in the order of the setting; empty without it */
   mirrors: Mirror[]
+}
+
+export interface MirrorLoad {
+  /** by status, since the ledger began; none in a sum */
+  answers: HostAnswer[]
+  /** of the period, the oldest first; those without anything are left out */
+  by_day: MirrorDay[]
+  /** that it sent */
+  bytes: number
+  /** that they got */
+  client_bytes: number
+  /** of clients for its files */
+  client_requests: number
+  /** others for all that found no place of their own; empty in a sum */
+  host: string
+  last: string
+  /** sent to it, for any reason */
+  requests: number
+  /** of these requests, those for Release files and files that no index lists that were answered without a request to it: within the TTL, or because another client or the box itself had asked, or another box of the site */
+  revalidations_avoided: number
+  /** to clients less those that it sent; may be negative */
+  spared_bytes: number
+  /** of clients less those sent to it; may be negative */
+  spared_requests: number
+  /** of its answers, by class; those without any are left out */
+  statuses: StatusLoad[]
+}
+
+export interface MirrorLoads {
+  /** UTC days of the period, today included */
+  days: number
+  /** those that sent or spared most bytes first */
+  items: MirrorLoad[]
+  /** rows left out before the first one */
+  offset: number
+  /** of all hosts */
+  sum: MirrorLoad
+  /** hosts */
+  total: number
 }
 
 export interface Package {
@@ -1064,6 +1112,13 @@ export interface Span {
   to: number
 }
 
+export interface StatusLoad {
+  bytes: number
+  /** none if no answer came */
+  class: '2xx' | '3xx' | '4xx' | '5xx' | 'other' | 'none'
+  requests: number
+}
+
 export interface Suite {
   /** with the mirror, last; null if not known */
   checked: string | null
@@ -1185,6 +1240,59 @@ export interface Transfer {
 export interface TransferList {
   /** the oldest first */
   transfers: Transfer[]
+}
+
+export interface Tunnel {
+  /** the same for clients with the box as proxy */
+  as_proxy: string
+  /** of the period, the oldest first; those without tunnels are left out */
+  by_day: TunnelDay[]
+  /** in the period, both ways */
+  bytes: number
+  /** since first */
+  bytes_ever: number
+  /** the last ones, the latest first; at most 16; none if the box keeps none (MILLPOND_PRIVACY) */
+  clients: TunnelClient[]
+  first: string
+  /** with its port unless that is 443; others for all that found no place of their own */
+  host: string
+  last: string
+  /** how its addresses begin in the clients' sources; empty for others */
+  source: string
+  /** with what they begin instead so that the box caches the files, after the scheme http and the box's name */
+  through_box: string
+  /** that carried something, in the period */
+  tunnels: number
+}
+
+export interface TunnelClient {
+  /** since it was first seen there */
+  bytes: number
+  /** empty if it is not known */
+  hostname: string
+  last: string
+  /** its address */
+  name: string
+}
+
+export interface TunnelDay {
+  bytes: number
+  /** of the UTC day */
+  start: string
+  tunnels: number
+}
+
+export interface Tunnels {
+  /** through tunnels to these hosts in the period, both ways */
+  bytes: number
+  /** UTC days of the period, today included */
+  days: number
+  /** those with most bytes first */
+  items: Tunnel[]
+  /** rows left out before the first one */
+  offset: number
+  /** hosts with tunnels in the period */
+  total: number
 }
 
 export interface UploadRate {
