@@ -273,7 +273,7 @@ func (a *Appliance) openFaces() (err error) {
 	p := proxy.Options{
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
-		Local: local, Via: a.via,
+		Local: local, Via: a.via, Measured: a.dashboard.Measured,
 		Log: a.log.With("part", "proxy"),
 	}
 	if a.accessLog != nil {

@@ -152,6 +152,7 @@ type Dashboard struct {
 	privacy    api.Privacy
 	erase      func(netip.Addr) (bool, error)
 
+	times       times
 	wrongTokens bursts
 
 	whole, basics http.Handler
@@ -172,7 +173,7 @@ func New(o Options) *Dashboard {
 		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm, site: o.Site,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
-		names: hostnames.New(o.Resolver), ended: make(chan struct{}),
+		names: hostnames.New(o.Resolver), times: newTimes(), ended: make(chan struct{}),
 	}
 	d.metrics = promhttp.HandlerFor(newRegistry(d), promhttp.HandlerOpts{})
 	d.whole, d.basics = d.routes(), d.probes()

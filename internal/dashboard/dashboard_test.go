@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,17 @@ func (figures) Hosts(string) iter.Seq2[ledger.Account, error] {
 		_ = yield(ledger.Account{Name: "deb.example.org", Answers: answers}, nil) &&
 			yield(ledger.Account{Name: ledger.Others, Answers: []ledger.Answer{{Status: 200, Requests: 5}}}, nil)
 	}
+}
+
+func (figures) Tunnels(time.Time, int) []ledger.TunnelHost {
+	return []ledger.TunnelHost{{Name: "download.example.org:443", Ever: ledger.TunnelFigures{Bytes: 36}}}
+}
+
+func (figures) Mirrors(time.Time, int) []ledger.MirrorHost {
+	f := ledger.MirrorFigures{Clients: ledger.Load{Requests: 100, Bytes: 1000}, Avoided: 37}
+	f.ByClass[ledger.Class2xx] = ledger.Load{Requests: 38, Bytes: 39}
+	f.ByClass[ledger.ClassNone] = ledger.Load{Requests: 2}
+	return []ledger.MirrorHost{{Name: "deb.example.org", Ever: f}}
 }
 
 // usage is a Store that is counted alone.
@@ -119,7 +131,7 @@ func options(faults ...api.Fault) Options {
 		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
 		Keys:     new(keyring.Keyring),
 		Follow:   followed{},
-		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33}}},
+		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33, UsedFiles: 40, WastedFiles: 41}, Limit: 42, Spent: 43, Saved: 44}},
 		Rings:    new(someRings),
 		Keep:     kept{},
 		Site:     newPair(),
@@ -133,10 +145,14 @@ func options(faults ...api.Fault) Options {
 
 // ask sends a request with a Host header to the whole of a dashboard.
 func ask(o Options, method, path, host string) *httptest.ResponseRecorder {
+	return askOf(New(o), method, path, host)
+}
+
+func askOf(d *Dashboard, method, path, host string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(context.Background(), method, path, nil)
 	r.Host = host
 	w := httptest.NewRecorder()
-	New(o).Handler().ServeHTTP(w, r)
+	d.Handler().ServeHTTP(w, r)
 	return w
 }
 
@@ -277,9 +293,15 @@ func TestMetrics(t *testing.T) {
 		"millpond_client_bytes_total store": 2_000_000, "millpond_client_bytes_total peers": 300_000, "millpond_client_bytes_total mirror": 40_000,
 		"millpond_mirror_requests_total deb.example.org none": 1, "millpond_mirror_requests_total deb.example.org other": 2,
 		"millpond_mirror_requests_total deb.example.org 304": 4, "millpond_mirror_requests_total others 200": 5, "millpond_revalidations_avoided_total": 9,
-		"millpond_mirror_up http://archive.example.org/debian http://a.example/debian":                 1,
-		"millpond_mirror_up http://archive.example.org/debian http://b.example/debian":                 1,
-		"millpond_mirror_up http://archive.example.org/debian http://c.example/debian":                 0,
+		"millpond_mirror_up http://archive.example.org/debian http://a.example/debian":                         1,
+		"millpond_mirror_up http://archive.example.org/debian http://b.example/debian":                         1,
+		"millpond_mirror_up http://archive.example.org/debian http://c.example/debian":                         0,
+		"millpond_mirror_answered_timestamp_seconds http://archive.example.org/debian http://a.example/debian": float64(since.Unix()),
+		"millpond_mirror_answered_timestamp_seconds http://archive.example.org/debian http://c.example/debian": float64(since.Unix()),
+		"millpond_mirror_answer_bytes_total 2xx deb.example.org":                                               39, "millpond_mirror_revalidations_avoided_total deb.example.org": 37,
+		"millpond_mirror_spared_requests deb.example.org": 60, "millpond_mirror_spared_bytes deb.example.org": 961,
+		"millpond_tunnel_host_bytes_total download.example.org": 36, "millpond_build_info " + runtime.Version() + " 1.2.3": 1,
+		"millpond_prefetch_used_files_total": 40, "millpond_prefetch_wasted_files_total": 41, "millpond_prefetch_budget_bytes": 86, "millpond_prefetch_budget_spent_bytes": 43,
 		"millpond_mirror_first_byte_seconds http://archive.example.org/debian http://a.example/debian": 0.0015,
 		"millpond_mirror_rate_bytes http://archive.example.org/debian http://a.example/debian":         7_000_000,
 		"millpond_blobs": 13, "millpond_blob_bytes": 1_400_000, "millpond_quota_bytes": 16_000_000, "millpond_known_files": 63_000,
@@ -288,8 +310,31 @@ func TestMetrics(t *testing.T) {
 		"millpond_stale_served_total": 26, "millpond_prefetch_bytes_total peers": 30, "millpond_prefetch_bytes_total mirror": 31,
 		"millpond_prefetch_used_bytes_total": 32, "millpond_prefetch_wasted_bytes_total": 33, "millpond_prefetch_files_total": 34, "millpond_indices_learned_total": 27, "millpond_indices_unread_total": 28,
 	}
+	got := gathered(t, New(o))
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s is %v, want %v", name, got[name], value)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d metrics, want %d: %v", len(got), len(want), got)
+	}
+	if w := ask(o, http.MethodGet, "/metrics", "box"); !strings.Contains(w.Body.String(), `millpond_client_bytes_total{from="store"} 2e+06`) ||
+		!strings.Contains(w.Body.String(), "go_goroutines") {
+		t.Errorf("/metrics:\n%s", w.Body)
+	}
+}
+
+// gathered are the values of the metrics but histograms, by name and labels.
+func gathered(t *testing.T, d *Dashboard) map[string]float64 {
+	t.Helper()
+	return gatheredBy(t, newCollector(d))
+}
+
+func gatheredBy(t *testing.T, c *collector) map[string]float64 {
+	t.Helper()
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(newCollector(New(o)))
+	r.MustRegister(c)
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -307,18 +352,7 @@ func TestMetrics(t *testing.T) {
 			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
-	for name, value := range want {
-		if got[name] != value {
-			t.Errorf("%s is %v, want %v", name, got[name], value)
-		}
-	}
-	if len(got) != len(want) {
-		t.Errorf("%d metrics, want %d: %v", len(got), len(want), got)
-	}
-	if w := ask(o, http.MethodGet, "/metrics", "box"); !strings.Contains(w.Body.String(), `millpond_client_bytes_total{from="store"} 2e+06`) ||
-		!strings.Contains(w.Body.String(), "go_goroutines") {
-		t.Errorf("/metrics:\n%s", w.Body)
-	}
+	return got
 }
 
 func TestFormatBytes(t *testing.T) {

@@ -93,13 +93,17 @@ func urlOf(l catalog.Location) string {
 	return l.String()
 }
 
-// record tells the access log of a request that is over.
+// record tells the access log, and what measures, of a request that is over.
 func (p *Proxy) record(w *response, r *http.Request, begun time.Time) {
-	if p.accessLog == nil || w.outcome.what == "" {
+	if w.outcome.what == "" {
 		return
 	}
 	if w.outcome.end.IsZero() {
 		w.outcome.end = time.Now()
+	}
+	p.measure(&w.outcome, begun)
+	if p.accessLog == nil {
+		return
 	}
 	client := front.ClientOf(r)
 	line := logs.Request{
@@ -119,6 +123,19 @@ func (p *Proxy) record(w *response, r *http.Request, begun time.Time) {
 		line.FirstByte = milliseconds(w.outcome.first.Sub(begun))
 	}
 	p.accessLog.Add(line, front.PartyOf(client))
+}
+
+// measure tells Options.Measured of a request that is over. How long a tunnel was open
+// says nothing about the box.
+func (p *Proxy) measure(o *outcome, begun time.Time) {
+	if p.measured == nil || o.what == wasTunnel {
+		return
+	}
+	var first time.Duration
+	if !o.first.IsZero() {
+		first = o.first.Sub(begun)
+	}
+	p.measured(o.what, first, o.end.Sub(begun))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

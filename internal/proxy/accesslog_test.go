@@ -54,7 +54,15 @@ func loggedBox(t *testing.T, change func(*Options)) (*box, accessed) {
 
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
-	b, lines := loggedBox(t, nil)
+	var measured []string
+	b, lines := loggedBox(t, func(o *Options) {
+		o.Measured = func(outcome string, firstByte, took time.Duration) {
+			if firstByte <= 0 || firstByte > took {
+				t.Errorf("%s: first byte after %v of %v", outcome, firstByte, took)
+			}
+			measured = append(measured, outcome) // before its line
+		}
+	})
 	data := pattern(50_000)
 	half := func(off int64) ledger.Origin {
 		if off < 25_000 {
@@ -118,6 +126,9 @@ func TestAccessLog(t *testing.T) {
 		}
 		if got.Time.Before(begun) || got.FirstByte <= 0 || got.FirstByte > got.Duration || got.Duration > milliseconds(time.Since(begun)) {
 			t.Errorf("%s: times %+v", tt.request, got)
+		}
+		if len(measured) == 0 || measured[len(measured)-1] != tt.outcome {
+			t.Errorf("%s: measured are %v, want %s last", tt.request, measured, tt.outcome)
 		}
 	}
 	b.do(t, "GET", "/healthz")

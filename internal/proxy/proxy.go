@@ -92,14 +92,18 @@ type Policy interface {
 // Options joins a Proxy with the floors below. What has no default is
 // required.
 type Options struct {
-	Catalog      Catalog
-	Fetcher      Fetcher
-	Ledger       Ledger
-	Demand       Demand // nil if nobody wants to know
-	Dialer       Dialer // of tunnels
-	Policy       Policy
-	Rings        Rings         // nil without rings and snapshots
-	AccessLog    AccessLog     // nil without one
+	Catalog   Catalog
+	Fetcher   Fetcher
+	Ledger    Ledger
+	Demand    Demand // nil if nobody wants to know
+	Dialer    Dialer // of tunnels
+	Policy    Policy
+	Rings     Rings     // nil without rings and snapshots
+	AccessLog AccessLog // nil without one
+	// Measured, if not nil, is called for each request for a file when it is over, with
+	// its outcome in a word of a few, how long its first byte took, 0 if none was sent,
+	// and its last one. It does not block.
+	Measured     func(outcome string, firstByte, took time.Duration)
 	Proxies      front.Proxies // whom to believe about whose a request is
 	AllowClients Clients       // who may use the box
 	Tunnels      mirror.Hosts  // where CONNECT may lead to, under the policy
@@ -134,6 +138,7 @@ type Proxy struct {
 	policy       Policy
 	rings        Rings
 	accessLog    AccessLog
+	measured     func(outcome string, firstByte, took time.Duration)
 	proxies      front.Proxies
 	allowClients Clients
 	tunnelHosts  mirror.Hosts
@@ -155,7 +160,7 @@ var _ http.Handler = (*Proxy)(nil)
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
 	return &Proxy{
-		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog,
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}
