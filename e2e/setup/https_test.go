@@ -155,6 +155,7 @@ func TestHTTPSSources(t *testing.T) {
 	if after := s.box.Summary(); after.TunnelBytes != before.TunnelBytes || after.ClientBytes < 200_000 || after.MirrorBytes < 200_000 || after.Suites != 1 {
 		t.Errorf("with the source rewritten: before %+v, after %+v", before, after)
 	}
+	s.checkLoads(t)
 	if said := s.setup(t, "--https --undo"); !strings.Contains(said, "without the box's address") {
 		t.Errorf("it says %s", said)
 	}
@@ -168,6 +169,35 @@ func TestHTTPSSources(t *testing.T) {
 	s.MustApt("update")
 	if after := s.box.Summary(); after.TunnelBytes != before.TunnelBytes {
 		t.Errorf("%s went through a tunnel", line.AsProxy)
+	}
+}
+
+// checkLoads compares what the mirror was asked for, sent and was spared with the box's
+// totals and with what the mirror itself counted.
+func (s *httpsSite) checkLoads(t *testing.T) {
+	t.Helper()
+	var loads api.MirrorLoads
+	if err := json.Unmarshal(s.box.Get("/api/v1/mirrors/load?days=1"), &loads); err != nil {
+		t.Fatal(err)
+	}
+	total := s.box.Summary()
+	sum := loads.Sum
+	if sum.Requests != total.MirrorRequests || sum.Bytes != total.MirrorBytes || sum.ClientRequests != total.Requests || sum.ClientBytes != total.ClientBytes ||
+		sum.SparedBytes != total.SavedBytes || sum.SparedRequests != total.Requests-total.MirrorRequests || sum.AvoidedRequests != total.AvoidedRequests {
+		t.Errorf("the loads of mirrors are %+v, the totals %+v", sum, total)
+	}
+	if len(loads.Items) != 1 || loads.Items[0].Host != s.mirror.Addr() {
+		t.Errorf("there are loads of %+v", loads.Items)
+	}
+	var requests, sent int64
+	for _, r := range s.mirror.Log() {
+		if strings.HasPrefix(r.UserAgent, "millpond/") {
+			requests++
+			sent += r.Sent
+		}
+	}
+	if requests != sum.Requests || sent != sum.Bytes || sent == 0 {
+		t.Errorf("the mirror counts %d requests and %d bytes, the box %d and %d", requests, sent, sum.Requests, sum.Bytes)
 	}
 }
 
