@@ -67,8 +67,8 @@ func TestAdminActionsAreLogged(t *testing.T) {
 	request(t, s, http.MethodPut, "/api/v1/peers/me/ban")
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	for i, want := range []string{
-		`msg="admin action" action=banPeer method=PUT path=/api/v1/peers/you/ban client=127.0.0.1 status=204`,
-		`msg="admin action" action=removeBlob method=DELETE path=/api/v1/blobs/` + strings.Repeat("0", 64) + ` client=127.0.0.1 status=404`,
+		`msg="admin action" action=banPeer what=peers/you/ban client=127.0.0.1 result=done`,
+		`msg="admin action" action=removeBlob what=blobs/` + strings.Repeat("0", 64) + ` client=127.0.0.1 result="refused with 404 Not Found"`,
 	} {
 		if len(lines) != 2 || !strings.HasSuffix(lines[i], want) {
 			t.Errorf("the log, where %s should be:\n%s", want, out.String())

@@ -96,6 +96,7 @@ type Store interface {
 	Unpin(d digest.Digest, owner string) error
 	Remove(d digest.Digest) error
 	Verify(ctx context.Context, d digest.Digest) error
+	Disk() (store.Room, error)
 }
 
 // Catalog says what files are; *catalog.Catalog.
@@ -160,6 +161,7 @@ type Dashboard struct {
 	assets        map[string]asset
 	streams       *front.Shares // a place for each open page
 	survey        survey
+	overview      overview
 	names         *hostnames.Names
 
 	ended   chan struct{} // closed when streams are to end
@@ -172,7 +174,7 @@ func New(o Options) *Dashboard {
 	d := &Dashboard{
 		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm, site: o.Site,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
-		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
+		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()}, overview: overview{started: time.Now()},
 		names: hostnames.New(o.Resolver), times: newTimes(), ended: make(chan struct{}),
 	}
 	d.metrics = promhttp.HandlerFor(newRegistry(d), promhttp.HandlerOpts{})
@@ -186,6 +188,7 @@ func (d *Dashboard) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.surveys(ctx) })
 	g.Go(func() error { return d.names.Run(ctx) })
+	g.Go(func() error { return d.events.Run(ctx, d.log) })
 	return g.Wait()
 }
 

@@ -40,6 +40,12 @@ func (figures) Totals() (ledger.Counts, time.Time) {
 	}, since
 }
 
+func (figures) Clients(string) iter.Seq2[ledger.Account, error] {
+	return func(func(ledger.Account, error) bool) {}
+}
+
+func (figures) Series(ledger.Step, time.Time, time.Time) ([]ledger.Point, error) { return nil, nil }
+
 func (figures) Hosts(string) iter.Seq2[ledger.Account, error] {
 	return func(yield func(ledger.Account, error) bool) {
 		answers := []ledger.Answer{{Status: ledger.NoAnswer, Requests: 1}, {Status: ledger.OtherStatus, Requests: 2}, {Status: 304, Requests: 4}}
@@ -68,6 +74,10 @@ func (usage) Usage() store.Usage {
 
 func (usage) Limit() (store.Limit, error) {
 	return store.Limit{Bytes: 15_000_000, Disk: 17_000_000}, nil
+}
+
+func (usage) Disk() (store.Room, error) {
+	return store.Room{Free: 3_000_000, Total: 20_000_000, LeaveFree: 1_000_000}, nil
 }
 
 // known is a Catalog.

@@ -37,12 +37,13 @@ func (d *Dashboard) serveAPI(r chi.Router) {
 }
 
 func (d *Dashboard) serveFigures(s *service) {
+	s = s.tagged("figures")
 	read(s, "getSummary", "summary", "All figures since the ledger began", d.getSummary)
 	read(s, "getPeriods", "periods", "The ledger's figures of today, 7 and 30 days, and ever", d.getPeriods)
 	read(s, "getSeries", "series", "The ledger's figures over time", d.getSeries)
 	huma.Register(s, huma.Operation{
 		Method: http.MethodGet, OperationID: "getLedgerCSV", Path: apiRoot + "ledger.csv",
-		Summary: "The ledger's figures over time, to calculate with",
+		Summary: "The ledger's figures over time, to calculate with", Tags: []string{s.tag},
 		Responses: map[string]*huma.Response{"200": {
 			Description: "OK", Content: map[string]*huma.MediaType{"text/csv": {Schema: &huma.Schema{Type: huma.TypeString}}},
 		}},
@@ -63,6 +64,7 @@ func (d *Dashboard) serveFigures(s *service) {
 }
 
 func (d *Dashboard) serveFiles(s *service) {
+	s = s.tagged("files")
 	read(s, "listSuites", "suites", "Suites that clients use, and how fresh each is", d.listSuites)
 	read(s, "listFollowed", "follow", "Suites that are kept up to date without a client", d.listFollowed)
 	read(s, "listKeys", "keys", "Archive keys, and which suites each signed", d.listKeys)
@@ -74,27 +76,31 @@ func (d *Dashboard) serveFiles(s *service) {
 }
 
 func (d *Dashboard) serveState(s *service) {
+	s = s.tagged("state")
 	schemas := s.OpenAPI().Components.Schemas
 	tick := schemas.Schema(reflect.TypeFor[api.Tick](), true, "Tick")
 	events := schemas.Schema(reflect.TypeFor[api.EventList](), true, "EventList")
 	respond(s, huma.Operation{
 		Method: http.MethodGet, OperationID: "listEvents", Path: apiRoot + "events",
-		Summary: "What went wrong or was refused; as text/event-stream, a Tick every second",
+		Summary: "What failed or was refused, and what administrators did; as text/event-stream, a Tick every second",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
 			"application/json": {Schema: events}, "text/event-stream": {Schema: tick},
 		}}},
 		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) { d.streamOr(ctx, next) }},
 	}, d.listEvents)
+	read(s, "getOverview", "overview", "What the first screen shows: clients, disk, failures of the last hour", d.getOverview)
 	read(s, "getSettings", "settings", "Settings in force", d.getSettings)
 	read(s, "getDrain", "drain", "Whether the box is being taken out, and how many downloads are under way", d.getDrain)
 }
 
 // servePeer is apart: other boxes come for it to the clients' listener.
 func (d *Dashboard) servePeer(s *service) {
+	s = s.tagged("swarm")
 	read(s, "getIdentity", "peer", "Peer ID and addresses of this box", d.getIdentity)
 }
 
 func (d *Dashboard) serveSwarm(s *service) {
+	s = s.tagged("swarm")
 	read(s, "listPeers", "peers", "Connected boxes", d.listPeers)
 	read(s, "getSwarm", "swarm", "This box's part in the swarm", d.getSwarm)
 	read(s, "getGraph", "swarm/graph", "Which boxes are connected to which, as the connected ones say when asked", d.getGraph)
@@ -106,6 +112,7 @@ type onDigest struct {
 }
 
 func (d *Dashboard) serveActions(s *service) {
+	s = s.tagged("admin")
 	blob := func(method, id, path, summary string, change func(context.Context, digest.Digest) error) {
 		o := huma.Operation{Method: method, OperationID: id, Path: "blobs/{digest}" + path, Summary: summary}
 		act(s, o, func(ctx context.Context, in *onDigest) error { return blobProblem(change(ctx, in.Digest)) })
@@ -130,7 +137,7 @@ func (d *Dashboard) serveActions(s *service) {
 	// The address is in the body: paths are in the log, here and of proxies on the way.
 	respond(s, s.forAdmin(huma.Operation{
 		Method: http.MethodPost, OperationID: "eraseClient", Path: "clients/erase", MaxBodyBytes: maxClientBody,
-		Summary: "Erase what is kept about a client", Middlewares: huma.Middlewares{bodyIsJSON},
+		Summary: "Erase what is kept about a client", Middlewares: huma.Middlewares{bodyIsJSON}, Metadata: map[string]any{bodyIsPrivate: true},
 	}), d.eraseClient)
 	act(s, huma.Operation{
 		Method: http.MethodPost, OperationID: "acceptRelease", Path: "suites/accept", MaxBodyBytes: maxAcceptBody,
@@ -140,6 +147,9 @@ func (d *Dashboard) serveActions(s *service) {
 		Method: http.MethodPost, OperationID: "startDrain", Path: "drain",
 		Summary: "Take the box out until it restarts: not ready, other boxes are told, clients are still served",
 	}), d.startDrain)
+	act(s, huma.Operation{
+		Method: http.MethodPost, OperationID: "checkToken", Path: "admin/check", Summary: "Say whether the admin token is the right one, and do nothing",
+	}, func(context.Context, *none) error { return nil })
 	act(s, huma.Operation{Method: http.MethodPut, OperationID: "banPeer", Path: "peers/{id}/ban", Summary: "Ban a peer for a day"}, d.ban)
 	act(s, huma.Operation{
 		Method: http.MethodPut, OperationID: "setUploadRate", Path: "swarm/upload-rate", MaxBodyBytes: maxRateBody,
@@ -150,6 +160,7 @@ func (d *Dashboard) serveActions(s *service) {
 // serveDocument adds the OpenAPI document of all operations, itself among them.
 func (d *Dashboard) serveDocument(s *service) {
 	var document json.RawMessage
+	s = s.tagged("state")
 	respond(s, huma.Operation{
 		Method: http.MethodGet, OperationID: "getOpenAPI", Path: apiRoot + "openapi.json", Summary: "This document",
 		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{

@@ -15,3 +15,9 @@
 // groups, which the box's parts do not use; Unlink does not look into what a logger has
 // from With either, where no part puts a client.
 package logs
+
+import "log/slog"
+
+// Notice is the level of lines for the page's events that a log has at debug level only:
+// everyday answers of mirrors, as that a file does not exist.
+const Notice = slog.LevelInfo - 1

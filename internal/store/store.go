@@ -320,6 +320,15 @@ func (s *Store) Limit() (Limit, error) {
 	return Limit{Bytes: max(min(s.quota, held+d.Free-s.minFree), 0), Disk: d.Total}, nil
 }
 
+// Disk returns the room on the file system of the store, and how much of it stays free.
+func (s *Store) Disk() (Room, error) {
+	d, err := disk.Of(s.dir)
+	return Room{Free: d.Free, Total: d.Total, LeaveFree: s.minFree}, err
+}
+
+// Room is bytes of a file system.
+type Room struct{ Free, Total, LeaveFree int64 }
+
 // DiskFree returns which share of the disk is free for the store, 0 to 1.
 func (s *Store) DiskFree() (float64, error) {
 	d, err := disk.Of(s.dir)

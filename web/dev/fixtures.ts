@@ -297,9 +297,11 @@ export function meshed(n: number) {
 const events = [
   {
     id: 3,
+    kind: 'refusal',
+    first: before(90000),
     time: before(600),
     level: 'info',
-    message: 'request not served',
+    what: 'request not served: InRelease of 10.9.0.4, for 10.1.2.40',
     cause: '10.9.0.4 is a private address',
     setting: 'MILLPOND_ALLOW_UPSTREAMS=10.9.0.4',
     client: '10.1.2.40',
@@ -308,9 +310,11 @@ const events = [
   },
   {
     id: 2,
+    kind: 'fault',
+    first: before(9000),
     time: before(4100),
     level: 'warn',
-    message: 'a mirror does not answer and is left alone for a while',
+    what: 'a mirror does not answer and is left alone for a while: mirror.example.net',
     cause: 'connection timed out',
     setting: '',
     client: '',
@@ -319,9 +323,11 @@ const events = [
   },
   {
     id: 1,
+    kind: 'fault',
+    first: before(9100),
     time: before(9100),
     level: 'error',
-    message: 'wrong bytes from a source, fetching elsewhere',
+    what: 'wrong bytes from a source, fetching elsewhere: bash_5.2_amd64.deb of mirror.example.net',
     cause: '',
     setting: '',
     client: '',

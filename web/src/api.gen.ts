@@ -101,6 +101,19 @@ export interface Detail {
   message: string
 }
 
+export interface Disk {
+  /** how far the cache can grow: the limit, or less if the disk has not that much room */
+  effective: number
+  /** of the file system; -1 if that cannot be read */
+  free: number
+  /** as MILLPOND_CACHE_SIZE says */
+  limit: number
+  /** of the file system; -1 if that cannot be read */
+  total: number
+  /** bytes of the data directory: files held and unfinished, and the database */
+  used: number
+}
+
 export interface Drain {
   /** answers to clients, and tunnels, under way */
   downloads: number
@@ -114,27 +127,66 @@ export interface Erased {
 }
 
 export interface Event {
+  /** to stand below it; empty if there is none */
   cause: string
-  /** the last one */
+  /** the last one; empty if there is none, or it is not kept */
   client: string
+  /** to whom it happened, the latest first; at most 8 */
+  clients: EventClient[]
+  /** when it happened first */
+  first: string
+  /** the mirror or archive that it is about; empty if there is none */
+  host: string
   /** a later event has a greater one */
   id: number
-  /** info is a refusal, or what became of a ring */
+  /** fault: of the box, or in serving a client; refusal: by a setting or a rule; mirror: what a mirror answered in place of a file; ring: what became of one; audit: an admin action */
+  kind: 'fault' | 'refusal' | 'mirror' | 'ring' | 'audit'
   level: 'info' | 'warn' | 'error'
-  message: string
-  /** that it is about; the URL is the suite then */
+  /** that it is about */
   ring?: string
   /** the setting that would change it, such as MILLPOND_TUNNELS=true */
   setting: string
+  /** HTTP status that a client got */
+  status?: number
+  /** URL of the suite that it is about, as far as the event names one or has a URL below dists/ */
+  suite: string
+  /** when it happened last */
   time: string
   times: number
   /** the last one */
   url: string
+  /** the headline: what failed, and for whom or with what */
+  what: string
+}
+
+export interface EventClient {
+  address: string
+  /** when it happened to this client last */
+  time: string
+  /** that it asked for last; empty if it is not known or not kept */
+  url: string
 }
 
 export interface EventList {
-  /** the latest first */
+  /** those that match, the latest first */
   events: Event[]
+  /** value of before for the following ones; 0 at the end */
+  next: number
+}
+
+export interface Failures {
+  /** requests that the box could not answer, or cut short */
+  failed: number
+  /** that the mirror refused, mostly as it has no such file */
+  missing: number
+  /** by a setting or a rule of the box */
+  refused: number
+  /** of clients, those refused or failed included */
+  requests: number
+  /** an hour ago, or when the box started */
+  since: string
+  /** files served without keeping them, for lack of room or a fault of the disk */
+  unkept: number
 }
 
 export interface Fault {
@@ -438,6 +490,14 @@ export interface MirrorLoads {
   total: number
 }
 
+export interface Overview {
+  clients: Reach
+  disk: Disk
+  last_hour: Failures
+  /** empty: nothing was served or fetched yet; filling: mirrors sent at least as much as clients got, as the first copy costs and savings begin with the second client; saving: clients got more than mirrors sent */
+  phase: 'empty' | 'filling' | 'saving'
+}
+
 export interface Package {
   /** to clients */
   client_bytes: number
@@ -639,7 +699,8 @@ export interface Prefetch {
   running: boolean
   /** when the account began */
   since: string
-  started: string
+  /** null before the first */
+  started: string | null
   /** URL of the only one; empty for several */
   suite: string
   /** since then */
@@ -753,6 +814,13 @@ export interface Rates {
   mirror_bytes: number
   peer_bytes_in: number
   peer_bytes_out: number
+}
+
+export interface Reach {
+  /** of those, with a request within 24 h */
+  day: number
+  /** clients that the ledger knows */
+  ever: number
 }
 
 export interface Rejected {
@@ -1095,8 +1163,8 @@ export interface Slice {
   holdings: Holding[]
   /** a new count is running; ask again */
   running: boolean
-  /** year 1 before the first count */
-  surveyed: string
+  /** null before the first count */
+  surveyed: string | null
 }
 
 export interface Source {
@@ -1120,13 +1188,15 @@ export interface StatusLoad {
 }
 
 export interface Suite {
+  /** URLs of the same directory by another scheme, which this row stands for, too; it shows the one that is worst off */
+  also: string[]
   /** with the mirror, last; null if not known */
   checked: string | null
   /** peer ID of the box of this site whose mirror said so; left out if this box's did */
   checked_by?: string
   codename: string
-  /** of the Release file */
-  date: string
+  /** of the Release file; null if it has none */
+  date: string | null
   /** that the box has read; at most 100 */
   indices: Index[]
   /** URIs of key servers and policies in the signatures of these keys; nothing proves them */
@@ -1150,7 +1220,8 @@ export interface Suite {
   signed_by: string[]
   /** fingerprint of the key that signed its Release; empty if none of the keyring did */
   signer: string
-  state: 'fresh' | 'stale' | 'expired' | 'unchecked'
+  /** the first of these that holds; only fresh means that all is well */
+  state: 'expired' | 'stale' | 'unsigned' | 'unchecked' | 'fresh'
   unsigned_why: string
   /** of its directory */
   url: string

@@ -47,7 +47,7 @@ function Row({ event: e }: { event: BoxEvent }) {
   return (
     <>
       <div class="head">
-        <b>{capital(e.cause || e.message)}</b>
+        <b>{capital(e.what)}</b>
         <span class="detail">
           {e.times > 1 && `${count(e.times)} times, last `}
           <time dateTime={e.time}>{moment(e.time)}</time>
@@ -58,7 +58,8 @@ function Row({ event: e }: { event: BoxEvent }) {
           <code>{e.setting}</code> would change this.
         </p>
       )}
-      <p class="detail">{[e.cause && e.message, e.client && `client ${e.client}`, e.url].filter(Boolean).join(' · ')}</p>
+      {e.cause && <p>{e.cause}</p>}
+      {e.url && <p class="detail">{e.url}</p>}
     </>
   )
 }

@@ -150,7 +150,7 @@ function Suites() {
         </>
       ),
     },
-    { id: 'date', name: 'Published', number: true, cell: (s) => moment(s.date) },
+    { id: 'date', name: 'Published', number: true, cell: (s) => (s.date ? moment(s.date) : '') },
     { id: 'checked', name: 'Checked', number: true, cell: (s) => ago(s.checked, now) || '–' },
     { id: 'listed', name: 'Files listed', number: true, cell: (s) => count(s.indices.reduce((n, i) => n + i.files, 0)) },
   ]

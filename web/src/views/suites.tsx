@@ -8,6 +8,7 @@ const words: Record<Suite['state'], string> = {
   fresh: 'fresh',
   stale: 'stale',
   expired: 'expired',
+  unsigned: 'not signed',
   unchecked: 'not checked',
 }
 
@@ -64,7 +65,7 @@ function SuiteRow({ suite: s, now, changed }: { suite: Suite; now: number; chang
       </div>
       <div class="detail">
         <span class="host">{s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}</span>
-        <span>{s.checked ? 'checked ' + ago(s.checked, now) : 'from ' + moment(s.date)}</span>
+        <span>{s.checked ? 'checked ' + ago(s.checked, now) : s.date && 'from ' + moment(s.date)}</span>
       </div>
       {(s.state === 'stale' || s.state === 'expired') && <div class="detail reason">{s.reason}</div>}
       <RejectedRelease suite={s} changed={changed} />
