@@ -77,7 +77,7 @@ type server struct {
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{
-		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
+		events: newEvents(c.Privacy), limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
 		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
 		leaving: leaving{began: make(chan struct{})},
 	}
@@ -180,6 +180,9 @@ func (a *Appliance) openDataDir() (err error) {
 		return err
 	}
 	if err = a.restrictLedger(); err != nil {
+		return err
+	}
+	if err = a.openEvents(); err != nil {
 		return err
 	}
 	// Downloads receive bytes from mirrors until fetch is closed, which is after

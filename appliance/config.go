@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caarlos0/env/v11"
 
@@ -67,7 +68,7 @@ type Config struct {
 	IdentityFile    string            `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, created at the first start"`
 	UploadRate      uploadRate        `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB/s), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
 	Rings           rings.Definitions `env:"RINGS" takes:"rings separated by semicolons, each a name, then after=RING, delay=3d, security=now and clients=RANGES as needed" help:"rings: clients that get a suite's updates later than others, at http://BOX/ring/NAME/archive.example.org/debian or by their addresses: what the ring after which they come has had for the delay, suites whose name says security at once"`
-	AdminToken      string            `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
+	AdminToken      string            `env:"ADMIN_TOKEN" takes:"a random word of at least 16 characters" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
 	Privacy         api.Privacy       `env:"PRIVACY" takes:"no-client-names, no-packages-per-client, no-clients, days=N, comma-separated" help:"what is not kept about clients: their names; which packages each requested; their addresses and all else; anything older than N days. What an earlier run kept is removed at the start"`
 	LogLevel        logLevel          `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
 	AccessLog       accessLog         `env:"ACCESS_LOG" takes:"- for standard output, or the absolute path of a file" help:"where a line of JSON goes for each request of a client, and each tunnel; by default nowhere. A file is opened again on SIGHUP, for logrotate; without that it is begun anew at 1 GiB, and the one before kept"`
@@ -190,6 +191,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 // check finds invalid settings beyond what parsing finds.
 func (c *Config) check(f *faults) {
 	f.add("LISTEN", checkListen(c.Listen))
+	f.add("ADMIN_TOKEN", checkToken(c.AdminToken))
 	if c.DashboardListen != "" {
 		f.add("DASHBOARD_LISTEN", checkListen(c.DashboardListen))
 	}
@@ -301,4 +303,15 @@ func settings() []setting {
 		}
 	}
 	return all
+}
+
+// minAdminToken is how many characters an admin token has at least: in letters and digits, 16
+// random ones cannot be guessed, however many addresses guess.
+const minAdminToken = 16
+
+func checkToken(token string) error {
+	if n := utf8.RuneCountInString(token); n > 0 && n < minAdminToken {
+		return fmt.Errorf("it has %d; `openssl rand -hex 16` makes a good one", n)
+	}
+	return nil
 }

@@ -154,9 +154,9 @@ func TestSettings(t *testing.T) {
 				"Prod": "lower-case", "prod after=canary": "no ring", "prod delay=x": "write 3d", "prod fast": "none of after=RING",
 				"prod security=later": "security=now", "prod clients=10.1.2.3/16": "neither an address nor a range", "a; a": "two of this name", "a delay=29d": "at most 28 days",
 			}},
-		{"ADMIN_TOKEN", map[string]string{"": "", "a long word": "a long word"}, nil},
 		{"ACCESS_LOG", map[string]string{"": "", "-": "-", "stdout": "-", "/dev/stdout": "-", "off": "", "/var/log/millpond/../access.log": "/var/log/access.log"},
 			map[string]string{"access.log": "absolute path", "true": "absolute path", "./x": "absolute path"}},
+		{"ADMIN_TOKEN", map[string]string{"": "", "sixteen-letters!": "sixteen-letters!"}, nil},
 		{"LOG_FORMAT", map[string]string{"": "text", "json": "json"}, map[string]string{"xml": "no such format"}},
 		{"LOG_LEVEL", map[string]string{"": "INFO", "debug": "DEBUG", "ERROR": "ERROR"}, map[string]string{"loud": "loud"}},
 	}
@@ -320,7 +320,7 @@ func TestUnknownVariables(t *testing.T) {
 		{"MILLPOND_SWARM_PORT_4001_UDP_ADDR=10.0.0.1", false},
 		// Settings of parts to come.
 		{"MILLPOND_SWARM_LISTEN=/ip4/0.0.0.0/tcp/4001", false},
-		{"MILLPOND_ADMIN_TOKEN=x", false},
+		{"MILLPOND_ADMIN_TOKEN=correct-horse-battery-staple", false},
 	}
 	for _, tt := range tests {
 		_, err := parseConfig([]string{tt.variable})

@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"millpond/internal/api"
+	"millpond/internal/dashboard"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
 	"millpond/internal/siteledger"
@@ -77,7 +78,13 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 	if err != nil {
 		return false, err
 	}
-	return eraseFrom(l, s, db, client)
+	var events dashboard.Events
+	if _, err := events.Open(db.Table(eventsTable)); err != nil {
+		return false, err
+	}
+	named, err := events.Erase(client)
+	known, fault := eraseFrom(l, s, db, client)
+	return named || known, errors.Join(err, fault)
 }
 
 // eraseFrom erases a client from the ledger, from what other boxes told, and from the

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"millpond/internal/api"
+	"millpond/internal/dashboard"
 	"millpond/internal/hostnames"
 	"millpond/internal/ledger"
 )
@@ -57,6 +58,27 @@ func (a *Appliance) restrictLedger() error {
 	removed, err := a.ledger.Restrict(ledger.Privacy{NoClients: p.NoClients, NoPackages: p.NoPackagesPerClient, Keep: keepOf(p)})
 	if err == nil && removed {
 		a.log.Info("removed what was kept about clients (MILLPOND_PRIVACY)")
+		err = a.db.Purge()
+	}
+	return err
+}
+
+// eventsTable is where events are.
+const eventsTable = "events"
+
+// newEvents returns events that keep about clients what p allows.
+func newEvents(p api.Privacy) *dashboard.Events {
+	return &dashboard.Events{Keep: keepOf(p), NoClients: p.NoClients, NoLinks: p.NoPackagesPerClient}
+}
+
+// openEvents reads the events of earlier runs, and applies the setting to what they left
+// in the database's files.
+func (a *Appliance) openEvents() error {
+	removed, err := a.events.Open(a.db.Table(eventsTable))
+	// What is logged while the other parts are closed.
+	a.opened(func() error { return a.unlessFull(a.events.Flush()) })
+	if err == nil && removed {
+		a.log.Info("removed what events had of clients (MILLPOND_PRIVACY)")
 		err = a.db.Purge()
 	}
 	return err

@@ -32,6 +32,7 @@ import (
 	"millpond/internal/front"
 	"millpond/internal/hostnames"
 	"millpond/internal/ledger"
+	"millpond/internal/logs"
 	"millpond/internal/store"
 )
 
@@ -240,7 +241,7 @@ func (d *Dashboard) Server() *http.Server {
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ErrorLog:       logs.OfServer(d.log),
 	}
 	s.RegisterOnShutdown(d.EndStreams)
 	return s

@@ -72,7 +72,7 @@ func (e *Events) Open(t *kv.Table) (removed bool, err error) {
 		}
 	}
 	if removed {
-		err = e.save()
+		err = e.Flush()
 	}
 	return removed, err
 }
@@ -85,14 +85,14 @@ func (e *Events) Run(ctx context.Context, log *slog.Logger) error {
 	for {
 		select {
 		case <-ctx.Done():
-			_ = e.save() // the process ends
+			_ = e.Flush() // the process ends
 			return nil
 		case <-tick.C:
 		}
 		e.mu.Lock()
 		e.expire()
 		e.mu.Unlock()
-		err := e.save()
+		err := e.Flush()
 		if e.failing(err) {
 			// Once, as the line is an event, too.
 			log.Warn("events not written to the disk, a restart would lose them", "err", err)
@@ -109,8 +109,8 @@ func (e *Events) failing(err error) (first bool) {
 	return first
 }
 
-// save writes the rows that changed. Those that could not be written stay to be.
-func (e *Events) save() error {
+// Flush writes the rows that changed. Those that could not be written stay to be.
+func (e *Events) Flush() error {
 	e.saving.Lock()
 	defer e.saving.Unlock()
 	if e.table == nil {

@@ -50,7 +50,7 @@ func (e *Events) Erase(client netip.Addr) (known bool, err error) {
 		e.last++ // pages ask again
 	}
 	e.mu.Unlock()
-	return known, e.save()
+	return known, e.Flush()
 }
 
 // change changes a row that stays where it is. Its key is another one then, maybe that

@@ -74,7 +74,7 @@ func (d *Dashboard) failures(now time.Time) (api.Failures, error) {
 	if d.overview.started.After(f.Since) {
 		f.Since = d.overview.started.UTC()
 	}
-	points, err := d.ledger.Series(ledger.Minute, f.Since, now.Add(time.Minute))
+	points, err := d.ledger.Series(ledger.Minute, f.Since.Truncate(time.Minute), now.Add(time.Minute))
 	for _, p := range points {
 		f.Requests += p.Requests
 	}

@@ -231,11 +231,15 @@ func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	a := explain(err)
 	w.outcome.what = outcomeOfStatus(a.status)
 	id := front.NewRequestID()
+	message, failure := a.failure()
 	attrs := []any{"request", id, "client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
 	}
-	p.log.Log(r.Context(), a.level, "request not served", attrs...)
+	if failure != "" {
+		attrs = append(attrs, "failure", failure)
+	}
+	p.log.Log(r.Context(), a.level, message, attrs...)
 	w.Header().Set("Via", "1.1 "+p.via)
 	w.Header().Set(front.RequestID, id)
 	if a.verdict {

@@ -76,7 +76,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.log.Debug("client disconnected during a file", append(attrs, "err", w.err)...)
 	default:
 		w.outcome.what = wasFailed
-		p.log.Warn("file cut short for a client", append(attrs, "err", err)...)
+		p.log.Warn("file cut short for a client", append(attrs, "failure", "failed", "err", err)...)
 	}
 	p.cut(w, r)
 	return nil
