@@ -109,3 +109,37 @@ func TestEventsSurvive(t *testing.T) {
 		t.Errorf("%v still have a client", names)
 	}
 }
+
+// No answer of the API has the year 1 in it, neither of a box that has just started nor
+// of one that was used.
+func TestNoYearOne(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{}, 1000)
+	b := start(t, s.environ(t.TempDir()))
+	document := ask[struct {
+		Paths map[string]map[string]any
+	}](t, b, "openapi.json")
+	suite := s.Mirror.URL("/debian/dists/stable")
+	look := func(when string) {
+		t.Helper()
+		answers := 0
+		for path, operations := range document.Paths {
+			if operations["get"] == nil {
+				continue
+			}
+			_, body := newClient(t, "").get(t, http.MethodGet, b.url+strings.ReplaceAll(path, "{name}", "package0")+"?step=day&suite="+suite)
+			answers++
+			if strings.Contains(string(body), "0001-01-01") {
+				t.Errorf("%s: GET %s: %s", when, path, body)
+			}
+		}
+		if answers < 20 {
+			t.Errorf("only %d answers", answers)
+		}
+	}
+	look("new")
+	c := newClient(t, b.url)
+	c.update(t, s, s.Mirror.URL("/debian"))
+	c.want(t, s.Mirror.URL("/debian")+"/"+s.debs[0].Path, s.debs[0].Data)
+	look("used")
+}

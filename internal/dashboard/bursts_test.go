@@ -121,3 +121,24 @@ func TestBurstsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// Many addresses are no way around the limit of one.
+func TestBurstsInAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bursts
+		a, within := netip.MustParseAddr("10.0.0.0"), 0
+		for i := range 2 * wrongInAll {
+			if a = a.Next(); b.add(a, strconv.Itoa(i)) {
+				within++
+			}
+		}
+		if within != wrongInAll {
+			t.Errorf("%d of %d attempts are within the limit", within, 2*wrongInAll)
+		}
+		time.Sleep(wrongInAllEvery)
+		if !b.add(a.Next(), "later") || b.add(a.Next().Next(), "too soon") {
+			t.Error("later, not one attempt is within the limit")
+		}
+	})
+}

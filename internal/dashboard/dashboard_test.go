@@ -141,7 +141,7 @@ func options(faults ...api.Fault) Options {
 		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
 		Keys:     new(keyring.Keyring),
 		Follow:   followed{},
-		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33, UsedFiles: 40, WastedFiles: 41}, Limit: 42, Spent: 43, Saved: 44}},
+		Prefetch: &ahead{cost: prefetch.Figures{Since: since, Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33, UsedFiles: 40, WastedFiles: 41}, Limit: 42, Spent: 43, Saved: 44}},
 		Rings:    new(someRings),
 		Keep:     kept{},
 		Site:     newPair(),

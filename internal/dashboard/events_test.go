@@ -64,8 +64,8 @@ func TestHeadlines(t *testing.T) {
 		attrs       []any
 		what, cause string
 	}{
-		{slog.LevelWarn, "boxes on the network segment cannot be found now", []any{"err", "Didn't find any IP addresses"},
-			"boxes on the network segment cannot be found now", "Didn't find any IP addresses"},
+		{slog.LevelWarn, "boxes on the network segment cannot be found for now, mDNS is tried again", []any{"err", "Didn't find any IP addresses"},
+			"boxes on the network segment cannot be found for now, mDNS is tried again", "Didn't find any IP addresses"},
 		{slog.LevelWarn, "file cut short for a client", []any{"client", "10.0.0.1", "url", "http://deb.example.org/debian/pool/b/bash_5_amd64.deb", "err", "the mirror stalled"},
 			"file cut short for a client: bash_5_amd64.deb of deb.example.org, for 10.0.0.1", "the mirror stalled"},
 		{slog.LevelWarn, "suite not checked, serving the last good Release", []any{"suite", suite, "err", "no answer"},
@@ -73,7 +73,9 @@ func TestHeadlines(t *testing.T) {
 		{slog.LevelWarn, "state of a ring not written", []any{"ring", "prod", "suite", suite}, "state of a ring not written: ring prod, deb.example.org/debian/dists/trixie", ""},
 		{logs.Notice, "the mirror has no such file", []any{"client", "10.0.0.1", "url", suite + "/InRelease", "mirror", "deb.example.org", "status", 404, "err", "404 Not Found"},
 			"the mirror has no such file: InRelease of deb.example.org, for 10.0.0.1", "404 Not Found"},
-		{slog.LevelWarn, "peer banned", []any{"peer", "12D3KooW"}, "peer banned: 12D3KooW", ""},
+		{slog.LevelWarn, "peer banned", []any{"peer", "12D3KooW", "strikes", 3}, "peer banned: 12D3KooW", "peer 12D3KooW, strikes 3"},
+		{slog.LevelError, "wrong bytes from a source, fetching elsewhere", []any{"url", "http://deb.example.org/debian/pool/b/bash_5_amd64.deb", "source", "peer 12D3KooW"},
+			"wrong bytes from a source, fetching elsewhere: bash_5_amd64.deb of deb.example.org", "source peer 12D3KooW"},
 		{slog.LevelInfo, "admin action", []any{"action", "pinBlob", "what", "blobs/abc/pin", "client", "10.0.0.9", "result", "done"}, "pinBlob blobs/abc/pin: done", ""},
 	} {
 		var e Events

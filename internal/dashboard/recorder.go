@@ -36,13 +36,21 @@ func (r *recorder) Enabled(ctx context.Context, l slog.Level) bool {
 func (r *recorder) Handle(ctx context.Context, record slog.Record) error {
 	if record.Level >= logs.Notice {
 		facts := make(map[string]string)
-		for _, a := range r.attrs {
+		var rest []string
+		note := func(a slog.Attr) bool {
 			facts[a.Key] = textOf(a)
-		}
-		record.Attrs(func(a slog.Attr) bool {
-			facts[a.Key] = textOf(a)
+			if !slices.Contains(placed, a.Key) {
+				rest = append(rest, strings.ReplaceAll(a.Key, "_", " ")+" "+facts[a.Key])
+			}
 			return true
-		})
+		}
+		for _, a := range r.attrs {
+			note(a)
+		}
+		record.Attrs(note)
+		if facts["err"] == "" {
+			facts["err"] = strings.Join(rest, ", ")
+		}
 		r.events.hour.count(record.Time, facts["failure"])
 		if v := eventOf(record, facts); v != nil {
 			r.events.add(v)
@@ -62,6 +70,12 @@ func (r *recorder) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler. The box's parts use no groups.
 func (r *recorder) WithGroup(name string) slog.Handler {
 	return &recorder{r.events, r.next.WithGroup(name), r.attrs}
+}
+
+// placed are the attributes that have a place in an event. A line without err has the
+// others as its cause.
+var placed = []string{
+	"part", "request", "err", "setting", "client", "url", "suite", "host", "mirror", "ring", "status", "failure", "action", "what", "result",
 }
 
 // eventOf is the event that a line of the log is, nil if it is none. The message says

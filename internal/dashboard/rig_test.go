@@ -91,7 +91,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	}
 	o.Fetch = downloads{
 		checked: since, stale: "the mirror does not answer",
-		transfers: []fetch.Transfer{{Location: l, Size: 10, Clients: 1, Parts: []fetch.Part{{Off: 0, End: 4, Origin: ledger.FromMirror}}}},
+		transfers: []fetch.Transfer{{Location: l, Size: 10, Started: since, Clients: 1, Parts: []fetch.Part{{Off: 0, End: 4, Origin: ledger.FromMirror}}}},
 	}
 	o.Resolver, o.Erase = site, r.ledger.Erase
 	if change != nil {

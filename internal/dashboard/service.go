@@ -170,7 +170,7 @@ func (s *service) problem(err error) error {
 		return known
 	}
 	id := front.NewRequestID()
-	s.log.Error("request failed", "request", id, "err", err)
+	s.log.Error("the dashboard could not answer a request", "request", id, "err", err)
 	return problem(http.StatusInternalServerError, fmt.Sprintf("The box could not answer (%s): %v", id, err))
 }
 

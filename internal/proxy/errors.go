@@ -215,20 +215,18 @@ func explain(err error) answer {
 	}
 }
 
-// failure says what failed, for the log, and as what it counts for the dashboard: as
+// failure says as what a request counts that could not be served, for the dashboard:
 // missing at the mirror, refused by the box or its settings, or failed. "" does not count.
-func (a answer) failure() (message, kind string) {
+func (a answer) failure() string {
 	switch {
 	case a.verdict && a.status < 400:
-		return "request not served", ""
-	case a.verdict && (a.status == http.StatusNotFound || a.status == http.StatusGone):
-		return "the mirror has no such file", "missing"
+		return ""
 	case a.verdict:
-		return "the mirror refused a file", "missing"
+		return "missing"
 	case a.level < slog.LevelWarn && (a.setting != "" || strings.HasPrefix(a.cause, refused)):
-		return "request refused", "refused"
+		return "refused"
 	}
-	return "request not served", "failed"
+	return "failed"
 }
 
 // explainUnverified passes on a redirect that the box cannot follow: the client

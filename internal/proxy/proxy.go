@@ -231,7 +231,7 @@ func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	a := explain(err)
 	w.outcome.what = outcomeOfStatus(a.status)
 	id := front.NewRequestID()
-	message, failure := a.failure()
+	failure := a.failure()
 	attrs := []any{"request", id, "client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
@@ -239,7 +239,16 @@ func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if failure != "" {
 		attrs = append(attrs, "failure", failure)
 	}
-	p.log.Log(r.Context(), a.level, message, attrs...)
+	switch {
+	case failure == "missing" && (a.status == http.StatusNotFound || a.status == http.StatusGone):
+		p.log.Log(r.Context(), a.level, "the mirror has no such file", attrs...)
+	case failure == "missing":
+		p.log.Log(r.Context(), a.level, "the mirror refused a file", attrs...)
+	case failure == "refused":
+		p.log.Log(r.Context(), a.level, "request refused", attrs...)
+	default:
+		p.log.Log(r.Context(), a.level, "request not served", attrs...)
+	}
 	w.Header().Set("Via", "1.1 "+p.via)
 	w.Header().Set(front.RequestID, id)
 	if a.verdict {
