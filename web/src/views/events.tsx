@@ -14,7 +14,7 @@ export function Events({ live }: { live: Live }) {
   const events = ask.data?.events
   return (
     <>
-      <Heading title="Events">What went wrong or was refused since the box started, the latest first, with the setting that would change it.</Heading>
+      <Heading title="Events">What failed or was refused, for whom and why, and what administrators did: the latest first, with the setting that would change it.</Heading>
       <Trouble error={ask.error} />
       {faults.length > 0 && (
         <section aria-labelledby="faults">
