@@ -34,6 +34,7 @@ type Summary struct {
 	Suites     int   `json:"suites"`
 	Known      int64 `json:"known_files" doc:"files that indices list"`
 	Downloads  int   `json:"downloads_running"`
+	Money      Money `json:"money"`
 }
 
 // Periods is what GET /api/v1/periods returns.
@@ -53,8 +54,26 @@ type Point struct {
 // Series is what GET /api/v1/series returns. Buckets in which nothing was
 // counted are left out.
 type Series struct {
-	Step   string  `json:"step" enum:"minute,hour,day"`
-	Points []Point `json:"points" doc:"the oldest first"`
+	Step     string    `json:"step" enum:"minute,hour,day" doc:"unit of the interval"`
+	Interval int64     `json:"interval" doc:"length of a bucket in seconds"`
+	From     time.Time `json:"from" doc:"start of the first bucket: not before the ledger began"`
+	To       time.Time `json:"to"`
+	Points   []Point   `json:"points" doc:"the oldest first"`
+	Trend    Trend     `json:"trend"`
+}
+
+// Trend compares a span of time with the one of the same length before it. A bucket that
+// is partly in a span counts by that part of its time.
+type Trend struct {
+	Now    TrendFigures  `json:"now" doc:"of the span that was asked for, up to the present"`
+	Before *TrendFigures `json:"before" doc:"null if the ledger did not exist then, from the beginning on"`
+}
+
+// TrendFigures are those of one span.
+type TrendFigures struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	Counts
 }
 
 // Account is what was counted for one client, archive host or package.
