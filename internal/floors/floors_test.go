@@ -32,6 +32,7 @@ var floor = map[string]int{
 	"internal/catalog":   1,
 	"internal/store":     1,
 	"internal/ledger":    1,
+	"internal/clients":   1,
 	"internal/digest":    -1,
 	"internal/disk":      -1,
 	"web":                0,

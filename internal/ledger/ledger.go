@@ -80,6 +80,12 @@ func (c Counts) Delivered() int64 {
 // is negative while the box has fetched more than clients requested.
 func (c Counts) Saved() int64 { return c.Delivered() - c.MirrorTaken }
 
+// Plus is the sum of c and d.
+func (c Counts) Plus(d Counts) Counts {
+	c.add(d)
+	return c
+}
+
 func (c *Counts) add(d Counts) {
 	c.Requests += d.Requests
 	c.DeliveredStore += d.DeliveredStore
