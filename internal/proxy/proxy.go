@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/front"
@@ -74,6 +75,13 @@ type Demand interface {
 	Served(e catalog.Entry, n int64, anew, held bool)
 }
 
+// Notes is told what each client did; *clients.Notes.
+type Notes interface {
+	Updated(client netip.Addr, suite, ring string, generation digest.Digest)
+	Got(client netip.Addr, f deb.File, n int64, whole bool)
+	Failed(client netip.Addr, status int, cause, url string)
+}
+
 // Dialer opens a tunnel's far end under the upstream policy; *mirror.Client.
 type Dialer interface {
 	Dial(ctx context.Context, hostport string) (net.Conn, error)
@@ -96,6 +104,7 @@ type Options struct {
 	Fetcher   Fetcher
 	Ledger    Ledger
 	Demand    Demand // nil if nobody wants to know
+	Notes     Notes  // likewise
 	Dialer    Dialer // of tunnels
 	Policy    Policy
 	Rings     Rings     // nil without rings and snapshots
@@ -134,6 +143,7 @@ type Proxy struct {
 	fetcher      Fetcher
 	ledger       Ledger
 	demand       Demand
+	notes        Notes
 	dialer       Dialer
 	policy       Policy
 	rings        Rings
@@ -160,7 +170,7 @@ var _ http.Handler = (*Proxy)(nil)
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
 	return &Proxy{
-		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, notes: o.Notes, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}
@@ -249,6 +259,7 @@ func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	default:
 		p.log.Log(r.Context(), a.level, "request not served", attrs...)
 	}
+	p.noteFailure(r, err, a.status, a.cause)
 	w.Header().Set("Via", "1.1 "+p.via)
 	w.Header().Set(front.RequestID, id)
 	if a.verdict {

@@ -57,7 +57,9 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.serving.Add(1)
 		defer p.serving.Add(-1)
 	}
+	has := generationOf(r.Header, file) // send changes the header
 	whole, err := send(w, r, file)
+	p.noteServed(r, w, e, file, v, has, whole)
 	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified && !v.past() {
 		p.fetcher.Revalidated(e.Suite)
 	}
@@ -77,6 +79,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	default:
 		w.outcome.what = wasFailed
 		p.log.Warn("file cut short for a client", append(attrs, "failure", "failed", "err", err)...)
+		p.noteFailure(r, err, w.status, fmt.Sprintf("cut short: %v", err))
 	}
 	p.cut(w, r)
 	return nil

@@ -490,6 +490,15 @@ export interface MirrorLoads {
   total: number
 }
 
+export interface Money {
+  /** as it is to be shown, such as EUR or $ */
+  currency: string
+  /** for 10^9 bytes; 0 shows no money */
+  per_gb: number
+  /** since the ledger began; negative while more was taken from mirrors than given to clients */
+  saved: number
+}
+
 export interface Overview {
   clients: Reach
   disk: Disk
@@ -953,9 +962,16 @@ export interface RingSuite {
 }
 
 export interface Series {
+  /** start of the first bucket: not before the ledger began */
+  from: string
+  /** length of a bucket in seconds */
+  interval: number
   /** the oldest first */
   points: Point[]
+  /** unit of the interval */
   step: 'minute' | 'hour' | 'day'
+  to: string
+  trend: Trend
 }
 
 export interface Setting {
@@ -1247,6 +1263,7 @@ export interface Summary {
   mirror_bytes: number
   /** sent to mirrors, for any reason */
   mirror_requests: number
+  money: Money
   /** from other boxes */
   peer_bytes_in: number
   /** to other boxes */
@@ -1311,6 +1328,39 @@ export interface Transfer {
 export interface TransferList {
   /** the oldest first */
   transfers: Transfer[]
+}
+
+export interface Trend {
+  /** null if the ledger did not exist then, from the beginning on */
+  before: TrendFigures
+  /** of the span that was asked for, up to the present */
+  now: TrendFigures
+}
+
+export interface TrendFigures {
+  /** to clients */
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  from: string
+  /** from mirrors, for any reason */
+  mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
+  /** from other boxes */
+  peer_bytes_in: number
+  /** to other boxes */
+  peer_bytes_out: number
+  /** of clients */
+  requests: number
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
+  revalidations_avoided: number
+  /** bytes to clients less bytes from mirrors for any reason; may be negative */
+  saved_bytes: number
+  to: string
+  /** through CONNECT tunnels, both ways */
+  tunnel_bytes: number
 }
 
 export interface Tunnel {
