@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"millpond/internal/catalog"
+	"millpond/internal/clients"
 	"millpond/internal/dashboard"
 	"millpond/internal/fetch"
 	"millpond/internal/follow"
@@ -45,6 +46,7 @@ type Appliance struct {
 	keys      *keyring.Keyring
 	db        *kv.DB
 	ledger    *ledger.Ledger
+	notes     *clients.Notes
 	store     *store.Store
 	catalog   *catalog.Catalog
 	policy    *mirror.Policy
@@ -179,6 +181,10 @@ func (a *Appliance) openDataDir() (err error) {
 	if a.ledger, err = ledger.Open(a.db.Table("ledger"), a.db.Table("daily")); err != nil {
 		return err
 	}
+	if err = a.openNotes(); err != nil {
+		return err
+	}
+	a.opened(a.notes.Flush)
 	if err = a.restrictLedger(); err != nil {
 		return err
 	}
@@ -263,10 +269,13 @@ func (a *Appliance) openFaces() (err error) {
 	if a.clients, err = a.listen("LISTEN", a.config.Listen); err != nil {
 		return err
 	}
-	o := a.dashboardOptions()
+	o, err := a.dashboardOptions()
+	if err != nil {
+		return err
+	}
 	apart := a.config.DashboardListen != ""
 	if apart {
-		_, o.ClientPort, _ = net.SplitHostPort(a.clients.Addr().String())
+		o.ClientPort = o.Places.Port
 	}
 	a.dashboard = dashboard.New(o)
 	local := a.dashboard.Handler()
@@ -274,7 +283,7 @@ func (a *Appliance) openFaces() (err error) {
 		local = a.dashboard.Basics()
 	}
 	p := proxy.Options{
-		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
+		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Notes: a.notes, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Local: local, Via: a.via, Measured: a.dashboard.Measured,
 		Log: a.log.With("part", "proxy"),

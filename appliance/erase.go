@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"millpond/internal/api"
+	"millpond/internal/clients"
 	"millpond/internal/dashboard"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
@@ -78,19 +79,28 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 	if err != nil {
 		return false, err
 	}
+	notes, _, err := clients.Open(db.Table(notesTable), clients.Privacy{}, newLogger(c, stderr))
+	if err != nil {
+		return false, err
+	}
 	var events dashboard.Events
 	if _, err := events.Open(db.Table(eventsTable)); err != nil {
 		return false, err
 	}
 	named, err := events.Erase(client)
-	known, fault := eraseFrom(l, s, db, client)
+	known, fault := eraseFrom(l, notes, s, db, client)
 	return named || known, errors.Join(err, fault)
 }
 
-// eraseFrom erases a client from the ledger, from what other boxes told, and from the
-// files of the database.
-func eraseFrom(l *ledger.Ledger, s *siteledger.Site, db *kv.DB, client netip.Addr) (known bool, err error) {
+// eraseFrom erases a client from the ledger, from the notes, from what other boxes told,
+// and from the files of the database.
+func eraseFrom(l *ledger.Ledger, notes *clients.Notes, s *siteledger.Site, db *kv.DB, client netip.Addr) (known bool, err error) {
 	known, err = l.Erase(client)
+	if err == nil {
+		var noted bool
+		noted, err = notes.Erase(client)
+		known = known || noted
+	}
 	if err == nil {
 		var told bool
 		told, err = s.Erase(client)

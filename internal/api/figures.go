@@ -66,7 +66,7 @@ type Series struct {
 // is partly in a span counts by that part of its time.
 type Trend struct {
 	Now    TrendFigures  `json:"now" doc:"of the span that was asked for, up to the present"`
-	Before *TrendFigures `json:"before" doc:"null if the ledger did not exist then, from the beginning on"`
+	Before *TrendFigures `json:"before,omitempty" doc:"left out unless the ledger existed all that time"`
 }
 
 // TrendFigures are those of one span.

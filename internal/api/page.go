@@ -44,7 +44,8 @@ type Setup struct {
 
 // BoxAddress is a host and port for apt.
 type BoxAddress struct {
-	Address string `json:"address" doc:"host and port, for setup.sh?box= and sources"`
+	Address string `json:"address" doc:"host and port, for apt"`
 	Kind    string `json:"kind" enum:"request,setting,interface,hostname" doc:"by which the page is read now; a name in MILLPOND_DASHBOARD_ACCESS; an address of an interface; the machine's own name"`
 	Via     string `json:"via" doc:"the interface; empty for names"`
+	Script  string `json:"script" doc:"URL of the script that sets up a client"`
 }

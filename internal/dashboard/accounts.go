@@ -51,10 +51,6 @@ var orders = map[string]func(a, b *ledger.Account) int{
 	"last":            func(a, b *ledger.Account) int { return b.Last.Compare(a.Last) },
 }
 
-func (d *Dashboard) listClients(_ context.Context, q *accountQuery) (api.Page[api.Account], error) {
-	return d.accounts(q, "bytes", d.ledger.Clients(""))
-}
-
 func (d *Dashboard) listHosts(_ context.Context, q *accountQuery) (api.Page[api.Host], error) {
 	return listed(d, q, "bytes", d.ledger.Hosts(""), func(a *ledger.Account) api.Host {
 		return api.Host{Account: accountOf(*a), Answers: answersOf(a.Answers)}
@@ -80,7 +76,7 @@ func statusName(status int) string {
 	return strconv.Itoa(status)
 }
 
-// accounts lists accounts of clients or packages.
+// accounts lists accounts of packages.
 func (d *Dashboard) accounts(q *accountQuery, order string, all iter.Seq2[ledger.Account, error]) (api.Page[api.Account], error) {
 	return listed(d, q, order, all, func(a *ledger.Account) api.Account {
 		item := accountOf(*a)
@@ -90,10 +86,15 @@ func (d *Dashboard) accounts(q *accountQuery, order string, all iter.Seq2[ledger
 }
 
 // listed returns the accounts whose names, or hostnames as far as they are
-// known, contain q. The ledger bounds how many there are (20,000), so that all
-// can be looked at and sorted.
+// known, contain q.
 func listed[T any](d *Dashboard, q *accountQuery, order string, all iter.Seq2[ledger.Account, error], item func(*ledger.Account) T) (api.Page[T], error) {
-	part := strings.ToLower(q.Q)
+	return sorted(d, q.Q, q.Window, orders[cmp.Or(q.Sort, order)], all, item)
+}
+
+// sorted is listed in any order. The ledger bounds how many accounts there are (20,000), so
+// that all can be looked at and sorted.
+func sorted[T any](d *Dashboard, q string, w Window, order func(a, b *ledger.Account) int, all iter.Seq2[ledger.Account, error], item func(*ledger.Account) T) (api.Page[T], error) {
+	part := strings.ToLower(q)
 	var found []*ledger.Account
 	for a, err := range all {
 		if err != nil {
@@ -104,8 +105,8 @@ func listed[T any](d *Dashboard, q *accountQuery, order string, all iter.Seq2[le
 			found = append(found, &a)
 		}
 	}
-	slices.SortStableFunc(found, orders[cmp.Or(q.Sort, order)])
-	cut := page(found, q.Window)
+	slices.SortFunc(found, func(a, b *ledger.Account) int { return cmp.Or(order(a, b), strings.Compare(a.Name, b.Name)) })
+	cut := page(found, w)
 	answer := api.Page[T]{Total: cut.Total, Offset: cut.Offset, Items: []T{}}
 	for _, a := range cut.Items {
 		answer.Items = append(answer.Items, item(a))

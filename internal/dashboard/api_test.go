@@ -76,7 +76,7 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	for _, path := range []string{
-		"series", "series?step=year", "series?step=day&from=yesterday", "series?step=minute&from=2020-01-01T00:00:00Z",
+		"series?step=year", "series?step=day&from=yesterday", "series?step=minute&from=2020-01-01T00:00:00Z",
 		"clients?limit=0", "clients?limit=201", "clients?offset=-1", "clients?sort=colour", "suites?limit=x", "keys?limit=0", "events?limit=1000",
 		"periods?day=2020-01-01T00:00:00Z", "blobs?after=xyz", "blobs?after=%25", "packages?sort=colour", "packages?limit=201",
 	} {

@@ -42,6 +42,7 @@ func (d *Dashboard) snapshot() api.Summary {
 		Version: d.version, Since: since.UTC(), Counts: countsOf(c),
 		Blobs: u.Blobs, BlobBytes: u.Bytes, QuotaBytes: u.QuotaBytes, LimitBytes: d.limit(u),
 		Archives: k.Archives, Suites: k.Suites, Known: k.Rows, Downloads: d.fetch.Stats().Running,
+		Money: d.price.money(c.Saved()),
 	}
 }
 

@@ -49,6 +49,7 @@ type Options struct {
 	Follow   Follower
 	Prefetch Prefetcher
 	Rings    Rings
+	Notes    Notes
 	Keep     Keeper
 	Swarm    Swarm // nil for a box in no swarm
 	Site     Site
@@ -60,6 +61,11 @@ type Options struct {
 	Drain    func()
 	Draining func() api.Drain
 	Log      *slog.Logger
+	// Places are where clients may reach the box.
+	Places Places
+	// Price is the one that was set last, and KeepPrice keeps another one.
+	Price     api.Price
+	KeepPrice func(api.Price) error
 	// ClientPort is where clients are served, if that is another port than the
 	// one at which the page is read.
 	ClientPort string
@@ -77,6 +83,7 @@ type Ledger interface {
 	Totals() (ledger.Counts, time.Time)
 	Series(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
 	Clients(after string) iter.Seq2[ledger.Account, error]
+	Client(client netip.Addr) (ledger.Account, error)
 	Hosts(after string) iter.Seq2[ledger.Account, error]
 	Packages(after string) iter.Seq2[ledger.Account, error]
 	Package(name string) (ledger.Account, []ledger.RecentClient, error)
@@ -105,6 +112,7 @@ type Catalog interface {
 	Stats() catalog.Stats
 	Suites() []catalog.SuiteInfo
 	Moments(suite catalog.Location) []catalog.Moment
+	PackagesOf(suite catalog.Location, id digest.Digest) iter.Seq2[catalog.Entry, error]
 	Describe(digest.Digest) (catalog.Entry, bool)
 }
 
@@ -139,6 +147,7 @@ type Dashboard struct {
 	follow     Follower
 	prefetch   Prefetcher
 	rings      Rings
+	notes      Notes
 	keep       Keeper
 	swarm      Swarm
 	site       Site
@@ -154,7 +163,11 @@ type Dashboard struct {
 	privacy    api.Privacy
 	erase      func(netip.Addr) (bool, error)
 
-	times       times
+	times     times
+	places    Places
+	price     price
+	comparing sync.Mutex // held by the one request that compares a client's packages
+
 	wrongTokens bursts
 
 	whole, basics http.Handler
@@ -173,8 +186,9 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm, site: o.Site,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, notes: o.Notes, keep: o.Keep, swarm: o.Swarm, site: o.Site,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
+		places: o.Places, price: price{now: o.Price, keep: o.KeepPrice},
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()}, overview: overview{started: time.Now()},
 		names: hostnames.New(o.Resolver), times: newTimes(), ended: make(chan struct{}),
 	}

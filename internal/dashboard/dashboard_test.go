@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/catalog"
+	"millpond/internal/clients"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/keyring"
@@ -41,7 +44,7 @@ func (figures) Totals() (ledger.Counts, time.Time) {
 }
 
 func (figures) Clients(string) iter.Seq2[ledger.Account, error] {
-	return func(func(ledger.Account, error) bool) {}
+	return func(yield func(ledger.Account, error) bool) {}
 }
 
 func (figures) Series(ledger.Step, time.Time, time.Time) ([]ledger.Point, error) { return nil, nil }
@@ -84,6 +87,7 @@ func (usage) Disk() (store.Room, error) {
 type known struct {
 	suites   []catalog.SuiteInfo
 	moments  []catalog.Moment
+	packages map[catalog.Location][]catalog.Entry
 	describe func(digest.Digest) (catalog.Entry, bool)
 }
 
@@ -93,6 +97,23 @@ func (k known) Stats() catalog.Stats {
 func (k known) Suites() []catalog.SuiteInfo                    { return k.suites }
 func (k known) Moments(catalog.Location) []catalog.Moment      { return k.moments }
 func (k known) Describe(d digest.Digest) (catalog.Entry, bool) { return k.describe(d) }
+
+func (k known) PackagesOf(suite catalog.Location, _ digest.Digest) iter.Seq2[catalog.Entry, error] {
+	return func(yield func(catalog.Entry, error) bool) {
+		for _, e := range k.packages[suite] {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// unnoted are Notes of nothing.
+type unnoted struct{}
+
+func (unnoted) Of(netip.Addr) (clients.Client, error)   { return clients.Client{}, nil }
+func (unnoted) LastUpdate(netip.Addr) (never time.Time) { return never }
+func (unnoted) Began() time.Time                        { return since }
 
 // downloads is a Fetch.
 type downloads struct {
@@ -138,18 +159,21 @@ func (several) Health() []mirror.MirrorHealth {
 func options(faults ...api.Fault) Options {
 	return Options{
 		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{}, Mirrors: several{},
-		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
-		Keys:     new(keyring.Keyring),
-		Follow:   followed{},
-		Prefetch: &ahead{cost: prefetch.Figures{Since: since, Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33, UsedFiles: 40, WastedFiles: 41}, Limit: 42, Spent: 43, Saved: 44}},
-		Rings:    new(someRings),
-		Keep:     kept{},
-		Site:     newPair(),
-		Events:   new(Events),
-		Ready:    func() []api.Fault { return faults },
-		Drain:    func() {},
-		Draining: func() api.Drain { return api.Drain{Downloads: 3} },
-		Log:      slog.New(slog.DiscardHandler),
+		Catalog:   known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
+		Keys:      new(keyring.Keyring),
+		Follow:    followed{},
+		Prefetch:  &ahead{cost: prefetch.Figures{Since: since, Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33, UsedFiles: 40, WastedFiles: 41}, Limit: 42, Spent: 43, Saved: 44}},
+		Rings:     new(someRings),
+		Notes:     unnoted{},
+		Places:    Places{Interfaces: func() []Place { return nil }, Port: "3142", PagePort: "3142"},
+		KeepPrice: func(api.Price) error { return nil },
+		Keep:      kept{},
+		Site:      newPair(),
+		Events:    new(Events),
+		Ready:     func() []api.Fault { return faults },
+		Drain:     func() {},
+		Draining:  func() api.Drain { return api.Drain{Downloads: 3} },
+		Log:       slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -163,6 +187,15 @@ func askOf(d *Dashboard, method, path, host string) *httptest.ResponseRecorder {
 	r.Host = host
 	w := httptest.NewRecorder()
 	d.Handler().ServeHTTP(w, r)
+	return w
+}
+
+// getFrom sends a GET to a handler.
+func getFrom(h http.Handler, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
+	r.Host = "box"
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
 	return w
 }
 
@@ -184,9 +217,10 @@ func TestSummary(t *testing.T) {
 		"mirror_requests": 12.0, "revalidations_avoided": 9.0,
 		"blobs": 13.0, "blob_bytes": 1_400_000.0, "quota_bytes": 16_000_000.0, "limit_bytes": 15_000_000.0,
 		"archives": 17.0, "suites": 18.0, "known_files": 63_000.0, "downloads_running": 29.0,
+		"money": map[string]any{"per_gb": 0.0, "currency": "", "saved": 0.0},
 	}
 	for name, value := range want {
-		if got[name] != value {
+		if !reflect.DeepEqual(got[name], value) {
 			t.Errorf("%s is %v, want %v", name, got[name], value)
 		}
 	}

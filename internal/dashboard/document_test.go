@@ -106,7 +106,7 @@ func TestOpenAPI(t *testing.T) {
 			continue
 		}
 		checked++
-		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.ReplaceAll(path, "{name}", "bash")+"?step=day&suite=http://deb.example.org/debian/dists/trixie")); err != nil {
+		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.NewReplacer("{name}", "bash", "{address}", "10.1.2.4").Replace(path)+"?step=day&suite=http://deb.example.org/debian/dists/trixie")); err != nil {
 			t.Errorf("GET %s: %v", path, err)
 		}
 	}
@@ -175,7 +175,7 @@ func TestProblems(t *testing.T) {
 		says                      string
 	}{
 		{"GET", "clients?limit=201", "", "", 400, "query.limit: expected number <= 200"},
-		{"GET", "series", "", "", 400, "query.step: required query parameter is missing"},
+		{"GET", "rings/prod/changes", "", "", 400, "query.suite: required query parameter is missing"},
 		{"GET", "series?step=hour&from=2020-01-01T00:00:00Z", "", "", 400, "take a longer step"},
 		{"GET", "packages/zsh", "", "", 404, "none is held"},
 		{"DELETE", "blobs/abc", token, "", 400, "path.digest"},

@@ -17,6 +17,7 @@ import (
 const (
 	maxRateBody     = 1 << 10
 	maxClientBody   = 1 << 10
+	maxPriceBody    = 1 << 10
 	maxPrefetchBody = 8 << 10
 	maxNameBody     = 1 << 10
 )
@@ -40,7 +41,9 @@ func (d *Dashboard) serveFigures(s *service) {
 	s = s.tagged("figures")
 	read(s, "getSummary", "summary", "All figures since the ledger began", d.getSummary)
 	read(s, "getPeriods", "periods", "The ledger's figures of today, 7 and 30 days, and ever", d.getPeriods)
-	read(s, "getSeries", "series", "The ledger's figures over time", d.getSeries)
+	read(s, "getSeries", "series", "The ledger's figures over time, and how they compare with the time before", d.getSeries)
+	read(s, "getWidget", "widget", "A few figures in one flat object, for widgets of other pages", d.getWidget)
+	read(s, "getPrice", "price", "What a gigabyte from a mirror costs", d.getPrice)
 	huma.Register(s, huma.Operation{
 		Method: http.MethodGet, OperationID: "getLedgerCSV", Path: apiRoot + "ledger.csv",
 		Summary: "The ledger's figures over time, to calculate with", Tags: []string{s.tag},
@@ -55,6 +58,7 @@ func (d *Dashboard) serveFigures(s *service) {
 		return a, nil
 	})
 	read(s, "listClients", "clients", "Clients that made requests", d.listClients)
+	read(s, "getClient", "clients/{address}", "A client: what it got, its suites, updates that wait for it, and what it did not get", d.getClient)
 	read(s, "listHosts", "hosts", "Archive hosts that clients requested files of", d.listHosts)
 	read(s, "listTunnels", "tunnels", "Hosts that clients reached through tunnels, uncached, and what would have them cached", d.listTunnels)
 	read(s, "listMirrorLoads", "mirrors/load", "What mirrors were asked for, answered and were spared, by host", d.listMirrorLoads)
@@ -90,6 +94,7 @@ func (d *Dashboard) serveState(s *service) {
 	}, d.listEvents)
 	read(s, "getOverview", "overview", "What the first screen shows: clients, disk, failures of the last hour", d.getOverview)
 	read(s, "getSettings", "settings", "Settings in force", d.getSettings)
+	read(s, "getSetup", "setup", "Names and addresses by which clients reach the box", d.getSetup)
 	read(s, "getDrain", "drain", "Whether the box is being taken out, and how many downloads are under way", d.getDrain)
 }
 
@@ -139,6 +144,10 @@ func (d *Dashboard) serveActions(s *service) {
 		Method: http.MethodPost, OperationID: "eraseClient", Path: "clients/erase", MaxBodyBytes: maxClientBody,
 		Summary: "Erase what is kept about a client", Middlewares: huma.Middlewares{bodyIsJSON}, Metadata: map[string]any{bodyIsPrivate: true},
 	}), d.eraseClient)
+	act(s, huma.Operation{
+		Method: http.MethodPut, OperationID: "setPrice", Path: "price", MaxBodyBytes: maxPriceBody,
+		Summary: "Set what a gigabyte from a mirror costs", Middlewares: huma.Middlewares{bodyIsJSON},
+	}, d.setPrice)
 	act(s, huma.Operation{
 		Method: http.MethodPost, OperationID: "acceptRelease", Path: "suites/accept", MaxBodyBytes: maxAcceptBody,
 		Summary: "Let a rejected Release replace the one in force, and ask the mirror for it", Middlewares: huma.Middlewares{bodyIsJSON},

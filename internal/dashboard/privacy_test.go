@@ -27,7 +27,7 @@ func (r *rig) everything(t *testing.T) string {
 			if strings.HasSuffix(path, "/events") {
 				query = "" // all of them
 			}
-			paths = append(paths, strings.ReplaceAll(path, "{name}", "bash")+query)
+			paths = append(paths, strings.NewReplacer("{name}", "bash", "{address}", "10.1.2.4").Replace(path)+query)
 		}
 	}
 	tick, err := json.Marshal(r.tick())

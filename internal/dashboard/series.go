@@ -20,7 +20,7 @@ type Range struct {
 
 // seriesQuery asks for figures over time.
 type seriesQuery struct {
-	Step string `query:"step" required:"true" enum:"minute,hour,day" doc:"length of a bucket"`
+	Step string `query:"step" enum:"minute,hour,day" doc:"length of a bucket; without it, the shortest one of which there are figures for the range, and not over some 800"`
 	Range
 }
 
@@ -35,28 +35,57 @@ type csvQuery struct {
 // 4,000.
 var steps = map[string]struct {
 	step    ledger.Step
+	length  time.Duration
 	longest time.Duration
 }{
-	"minute": {ledger.Minute, 26 * time.Hour},
-	"hour":   {ledger.Hour, 33 * 24 * time.Hour},
-	"day":    {ledger.Day, 4000 * 24 * time.Hour},
+	"minute": {ledger.Minute, time.Minute, 26 * time.Hour},
+	"hour":   {ledger.Hour, time.Hour, 33 * 24 * time.Hour},
+	"day":    {ledger.Day, 24 * time.Hour, 4000 * 24 * time.Hour},
 }
 
-func (d *Dashboard) getSeries(_ context.Context, q *seriesQuery) (api.Series, error) {
-	points, err := pointsOf(q.Step, q.Range, d.ledger.Series)
-	return seriesOf(q.Step, points), err
-}
-
-func seriesOf(step string, points []ledger.Point) api.Series {
-	answer := api.Series{Step: step, Points: make([]api.Point, len(points))}
-	for i, p := range points {
-		answer.Points[i] = api.Point{Start: p.Start, Counts: countsOf(p.Counts)}
+func (d *Dashboard) getSeries(_ context.Context, q *seriesQuery) (answer api.Series, err error) {
+	_, since := d.ledger.Totals()
+	now := time.Now()
+	r := q.within(now)
+	if q.Step == "" {
+		answer, err = d.bestSeries(r, since, now)
+	} else {
+		answer, err = seriesBy(q.Step, q.Range, d.ledger.Series)
 	}
-	return answer
+	if err == nil {
+		answer.Trend, err = d.trend(r, since, now)
+	}
+	return answer, err
+}
+
+// within is the range up to the present, all of it by default.
+func (r Range) within(now time.Time) Range {
+	if r.To.IsZero() || r.To.After(now) {
+		r.To = now
+	}
+	return r
 }
 
 // series reads buckets, as the ledger's Series does.
 type series func(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
+
+// seriesBy has the buckets of a step.
+func seriesBy(step string, r Range, read series) (api.Series, error) {
+	points, err := pointsOf(step, r, read)
+	answer := api.Series{Step: step, Interval: int64(steps[step].length / time.Second), From: r.From.UTC(), To: r.To.UTC(), Points: shown(points)}
+	if len(points) > 0 && r.From.IsZero() {
+		answer.From = points[0].Start
+	}
+	return answer, err
+}
+
+func shown(points []ledger.Point) []api.Point {
+	all := make([]api.Point, len(points))
+	for i, p := range points {
+		all[i] = api.Point{Start: p.Start, Counts: countsOf(p.Counts)}
+	}
+	return all
+}
 
 // pointsOf reads the buckets of a span of time: by default the longest one that
 // may be asked for, until now.

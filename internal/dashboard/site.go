@@ -119,8 +119,7 @@ type siteSeriesQuery struct {
 
 func (d *Dashboard) getSiteSeries(_ context.Context, q *siteSeriesQuery) (api.Series, error) {
 	d.site.Look()
-	points, err := pointsOf(q.Step, q.Range, d.siteSeries(q.WhichBoxes))
-	return seriesOf(q.Step, points), err
+	return seriesBy(q.Step, q.Range, d.siteSeries(q.WhichBoxes))
 }
 
 // siteSeries is the series of some boxes.

@@ -59,9 +59,113 @@ export interface Blob {
   used: string
 }
 
+export interface BoxAddress {
+  /** host and port, for apt */
+  address: string
+  /** by which the page is read now; a name in MILLPOND_DASHBOARD_ACCESS; an address of an interface; the machine's own name */
+  kind: 'request' | 'setting' | 'interface' | 'hostname'
+  /** URL of the script that sets up a client */
+  script: string
+  /** the interface; empty for names */
+  via: string
+}
+
 export interface Client {
   /** IP address */
   address: string
+}
+
+export interface ClientAccount {
+  /** to clients */
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  first: string
+  /** of a client, by an administrator; left out if there is none */
+  given_name?: string
+  /** of a client; empty while it is not known */
+  hostname: string
+  last: string
+  /** when it last got or confirmed a suite's Release; null if it has not since this is noted, or MILLPOND_PRIVACY keeps it from being noted */
+  last_update: string | null
+  /** from mirrors, for any reason */
+  mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
+  /** address, host or package; others for all that found no place of their own */
+  name: string
+  /** from other boxes */
+  peer_bytes_in: number
+  /** to other boxes */
+  peer_bytes_out: number
+  /** of clients */
+  requests: number
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
+  revalidations_avoided: number
+  /** bytes to clients less bytes from mirrors for any reason; may be negative */
+  saved_bytes: number
+  /** through CONNECT tunnels, both ways */
+  tunnel_bytes: number
+}
+
+export interface ClientDetail {
+  /** to clients */
+  client_bytes: number
+  client_bytes_from_mirror: number
+  client_bytes_from_peers: number
+  client_bytes_from_store: number
+  /** requests of it that were not served, the latest first; at most 16 different ones */
+  failures: ClientFailure[]
+  first: string
+  /** of a client, by an administrator; left out if there is none */
+  given_name?: string
+  /** of a client; empty while it is not known */
+  hostname: string
+  last: string
+  /** when it last got or confirmed a suite's Release; null if it has not since this is noted, or MILLPOND_PRIVACY keeps it from being noted */
+  last_update: string | null
+  /** from mirrors, for any reason */
+  mirror_bytes: number
+  /** sent to mirrors, for any reason */
+  mirror_requests: number
+  /** address, host or package; others for all that found no place of their own */
+  name: string
+  /** packages that are remembered of it, 2,048 at most */
+  package_total: number
+  /** that it got most bytes of; at most 20 */
+  packages: ClientPackage[]
+  /** from other boxes */
+  peer_bytes_in: number
+  /** to other boxes */
+  peer_bytes_out: number
+  /** packages of which an index in force lists a newer version than it last got here, by name; at most 200 */
+  pending: ClientUpdate[]
+  pending_total: number
+  /** of clients */
+  requests: number
+  /** clients' requests for Release files and files that no index lists that were answered without a request to the mirror */
+  revalidations_avoided: number
+  /** bytes to clients less bytes from mirrors for any reason; may be negative */
+  saved_bytes: number
+  /** when the box began to note what follows; null if it notes none of it */
+  since: string | null
+  /** that it updated, the latest first; at most 32 */
+  suites: ClientSuite[]
+  /** through CONNECT tunnels, both ways */
+  tunnel_bytes: number
+}
+
+export interface ClientFailure {
+  /** in plain words; empty if MILLPOND_PRIVACY keeps it from being noted */
+  cause: string
+  first: string
+  last: string
+  /** HTTP status that it was answered with */
+  status: number
+  times: number
+  /** the last one; empty likewise */
+  url: string
 }
 
 export interface ClientName {
@@ -69,6 +173,46 @@ export interface ClientName {
   address: string
   /** empty removes the name */
   name: string
+}
+
+export interface ClientPackage {
+  architecture: string
+  bytes: number
+  last: string
+  name: string
+  requests: number
+  /** that it got last, without epoch */
+  version: string
+}
+
+export interface ClientSuite {
+  /** another generation is in force here, or in its ring */
+  behind: boolean
+  /** of that Release; null if the box no longer knows it */
+  date: string | null
+  /** digest of the Release that it has */
+  generation: string
+  /** date of the Release that it would get now; null if none is known */
+  in_force: string | null
+  /** as in sources.list */
+  name: string
+  /** through which it got it; empty for none */
+  ring: string
+  /** when it last got or confirmed its Release */
+  updated: string
+  /** of its directory */
+  url: string
+}
+
+export interface ClientUpdate {
+  architecture: string
+  /** version that it got last here, without epoch */
+  has: string
+  name: string
+  /** URL of the directory of the suite that lists it */
+  suite: string
+  /** newest one in the suites that it updates from, without epoch */
+  version: string
 }
 
 export interface Counts {
@@ -563,6 +707,14 @@ export interface PageAccount {
   total: number
 }
 
+export interface PageClientAccount {
+  items: ClientAccount[]
+  /** rows left out before the first one */
+  offset: number
+  /** rows that match */
+  total: number
+}
+
 export interface PageFollowedSuite {
   items: FollowedSuite[]
   /** rows left out before the first one */
@@ -765,6 +917,13 @@ export interface PrefetchWave {
   started: string
   /** URLs of those that changed, or of those that somebody chose; the first 20 */
   suites: string[]
+}
+
+export interface Price {
+  /** as it is to be shown, such as EUR or $ */
+  currency: string
+  /** for 10^9 bytes; 0 shows no money */
+  per_gb: number
 }
 
 export interface Privacy {
@@ -993,6 +1152,15 @@ export interface Settings {
   client_port: string
   privacy: Privacy
   settings: Setting[]
+}
+
+export interface Setup {
+  /** by which clients are likely to reach the box, the best first */
+  addresses: BoxAddress[]
+  /** only the box itself reaches it so, or a proxy stands between: choose one of the candidates */
+  local: boolean
+  /** host and port by which the reader of this answer reached the box */
+  reached: string
 }
 
 export interface Site {
@@ -1331,8 +1499,8 @@ export interface TransferList {
 }
 
 export interface Trend {
-  /** null if the ledger did not exist then, from the beginning on */
-  before: TrendFigures
+  /** left out unless the ledger existed all that time */
+  before?: TrendFigures
   /** of the span that was asked for, up to the present */
   now: TrendFigures
 }
@@ -1419,4 +1587,36 @@ export interface Tunnels {
 export interface UploadRate {
   /** 0: no limit */
   bytes_per_second: number
+}
+
+export interface Widget {
+  /** that have made requests; 0 if MILLPOND_PRIVACY has none counted */
+  clients: number
+  /** to clients, since the ledger began */
+  delivered: string
+  delivered_bytes: number
+  /** under way */
+  downloads: number
+  /** the first reason why the status is not ok; empty if it is */
+  fault: string
+  /** on disk */
+  files: number
+  /** on disk */
+  held: string
+  held_bytes: number
+  /** that the saved bytes would have cost, such as 12.30 EUR; empty without a price */
+  money: string
+  /** the same as a number */
+  money_saved: number
+  /** since the ledger began, such as 1.23 TB */
+  saved: string
+  saved_bytes: number
+  /** of the last 30 days */
+  saved_month: string
+  saved_month_bytes: number
+  /** of what clients got; 0 while nothing is saved */
+  saved_percent: number
+  saved_today: string
+  saved_today_bytes: number
+  status: 'ok' | 'degraded' | 'unavailable'
 }
