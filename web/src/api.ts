@@ -15,8 +15,9 @@ export class Refusal extends Error {
   }
 }
 
+// Addresses are relative to the page's, which may be below a path of a reverse proxy.
 async function ask(path: string, init: RequestInit): Promise<Response> {
-  const answer = await fetch('/api/v1/' + path, init)
+  const answer = await fetch('api/v1/' + path, init)
   if (!answer.ok) {
     throw new Refusal(answer.status, (await reason(answer)) || `${answer.status} ${answer.statusText}`)
   }

@@ -96,7 +96,7 @@ function Header({ view, live }: { view: View; live: Live }) {
   return (
     <header class="top">
       <a class="brand" href="#/">
-        <img src="/icon.svg" width="26" height="26" alt="" />
+        <img src="icon.svg" width="26" height="26" alt="" />
         millpond
       </a>
       <nav aria-label="Views">
@@ -145,7 +145,7 @@ function Footer({ live }: { live: Live }) {
       <span>millpond {live.tick?.summary.version}</span>
       <span>1 GB is 10⁹ bytes here and everywhere in this box, as for apt and disk makers.</span>
       <span>
-        <a href="/api/v1/openapi.json">API</a> · <a href="/api/v1/ledger.csv">Ledger as CSV</a> · <a href="/metrics">Metrics</a>
+        <a href="api/v1/openapi.json">API</a> · <a href="api/v1/ledger.csv">Ledger as CSV</a> · <a href="metrics">Metrics</a>
       </span>
     </footer>
   )

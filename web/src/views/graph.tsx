@@ -276,7 +276,7 @@ function InWords({ graph }: { graph: Graph }) {
       </ul>
       {open && graph.links.length > listed && (
         <p>
-          The first {listed}. <a href="/api/v1/swarm/graph">All of them, as JSON</a>
+          The first {listed}. <a href="api/v1/swarm/graph">All of them, as JSON</a>
         </p>
       )}
     </details>

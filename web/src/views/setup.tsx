@@ -71,7 +71,7 @@ export function Setup() {
       <section class="way" aria-label="In one line">
         <Code label="Set up" text={`curl -fsS http://${at}/setup.sh | sudo sh`} />
         <p>
-          It writes two small files and can be run again at any time. <a href="/setup.sh">Read the script</a> first if you like. To undo it:
+          It writes two small files and can be run again at any time. <a href="setup.sh">Read the script</a> first if you like. To undo it:
         </p>
         <Code label="Undo" text={`curl -fsS http://${at}/setup.sh | sudo sh -s -- --remove`} />
       </section>
