@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +94,46 @@ func TestWidget(t *testing.T) {
 	}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// The example for Homepage in README.md names fields of a real answer, with formats that
+// their values have.
+func TestDocumentedWidget(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "### On other pages")
+	_, text, _ = strings.Cut(text, "```yaml\n")
+	text, _, ok := strings.Cut(text, "```")
+	if !ok || !strings.Contains(text, "type: customapi") {
+		t.Fatalf("README.md has no such example: %s", text)
+	}
+	address := regexp.MustCompile(`(?m)^ *url: http://[^/]+(/.*)$`).FindStringSubmatch(text)
+	if address == nil {
+		t.Fatal("the example has no url")
+	}
+	answer := get[map[string]any](t, newRig(t, nil), address[1])
+	mappings := regexp.MustCompile(`(?m)^ *- field: (\w+)\n *label: .+\n(?: *format: (\w+)\n)?`).FindAllStringSubmatch(text, -1)
+	if len(mappings) != strings.Count(text, "field:") || len(mappings) < 3 {
+		t.Fatalf("%d of the fields can be read: %v", len(mappings), mappings)
+	}
+	for _, m := range mappings {
+		field, format := m[1], m[2]
+		value, known := answer[field]
+		number, isNumber := value.(float64)
+		switch {
+		case !known:
+			t.Errorf("%s is no field of %v", field, answer)
+		case slices.Contains([]string{"number", "float", "percent", "bytes"}, format) != isNumber:
+			t.Errorf("%s with format %q is %v", field, format, value)
+		case format == "percent" && (number < 0 || number > 100):
+			t.Errorf("%s is %v %%", field, number)
+		case value == "":
+			t.Errorf("%s is empty", field)
+		}
 	}
 }
 

@@ -89,7 +89,10 @@ async function serve(s: Server): Promise<{ url: string; stop(): Promise<void> }>
   const ended = new Promise<void>((done) => child.once('exit', () => done()))
   const url = `http://127.0.0.1:${port}/millpond/`
   for (let i = 0; !(await fetch(url + 'readyz').catch(() => undefined))?.ok; i++) {
-    if (i === 300 || child.exitCode !== null) throw new Error(`${s.command} does not serve:\n${log}`)
+    if (i === 300 || child.exitCode !== null) {
+      child.kill('SIGTERM')
+      throw new Error(`${s.command} does not serve:\n${log}`)
+    }
     await new Promise((done) => setTimeout(done, 100))
   }
   return {
