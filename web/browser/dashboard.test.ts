@@ -26,14 +26,20 @@ afterAll(async () => {
   await mirror?.close()
 })
 
-const headings: Record<string, string> = { '': 'Saved from the mirrors', setup: 'Set up a client', 'slice/vim': 'vim' }
+const headings: Record<string, string> = { '': 'Saved from the mirrors', setup: 'Set up a client', 'packages/vim': 'vim' }
 
 describe.each(['light', 'dark'] as const)('in %s', (scheme) => {
-  test.each([...views, 'slice/vim'])('view %j stands, has no serious fault of access and fits 360 px', async (view) => {
+  test.each([...views, 'packages/vim'])('view %j stands, has no serious fault of access and fits 360 px', async (view) => {
     const page = await open(browser, { scheme, width: 360, height: 780 })
     await page.goto(`${box.url}/#/${view}`)
     await page.getByRole('heading', { level: 1, name: headings[view] ?? new RegExp(view, 'i') }).waitFor()
     await page.waitForTimeout(1500)
+    const screens = await page.evaluate(() => document.documentElement.scrollHeight / innerHeight)
+    expect(screens, 'screens of a phone until more is asked for').toBeLessThan(4)
+    for (const link of await page.getByRole('navigation', { name: 'Views' }).getByRole('link').all()) {
+      const at = (await link.boundingBox())!
+      expect(at.x >= 0 && at.x + at.width <= 360 && at.y < 300, `${await link.innerText()} is seen`).toBe(true)
+    }
     await accessible(page)
     expect(page.complaints).toEqual([])
     await page.close()
@@ -191,14 +197,14 @@ test('a refusal stands among the events with the setting that would allow it', a
 
 test('admin actions need the token', async () => {
   const page = await open(browser)
-  await page.goto(box.url + '/#/slice')
+  await page.goto(box.url + '/#/packages')
   await page.getByRole('searchbox').fill('vim')
   await page.getByText('vim_1.0-1_amd64.deb').waitFor()
   expect(await page.getByRole('button', { name: 'Pin' }).count()).toBe(0)
 
   const give = async (word: string) => {
     await giveToken(page, box.url, word)
-    await page.goto(box.url + '/#/slice')
+    await page.goto(box.url + '/#/packages')
     await page.getByRole('searchbox').fill('vim_')
   }
   await give('wrong')

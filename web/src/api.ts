@@ -1,4 +1,5 @@
-// Requests to /api/v1. The types of its answers are generated.
+// Requests to /api/v1, beneath wherever the page stands. The types of its
+// answers are generated.
 import type { Problem, Span } from './api.gen.ts'
 
 export type * from './api.gen.ts'

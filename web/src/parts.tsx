@@ -2,7 +2,8 @@
 import type { ComponentChildren } from 'preact'
 import { useId, useState } from 'preact/hooks'
 import type { Counts, Origin } from './api.ts'
-import { amount, share } from './units.ts'
+import { useNarrow } from './screen.ts'
+import { amount, count, share } from './units.ts'
 
 export function Amount({ of }: { of: number }) {
   const a = amount(of)
@@ -20,6 +21,33 @@ export function Heading({ title, children }: { title: string; children?: Compone
       <h1>{title}</h1>
       {children && <p>{children}</p>}
     </div>
+  )
+}
+
+interface SectionProps {
+  id: string
+  title: string
+  /** about is what it shows, in a line. */
+  about?: ComponentChildren
+  children: ComponentChildren
+}
+
+/** Section is a part of a view that a narrow screen shows once it is asked for. */
+export function Section({ id, title, about, children }: SectionProps) {
+  const narrow = useNarrow()
+  const [open, show] = useState(false)
+  return (
+    <section class="section" aria-labelledby={id}>
+      <h2 id={id}>{title}</h2>
+      {about && <p class="quiet text-small">{about}</p>}
+      {narrow && !open ? (
+        <button type="button" aria-label={'Show: ' + title} onClick={() => show(true)}>
+          Show
+        </button>
+      ) : (
+        children
+      )}
+    </section>
   )
 }
 
@@ -155,58 +183,78 @@ export interface Column<T> {
   cell(row: T): ComponentChildren
 }
 
+/** useFirst has the first of a list on a narrow screen, where each row takes
+ * several lines, until the reader asks for the others with the button. */
+export function useFirst<T>(all: T[], first: number): [T[], ComponentChildren] {
+  const narrow = useNarrow()
+  const [whole, show] = useState(false)
+  if (!narrow || whole || all.length <= first + 1) return [all, null]
+  return [
+    all.slice(0, first),
+    <button type="button" class="more" onClick={() => show(true)}>
+      Show {count(all.length - first)} more
+    </button>,
+  ]
+}
+
 interface TableProps<T> {
   label: string
   columns: Column<T>[]
   rows: T[]
+  /** first is how many rows a narrow screen shows at first. */
+  first?: number
   name(row: T): string
   sort?: string
   onSort?(id: string): void
 }
 
-export function Table<T>({ label, columns, rows, name, sort, onSort }: TableProps<T>) {
+export function Table<T>({ label, columns, rows, first = 5, name, sort, onSort }: TableProps<T>) {
+  const [shown, more] = useFirst(rows, first)
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
-      <table>
-        <thead>
-          <tr>
-            {columns.map((c) => (
-              <th
-                key={c.id}
-                scope="col"
-                class={c.number ? 'number' : undefined}
-                aria-sort={c.sort && sort === c.id ? (c.number ? 'descending' : 'ascending') : undefined}
-              >
-                {c.sort && onSort ? (
-                  <button type="button" onClick={() => onSort(c.id)}>
-                    {c.name}
-                  </button>
-                ) : (
-                  c.name
-                )}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={name(row)}>
-              {columns.map((c, i) =>
-                i === 0 ? (
-                  <th key={c.id} scope="row">
-                    {c.cell(row)}
-                  </th>
-                ) : (
-                  <td key={c.id} class={c.number ? 'number' : undefined} data-name={c.name}>
-                    {c.cell(row)}
-                  </td>
-                ),
-              )}
+    <>
+      <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+        <table>
+          <thead>
+            <tr>
+              {columns.map((c) => (
+                <th
+                  key={c.id}
+                  scope="col"
+                  class={c.number ? 'number' : undefined}
+                  aria-sort={c.sort && sort === c.id ? (c.number ? 'descending' : 'ascending') : undefined}
+                >
+                  {c.sort && onSort ? (
+                    <button type="button" onClick={() => onSort(c.id)}>
+                      {c.name}
+                    </button>
+                  ) : (
+                    c.name
+                  )}
+                </th>
+              ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </thead>
+          <tbody>
+            {shown.map((row) => (
+              <tr key={name(row)}>
+                {columns.map((c, i) =>
+                  i === 0 ? (
+                    <th key={c.id} scope="row">
+                      {c.cell(row)}
+                    </th>
+                  ) : (
+                    <td key={c.id} class={c.number ? 'number' : undefined} data-name={c.name}>
+                      {c.cell(row)}
+                    </td>
+                  ),
+                )}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {more}
+    </>
   )
 }
 

@@ -1,10 +1,10 @@
 // Views are named in the fragment, since paths of the box belong to archives:
-// #/view, #/view/item, and the state of a list as in #/slice?q=lib.
+// #/view, #/view/item, and the state of a list as in #/packages?q=lib.
 import { useEffect, useState } from 'preact/hooks'
 
 export const views = [
   { id: '', name: 'Overview' },
-  { id: 'slice', name: 'Slice' },
+  { id: 'packages', name: 'Packages' },
   { id: 'archive', name: 'Archive' },
   { id: 'clients', name: 'Clients' },
   { id: 'mirrors', name: 'Mirrors' },
@@ -16,6 +16,9 @@ export const views = [
 ] as const
 
 export type View = (typeof views)[number]['id']
+
+/** former are names that views had, which bookmarks may still have. */
+const former: Record<string, View> = { slice: 'packages' }
 
 export interface Route {
   view: View
@@ -34,7 +37,7 @@ export function parse(hash: string): Route {
   } catch {
     // a percent sign that begins no code: no item is called that
   }
-  const view = views.find((v) => v.id === id)?.id ?? ''
+  const view = views.find((v) => v.id === (former[id] ?? id))?.id ?? ''
   return { view, item: view === '' ? '' : item }
 }
 

@@ -51,10 +51,20 @@ export function count(n: number): string {
 /** share is part of whole in percent; '' where there is no whole. */
 export function share(part: number, whole: number): string {
   if (whole <= 0) return ''
-  const percent = (100 * part) / whole
-  // Not 100 % while anything is missing, nor 0 % while there is something.
-  const shown = part < whole && percent > 99 ? Math.floor(percent) : part > 0 && percent < 1 ? Math.ceil(percent) : Math.round(percent)
-  return `${shown < 0 ? minus : ''}${Math.abs(shown)}${space}%`
+  const percent = (100 * Math.abs(part)) / whole
+  const shown = portion(percent, part < whole)
+  return (part >= 0 ? shown : shown.startsWith('<') ? '>' + space + minus + '0.1' : minus + shown) + space + '%'
+}
+
+/** portion is 0 of nothing and 100 of everything alone: neither is what a
+ * small part, or one that lacks little, is rounded to. */
+function portion(percent: number, lacking: boolean): string {
+  if (percent === 0) return '0'
+  if (percent < 0.1) return '<' + space + '0.1'
+  if (percent < 0.95) return percent.toFixed(1)
+  if (lacking && percent > 99.9) return '>' + space + '99.9'
+  if (lacking && percent >= 99.5) return (Math.floor(percent * 10) / 10).toFixed(1)
+  return Math.round(percent).toString()
 }
 
 const steps: [number, string][] = [
@@ -94,6 +104,14 @@ const pad = (n: number) => String(n).padStart(2, '0')
 export function moment(time: string | number): string {
   const d = new Date(time)
   return `${day(d)} ${pad(d.getHours())}:${pad(d.getMinutes())}`
+}
+
+/** zone names the reader's zone: Europe/Berlin, UTC+01:00. */
+export function zone(now = new Date(), name = Intl.DateTimeFormat().resolvedOptions().timeZone): string {
+  const minutes = -now.getTimezoneOffset()
+  const size = Math.abs(minutes)
+  const offset = minutes === 0 ? 'UTC' : `UTC${minutes < 0 ? minus : '+'}${pad(Math.floor(size / 60))}:${pad(size % 60)}`
+  return name === 'UTC' || !name ? offset : `${name}, ${offset}`
 }
 
 export function day(time: string | number | Date): string {

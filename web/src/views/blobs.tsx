@@ -54,7 +54,7 @@ export function BlobTable({ label, items, link, changed }: BlobTableProps) {
       name: 'File',
       cell: (b) => (
         <>
-          {link && b.package ? <a href={'#/slice/' + part(b.package)}>{b.name}</a> : b.name || 'without a name'}
+          {link && b.package ? <a href={'#/packages/' + part(b.package)}>{b.name}</a> : b.name || 'without a name'}
           <small class="digest">{b.digest}</small>
         </>
       ),

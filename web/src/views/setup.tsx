@@ -75,13 +75,18 @@ export function Setup() {
         </p>
         <Code label="Undo" text={`curl -fsS http://${at}/setup.sh | sudo sh -s -- --remove`} />
       </section>
-      {ways(at).map((w) => (
-        <section class="way" key={w.title} aria-label={w.title}>
-          <h2>{w.title}</h2>
-          {w.text && <p>{w.text}</p>}
-          <Code label={w.title} text={w.code} />
-        </section>
-      ))}
+      <section class="section" aria-labelledby="ways">
+        <h2 id="ways">Other ways</h2>
+        {ways(at).map((w) => (
+          <details class="fold" key={w.title}>
+            <summary>{w.title}</summary>
+            <div class="way">
+              {w.text && <p>{w.text}</p>}
+              <Code label={w.title} text={w.code} />
+            </div>
+          </details>
+        ))}
+      </section>
     </>
   )
 }

@@ -49,7 +49,7 @@ export function SuiteList() {
       </ul>
       {page && page.total > page.items.length && (
         <p>
-          <a href="#/slice">All {page.total} suites</a>
+          <a href="#/packages">All {page.total} suites</a>
         </p>
       )}
     </section>
