@@ -1,70 +1,202 @@
-import { useEffect, useMemo, useState } from 'preact/hooks'
-import type { Counts, Periods, Point } from '../api.ts'
-import { useAsk } from '../ask.ts'
+// The first screen: whether it was worth it, and whether the box is well.
+import type { ComponentChildren } from 'preact'
+import { useMemo, useState } from 'preact/hooks'
+import type { Counts, EventList, PageAccount, Periods, Series, Summary } from '../api.ts'
+import { useAsk, useNow } from '../ask.ts'
 import { health } from '../health.ts'
 import { kept, type Live, type Rates } from '../live.ts'
-import { Amount, Reveal, Trouble } from '../parts.tsx'
-import { type Bucket, buckets, current, midnight, type Period, type Plan, periods, plan } from '../series.ts'
-import { bytes, count, day, moment, rate, share } from '../units.ts'
+import { Amount, Meter, Reveal, Trouble } from '../parts.tsx'
+import { before, current, midnight, none, type Period, periods, plan, planOf, type Span, total, trend } from '../series.ts'
+import { bytes, count, rate, share } from '../units.ts'
+import { FirstDay, useFirstDay, WillStand } from './firstday.tsx'
+import { History, range, useBuckets } from './history.tsx'
 import { SuiteList } from './suites.tsx'
 
 export function Overview({ live }: { live: Live }) {
-  const [period, choose] = useState<Period>('week')
+  const [period, choosePeriod] = useState<Period>('week')
+  const [chosen, choose] = useState<Span>()
   const today = midnight(Date.now()).toISOString()
   const ask = useAsk<Periods>('periods?day=' + encodeURIComponent(today), 60)
   const now = live.tick?.summary
   const of = (p: Period) => ask.data && current(ask.data, p, now)
-  const counts = of(period)
-  const unused = now !== undefined && now.requests === 0
+  const firstDay = useFirstDay(live)
+  const first = useBeginning(now?.since)
+  // The plan moves with the quarter of an hour, so that the request does too.
+  const quarter = Math.floor(Date.now() / 900_000)
+  const p = useMemo(() => (chosen ? planOf(chosen, Date.now()) : plan(period, Date.now(), first)), [period, chosen, first, quarter])
+  const data = useBuckets(p)
+  const filling = (ask.data?.ever.saved_bytes ?? 0) < 0
   return (
     <>
       <section class="saved" aria-labelledby="saved-title">
         <h1 id="saved-title">Saved from the mirrors</h1>
-        <Figure counts={counts} phrase={periods.find((p) => p.id === period)!.phrase} unused={unused} />
-        <fieldset class="periods">
-          <legend>Period</legend>
-          {periods.map((p) => (
-            <PeriodChoice key={p.id} name={p.name} counts={of(p.id)} chosen={p.id === period} onChoose={() => choose(p.id)} id={p.id} />
-          ))}
-        </fieldset>
+        {firstDay ? (
+          <FirstDay done={firstDay} />
+        ) : (
+          <>
+            <Figure
+              counts={chosen ? total(data) : of(period)}
+              phrase={chosen ? `from ${range(p.from, p.to)}` : periods.find((x) => x.id === period)!.phrase}
+              filling={filling}
+            >
+              {!chosen && <Trend period={period} saved={of(period)?.saved_bytes} first={first} />}
+            </Figure>
+            <fieldset class="periods">
+              <legend>Period</legend>
+              {periods.map((x) => (
+                <PeriodChoice
+                  key={x.id}
+                  name={x.name}
+                  counts={of(x.id)}
+                  chosen={!chosen && x.id === period}
+                  filling={filling}
+                  onChoose={() => {
+                    choose(undefined)
+                    choosePeriod(x.id)
+                  }}
+                  id={x.id}
+                />
+              ))}
+            </fieldset>
+          </>
+        )}
         <Trouble error={live.connected ? ask.error : undefined} />
       </section>
       <aside class="state" aria-label="State of the box">
         <HealthCard live={live} />
+        <Glance summary={now} />
         <Now rates={live.rates} />
       </aside>
-      <History period={period} since={now?.since} unused={unused} />
+      {firstDay ? <WillStand /> : <History plan={p} data={data} chosen={chosen} choose={choose} />}
       <SuiteList />
     </>
   )
 }
 
-function Figure({ counts, phrase, unused }: { counts: Counts | undefined; phrase: string; unused: boolean }) {
+/** useBeginning is when the first bytes came, as far as a chart may need it:
+ * of a box older than a month, when it began. */
+function useBeginning(since: string | undefined): number {
+  const began = since ? Date.parse(since) : Date.now() - 28 * 86_400_000
+  const from = Math.max(began - 3_600_000, Date.now() - 32 * 86_400_000)
+  const hours = useAsk<Series>(`series?step=hour&from=${encodeURIComponent(new Date(Math.floor(from / 3_600_000) * 3_600_000).toISOString())}`)
+  const point = hours.data?.points[0]
+  return useMemo(
+    () => (!since || Date.now() - began > 31 * 86_400_000 || !point ? began : Math.max(began, Date.parse(point.start))),
+    [since, point?.start],
+  )
+}
+
+interface FigureProps {
+  counts: Counts | undefined
+  phrase: string
+  /** filling is whether the box has taken more than it gave, so far. */
+  filling: boolean
+  children: ComponentChildren
+}
+
+function Figure({ counts, phrase, filling, children }: FigureProps) {
+  if (filling && counts && counts.saved_bytes < 0) return <Filling counts={counts} phrase={phrase} />
   const part = counts && share(counts.saved_bytes, counts.client_bytes)
   return (
     <div class="figure">
       <p class="large">{counts ? <Amount of={counts.saved_bytes} /> : <span class="unit">–</span>}</p>
       <p class="what">
-        {!counts
-          ? '\u00a0'
-          : unused
-            ? 'No client has used this box yet.'
-            : part
-              ? `${part} of the ${bytes(counts.client_bytes)} that clients got ${phrase}.`
-              : `Clients got nothing ${phrase}.`}{' '}
-        {unused ? <a href="#/setup">Set up a client</a> : <Definition />}
+        {!counts ? '\u00a0' : part ? `${part} of the ${bytes(counts.client_bytes)} that clients got ${phrase}.` : `Clients got nothing ${phrase}.`}{' '}
+        <Definition />
       </p>
-      <p class="what quiet">
-        {counts && !unused ? (
-          <>
-            Mirrors got {count(counts.mirror_requests)} {counts.mirror_requests === 1 ? 'request' : 'requests'}; {count(counts.revalidations_avoided)}{' '}
-            {counts.revalidations_avoided === 1 ? 'revalidation was' : 'revalidations were'} avoided. <a href="#/mirrors">By host</a>
-          </>
-        ) : (
-          '\u00a0'
-        )}
-      </p>
+      {children}
+      <Requests counts={counts} />
     </div>
+  )
+}
+
+/** Filling stands in place of a figure that would be negative of every new box. */
+function Filling({ counts: c, phrase }: { counts: Counts; phrase: string }) {
+  return (
+    <div class="figure">
+      <p class="large word">Filling</p>
+      <p class="what">
+        The first copy costs, savings begin with the second client: {phrase}, {bytes(c.mirror_bytes)} came from mirrors, and clients got{' '}
+        {bytes(c.client_bytes)}, {bytes(c.client_bytes - c.client_bytes_from_mirror)} of it without them. <Definition />
+      </p>
+      <Requests counts={c} />
+    </div>
+  )
+}
+
+function Requests({ counts }: { counts: Counts | undefined }) {
+  return (
+    <p class="what quiet">
+      {counts ? (
+        <>
+          Mirrors got {count(counts.mirror_requests)} {counts.mirror_requests === 1 ? 'request' : 'requests'}; {count(counts.revalidations_avoided)}{' '}
+          {counts.revalidations_avoided === 1 ? 'revalidation was' : 'revalidations were'} avoided. <a href="#/mirrors">By host</a>
+        </>
+      ) : (
+        '\u00a0'
+      )}
+    </p>
+  )
+}
+
+/** Trend compares a period with the one before. */
+function Trend({ period, saved, first }: { period: Period; saved: number | undefined; first: number }) {
+  const now = useNow(900)
+  const b = before(period, now)
+  const span = b ?? { step: 'day', from: now, to: now }
+  const query = `series?step=${span.step}&from=${encodeURIComponent(new Date(span.from).toISOString())}&to=${encodeURIComponent(new Date(span.to).toISOString())}`
+  const points = useAsk<Series>(query).data?.points
+  // A box that was not there for all of it has nothing to compare with.
+  const known = b && points && first <= b.from && saved !== undefined
+  const t =
+    known &&
+    trend(
+      saved,
+      points.reduce((n, p) => n + p.saved_bytes, none().saved_bytes),
+    )
+  return (
+    <p class="what trend">
+      {t ? (
+        <>
+          <i class={t.up ? 'up' : 'down'} aria-hidden="true" />
+          {t.text} {b!.phrase}
+        </>
+      ) : (
+        '\u00a0'
+      )}
+    </p>
+  )
+}
+
+/** Glance is what shows at once whether the box is used, has room, and serves. */
+function Glance({ summary: s }: { summary: Summary | undefined }) {
+  const clients = useAsk<PageAccount>('clients?limit=1', 15).data
+  const events = useAsk<EventList>('events?limit=200', 15).data
+  const now = useNow(30)
+  const failures = events?.events.filter((e) => e.level !== 'info' && now - Date.parse(e.time) < 3_600_000).length
+  return (
+    <dl class="glance">
+      <div>
+        <dt>Clients</dt>
+        <dd>
+          <a href="#/clients">{clients ? count(clients.total) : '–'}</a>
+        </dd>
+      </div>
+      <div>
+        <dt>Failures, last hour</dt>
+        <dd class={failures ? 'some' : undefined}>
+          <a href="#/events">{failures === undefined ? '–' : count(failures)}</a>
+        </dd>
+      </div>
+      <div>
+        <dt>Disk</dt>
+        <dd>
+          <a href="#/packages">{s ? share(s.blob_bytes, s.quota_bytes) || '0\u00a0%' : '–'}</a>
+          {s && <small> of {bytes(s.quota_bytes)}</small>}
+        </dd>
+        <Meter value={s?.blob_bytes ?? 0} of={s?.quota_bytes ?? 0} label="Held, of what may be held" />
+      </div>
+    </dl>
   )
 }
 
@@ -96,16 +228,18 @@ interface ChoiceProps {
   name: string
   counts: Counts | undefined
   chosen: boolean
+  filling: boolean
   onChoose(): void
 }
 
-function PeriodChoice({ id, name, counts, chosen, onChoose }: ChoiceProps) {
+function PeriodChoice({ id, name, counts, chosen, filling, onChoose }: ChoiceProps) {
+  const costs = filling && counts && counts.saved_bytes < 0
   return (
     <label class={chosen ? 'chosen' : undefined}>
       <input type="radio" name="period" value={id} checked={chosen} onChange={onChoose} />
       <span class="name">{name}</span>
-      <span class="value">{counts ? bytes(counts.saved_bytes) : '–'}</span>
-      <span class="share">{(counts && share(counts.saved_bytes, counts.client_bytes)) || '–'}</span>
+      <span class="value">{!counts ? '–' : costs ? 'filling' : bytes(counts.saved_bytes)}</span>
+      <span class="share">{(!costs && counts && share(counts.saved_bytes, counts.client_bytes)) || '–'}</span>
     </label>
   )
 }
@@ -170,94 +304,4 @@ function Spark({ rates }: { rates: Rates[] }) {
       )}
     </svg>
   )
-}
-
-/** useChart loads the chart once the figures have been painted. */
-function useChart() {
-  const [loaded, set] = useState<typeof import('../chart.tsx')>()
-  useEffect(() => void import('../chart.tsx').then(set), [])
-  return loaded?.Chart
-}
-
-function History({ period, since, unused }: { period: Period; since: string | undefined; unused: boolean }) {
-  const Chart = useChart()
-  const [at, setAt] = useState<number | null>(null)
-  // The plan moves with the quarter of an hour, so that the request does too.
-  const quarter = Math.floor(Date.now() / 900_000)
-  const p = useMemo(() => plan(period, Date.now(), since ? Date.parse(since) : Date.now()), [period, since, quarter])
-  const query = `series?step=${p.step}&from=${encodeURIComponent(new Date(p.from).toISOString())}&to=${encodeURIComponent(new Date(p.to).toISOString())}`
-  const ask = useAsk<{ points: Point[] }>(query, 60)
-  const data = useMemo(() => buckets(p, ask.data?.points ?? []), [p, ask.data])
-  useEffect(() => setAt(null), [period])
-  return (
-    <section class="history" aria-labelledby="history-title">
-      <h2 id="history-title" class="label">
-        Where bytes came from
-      </h2>
-      <Readout data={data} at={at} plan={p} />
-      <div class="frame">
-        {Chart ? (
-          <Chart
-            data={data}
-            at={at}
-            onAt={setAt}
-            label="Bytes sent to clients over time, by where they came from. Left and right arrow keys read off single bars."
-          />
-        ) : (
-          <div class="chart" />
-        )}
-        {unused && <p class="overlay">The first bar appears with the first apt-get update through this box.</p>}
-      </div>
-    </section>
-  )
-}
-
-/** Readout is the chart's legend, and the figures of one bar or of all. */
-function Readout({ data, at, plan }: { data: Bucket[]; at: number | null; plan: Plan }) {
-  const b = at === null ? undefined : data[at]
-  const sum = (read: (b: Bucket) => number) => (b ? read(b) : data.reduce((n, x) => n + read(x), 0))
-  const title = b ? range(b.start, plan.next(b.start)) : 'Whole period'
-  const item = (name: string, cls: string, n: number) => (
-    <div class={cls}>
-      <dt>
-        <i aria-hidden="true" />
-        {name}
-      </dt>
-      <dd>{bytes(n)}</dd>
-    </div>
-  )
-  return (
-    <div class="readout" aria-live="polite">
-      <p>{title}</p>
-      <dl>
-        {item(
-          'Store',
-          'store',
-          sum((x) => x.client_bytes_from_store),
-        )}
-        {item(
-          'Peers',
-          'peer',
-          sum((x) => x.client_bytes_from_peers),
-        )}
-        {item(
-          'Mirror',
-          'mirror',
-          sum((x) => x.client_bytes_from_mirror),
-        )}
-        {item(
-          'Saved',
-          'saved',
-          sum((x) => x.saved_bytes),
-        )}
-      </dl>
-    </div>
-  )
-}
-
-function range(from: number, to: number): string {
-  const hours = (to - from) / 3_600_000
-  if (hours > 26) return `${day(from)} to ${day(to - 1)}`
-  if (hours > 22) return day(from)
-  return `${moment(from)} to ${moment(to).slice(-5)}`
 }

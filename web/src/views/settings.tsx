@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import { type Settings as Answer, admin, type Setting } from '../api.ts'
+import { type Settings as Answer, admin, Refusal, type Setting } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import { type Column, Heading, Table, Trouble } from '../parts.tsx'
 import { KeyList } from './keys.tsx'
@@ -56,26 +56,55 @@ function Token({ on }: { on: boolean }) {
       </section>
     )
   }
-  const submit = (e: Event) => {
+  const [said, say] = useState('')
+  const submit = async (e: Event) => {
     e.preventDefault()
-    const field = new FormData(e.currentTarget as HTMLFormElement).get('token')
-    admin.use(String(field ?? ''))
-    set(admin.known)
+    const form = e.currentTarget as HTMLFormElement
+    const word = String(new FormData(form).get('token') ?? '')
+    say('…')
+    try {
+      await admin.enter(word)
+      say('')
+      set(true)
+    } catch (e) {
+      say(e instanceof Refusal && e.status === 401 ? 'Wrong token: it is not the one in MILLPOND_ADMIN_TOKEN.' : (e as Error).message)
+    }
+  }
+  if (known) {
+    return (
+      <section class="way" aria-labelledby="admin">
+        <h2 id="admin">Admin actions are on in this tab</h2>
+        <p>Actions appear beside what they change. The token is kept until the tab is closed.</p>
+        <p>
+          <button
+            type="button"
+            onClick={() => {
+              admin.forget()
+              set(false)
+            }}
+          >
+            Forget the token
+          </button>
+        </p>
+      </section>
+    )
   }
   return (
     <section class="way" aria-labelledby="admin">
       <h2 id="admin">Admin actions</h2>
       <p>
-        {known
-          ? 'This page has a token, until it is closed or reloaded. Actions appear beside what they change.'
-          : 'Give the admin token to prefetch, to pin, evict and verify files, to change rings, to accept a rejected Release, to ban boxes and to erase clients. It stays in this page and is forgotten when it is closed.'}
+        Give the admin token to prefetch, to pin, evict and verify files, to change rings, to accept a rejected Release, to ban boxes, to give names
+        and to erase clients. It is kept until the tab is closed.
       </p>
       <form class="tools" onSubmit={submit}>
         <label class="search">
           <span>Admin token</span>
-          <input type="password" name="token" autocomplete="off" />
+          <input type="password" name="token" autocomplete="off" required />
         </label>
         <button type="submit">Use it</button>
+        <span role="alert" class="trouble">
+          {said}
+        </span>
       </form>
     </section>
   )

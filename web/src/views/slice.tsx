@@ -4,6 +4,7 @@ import { useAdmin, useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
 import { type Column, Empty, Heading, Meter, Search, Section, Table, Trouble } from '../parts.tsx'
 import { useListState } from '../route.ts'
+import { merged } from '../suites.ts'
 import { ago, bytes, count, day, moment, share } from '../units.ts'
 import { FilesFound } from './blobs.tsx'
 import { Unsigned } from './keys.tsx'
@@ -119,14 +120,15 @@ function Suites() {
   const may = useAdmin()
   const now = useNow(10)
   if (!ask.data || ask.data.items.length === 0) return null
-  const columns: Column<Suite>[] = [
+  const rows = merged(ask.data.items)
+  const columns: Column<(typeof rows)[number]>[] = [
     {
       id: 'suite',
       name: 'Suite',
       cell: (s) => (
         <>
           {s.name}
-          <small>{s.url}</small>
+          <small>{s.schemes.includes('and') ? `${s.url}, by ${s.schemes}` : s.url}</small>
         </>
       ),
     },
@@ -166,7 +168,7 @@ function Suites() {
   return (
     <Section id="suites" title="Suites that clients use">
       <PrefetchPanel ask={prefetch} suites={ask.data.items} />
-      <Table label="Suites" columns={columns} rows={ask.data.items} name={(s) => s.url} />
+      <Table label="Suites" columns={columns} rows={rows} name={(s) => s.url} />
     </Section>
   )
 }

@@ -1,6 +1,7 @@
 import type { PageSuite, Suite } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Trouble } from '../parts.tsx'
+import { merged } from '../suites.ts'
 import { ago, moment } from '../units.ts'
 import { RejectedRelease } from './rejected.tsx'
 
@@ -12,12 +13,14 @@ const words: Record<Suite['state'], string> = {
   unchecked: 'not checked',
 }
 
-/** SuiteState is how fresh a suite is, in a word. */
+/** SuiteState is how fresh a suite is, in a word; one that is not signed is not simply well. */
 export function SuiteState({ suite: s }: { suite: Suite }) {
+  const unsigned = s.state === 'fresh' && !s.signed
   return (
-    <span class={'freshness ' + s.state} title={s.reason}>
+    <span class={'freshness ' + (unsigned ? 'stale' : s.state)} title={s.reason}>
       <i aria-hidden="true" />
       {words[s.state]}
+      {unsigned && ', not signed'}
     </span>
   )
 }
@@ -29,6 +32,7 @@ export function SuiteList() {
   const ask = useAsk<PageSuite>('suites?limit=' + shown, 15)
   const now = useNow(5)
   const page = ask.data
+  const rows = page && merged(page.items)
   return (
     <section class="suites" aria-labelledby="suites-title">
       <h2 id="suites-title" class="label">
@@ -41,7 +45,7 @@ export function SuiteList() {
         </p>
       )}
       <ul>
-        {page?.items.map((s) => (
+        {rows?.map((s) => (
           <li key={s.url}>
             <SuiteRow suite={s} now={now} changed={ask.again} />
           </li>
@@ -69,7 +73,7 @@ function SuiteRow({ suite: s, now, changed }: { suite: Suite; now: number; chang
       </div>
       {(s.state === 'stale' || s.state === 'expired') && <div class="detail reason">{s.reason}</div>}
       <RejectedRelease suite={s} changed={changed} />
-      {!s.signed && <div class="detail reason">Not signed: {s.unsigned_why}</div>}
+      {!s.signed && <div class="detail reason">{s.unsigned_why}</div>}
       {s.signed && s.shared === 'nobody' && <div class="detail">Not shared: {s.shared_why}</div>}
     </>
   )

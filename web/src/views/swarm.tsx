@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import { admin, change, type Peer, type Swarm } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
-import { type Column, Empty, Heading, Table, Trouble } from '../parts.tsx'
+import { AskedBack, type Column, Empty, Heading, Table, Trouble } from '../parts.tsx'
 import { ago, bytes, count, milliseconds, short } from '../units.ts'
 import { SwarmGraph } from './graph.tsx'
 
@@ -180,9 +180,7 @@ function Ban({ peer, done }: { peer: Peer; done(): void }) {
   }
   return (
     <div class="actions">
-      <button type="button" onClick={ban}>
-        Ban for a day
-      </button>
+      <AskedBack label="Ban for a day" sure="Ban it now" about={short(peer.id)} act={ban} />
       <span role="status">{said}</span>
     </div>
   )
