@@ -5,6 +5,7 @@ import { type Route, useRoute, type View, views } from './route.ts'
 import { choose, type Theme, useTheme } from './theme.ts'
 import { zone } from './units.ts'
 import { ArchiveView } from './views/archive.tsx'
+import { ClientView } from './views/client.tsx'
 import { Clients } from './views/clients.tsx'
 import { Events } from './views/events.tsx'
 import { Mirrors } from './views/mirrors.tsx'
@@ -61,7 +62,7 @@ function Content({ route, live }: { route: Route; live: Live }) {
     case 'archive':
       return <ArchiveView />
     case 'clients':
-      return <Clients />
+      return route.item ? <ClientView key={route.item} address={route.item} /> : <Clients />
     case 'mirrors':
       return <Mirrors live={live} />
     case 'swarm':
@@ -69,7 +70,7 @@ function Content({ route, live }: { route: Route; live: Live }) {
     case 'transfers':
       return <Transfers live={live} />
     case 'events':
-      return <Events live={live} />
+      return <Events key={route.query} live={live} />
     case 'settings':
       return <Settings />
     case 'setup':

@@ -1,7 +1,8 @@
 // Small parts that several views are made of.
 import type { ComponentChildren } from 'preact'
 import { useId, useState } from 'preact/hooks'
-import type { Counts, Origin } from './api.ts'
+import { type Counts, change, type Origin, part } from './api.ts'
+import { others } from './privacy.ts'
 import { useNarrow } from './screen.ts'
 import { amount, count, share } from './units.ts'
 
@@ -315,14 +316,63 @@ export function Code({ text, label }: { text: string; label: string }) {
   )
 }
 
-/** ClientName is a client's name with its address, or the address alone. */
-export function ClientName({ of }: { of: { name: string; hostname: string } }) {
-  return of.hostname ? (
+interface Named {
+  name: string
+  hostname: string
+  given_name: string
+}
+
+/** ClientName is the name of a client, which leads to its page, with its address. */
+export function ClientName({ of }: { of: Named }) {
+  const shown = of.given_name || of.hostname || of.name
+  return (
     <>
-      <span>{of.hostname}</span>
-      <small>{of.name}</small>
+      {of.name === others ? <span>{shown}</span> : <a href={'#/clients/' + part(of.name)}>{shown}</a>}
+      {shown !== of.name && <small>{of.given_name && of.hostname ? `${of.hostname}, ${of.name}` : of.name}</small>}
     </>
-  ) : (
-    <>{of.name}</>
+  )
+}
+
+interface NamingProps {
+  /** about is what gets the name, for those who do not see where the form stands. */
+  about: string
+  now: string
+  path: string
+  body(name: string): unknown
+  done(): void
+}
+
+/** Naming gives something a name, or takes it away. */
+export function Naming({ about, now, path, body, done }: NamingProps) {
+  const [open, show] = useState(false)
+  const [said, say] = useState('')
+  if (!open) {
+    return (
+      <button type="button" aria-label={`Name ${about}`} onClick={() => show(true)}>
+        {now ? 'Rename' : 'Name'}
+      </button>
+    )
+  }
+  const submit = async (e: Event) => {
+    e.preventDefault()
+    const name = String(new FormData(e.currentTarget as HTMLFormElement).get('name') ?? '').trim()
+    try {
+      await change('PUT', path, body(name))
+      say('')
+      show(false)
+      done()
+    } catch (e) {
+      say((e as Error).message)
+    }
+  }
+  return (
+    <form class="naming" onSubmit={submit}>
+      <input type="text" name="name" maxLength={64} defaultValue={now} aria-label={`Name of ${about}; empty for none`} autocomplete="off" />
+      <button type="submit">Save</button>
+      <button type="button" onClick={() => show(false)}>
+        Cancel
+      </button>
+      <span role="status">{said}</span>
+    </form>
   )
 }

@@ -16,5 +16,5 @@ test.each([
   ['#/archive', 'archive', ''],
   ['#clients', 'clients', ''],
 ])('%s is view %j and item %j', (hash, view, item) => {
-  expect(parse(hash)).toEqual({ view, item })
+  expect(parse(hash)).toMatchObject({ view, item })
 })

@@ -24,11 +24,13 @@ export interface Route {
   view: View
   /** item is the one thing that the view is about; '' for all of them. */
   item: string
+  /** query is the state of a list when the address led here; what changes it later is not told. */
+  query: string
 }
 
 /** parse reads a fragment; what it does not know is the overview. */
 export function parse(hash: string): Route {
-  const [path = ''] = hash.replace(/^#\/?/, '').split('?')
+  const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?')
   const at = path.indexOf('/')
   const [id, rest] = at < 0 ? [path, ''] : [path.slice(0, at), path.slice(at + 1)]
   let item = ''
@@ -38,7 +40,7 @@ export function parse(hash: string): Route {
     // a percent sign that begins no code: no item is called that
   }
   const view = views.find((v) => v.id === (former[id] ?? id))?.id ?? ''
-  return { view, item: view === '' ? '' : item }
+  return { view, item: view === '' ? '' : item, query }
 }
 
 export function useRoute(): Route {
@@ -53,13 +55,15 @@ export function useRoute(): Route {
 
 export interface ListState {
   q: string
+  /** days is how long a client was not seen updating; 0 for all. */
+  days: number
   sort: string
   offset: number
 }
 
 function listState(sort: string): ListState {
   const query = new URLSearchParams(location.hash.split('?')[1])
-  return { q: query.get('q') ?? '', sort: query.get('sort') ?? sort, offset: Number(query.get('offset')) || 0 }
+  return { q: query.get('q') ?? '', days: Number(query.get('days')) || 0, sort: query.get('sort') ?? sort, offset: Number(query.get('offset')) || 0 }
 }
 
 /** useListState is a list's search, order and place, kept in the address so that
@@ -69,6 +73,7 @@ export function useListState(view: View, sort: string): [ListState, (change: Par
   useEffect(() => {
     const query = new URLSearchParams()
     if (state.q) query.set('q', state.q)
+    if (state.days) query.set('days', String(state.days))
     if (state.sort !== sort) query.set('sort', state.sort)
     if (state.offset) query.set('offset', String(state.offset))
     const text = query.toString()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ago, amount, bytes, count, round, share, span, zone } from './units.ts'
+import { ago, amount, bytes, count, price, round, share, span, zone } from './units.ts'
 
 test.each([
   [0, '0 B'],
@@ -76,4 +76,11 @@ test('the zone of times is named, with what it differs by', () => {
   expect(zone(at(-210), 'America/St_Johns')).toBe('America/St_Johns, UTC−03:30')
   expect(zone(at(0), 'UTC')).toBe('UTC')
   expect(zone(at(0), 'Europe/London')).toBe('Europe/London, UTC')
+})
+
+test('money has two decimals until it is a lot', () => {
+  const eur = { per_gb: 0.09, currency: 'EUR' }
+  expect(price(1e9, eur)).toBe('0.09\u00a0EUR')
+  expect(price(-2e9, eur)).toBe('−0.18\u00a0EUR')
+  expect(price(1.5e13, eur)).toBe('1\u202f350\u00a0EUR')
 })

@@ -37,6 +37,13 @@ export function round(n: number): string {
   return Number(a.number.replace(minus, '-')).toString().replace('-', minus) + space + a.unit
 }
 
+/** price is what bytes would have cost. */
+export function price(bytes: number, of: { per_gb: number; currency: string }): string {
+  const sum = (bytes / 1e9) * of.per_gb
+  const shown = Math.abs(sum) >= 1000 ? count(sum) : Math.abs(sum).toFixed(2)
+  return `${sum < 0 && Math.abs(sum) < 1000 ? minus : ''}${shown}${space}${of.currency}`
+}
+
 export function rate(perSecond: number): string {
   return bytes(perSecond) + '/s'
 }
@@ -98,10 +105,17 @@ export function milliseconds(rtt: number): string {
 /** short is the end of a peer ID, which tells boxes apart. */
 export const short = (id: string) => '…' + id.slice(-8)
 
+/** bare is a URL without its scheme. */
+export const bare = (url: string) => url.replace(/^https?:\/\//, '')
+
+/** boxName is what a box is called: by its name, else by the end of its ID. */
+export const boxName = (b: { id: string; given_name: string }) => b.given_name || short(b.id)
+
 const pad = (n: number) => String(n).padStart(2, '0')
 
-/** moment writes a time in the reader's zone: 2026-03-01 14:05. */
-export function moment(time: string | number): string {
+/** moment writes a time in the reader's zone: 2026-03-01 14:05; a dash for none. */
+export function moment(time: string | number | null): string {
+  if (time === null) return '–'
   const d = new Date(time)
   return `${day(d)} ${pad(d.getHours())}:${pad(d.getMinutes())}`
 }

@@ -1,11 +1,12 @@
 // What the first screen shows before the first package: three steps to the
 // first client, ticked off as they happen, and what will stand here.
 import { useState } from 'preact/hooks'
-import type { PageAccount, Settings } from '../api.ts'
+import type { PageAccount } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import type { Live } from '../live.ts'
 import { Code } from '../parts.tsx'
-import { box } from './setup.tsx'
+import { useReach } from '../reach.ts'
+import { AddressChoice } from './setup.tsx'
 
 /** useFirstDay is what of the first steps is done; undefined where they are
  * long past, or not known yet. A page that has seen the first of them undone
@@ -24,14 +25,15 @@ export function useFirstDay(live: Live): boolean[] | undefined {
 }
 
 export function FirstDay({ done }: { done: boolean[] }) {
-  const at = box(useAsk<Settings>('settings').data?.client_port)
+  const reach = useReach()
   const steps = [
     {
       title: 'Set up one client',
       body: (
         <>
           <p>Run this on a machine of this network. It writes two small files, and can be undone.</p>
-          <Code label="Set up" text={`curl -fsS http://${at}/setup.sh | sudo sh`} />
+          <AddressChoice of={reach} />
+          <Code label="Set up" text={`curl -fsS http://${reach.at}/setup.sh | sudo sh`} />
           <p>
             <a href="#/setup">Other ways</a>, for Dockerfiles, Ansible and cloud-init
           </p>

@@ -83,11 +83,11 @@ function RangeForm({ plan, chosen, choose }: Omit<HistoryProps, 'data'>) {
         <form onSubmit={submit}>
           <label>
             <span>From</span>
-            <input type="datetime-local" name="from" required value={local(plan.from)} />
+            <input type="datetime-local" name="from" required defaultValue={local(plan.from)} />
           </label>
           <label>
             <span>To</span>
-            <input type="datetime-local" name="to" required value={local(Math.min(plan.to, Date.now()))} />
+            <input type="datetime-local" name="to" required defaultValue={local(Math.min(plan.to, Date.now()) + 59_999)} />
           </label>
           <button type="submit">Show it</button>
         </form>

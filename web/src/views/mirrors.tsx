@@ -3,13 +3,17 @@ import type { Host, Mirror, MirrorList, PageHost } from '../api.ts'
 import { useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
 import { type Column, Empty, Heading, Pager, Search, Table, Trouble } from '../parts.tsx'
+import { useReach } from '../reach.ts'
 import { type ListState, useListState } from '../route.ts'
 import { ago, bytes, count, day, milliseconds, rate, share } from '../units.ts'
+import { Spared } from './spared.tsx'
+import { TunnelList } from './tunnels.tsx'
 
 const limit = 50
 
 export function Mirrors({ live }: { live: Live }) {
   const s = live.tick?.summary
+  const { at } = useReach()
   const since = s && `since ${day(s.since)}`
   const [list, change] = useListState('mirrors', 'mirror_requests')
   const q = useSettled(list.q.trim(), 200)
@@ -44,6 +48,8 @@ export function Mirrors({ live }: { live: Live }) {
         </div>
       </dl>
       <Several />
+      <Spared />
+      <TunnelList at={at} />
       <section class="section" aria-labelledby="hosts">
         <h2 id="hosts">By host</h2>
         <div class="tools">

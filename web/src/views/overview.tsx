@@ -1,18 +1,26 @@
 // The first screen: whether it was worth it, and whether the box is well.
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
-import type { Counts, EventList, PageAccount, Periods, Series, Summary } from '../api.ts'
+import type { Counts, Failures, Overview as Figures, Money, Periods, Series } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { health } from '../health.ts'
 import { kept, type Live, type Rates } from '../live.ts'
 import { Amount, Meter, Reveal, Trouble } from '../parts.tsx'
 import { before, current, midnight, none, type Period, periods, plan, planOf, type Span, total, trend } from '../series.ts'
-import { bytes, count, rate, share } from '../units.ts'
+import { bytes, count, price, rate, share } from '../units.ts'
 import { FirstDay, useFirstDay, WillStand } from './firstday.tsx'
 import { History, range, useBuckets } from './history.tsx'
+import { SiteOverview, SiteSwitch, useSite } from './site.tsx'
 import { SuiteList } from './suites.tsx'
 
 export function Overview({ live }: { live: Live }) {
+  const [scope, choose] = useState('')
+  const boxes = useSite()
+  if (scope && boxes) return <SiteOverview boxes={boxes} chosen={scope} choose={choose} />
+  return <ThisBox live={live}>{boxes && <SiteSwitch boxes={boxes} chosen={scope} choose={choose} />}</ThisBox>
+}
+
+function ThisBox({ live, children }: { live: Live; children: ComponentChildren }) {
   const [period, choosePeriod] = useState<Period>('week')
   const [chosen, choose] = useState<Span>()
   const today = midnight(Date.now()).toISOString()
@@ -25,11 +33,12 @@ export function Overview({ live }: { live: Live }) {
   const quarter = Math.floor(Date.now() / 900_000)
   const p = useMemo(() => (chosen ? planOf(chosen, Date.now()) : plan(period, Date.now(), first)), [period, chosen, first, quarter])
   const data = useBuckets(p)
-  const filling = (ask.data?.ever.saved_bytes ?? 0) < 0
+  const filling = costs(ask.data?.ever)
   return (
     <>
       <section class="saved" aria-labelledby="saved-title">
         <h1 id="saved-title">Saved from the mirrors</h1>
+        {children}
         {firstDay ? (
           <FirstDay done={firstDay} />
         ) : (
@@ -38,6 +47,7 @@ export function Overview({ live }: { live: Live }) {
               counts={chosen ? total(data) : of(period)}
               phrase={chosen ? `from ${range(p.from, p.to)}` : periods.find((x) => x.id === period)!.phrase}
               filling={filling}
+              money={now?.money}
             >
               {!chosen && <Trend period={period} saved={of(period)?.saved_bytes} first={first} />}
             </Figure>
@@ -64,7 +74,7 @@ export function Overview({ live }: { live: Live }) {
       </section>
       <aside class="state" aria-label="State of the box">
         <HealthCard live={live} />
-        <Glance summary={now} />
+        <Glance />
         <Now rates={live.rates} />
       </aside>
       {firstDay ? <WillStand /> : <History plan={p} data={data} chosen={chosen} choose={choose} />}
@@ -86,20 +96,27 @@ function useBeginning(since: string | undefined): number {
   )
 }
 
+/** costs is whether what clients got saved nothing yet. */
+const costs = (c: Counts | undefined) => c !== undefined && c.mirror_bytes > 0 && c.saved_bytes <= 0
+
 interface FigureProps {
   counts: Counts | undefined
   phrase: string
   /** filling is whether the box has taken more than it gave, so far. */
   filling: boolean
+  money: Money | undefined
   children: ComponentChildren
 }
 
-function Figure({ counts, phrase, filling, children }: FigureProps) {
-  if (filling && counts && counts.saved_bytes < 0) return <Filling counts={counts} phrase={phrase} />
+function Figure({ counts, phrase, filling, money, children }: FigureProps) {
+  if (filling && counts && costs(counts)) return <Filling counts={counts} phrase={phrase} />
   const part = counts && share(counts.saved_bytes, counts.client_bytes)
   return (
     <div class="figure">
-      <p class="large">{counts ? <Amount of={counts.saved_bytes} /> : <span class="unit">–</span>}</p>
+      <p class="large">
+        {counts ? <Amount of={counts.saved_bytes} /> : <span class="unit">–</span>}
+        {counts && money && money.per_gb > 0 && <span class="money">{price(counts.saved_bytes, money)}</span>}
+      </p>
       <p class="what">
         {!counts ? '\u00a0' : part ? `${part} of the ${bytes(counts.client_bytes)} that clients got ${phrase}.` : `Clients got nothing ${phrase}.`}{' '}
         <Definition />
@@ -169,35 +186,55 @@ function Trend({ period, saved, first }: { period: Period; saved: number | undef
 }
 
 /** Glance is what shows at once whether the box is used, has room, and serves. */
-function Glance({ summary: s }: { summary: Summary | undefined }) {
-  const clients = useAsk<PageAccount>('clients?limit=1', 15).data
-  const events = useAsk<EventList>('events?limit=200', 15).data
-  const now = useNow(30)
-  const failures = events?.events.filter((e) => e.level !== 'info' && now - Date.parse(e.time) < 3_600_000).length
+function Glance() {
+  const o = useAsk<Figures>('overview', 10).data
+  const f = o?.last_hour
+  const failures = f && f.failed + f.refused + f.missing + f.unkept
   return (
     <dl class="glance">
       <div>
         <dt>Clients</dt>
         <dd>
-          <a href="#/clients">{clients ? count(clients.total) : '–'}</a>
+          <a href="#/clients">{o ? count(o.clients.ever) : '–'}</a>
+          {o && <small> {count(o.clients.day)} in 24 h</small>}
         </dd>
       </div>
       <div>
         <dt>Failures, last hour</dt>
         <dd class={failures ? 'some' : undefined}>
           <a href="#/events">{failures === undefined ? '–' : count(failures)}</a>
+          {f && <small>{failuresOf(f)}</small>}
         </dd>
       </div>
       <div>
         <dt>Disk</dt>
         <dd>
-          <a href="#/packages">{s ? share(s.blob_bytes, s.quota_bytes) || '0\u00a0%' : '–'}</a>
-          {s && <small> of {bytes(s.quota_bytes)}</small>}
+          <a href="#/packages">{o ? share(o.disk.used, o.disk.effective) || '0\u00a0%' : '–'}</a>
+          {o && (
+            <small
+              title={o.disk.effective < o.disk.limit ? `The disk has not room for the ${bytes(o.disk.limit)} of MILLPOND_CACHE_SIZE` : undefined}
+            >
+              {' '}
+              of {bytes(o.disk.effective)}
+            </small>
+          )}
+          <Meter value={o?.disk.used ?? 0} of={o?.disk.effective ?? 0} label="Used, of what may be used" />
         </dd>
-        <Meter value={s?.blob_bytes ?? 0} of={s?.quota_bytes ?? 0} label="Held, of what may be held" />
       </div>
     </dl>
   )
+}
+
+/** failuresOf says which failures there were. */
+function failuresOf(f: Failures): string {
+  const parts = [
+    [f.failed, 'failed'],
+    [f.refused, 'refused'],
+    [f.missing, 'not at the mirror'],
+    [f.unkept, 'not kept'],
+  ] as const
+  const some = parts.filter(([n]) => n > 0)
+  return some.length === 0 ? ` of ${count(f.requests)}` : ' ' + some.map(([n, what]) => `${count(n)} ${what}`).join(', ')
 }
 
 function Definition() {
@@ -233,13 +270,13 @@ interface ChoiceProps {
 }
 
 function PeriodChoice({ id, name, counts, chosen, filling, onChoose }: ChoiceProps) {
-  const costs = filling && counts && counts.saved_bytes < 0
+  const fills = filling && costs(counts)
   return (
     <label class={chosen ? 'chosen' : undefined}>
       <input type="radio" name="period" value={id} checked={chosen} onChange={onChoose} />
       <span class="name">{name}</span>
-      <span class="value">{!counts ? '–' : costs ? 'filling' : bytes(counts.saved_bytes)}</span>
-      <span class="share">{(!costs && counts && share(counts.saved_bytes, counts.client_bytes)) || '–'}</span>
+      <span class="value">{!counts ? '–' : fills ? 'filling' : bytes(counts.saved_bytes)}</span>
+      <span class="share">{(!fills && counts && share(counts.saved_bytes, counts.client_bytes)) || '–'}</span>
     </label>
   )
 }

@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks'
-import { type Settings as Answer, admin, Refusal, type Setting } from '../api.ts'
+import { type Settings as Answer, admin, change, type Price, Refusal, type Setting, type Summary } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import { type Column, Heading, Table, Trouble } from '../parts.tsx'
+import { price } from '../units.ts'
 import { KeyList } from './keys.tsx'
 
 export function Settings() {
@@ -13,6 +14,7 @@ export function Settings() {
       </Heading>
       <Trouble error={ask.error} />
       {ask.data && <Token on={ask.data.admin} />}
+      <PriceForm />
       {ask.data && <Table label="Settings" columns={columns} rows={ask.data.settings} name={(s) => s.name} />}
       <KeyList />
     </>
@@ -106,6 +108,59 @@ function Token({ on }: { on: boolean }) {
           {said}
         </span>
       </form>
+    </section>
+  )
+}
+
+/** PriceForm sets what a gigabyte from a mirror costs, for what was saved to be shown as money. */
+function PriceForm() {
+  const ask = useAsk<Summary>('summary')
+  const [said, say] = useState('')
+  const money = ask.data?.money
+  if (!money) return null
+  const submit = async (e: Event) => {
+    e.preventDefault()
+    const form = new FormData(e.currentTarget as HTMLFormElement)
+    const body: Price = { per_gb: Number(form.get('price')), currency: String(form.get('currency') ?? '').trim() }
+    try {
+      await change('PUT', 'price', body)
+      say(body.per_gb > 0 ? 'Kept. The first screen shows the money saved.' : 'Kept. No money is shown.')
+      ask.again()
+    } catch (e) {
+      say((e as Error).message)
+    }
+  }
+  return (
+    <section class="way" aria-labelledby="price">
+      <h2 id="price">Price of a gigabyte</h2>
+      <p>
+        {money.per_gb > 0
+          ? `At ${money.per_gb} ${money.currency} for 1 GB from a mirror, ${price((money.saved / money.per_gb) * 1e9, money)} were saved so far.`
+          : 'What 1 GB from a mirror costs: what was saved is then shown as money, too.'}{' '}
+        {!admin.known && 'Entering it is an admin action.'}
+      </p>
+      {admin.known && (
+        <form class="tools" onSubmit={submit}>
+          <label class="search">
+            <span>Price of 1 GB, 0 for none</span>
+            <input
+              type="text"
+              name="price"
+              inputMode="decimal"
+              pattern="[0-9]+([.][0-9]+)?"
+              required
+              defaultValue={String(money.per_gb)}
+              autocomplete="off"
+            />
+          </label>
+          <label class="search">
+            <span>Currency</span>
+            <input type="text" name="currency" maxLength={8} required defaultValue={money.currency || 'EUR'} autocomplete="off" />
+          </label>
+          <button type="submit">Keep</button>
+          <span role="status">{said}</span>
+        </form>
+      )}
     </section>
   )
 }

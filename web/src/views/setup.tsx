@@ -1,12 +1,5 @@
-import type { Settings } from '../api.ts'
-import { useAsk } from '../ask.ts'
 import { Code, Heading } from '../parts.tsx'
-
-/** box is how clients reach the box: as its reader does, at their port. */
-export function box(port: string | undefined): string {
-  const name = location.hostname.includes(':') ? `[${location.hostname.replace(/^\[|\]$/g, '')}]` : location.hostname
-  return `${name}:${port || location.port || '80'}`
-}
+import { type Reach, useReach } from '../reach.ts'
 
 interface Way {
   title: string
@@ -60,14 +53,41 @@ export function ways(at: string): Way[] {
   ]
 }
 
+const kinds: Record<string, string> = {
+  request: 'as you reach it now',
+  setting: 'named in MILLPOND_DASHBOARD_ACCESS',
+  interface: 'address of',
+  hostname: 'the machine’s own name',
+}
+
+/** AddressChoice chooses by which name or address clients reach the box. */
+export function AddressChoice({ of: r }: { of: Reach }) {
+  if (r.addresses.length < 2) return null
+  return (
+    <div class="way">
+      <label class="search">
+        <span>{r.local ? 'Clients cannot reach the box as you do now: choose how they do' : 'How clients reach the box'}</span>
+        <select value={r.at} onChange={(e) => r.choose(e.currentTarget.value)}>
+          {r.addresses.map((a) => (
+            <option key={a.address} value={a.address}>
+              {`${a.address}, ${kinds[a.kind]}${a.via && ' ' + a.via}`}
+            </option>
+          ))}
+        </select>
+      </label>
+    </div>
+  )
+}
+
 export function Setup() {
-  const ask = useAsk<Settings>('settings')
-  const at = box(ask.data?.client_port)
+  const reach = useReach()
+  const { at } = reach
   return (
     <>
       <Heading title="Set up a client">
         One line on each machine. apt asks a probe before each run: away from this network, or with the box down, it goes to the mirrors directly.
       </Heading>
+      <AddressChoice of={reach} />
       <section class="way" aria-label="In one line">
         <Code label="Set up" text={`curl -fsS http://${at}/setup.sh | sudo sh`} />
         <p>

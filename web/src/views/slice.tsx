@@ -4,14 +4,13 @@ import { useAdmin, useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
 import { type Column, Empty, Heading, Meter, Search, Section, Table, Trouble } from '../parts.tsx'
 import { useListState } from '../route.ts'
-import { merged } from '../suites.ts'
 import { ago, bytes, count, day, moment, share } from '../units.ts'
 import { FilesFound } from './blobs.tsx'
 import { Unsigned } from './keys.tsx'
 import { Packages } from './packages.tsx'
 import { PrefetchButton, PrefetchPanel, usePrefetch } from './prefetch.tsx'
 import { RejectedRelease } from './rejected.tsx'
-import { SuiteState } from './suites.tsx'
+import { SuiteState, schemes } from './suites.tsx'
 
 export function SliceView({ live }: { live: Live }) {
   const s = live.tick?.summary
@@ -120,15 +119,14 @@ function Suites() {
   const may = useAdmin()
   const now = useNow(10)
   if (!ask.data || ask.data.items.length === 0) return null
-  const rows = merged(ask.data.items)
-  const columns: Column<(typeof rows)[number]>[] = [
+  const columns: Column<Suite>[] = [
     {
       id: 'suite',
       name: 'Suite',
       cell: (s) => (
         <>
           {s.name}
-          <small>{s.schemes.includes('and') ? `${s.url}, by ${s.schemes}` : s.url}</small>
+          <small>{s.also.length > 0 ? `${s.url}, by ${schemes(s)}` : s.url}</small>
         </>
       ),
     },
@@ -168,7 +166,7 @@ function Suites() {
   return (
     <Section id="suites" title="Suites that clients use">
       <PrefetchPanel ask={prefetch} suites={ask.data.items} />
-      <Table label="Suites" columns={columns} rows={rows} name={(s) => s.url} />
+      <Table label="Suites" columns={columns} rows={ask.data.items} name={(s) => s.url} />
     </Section>
   )
 }

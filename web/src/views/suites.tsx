@@ -1,28 +1,27 @@
 import type { PageSuite, Suite } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Trouble } from '../parts.tsx'
-import { merged } from '../suites.ts'
 import { ago, moment } from '../units.ts'
 import { RejectedRelease } from './rejected.tsx'
 
-const words: Record<Suite['state'], string> = {
-  fresh: 'fresh',
-  stale: 'stale',
-  expired: 'expired',
-  unsigned: 'not signed',
-  unchecked: 'not checked',
-}
+const words: Record<string, string> = { unchecked: 'not checked', unsigned: 'not signed' }
 
-/** SuiteState is how fresh a suite is, in a word; one that is not signed is not simply well. */
+/** tones are those of the states that look like others. */
+const tones: Record<string, string> = { unsigned: 'stale' }
+
+/** SuiteState is what a suite needs most, or that it is fresh, in a word. */
 export function SuiteState({ suite: s }: { suite: Suite }) {
-  const unsigned = s.state === 'fresh' && !s.signed
   return (
-    <span class={'freshness ' + (unsigned ? 'stale' : s.state)} title={s.reason}>
+    <span class={'freshness ' + (tones[s.state] ?? s.state)} title={s.reason}>
       <i aria-hidden="true" />
-      {words[s.state]}
-      {unsigned && ', not signed'}
+      {words[s.state] ?? s.state}
     </span>
   )
+}
+
+/** schemes are by what a suite is reached, where one row stands for several. */
+export function schemes(s: Suite): string {
+  return s.also.length > 0 ? [s.url, ...s.also].map((url) => url.split(':')[0]).join(' and ') : ''
 }
 
 /** shown is how many suites the first screen has room for. */
@@ -32,7 +31,6 @@ export function SuiteList() {
   const ask = useAsk<PageSuite>('suites?limit=' + shown, 15)
   const now = useNow(5)
   const page = ask.data
-  const rows = page && merged(page.items)
   return (
     <section class="suites" aria-labelledby="suites-title">
       <h2 id="suites-title" class="label">
@@ -45,7 +43,7 @@ export function SuiteList() {
         </p>
       )}
       <ul>
-        {rows?.map((s) => (
+        {page?.items.map((s) => (
           <li key={s.url}>
             <SuiteRow suite={s} now={now} changed={ask.again} />
           </li>
@@ -68,12 +66,14 @@ function SuiteRow({ suite: s, now, changed }: { suite: Suite; now: number; chang
         <SuiteState suite={s} />
       </div>
       <div class="detail">
-        <span class="host">{s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}</span>
-        <span>{s.checked ? 'checked ' + ago(s.checked, now) : s.date && 'from ' + moment(s.date)}</span>
+        <span class="host" title={schemes(s)}>
+          {s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}
+        </span>
+        <span>{s.checked ? 'checked ' + ago(s.checked, now) : 'from ' + moment(s.date)}</span>
       </div>
       {(s.state === 'stale' || s.state === 'expired') && <div class="detail reason">{s.reason}</div>}
       <RejectedRelease suite={s} changed={changed} />
-      {!s.signed && <div class="detail reason">{s.unsigned_why}</div>}
+      {!s.signed && <div class="detail reason">Not signed: {s.unsigned_why}</div>}
       {s.signed && s.shared === 'nobody' && <div class="detail">Not shared: {s.shared_why}</div>}
     </>
   )
