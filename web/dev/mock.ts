@@ -86,8 +86,10 @@ function answer(path: string, q: URLSearchParams): unknown {
     case 'summary':
       return summary(Date.now())
     case 'periods':
+    case 'site/periods':
       return { day: counts(14.2e9), week: counts(128e9), month: counts(512e9), ever: counts(ever) }
     case 'series':
+    case 'site/series':
       return series(q)
     case 'swarm/graph':
       return boxes ? meshed(boxes) : fixtures.static[path]

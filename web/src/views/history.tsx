@@ -12,9 +12,8 @@ function useChart() {
   return loaded?.Chart
 }
 
-/** useBuckets are the figures of a plan, a bar each. */
-export function useBuckets(p: Plan): Bucket[] {
-  const query = `series?step=${p.step}&from=${encodeURIComponent(new Date(p.from).toISOString())}&to=${encodeURIComponent(new Date(p.to).toISOString())}`
+/** useBuckets are the figures of a plan, a bar each; query asks for them. */
+export function useBuckets(p: Plan, query: string): Bucket[] {
   const points = useAsk<Series>(query, 60).data?.points
   return useMemo(() => buckets(p, points ?? []), [p, points])
 }

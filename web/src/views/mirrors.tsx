@@ -2,7 +2,7 @@ import { useMemo } from 'preact/hooks'
 import type { Host, Mirror, MirrorList, PageHost } from '../api.ts'
 import { useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
-import { type Column, Empty, Heading, Pager, Search, Table, Trouble } from '../parts.tsx'
+import { type Column, Empty, Heading, Pager, Search, Section, Table, Trouble } from '../parts.tsx'
 import { useReach } from '../reach.ts'
 import { type ListState, useListState } from '../route.ts'
 import { ago, bytes, count, day, milliseconds, rate, share } from '../units.ts'
@@ -50,13 +50,12 @@ export function Mirrors({ live }: { live: Live }) {
       <Several />
       <Spared />
       <TunnelList at={at} />
-      <section class="section" aria-labelledby="hosts">
-        <h2 id="hosts">By host</h2>
+      <Section id="hosts" title="By host">
         <div class="tools">
           <Search label="Part of the name" value={list.q} onInput={(text) => change({ q: text })} />
         </div>
         {found}
-      </section>
+      </Section>
     </>
   )
 }

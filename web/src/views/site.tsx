@@ -3,8 +3,9 @@ import type { ComponentChildren } from 'preact'
 import type { Site, SiteBox, SiteBoxes, SiteSuites } from '../api.ts'
 import { type Answer, useAsk, useNow } from '../ask.ts'
 import { capital } from '../health.ts'
-import { Amount, type Column, Meter, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
-import { ago, boxName, bytes, count, day, rate, share } from '../units.ts'
+import { type Column, Meter, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
+import { ago, boxName, bytes, count, rate, share } from '../units.ts'
+import { useWorth } from './worth.tsx'
 
 /** allBoxes is the choice of them all; '' is this box, anything else the ID of another one. */
 export const allBoxes = 'all'
@@ -62,6 +63,7 @@ interface AllProps {
 
 function AllBoxes({ ask, boxes, choose, control }: AllProps) {
   const sum = ask.data?.all
+  const worth = useWorth({ path: 'site/', query: '&unproved=true', since: sum?.since })
   const proved = ask.data?.proved
   const unproved = sum && proved ? sum.saved_bytes - proved.saved_bytes : 0
   const local = sum && proved ? sum.boxes - proved.boxes : 0
@@ -71,12 +73,13 @@ function AllBoxes({ ask, boxes, choose, control }: AllProps) {
         <h1 id="saved-title">Saved from the mirrors, by all boxes together</h1>
         {control}
         <Trouble error={ask.error} />
+        {worth.figures}
         {sum && (
-          <Figure of={sum}>
+          <>
             {local > 0 && (
               <p class="what quiet">
-                {bytes(unproved)} of it {local === 1 ? 'is of 1 local box' : `are of ${count(local)} local boxes`}, unproved: nothing shows that their
-                figures are true.
+                Of what was ever saved, {bytes(unproved)} is unproved: the figures of {local === 1 ? '1 local box' : `${count(local)} local boxes`},
+                which nothing confirms.
               </p>
             )}
             {sum.boxes_away > 0 && (
@@ -84,7 +87,7 @@ function AllBoxes({ ask, boxes, choose, control }: AllProps) {
                 {sum.boxes_away === 1 ? '1 box is away and counts' : `${count(sum.boxes_away)} boxes are away and count`} with what was last known.
               </p>
             )}
-          </Figure>
+          </>
         )}
       </section>
       <aside class="state" aria-label="State of the site">
@@ -105,13 +108,16 @@ function AllBoxes({ ask, boxes, choose, control }: AllProps) {
           />
         )}
       </aside>
-      <section class="history section" aria-labelledby="boxes">
-        <h2 id="boxes" class="label">
-          Boxes
-        </h2>
-        <OriginKey />
-        <Boxes boxes={boxes} choose={choose} />
-      </section>
+      <div class="history section">
+        {worth.history}
+        <section class="section" aria-labelledby="boxes">
+          <h2 id="boxes" class="label">
+            Boxes
+          </h2>
+          <OriginKey />
+          <Boxes boxes={boxes} choose={choose} />
+        </section>
+      </div>
       <Suites />
     </>
   )
@@ -120,15 +126,17 @@ function AllBoxes({ ask, boxes, choose, control }: AllProps) {
 function OneBox({ of: b, children }: { of: SiteBox; children: ComponentChildren }) {
   const now = useNow(10)
   const fault = b.faults[0]
+  const worth = useWorth({ path: 'site/', query: '&box=' + encodeURIComponent(b.id), since: b.since })
   return (
     <>
       <section class="saved" aria-labelledby="saved-title">
         <h1 id="saved-title">Saved from the mirrors, by {nameOf(b)}</h1>
         {children}
-        <Figure of={b}>
-          {b.unproved && <p class="what quiet">Unproved: it is a local box, and nothing shows that its figures are true.</p>}
+        {worth.figures}
+        <>
+          {b.unproved && <p class="what quiet">Unproved: the figures of a local box, which nothing confirms.</p>}
           {b.away && <p class="what quiet">Away: these are its figures of {ago(b.seen, now)}.</p>}
-        </Figure>
+        </>
       </section>
       <aside class="state" aria-label="State of the box">
         {b.away ? (
@@ -138,32 +146,8 @@ function OneBox({ of: b, children }: { of: SiteBox; children: ComponentChildren 
         )}
         <Figures clients={count(b.clients)} packages={count(b.packages)} held={b.blob_bytes} quota={b.quota_bytes} rates={b.rates} />
       </aside>
-      <section class="history section" aria-labelledby="origin">
-        <h2 id="origin" class="label">
-          Where bytes came from since {day(b.since)}
-        </h2>
-        <OriginBar of={b} />
-        <OriginKey of={b} />
-      </section>
+      {worth.history}
     </>
-  )
-}
-
-function Figure({ of, children }: { of: Site['all'] | SiteBox; children: ComponentChildren }) {
-  const part = share(of.saved_bytes, of.client_bytes)
-  const filling = of.mirror_bytes > 0 && of.saved_bytes <= 0
-  return (
-    <div class="figure">
-      <p class={filling ? 'large word' : 'large'}>{filling ? 'Filling' : <Amount of={of.saved_bytes} />}</p>
-      <p class="what">
-        {filling
-          ? 'The first copy costs, savings begin with the second client.'
-          : part
-            ? `${part} of the ${bytes(of.client_bytes)} that clients got since ${day(of.since)}. Each byte is counted once.`
-            : 'Clients got nothing yet.'}
-      </p>
-      {children}
-    </div>
   )
 }
 

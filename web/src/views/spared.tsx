@@ -88,10 +88,10 @@ function columns(now: number): Column<MirrorLoad>[] {
         </>
       ),
     },
-    { id: 'spared', name: 'Spared', number: true, cell: (m) => count(m.spared_requests) },
+    { id: 'spared', name: 'Requests spared', number: true, cell: (m) => count(m.spared_requests) },
     { id: 'avoided', name: 'Revalidations avoided', number: true, cell: (m) => count(m.revalidations_avoided) },
     { id: 'bytes', name: 'Taken from it', number: true, cell: (m) => bytes(m.bytes) },
-    { id: 'saved', name: 'Spared', number: true, cell: (m) => bytes(m.spared_bytes) },
+    { id: 'saved', name: 'Bytes spared', number: true, cell: (m) => bytes(m.spared_bytes) },
     { id: 'last', name: 'Last', number: true, cell: (m) => ago(m.last, now) || '–' },
   ]
 }
