@@ -43,6 +43,7 @@ function summary(now: number): Summary {
     suites: 9,
     known_files: 412_330,
     downloads_running: 2,
+    limit_bytes: 480e9,
     money: { per_gb: 0.09, currency: 'EUR', saved: 138 },
   }
 }

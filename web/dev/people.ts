@@ -73,10 +73,10 @@ const setup: Setup = {
   reached: '127.0.0.1:3142',
   local: true,
   addresses: [
-    { address: 'box.office.example.org:3142', kind: 'hostname', via: '' },
-    { address: '10.1.2.3:3142', kind: 'interface', via: 'eth0' },
-    { address: '[fd00:1::3]:3142', kind: 'interface', via: 'eth0' },
-    { address: '127.0.0.1:3142', kind: 'request', via: '' },
+    { address: 'box.office.example.org:3142', kind: 'hostname', via: '', script: 'http://box.office.example.org:3142/setup.sh' },
+    { address: '10.1.2.3:3142', kind: 'interface', via: 'eth0', script: 'http://10.1.2.3:3142/setup.sh' },
+    { address: '[fd00:1::3]:3142', kind: 'interface', via: 'eth0', script: 'http://[fd00:1::3]:3142/setup.sh' },
+    { address: '127.0.0.1:3142', kind: 'request', via: '', script: 'http://127.0.0.1:3142/setup.sh' },
   ],
 }
 

@@ -3,15 +3,17 @@ import type {} from './api.gen.ts'
 
 declare module './api.gen.ts' {
   interface Account {
-    /** of a client, by an administrator; empty if there is none */
-    given_name: string
+    /** of a client, by an administrator; left out if there is none */
+    given_name?: string
   }
 
   interface BoxAddress {
-    /** host and port, for setup.sh?box= and sources */
+    /** host and port, for apt */
     address: string
     /** by which the page is read now; a name in MILLPOND_DASHBOARD_ACCESS; an address of an interface; the machine's own name */
     kind: 'request' | 'setting' | 'interface' | 'hostname'
+    /** URL of the script that sets up a client */
+    script: string
     /** the interface; empty for names */
     via: string
   }
@@ -218,13 +220,13 @@ declare module './api.gen.ts' {
   }
 
   interface GraphNode {
-    /** by an administrator; empty if there is none */
-    given_name: string
+    /** by an administrator; left out if there is none */
+    given_name?: string
   }
 
   interface Host {
-    /** of a client, by an administrator; empty if there is none */
-    given_name: string
+    /** of a client, by an administrator; left out if there is none */
+    given_name?: string
   }
 
   interface MirrorDay {
@@ -293,13 +295,13 @@ declare module './api.gen.ts' {
   }
 
   interface Package {
-    /** of a client, by an administrator; empty if there is none */
-    given_name: string
+    /** of a client, by an administrator; left out if there is none */
+    given_name?: string
   }
 
   interface PackageClient {
-    /** by an administrator; empty if there is none */
-    given_name: string
+    /** by an administrator; left out if there is none */
+    given_name?: string
   }
 
   interface PageClientAccount {
@@ -309,8 +311,22 @@ declare module './api.gen.ts' {
   }
 
   interface Peer {
-    /** by an administrator; empty if there is none */
-    given_name: string
+    /** by an administrator; left out if there is none */
+    given_name?: string
+  }
+
+  interface PinRequest {
+    /** a package, the name of a file, or its SHA-256 */
+    what: string
+  }
+
+  interface PinResult {
+    /** that are held, and pinned or unpinned now; at most 100 */
+    files: Blob[]
+    /** to which files can be pinned by hand */
+    limit_bytes: number
+    /** of all pinned files, whoever pinned them */
+    pinned_bytes: number
   }
 
   interface Price {
@@ -318,6 +334,32 @@ declare module './api.gen.ts' {
     currency: string
     /** for 10^9 bytes; 0 shows no money */
     per_gb: number
+  }
+
+  interface PurgeRequest {
+    /** next of the last answer, to go on */
+    after?: string
+    /** a host such as archive.example.org; a directory or file of it such as archive.example.org/debian/pool/main/h/hello; or the URL of one */
+    what: string
+  }
+
+  interface Purged {
+    /** that this freed */
+    bytes: number
+    /** removed */
+    files: number
+    /** as it was understood */
+    host: string
+    /** files that stay, since they are being read */
+    in_use: number
+    /** value of after to go on: there was not time for all; empty at the end */
+    next: string
+    /** likewise; empty: all of the host */
+    path: string
+    /** files that stay, since they are pinned; Release files are */
+    pinned: number
+    /** files that stay, since they are elsewhere too */
+    shared: number
   }
 
   interface Rates {
@@ -531,7 +573,7 @@ declare module './api.gen.ts' {
     /** through CONNECT tunnels, both ways */
     tunnel_bytes: number
     /** the worst fault of the connected boxes; null if none has one */
-    worst: SiteFault | null
+    worst: SiteFault
   }
 
   interface StatusLoad {
@@ -547,12 +589,14 @@ declare module './api.gen.ts' {
   }
 
   interface Summary {
+    /** how much can be held now: quota_bytes, or less if the disk has no room for that */
+    limit_bytes: number
     money: Money
   }
 
   interface Trend {
-    /** null if the ledger did not exist then, from the beginning on */
-    before: TrendFigures | null
+    /** left out unless the ledger existed all that time */
+    before?: TrendFigures
     /** of the span that was asked for, up to the present */
     now: TrendFigures
   }

@@ -319,7 +319,7 @@ export function Code({ text, label }: { text: string; label: string }) {
 interface Named {
   name: string
   hostname: string
-  given_name: string
+  given_name?: string | undefined
 }
 
 /** ClientName is the name of a client, which leads to its page, with its address. */
@@ -336,7 +336,7 @@ export function ClientName({ of }: { of: Named }) {
 interface NamingProps {
   /** about is what gets the name, for those who do not see where the form stands. */
   about: string
-  now: string
+  now: string | undefined
   path: string
   body(name: string): unknown
   done(): void
@@ -367,7 +367,7 @@ export function Naming({ about, now, path, body, done }: NamingProps) {
   }
   return (
     <form class="naming" onSubmit={submit}>
-      <input type="text" name="name" maxLength={64} defaultValue={now} aria-label={`Name of ${about}; empty for none`} autocomplete="off" />
+      <input type="text" name="name" maxLength={64} defaultValue={now ?? ''} aria-label={`Name of ${about}; empty for none`} autocomplete="off" />
       <button type="submit">Save</button>
       <button type="button" onClick={() => show(false)}>
         Cancel

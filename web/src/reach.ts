@@ -15,6 +15,8 @@ let chosen = ''
 export interface Reach {
   /** at is the host and port to show. */
   at: string
+  /** script is the URL of the script that sets up a client. */
+  script: string
   addresses: BoxAddress[]
   /** local is whether clients cannot reach the box as the reader does. */
   local: boolean
@@ -27,9 +29,11 @@ export function useReach(): Reach {
   const setup = useAsk<Setup>('setup').data
   const [choice, set] = useState(chosen)
   const addresses = setup?.addresses ?? []
-  const known = addresses.some((a) => a.address === choice) ? choice : undefined
+  const best = addresses.find((a) => a.address === choice) ?? addresses[0]
+  const at = best?.address ?? reader(port)
   return {
-    at: known ?? addresses[0]?.address ?? reader(port),
+    at,
+    script: best?.script ?? `http://${at}/setup.sh`,
     addresses,
     local: setup?.local ?? false,
     choose(address) {

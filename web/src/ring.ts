@@ -45,7 +45,7 @@ export function ring(nodes: GraphNode[], width: number): Ring {
   const narrow = width < 500
   const height = narrow ? width * (many ? 2.1 : 1) : many ? Math.min(width * 0.8, 560) : Math.min(width * 0.5, 360)
   const few = !narrow && nodes.length <= 20
-  const named = Math.max(0, ...nodes.map((n) => n.given_name.length))
+  const named = Math.max(0, ...nodes.map((n) => n.given_name?.length ?? 0))
   const letters = Math.max(few ? 8 : 4, Math.min(named, few ? 14 : 7))
   const ends = few ? 8 : 4
   const label = { width: letters * 8 + 10, height: 22 }
@@ -66,7 +66,7 @@ export function ring(nodes: GraphNode[], width: number): Ring {
   const place = (i: number) => places[(i - middle + (i < site.length ? 0 : gap) + places.length) % places.length]!
   const spots = [...site, ...others].map((node, i) => {
     const [x, y] = point(place(i))
-    return { node, label: cut(node.given_name, letters) || node.id.slice(-ends), x, y }
+    return { node, label: cut(node.given_name ?? '', letters) || node.id.slice(-ends), x, y }
   })
   return { width, height, label, spots, site: gap ? along(point, place(0) - (middle > 0 ? steps : 0), place(site.length - 1)) : '' }
 }

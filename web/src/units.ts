@@ -109,7 +109,7 @@ export const short = (id: string) => '…' + id.slice(-8)
 export const bare = (url: string) => url.replace(/^https?:\/\//, '')
 
 /** boxName is what a box is called: by its name, else by the end of its ID. */
-export const boxName = (b: { id: string; given_name: string }) => b.given_name || short(b.id)
+export const boxName = (b: { id: string; given_name?: string | undefined }) => b.given_name || short(b.id)
 
 const pad = (n: number) => String(n).padStart(2, '0')
 

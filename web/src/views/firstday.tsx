@@ -33,7 +33,7 @@ export function FirstDay({ done }: { done: boolean[] }) {
         <>
           <p>Run this on a machine of this network. It writes two small files, and can be undone.</p>
           <AddressChoice of={reach} />
-          <Code label="Set up" text={`curl -fsS http://${reach.at}/setup.sh | sudo sh`} />
+          <Code label="Set up" text={`curl -fsS ${reach.script} | sudo sh`} />
           <p>
             <a href="#/setup">Other ways</a>, for Dockerfiles, Ansible and cloud-init
           </p>

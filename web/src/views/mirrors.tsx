@@ -13,7 +13,7 @@ const limit = 50
 
 export function Mirrors({ live }: { live: Live }) {
   const s = live.tick?.summary
-  const { at } = useReach()
+  const reach = useReach()
   const since = s && `since ${day(s.since)}`
   const [list, change] = useListState('mirrors', 'mirror_requests')
   const q = useSettled(list.q.trim(), 200)
@@ -49,7 +49,7 @@ export function Mirrors({ live }: { live: Live }) {
       </dl>
       <Several />
       <Spared />
-      <TunnelList at={at} />
+      <TunnelList of={reach} />
       <Section id="hosts" title="By host">
         <div class="tools">
           <Search label="Part of the name" value={list.q} onInput={(text) => change({ q: text })} />

@@ -81,7 +81,7 @@ export function AddressChoice({ of: r }: { of: Reach }) {
 
 export function Setup() {
   const reach = useReach()
-  const { at } = reach
+  const { at, script } = reach
   return (
     <>
       <Heading title="Set up a client">
@@ -89,11 +89,11 @@ export function Setup() {
       </Heading>
       <AddressChoice of={reach} />
       <section class="way" aria-label="In one line">
-        <Code label="Set up" text={`curl -fsS http://${at}/setup.sh | sudo sh`} />
+        <Code label="Set up" text={`curl -fsS ${script} | sudo sh`} />
         <p>
           It writes two small files and can be run again at any time. <a href="setup.sh">Read the script</a> first if you like. To undo it:
         </p>
-        <Code label="Undo" text={`curl -fsS http://${at}/setup.sh | sudo sh -s -- --remove`} />
+        <Code label="Undo" text={`curl -fsS ${script} | sudo sh -s -- --remove`} />
       </section>
       <section class="section" aria-labelledby="ways">
         <h2 id="ways">Other ways</h2>

@@ -3,12 +3,13 @@ import type { Tunnel, Tunnels } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { ClientName, Code, Empty, Meter, Pager, Section, Trouble, useFirst } from '../parts.tsx'
 import { others } from '../privacy.ts'
+import type { Reach } from '../reach.ts'
 import { ago, bytes, count } from '../units.ts'
 
 const limit = 20
 
 /** TunnelList is what went through the box uncached, by host, with what to change. */
-export function TunnelList({ at }: { at: string }) {
+export function TunnelList({ of: { at, script } }: { of: Reach }) {
   const [offset, turn] = useState(0)
   const ask = useAsk<Tunnels>(`tunnels?limit=${limit}&offset=${offset}`, 30)
   const now = useNow(30)
@@ -46,7 +47,7 @@ export function TunnelList({ at }: { at: string }) {
           {more}
           {t && <Pager offset={t.offset} limit={limit} total={t.total} onTurn={turn} />}
           <p class="text-small quiet">All of them at once, on a client, and reversibly:</p>
-          <Code label="Rewrite sources" text={`curl -fsS http://${at}/setup.sh | sudo sh -s -- --https`} />
+          <Code label="Rewrite sources" text={`curl -fsS ${script} | sudo sh -s -- --https`} />
         </>
       )}
     </Section>
