@@ -5,24 +5,24 @@ const now = Date.now()
 const day = 86_400
 const before = (seconds: number) => new Date(now - seconds * 1000).toISOString()
 
-const happened = (id: number, ago: number, more: Partial<Event>): Event => ({
-  id,
-  kind: 'fault',
-  level: 'warn',
-  first: before(ago * 3),
-  time: before(ago),
-  times: 1,
-  what: '',
-  message: '',
-  cause: '',
-  setting: '',
-  client: '',
-  clients: [],
-  url: '',
-  host: '',
-  suite: '',
-  ...more,
-})
+const happened = (id: number, ago: number, more: Partial<Event>) =>
+  ({
+    id,
+    kind: 'fault',
+    level: 'warn',
+    first: before(ago * 3),
+    time: before(ago),
+    times: 1,
+    what: '',
+    cause: '',
+    setting: '',
+    client: '',
+    clients: [],
+    url: '',
+    host: '',
+    suite: '',
+    ...more,
+  }) as Event
 
 const asked = (address: string, url: string) => [{ address, url, time: before(600) }]
 
