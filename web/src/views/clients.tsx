@@ -72,7 +72,9 @@ function Found({ list, onChange }: FoundProps) {
       </p>
       {page && page.total === 0 ? (
         list.days > 0 && !list.q ? (
-          <Empty title={`No client was not seen updating for ${list.days} days.`}>All of them got or confirmed a Release since then.</Empty>
+          <Empty title={`No client has gone ${list.days === 1 ? 'a day' : `${list.days} days`} without updating.`}>
+            All of them got or confirmed a Release since then, or are not known for so long.
+          </Empty>
         ) : list.q ? (
           <Empty title={`No client matches “${list.q}”.`}>Search by a part of the host’s name or of the address, such as 10.1. or fd00:.</Empty>
         ) : (

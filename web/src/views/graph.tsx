@@ -48,7 +48,7 @@ function useWidth() {
 function Drawing({ graph }: { graph: Graph }) {
   const [box, width] = useWidth()
   const [chosen, choose] = useState('')
-  const who = graph.nodes.map((n) => [n.id, n.nearby]).join()
+  const who = graph.nodes.map((n) => [n.id, n.nearby, n.given_name]).join()
   // The places are the same while the same boxes are there.
   const layout = useMemo(() => (width > 0 ? ring(graph.nodes, width) : undefined), [who, width])
   const node = graph.nodes.find((n) => n.id === chosen)
