@@ -130,9 +130,9 @@ export function before(period: Period, now: number): (Span & { step: Plan['step'
   }
 }
 
-/** trend compares what was saved with what was saved before; '' where that says nothing. */
-export function trend(saved: number, before: number): '' | { up: boolean; text: string } {
-  if (before <= 0 || saved <= 0) return ''
+/** trend compares what was saved with what was saved before; undefined where that says nothing. */
+export function trend(saved: number, before: number): { up: boolean; text: string } | undefined {
+  if (before <= 0 || saved <= 0) return undefined
   const times = saved / before
   const percent = Math.round(100 * (times - 1))
   if (Math.abs(percent) < 2) return { up: times >= 1, text: 'about as much as' }
