@@ -111,7 +111,7 @@ function columns(all: ClientAccount[], now: number): Column<ClientAccount>[] {
     { id: 'bytes', name: 'Bytes', number: true, sort: true, cell: (a) => bytes(a.client_bytes) },
     { id: 'requests', name: 'Requests', number: true, sort: true, cell: (a) => count(a.requests) },
     { id: 'tunnel', name: 'In tunnels', number: true, cell: (a) => (a.tunnel_bytes > 0 ? bytes(a.tunnel_bytes) : '–') },
-    { id: 'updated', name: 'Last update', number: true, cell: (a) => ago(a.last_update, now) || '–' },
+    { id: 'last_update', name: 'Last update', number: true, sort: true, cell: (a) => ago(a.last_update, now) || '–' },
     { id: 'last', name: 'Last seen', number: true, sort: true, cell: (a) => ago(a.last, now) },
   ]
 }

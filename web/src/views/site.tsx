@@ -1,9 +1,10 @@
 // All boxes of the site together, or another one of them, on the first screen.
 import type { ComponentChildren } from 'preact'
-import type { Site, SiteBox, SiteBoxes, SiteSuites } from '../api.ts'
+import { useState } from 'preact/hooks'
+import { admin, change, part, type Site, type SiteBox, type SiteBoxes, type SiteSuites } from '../api.ts'
 import { type Answer, useAsk, useNow } from '../ask.ts'
 import { capital } from '../health.ts'
-import { type Column, Meter, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
+import { AskedBack, type Column, Meter, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
 import { ago, boxName, bytes, count, rate, share } from '../units.ts'
 import { useWorth } from './worth.tsx'
 
@@ -252,7 +253,29 @@ function Boxes({ boxes, choose }: { boxes: SiteBox[]; choose(id: string): void }
     { id: 'clients', name: 'Clients', number: true, cell: (b) => count(b.clients) },
     { id: 'rate', name: 'Now', number: true, cell: (b) => (b.away ? '–' : rate(b.rates.client_bytes)) },
   ]
+  if (admin.known && boxes.some((b) => b.away)) {
+    columns.push({ id: 'actions', name: 'Actions', cell: (b) => b.away && <Forget box={b} /> })
+  }
   return <Table label="Boxes" columns={columns} rows={boxes} name={(b) => b.id} />
+}
+
+/** Forget takes a box that does not come back out of the sums. */
+function Forget({ box: b }: { box: SiteBox }) {
+  const [said, say] = useState('')
+  const forget = async () => {
+    try {
+      await change('DELETE', 'site/boxes/' + part(b.id))
+      say('Forgotten.')
+    } catch (e) {
+      say((e as Error).message)
+    }
+  }
+  return (
+    <div class="actions">
+      <AskedBack label="Forget" sure="Forget for good" no="Keep" about={nameOf(b)} act={forget} />
+      <span role="status">{said}</span>
+    </div>
+  )
 }
 
 const states: Record<string, string> = { ok: 'healthy', degraded: 'degraded', unavailable: 'down', away: 'away' }
