@@ -99,7 +99,7 @@ test('requests to mirrors are the ledger’s, by host and status', async () => {
   await page.getByText(`Mirrors got ${h.mirror_requests} requests; ${h.revalidations_avoided} `).waitFor()
   await page.getByRole('link', { name: 'By host' }).click()
   expect(await page.getByText('Mirrors of one archive').count()).toBe(0) // none has several
-  const row = page.getByRole('row', { name: h.name })
+  const row = page.getByRole('region', { name: 'Hosts' }).getByRole('row', { name: h.name })
   await row.waitFor()
   const cell = (name: string) => row.locator(`[data-name="${name}"]`).innerText()
   expect(await cell('Requests to it')).toBe(String(h.mirror_requests))
