@@ -43,7 +43,9 @@ export function Events({ live }: { live: Live }) {
   }, [query])
   return (
     <>
-      <Heading title="Events">What failed or was refused, for whom and why, the latest first, with the setting that would change it.</Heading>
+      <Heading title="Events">
+        What failed or was refused, for whom and why, and what administrators did: the latest first, with the setting that would change it.
+      </Heading>
       <RightNow live={live} />
       <div class="tools filters">
         <label class="search">
