@@ -9,9 +9,6 @@ export default defineConfig({
   // Relative, for a box below a path of a reverse proxy.
   base: './',
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
-  // The page may stand under a path of another server: it asks for all that
-  // it needs by addresses relative to its own.
-  base: './',
   plugins: box ? [] : [mock()],
   ...(box && { server: { proxy: { '/api': box, '/setup.sh': box } } }),
   build: {

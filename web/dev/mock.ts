@@ -38,7 +38,6 @@ function summary(now: number): Summary {
     blobs: 48_211,
     blob_bytes: 312e9,
     quota_bytes: 500e9,
-    limit_bytes: 500e9,
     archives: 5,
     suites: 9,
     known_files: 412_330,
