@@ -36,8 +36,9 @@ type TunnelDay struct {
 
 // TunnelClient is a client of tunnels to a host.
 type TunnelClient struct {
-	Name     string    `json:"name" doc:"its address"`
-	Hostname string    `json:"hostname" doc:"empty if it is not known"`
-	Last     time.Time `json:"last"`
-	Bytes    int64     `json:"bytes" doc:"since it was first seen there"`
+	Name      string    `json:"name" doc:"its address"`
+	Hostname  string    `json:"hostname" doc:"empty if it is not known"`
+	GivenName string    `json:"given_name,omitempty" doc:"by an administrator; left out if there is none"`
+	Last      time.Time `json:"last"`
+	Bytes     int64     `json:"bytes" doc:"since it was first seen there"`
 }

@@ -108,7 +108,7 @@ func (d *Dashboard) lastUpdate(name string) time.Time {
 
 func (d *Dashboard) clientAccount(a *ledger.Account) api.ClientAccount {
 	row := api.ClientAccount{Account: accountOf(*a), LastUpdate: timeIf(d.lastUpdate(a.Name))}
-	row.Hostname = d.names.Of(a.Name)
+	row.Hostname, row.GivenName = d.names.Of(a.Name), d.clientName(a.Name)
 	return row
 }
 

@@ -79,6 +79,7 @@ func newService(r chi.Router, d *Dashboard) *service {
 		{Name: "rings", Description: "which generation of a suite which clients get"},
 		{Name: "state", Description: "events, settings, and how the box is"},
 		{Name: "swarm", Description: "other boxes"},
+		{Name: "site", Description: "the figures of all boxes together"},
 		{Name: "admin", Description: "actions; they need the admin token"},
 	}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{

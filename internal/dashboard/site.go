@@ -30,6 +30,7 @@ type Site interface {
 }
 
 func (d *Dashboard) serveSite(s *service) {
+	s = s.tagged("site")
 	read(s, "getSite", "site", "Figures of all boxes together", d.getSite)
 	read(s, "listSiteBoxes", "site/boxes", "Each box with its own figures", d.listSiteBoxes)
 	read(s, "getSiteSeries", "site/series", "Figures of all boxes over time", d.getSiteSeries)
@@ -39,6 +40,7 @@ func (d *Dashboard) serveSite(s *service) {
 }
 
 func (d *Dashboard) serveSiteActions(s *service) {
+	s = s.tagged("admin")
 	name := func(id, path, summary string) huma.Operation {
 		return huma.Operation{
 			Method: http.MethodPut, OperationID: id, Path: path, Summary: summary,

@@ -41,7 +41,7 @@ func (d *Dashboard) tunnelOf(h ledger.TunnelHost) api.Tunnel {
 	}
 	for _, c := range h.Clients {
 		name := c.Addr.String()
-		t.Clients = append(t.Clients, api.TunnelClient{Name: name, Hostname: d.names.Of(name), Last: c.Last, Bytes: c.Bytes})
+		t.Clients = append(t.Clients, api.TunnelClient{Name: name, Hostname: d.names.Of(name), GivenName: d.clientName(name), Last: c.Last, Bytes: c.Bytes})
 	}
 	if h.Name != ledger.Others {
 		// Package proxy reads these forms. Each can take the place of the first.

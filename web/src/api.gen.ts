@@ -1557,6 +1557,8 @@ export interface Tunnel {
 export interface TunnelClient {
   /** since it was first seen there */
   bytes: number
+  /** by an administrator; left out if there is none */
+  given_name?: string
   /** empty if it is not known */
   hostname: string
   last: string
