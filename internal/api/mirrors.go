@@ -32,7 +32,7 @@ type MirrorLoads struct {
 // the host in their URL, what mirrors sent for the one that was asked.
 type MirrorLoad struct {
 	Host            string       `json:"host" doc:"others for all that found no place of their own; empty in a sum"`
-	Last            time.Time    `json:"last"`
+	Last            *time.Time   `json:"last" doc:"null if there was none"`
 	Requests        int64        `json:"requests" doc:"sent to it, for any reason"`
 	Bytes           int64        `json:"bytes" doc:"that it sent"`
 	Statuses        []StatusLoad `json:"statuses" doc:"of its answers, by class; those without any are left out"`

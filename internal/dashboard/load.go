@@ -63,7 +63,7 @@ func sumOf(hosts []ledger.MirrorHost) (sum ledger.MirrorHost) {
 func loadOf(h ledger.MirrorHost) api.MirrorLoad {
 	taken, spared := h.Sum.Taken(), h.Sum.Spared()
 	l := api.MirrorLoad{
-		Host: h.Name, Last: h.Last, Requests: taken.Requests, Bytes: taken.Bytes, Statuses: []api.StatusLoad{}, Answers: []api.HostAnswer{},
+		Host: h.Name, Last: timeIf(h.Last), Requests: taken.Requests, Bytes: taken.Bytes, Statuses: []api.StatusLoad{}, Answers: []api.HostAnswer{},
 		ClientRequests: h.Sum.Clients.Requests, ClientBytes: h.Sum.Clients.Bytes, AvoidedRequests: h.Sum.Avoided,
 		SparedRequests: spared.Requests, SparedBytes: spared.Bytes, Days: []api.MirrorDay{},
 	}

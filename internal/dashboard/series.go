@@ -71,9 +71,11 @@ type series func(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
 
 // seriesBy has the buckets of a step.
 func seriesBy(step string, r Range, read series) (api.Series, error) {
+	all := r.From.IsZero()
+	r = r.filled(step)
 	points, err := pointsOf(step, r, read)
 	answer := api.Series{Step: step, Interval: int64(steps[step].length / time.Second), From: r.From.UTC(), To: r.To.UTC(), Points: shown(points)}
-	if len(points) > 0 && r.From.IsZero() {
+	if len(points) > 0 && all {
 		answer.From = points[0].Start
 	}
 	return answer, err
@@ -87,16 +89,22 @@ func shown(points []ledger.Point) []api.Point {
 	return all
 }
 
-// pointsOf reads the buckets of a span of time: by default the longest one that
-// may be asked for, until now.
-func pointsOf(step string, r Range, read series) ([]ledger.Point, error) {
-	s := steps[step]
+// filled is the range with its defaults: until now, and the longest one of a step.
+func (r Range) filled(step string) Range {
 	if r.To.IsZero() {
 		r.To = time.Now().Add(time.Minute)
 	}
 	if r.From.IsZero() {
-		r.From = r.To.Add(-s.longest)
+		r.From = r.To.Add(-steps[step].longest)
 	}
+	return r
+}
+
+// pointsOf reads the buckets of a span of time: by default the longest one that
+// may be asked for, until now.
+func pointsOf(step string, r Range, read series) ([]ledger.Point, error) {
+	s := steps[step]
+	r = r.filled(step)
 	if r.To.Sub(r.From) > s.longest {
 		return nil, wrong("from and to are %s apart at most with step %s; take a longer step", s.longest, step)
 	}

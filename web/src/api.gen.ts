@@ -608,7 +608,8 @@ export interface MirrorLoad {
   client_requests: number
   /** others for all that found no place of their own; empty in a sum */
   host: string
-  last: string
+  /** null if there was none */
+  last: string | null
   /** sent to it, for any reason */
   requests: number
   /** of these requests, those for Release files and files that no index lists that were answered without a request to it: within the TTL, or because another client or the box itself had asked, or another box of the site */
