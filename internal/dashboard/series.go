@@ -18,8 +18,8 @@ type Range struct {
 	To   time.Time `query:"to" doc:"time after the last bucket"`
 }
 
-// seriesQuery asks for figures over time.
-type seriesQuery struct {
+// SeriesQuery asks for figures over time.
+type SeriesQuery struct {
 	Step string `query:"step" enum:"minute,hour,day" doc:"length of a bucket; without it, the shortest one of which there are figures for the range, and not over some 800"`
 	Range
 }
@@ -43,17 +43,30 @@ var steps = map[string]struct {
 	"day":    {ledger.Day, 24 * time.Hour, 4000 * 24 * time.Hour},
 }
 
-func (d *Dashboard) getSeries(_ context.Context, q *seriesQuery) (answer api.Series, err error) {
+func (d *Dashboard) getSeries(_ context.Context, q *SeriesQuery) (api.Series, error) {
 	_, since := d.ledger.Totals()
-	now := time.Now()
-	r := q.within(now)
+	return history{d.ledger.Series, since, time.Now()}.series(q)
+}
+
+// history is what was counted over time, of one box or several.
+type history struct {
+	read  series
+	since time.Time // when it begins
+	now   time.Time
+}
+
+// series reads buckets, as the ledger's Series does.
+type series func(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
+
+// series answers a question about it.
+func (h history) series(q *SeriesQuery) (answer api.Series, err error) {
 	if q.Step == "" {
-		answer, err = d.bestSeries(r, since, now)
+		answer, err = h.best(q.within(h.now))
 	} else {
-		answer, err = seriesBy(q.Step, q.Range, d.ledger.Series)
+		answer, err = h.by(q.Step, q.Range)
 	}
 	if err == nil {
-		answer.Trend, err = d.trend(r, since, now)
+		answer.Trend, err = h.trend(q.within(h.now))
 	}
 	return answer, err
 }
@@ -66,14 +79,11 @@ func (r Range) within(now time.Time) Range {
 	return r
 }
 
-// series reads buckets, as the ledger's Series does.
-type series func(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
-
-// seriesBy has the buckets of a step.
-func seriesBy(step string, r Range, read series) (api.Series, error) {
+// by has the buckets of a step.
+func (h history) by(step string, r Range) (api.Series, error) {
 	all := r.From.IsZero()
 	r = r.filled(step)
-	points, err := pointsOf(step, r, read)
+	points, err := pointsOf(step, r, h.read)
 	answer := api.Series{Step: step, Interval: int64(steps[step].length / time.Second), From: r.From.UTC(), To: r.To.UTC(), Points: shown(points)}
 	if len(points) > 0 && all {
 		answer.From = points[0].Start

@@ -114,14 +114,28 @@ func siteBoxOf(b siteledger.Box) api.SiteBox {
 
 // siteSeriesQuery asks for figures over time.
 type siteSeriesQuery struct {
-	Step string `query:"step" required:"true" enum:"minute,hour,day" doc:"length of a bucket"`
-	Range
+	SeriesQuery
 	WhichBoxes
 }
 
 func (d *Dashboard) getSiteSeries(_ context.Context, q *siteSeriesQuery) (api.Series, error) {
 	d.site.Look()
-	return seriesBy(q.Step, q.Range, d.siteSeries(q.WhichBoxes))
+	_, began := d.sumOf(q.WhichBoxes)
+	return history{d.siteSeries(q.WhichBoxes), began, time.Now()}.series(&q.SeriesQuery)
+}
+
+// sumOf is what some boxes have counted, and since when; zero for a box that nobody knows.
+func (d *Dashboard) sumOf(w WhichBoxes) (ever ledger.Counts, began time.Time) {
+	if w.Box == "" {
+		sum := d.site.Sum(w.Unproved)
+		return sum.Counts, sum.Began
+	}
+	for _, b := range d.site.Boxes() {
+		if b.ID == w.Box {
+			return b.Counts, b.Began
+		}
+	}
+	return ledger.Counts{}, time.Time{}
 }
 
 // siteSeries is the series of some boxes.
@@ -140,16 +154,7 @@ type sitePeriodsQuery struct {
 
 func (d *Dashboard) getSitePeriods(_ context.Context, q *sitePeriodsQuery) (api.Periods, error) {
 	d.site.Look()
-	var ever ledger.Counts
-	if q.Box == "" {
-		ever = d.site.Sum(q.Unproved).Counts
-	} else {
-		for _, b := range d.site.Boxes() {
-			if b.ID == q.Box {
-				ever = b.Counts
-			}
-		}
-	}
+	ever, _ := d.sumOf(q.WhichBoxes)
 	return periodsOf(q.Day, ever, d.siteSeries(q.WhichBoxes))
 }
 

@@ -27,16 +27,16 @@ var intervals = []interval{
 	{"day", 24 * time.Hour, math.MaxInt64},
 }
 
-// bestSeries has the shortest buckets that there are for a range. Where nothing was
+// best has the shortest buckets that there are for a range. Where nothing was
 // counted at its beginning, it begins with what was: a box of an hour shows its minutes,
 // whatever range is asked for.
-func (d *Dashboard) bestSeries(r Range, since, now time.Time) (api.Series, error) {
-	r.From = later(r.From, since)
+func (h history) best(r Range) (api.Series, error) {
+	r.From = later(r.From, h.since)
 	for again := false; ; again = true {
 		r.From = earlier(r.From, r.To)
-		i := intervalFor(r, now)
+		i := intervalFor(r, h.now)
 		start := r.From.Truncate(i.length)
-		points, err := d.ledger.Series(steps[i.step].step, start, r.To)
+		points, err := h.read(steps[i.step].step, start, r.To)
 		if err != nil {
 			return api.Series{}, err
 		}
@@ -82,20 +82,20 @@ func joined(points []ledger.Point, length time.Duration) (all []ledger.Point) {
 	return all
 }
 
-// trend compares a range with the one before it. Since the beginning of the ledger there
-// is none before.
-func (d *Dashboard) trend(r Range, since, now time.Time) (t api.Trend, err error) {
+// trend compares a range with the one before it. Since the beginning there is none
+// before.
+func (h history) trend(r Range) (t api.Trend, err error) {
 	r.From = earlier(r.From, r.To)
 	length := r.To.Sub(r.From)
 	if r.From.IsZero() {
-		r.From = earlier(since, r.To)
+		r.From = earlier(h.since, r.To)
 		length = math.MaxInt64
 	}
-	if t.Now, err = d.sum(r, since, now); err != nil || length == math.MaxInt64 {
+	if t.Now, err = h.sum(r); err != nil || length == math.MaxInt64 {
 		return t, err
 	}
-	if before := r.From.Add(-length); length > 0 && !before.Before(since) {
-		figures, err := d.sum(Range{before, r.From}, since, now)
+	if before := r.From.Add(-length); length > 0 && !before.Before(h.since) {
+		figures, err := h.sum(Range{before, r.From})
 		if err != nil {
 			return t, err
 		}
@@ -104,23 +104,22 @@ func (d *Dashboard) trend(r Range, since, now time.Time) (t api.Trend, err error
 	return t, nil
 }
 
-// sum adds up the figures of a range, from the shortest buckets that the ledger has for
-// it. Of a bucket at an end, the part counts that the range has of its time.
-func (d *Dashboard) sum(r Range, since, now time.Time) (api.TrendFigures, error) {
+// sum adds up the figures of a range, from the shortest buckets that there are for it. Of a bucket at an end, the part counts that the range has of its time.
+func (h history) sum(r Range) (api.TrendFigures, error) {
 	from, to := r.From, r.To
 	f := api.TrendFigures{From: from.UTC(), To: to.UTC()}
 	step := "day"
 	for _, i := range intervals {
-		if now.Sub(from) <= i.kept {
+		if h.now.Sub(from) <= i.kept {
 			step = i.step
 			break
 		}
 	}
 	length := steps[step].length
-	points, err := d.ledger.Series(steps[step].step, from.Truncate(length), to)
+	points, err := h.read(steps[step].step, from.Truncate(length), to)
 	for _, p := range points {
 		// What is in the first and in the present bucket was counted since and before.
-		start, end := later(p.Start, since), earlier(p.Start.Add(length), now)
+		start, end := later(p.Start, h.since), earlier(p.Start.Add(length), h.now)
 		part := earlier(end, to).Sub(later(start, from))
 		c := countsOf(p.Counts)
 		if whole := end.Sub(start); part < whole && whole > 0 {
