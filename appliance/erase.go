@@ -117,7 +117,7 @@ func eraseThroughAPI(ctx context.Context, c Config, client netip.Addr) (known bo
 	if c.AdminToken == "" {
 		return false, fmt.Errorf("a box runs on MILLPOND_DATA_DIR=%s, and MILLPOND_ADMIN_TOKEN is not set: set it, for the box too, or stop the box", c.DataDir)
 	}
-	body, err := json.Marshal(api.Client{Address: client.String()})
+	body, err := json.Marshal(api.ClientAddress{Address: client.String()})
 	if err != nil {
 		return false, err
 	}

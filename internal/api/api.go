@@ -103,8 +103,9 @@ type Privacy struct {
 	Days                int  `json:"days" doc:"how long what it keeps about a client is kept; 0 for good"`
 }
 
-// Client names a client in a request.
-type Client struct {
+// ClientAddress names a client in a request. Generators of clients have a Client of their
+// own.
+type ClientAddress struct {
 	Address string `json:"address" maxLength:"64" doc:"IP address"`
 }
 

@@ -78,7 +78,7 @@ func blobProblem(err error) error {
 }
 
 // eraseRequest names a client.
-type eraseRequest struct{ Body api.Client }
+type eraseRequest struct{ Body api.ClientAddress }
 
 // eraseClient removes what the box keeps about a client. Its figures stay in the
 // sums.

@@ -166,22 +166,30 @@ func (d *Dashboard) serveActions(s *service) {
 	}, d.setUploadRate)
 }
 
-// serveDocument adds the OpenAPI document of all operations, itself among them.
+// serveDocument adds the OpenAPI document of all operations, itself among them: in the
+// version that says all, and in 3.0, which most generators of clients read.
 func (d *Dashboard) serveDocument(s *service) {
-	var document json.RawMessage
 	s = s.tagged("state")
-	respond(s, huma.Operation{
-		Method: http.MethodGet, OperationID: "getOpenAPI", Path: apiRoot + "openapi.json", Summary: "This document",
-		Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
-			"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}},
-		}}},
-		Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
-			ctx.SetHeader("Cache-Control", "no-cache")
-			next(ctx)
-		}},
-	}, func(context.Context, *none) (json.RawMessage, error) { return document, nil })
+	var document, older json.RawMessage
+	serve := func(id, path, summary string, body *json.RawMessage) {
+		respond(s, huma.Operation{
+			Method: http.MethodGet, OperationID: id, Path: apiRoot + path, Summary: summary,
+			Responses: map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{
+				"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}},
+			}}},
+			Middlewares: huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+				ctx.SetHeader("Cache-Control", "no-cache")
+				next(ctx)
+			}},
+		}, func(context.Context, *none) (json.RawMessage, error) { return *body, nil })
+	}
+	serve("getOpenAPI", "openapi.json", "This document", &document)
+	serve("getOpenAPI30", "openapi-3.0.json", "This document in OpenAPI 3.0, for generators of clients", &older)
 	var err error
-	if document, err = json.Marshal(s.OpenAPI()); err != nil {
+	if document, err = json.Marshal(s.OpenAPI()); err == nil {
+		older, err = s.OpenAPI().Downgrade()
+	}
+	if err != nil {
 		panic(err) // the operations are part of the program
 	}
 }

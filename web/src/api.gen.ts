@@ -70,11 +70,6 @@ export interface BoxAddress {
   via: string
 }
 
-export interface Client {
-  /** IP address */
-  address: string
-}
-
 export interface ClientAccount {
   /** to clients */
   client_bytes: number
@@ -107,6 +102,11 @@ export interface ClientAccount {
   saved_bytes: number
   /** through CONNECT tunnels, both ways */
   tunnel_bytes: number
+}
+
+export interface ClientAddress {
+  /** IP address */
+  address: string
 }
 
 export interface ClientDetail {
