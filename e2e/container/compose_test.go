@@ -136,9 +136,8 @@ func TestMonitoring(t *testing.T) {
 	}
 }
 
-// quiet are the metrics that one box without a site, MILLPOND_MIRRORS and tunnels does not
-// tell. That a box can tell them is tested with the chart.
-var quiet = regexp.MustCompile("millpond_(site|mirror_up|tunnel_host)")
+// quiet are the metrics that one box without MILLPOND_MIRRORS and tunnels does not tell. That a box can tell them is tested with the chart.
+var quiet = regexp.MustCompile("millpond_(mirror_up|tunnel_host)")
 
 // panel is one of a dashboard, with the queries that Grafana would send.
 type panel struct {

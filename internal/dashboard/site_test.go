@@ -165,8 +165,8 @@ func TestSiteMetrics(t *testing.T) {
 	text := newRig(t, nil).do(t, http.MethodGet, "/metrics", "", "").Body.String()
 	for _, want := range []string{
 		`millpond_site_boxes{of="proved",state="connected"} 1`, `millpond_site_boxes{of="all",state="away"} 1`,
-		`millpond_site_client_bytes{from="peers",of="all"} 7`, `millpond_site_client_bytes{from="peers",of="proved"} 0`,
-		`millpond_site_saved_bytes{of="proved"} 5`, `millpond_site_saved_bytes{of="all"} 2`, `millpond_site_mirror_bytes{of="all"} 10`,
+		`millpond_site_client_bytes_total{from="peers",of="all"} 7`, `millpond_site_client_bytes_total{from="peers",of="proved"} 0`,
+		`millpond_site_saved_bytes{of="proved"} 5`, `millpond_site_saved_bytes{of="all"} 2`, `millpond_site_mirror_bytes_total{of="all"} 10`,
 		`millpond_site_clients{of="all"} 4`, `millpond_site_faulty_boxes{of="proved"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {

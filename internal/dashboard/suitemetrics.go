@@ -45,7 +45,7 @@ func (c *collector) collectSuites(ch chan<- prometheus.Metric) {
 		at(suiteReleased, s.Current.Date)
 		at(suiteChecked, checked)
 		switch suiteOf(s, checked, stale, now).State {
-		case "fresh":
+		case "fresh", "unsigned": // and nothing worse
 			ch <- prometheus.MustNewConstMetric(suiteFresh, prometheus.GaugeValue, 1, name)
 		case "stale", "expired":
 			ch <- prometheus.MustNewConstMetric(suiteFresh, prometheus.GaugeValue, 0, name)
