@@ -104,7 +104,6 @@ type Store interface {
 	Unpin(d digest.Digest, owner string) error
 	Remove(d digest.Digest) error
 	Verify(ctx context.Context, d digest.Digest) error
-	Disk() (store.Room, error)
 }
 
 // Catalog says what files are; *catalog.Catalog.

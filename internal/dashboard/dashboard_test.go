@@ -76,11 +76,7 @@ func (usage) Usage() store.Usage {
 }
 
 func (usage) Limit() (store.Limit, error) {
-	return store.Limit{Bytes: 15_000_000, Disk: 17_000_000}, nil
-}
-
-func (usage) Disk() (store.Room, error) {
-	return store.Room{Free: 3_000_000, Total: 20_000_000, LeaveFree: 1_000_000}, nil
+	return store.Limit{Bytes: 15_000_000, Disk: 17_000_000, Free: 3_000_000}, nil
 }
 
 // known is a Catalog.

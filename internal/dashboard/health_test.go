@@ -95,7 +95,7 @@ func TestOverview(t *testing.T) {
 	}
 	small := options()
 	small.Store = usage{}
-	if got := New(small).disk(); got.Effective != 3_400_015 || got.Limit != 16_000_000 || got.Used != 1_400_015 { // used, and 2 of 3 MB that are free
+	if got := New(small).disk(); got.Effective != 15_000_000 || got.Limit != 16_000_000 || got.Used != 1_400_015 || got.Free != 3_000_000 {
 		t.Errorf("on a small disk: %+v", got)
 	}
 }

@@ -86,9 +86,8 @@ func (d *Dashboard) failures(now time.Time) (api.Failures, error) {
 func (d *Dashboard) disk() api.Disk {
 	u := d.store.Usage()
 	v := api.Disk{Used: u.Bytes + u.Partial + u.Beside, Limit: u.QuotaBytes, Effective: u.QuotaBytes, Free: -1, Total: -1}
-	if s, err := d.store.Disk(); err == nil {
-		v.Free, v.Total = s.Free, s.Total
-		v.Effective = min(v.Limit, v.Used+max(s.Free-s.LeaveFree, 0))
+	if l, err := d.store.Limit(); err == nil {
+		v.Free, v.Total, v.Effective = l.Free, l.Disk, l.Bytes
 	}
 	return v
 }

@@ -254,7 +254,7 @@ func TestLimit(t *testing.T) {
 	b.put(1, 1000)
 	for free, want := range map[int64]int64{b.minFree + 99_000: 100_000, b.minFree + 50_000: 51_000, b.minFree: 1000, 0: max(1000-b.minFree, 0)} {
 		b.space = func() (disk.Space, error) { return disk.Space{Total: 1 << 40, Free: free, Files: 1 << 20}, nil }
-		if got, err := b.Limit(); err != nil || got != (Limit{Bytes: want, Disk: 1 << 40}) {
+		if got, err := b.Limit(); err != nil || got != (Limit{Bytes: want, Disk: 1 << 40, Free: free}) {
 			t.Errorf("with %d bytes free: %+v, %v, want %d", free, got, err, want)
 		}
 	}

@@ -306,6 +306,7 @@ func (s *Store) Usage() Usage {
 type Limit struct {
 	Bytes int64 // the quota, or less if there is no room on the disk for that
 	Disk  int64 // the size of the file system
+	Free  int64 // on it
 }
 
 // Limit measures it: what others keep on the disk, outside of the quota, counts.
@@ -317,17 +318,8 @@ func (s *Store) Limit() (Limit, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := s.count.bytes + s.count.shares.extra + s.count.partial - s.count.unwritten + s.count.beside
-	return Limit{Bytes: max(min(s.quota, held+d.Free-s.minFree), 0), Disk: d.Total}, nil
+	return Limit{Bytes: max(min(s.quota, held+d.Free-s.minFree), 0), Disk: d.Total, Free: d.Free}, nil
 }
-
-// Disk returns the room on the file system of the store, and how much of it stays free.
-func (s *Store) Disk() (Room, error) {
-	d, err := disk.Of(s.dir)
-	return Room{Free: d.Free, Total: d.Total, LeaveFree: s.minFree}, err
-}
-
-// Room is bytes of a file system.
-type Room struct{ Free, Total, LeaveFree int64 }
 
 // DiskFree returns which share of the disk is free for the store, 0 to 1.
 func (s *Store) DiskFree() (float64, error) {
