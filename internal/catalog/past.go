@@ -335,6 +335,3 @@ func (c *Catalog) loaded(s *state, dir Location, r record) *generation {
 	c.decideSigned(dir, &r)
 	return &generation{record: r}
 }
-
-// News returns a channel that is closed at the next change of what the catalog knows.
-func (c *Catalog) News() <-chan struct{} { return c.progress.Wait() }

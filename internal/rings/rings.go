@@ -58,7 +58,7 @@ type Catalog interface {
 	PackagesOf(suite catalog.Location, id digest.Digest) iter.Seq2[catalog.Entry, error]
 	Successors(suite catalog.Location, held func(digest.Digest) bool) ([]catalog.Entry, error)
 	ForgetPast(suite catalog.Location, id digest.Digest) error
-	News() <-chan struct{}
+	Progress() <-chan struct{}
 }
 
 // Store has the files; *store.Store.
@@ -167,7 +167,7 @@ func (r *Rings) Run(ctx context.Context) error {
 	defer tick.Stop()
 	var swept time.Time
 	for {
-		news := r.catalog.News()
+		progress := r.catalog.Progress()
 		moved := r.evaluate()
 		if r.pins.crowded.Load() && time.Since(swept) >= sweepApart || moved || time.Since(swept) >= sweepEvery {
 			r.pins.crowded.Store(false)
@@ -178,7 +178,7 @@ func (r *Rings) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-news:
+		case <-progress:
 		case <-r.wake:
 		case <-tick.C:
 		}
