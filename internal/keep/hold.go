@@ -15,6 +15,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
 
@@ -227,7 +228,7 @@ func (p *pass) do(ctx context.Context, j job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.err.failed++
-	if isGone(err) || errors.Is(err, store.ErrMismatch) {
+	if mirror.IsAbsent(err) || errors.Is(err, store.ErrMismatch) {
 		p.err.gone++
 	}
 	if p.err.first == nil {

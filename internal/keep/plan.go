@@ -199,18 +199,11 @@ func (p *planning) fetchIndex(ctx context.Context, m *member, path string) (d di
 			return e.Digest, true, p.want(m, r)
 		}
 		// Releases list plain indices that no mirror has.
-		if !isGone(err) {
+		if !mirror.IsAbsent(err) {
 			return digest.Digest{}, false, err
 		}
 	}
 	return digest.Digest{}, ok, err
-}
-
-// isGone reports whether the mirror does not have a file any more, or has another one in
-// its place.
-func isGone(err error) bool {
-	var status *mirror.StatusError
-	return errors.As(err, &status) && (status.Code == 404 || status.Code == 410 || status.Code == 403)
 }
 
 // choose adds the files of packages that are wanted.

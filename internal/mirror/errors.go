@@ -127,6 +127,14 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: the mirror says %d %s", e.URL, e.Code, text)
 }
 
+// IsAbsent reports whether err says that the mirror does not have the file, or not any
+// more. Servers of buckets answer 403 for that.
+func IsAbsent(err error) bool {
+	var status *StatusError
+	return errors.As(err, &status) &&
+		(status.Code == http.StatusNotFound || status.Code == http.StatusGone || status.Code == http.StatusForbidden)
+}
+
 // IsUnreachable reports whether err means that the mirror could not be reached,
 // so that what is held may be served instead: the upstream proxy's word that it
 // cannot, or will not, does. The mirror's own 404, or a refusal by the policy, does

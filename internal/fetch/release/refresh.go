@@ -3,7 +3,6 @@ package release
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 
 	"millpond/internal/catalog"
@@ -25,21 +24,14 @@ func (c *Cache) Refresh(ctx context.Context, dir catalog.Location) error {
 		slices.Reverse(forms)
 	}
 	first := c.refreshForm(ctx, dir, forms[0], login)
-	if !lacksForm(first) {
+	if !mirror.IsAbsent(first) {
 		return first
 	}
 	// As apt does: archives have InRelease, or Release with Release.gpg, or both.
-	if err := c.refreshForm(ctx, dir, forms[1], login); !lacksForm(err) {
+	if err := c.refreshForm(ctx, dir, forms[1], login); !mirror.IsAbsent(err) {
 		return err
 	}
 	return first
-}
-
-// lacksForm reports whether err says that the mirror does not have the file. Servers of
-// buckets answer 403 for that.
-func lacksForm(err error) bool {
-	var status *mirror.StatusError
-	return errors.As(err, &status) && (status.Code == http.StatusNotFound || status.Code == http.StatusGone || status.Code == http.StatusForbidden)
 }
 
 // refreshForm is Refresh in the form of that name.
