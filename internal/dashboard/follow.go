@@ -3,7 +3,6 @@ package dashboard
 import (
 	"context"
 	"slices"
-	"time"
 
 	"millpond/internal/api"
 	"millpond/internal/deb"
@@ -25,10 +24,10 @@ func (d *Dashboard) listFollowed(_ context.Context, q *Window) (api.Page[api.Fol
 	for _, s := range cut.Items {
 		row := api.FollowedSuite{
 			URL: s.Location.String(), Name: suiteName(s.Location), Why: "clients", Depth: string(s.Depth),
-			Used: timeOf(s.Used), Checked: timeOf(s.Checked), Next: s.Next.UTC(), Date: timeOf(s.Date),
+			Used: timeIf(s.Used), Checked: timeIf(s.Checked), Next: s.Next.UTC(), Date: timeIf(s.Date),
 			IndicesHeld: s.Held, IndicesTotal: s.Total, Fault: s.Fault,
 		}
-		if s.Setting {
+		if s.Setting() {
 			row.Why = "setting"
 		}
 		nameAsIn(&row, s)
@@ -44,7 +43,7 @@ func nameAsIn(row *api.FollowedSuite, s follow.Suite) {
 	if !ok {
 		suite = "./"
 	}
-	if len(s.Entries) > 0 {
+	if s.Setting() {
 		archive, suite = s.Entries[0].Archive, s.Entries[0].Suite(s.Location)
 	}
 	row.Archive, row.Suite, row.Components, row.Architectures = archive.String(), suite, []string{}, []string{}
@@ -65,13 +64,4 @@ func addOnce(all []string, names ...string) []string {
 		}
 	}
 	return all
-}
-
-// timeOf is t, or nil where it is not known.
-func timeOf(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }

@@ -33,9 +33,9 @@ func TestFollowed(t *testing.T) {
 	flat := "http://deb.example.org/flat"
 	r := newRig(t, func(o *Options) {
 		o.Follow = followed{
-			{Location: forky, Setting: true, Entries: entries[:1], Depth: follow.All, Next: since.Add(time.Minute), Total: 4, Fault: "asking the mirror: away"},
+			{Location: forky, Entries: entries[:1], Depth: follow.All, Next: since.Add(time.Minute), Total: 4, Fault: "asking the mirror: away"},
 			{Location: trixie, Depth: follow.Used, Used: since, Next: since.Add(time.Hour), Date: since, Held: 3, Total: 3},
-			{Location: entries[1].Dirs()[0], Setting: true, Entries: entries[1:], Depth: follow.Used},
+			{Location: entries[1].Dirs()[0], Entries: entries[1:], Depth: follow.Used},
 			{Location: entries[1].Archive, Depth: follow.Used},
 		}
 	})

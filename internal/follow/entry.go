@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 )
 
 // Depth is how much of a followed suite the box fetches before clients ask for it.
@@ -91,7 +92,7 @@ func (e Entry) String() string {
 	}
 	archs := slices.Clone(e.Architectures)
 	if e.Sources {
-		archs = append(archs, source)
+		archs = append(archs, deb.Source)
 	}
 	fields = append(fields, strings.Join(archs, ","))
 	switch e.Depth {
@@ -111,9 +112,6 @@ func (e Entry) String() string {
 
 // urlOf is the URL of a directory without what would end an entry.
 func urlOf(l catalog.Location) string { return strings.ReplaceAll(l.String(), ";", "%3B") }
-
-// source stands for Sources among the architectures.
-const source = "source"
 
 // example is shown where an entry has the wrong form.
 const example = `write "URL SUITES COMPONENTS ARCHITECTURES [options]", such as "http://archive.example.org/debian bookworm main amd64,source"; for a flat repository "http://archive.example.org/flat ./ amd64"`

@@ -167,8 +167,7 @@ func (s *suite) depth() Depth {
 // Suite is a followed suite.
 type Suite struct {
 	Location    catalog.Location // its directory
-	Setting     bool             // named by the setting; else clients use it
-	Entries     []Entry          // of the setting
+	Entries     []Entry          // of the setting; none if clients use it
 	Depth       Depth
 	Used        time.Time // by clients; zero if none has
 	Checked     time.Time // last confirmed with the mirror; zero if it never was
@@ -178,13 +177,16 @@ type Suite struct {
 	Fault       string    // what went wrong last; "" if nothing did
 }
 
+// Setting reports whether the setting names the suite; else clients use it.
+func (s Suite) Setting() bool { return len(s.Entries) > 0 }
+
 // State returns the followed suites, those of the setting first, each by its URL.
 func (f *Follower) State() []Suite {
 	f.mu.Lock()
 	all := make([]Suite, 0, len(f.suites))
 	for _, s := range f.suites {
 		all = append(all, Suite{
-			Location: s.dir, Setting: len(s.entries) > 0, Entries: s.entries, Depth: s.depth(), Used: s.used, Next: s.next, Date: s.date,
+			Location: s.dir, Entries: s.entries, Depth: s.depth(), Used: s.used, Next: s.next, Date: s.date,
 			Held: s.held, Total: s.total, Fault: s.fault,
 		})
 	}

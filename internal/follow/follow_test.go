@@ -33,7 +33,7 @@ func TestSuiteOfTheSetting(t *testing.T) {
 		}
 		s := r.State()
 		r.Check(s)
-		if len(s) != 1 || !s[0].Setting || s[0].Depth != All || s[0].Held != 2 || s[0].Total != 2 || s[0].Fault != "" || s[0].Checked.IsZero() || s[0].Date != time.Unix(1, 0) {
+		if len(s) != 1 || !s[0].Setting() || s[0].Depth != All || s[0].Held != 2 || s[0].Total != 2 || s[0].Fault != "" || s[0].Checked.IsZero() || s[0].Date != time.Unix(1, 0) {
 			t.Errorf("state: %+v", s)
 		}
 		if !r.Follows(a) || r.Follows(a.Dir()) {
@@ -57,7 +57,7 @@ func TestSuiteOfTheSetting(t *testing.T) {
 		}
 		r.client(a)
 		r.run(time.Second)
-		if s := r.State(); s[0].Used.IsZero() || !s[0].Setting {
+		if s := r.State(); s[0].Used.IsZero() || !s[0].Setting() {
 			t.Errorf("after a client's request: %+v", s)
 		}
 	})
@@ -77,7 +77,7 @@ func TestSuitesThatClientsUse(t *testing.T) {
 		if got := r.noted(&r.kept); !slices.Equal(got, []string{"Packages.xz", "Translation-en.xz"}) {
 			t.Errorf("fetched: %v", got)
 		}
-		if s := r.State(); len(s) != 1 || s[0].Setting || s[0].Depth != Used || s[0].Location != a {
+		if s := r.State(); len(s) != 1 || s[0].Setting() || s[0].Depth != Used || s[0].Location != a {
 			t.Errorf("followed: %+v", s)
 		}
 		r.noted(&r.asked)
@@ -277,7 +277,7 @@ func TestFollowedAreBounded(t *testing.T) {
 		}
 		r.sync(r.Suites(), time.Now())
 		s := r.State()
-		if len(s) != maxFollowed || !s[0].Setting {
+		if len(s) != maxFollowed || !s[0].Setting() {
 			t.Fatalf("%d are followed", len(s))
 		}
 		for i := range maxFollowed + 10 {

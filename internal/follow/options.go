@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"millpond/internal/deb"
 )
 
 // architectures reads the field of that name.
@@ -16,7 +18,7 @@ func (e *Entry) architectures(list string) error {
 	}
 	for _, name := range names {
 		switch {
-		case name == source:
+		case name == deb.Source:
 			e.Sources = true
 		case strings.ContainsAny(name, "/._+~"):
 			return fmt.Errorf("%.80q is no architecture, such as amd64, or source", name)

@@ -194,8 +194,8 @@ func (s *suite) came() bool { return !s.now.IsZero() && s.now != s.settled && s.
 
 // compare orders suites as State lists them.
 func (a Suite) compare(b Suite) int {
-	if a.Setting != b.Setting {
-		if a.Setting {
+	if a.Setting() != b.Setting() {
+		if a.Setting() {
 			return -1
 		}
 		return 1
