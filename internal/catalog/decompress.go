@@ -22,10 +22,17 @@ var (
 	errLZMA    = errors.New("legacy .lzma compression, which is not read: publish the index as .xz")
 )
 
-// Decompress returns the text of an index in any compression that the catalog reads. It
+// IndexText returns the text of an index that a signed Release lists, in any compression
+// that the catalog reads. Text over 2 GiB, which the catalog does not learn either, fails.
+// close must be called.
+func IndexText(r io.Reader) (text io.Reader, close func(), err error) {
+	return decompress(r, signedLimits.text)
+}
+
+// decompress returns the text of an index in any compression that the catalog reads. It
 // detects that by the first bytes, since the name of a file in by-hash has no suffix. If
 // it detects none, r is plain text. Text over most bytes fails. close must be called.
-func Decompress(r io.Reader, most int64) (text io.Reader, close func(), err error) {
+func decompress(r io.Reader, most int64) (text io.Reader, close func(), err error) {
 	close = func() {}
 	b := bufio.NewReaderSize(r, 64<<10)
 	magic, err := b.Peek(6)

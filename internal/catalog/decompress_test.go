@@ -36,7 +36,7 @@ func FuzzDecompress(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		const most = 1 << 16
-		r, done, err := Decompress(bytes.NewReader(data), most)
+		r, done, err := decompress(bytes.NewReader(data), most)
 		if err != nil {
 			return
 		}

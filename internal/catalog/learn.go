@@ -216,7 +216,7 @@ func fill(ctx context.Context, w *writer, k kind, e Entry, in *input) error {
 
 // unpack puts the text of the index into p, and ends it if in was e.Digest.
 func unpack(p *pipe, e Entry, in *input) error {
-	text, done, err := Decompress(in, in.left)
+	text, done, err := decompress(in, in.left)
 	if err != nil {
 		return err
 	}

@@ -328,6 +328,16 @@ func (g *generation) add(p string, t *table) {
 // which apt tries them (Acquire::CompressionTypes).
 var compressions = []string{".xz", ".bz2", ".gz", ".zst", ""}
 
+// Compressed returns the paths that an index may have whose path is stem without a
+// compression's suffix, in the order in which apt tries them.
+func Compressed(stem string) []string {
+	all := make([]string, len(compressions))
+	for i, suffix := range compressions {
+		all[i] = stem + suffix
+	}
+	return all
+}
+
 // indexKind reports from the path of a file that a Release lists whether it is
 // an index that the catalog reads, and its path without the compression's
 // suffix.

@@ -41,7 +41,7 @@ func (k *Keeper) open(ctx context.Context, d digest.Digest) (text io.Reader, don
 	if err != nil {
 		return nil, nil, err
 	}
-	text, end, err := catalog.Decompress(blob, maxIndexText)
+	text, end, err := catalog.IndexText(blob)
 	if err != nil {
 		blob.Close()
 		return nil, nil, err

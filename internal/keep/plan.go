@@ -15,14 +15,6 @@ import (
 	"millpond/internal/mirror"
 )
 
-// maxIndexText bounds an index, uncompressed, as the catalog bounds those of signed
-// Releases.
-const maxIndexText = 2 << 30
-
-// compressions are the suffixes of an index's compressions, in the order in which apt
-// tries them.
-var compressions = []string{".xz", ".bz2", ".gz", ".zst", ""}
-
 // system is the suites of one line, in the generations that they are to have.
 type system struct {
 	line   string
@@ -188,8 +180,8 @@ func (p *planning) fetchIndex(ctx context.Context, m *member, path string) (d di
 		}
 		return digest.Digest{}
 	}
-	for _, suffix := range compressions {
-		e := p.k.catalog.Resolve(ctx, m.dir.Join(path+suffix), pin)
+	for _, form := range catalog.Compressed(path) {
+		e := p.k.catalog.Resolve(ctx, m.dir.Join(form), pin)
 		if e.Kind != catalog.Content || e.Suite != m.dir || e.Release != m.gen.ID {
 			continue
 		}

@@ -16,10 +16,6 @@ import (
 	"millpond/internal/prefetch/uses"
 )
 
-// maxIndexText bounds an index, uncompressed, as the catalog bounds those of signed
-// Releases.
-const maxIndexText = 2 << 30
-
 // fresh is a package whose name is new to its line.
 type fresh struct {
 	entry   catalog.Entry
@@ -104,7 +100,7 @@ func (s *Prefetcher) readIndex(ctx context.Context, d *newDepends, index digest.
 		return err
 	}
 	defer blob.Close()
-	text, done, err := catalog.Decompress(blob, maxIndexText)
+	text, done, err := catalog.IndexText(blob)
 	if err != nil {
 		return err
 	}
