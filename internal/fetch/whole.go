@@ -3,8 +3,6 @@ package fetch
 import (
 	"net/http"
 
-	"millpond/internal/catalog"
-	"millpond/internal/digest"
 	"millpond/internal/fetch/release"
 	"millpond/internal/mirror"
 )
@@ -21,13 +19,9 @@ func (f *Fetcher) whole(q Request, r release.File) release.File {
 	if id.IsZero() || id == r.Release {
 		return r
 	}
-	g, ok := f.catalog.Generation(q.Suite, id)
-	if !ok {
-		return r
-	}
-	d := releaseFile(g, q.Location)
+	d, ok := f.catalog.ReleaseFile(q.Suite, id, q.Location.Name())
 	info, err := f.store.Stat(d)
-	if err != nil || len(info.Private) > 0 {
+	if !ok || err != nil || len(info.Private) > 0 {
 		return r
 	}
 	r.Digest, r.Size, r.Modified, r.Release, r.Data = d, info.Size, info.Modified, id, nil
@@ -41,22 +35,10 @@ func (f *Fetcher) otherForm(q Request, err error) error {
 	if f.complete == nil || q.Login != "" || q.Location.Name() != "InRelease" || !mirror.IsUnreachable(err) {
 		return err
 	}
-	g, ok := f.catalog.Generation(q.Suite, f.complete(q.Suite))
-	if !ok || f.complete(q.Suite).IsZero() || g.Signature.IsZero() {
+	id := f.complete(q.Suite)
+	g, ok := f.catalog.Generation(q.Suite, id)
+	if !ok || id.IsZero() || g.Signature.IsZero() {
 		return err
 	}
 	return &mirror.StatusError{URL: q.Location.String(), Code: http.StatusNotFound}
-}
-
-// releaseFile is the digest of a generation's Release file with the name of l, zero if it
-// came in the other form.
-func releaseFile(g catalog.Generation, l catalog.Location) (d digest.Digest) {
-	pair := !g.Signature.IsZero()
-	switch name := l.Name(); {
-	case name == "Release.gpg":
-		return g.Signature
-	case pair == (name == "Release"):
-		return g.ID
-	}
-	return d
 }
