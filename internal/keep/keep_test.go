@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"millpond/internal/aptest"
-	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/store"
 )
@@ -441,22 +440,5 @@ func TestUnsigned(t *testing.T) {
 	}
 	if n := s.Mirror.Requests("*.deb"); n != 0 {
 		t.Errorf("%d packages were fetched", n)
-	}
-}
-
-func TestLine(t *testing.T) {
-	t.Parallel()
-	dir := catalog.Location{Scheme: "http", Host: "archive.example.org", Path: "/debian/dists/x"}
-	for name, want := range map[string]string{
-		"bookworm": "bookworm", "bookworm-security": "bookworm", "bookworm-backports": "bookworm later",
-		"noble-proposed": "noble later", "stable/updates": "stable", "": dir.String(),
-	} {
-		got, later := line(catalog.Generation{Codename: name}, dir)
-		if later {
-			got += " later"
-		}
-		if got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
 	}
 }

@@ -195,7 +195,7 @@ func (k *Keeper) systems(ctx context.Context) (all []*system) {
 		if !ok {
 			continue
 		}
-		name, later := line(gen, s.dir)
+		name, later := catalog.Line(s.dir, gen.Suite, gen.Codename)
 		y := byLine[name]
 		if y == nil {
 			y = &system{line: name}

@@ -161,20 +161,3 @@ func (s *suite) beside() (paths []string) {
 	}
 	return paths
 }
-
-// line is the system that a suite belongs to, and whether apt takes packages of it only
-// when told to: bookworm-security belongs to bookworm, and so does bookworm-backports,
-// later.
-func line(g catalog.Generation, dir catalog.Location) (name string, later bool) {
-	name = cmp.Or(g.Codename, g.Suite)
-	if name == "" {
-		return dir.String(), false
-	}
-	for _, part := range []string{"backports", "proposed", "experimental"} {
-		later = later || strings.Contains(name, part) || strings.Contains(g.Suite, part)
-	}
-	if end := strings.IndexAny(name, "-/"); end > 0 {
-		name = name[:end]
-	}
-	return name, later
-}

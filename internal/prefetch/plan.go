@@ -43,19 +43,19 @@ func linesOf(suites []catalog.SuiteInfo) map[catalog.Location]string {
 	return lines
 }
 
-// line names the distribution's release that a suite is a part of. What
-// clients have from bookworm they update from bookworm-security and
-// bookworm-updates, but neither from trixie nor, unless configured, from
-// backports and proposed updates.
+// line names the distribution's release that a suite is a part of. What clients have from
+// bookworm they update from bookworm-security and bookworm-updates, but neither from
+// trixie nor, unless configured, from backports and proposed updates, which have lines of
+// their own.
 func line(s catalog.SuiteInfo) string {
-	name := cmp.Or(s.Codename, s.Suite, s.Location.String())
-	if strings.Contains(name, "backports") || strings.Contains(name, "proposed") || strings.Contains(name, "://") {
+	name, onRequest := catalog.Line(s.Location, s.Suite, s.Codename)
+	switch {
+	case !onRequest:
 		return name
+	case s.Codename != "" && s.Codename != name:
+		return s.Codename
 	}
-	if end := strings.IndexAny(name, "-/"); end > 0 {
-		return name[:end]
-	}
-	return name
+	return cmp.Or(s.Suite, name) // Ubuntu's backports have the codename of the release
 }
 
 func (p *plan) add(w want) {

@@ -21,6 +21,8 @@ func TestLine(t *testing.T) {
 		{catalog.SuiteInfo{Codename: "buster/updates"}, "buster"},
 		{catalog.SuiteInfo{Codename: "noble", Suite: "noble-updates"}, "noble"},
 		{catalog.SuiteInfo{Codename: "bookworm-backports"}, "bookworm-backports"},
+		{catalog.SuiteInfo{Codename: "noble", Suite: "noble-backports"}, "noble-backports"},
+		{catalog.SuiteInfo{Codename: "experimental"}, "experimental"},
 		{catalog.SuiteInfo{Codename: "bookworm-proposed-updates"}, "bookworm-proposed-updates"},
 		{catalog.SuiteInfo{Suite: "stable-updates"}, "stable"},
 		{catalog.SuiteInfo{Location: flat}, flat.String()},
