@@ -18,8 +18,9 @@ func (r *Rings) sweep(ctx context.Context) {
 		return // as after the loss of the database: nothing is known yet
 	}
 	r.pinKept(ctx, kept)
+	needs := r.needsOf(kept)
 	for range maxForgotten {
-		victim, ok := r.tooMuch(kept)
+		victim, ok := r.tooMuch(kept, needs)
 		if !ok || ctx.Err() != nil {
 			break
 		}
@@ -28,9 +29,12 @@ func (r *Rings) sweep(ctx context.Context) {
 			break
 		}
 		delete(kept, victim)
-		r.release(kept)
+		needs.forget(victim)
 	}
-	r.release(kept)
+	r.releasePast(needs)
+	for _, ring := range r.pins.names() {
+		r.releaseOf(ring, false)
+	}
 	r.relieveRings()
 }
 
@@ -116,9 +120,9 @@ func (r *Rings) pinPast(d digest.Digest, h held) {
 
 // tooMuch returns the past generation that gives way first if the files of the past use
 // up their share, or those of one archive half of it: with an eighth left over for more.
-func (r *Rings) tooMuch(kept map[held]files) (victim held, over bool) {
+func (r *Rings) tooMuch(kept map[held]files, needs needs) (victim held, over bool) {
 	share := r.share("") / 8 * 7
-	alone := r.alone(kept)
+	alone := r.alone(needs)
 	byHost, sum := make(map[string]int64), int64(0)
 	for h, n := range alone.bytes {
 		byHost[party.Of(h.suite.Host)] += n
@@ -145,15 +149,14 @@ type weights struct {
 	shared int64          // that several need
 }
 
-func (r *Rings) alone(kept map[held]files) weights {
+func (r *Rings) alone(needs needs) weights {
 	w := weights{bytes: make(map[held]int64)}
-	needed := r.needed(kept)
 	r.pins.mu.Lock()
 	defer r.pins.mu.Unlock()
-	for d, by := range needed {
+	for d, by := range needs {
 		o := r.pins.of[d]
 		switch {
-		case o == nil || !slices.Contains(o.rings, ""):
+		case len(by) == 0 || o == nil || !slices.Contains(o.rings, ""):
 		case len(by) == 1:
 			w.bytes[by[0]] += o.size
 		default:
@@ -163,26 +166,38 @@ func (r *Rings) alone(kept map[held]files) weights {
 	return w
 }
 
-// needed returns which kept generations need each file that is pinned for the past.
-func (r *Rings) needed(kept map[held]files) map[digest.Digest][]held {
-	all := make(map[digest.Digest][]held)
+// needs are the kept generations that need each file which is pinned for the past; none
+// need what is to be released.
+type needs map[digest.Digest][]held
+
+// forget takes out a generation.
+func (n needs) forget(h held) {
+	for d, by := range n {
+		n[d] = slices.DeleteFunc(by, func(o held) bool { return o == h })
+	}
+}
+
+func (r *Rings) needsOf(kept map[held]files) needs {
+	all := make(needs)
 	for h, f := range kept {
 		for _, d := range f.release {
 			all[d] = append(all[d], h)
 		}
 	}
 	for _, d := range r.pins.all("") {
+		by := all[d]
 		err := r.catalog.ListedBy(d, func(suite catalog.Location, id digest.Digest) bool {
 			h := held{suite, id}
-			if _, ok := kept[h]; ok && !slices.Contains(all[d], h) {
-				all[d] = append(all[d], h)
+			if _, ok := kept[h]; ok && !slices.Contains(by, h) {
+				by = append(by, h)
 			}
 			return true
 		})
 		if err != nil {
 			r.log.Warn("catalog not readable", "digest", d, "err", err)
-			all[d] = append(all[d], held{}) // stays
+			by = append(by, held{}) // stays
 		}
+		all[d] = by
 	}
 	return all
 }
@@ -199,18 +214,17 @@ func (p *pins) all(ring string) (all []digest.Digest) {
 	return all
 }
 
-// release releases what no generation needs any more.
-func (r *Rings) release(kept map[held]files) {
-	needed := r.needed(kept)
-	for _, d := range r.pins.all("") {
-		if len(needed[d]) == 0 {
-			r.pins.mu.Lock()
-			r.unpin(d, "")
-			r.pins.mu.Unlock()
+// releasePast releases what no generation needs any more.
+func (r *Rings) releasePast(needs needs) {
+	for d, by := range needs {
+		if len(by) > 0 {
+			continue
 		}
-	}
-	for _, ring := range r.pins.names() {
-		r.releaseOf(ring, false)
+		r.pins.mu.Lock()
+		if o := r.pins.of[d]; o != nil && slices.Contains(o.rings, "") {
+			r.unpin(d, "")
+		}
+		r.pins.mu.Unlock()
 	}
 }
 
