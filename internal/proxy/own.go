@@ -11,6 +11,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/fetch"
+	"millpond/internal/front"
 	"millpond/internal/mirror"
 )
 
@@ -43,16 +44,15 @@ func (t target) own(local string) (target, bool) {
 }
 
 // targetOf is what a request is for, as far as its form and what is known of the
-// box's names tell.
+// box's names and of its client's ring tell.
 func (p *Proxy) targetOf(r *http.Request) target {
 	t := targetOf(r)
-	own, ok := t.own(localPort(r))
-	if !ok {
-		return t
+	if own, ok := t.own(localPort(r)); ok {
+		if l, err := t.location(); err == nil && (p.names.has(l.Host) || own.route == toLocal && p.check(l) != nil) {
+			t = own
+		}
 	}
-	if l, err := t.location(); err == nil && (p.names.has(l.Host) || own.route == toLocal && p.check(l) != nil) {
-		return own
-	}
+	t.view = p.viewOf(t, front.ClientOf(r))
 	return t
 }
 
@@ -63,6 +63,7 @@ func (p *Proxy) ownArchive(r *http.Request, t target, l catalog.Location, err er
 	if !ok || own.route != toArchive || err == nil || l.Host == "" {
 		return target{}, false
 	}
+	own.view = p.viewOf(own, front.ClientOf(r))
 	return own, isNoUpstream(err, l) || p.check(l) != nil
 }
 

@@ -25,7 +25,6 @@ import (
 func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Addr) error {
 	begun := time.Now()
 	t, e, file, err := p.openNamed(r, t, client)
-	v := p.viewOf(t, client)
 	l := e.Location
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
@@ -35,12 +34,12 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.ledger.Request(client, about)
 	}
 	if err != nil {
-		return needsLogin(t, status, p.inView(v, e, err))
+		return needsLogin(t, status, p.inView(t.view, e, err))
 	}
 	defer file.Body.Close()
 	if e.Kind == catalog.ReleaseFile && !file.Release.IsZero() && r.Method == http.MethodGet {
 		// Before the bytes, so that a client that has read them finds its session set.
-		p.given(r.Context(), v, client, file.Suite, generationOf(r.Header, file))
+		p.given(r.Context(), t.view, client, file.Suite, generationOf(r.Header, file))
 	}
 	w.credit = func(n int64) { p.ledger.Delivered(client, about, file.Body.Origin(), n) }
 	p.describe(w.Header(), e, file)
@@ -52,7 +51,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		defer p.serving.Add(-1)
 	}
 	whole, err := send(w, r, file)
-	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified && !v.past() {
+	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified && !t.view.past() {
 		p.fetcher.Revalidated(e.Suite)
 	}
 	p.tell(w, t, e, client, held(file.Body) != nil)
@@ -61,7 +60,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	case whole:
 		if wantsAll(r) && w.status == http.StatusOK {
 			p.receipts.add(front.PartyOf(client), e)
-			p.used(v, e)
+			p.used(t.view, e)
 		}
 		p.log.Debug("file served", attrs...)
 		return nil
@@ -92,7 +91,7 @@ func (p *Proxy) open(r *http.Request, t target, client netip.Addr) (catalog.Entr
 	if err != nil {
 		return q.Entry, nil, err
 	}
-	p.refresh(p.viewOf(t, client), q)
+	p.refresh(t.view, q)
 	get := p.fetcher.Get
 	if r.Method == http.MethodHead || q.Kind == catalog.Content && hasAlready(r.Header, q.Digest) {
 		get = p.fetcher.Peek
@@ -130,13 +129,12 @@ func (p *Proxy) request(r *http.Request, t target, client netip.Addr) (fetch.Req
 	if err != nil {
 		return fetch.Request{Entry: catalog.Entry{Location: l}}, err
 	}
-	v := p.viewOf(t, client)
-	if err := p.checkView(v); err != nil {
+	if err := p.checkView(t.view); err != nil {
 		return fetch.Request{Entry: catalog.Entry{Location: l}}, err
 	}
-	q := fetch.Request{Entry: p.resolve(r.Context(), l, client, v), Login: t.login, Revalidate: wantsRevalidation(r.Header), Party: front.PartyOf(client), Via: r.Header.Values("Via")}
+	q := fetch.Request{Entry: p.resolve(r.Context(), l, client, t.view), Login: t.login, Revalidate: wantsRevalidation(r.Header), Party: front.PartyOf(client), Via: r.Header.Values("Via")}
 	q.Again = wantsAll(r) && p.receipts.has(q.Party, q.Entry)
-	return q, p.see(r.Context(), v, client, &q)
+	return q, p.see(r.Context(), t.view, client, &q)
 }
 
 // etag is the strong validator of the bytes with a digest.

@@ -72,9 +72,9 @@ func viewTarget(first, rest string) target {
 }
 
 // viewOf is the view of a request: that of its path, or that of the ring which the client
-// is bound to.
+// is bound to. It is looked up once for each request, since rings may change meanwhile.
 func (p *Proxy) viewOf(t target, client netip.Addr) view {
-	if t.view == (view{}) && p.rings != nil {
+	if t.route == toArchive && t.view == (view{}) && p.rings != nil {
 		return view{ring: p.rings.RingOf(client)}
 	}
 	return t.view
