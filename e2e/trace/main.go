@@ -4,11 +4,12 @@
 // The archive is two generations of a real one, read from the mirror of this machine's
 // apt: Debian bookworm at its last point release, and what bookworm-security and
 // bookworm-updates have published since, mirrors having no older generations. Two
-// generations tell which packages change, and not how often. Sources that followed their
-// upstream, as the kernel and browsers do, are taken to do so every four weeks (the
-// kernel's name went from 50 to 56 in twenty); others as often as their revision says,
-// which counts the updates in the life of Debian 12 (pairOf). Which packages clients have is drawn from a law (popularity.go),
-// by ranks that follow from priorities and dependencies (byPopularity).
+// generations tell which packages change, and not how often. Sources that followed
+// their upstream, as the kernel and browsers do, are taken to do so every four weeks
+// (the kernel's name went from 50 to 56 in twenty); others as often as their revision
+// says, which counts the updates in the life of Debian 12 (pairOf). Which packages
+// clients have is drawn from a law (popularity.go), by ranks that follow from
+// priorities and dependencies (byPopularity).
 //
 // What a box prefetches is decided by its own Prefetcher, which is told of the requests and
 // of each week's generation (planner.go). The other ways are rules of the replay. The store

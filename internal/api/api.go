@@ -112,8 +112,8 @@ type Erased struct {
 	Known bool `json:"known" doc:"whether the box had anything about the client"`
 }
 
-// Event is something that went wrong or was refused, or what became of a ring. When it happens again, its
-// row counts it.
+// Event is something that went wrong or was refused, or what became of a ring. When it
+// happens again, its row counts it.
 type Event struct {
 	ID      int64     `json:"id" doc:"a later event has a greater one"`
 	Time    time.Time `json:"time"`

@@ -294,8 +294,8 @@ func putSuite(tx *kv.Tx, dir Location, st *suite) error {
 	return tx.Put(key, value)
 }
 
-// Run makes superseded generations past ones, drops those that are too old, and deletes the rows that no generation
-// shows any more, until ctx ends; then it returns nil.
+// Run makes superseded generations past ones, drops those that are too old, and deletes
+// the rows that no generation shows any more, until ctx ends; then it returns nil.
 func (c *Catalog) Run(ctx context.Context) error {
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()

@@ -11,11 +11,11 @@ import (
 	"millpond/internal/peer"
 )
 
-// available returns nil if the mirror has the file that a new Release lists, and
-// why not otherwise. From a box of this site that has the file it is fetched, since
-// clients will want it, and the mirror need not be asked. Else one byte is requested: its name by hash proves the file, and
-// so does the size under a name that had another size. Where the sizes are the
-// same, the file is fetched.
+// available returns nil if the mirror has the file that a new Release lists, and why
+// not otherwise. From a box of this site that has the file it is fetched, since clients
+// will want it, and the mirror need not be asked. Else one byte is requested: its name
+// by hash proves the file, and so does the size under a name that had another size.
+// Where the sizes are the same, the file is fetched.
 func (f *Fetcher) available(ctx context.Context, n catalog.Change, login mirror.Login) error {
 	r := Request{Entry: n.Now, Login: login}
 	if n.Now.Size == 0 || f.holdsFor(r) || f.isNearby(r) && f.keep(ctx, r) == nil {

@@ -210,10 +210,10 @@ func (d *download) sources(ctx context.Context, c candidates) iter.Seq[source] {
 	return d.fl.sources(ctx, c, isNear(d.usable(c.peers)))
 }
 
-// sources yields the sources in the order in which they are asked: peers, with
-// those that the DHT finds in time, then mirrors, then peers that turned out slow
-// lately, then dated archives; or mirrors first, for a peer that has waited for others. near is that of
-// flight.peers.
+// sources yields the sources in the order in which they are asked: peers, with those
+// that the DHT finds in time, then mirrors, then peers that turned out slow lately,
+// then dated archives; or mirrors first, for a peer that has waited for others. near is
+// that of flight.peers.
 func (fl *flight) sources(ctx context.Context, c candidates, near bool) iter.Seq[source] {
 	return func(yield func(source) bool) {
 		var slow []source

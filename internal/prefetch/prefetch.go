@@ -18,9 +18,9 @@
 // is new, those of names that differ in their numbers): nothing else is evicted
 // for a file that no client has requested.
 //
-// It uses catalog (what is listed) and store (what is held), fetch, which moves the bytes
-// and counts them, and follow, which brings suites up to date. Memory is bounded by maxPlan and maxPart, not by the
-// archive or the store.
+// It uses catalog (what is listed) and store (what is held), fetch, which moves the
+// bytes and counts them, and follow, which brings suites up to date. Memory is bounded
+// by maxPlan and maxPart, not by the archive or the store.
 package prefetch
 
 import (
@@ -89,8 +89,8 @@ type Store interface {
 
 // Fetcher moves bytes; *fetch.Fetcher, but for the type of Brought.
 type Fetcher interface {
-	// Ahead has the store hold e, in free room or that of the blobs in replaces. store.ErrNoSpace and store.ErrDisk say that it
-	// cannot be kept.
+	// Ahead has the store hold e, in free room or that of the blobs in replaces.
+	// store.ErrNoSpace and store.ErrDisk say that it cannot be kept.
 	Ahead(ctx context.Context, e catalog.Entry, replaces []digest.Digest) (Brought, error)
 	// ClientsWait reports whether a client waits for a download.
 	ClientsWait() bool

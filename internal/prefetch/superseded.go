@@ -16,10 +16,9 @@ const (
 	maxSpare = 1024
 )
 
-// superseded returns the files that are held of older versions of w, or of its family if
-// its name is new, for clients of the
-// same line, and whose room w may take: those that are not pinned, need no login, and
-// that no suite has in force.
+// superseded returns the files that are held of older versions of w, or of its family
+// if its name is new, for clients of the same line, and whose room w may take: those
+// that are not pinned, need no login, and that no suite has in force.
 func (s *Prefetcher) superseded(p *plan, w *want) (old []digest.Digest, err error) {
 	looked := 0
 	for h, err := range s.store.Names(w.prefix(), "") {

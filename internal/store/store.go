@@ -6,17 +6,17 @@
 //	partial/abcdef….map  which of its bytes are there, and which trusted
 //	partial/new-…        an unfinished blob without a name, swept at start
 //
-// Bytes become a blob only in Commit, which has hashed all of them. A blob
-// never changes. New ones take the place of old ones: first of what nobody vouches for,
-// beyond its share, then of what no Release lists any more, then of what saves least for
-// the bytes that it takes, by its requests, of which each counts half as much after a
-// month; but of none that is pinned or open. Run makes room ahead of requests. A private blob came with a login only (Info.Private).
-// Memory does not grow with the number of blobs. After kill -9 at any instant,
-// Open finds every blob whose Commit had returned, and no torn one. The table
-// of blobs is only a view of the directory: lost, it is built again, without
-// pins, and without the names, sources and places that blobs came with, but for those
-// of the rows that Pinned and Known choose; private ones stay private. Blobs can be
-// listed by digest and by name.
+// Bytes become a blob only in Commit, which has hashed all of them. A blob never
+// changes. New ones take the place of old ones: first of what nobody vouches for,
+// beyond its share, then of what no Release lists any more, then of what saves least
+// for the bytes that it takes, by its requests, of which each counts half as much after
+// a month; but of none that is pinned or open. Run makes room ahead of requests. A
+// private blob came with a login only (Info.Private). Memory does not grow with the
+// number of blobs. After kill -9 at any instant, Open finds every blob whose Commit had
+// returned, and no torn one. The table of blobs is only a view of the directory: lost,
+// it is built again, without pins, and without the names, sources and places that blobs
+// came with, but for those of the rows that Pinned and Known choose; private ones stay
+// private. Blobs can be listed by digest and by name.
 package store
 
 import (
@@ -252,11 +252,11 @@ const (
 	sweepEvery = time.Hour
 )
 
-// Run keeps the store in order until ctx ends, then returns nil. It writes
-// last uses to the table, evicts when little is free in the quota or on the disk (marks), drops partial
-// files that have been idle for a week, and verifies every blob about
-// once a month, and those in use as often as they are used (usedWork). When the files of
-// blobs are missing it forgets these blobs.
+// Run keeps the store in order until ctx ends, then returns nil. It writes last uses to
+// the table, evicts when little is free in the quota or on the disk (marks), drops
+// partial files that have been idle for a week, and verifies every blob about once a
+// month, and those in use as often as they are used (usedWork). When the files of blobs
+// are missing it forgets these blobs.
 func (s *Store) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	limit := rate.NewLimiter(scrubRate, hashChunk)

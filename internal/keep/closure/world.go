@@ -7,8 +7,9 @@
 // Depends and, since apt does so by default, Recommends. Where one of several
 // alternatives was selected, that one is enough; else the first that can be had is
 // taken, a real package before those that provide its name, and of these the one that
-// apt prefers: the two that two versions of it prefer, where those differ. So the result does not depend on any order, and holds what apt takes for
-// all of the selection at once, or for a part of it.
+// apt prefers: the two that two versions of it prefer, where those differ. So the
+// result does not depend on any order, and holds what apt takes for all of the
+// selection at once, or for a part of it.
 //
 // Conflicts are not looked at: a mirror holds files, and two packages of a selection
 // may exclude each other. What apt takes instead of an alternative that conflicts with
