@@ -141,7 +141,7 @@ const settings = {
       value: '500GB',
       default: '50%',
       takes: 'bytes with unit (200GB, 1.5TiB) or percent of the disk',
-      help: 'how much the box keeps; least recently used goes first',
+      help: 'how much the box keeps; superseded files are evicted first, then those requested least',
       set: true,
     },
     { name: 'MILLPOND_ADMIN_TOKEN', value: 'hidden', default: '', takes: 'word', help: 'what admin actions ask for', set: true },

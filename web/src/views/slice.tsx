@@ -17,7 +17,7 @@ export function SliceView({ live }: { live: Live }) {
   return (
     <>
       <Heading title="Slice">
-        The part of the archives that this box holds. When room is needed, what was requested least recently is evicted first.
+        The part of the archives that this box holds. When room is needed, superseded files are evicted first, then those requested least.
       </Heading>
       <dl class="facts">
         <div>
