@@ -70,7 +70,7 @@ func TestSuitesThatClientsUse(t *testing.T) {
 	t.Parallel()
 	following(t, "", func(r *rig) {
 		a := r.suite("a", time.Now(), "Packages.xz", "Translation-en.xz")
-		r.suite("b", time.Now().Add(-unused-time.Hour), "Packages.xz")
+		r.suite("b", time.Now().Add(-14*24*time.Hour-time.Hour), "Packages.xz")
 		unread := r.suite("c", time.Time{})
 		r.suites[unread].here = 1
 		r.run(interval - time.Minute)
@@ -96,7 +96,7 @@ func TestSuitesThatClientsUse(t *testing.T) {
 		if got := r.noted(&r.asked); len(got) > 0 {
 			t.Errorf("asked soon after a client: %v", got)
 		}
-		r.run(unused)
+		r.run(14 * 24 * time.Hour)
 		if s := r.State(); len(s) != 0 || r.Follows(a) {
 			t.Errorf("followed without use: %+v", s)
 		}

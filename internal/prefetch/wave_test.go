@@ -1,6 +1,7 @@
 package prefetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -124,6 +125,25 @@ func TestFullCache(t *testing.T) {
 	s.wantHeld("others", true, "x_1_all.deb", "y_1_all.deb", "t_1_all.deb")
 	s.wantHeld("no room", false, "pin_2_all.deb", "both_2_all.deb")
 	if state.FilesDone != 2 || state.NoRoom != 2 || state.FilesFailed != 0 || state.Error != "" {
+		t.Errorf("fetched %v: %+v", got, state)
+	}
+}
+
+// What came with a login makes room for nothing: it is there for those who have that.
+func TestLoginMakesNoRoom(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	s.publish("bookworm", "login_1_all.deb", "b_1_all.deb")
+	mustT(t, s.held.Put(digestOf("login_1_all.deb"), fileSize, bytes.NewReader(contentOf("login_1_all.deb")), store.Meta{
+		Name: "login_1_all.deb", Private: "http://archive.example.org/private/login_1_all.deb",
+	}))
+	s.get("login_1_all.deb", "b_1_all.deb")
+	if u := s.held.Usage(); u.QuotaBytes-u.Bytes >= fileSize {
+		t.Fatalf("the store is not full: %+v", u)
+	}
+	state, got := s.wave(s.publish("bookworm", "login_2_all.deb", "b_1_all.deb"))
+	s.wantHeld("with a login", true, "login_1_all.deb", "b_1_all.deb")
+	if state.NoRoom != 1 || state.FilesDone != 0 {
 		t.Errorf("fetched %v: %+v", got, state)
 	}
 }

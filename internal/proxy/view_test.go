@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -144,6 +145,15 @@ func TestRingView(t *testing.T) {
 	b.do(t, "GET", headURL)
 	if got := f.last(); got.Generation != r.has {
 		t.Errorf("bound by its address: %+v", got)
+	}
+	// By a name of the box that only the client knows, it is still in the ring.
+	const own = "http://nas/deb.example.org/debian/dists/stable/InRelease"
+	b.files[own] = fails(&mirror.UnreachableError{Host: "nas:80", Err: &net.DNSError{Name: "nas", IsNotFound: true}})
+	for range 2 { // the name is known then
+		b.do(t, "GET", own)
+		if got := f.last(); got.Generation != r.has || got.Location.String() != headURL {
+			t.Errorf("bound by its address, by the box's own name: %+v", got)
+		}
 	}
 	if resp, body := b.do(t, "GET", strings.Replace(head, "prod", "test", 1)); resp.StatusCode != http.StatusNotFound || !strings.Contains(resp.Status+body, "no ring") {
 		t.Errorf("a ring that is not there: %s: %s", resp.Status, body)
