@@ -21,6 +21,7 @@ type office struct {
 	net.Listener
 	shares  *Shares
 	working chan string   // tells of each request that is being answered
+	rested  chan struct{} // tells of each connection that is idle after an answer
 	release chan struct{} // closed when they may end
 }
 
@@ -30,10 +31,16 @@ func newOffice(t *testing.T, places int, o Options) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &office{shares: NewShares(places), working: make(chan string, 100), release: make(chan struct{})}
+	e := &office{shares: NewShares(places), working: make(chan string, 100), rested: make(chan struct{}, 100), release: make(chan struct{})}
 	o.Shares, o.Log = e.shares, slog.New(slog.DiscardHandler)
 	e.Listener = Listener(l, o)
-	server := &http.Server{ConnContext: ConnContext, ConnState: ConnState,
+	connState := func(c net.Conn, state http.ConnState) {
+		ConnState(c, state)
+		if state == http.StateIdle {
+			e.rested <- struct{}{}
+		}
+	}
+	server := &http.Server{ConnContext: ConnContext, ConnState: connState,
 		Handler: o.Proxies.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, "some\n")
 			if r.URL.Path == "/work" {
@@ -120,6 +127,7 @@ func TestOneClientTakesNoPlaceOfOthers(t *testing.T) {
 				conn := e.dial(t, "127.0.0.1", tt.opening)
 				if tt.opening == quick {
 					answered(t, conn)
+					<-e.rested // the oldest idle one is cut
 				}
 				flood = append(flood, conn)
 			}
