@@ -13,13 +13,13 @@ LINTER      = v2.15.0
 GOLANGCI    = $(CURDIR)/bin/golangci-lint-$(LINTER)
 # The modules under e2e/cluster are linted by lint-cluster, which needs a
 # compiled Kubernetes.
-MODULES     = . e2e e2e/chart
+MODULES     = . e2e e2e/chart e2e/clients
 # A count, since go test calls a target that meets the end of its time failed at
 # times.
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-trace trace e2e-setup e2e-chart e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-trace trace e2e-setup e2e-chart e2e-clients e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -33,7 +33,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-trace e2e-setup e2e-chart browser
+test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-trace e2e-setup e2e-chart e2e-clients browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
@@ -97,7 +97,8 @@ browser: build
 screenshots: build
 	cd web && npm ci --no-audit --no-fund && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run screenshots
 
-# Setting up a client and finding the box (needs shellcheck, curl, wget, dash).
+# Setting up a client, its https sources, and finding the box (needs shellcheck, curl,
+# wget, dash).
 e2e-setup: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./setup/...
 
@@ -147,6 +148,10 @@ trace:
 # The same with a small synthetic archive, as a test.
 e2e-trace:
 	cd e2e && $(GO) test -count=1 ./trace
+
+# Clients of the API that others would generate from its document.
+e2e-clients: build
+	cd e2e/clients && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./...
 
 # The chart as Helm renders it, against the API's own types and the built box.
 e2e-chart: build

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"millpond/internal/catalog"
+	"millpond/internal/clients"
 	"millpond/internal/dashboard"
 	"millpond/internal/fetch"
 	"millpond/internal/follow"
@@ -25,6 +26,7 @@ import (
 	"millpond/internal/prefetch"
 	"millpond/internal/proxy"
 	"millpond/internal/rings"
+	"millpond/internal/siteledger"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
@@ -44,6 +46,7 @@ type Appliance struct {
 	keys      *keyring.Keyring
 	db        *kv.DB
 	ledger    *ledger.Ledger
+	notes     *clients.Notes
 	store     *store.Store
 	catalog   *catalog.Catalog
 	policy    *mirror.Policy
@@ -53,7 +56,9 @@ type Appliance struct {
 	follow    *follow.Follower
 	prefetch  *prefetch.Prefetcher
 	rings     *rings.Rings
+	accessLog *logs.Access // nil without one
 	keep      *keep.Keeper
+	site      *siteledger.Site
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
@@ -74,7 +79,7 @@ type server struct {
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
 	a := &Appliance{
-		events: &dashboard.Events{Keep: keepOf(c.Privacy)}, limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
+		events: newEvents(c.Privacy), limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
 		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
 		leaving: leaving{began: make(chan struct{})},
 	}
@@ -83,7 +88,7 @@ func New(c Config, log *slog.Logger) (*Appliance, error) {
 		lines = logs.Unlink(lines)
 	}
 	a.log = slog.New(logs.Redact(lines))
-	for _, open := range []func() error{a.openData, a.openNetwork, a.openFaces} {
+	for _, open := range []func() error{a.openAccessLog, a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())
 		}
@@ -173,10 +178,17 @@ func (a *Appliance) openDataDir() (err error) {
 		// On a full disk, for one. The next start tries again.
 		a.log.Warn("the format of the data directory was not noted", "err", err)
 	}
-	if a.ledger, err = ledger.Open(a.db.Table("ledger")); err != nil {
+	if a.ledger, err = ledger.Open(a.db.Table("ledger"), a.db.Table("daily")); err != nil {
 		return err
 	}
+	if err = a.openNotes(); err != nil {
+		return err
+	}
+	a.opened(a.notes.Flush)
 	if err = a.restrictLedger(); err != nil {
+		return err
+	}
+	if err = a.openEvents(); err != nil {
 		return err
 	}
 	// Downloads receive bytes from mirrors until fetch is closed, which is after
@@ -189,6 +201,7 @@ func (a *Appliance) openDataDir() (err error) {
 		return err
 	}
 	a.opened(a.store.Close)
+	a.checkCacheSize()
 	a.catalog, err = catalog.Open(catalog.Options{
 		Table: a.db.Table("catalog"), Keyring: a.keys, TrustHosts: a.config.TrustHosts,
 		Room: a.store.Usage().QuotaBytes / catalogShare, Log: a.log.With("part", "catalog"),
@@ -226,11 +239,17 @@ func (a *Appliance) openNetwork() (err error) {
 	}
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
-	return a.openSlice()
+	if err := a.openSlice(); err != nil {
+		return err
+	}
+	return a.openSite()
 }
 
 // taken counts what a mirror sent.
-func (a *Appliance) taken(f mirror.File, n int64) { a.ledger.Taken(counted(f), n) }
+func (a *Appliance) taken(f mirror.File, of mirror.Answer, n int64) {
+	a.ledger.Taken(counted(f), n)
+	a.ledger.Sent(of.Host, of.Status, n)
+}
 
 // asked counts a request to a mirror.
 func (a *Appliance) asked(f mirror.File, status int) { a.ledger.Asked(counted(f), status) }
@@ -250,22 +269,29 @@ func (a *Appliance) openFaces() (err error) {
 	if a.clients, err = a.listen("LISTEN", a.config.Listen); err != nil {
 		return err
 	}
-	o := a.dashboardOptions()
+	o, err := a.dashboardOptions()
+	if err != nil {
+		return err
+	}
 	apart := a.config.DashboardListen != ""
 	if apart {
-		_, o.ClientPort, _ = net.SplitHostPort(a.clients.Addr().String())
+		o.ClientPort = o.Places.Port
 	}
 	a.dashboard = dashboard.New(o)
 	local := a.dashboard.Handler()
 	if apart {
 		local = a.dashboard.Basics()
 	}
-	a.proxy = proxy.New(proxy.Options{
-		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
+	p := proxy.Options{
+		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Notes: a.notes, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
-		Local: local, Via: a.via,
+		Local: local, Via: a.via, Measured: a.dashboard.Measured,
 		Log: a.log.With("part", "proxy"),
-	})
+	}
+	if a.accessLog != nil {
+		p.AccessLog = a.accessLog
+	}
+	a.proxy = proxy.New(p)
 	clients := a.proxy.Server()
 	clients.RegisterOnShutdown(a.dashboard.EndStreams)
 	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients, false, a.files.clients))})

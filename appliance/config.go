@@ -3,15 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"maps"
-	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caarlos0/env/v11"
 
@@ -37,7 +38,7 @@ type Config struct {
 	DashboardListen string            `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
 	DashboardAccess []string          `env:"DASHBOARD_ACCESS" takes:"names, *.domain, addresses or ranges, and token:WORD, comma-separated" secret:"true" help:"public names under which dashboard, API and metrics may be opened; from which addresses, by default all that may use the port; and a token to ask for, as a password with any user name or a bearer token"`
 	DataDir         string            `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
-	CacheSize       store.Quota       `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB) or percent of the disk" help:"how much the box keeps; superseded files are evicted first, then those requested least"`
+	CacheSize       store.Quota       `env:"CACHE_SIZE" envDefault:"50%" takes:"bytes with unit (200GB, 1.5TiB; 64MB at least) or percent of the disk" help:"how much the box keeps; superseded files are evicted first, then those requested least"`
 	IndexTTL        time.Duration     `env:"INDEX_TTL" envDefault:"1m" takes:"duration up to 24h (30s, 5m)" help:"how long a Release file is served before the mirror is asked again"`
 	KeyringDir      []string          `env:"KEYRING_DIR" takes:"directories, comma-separated" help:"archive keys; by default the distribution's own directories"`
 	TrustHosts      []string          `env:"TRUST_HOSTS" takes:"hosts, comma-separated" help:"archives that count as signed although no key is known for them"`
@@ -52,24 +53,25 @@ type Config struct {
 	UpstreamExcept  []string          `env:"UPSTREAM_PROXY_EXCEPT" takes:"host, host:port, *.domain or range, comma-separated" help:"mirrors that are reached directly all the same; a range matches those whose URL has an address"`
 	AuthFile        string            `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
 	MirrorRate      mirror.Rates      `env:"MIRROR_RATE" takes:"bytes per second with unit, alone or with the hours of the day that it is for (20MB/s@08-18,5MB/s@18-22), comma-separated" help:"limit on downloads from all mirrors together, by hours of local time (TZ); at other hours the rate without hours counts, and without one there is no limit. Tunnels are not limited"`
-	Prefetch        dailyBytes        `env:"PREFETCH" envDefault:"10GB" takes:"bytes a day with unit (20GB), or 0 or false for none" help:"how much the box takes in a day, from mirrors and other boxes together, to have new versions of the packages that its clients use before they ask; what a day does not use may be used within a week"`
+	Prefetch        dailyBytes        `env:"PREFETCH" envDefault:"10GB" takes:"bytes a day with unit (20GB), or 0 or no for none" help:"how much the box takes in a day, from mirrors and other boxes together, to have new versions of the packages that its clients use before they ask; what a day does not use may be used within a week"`
 	Tunnels         tunnels           `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
-	Offline         bool              `env:"OFFLINE" envDefault:"false" takes:"true or false" help:"contact no mirror, serve only what is held"`
-	Swarm           bool              `env:"SWARM" envDefault:"true" takes:"true or false" help:"whether the box downloads from other boxes and uploads to them"`
+	Offline         bool              `env:"OFFLINE" envDefault:"false" takes:"true or false, yes or no, on or off" help:"contact no mirror, serve only what is held"`
+	Swarm           bool              `env:"SWARM" envDefault:"true" takes:"true or false, yes or no, on or off" help:"whether the box downloads from other boxes and uploads to them"`
 	SwarmListen     []string          `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
 	SwarmKey        string            `env:"SWARM_KEY" takes:"64 hexadecimal digits, as millpond swarm-key or openssl rand -hex 32 prints them" secret:"lines" help:"the key of a private swarm, the same on all its boxes; without one the swarm is open"`
 	SwarmAllowPeers []string          `env:"SWARM_ALLOW_PEERS" takes:"peer IDs, comma-separated" help:"boxes that may connect; by default all boxes of the swarm"`
 	ShareHosts      []string          `env:"SHARE_HOSTS" takes:"host, host:port, *.domain or range, comma-separated" help:"hosts whose private archives are shared with all boxes of the swarm. Private are those at a private address or another port than 80 and 443, in MILLPOND_ALLOW_UPSTREAMS, behind MILLPOND_UPSTREAM_PROXY or behind a login. By default only members get them, and nobody gets what is behind a login; a range matches hosts whose URL has an address"`
 	SwarmMode       swarm.Mode        `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"role in the DHT; client is for a box that no other can dial"`
-	SwarmLocal      bool              `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false" help:"whether boxes on the network segment find each other by mDNS"`
+	SwarmLocal      bool              `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false, yes or no, on or off" help:"whether boxes on the network segment find each other by mDNS"`
 	Bootstrap       []string          `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect to, in addition to those on the network segment"`
 	AnnounceAddrs   []string          `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to give to other boxes instead of its own, for example behind port forwarding"`
 	IdentityFile    string            `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, created at the first start"`
-	UploadRate      uploadRate        `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
+	UploadRate      uploadRate        `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB/s), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
 	Rings           rings.Definitions `env:"RINGS" takes:"rings separated by semicolons, each a name, then after=RING, delay=3d, security=now and clients=RANGES as needed" help:"rings: clients that get a suite's updates later than others, at http://BOX/ring/NAME/archive.example.org/debian or by their addresses: what the ring after which they come has had for the delay, suites whose name says security at once"`
-	AdminToken      string            `env:"ADMIN_TOKEN" takes:"a long random word" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
+	AdminToken      string            `env:"ADMIN_TOKEN" takes:"a random word of at least 16 characters" secret:"true" help:"required for admin actions on the dashboard; without one they are off"`
 	Privacy         api.Privacy       `env:"PRIVACY" takes:"no-client-names, no-packages-per-client, no-clients, days=N, comma-separated" help:"what is not kept about clients: their names; which packages each requested; their addresses and all else; anything older than N days. What an earlier run kept is removed at the start"`
-	LogLevel        slog.Level        `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
+	LogLevel        logLevel          `env:"LOG_LEVEL" envDefault:"info" takes:"debug, info, warn or error" help:"how much is logged"`
+	AccessLog       accessLog         `env:"ACCESS_LOG" takes:"- for standard output, or the absolute path of a file" help:"where a line of JSON goes for each request of a client, and each tunnel; by default nowhere. A file is opened again on SIGHUP, for logrotate; without that it is begun anew at 1 GiB, and the one before kept"`
 	LogFormat       logFormat         `env:"LOG_FORMAT" envDefault:"text" takes:"text or json" help:"what a line of the log is: words and key=value, or an object"`
 
 	access   dashboard.Access  // DashboardAccess
@@ -81,6 +83,8 @@ type Config struct {
 	given    map[string]string // variables as they were set
 
 	certificate *front.Certificate // that of TLSCert; nil without
+	stdout      io.Writer          // for AccessLog; nil: os.Stdout
+	box         *url.URL           // that a command asks; nil: the one on this machine
 }
 
 // parseConfig reads the settings from an environment. The error names every
@@ -103,7 +107,10 @@ func parseConfig(environ []string) (Config, error) {
 			reflect.TypeFor[dailyBytes]():        func(s string) (any, error) { return parseDailyBytes(s) },
 			reflect.TypeFor[tunnels]():           func(s string) (any, error) { return parseTunnels(s) },
 			reflect.TypeFor[swarm.Mode]():        func(s string) (any, error) { return parseMode(s) },
-			reflect.TypeFor[store.Quota]():       func(s string) (any, error) { return store.ParseQuota(s) },
+			reflect.TypeFor[store.Quota]():       func(s string) (any, error) { return parseCacheSize(s) },
+			reflect.TypeFor[accessLog]():         func(s string) (any, error) { return parseAccessLog(s) },
+			reflect.TypeFor[bool]():              func(s string) (any, error) { return parseBool(s) },
+			reflect.TypeFor[time.Duration]():     func(s string) (any, error) { return parseTTL(s) },
 			reflect.TypeFor[[]string]():          func(s string) (any, error) { return parseList(s), nil },
 			reflect.TypeFor[[]netip.Prefix]():    func(s string) (any, error) { return parseClients(s) },
 			reflect.TypeFor[api.Privacy]():       func(s string) (any, error) { return parsePrivacy(s) },
@@ -184,6 +191,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 // check finds invalid settings beyond what parsing finds.
 func (c *Config) check(f *faults) {
 	f.add("LISTEN", checkListen(c.Listen))
+	f.add("ADMIN_TOKEN", checkToken(c.AdminToken))
 	if c.DashboardListen != "" {
 		f.add("DASHBOARD_LISTEN", checkListen(c.DashboardListen))
 	}
@@ -218,6 +226,7 @@ func (c *Config) check(f *faults) {
 		c.logins, err = readLogins(c.AuthFile)
 		f.add("AUTH_FILE", err)
 	}
+	f.add("ACCESS_LOG", c.AccessLog.check(c.DataDir))
 	if len(c.TLSCert) > 0 {
 		c.certificate, err = front.LoadCertificate(c.TLSCert...)
 		f.add("TLS_CERT", err)
@@ -269,20 +278,6 @@ func checkHost(entry string) error {
 	return err
 }
 
-// checkListen checks the form of an address to listen on. Whether it is free
-// shows when it is opened.
-func checkListen(addr string) error {
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return err
-	}
-	if port == "" {
-		return errors.New("no port")
-	}
-	_, err = net.LookupPort("tcp", port)
-	return err
-}
-
 func checkDir(dir string) error {
 	info, err := os.Stat(dir)
 	if err == nil && !info.IsDir() {
@@ -308,4 +303,15 @@ func settings() []setting {
 		}
 	}
 	return all
+}
+
+// minAdminToken is how many characters an admin token has at least: in letters and digits, 16
+// random ones cannot be guessed, however many addresses guess.
+const minAdminToken = 16
+
+func checkToken(token string) error {
+	if n := utf8.RuneCountInString(token); n > 0 && n < minAdminToken {
+		return fmt.Errorf("it has %d; `openssl rand -hex 16` makes a good one", n)
+	}
+	return nil
 }

@@ -3,22 +3,29 @@ package main
 import (
 	"millpond/internal/api"
 	"millpond/internal/dashboard"
+	"millpond/internal/kv"
 	"millpond/internal/swarm"
 )
 
 // dashboardOptions joins the dashboard with what it shows.
-func (a *Appliance) dashboardOptions() dashboard.Options {
+func (a *Appliance) dashboardOptions() (dashboard.Options, error) {
+	kept := a.db.Table("dashboard")
+	price, err := kv.GetJSON[api.Price](kept, priceKey)
 	o := dashboard.Options{
-		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Keys: a.keys, Fetch: a.fetch, Mirrors: a.mirror, Follow: a.follow, Prefetch: a.prefetch, Rings: a.rings, Keep: a.keep,
+		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Keys: a.keys, Fetch: a.fetch, Mirrors: a.mirror, Follow: a.follow, Prefetch: a.prefetch, Rings: a.rings, Notes: a.notes, Keep: a.keep, Site: a.site,
 		Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken, Access: a.config.access,
 		Resolver: a.resolver(), Privacy: a.config.Privacy, Erase: a.eraseClient,
 		Ready: a.faults, Drain: a.leave, Draining: a.draining, Log: a.log.With("part", "dashboard"),
+		Places: a.places(), Price: price, KeepPrice: func(p api.Price) error { return kv.PutJSON(kept, priceKey, p) },
 	}
 	if a.swarm != nil {
 		o.Swarm = swarmView{a.swarm}
 	}
-	return o
+	return o, err
 }
+
+// priceKey is where the price of a gigabyte is kept.
+const priceKey = "price"
 
 // swarmView is the swarm in the API's types.
 type swarmView struct{ *swarm.Swarm }

@@ -9,7 +9,7 @@ import (
 // The dashboard shows every setting as it is in force, and no secret.
 func TestShownSettings(t *testing.T) {
 	t.Parallel()
-	c, err := parseConfig([]string{"MILLPOND_ADMIN_TOKEN=open-sesame", "MILLPOND_INDEX_TTL=5m", "MILLPOND_TUNNELS="})
+	c, err := parseConfig([]string{"MILLPOND_ADMIN_TOKEN=open-sesame-and-more", "MILLPOND_INDEX_TTL=5m", "MILLPOND_TUNNELS="})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,18 +10,21 @@ import (
 	"millpond/internal/api"
 	"millpond/internal/fetch"
 	"millpond/internal/kv"
+	"millpond/internal/siteledger"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
 )
 
-// kept are the rows that neither blobs nor mirrors tell again: the ledger, bans, rings,
+// kept are the rows that neither blobs nor mirrors tell again: the ledger, bans, rings, what other boxes told and names,
 // pins, what clients requested and what fetching that ahead cost, which Release files are
 // held and how good they were, and where blobs came from.
 var kept = []kv.Kept{
 	{Table: "identity"},
 	{Table: "ledger"},
+	{Table: "daily"},
 	{Datastore: "swarm", Rows: swarm.Kept},
 	{Table: "rings"},
+	{Table: "site", Rows: siteledger.Kept},
 	{Table: "store", Rows: store.Pinned},
 	{Table: "prefetch"},
 	{Table: "names", Rows: fetch.Kept},

@@ -15,7 +15,7 @@ import (
 func TestDrainCommand(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{}, 2_000_000, 10_000)
-	p := spawn(t, s.environ(t.TempDir(), "MILLPOND_ADMIN_TOKEN=secret"))
+	p := spawn(t, s.environ(t.TempDir(), "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site"))
 	base := s.Mirror.URL("/debian")
 	c := newClient(t, p.url)
 	c.update(t, s, base)
@@ -29,7 +29,7 @@ func TestDrainCommand(t *testing.T) {
 	}
 	drained := make(chan ended, 1)
 	go func() {
-		code, stdout, stderr := program(t, []string{"MILLPOND_LISTEN=" + p.url[len("http://"):], "MILLPOND_ADMIN_TOKEN=secret"}, "drain")
+		code, stdout, stderr := program(t, []string{"MILLPOND_LISTEN=" + p.url[len("http://"):], "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site"}, "drain")
 		drained <- ended{code, stdout, stderr}
 	}()
 	direct := newClient(t, "")
@@ -50,7 +50,7 @@ func TestDrainCommand(t *testing.T) {
 		t.Fatalf("the command ended in the middle of a download: %+v", e)
 	case <-time.After(drainQuiet + time.Second): // it must still be waiting
 	}
-	box := []string{"MILLPOND_LISTEN=" + p.url[len("http://"):], "MILLPOND_ADMIN_TOKEN=secret"}
+	box := []string{"MILLPOND_LISTEN=" + p.url[len("http://"):], "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site"}
 	code, stdout, stderr := program(t, box, "drain", "1s", "1500ms")
 	if code != exitFault || !strings.Contains(stdout, "still serves") || !strings.Contains(stderr, "1 downloads are under way after 1.5s") {
 		t.Errorf("a command with a limit: exit code %d, %q, %q", code, stdout, stderr)
@@ -68,11 +68,11 @@ func TestDrainCommand(t *testing.T) {
 func TestDrainCommandFaults(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, aptest.MirrorOptions{})
-	addr := start(t, s.environ(t.TempDir(), "MILLPOND_ADMIN_TOKEN=secret")).Addr().String()
+	addr := start(t, s.environ(t.TempDir(), "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site")).Addr().String()
 	for want, environ := range map[string][]string{
 		"MILLPOND_ADMIN_TOKEN is not set": {"MILLPOND_LISTEN=" + addr},
-		"needs the box's admin token":     {"MILLPOND_LISTEN=" + addr, "MILLPOND_ADMIN_TOKEN=wrong"},
-		"no box answers":                  {"MILLPOND_LISTEN=127.0.0.1:1", "MILLPOND_ADMIN_TOKEN=secret"},
+		"needs the box's admin token":     {"MILLPOND_LISTEN=" + addr, "MILLPOND_ADMIN_TOKEN=another-token-than-its-own"},
+		"no box answers":                  {"MILLPOND_LISTEN=127.0.0.1:1", "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site"},
 	} {
 		code, _, stderr := program(t, environ, "drain")
 		if code != exitFault || !strings.Contains(stderr, want) {
@@ -81,7 +81,7 @@ func TestDrainCommandFaults(t *testing.T) {
 	}
 	// Who is about to stop the box gives others the time to go elsewhere all the same.
 	begun := time.Now()
-	code, _, _ := program(t, []string{"MILLPOND_LISTEN=" + addr, "MILLPOND_ADMIN_TOKEN=wrong"}, "drain", "1s", "5s")
+	code, _, _ := program(t, []string{"MILLPOND_LISTEN=" + addr, "MILLPOND_ADMIN_TOKEN=another-token-than-its-own"}, "drain", "1s", "5s")
 	if took := time.Since(begun); code != exitFault || took < time.Second || took > 4*time.Second {
 		t.Errorf("a command that was told 1s failed with exit code %d after %v", code, took)
 	}

@@ -11,8 +11,11 @@ import (
 	"os"
 
 	"millpond/internal/api"
+	"millpond/internal/clients"
+	"millpond/internal/dashboard"
 	"millpond/internal/kv"
 	"millpond/internal/ledger"
+	"millpond/internal/siteledger"
 )
 
 // eraseCommand erases a client from the box on this machine: in its data directory
@@ -64,16 +67,45 @@ func eraseOnDisk(c Config, client netip.Addr, stderr io.Writer) (known bool, err
 		return false, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	l, err := ledger.Open(db.Table("ledger"))
+	l, err := ledger.Open(db.Table("ledger"), db.Table("daily"))
 	if err != nil {
 		return false, err
 	}
-	return eraseFrom(l, db, client)
+	secret, err := siteSecret(c)
+	if err != nil {
+		return false, err
+	}
+	s, err := siteledger.Open(siteledger.Options{Table: db.Table("site"), Secret: secret, Log: newLogger(c, stderr)})
+	if err != nil {
+		return false, err
+	}
+	notes, _, err := clients.Open(db.Table(notesTable), clients.Privacy{}, newLogger(c, stderr))
+	if err != nil {
+		return false, err
+	}
+	var events dashboard.Events
+	if _, err := events.Open(db.Table(eventsTable)); err != nil {
+		return false, err
+	}
+	named, err := events.Erase(client)
+	known, fault := eraseFrom(l, notes, s, db, client)
+	return named || known, errors.Join(err, fault)
 }
 
-// eraseFrom erases a client from the ledger and from the files of its database.
-func eraseFrom(l *ledger.Ledger, db *kv.DB, client netip.Addr) (known bool, err error) {
+// eraseFrom erases a client from the ledger, from the notes, from what other boxes told,
+// and from the files of the database.
+func eraseFrom(l *ledger.Ledger, notes *clients.Notes, s *siteledger.Site, db *kv.DB, client netip.Addr) (known bool, err error) {
 	known, err = l.Erase(client)
+	if err == nil {
+		var noted bool
+		noted, err = notes.Erase(client)
+		known = known || noted
+	}
+	if err == nil {
+		var told bool
+		told, err = s.Erase(client)
+		known = known || told
+	}
 	if err == nil {
 		err = db.Purge()
 	}
@@ -85,7 +117,7 @@ func eraseThroughAPI(ctx context.Context, c Config, client netip.Addr) (known bo
 	if c.AdminToken == "" {
 		return false, fmt.Errorf("a box runs on MILLPOND_DATA_DIR=%s, and MILLPOND_ADMIN_TOKEN is not set: set it, for the box too, or stop the box", c.DataDir)
 	}
-	body, err := json.Marshal(api.Client{Address: client.String()})
+	body, err := json.Marshal(api.ClientAddress{Address: client.String()})
 	if err != nil {
 		return false, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"regexp"
 	"slices"
@@ -29,7 +30,17 @@ func (f *faults) add(name string, err error) {
 	if s.secret {
 		given = full
 	}
-	f.all = append(f.all, errors.New(userInURL.ReplaceAllString(fmt.Sprintf("%s: takes %s: %v", given, s.Takes, err), "://xxxxx@")))
+	f.all = append(f.all, errors.New(userInURL.ReplaceAllString(fmt.Sprintf("%s: takes %s: %v", given, s.Takes, plain(err)), "://xxxxx@")))
+}
+
+// plain is the message of err without the name of the system call that failed with a file.
+func plain(err error) string {
+	text := err.Error()
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		text = strings.ReplaceAll(text, file.Error(), file.Path+": "+file.Err.Error())
+	}
+	return text
 }
 
 // userInURL finds a login in a URL, which may stand in a setting that takes none.

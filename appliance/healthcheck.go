@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -29,7 +26,7 @@ const (
 func healthcheck(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	resp, err := askBox(ctx, c.Listen, http.MethodGet, "/readyz", "", nil)
+	resp, err := boxAddr{listen: c.Listen, name: "LISTEN"}.ask(ctx, http.MethodGet, "/readyz", "", nil)
 	if err != nil {
 		return err
 	}
@@ -43,30 +40,6 @@ func healthcheck(ctx context.Context, c Config) error {
 		return fmt.Errorf("the box is %s: %s", ready.Status, fatal(ready.Faults))
 	}
 	return nil
-}
-
-// askBox sends a request to the box that listens on addr. It ignores the
-// environment's proxy, which is often the box itself, and dials the listener's
-// own address, which works even for ":3142". A token is sent as a bearer token.
-func askBox(ctx context.Context, addr, method, path, token string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		},
-	}}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("no box answers (MILLPOND_LISTEN=%s): %w", addr, errors.Unwrap(err))
-	}
-	return resp, nil
 }
 
 // fatal joins the faults that keep a box from serving into one line.

@@ -150,8 +150,11 @@ func spawn(t *testing.T, environ []string, before ...string) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _, _ = p.Process.Kill(), p.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	m := clientLine.FindStringSubmatch(line)
+	var line string
+	var m []string
+	for printed := bufio.NewReader(out); m == nil && err == nil; m = clientLine.FindStringSubmatch(line) {
+		line, err = printed.ReadString('\n')
+	}
 	if err != nil || m == nil {
 		t.Fatalf("a box printed %q, %v; want the line for clients", line, err)
 	}

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"text/tabwriter"
 	"time"
@@ -13,10 +11,17 @@ import (
 	"millpond/internal/dashboard"
 )
 
-// printPeers writes a table of the peers that the box on this machine is
-// connected with.
-func printPeers(ctx context.Context, c Config, w io.Writer) error {
-	all, err := askAPI[api.PeerList](ctx, c, http.MethodGet, "peers", c.access.Token, nil)
+// printPeers writes a table of the peers that the box is connected with.
+func printPeers(ctx context.Context, c Config, i invocation) error {
+	w := i.stdout
+	raw, err := askRaw(ctx, c, http.MethodGet, "peers", readToken(c), nil)
+	if err != nil {
+		return err
+	}
+	if i.json {
+		return i.print(raw)
+	}
+	all, err := decodeAnswer[api.PeerList](c, raw)
 	if err != nil {
 		return err
 	}
@@ -36,30 +41,4 @@ func printPeers(ctx context.Context, c Config, w io.Writer) error {
 			dashboard.FormatBytes(p.Taken), dashboard.FormatBytes(p.Given), p.Held, p.Score, fault)
 	}
 	return t.Flush()
-}
-
-// askAPI asks the API of the box on this machine, with a bearer token if there is
-// one.
-func askAPI[T any](ctx context.Context, c Config, method, path, token string, body []byte) (answer T, err error) {
-	addr := c.Listen
-	if c.DashboardListen != "" {
-		addr = c.DashboardListen
-	}
-	resp, err := askBox(ctx, addr, method, "/api/v1/"+path, token, body)
-	if err != nil {
-		return answer, err
-	}
-	defer resp.Body.Close()
-	read := json.NewDecoder(io.LimitReader(resp.Body, maxReadiness))
-	if resp.StatusCode != http.StatusOK {
-		var refusal api.Problem
-		if err := read.Decode(&refusal); err != nil || refusal.Detail == "" {
-			return answer, fmt.Errorf("the server at %s is not a millpond: it answered %s", addr, resp.Status)
-		}
-		return answer, fmt.Errorf("the box at %s: %s", addr, refusal.Detail)
-	}
-	if err := read.Decode(&answer); err != nil {
-		return answer, fmt.Errorf("the server at %s is not a millpond: %w", addr, err)
-	}
-	return answer, nil
 }

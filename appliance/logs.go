@@ -25,12 +25,24 @@ func (f *logFormat) UnmarshalText(text []byte) error {
 	}
 }
 
+// logLevel is the least level that is logged.
+type logLevel struct{ slog.Level }
+
+// UnmarshalText implements encoding.TextUnmarshaler. Its error, unlike slog's, is for an
+// administrator.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	if err := l.Level.UnmarshalText(text); err != nil {
+		return fmt.Errorf("no such level: %.40q", text)
+	}
+	return nil
+}
+
 // newLogger logs to w as c says.
 func newLogger(c Config, w io.Writer) *slog.Logger {
 	if c.LogFormat == logJSON {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: asText}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: c.LogLevel.Level, ReplaceAttr: asText}))
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.LogLevel}))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.LogLevel.Level}))
 }
 
 // asText has values that know how they are written be written so, as in text.

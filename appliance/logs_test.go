@@ -29,7 +29,7 @@ func TestLogFormats(t *testing.T) {
 		logJSON: `"level":"INFO","msg":"request not served","part":"proxy","client":"10.0.0.7","url":"http://archive.example.org/debian/dists/stable/InRelease","status":403,"err":"two\nlines"}`,
 	} {
 		var out bytes.Buffer
-		log := newLogger(Config{LogFormat: format, LogLevel: slog.LevelInfo}, &out)
+		log := newLogger(Config{LogFormat: format, LogLevel: logLevel{slog.LevelInfo}}, &out)
 		log.Debug("not this one")
 		log.With("part", "proxy").Info("request not served", "client", netip.MustParseAddr("10.0.0.7"), "url", l, "status", 403, "err", errors.New("two\nlines"))
 		if _, got, _ := strings.Cut(out.String(), strings.SplitN(want, "INFO", 2)[0]); strings.SplitN(want, "INFO", 2)[0]+got != want+"\n" {
@@ -44,9 +44,25 @@ func TestLogInJSON(t *testing.T) {
 	s := newSite(t, aptest.MirrorOptions{}, 1000)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var logged bytes.Buffer
-	if code := run(ctx, nil, s.environ(t.TempDir(), "MILLPOND_LOG_FORMAT=json", "MILLPOND_LOG_LEVEL=debug"), writer(func([]byte) { cancel() }), &logged); code != exitOK {
-		t.Errorf("exit code %d", code)
+	var logged, printed bytes.Buffer
+	var started map[string]any
+	log := writer(func(line []byte) {
+		logged.Write(line)
+		if bytes.Contains(line, []byte(`"msg":"started"`)) {
+			if err := json.Unmarshal(line, &started); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		}
+	})
+	dir := t.TempDir()
+	if code := run(ctx, nil, s.environ(dir, "MILLPOND_LOG_FORMAT=json", "MILLPOND_LOG_LEVEL=debug"), &printed, log); code != exitOK || printed.Len() > 0 {
+		t.Errorf("exit code %d, printed %s", code, &printed)
+	}
+	page, _ := started["dashboard"].(string)
+	setup, _ := started["client_setup"].(string)
+	if started["version"] != version || started["data_dir"] != dir || started["limit"] != 1e9 || !strings.HasPrefix(page, "http://127.0.0.1:") || !strings.Contains(setup, strings.TrimSuffix(page, "/")+`";`) {
+		t.Errorf("started: %v", started)
 	}
 	var messages []string
 	for line := range bytes.Lines(logged.Bytes()) {

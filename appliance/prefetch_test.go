@@ -133,7 +133,7 @@ func TestPrefetch(t *testing.T) {
 			}
 			whole := p
 			p.Budget, p.Since, p.Total, p.Waves = want.Budget, want.Since, want.Total, want.Waves
-			if !reflect.DeepEqual(p, want) || p.Started.IsZero() || p.Ended.Before(p.Started) {
+			if !reflect.DeepEqual(p, want) || p.Started == nil || p.Ended.Before(*p.Started) {
 				t.Errorf("prefetch: %+v, want %+v", p, want)
 			}
 			cost := api.PrefetchCost{Files: 2, FromMirrors: bytes}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"millpond/internal/api"
+	"millpond/internal/clients"
+	"millpond/internal/dashboard"
 	"millpond/internal/hostnames"
 	"millpond/internal/ledger"
 )
@@ -50,6 +52,23 @@ func parsePrivacy(s string) (p api.Privacy, err error) {
 // keepOf is how long clients are kept, 0 for good.
 func keepOf(p api.Privacy) time.Duration { return time.Duration(p.Days) * 24 * time.Hour }
 
+// notesTable is where the notes about clients are.
+const notesTable = "clients"
+
+// openNotes opens the notes about clients, as far as the setting allows them.
+func (a *Appliance) openNotes() error {
+	p := a.config.Privacy
+	notes, removed, err := clients.Open(a.db.Table(notesTable), clients.Privacy{
+		NoClients: p.NoClients, NoPackages: p.NoPackagesPerClient, Keep: keepOf(p),
+	}, a.log.With("part", "clients"))
+	if err == nil && removed {
+		a.log.Info("removed notes about clients (MILLPOND_PRIVACY)")
+		err = a.db.Purge()
+	}
+	a.notes = notes
+	return err
+}
+
 // restrictLedger applies the setting to the ledger, and to what an earlier run left
 // in its files.
 func (a *Appliance) restrictLedger() error {
@@ -57,6 +76,27 @@ func (a *Appliance) restrictLedger() error {
 	removed, err := a.ledger.Restrict(ledger.Privacy{NoClients: p.NoClients, NoPackages: p.NoPackagesPerClient, Keep: keepOf(p)})
 	if err == nil && removed {
 		a.log.Info("removed what was kept about clients (MILLPOND_PRIVACY)")
+		err = a.db.Purge()
+	}
+	return err
+}
+
+// eventsTable is where events are.
+const eventsTable = "events"
+
+// newEvents returns events that keep about clients what p allows.
+func newEvents(p api.Privacy) *dashboard.Events {
+	return &dashboard.Events{Keep: keepOf(p), NoClients: p.NoClients, NoLinks: p.NoPackagesPerClient}
+}
+
+// openEvents reads the events of earlier runs, and applies the setting to what they left
+// in the database's files.
+func (a *Appliance) openEvents() error {
+	removed, err := a.events.Open(a.db.Table(eventsTable))
+	// What is logged while the other parts are closed.
+	a.opened(func() error { return a.unlessFull(a.events.Flush()) })
+	if err == nil && removed {
+		a.log.Info("removed what events had of clients (MILLPOND_PRIVACY)")
 		err = a.db.Purge()
 	}
 	return err
@@ -73,7 +113,7 @@ func (a *Appliance) resolver() hostnames.Resolver {
 // eraseClient removes a client from all that is kept below the dashboard.
 func (a *Appliance) eraseClient(client netip.Addr) (known bool, err error) {
 	a.proxy.Forget(client)
-	return eraseFrom(a.ledger, a.db, client)
+	return eraseFrom(a.ledger, a.notes, a.site, a.db, client)
 }
 
 // purge takes what the ledger removed for its age out of the database's files, until

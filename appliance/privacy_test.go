@@ -143,7 +143,7 @@ func TestEraseClientFaults(t *testing.T) {
 		{"a range", s.privateEnviron(dir), []string{"10.1.2.0/24"}, exitFault, `"10.1.2.0/24" is not the address of a client`},
 		{"no data", s.privateEnviron(filepath.Join(dir, "other"), listen), []string{"10.1.2.3"}, exitFault, "no box has run here"},
 		{"no token", s.privateEnviron(dir, listen, "MILLPOND_ADMIN_TOKEN="), []string{"10.1.2.3"}, exitFault, "MILLPOND_ADMIN_TOKEN is not set"},
-		{"wrong token", s.privateEnviron(dir, listen, "MILLPOND_ADMIN_TOKEN=wrong"), []string{"10.1.2.3"}, exitFault, "needs the box's admin token"},
+		{"wrong token", s.privateEnviron(dir, listen, "MILLPOND_ADMIN_TOKEN=another-token-than-its-own"), []string{"10.1.2.3"}, exitFault, "needs the box's admin token"},
 		{"box elsewhere", s.privateEnviron(dir, "MILLPOND_LISTEN=127.0.0.1:1"), []string{"10.1.2.3"}, exitFault, "no box answers"},
 	} {
 		code, stdout, stderr := program(t, tt.environ, append([]string{"erase-client"}, tt.args...)...)

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,25 @@ func TestReadme(t *testing.T) {
 	}
 	if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The README has each command in its table, with its exit codes.
+func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range commands() {
+		if !regexp.MustCompile("(?m)^\\| .*`millpond " + regexp.QuoteMeta(cmd.name) + "[ `]").Match(b) {
+			t.Errorf("README.md does not list millpond %s", cmd.name)
+		}
+	}
+	for code := range exitDegraded + 1 {
+		if !strings.Contains(string(b), fmt.Sprintf("\n| %d | ", code)) {
+			t.Errorf("README.md does not say what exit code %d means", code)
+		}
 	}
 }
 

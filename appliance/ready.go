@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -64,21 +63,4 @@ func storeFaults(t store.Trouble) (all []api.Fault) {
 		add("%d files disappeared from blobs/ within a day, the last one at %s; something else than the box removes them (MILLPOND_DATA_DIR)", t.Missing, at(t.MissingAt))
 	}
 	return all
-}
-
-// ClientLine is the line that points apt at this box, for a newcomer.
-func (a *Appliance) ClientLine() string {
-	host, port, err := net.SplitHostPort(a.Addr().String())
-	if err != nil {
-		return err.Error() // a TCP listener's address always splits
-	}
-	clients := "On each client"
-	if ip := net.ParseIP(host); ip.IsUnspecified() {
-		// In a container the host name is useless, and clients elsewhere may not
-		// be able to resolve it.
-		host = "BOX"
-		clients += ", with this machine's name or address for BOX"
-	}
-	return fmt.Sprintf(`%s: echo 'Acquire::http::Proxy "http://%s";' | sudo tee /etc/apt/apt.conf.d/01millpond`,
-		clients, net.JoinHostPort(host, port))
 }

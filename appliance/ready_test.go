@@ -3,27 +3,11 @@ package main
 import (
 	"net"
 	"net/http"
-	"strings"
 	"testing"
 
 	"millpond/internal/aptest"
 	"millpond/internal/ledger"
 )
-
-func TestClientLine(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	line := (&Appliance{clients: l}).ClientLine()
-	if strings.Contains(line, "[::]") || strings.Contains(line, "0.0.0.0") || !strings.Contains(line, "http://BOX:"+port+`";`) ||
-		!strings.HasSuffix(line, "/01millpond") { // what is copied from the colon on is the command
-		t.Errorf("the line for clients of an unspecified address: %s", line)
-	}
-}
 
 // What degrades a box is told, and does not make it unready.
 func TestFaults(t *testing.T) {

@@ -29,7 +29,10 @@ func (a *Appliance) Run(ctx context.Context) error {
 	defer stop()
 	parts, failed := errgroup.WithContext(background)
 	runs := []func(context.Context) error{
-		a.db.Run, a.sync, func(ctx context.Context) error { return a.unlessFull(a.ledger.Run(ctx)) }, a.store.Run, a.catalog.Run, a.fetch.Run, a.watchKeys, a.watchCertificate, a.follow.Run, a.prefetch.Run, a.rings.Run, a.keep.Run, a.dashboard.Run, a.advertise, a.runSwarm, a.purge, a.limit.Run, a.lag.Run,
+		a.db.Run, a.sync, func(ctx context.Context) error { return a.unlessFull(a.ledger.Run(ctx)) },
+		a.notes.Run, a.store.Run, a.catalog.Run, a.fetch.Run, a.watchKeys, a.watchCertificate,
+		a.follow.Run, a.prefetch.Run, a.rings.Run, a.keep.Run, a.purge,
+		a.dashboard.Run, a.runAccessLog, a.advertise, a.runSwarm, a.site.Run, a.limit.Run, a.lag.Run,
 	}
 	for _, run := range runs {
 		parts.Go(func() error { return run(failed) })

@@ -30,6 +30,8 @@ func TestSecretsFromFiles(t *testing.T) {
 		{"a file", []string{"MILLPOND_ADMIN_TOKEN_FILE=" + good}, ""},
 		{"an empty variable beside it", []string{"MILLPOND_ADMIN_TOKEN_FILE=" + good, "MILLPOND_ADMIN_TOKEN="}, ""},
 		{"a variable alone", []string{"MILLPOND_ADMIN_TOKEN_FILE=", "MILLPOND_ADMIN_TOKEN=" + token}, ""},
+		{"a short one", []string{"MILLPOND_ADMIN_TOKEN=fifteen-letters"}, "MILLPOND_ADMIN_TOKEN: takes a random word of at least 16 characters: it has 15; `openssl rand -hex 16` makes a good one"},
+		{"a short one in a file", []string{"MILLPOND_ADMIN_TOKEN_FILE=" + file("short", "fifteen-letters\n")}, "it has 15"},
 		{"both", []string{"MILLPOND_ADMIN_TOKEN_FILE=" + good, "MILLPOND_ADMIN_TOKEN=" + token}, "MILLPOND_ADMIN_TOKEN is set as well"},
 		{"the secret itself", []string{"MILLPOND_ADMIN_TOKEN_FILE=" + token}, "absolute path"},
 		{"none", []string{"MILLPOND_ADMIN_TOKEN_FILE=" + filepath.Join(dir, "none")}, "no such file"},

@@ -62,5 +62,5 @@ func (a *Appliance) runSwarm(ctx context.Context) error {
 	if a.swarm == nil {
 		return nil
 	}
-	return a.swarm.Run(ctx, swarm.Serving{Inventory: a.fetch, Releases: a.fetch, Busy: a.proxy.Busy})
+	return a.swarm.Run(ctx, swarm.Serving{Inventory: a.fetch, Releases: a.fetch, Reporter: a.site, Busy: a.proxy.Busy})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"millpond/internal/mirror"
@@ -21,12 +20,11 @@ func (t tunnels) String() string { return t.text }
 
 // parseTunnels reads true, false or a list of hosts.
 func parseTunnels(s string) (tunnels, error) {
-	if on, err := strconv.ParseBool(s); err == nil {
-		t := tunnels{text: strconv.FormatBool(on)}
-		if on {
-			t.hosts = mirror.AllHosts()
-		}
-		return t, nil
+	switch {
+	case isYes(s):
+		return tunnels{hosts: mirror.AllHosts(), text: "true"}, nil
+	case isNo(s):
+		return tunnels{text: "false"}, nil
 	}
 	entries := parseList(s)
 	if len(entries) == 0 {

@@ -123,7 +123,7 @@ func TestSecretsAreShownNowhere(t *testing.T) {
 	s.Mirror.Put("/cut/pool/x_1_all.deb", make([]byte, 1000), time.Now())
 	s.Mirror.Put("/any/file", make([]byte, 1000), time.Now())
 	more := []string{
-		"MILLPOND_ADMIN_TOKEN=admin-" + boxSecret, "MILLPOND_DASHBOARD_ACCESS=token:read-" + boxSecret,
+		"MILLPOND_ADMIN_TOKEN=administrator-" + boxSecret, "MILLPOND_DASHBOARD_ACCESS=token:read-" + boxSecret,
 		"MILLPOND_AUTH_FILE=" + auth, "MILLPOND_SWARM_KEY_FILE=" + key,
 	}
 	open := "MILLPOND_ALLOW_UPSTREAMS=" + s.Mirror.Addr() + "/*,127.0.0.1:1"
@@ -238,7 +238,7 @@ func TestFloodOfBadRequestsIsBounded(t *testing.T) {
 	if lines > bad/20 {
 		t.Errorf("%d lines", lines)
 	}
-	if !strings.Contains(log.String(), "wrong token") || !strings.Contains(log.String(), "dashboard refused") || !strings.Contains(log.String(), "request not served") {
+	if !strings.Contains(log.String(), "wrong token") || !strings.Contains(log.String(), "dashboard refused") || !strings.Contains(log.String(), "request refused") {
 		t.Errorf("the log:\n%.2000s", log)
 	}
 }

@@ -6,6 +6,8 @@ import { mock } from './dev/mock.ts'
 const box = process.env.BOX
 
 export default defineConfig({
+  // Relative, for a box below a path of a reverse proxy.
+  base: './',
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   plugins: box ? [] : [mock()],
   ...(box && { server: { proxy: { '/api': box, '/setup.sh': box } } }),

@@ -191,7 +191,7 @@ func TestRings(t *testing.T) {
 	}
 	told := false
 	for _, e := range events.Events {
-		told = told || e.Ring == "canary" && e.Message == "ring not held any more"
+		told = told || e.Ring == "canary" && strings.HasPrefix(e.What, "ring not held any more: ring canary")
 	}
 	if !told {
 		t.Errorf("events: %+v", events.Events)

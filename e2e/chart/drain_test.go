@@ -58,7 +58,7 @@ func TestDrain(t *testing.T) {
 				continue
 			}
 			cmd := exec.Command(binary(t), hook.Exec.Command[1:]...)
-			cmd.Env = []string{"MILLPOND_LISTEN=127.0.0.1:1", "MILLPOND_ADMIN_TOKEN=secret"}
+			cmd.Env = []string{"MILLPOND_LISTEN=127.0.0.1:1", "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site"}
 			begun := time.Now()
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "no box answers") || time.Since(begun) < time.Second {

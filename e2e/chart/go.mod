@@ -10,7 +10,12 @@ require (
 	sigs.k8s.io/gateway-api v1.6.3
 )
 
-require millpond v0.0.0 // indirect
+require (
+	github.com/dsnet/compress v0.0.1 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/ulikunitz/xz v0.5.17 // indirect
+	millpond v0.0.0
+)
 
 require (
 	dario.cat/mergo v1.0.1 // indirect

@@ -123,7 +123,7 @@ func fillLedger(t *testing.T, data string, accounts int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := ledger.Open(db.Table("ledger"))
+	l, err := ledger.Open(db.Table("ledger"), db.Table("daily"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestDrain(t *testing.T) {
 	// Under the size from which files are got in pieces.
 	large, before, during, after := add("large", 1, 4e6)[0], add("before", 40, 20e3), add("during", 40, 20e3), add("after", 40, 20e3)
 	s.mirror.Publish("/debian", s.archive.Publish(time.Now().Add(-time.Hour)))
-	s.add(2, "MILLPOND_ADMIN_TOKEN=secret")
+	s.add(2, "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site")
 	old, other := s.boxes[0], s.boxes[1]
 	for _, b := range s.boxes {
 		s.client(b).MustApt("update", "--error-on=any")

@@ -20,7 +20,7 @@ func TestTwoVersions(t *testing.T) {
 		t.Run(map[bool]string{false: "open", true: "with a key"}[keyed], func(t *testing.T) {
 			packages := map[string]int{"of-earlier": 300_000, "of-earlier-large": 10_000_000, "of-this": 300_000, "of-this-large": 10_000_000, "last": 1000}
 			s := newSwarm(t, packages)
-			settings := []string{"MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=127.0.0.0/8", "MILLPOND_ADMIN_TOKEN=secret"}
+			settings := []string{"MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=127.0.0.0/8", "MILLPOND_ADMIN_TOKEN=a-secret-of-this-site"}
 			if keyed {
 				settings = append(settings, "MILLPOND_SWARM_KEY_FILE="+newKeyFile(t))
 			}

@@ -7,7 +7,8 @@
 // them. The doc and enum tags are for that document.
 //
 // Sizes are in bytes, times in UTC. A list is never null. What may be left out
-// of an answer has omitempty or omitzero.
+// of an answer has omitempty or omitzero. A time that may be unknown is a pointer, and
+// null then, or has omitzero; no answer has the year 1 in it.
 package api
 
 import (
@@ -102,34 +103,15 @@ type Privacy struct {
 	Days                int  `json:"days" doc:"how long what it keeps about a client is kept; 0 for good"`
 }
 
-// Client names a client in a request.
-type Client struct {
+// ClientAddress names a client in a request. Generators of clients have a Client of their
+// own.
+type ClientAddress struct {
 	Address string `json:"address" maxLength:"64" doc:"IP address"`
 }
 
 // Erased is what an erasure found.
 type Erased struct {
 	Known bool `json:"known" doc:"whether the box had anything about the client"`
-}
-
-// Event is something that went wrong or was refused, or what became of a ring. When it
-// happens again, its row counts it.
-type Event struct {
-	ID      int64     `json:"id" doc:"a later event has a greater one"`
-	Time    time.Time `json:"time"`
-	Level   string    `json:"level" enum:"info,warn,error" doc:"info is a refusal, or what became of a ring"`
-	Message string    `json:"message"`
-	Cause   string    `json:"cause"`
-	Setting string    `json:"setting" doc:"the setting that would change it, such as MILLPOND_TUNNELS=true"`
-	Client  string    `json:"client" doc:"the last one"`
-	URL     string    `json:"url" doc:"the last one"`
-	Ring    string    `json:"ring,omitempty" doc:"that it is about; the URL is the suite then"`
-	Times   int64     `json:"times"`
-}
-
-// EventList is what GET /api/v1/events returns.
-type EventList struct {
-	Events []Event `json:"events" doc:"the latest first"`
 }
 
 // Tick is what the stream of GET /api/v1/events sends every second, as the

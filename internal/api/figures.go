@@ -28,11 +28,13 @@ type Summary struct {
 	Counts
 	Blobs      int64 `json:"blobs"`
 	BlobBytes  int64 `json:"blob_bytes"`
-	QuotaBytes int64 `json:"quota_bytes"`
+	QuotaBytes int64 `json:"quota_bytes" doc:"MILLPOND_CACHE_SIZE in bytes"`
+	LimitBytes int64 `json:"limit_bytes" doc:"how much can be held now: quota_bytes, or less if the disk has no room for that"`
 	Archives   int   `json:"archives"`
 	Suites     int   `json:"suites"`
 	Known      int64 `json:"known_files" doc:"files that indices list"`
 	Downloads  int   `json:"downloads_running"`
+	Money      Money `json:"money"`
 }
 
 // Periods is what GET /api/v1/periods returns.
@@ -52,16 +54,35 @@ type Point struct {
 // Series is what GET /api/v1/series returns. Buckets in which nothing was
 // counted are left out.
 type Series struct {
-	Step   string  `json:"step" enum:"minute,hour,day"`
-	Points []Point `json:"points" doc:"the oldest first"`
+	Step     string    `json:"step" enum:"minute,hour,day" doc:"unit of the interval"`
+	Interval int64     `json:"interval" doc:"length of a bucket in seconds"`
+	From     time.Time `json:"from" doc:"start of the first bucket: not before the ledger began"`
+	To       time.Time `json:"to"`
+	Points   []Point   `json:"points" doc:"the oldest first"`
+	Trend    Trend     `json:"trend"`
+}
+
+// Trend compares a span of time with the one of the same length before it. A bucket that
+// is partly in a span counts by that part of its time.
+type Trend struct {
+	Now    TrendFigures  `json:"now" doc:"of the span that was asked for, up to the present"`
+	Before *TrendFigures `json:"before,omitempty" doc:"left out unless the ledger existed all that time"`
+}
+
+// TrendFigures are those of one span.
+type TrendFigures struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	Counts
 }
 
 // Account is what was counted for one client, archive host or package.
 type Account struct {
-	Name     string    `json:"name" doc:"address, host or package; others for all that found no place of their own"`
-	Hostname string    `json:"hostname" doc:"of a client; empty while it is not known"`
-	First    time.Time `json:"first"`
-	Last     time.Time `json:"last"`
+	Name      string    `json:"name" doc:"address, host or package; others for all that found no place of their own"`
+	Hostname  string    `json:"hostname" doc:"of a client; empty while it is not known"`
+	GivenName string    `json:"given_name,omitempty" doc:"of a client, by an administrator; left out if there is none"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
 	Counts
 }
 
@@ -86,9 +107,10 @@ type Package struct {
 
 // PackageClient is a client that requested a package.
 type PackageClient struct {
-	Name     string    `json:"name" doc:"its address"`
-	Hostname string    `json:"hostname" doc:"empty if it is not known"`
-	Last     time.Time `json:"last"`
-	Requests int64     `json:"requests"`
-	Bytes    int64     `json:"bytes"`
+	Name      string    `json:"name" doc:"its address"`
+	Hostname  string    `json:"hostname" doc:"empty if it is not known"`
+	GivenName string    `json:"given_name,omitempty" doc:"by an administrator; left out if there is none"`
+	Last      time.Time `json:"last"`
+	Requests  int64     `json:"requests"`
+	Bytes     int64     `json:"bytes"`
 }

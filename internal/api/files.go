@@ -8,7 +8,8 @@ type Suite struct {
 	Name        string     `json:"name" doc:"as in sources.list"`
 	Origin      string     `json:"origin"`
 	Codename    string     `json:"codename"`
-	State       string     `json:"state" enum:"fresh,stale,expired,unchecked"`
+	Also        []string   `json:"also" doc:"URLs of the same directory by another scheme, which this row stands for, too; it shows the one that is worst off"`
+	State       string     `json:"state" enum:"expired,stale,unsigned,unchecked,fresh" doc:"the first of these that holds; only fresh means that all is well"`
 	Reason      string     `json:"reason" doc:"for the state"`
 	Signed      bool       `json:"signed"`
 	Signer      string     `json:"signer" doc:"fingerprint of the key that signed its Release; empty if none of the keyring did"`
@@ -18,7 +19,7 @@ type Suite struct {
 	MissingKeys []string   `json:"missing_keys" doc:"fingerprints or IDs of the keys that signed its Release, if none is in the keyring"`
 	KeysAt      []string   `json:"keys_at" doc:"URIs of key servers and policies in the signatures of these keys; nothing proves them"`
 	SignedBy    []string   `json:"signed_by" doc:"fingerprints in the Release's Signed-By: as long as it is valid, the next one counts as signed only with one of these keys"`
-	Date        time.Time  `json:"date" doc:"of the Release file"`
+	Date        *time.Time `json:"date" doc:"of the Release file; null if it has none"`
 	ValidUntil  *time.Time `json:"valid_until" doc:"null: no end"`
 	Checked     *time.Time `json:"checked" doc:"with the mirror, last; null if not known"`
 	CheckedBy   string     `json:"checked_by,omitempty" doc:"peer ID of the box of this site whose mirror said so; left out if this box's did"`
@@ -83,9 +84,9 @@ type Index struct {
 // held, as it was when last counted. A file that several archives list counts
 // for one of them.
 type Slice struct {
-	Surveyed time.Time `json:"surveyed" doc:"year 1 before the first count"`
-	Running  bool      `json:"running" doc:"a new count is running; ask again"`
-	Holdings []Holding `json:"holdings" doc:"the largest first"`
+	Surveyed *time.Time `json:"surveyed" doc:"null before the first count"`
+	Running  bool       `json:"running" doc:"a new count is running; ask again"`
+	Holdings []Holding  `json:"holdings" doc:"the largest first"`
 }
 
 // Holding is how much is held of one architecture of one component.

@@ -10,19 +10,19 @@ type PrefetchRequest struct {
 // Prefetch is what the running prefetch has done so far, or what the last one
 // did, with zero values before the first; and what all have cost.
 type Prefetch struct {
-	Running     bool      `json:"running"`
-	Automatic   bool      `json:"automatic" doc:"begun by the change of a suite, not by somebody"`
-	Suite       string    `json:"suite" doc:"URL of the only one; empty for several"`
-	Started     time.Time `json:"started"`
-	Ended       time.Time `json:"ended,omitzero"`
-	Files       int64     `json:"files" doc:"indices and packages wanted, as far as is known"`
-	Bytes       int64     `json:"bytes"`
-	FilesDone   int64     `json:"files_done"`
-	BytesDone   int64     `json:"bytes_done"`
-	FilesFailed int64     `json:"files_failed"`
-	NoRoom      int64     `json:"no_room" doc:"files left out so that nothing is evicted but what they supersede"`
-	NoBudget    int64     `json:"no_budget" doc:"files left out as too little is left of the day's budget"`
-	Error       string    `json:"error" doc:"what kept it from doing all"`
+	Running     bool       `json:"running"`
+	Automatic   bool       `json:"automatic" doc:"begun by the change of a suite, not by somebody"`
+	Suite       string     `json:"suite" doc:"URL of the only one; empty for several"`
+	Started     *time.Time `json:"started" doc:"null before the first"`
+	Ended       time.Time  `json:"ended,omitzero"`
+	Files       int64      `json:"files" doc:"indices and packages wanted, as far as is known"`
+	Bytes       int64      `json:"bytes"`
+	FilesDone   int64      `json:"files_done"`
+	BytesDone   int64      `json:"bytes_done"`
+	FilesFailed int64      `json:"files_failed"`
+	NoRoom      int64      `json:"no_room" doc:"files left out so that nothing is evicted but what they supersede"`
+	NoBudget    int64      `json:"no_budget" doc:"files left out as too little is left of the day's budget"`
+	Error       string     `json:"error" doc:"what kept it from doing all"`
 
 	Budget PrefetchBudget `json:"budget"`
 	Since  time.Time      `json:"since" doc:"when the account began"`

@@ -15,6 +15,7 @@ type Identity struct {
 // Peer is another box.
 type Peer struct {
 	ID          string    `json:"id"`
+	GivenName   string    `json:"given_name,omitempty" doc:"by an administrator; left out if there is none"`
 	Addr        string    `json:"addr"`
 	Agent       string    `json:"agent"`
 	Path        string    `json:"path" enum:"direct,relayed"`
@@ -65,6 +66,7 @@ type Graph struct {
 // GraphNode is a box.
 type GraphNode struct {
 	ID        string `json:"id"`
+	GivenName string `json:"given_name,omitempty" doc:"by an administrator; left out if there is none"`
 	Self      bool   `json:"self"`
 	Connected bool   `json:"connected" doc:"to this box"`
 	Agent     string `json:"agent" doc:"empty unless connected"`

@@ -81,7 +81,7 @@ func New(tb testing.TB, o Options) *Box {
 		Table: b.DB.Table("catalog"), Keyring: b.Keyring, TrustHosts: o.TrustHosts, ShareHost: o.ShareHost, Room: o.Quota / 4, Log: b.Log,
 	})
 	b.must(err)
-	b.Ledger, err = ledger.Open(b.DB.Table("ledger"))
+	b.Ledger, err = ledger.Open(b.DB.Table("ledger"), b.DB.Table("daily"))
 	b.must(err)
 	b.policy, err = mirror.ParsePolicy([]string{"127.0.0.0/8"})
 	b.must(err)

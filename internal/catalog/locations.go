@@ -105,6 +105,23 @@ func (c *Catalog) names(d digest.Digest) []name {
 	return found
 }
 
+// Places lists the locations, 64 at most, at which lists say that d is, but for those by
+// hash; all reports whether there are no others.
+func (c *Catalog) Places(d digest.Digest) (places []Location, all bool) {
+	more := false // than names looks at
+	count := make(map[tableID]int)
+	err := c.rows.listed(d, maxListed+1, func(l listing) bool {
+		count[l.table]++
+		more = count[l.table] > maxListed
+		return !more
+	})
+	found := c.names(d)
+	for _, n := range found {
+		places = append(places, n.Location)
+	}
+	return places, err == nil && !more && len(found) < maxNames
+}
+
 // SharedAt lists locations of d, those by hash too, that a setting shares with all
 // boxes whatever login they take.
 func (c *Catalog) SharedAt(d digest.Digest) (all []Location) {

@@ -139,7 +139,7 @@ func equal(token, want string) bool {
 // refuse answers a request that a setting would allow.
 func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, status int, cause, detail string) {
 	id := front.NewRequestID()
-	d.log.Info("dashboard refused", "request", id, "client", front.ClientOf(r), "host", short(r.Host), "err", cause, "setting", AccessSetting)
+	d.log.Info("dashboard refused", "request", id, "client", front.ClientOf(r), "host", short(r.Host, maxText), "err", cause, "setting", AccessSetting)
 	w.Header().Set(front.RequestID, id)
 	deny(w, r, status, detail)
 }

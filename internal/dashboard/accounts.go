@@ -36,7 +36,7 @@ func accountOf(a ledger.Account) api.Account {
 
 // accountQuery asks for a part of a list of accounts.
 type accountQuery struct {
-	Q    string `query:"q" doc:"part of the name, or of a client's hostname"`
+	Q    string `query:"q" doc:"part of the name, or of a client's hostname or given name"`
 	Sort string `query:"sort" enum:"saved,bytes,requests,mirror_requests,last,name" doc:"saved for packages, bytes for others by default"`
 	Window
 }
@@ -49,10 +49,6 @@ var orders = map[string]func(a, b *ledger.Account) int{
 	"requests":        func(a, b *ledger.Account) int { return cmp.Compare(b.Requests, a.Requests) },
 	"mirror_requests": func(a, b *ledger.Account) int { return cmp.Compare(b.MirrorRequests, a.MirrorRequests) },
 	"last":            func(a, b *ledger.Account) int { return b.Last.Compare(a.Last) },
-}
-
-func (d *Dashboard) listClients(_ context.Context, q *accountQuery) (api.Page[api.Account], error) {
-	return d.accounts(q, "bytes", d.ledger.Clients(""))
 }
 
 func (d *Dashboard) listHosts(_ context.Context, q *accountQuery) (api.Page[api.Host], error) {
@@ -80,31 +76,37 @@ func statusName(status int) string {
 	return strconv.Itoa(status)
 }
 
-// accounts lists accounts of clients or packages.
+// accounts lists accounts of packages.
 func (d *Dashboard) accounts(q *accountQuery, order string, all iter.Seq2[ledger.Account, error]) (api.Page[api.Account], error) {
 	return listed(d, q, order, all, func(a *ledger.Account) api.Account {
 		item := accountOf(*a)
-		item.Hostname = d.names.Of(a.Name)
+		item.Hostname, item.GivenName = d.names.Of(a.Name), d.clientName(a.Name)
 		return item
 	})
 }
 
 // listed returns the accounts whose names, or hostnames as far as they are
-// known, contain q. The ledger bounds how many there are (20,000), so that all
-// can be looked at and sorted.
+// known, contain q.
 func listed[T any](d *Dashboard, q *accountQuery, order string, all iter.Seq2[ledger.Account, error], item func(*ledger.Account) T) (api.Page[T], error) {
-	part := strings.ToLower(q.Q)
+	return sorted(d, q.Q, q.Window, orders[cmp.Or(q.Sort, order)], all, item)
+}
+
+// sorted is listed in any order. The ledger bounds how many accounts there are (20,000), so
+// that all can be looked at and sorted.
+func sorted[T any](d *Dashboard, q string, w Window, order func(a, b *ledger.Account) int, all iter.Seq2[ledger.Account, error], item func(*ledger.Account) T) (api.Page[T], error) {
+	part := strings.ToLower(q)
 	var found []*ledger.Account
 	for a, err := range all {
 		if err != nil {
 			return api.Page[T]{}, err
 		}
-		if strings.Contains(strings.ToLower(a.Name), part) || strings.Contains(d.names.Known(a.Name), part) {
+		if strings.Contains(strings.ToLower(a.Name), part) || strings.Contains(d.names.Known(a.Name), part) ||
+			part != "" && strings.Contains(strings.ToLower(d.clientName(a.Name)), part) {
 			found = append(found, &a)
 		}
 	}
-	slices.SortStableFunc(found, orders[cmp.Or(q.Sort, order)])
-	cut := page(found, q.Window)
+	slices.SortFunc(found, func(a, b *ledger.Account) int { return cmp.Or(order(a, b), strings.Compare(a.Name, b.Name)) })
+	cut := page(found, w)
 	answer := api.Page[T]{Total: cut.Total, Offset: cut.Offset, Items: []T{}}
 	for _, a := range cut.Items {
 		answer.Items = append(answer.Items, item(a))

@@ -13,7 +13,6 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/digest"
-	"millpond/internal/front"
 	"millpond/internal/store"
 )
 
@@ -26,8 +25,7 @@ const verifyWithin = 25 * time.Second
 
 // authorize lets requests with the token in their Authorization header pass,
 // which no foreign page can make a browser send: a password that the browser has
-// been given does not count. What was done, by whom and with which result is
-// logged.
+// been given does not count. What they did is audited.
 func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Context)) {
 	if d.adminToken == "" {
 		s.refuse(ctx, http.StatusForbidden, "Admin actions are off; MILLPOND_ADMIN_TOKEN would allow them.")
@@ -45,15 +43,15 @@ func (d *Dashboard) authorize(s *service, ctx huma.Context, next func(huma.Conte
 		s.refuse(ctx, http.StatusUnauthorized, "This needs the box's admin token (MILLPOND_ADMIN_TOKEN).")
 		return
 	}
-	defer func() {
-		d.log.Info("admin action", "action", ctx.Operation().OperationID, "method", r.Method, "path", r.URL.Path,
-			"client", front.ClientOf(r), "status", ctx.Status())
-	}()
-	next(ctx)
+	d.audit(ctx, r, next)
 }
 
 func (d *Dashboard) pin(_ context.Context, b digest.Digest) error {
-	return d.store.Pin(b, store.ByAdmin)
+	info, err := d.store.Stat(b)
+	if err != nil {
+		return err
+	}
+	return d.pinOne(d.blob(info))
 }
 
 func (d *Dashboard) unpin(_ context.Context, b digest.Digest) error {
@@ -80,7 +78,7 @@ func blobProblem(err error) error {
 }
 
 // eraseRequest names a client.
-type eraseRequest struct{ Body api.Client }
+type eraseRequest struct{ Body api.ClientAddress }
 
 // eraseClient removes what the box keeps about a client. Its figures stay in the
 // sums.
@@ -90,13 +88,15 @@ func (d *Dashboard) eraseClient(_ context.Context, in *eraseRequest) (api.Erased
 		return api.Erased{}, wrong("address is that of one client, such as 10.1.2.3 or fd00::1")
 	}
 	client = client.Unmap().WithZone("")
-	known, err := d.erase(client)
-	if err != nil {
+	// Events first: d.erase removes from the database's files what is erased by then.
+	named, err := d.events.Erase(client)
+	known, fault := d.erase(client)
+	if err := errors.Join(err, fault); err != nil {
 		return api.Erased{}, err
 	}
 	d.names.Forget(client.String())
 	d.wrongTokens.forget(client)
-	return api.Erased{Known: d.events.Erase(client) || known}, nil
+	return api.Erased{Known: named || known}, nil
 }
 
 // onPeer names a peer.

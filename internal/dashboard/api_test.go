@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -78,7 +76,7 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	for _, path := range []string{
-		"series", "series?step=year", "series?step=day&from=yesterday", "series?step=minute&from=2020-01-01T00:00:00Z",
+		"series?step=year", "series?step=day&from=yesterday", "series?step=minute&from=2020-01-01T00:00:00Z",
 		"clients?limit=0", "clients?limit=201", "clients?offset=-1", "clients?sort=colour", "suites?limit=x", "keys?limit=0", "events?limit=1000",
 		"periods?day=2020-01-01T00:00:00Z", "blobs?after=xyz", "blobs?after=%25", "packages?sort=colour", "packages?limit=201",
 	} {
@@ -177,11 +175,12 @@ func TestSuiteState(t *testing.T) {
 	}{
 		{"confirmed", time.Time{}, since, "", "fresh"},
 		{"never asked for", time.Time{}, time.Time{}, "", "unchecked"},
+		{"confirmed, by nobody's key", time.Time{}, since, "", "unsigned"},
 		{"mirror away", now.Add(time.Hour), since, "no answer", "stale"},
 		{"too old for apt", now.Add(-time.Hour), since, "no answer", "expired"},
 	}
 	for _, tt := range tests {
-		got := suiteOf(catalog.SuiteInfo{Current: catalog.Generation{ValidUntil: tt.until}}, tt.checked, tt.stale, now)
+		got := suiteOf(catalog.SuiteInfo{Current: catalog.Generation{ValidUntil: tt.until, Signed: tt.want != "unsigned"}}, tt.checked, tt.stale, now)
 		if got.State != tt.want || got.Reason == "" || (got.Checked == nil) != tt.checked.IsZero() {
 			t.Errorf("%s: %+v", tt.name, got)
 		}
@@ -272,37 +271,6 @@ func TestOneClientTakesNoStreamOfOthers(t *testing.T) {
 	})
 }
 
-func TestEvents(t *testing.T) {
-	t.Parallel()
-	var e Events
-	var passed strings.Builder
-	log := slog.New(e.Handler(slog.NewTextHandler(&passed, &slog.HandlerOptions{Level: slog.LevelWarn}))).With("part", "proxy")
-	log.Info("served", "url", "http://a")
-	log.Info("request not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.1")
-	log.With("url", "http://b").Warn("slow")
-	log.Info("request not served", "err", "10.1.1.1 is private", "setting", "MILLPOND_ALLOW_UPSTREAMS=10.1.1.1", "client", "10.0.0.2")
-	log.Debug("nothing")
-	got := e.Latest(10)
-	if len(got) != 2 || e.Last() != 3 {
-		t.Fatalf("%d events, the last is %d: %+v", len(got), e.Last(), got)
-	}
-	if v := got[0]; v.Times != 2 || v.Client != "10.0.0.2" || v.ID != 3 || v.Level != "info" || v.Cause == "" || v.Setting == "" {
-		t.Errorf("refusal: %+v", v)
-	}
-	if v := got[1]; v.URL != "http://b" || v.Level != "warn" || v.Times != 1 {
-		t.Errorf("warning: %+v", v)
-	}
-	if s := passed.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "part=proxy") {
-		t.Errorf("passed on:\n%s", s)
-	}
-	for i := range 2 * maxEvents {
-		log.Error(fmt.Sprint(i), "err", strings.Repeat("x", 10_000))
-	}
-	if all := e.Latest(10_000); len(all) != maxEvents || len(all[0].Cause) > maxText+3 {
-		t.Errorf("%d events are kept, with a cause of %d bytes", len(all), len(all[0].Cause))
-	}
-}
-
 func TestAdmin(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -319,6 +287,7 @@ func TestAdmin(t *testing.T) {
 		{"PUT", "/api/v1/peers/you/ban", "", 204},
 		{"PUT", "/api/v1/swarm/upload-rate", `{"bytes_per_second": 5}`, 204},
 		{"PUT", "/api/v1/swarm/upload-rate", `{}`, 400},
+		{"POST", "/api/v1/admin/check", "", 204},
 		{"POST", "/api/v1/clients/erase", `{"address": "10.1.2.3"}`, 200},
 		{"POST", "/api/v1/clients/erase", `{"address": "10.1.2.0/24"}`, 400},
 		{"POST", "/api/v1/clients/erase", `{}`, 400},

@@ -21,6 +21,10 @@ const (
 	// share its address; what makes guessing hopeless is the token's length.
 	wrongAtOnce = 10
 	wrongEvery  = 6 * time.Second
+	// wrongInAll and wrongInAllEvery bound the wrong tokens of all clients together, so
+	// that many addresses are no way around the limit of one.
+	wrongInAll      = 200
+	wrongInAllEvery = time.Second
 	// burstEnds is after how long a client that went wrong begins anew.
 	burstEnds = 10 * time.Minute
 	// maxBursts bounds the clients that are counted one by one, at some 150 bytes
@@ -36,6 +40,8 @@ var retryAfter = strconv.Itoa(int(wrongEvery / time.Second))
 type bursts struct {
 	mu sync.Mutex
 	of map[front.Party]*burst // guarded by mu
+
+	all *rate.Limiter // guarded by mu; nil before the first
 }
 
 type burst struct {
@@ -63,7 +69,10 @@ func (b *bursts) add(client netip.Addr, what string) (within bool) {
 	one.last = now
 	before := one.what
 	one.what = sha256.Sum256([]byte(what))
-	return one.what == before || one.rate.AllowN(now, 1)
+	if b.all == nil {
+		b.all = rate.NewLimiter(rate.Every(wrongInAllEvery), wrongInAll)
+	}
+	return one.what == before || one.rate.AllowN(now, 1) && b.all.AllowN(now, 1)
 }
 
 // forget forgets what a client did.
@@ -94,7 +103,7 @@ func (b *bursts) room(key front.Party, now time.Time) front.Party {
 // answer has the request ID that the log has.
 func (d *Dashboard) wrongToken(w http.ResponseWriter, r *http.Request, token string) bool {
 	client, id := front.ClientOf(r), front.NewRequestID()
-	d.log.Warn("wrong token", "request", id, "client", client, "method", r.Method, "path", short(r.URL.Path))
+	d.log.Warn("wrong token", "request", id, "client", client, "method", r.Method, "path", short(r.URL.Path, maxText))
 	w.Header().Set(front.RequestID, id)
 	return d.wrongTokens.add(client, token)
 }

@@ -67,8 +67,8 @@ func TestAdminActionsAreLogged(t *testing.T) {
 	request(t, s, http.MethodPut, "/api/v1/peers/me/ban")
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	for i, want := range []string{
-		`msg="admin action" action=banPeer method=PUT path=/api/v1/peers/you/ban client=127.0.0.1 status=204`,
-		`msg="admin action" action=removeBlob method=DELETE path=/api/v1/blobs/` + strings.Repeat("0", 64) + ` client=127.0.0.1 status=404`,
+		`msg="admin action" action=banPeer what=peers/you/ban client=127.0.0.1 result=done`,
+		`msg="admin action" action=removeBlob what=blobs/` + strings.Repeat("0", 64) + ` client=127.0.0.1 result="refused with 404 Not Found"`,
 	} {
 		if len(lines) != 2 || !strings.HasSuffix(lines[i], want) {
 			t.Errorf("the log, where %s should be:\n%s", want, out.String())
@@ -118,6 +118,27 @@ func TestBurstsAreBounded(t *testing.T) {
 		time.Sleep(burstEnds + 1)
 		if !b.add(netip.MustParseAddr("10.1.2.3"), "") || len(b.of) != 1 {
 			t.Errorf("afterwards there are %d clients", len(b.of))
+		}
+	})
+}
+
+// Many addresses are no way around the limit of one.
+func TestBurstsInAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b bursts
+		a, within := netip.MustParseAddr("10.0.0.0"), 0
+		for i := range 2 * wrongInAll {
+			if a = a.Next(); b.add(a, strconv.Itoa(i)) {
+				within++
+			}
+		}
+		if within != wrongInAll {
+			t.Errorf("%d of %d attempts are within the limit", within, 2*wrongInAll)
+		}
+		time.Sleep(wrongInAllEvery)
+		if !b.add(a.Next(), "later") || b.add(a.Next().Next(), "too soon") {
+			t.Error("later, not one attempt is within the limit")
 		}
 	})
 }

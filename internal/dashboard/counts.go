@@ -6,6 +6,7 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/ledger"
+	"millpond/internal/store"
 )
 
 func countsOf(c ledger.Counts) api.Counts {
@@ -39,9 +40,19 @@ func (d *Dashboard) snapshot() api.Summary {
 	u, k := d.store.Usage(), d.catalog.Stats()
 	return api.Summary{
 		Version: d.version, Since: since.UTC(), Counts: countsOf(c),
-		Blobs: u.Blobs, BlobBytes: u.Bytes, QuotaBytes: u.QuotaBytes,
+		Blobs: u.Blobs, BlobBytes: u.Bytes, QuotaBytes: u.QuotaBytes, LimitBytes: d.limit(u),
 		Archives: k.Archives, Suites: k.Suites, Known: k.Rows, Downloads: d.fetch.Stats().Running,
+		Money: d.price.money(c.Saved()),
 	}
+}
+
+// limit is how much can be held: less than the quota where the disk has no room for it.
+func (d *Dashboard) limit(u store.Usage) int64 {
+	l, err := d.store.Limit()
+	if err != nil { // readiness tells
+		return u.QuotaBytes
+	}
+	return l.Bytes
 }
 
 func (d *Dashboard) getSummary(context.Context, *none) (api.Summary, error) { return d.snapshot(), nil }
@@ -51,15 +62,20 @@ type periodsQuery struct {
 	Day time.Time `query:"day" doc:"when the reader's day began, at most 25 h ago"`
 }
 
-func (d *Dashboard) getPeriods(_ context.Context, q *periodsQuery) (p api.Periods, err error) {
-	now, day := time.Now(), q.Day
+func (d *Dashboard) getPeriods(_ context.Context, q *periodsQuery) (api.Periods, error) {
+	ever, _ := d.ledger.Totals()
+	return periodsOf(q.Day, ever, d.ledger.Series)
+}
+
+// periodsOf adds up buckets by the beginning of the reader's day, if it is given.
+func periodsOf(day time.Time, ever ledger.Counts, read series) (p api.Periods, err error) {
+	now := time.Now()
 	switch {
 	case day.IsZero():
 		day = dayOf(now)
 	case day.After(now) || now.Sub(day) > 25*time.Hour:
 		return p, wrong("day is the time at which the present day began, such as 2026-03-01T00:00:00+01:00")
 	}
-	ever, _ := d.ledger.Totals()
 	p.Ever = countsOf(ever)
 	for _, part := range []struct {
 		sum  *api.Counts
@@ -70,7 +86,7 @@ func (d *Dashboard) getPeriods(_ context.Context, q *periodsQuery) (p api.Period
 		{&p.Week, ledger.Hour, now.Add(-7 * 24 * time.Hour)},
 		{&p.Month, ledger.Hour, now.Add(-30 * 24 * time.Hour)},
 	} {
-		points, err := d.ledger.Series(part.step, part.from, now.Add(time.Minute))
+		points, err := read(part.step, part.from, now.Add(time.Minute))
 		if err != nil {
 			return p, err
 		}

@@ -32,6 +32,7 @@ import (
 	"millpond/internal/front"
 	"millpond/internal/hostnames"
 	"millpond/internal/ledger"
+	"millpond/internal/logs"
 	"millpond/internal/store"
 )
 
@@ -48,8 +49,10 @@ type Options struct {
 	Follow   Follower
 	Prefetch Prefetcher
 	Rings    Rings
+	Notes    Notes
 	Keep     Keeper
 	Swarm    Swarm // nil for a box in no swarm
+	Site     Site
 	Events   *Events
 	Settings []api.Setting // without secrets
 	// Ready returns what keeps the box from serving well, nil if nothing.
@@ -58,6 +61,11 @@ type Options struct {
 	Drain    func()
 	Draining func() api.Drain
 	Log      *slog.Logger
+	// Places are where clients may reach the box.
+	Places Places
+	// Price is the one that was set last, and KeepPrice keeps another one.
+	Price     api.Price
+	KeepPrice func(api.Price) error
 	// ClientPort is where clients are served, if that is another port than the
 	// one at which the page is read.
 	ClientPort string
@@ -75,14 +83,18 @@ type Ledger interface {
 	Totals() (ledger.Counts, time.Time)
 	Series(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
 	Clients(after string) iter.Seq2[ledger.Account, error]
+	Client(client netip.Addr) (ledger.Account, error)
 	Hosts(after string) iter.Seq2[ledger.Account, error]
 	Packages(after string) iter.Seq2[ledger.Account, error]
 	Package(name string) (ledger.Account, []ledger.RecentClient, error)
+	Tunnels(now time.Time, days int) []ledger.TunnelHost
+	Mirrors(now time.Time, days int) []ledger.MirrorHost
 }
 
 // Store has the blobs; *store.Store.
 type Store interface {
 	Usage() store.Usage
+	Limit() (store.Limit, error)
 	All() iter.Seq2[store.Info, error]
 	From(d digest.Digest) iter.Seq2[store.Info, error]
 	Names(prefix, after string) iter.Seq2[store.Named, error]
@@ -99,6 +111,7 @@ type Catalog interface {
 	Stats() catalog.Stats
 	Suites() []catalog.SuiteInfo
 	Moments(suite catalog.Location) []catalog.Moment
+	PackagesOf(suite catalog.Location, id digest.Digest) iter.Seq2[catalog.Entry, error]
 	Describe(digest.Digest) (catalog.Entry, bool)
 }
 
@@ -116,6 +129,8 @@ type Fetch interface {
 	// Rejected returns what the mirror had of a suite when it was last asked and
 	// does not replace the Release in force; AcceptRelease lets it do so.
 	Rejected(suite catalog.Location) (r fetch.Rejected, ok bool)
+	// Purge removes the files that are in a scope alone.
+	Purge(ctx context.Context, s fetch.Scope, from digest.Digest) (fetch.Purged, error)
 	AcceptRelease(ctx context.Context, suite catalog.Location, d digest.Digest) error
 }
 
@@ -131,8 +146,10 @@ type Dashboard struct {
 	follow     Follower
 	prefetch   Prefetcher
 	rings      Rings
+	notes      Notes
 	keep       Keeper
 	swarm      Swarm
+	site       Site
 	events     *Events
 	settings   []api.Setting
 	ready      func() []api.Fault
@@ -145,6 +162,11 @@ type Dashboard struct {
 	privacy    api.Privacy
 	erase      func(netip.Addr) (bool, error)
 
+	times     times
+	places    Places
+	price     price
+	comparing sync.Mutex // held by the one request that compares a client's packages
+
 	wrongTokens bursts
 
 	whole, basics http.Handler
@@ -152,6 +174,7 @@ type Dashboard struct {
 	assets        map[string]asset
 	streams       *front.Shares // a place for each open page
 	survey        survey
+	overview      overview
 	names         *hostnames.Names
 
 	ended   chan struct{} // closed when streams are to end
@@ -162,10 +185,11 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, keep: o.Keep, swarm: o.Swarm,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, notes: o.Notes, keep: o.Keep, swarm: o.Swarm, site: o.Site,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
-		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()},
-		names: hostnames.New(o.Resolver), ended: make(chan struct{}),
+		places: o.Places, price: price{now: o.Price, keep: o.KeepPrice},
+		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()}, overview: overview{started: time.Now()},
+		names: hostnames.New(o.Resolver), times: newTimes(), ended: make(chan struct{}),
 	}
 	d.metrics = promhttp.HandlerFor(newRegistry(d), promhttp.HandlerOpts{})
 	d.whole, d.basics = d.routes(), d.probes()
@@ -178,6 +202,7 @@ func (d *Dashboard) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.surveys(ctx) })
 	g.Go(func() error { return d.names.Run(ctx) })
+	g.Go(func() error { return d.events.Run(ctx, d.log) })
 	return g.Wait()
 }
 
@@ -229,7 +254,7 @@ func (d *Dashboard) Server() *http.Server {
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ErrorLog:       logs.OfServer(d.log),
 	}
 	s.RegisterOnShutdown(d.EndStreams)
 	return s

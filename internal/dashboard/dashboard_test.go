@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/catalog"
+	"millpond/internal/clients"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/keyring"
@@ -39,12 +43,29 @@ func (figures) Totals() (ledger.Counts, time.Time) {
 	}, since
 }
 
+func (figures) Clients(string) iter.Seq2[ledger.Account, error] {
+	return func(yield func(ledger.Account, error) bool) {}
+}
+
+func (figures) Series(ledger.Step, time.Time, time.Time) ([]ledger.Point, error) { return nil, nil }
+
 func (figures) Hosts(string) iter.Seq2[ledger.Account, error] {
 	return func(yield func(ledger.Account, error) bool) {
 		answers := []ledger.Answer{{Status: ledger.NoAnswer, Requests: 1}, {Status: ledger.OtherStatus, Requests: 2}, {Status: 304, Requests: 4}}
 		_ = yield(ledger.Account{Name: "deb.example.org", Answers: answers}, nil) &&
 			yield(ledger.Account{Name: ledger.Others, Answers: []ledger.Answer{{Status: 200, Requests: 5}}}, nil)
 	}
+}
+
+func (figures) Tunnels(time.Time, int) []ledger.TunnelHost {
+	return []ledger.TunnelHost{{Name: "download.example.org:443", Ever: ledger.TunnelFigures{Bytes: 36}}}
+}
+
+func (figures) Mirrors(time.Time, int) []ledger.MirrorHost {
+	f := ledger.MirrorFigures{Clients: ledger.Load{Requests: 100, Bytes: 1000}, Avoided: 37}
+	f.ByClass[ledger.Class2xx] = ledger.Load{Requests: 38, Bytes: 39}
+	f.ByClass[ledger.ClassNone] = ledger.Load{Requests: 2}
+	return []ledger.MirrorHost{{Name: "deb.example.org", Ever: f}}
 }
 
 // usage is a Store that is counted alone.
@@ -54,10 +75,15 @@ func (usage) Usage() store.Usage {
 	return store.Usage{Blobs: 13, Bytes: 1_400_000, Partial: 15, QuotaBytes: 16_000_000}
 }
 
+func (usage) Limit() (store.Limit, error) {
+	return store.Limit{Bytes: 15_000_000, Disk: 17_000_000, Free: 3_000_000}, nil
+}
+
 // known is a Catalog.
 type known struct {
 	suites   []catalog.SuiteInfo
 	moments  []catalog.Moment
+	packages map[catalog.Location][]catalog.Entry
 	describe func(digest.Digest) (catalog.Entry, bool)
 }
 
@@ -68,6 +94,23 @@ func (k known) Suites() []catalog.SuiteInfo                    { return k.suites
 func (k known) Moments(catalog.Location) []catalog.Moment      { return k.moments }
 func (k known) Describe(d digest.Digest) (catalog.Entry, bool) { return k.describe(d) }
 
+func (k known) PackagesOf(suite catalog.Location, _ digest.Digest) iter.Seq2[catalog.Entry, error] {
+	return func(yield func(catalog.Entry, error) bool) {
+		for _, e := range k.packages[suite] {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// unnoted are Notes of nothing.
+type unnoted struct{}
+
+func (unnoted) Of(netip.Addr) (clients.Client, error)   { return clients.Client{}, nil }
+func (unnoted) LastUpdate(netip.Addr) (never time.Time) { return never }
+func (unnoted) Began() time.Time                        { return since }
+
 // downloads is a Fetch.
 type downloads struct {
 	transfers []fetch.Transfer
@@ -76,6 +119,7 @@ type downloads struct {
 	checkedBy string
 	rejected  fetch.Rejected
 	accept    func(catalog.Location, digest.Digest) error
+	purged    func(fetch.Scope, digest.Digest)
 }
 
 func (f downloads) Stats() fetch.Stats {
@@ -87,6 +131,10 @@ func (f downloads) Rejected(catalog.Location) (fetch.Rejected, bool) {
 }
 func (f downloads) AcceptRelease(_ context.Context, suite catalog.Location, d digest.Digest) error {
 	return f.accept(suite, d)
+}
+func (f downloads) Purge(_ context.Context, s fetch.Scope, from digest.Digest) (fetch.Purged, error) {
+	f.purged(s, from)
+	return fetch.Purged{Files: 2, Bytes: 300, Pinned: 1, Next: digest.Of(nil), More: from.IsZero()}, nil
 }
 func (f downloads) Checked(catalog.Location) (time.Time, string) { return f.checked, f.stale }
 func (f downloads) CheckedBy(catalog.Location) string            { return f.checkedBy }
@@ -107,26 +155,43 @@ func (several) Health() []mirror.MirrorHealth {
 func options(faults ...api.Fault) Options {
 	return Options{
 		Version: "1.2.3", Ledger: figures{}, Store: usage{}, Fetch: downloads{}, Mirrors: several{},
-		Catalog:  known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
-		Keys:     new(keyring.Keyring),
-		Follow:   followed{},
-		Prefetch: &ahead{cost: prefetch.Figures{Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33}}},
-		Rings:    new(someRings),
-		Keep:     kept{},
-		Events:   new(Events),
-		Ready:    func() []api.Fault { return faults },
-		Drain:    func() {},
-		Draining: func() api.Drain { return api.Drain{Downloads: 3} },
-		Log:      slog.New(slog.DiscardHandler),
+		Catalog:   known{describe: func(digest.Digest) (catalog.Entry, bool) { return catalog.Entry{}, false }},
+		Keys:      new(keyring.Keyring),
+		Follow:    followed{},
+		Prefetch:  &ahead{cost: prefetch.Figures{Since: since, Total: prefetch.Cost{Files: 34, FromPeers: 30, FromMirrors: 31, UsedBytes: 32, WastedBytes: 33, UsedFiles: 40, WastedFiles: 41}, Limit: 42, Spent: 43, Saved: 44}},
+		Rings:     new(someRings),
+		Notes:     unnoted{},
+		Places:    Places{Interfaces: func() []Place { return nil }, Port: "3142", PagePort: "3142"},
+		KeepPrice: func(api.Price) error { return nil },
+		Keep:      kept{},
+		Site:      newPair(),
+		Events:    new(Events),
+		Ready:     func() []api.Fault { return faults },
+		Drain:     func() {},
+		Draining:  func() api.Drain { return api.Drain{Downloads: 3} },
+		Log:       slog.New(slog.DiscardHandler),
 	}
 }
 
 // ask sends a request with a Host header to the whole of a dashboard.
 func ask(o Options, method, path, host string) *httptest.ResponseRecorder {
+	return askOf(New(o), method, path, host)
+}
+
+func askOf(d *Dashboard, method, path, host string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(context.Background(), method, path, nil)
 	r.Host = host
 	w := httptest.NewRecorder()
-	New(o).Handler().ServeHTTP(w, r)
+	d.Handler().ServeHTTP(w, r)
+	return w
+}
+
+// getFrom sends a GET to a handler.
+func getFrom(h http.Handler, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
+	r.Host = "box"
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
 	return w
 }
 
@@ -146,11 +211,12 @@ func TestSummary(t *testing.T) {
 		"client_bytes_from_peers": 300_000.0, "client_bytes_from_mirror": 40_000.0,
 		"mirror_bytes": 50_000.0, "peer_bytes_in": 310_000.0, "peer_bytes_out": 7_000.0, "tunnel_bytes": 800.0,
 		"mirror_requests": 12.0, "revalidations_avoided": 9.0,
-		"blobs": 13.0, "blob_bytes": 1_400_000.0, "quota_bytes": 16_000_000.0,
+		"blobs": 13.0, "blob_bytes": 1_400_000.0, "quota_bytes": 16_000_000.0, "limit_bytes": 15_000_000.0,
 		"archives": 17.0, "suites": 18.0, "known_files": 63_000.0, "downloads_running": 29.0,
+		"money": map[string]any{"per_gb": 0.0, "currency": "", "saved": 0.0},
 	}
 	for name, value := range want {
-		if got[name] != value {
+		if !reflect.DeepEqual(got[name], value) {
 			t.Errorf("%s is %v, want %v", name, got[name], value)
 		}
 	}
@@ -267,9 +333,15 @@ func TestMetrics(t *testing.T) {
 		"millpond_client_bytes_total store": 2_000_000, "millpond_client_bytes_total peers": 300_000, "millpond_client_bytes_total mirror": 40_000,
 		"millpond_mirror_requests_total deb.example.org none": 1, "millpond_mirror_requests_total deb.example.org other": 2,
 		"millpond_mirror_requests_total deb.example.org 304": 4, "millpond_mirror_requests_total others 200": 5, "millpond_revalidations_avoided_total": 9,
-		"millpond_mirror_up http://archive.example.org/debian http://a.example/debian":                 1,
-		"millpond_mirror_up http://archive.example.org/debian http://b.example/debian":                 1,
-		"millpond_mirror_up http://archive.example.org/debian http://c.example/debian":                 0,
+		"millpond_mirror_up http://archive.example.org/debian http://a.example/debian":                         1,
+		"millpond_mirror_up http://archive.example.org/debian http://b.example/debian":                         1,
+		"millpond_mirror_up http://archive.example.org/debian http://c.example/debian":                         0,
+		"millpond_mirror_answered_timestamp_seconds http://archive.example.org/debian http://a.example/debian": float64(since.Unix()),
+		"millpond_mirror_answered_timestamp_seconds http://archive.example.org/debian http://c.example/debian": float64(since.Unix()),
+		"millpond_mirror_answer_bytes_total 2xx deb.example.org":                                               39, "millpond_mirror_revalidations_avoided_total deb.example.org": 37,
+		"millpond_mirror_spared_requests deb.example.org": 60, "millpond_mirror_spared_bytes deb.example.org": 961,
+		"millpond_tunnel_host_bytes_total download.example.org": 36, "millpond_build_info " + runtime.Version() + " 1.2.3": 1,
+		"millpond_prefetch_used_files_total": 40, "millpond_prefetch_wasted_files_total": 41, "millpond_prefetch_budget_bytes": 86, "millpond_prefetch_budget_spent_bytes": 43,
 		"millpond_mirror_first_byte_seconds http://archive.example.org/debian http://a.example/debian": 0.0015,
 		"millpond_mirror_rate_bytes http://archive.example.org/debian http://a.example/debian":         7_000_000,
 		"millpond_blobs": 13, "millpond_blob_bytes": 1_400_000, "millpond_quota_bytes": 16_000_000, "millpond_known_files": 63_000,
@@ -278,22 +350,7 @@ func TestMetrics(t *testing.T) {
 		"millpond_stale_served_total": 26, "millpond_prefetch_bytes_total peers": 30, "millpond_prefetch_bytes_total mirror": 31,
 		"millpond_prefetch_used_bytes_total": 32, "millpond_prefetch_wasted_bytes_total": 33, "millpond_prefetch_files_total": 34, "millpond_indices_learned_total": 27, "millpond_indices_unread_total": 28,
 	}
-	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(newCollector(New(o)))
-	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make(map[string]float64)
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			name := f.GetName()
-			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
-			}
-			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
-		}
-	}
+	got := gathered(t, New(o))
 	for name, value := range want {
 		if got[name] != value {
 			t.Errorf("%s is %v, want %v", name, got[name], value)
@@ -306,6 +363,36 @@ func TestMetrics(t *testing.T) {
 		!strings.Contains(w.Body.String(), "go_goroutines") {
 		t.Errorf("/metrics:\n%s", w.Body)
 	}
+}
+
+// gathered are the values of the metrics but histograms, by name and labels.
+func gathered(t *testing.T, d *Dashboard) map[string]float64 {
+	t.Helper()
+	return gatheredBy(t, newCollector(d))
+}
+
+func gatheredBy(t *testing.T, c *collector) map[string]float64 {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(c)
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "millpond_site_") { // TestSiteMetrics
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return got
 }
 
 func TestFormatBytes(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -105,7 +106,7 @@ func TestOpenAPI(t *testing.T) {
 			continue
 		}
 		checked++
-		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.ReplaceAll(path, "{name}", "bash")+"?step=day&suite=http://deb.example.org/debian/dists/trixie")); err != nil {
+		if err := check(doc, body["schema"].(map[string]any), get[any](t, r, strings.NewReplacer("{name}", "bash", "{address}", "10.1.2.4").Replace(path)+"?step=day&suite=http://deb.example.org/debian/dists/trixie")); err != nil {
 			t.Errorf("GET %s: %v", path, err)
 		}
 	}
@@ -132,7 +133,20 @@ func TestDocument(t *testing.T) {
 		t.Errorf("document:\n%s", text)
 	}
 	ids := map[any]bool{}
-	for path, item := range decode[map[string]any](t, []byte(text))["paths"].(map[string]any) {
+	doc := decode[map[string]any](t, []byte(text))
+	described := map[any]bool{}
+	for _, tag := range doc["tags"].([]any) {
+		described[tag.(map[string]any)["name"]] = tag.(map[string]any)["description"] != ""
+	}
+	// Relative to the document: the root of the box, below whatever path a proxy has it.
+	at, err := url.Parse("http://proxy.example.org/apt/api/v1/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root, err := at.Parse(doc["servers"].([]any)[0].(map[string]any)["url"].(string)); err != nil || strings.TrimSuffix(root.String(), "/") != "http://proxy.example.org/apt" {
+		t.Errorf("the server is %v, %v", root, err)
+	}
+	for path, item := range doc["paths"].(map[string]any) {
 		for method, o := range item.(map[string]any) {
 			op := o.(map[string]any)
 			id, _ := op["operationId"].(string)
@@ -142,6 +156,9 @@ func TestDocument(t *testing.T) {
 			}
 			if admin := op["security"] != nil; admin != (method != "get") {
 				t.Errorf("%s %s: needs the token: %v", method, path, admin)
+			}
+			if tags, _ := op["tags"].([]any); len(tags) != 1 || !described[tags[0]] {
+				t.Errorf("%s %s: tags %v", method, path, tags)
 			}
 			ids[id] = true
 		}
@@ -158,7 +175,7 @@ func TestProblems(t *testing.T) {
 		says                      string
 	}{
 		{"GET", "clients?limit=201", "", "", 400, "query.limit: expected number <= 200"},
-		{"GET", "series", "", "", 400, "query.step: required query parameter is missing"},
+		{"GET", "rings/prod/changes", "", "", 400, "query.suite: required query parameter is missing"},
 		{"GET", "series?step=hour&from=2020-01-01T00:00:00Z", "", "", 400, "take a longer step"},
 		{"GET", "packages/zsh", "", "", 404, "none is held"},
 		{"DELETE", "blobs/abc", token, "", 400, "path.digest"},

@@ -24,6 +24,9 @@ func (d *Dashboard) readyz(w http.ResponseWriter, _ *http.Request) {
 
 func (d *Dashboard) readiness() api.Readiness {
 	r := api.Readiness{Status: "ok", Faults: append([]api.Fault{}, d.ready()...)}
+	if v, err := d.glance(); err == nil { // else the figures cannot be read, which has its own fault
+		r.Faults = append(r.Faults, hourFaults(v.LastHour)...)
+	}
 	for _, f := range r.Faults {
 		if f.Fatal {
 			r.Status = "unavailable"

@@ -1,6 +1,8 @@
 package dashboard
 
 import (
+	"runtime"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -12,21 +14,20 @@ import (
 // newRegistry has the box's figures and those of the process.
 func newRegistry(d *Dashboard) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(d))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(d), d.times.firstByte, d.times.took)
 	return r
 }
 
 // collector turns the snapshots into metrics at each scrape, so that a metric
 // and the page never differ.
 type collector struct {
-	d       *Dashboard
-	metrics []metric
+	d              *Dashboard
+	metrics        []metric
+	hosts, tunnels labelled
 }
 
-// mirrorRequests has a series for each host and status of the ledger, which bounds
-// both.
-var mirrorRequests = prometheus.NewDesc("millpond_mirror_requests_total",
-	"Requests sent to mirrors, by the status of the answer.", []string{"host", "status"}, nil)
+// buildInfo is 1, and tells which program this is by its labels.
+var buildInfo = prometheus.NewDesc("millpond_build_info", "1; the labels tell the version of the box and of Go.", []string{"version", "goversion"}, nil)
 
 // metric is one figure of the snapshots.
 type metric struct {
@@ -39,7 +40,7 @@ type metric struct {
 type reading struct {
 	api.Summary
 	fetch  fetch.Stats
-	ahead  prefetch.Cost
+	ahead  prefetch.Figures
 	faults int
 }
 
@@ -94,11 +95,15 @@ func (c *collector) addPrefetch() {
 		c.add(prometheus.CounterValue, "prefetch_bytes_total", "Body bytes taken before a client asked, by where they came from.",
 			prometheus.Labels{"from": origin}, value)
 	}
-	from("peers", func(r *reading) int64 { return r.ahead.FromPeers })
-	from("mirror", func(r *reading) int64 { return r.ahead.FromMirrors })
-	c.count("prefetch_used_bytes_total", "Bytes of these whose files clients then got.", func(r *reading) int64 { return r.ahead.UsedBytes })
-	c.count("prefetch_wasted_bytes_total", "Bytes of these whose files no client got before they were evicted, or within 14 days.", func(r *reading) int64 { return r.ahead.WastedBytes })
-	c.count("prefetch_files_total", "Files fetched before a client asked.", func(r *reading) int64 { return r.ahead.Files })
+	from("peers", func(r *reading) int64 { return r.ahead.Total.FromPeers })
+	from("mirror", func(r *reading) int64 { return r.ahead.Total.FromMirrors })
+	c.count("prefetch_used_bytes_total", "Bytes of these whose files clients then got.", func(r *reading) int64 { return r.ahead.Total.UsedBytes })
+	c.count("prefetch_wasted_bytes_total", "Bytes of these whose files no client got before they were evicted, or within 14 days.", func(r *reading) int64 { return r.ahead.Total.WastedBytes })
+	c.count("prefetch_files_total", "Files fetched before a client asked.", func(r *reading) int64 { return r.ahead.Total.Files })
+	c.count("prefetch_used_files_total", "Of these files, those that clients then got.", func(r *reading) int64 { return r.ahead.Total.UsedFiles })
+	c.count("prefetch_wasted_files_total", "Of these files, those that no client got before they were evicted, or within 14 days.", func(r *reading) int64 { return r.ahead.Total.WastedFiles })
+	c.gauge("prefetch_budget_bytes", "Bytes that automatic prefetches may take in a day (MILLPOND_PREFETCH), with what days before have left.", func(r *reading) int64 { return r.ahead.Limit + r.ahead.Saved })
+	c.gauge("prefetch_budget_spent_bytes", "Bytes that prefetches have taken in this day.", func(r *reading) int64 { return r.ahead.Spent })
 }
 
 func (c *collector) count(name, help string, value func(*reading) int64) {
@@ -120,28 +125,22 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		ch <- m.desc
 	}
-	ch <- mirrorRequests
+	ch <- buildInfo
+	c.describeHosts(ch)
+	c.describeSuites(ch)
 	c.describeMirrors(ch)
+	c.describeSite(ch)
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	r := &reading{Summary: c.d.snapshot(), fetch: c.d.fetch.Stats(), ahead: c.d.prefetch.Figures().Total, faults: len(c.d.ready())}
+	r := &reading{Summary: c.d.snapshot(), fetch: c.d.fetch.Stats(), ahead: c.d.prefetch.Figures(), faults: len(c.d.ready())}
 	for _, m := range c.metrics {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.value(r)))
 	}
-	c.collectRequests(ch)
+	ch <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, c.d.version, runtime.Version())
+	c.collectHosts(ch)
+	c.collectSuites(ch)
 	c.collectMirrors(ch)
-}
-
-func (c *collector) collectRequests(ch chan<- prometheus.Metric) {
-	for host, err := range c.d.ledger.Hosts("") {
-		if err != nil { // the other figures are worth something without it
-			c.d.log.Warn("requests to mirrors not shown in the metrics", "err", err)
-			return
-		}
-		for _, a := range host.Answers {
-			ch <- prometheus.MustNewConstMetric(mirrorRequests, prometheus.CounterValue, float64(a.Requests), host.Name, statusName(a.Status))
-		}
-	}
+	c.collectSite(ch)
 }

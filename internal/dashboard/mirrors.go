@@ -31,12 +31,14 @@ var (
 	mirrorLabels    = []string{"archive", "mirror"}
 	mirrorUp        = prometheus.NewDesc("millpond_mirror_up", "1 if a mirror of MILLPOND_MIRRORS is asked in its turn, 0 while it is asked after the others because it failed.", mirrorLabels, nil)
 	mirrorFirstByte = prometheus.NewDesc("millpond_mirror_first_byte_seconds", "Usual time until a mirror of MILLPOND_MIRRORS answers.", mirrorLabels, nil)
+	mirrorAnswered  = prometheus.NewDesc("millpond_mirror_answered_timestamp_seconds", "When a mirror of MILLPOND_MIRRORS last answered.", mirrorLabels, nil)
 	mirrorRate      = prometheus.NewDesc("millpond_mirror_rate_bytes", "Usual bytes a second from a mirror of MILLPOND_MIRRORS.", mirrorLabels, nil)
 )
 
 func (c *collector) describeMirrors(ch chan<- *prometheus.Desc) {
 	ch <- mirrorUp
 	ch <- mirrorFirstByte
+	ch <- mirrorAnswered
 	ch <- mirrorRate
 }
 
@@ -51,6 +53,9 @@ func (c *collector) collectMirrors(ch chan<- prometheus.Metric) {
 			up = 0
 		}
 		gauge(mirrorUp, up)
+		if !h.Measured.IsZero() {
+			gauge(mirrorAnswered, float64(h.Measured.Unix()))
+		}
 		if h.FirstByte > 0 {
 			gauge(mirrorFirstByte, h.FirstByte.Seconds())
 		}

@@ -50,7 +50,7 @@ func (d *Dashboard) getPackage(_ context.Context, in *onPackage) (api.Package, e
 	for _, c := range clients {
 		name := c.Client.String()
 		answer.Clients = append(answer.Clients, api.PackageClient{
-			Name: name, Hostname: d.names.Of(name), Last: c.Last, Requests: c.Requests, Bytes: c.Bytes,
+			Name: name, Hostname: d.names.Of(name), GivenName: d.clientName(name), Last: c.Last, Requests: c.Requests, Bytes: c.Bytes,
 		})
 	}
 	if answer.Versions, err = d.versions(in.Name); err != nil {

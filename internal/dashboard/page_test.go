@@ -38,7 +38,7 @@ func TestPage(t *testing.T) {
 	}
 	// All that the page loads is there, can be kept for good, and is small.
 	total := 0
-	for _, m := range regexp.MustCompile(`(?:src|href)="(/[^"]+)"`).FindAllStringSubmatch(page, -1) {
+	for _, m := range regexp.MustCompile(`(?:src|href)="\.?(/[^"]+)"`).FindAllStringSubmatch(page, -1) {
 		if m[1] == "/api/v1/summary" {
 			continue
 		}

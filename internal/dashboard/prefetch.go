@@ -24,7 +24,7 @@ func (d *Dashboard) getPrefetch(context.Context, *none) (api.Prefetch, error) {
 func (d *Dashboard) prefetchOf(s prefetch.State) api.Prefetch {
 	f := d.prefetch.Figures()
 	p := api.Prefetch{
-		Running: s.Running, Automatic: s.Automatic, Suite: s.Suite, Started: s.Started.UTC(), Ended: s.Ended.UTC(),
+		Running: s.Running, Automatic: s.Automatic, Suite: s.Suite, Started: timeIf(s.Started), Ended: s.Ended.UTC(),
 		Files: s.Files, Bytes: s.Bytes, FilesDone: s.FilesDone, BytesDone: s.BytesDone,
 		FilesFailed: s.FilesFailed, NoRoom: s.NoRoom, NoBudget: s.NoBudget, Error: s.Error,
 		Budget: api.PrefetchBudget{Bytes: f.Limit, Spent: f.Spent, Saved: f.Saved, Ends: f.DayEnds.UTC()},
@@ -48,12 +48,16 @@ func costOf(c prefetch.Cost) api.PrefetchCost {
 }
 
 // prefetchRequest names a suite, or none for all.
-type prefetchRequest struct{ Body api.PrefetchRequest }
+type prefetchRequest struct{ Body *api.PrefetchRequest }
 
 // startPrefetch starts to fetch the update wave of a suite, or of all, and
 // returns at once.
 func (d *Dashboard) startPrefetch(_ context.Context, in *prefetchRequest) (api.Prefetch, error) {
-	s, err := d.prefetch.Start(in.Body.Suite)
+	suite := ""
+	if in.Body != nil {
+		suite = in.Body.Suite
+	}
+	s, err := d.prefetch.Start(suite)
 	switch {
 	case errors.Is(err, prefetch.ErrUnknownSuite):
 		err = problem(http.StatusNotFound, "There is nothing to follow: "+err.Error())

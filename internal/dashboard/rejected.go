@@ -19,12 +19,7 @@ func rejectedOf(r fetch.Rejected, ok bool) *api.Rejected {
 	if !ok {
 		return nil
 	}
-	row := &api.Rejected{Digest: r.Digest.String(), Mirror: r.Mirror, Reason: r.Why, First: r.First.UTC(), Last: r.Last.UTC()}
-	if !r.Date.IsZero() {
-		date := r.Date.UTC()
-		row.Date = &date
-	}
-	return row
+	return &api.Rejected{Digest: r.Digest.String(), Mirror: r.Mirror, Reason: r.Why, First: r.First.UTC(), Last: r.Last.UTC(), Date: timeIf(r.Date)}
 }
 
 // acceptRequest names a rejected Release.

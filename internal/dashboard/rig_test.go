@@ -6,6 +6,7 @@ package dashboard
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -18,6 +19,8 @@ import (
 	"millpond/internal/api"
 	"millpond/internal/boxtest"
 	"millpond/internal/catalog"
+	"millpond/internal/clients"
+	"millpond/internal/deb"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/ledger"
@@ -59,6 +62,7 @@ type rig struct {
 	*Dashboard
 	ledger *ledger.Ledger
 	store  *store.Store
+	notes  *clients.Notes
 	swarm  *neighbour
 	deb    digest.Digest // held, and listed as bash
 	loose  digest.Digest // held, and listed nowhere
@@ -91,9 +95,18 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	}
 	o.Fetch = downloads{
 		checked: since, stale: "the mirror does not answer",
-		transfers: []fetch.Transfer{{Location: l, Size: 10, Clients: 1, Parts: []fetch.Part{{Off: 0, End: 4, Origin: ledger.FromMirror}}}},
+		transfers: []fetch.Transfer{{Location: l, Size: 10, Started: since, Clients: 1, Parts: []fetch.Part{{Off: 0, End: 4, Origin: ledger.FromMirror}}}},
 	}
-	o.Resolver, o.Erase = site, r.ledger.Erase
+	if r.notes, _, err = clients.Open(box.DB.Table("clients"), clients.Privacy{}, box.Log); err != nil {
+		t.Fatal(err)
+	}
+	o.Notes = r.notes
+	o.Resolver = site
+	o.Erase = func(client netip.Addr) (bool, error) {
+		known, err := r.ledger.Erase(client)
+		noted, fault := r.notes.Erase(client)
+		return known || noted, errors.Join(err, fault)
+	}
 	if change != nil {
 		change(&o)
 	}
@@ -107,6 +120,9 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 		r.ledger.Asked(ledger.File{Host: "deb.example.org"}, status)
 	}
 	r.ledger.Avoided(ledger.File{Host: "deb.example.org"})
+	r.notes.Updated(client, suite.String(), "", digest.Of([]byte("old")))
+	r.notes.Got(client, deb.File{Package: "bash", Version: "5.2-1", Architecture: "amd64", Type: "deb"}, 1000, true)
+	r.notes.Failed(client, 404, "404 Not Found for http://deb.example.org/x", "http://deb.example.org/x")
 	r.ledger.Request(netip.MustParseAddr("10.1.2.4"), ledger.File{Host: "deb.example.org"})
 	r.Dashboard = New(o)
 	return r

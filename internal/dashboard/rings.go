@@ -29,6 +29,7 @@ type Rings interface {
 }
 
 func (d *Dashboard) serveRings(s *service) {
+	s = s.tagged("rings")
 	read(s, "listRings", "rings", "Rings of clients", d.listRings)
 	read(s, "listRingSuites", "rings/{name}/suites", "What a ring has of each suite, and gets next", d.listRingSuites)
 	read(s, "listRingChanges", "rings/{name}/changes", "What a promotion would bring", d.listRingChanges)
@@ -206,15 +207,22 @@ func (d *Dashboard) holdRing(_ context.Context, in *holdRequest) error {
 
 type ringRequest struct {
 	OnRing
-	Body api.RingAction
+	Body *api.RingAction // nil for all suites
+}
+
+func (r *ringRequest) suite() string {
+	if r.Body == nil {
+		return ""
+	}
+	return r.Body.Suite
 }
 
 func (d *Dashboard) promoteRing(_ context.Context, in *ringRequest) error {
-	return d.onLanes(in.Body.Suite, func(suite catalog.Location) error { return d.rings.Promote(in.Name, suite) })
+	return d.onLanes(in.suite(), func(suite catalog.Location) error { return d.rings.Promote(in.Name, suite) })
 }
 
 func (d *Dashboard) rollBackRing(_ context.Context, in *ringRequest) error {
-	return d.onLanes(in.Body.Suite, func(suite catalog.Location) error { return d.rings.RollBack(in.Name, suite) })
+	return d.onLanes(in.suite(), func(suite catalog.Location) error { return d.rings.RollBack(in.Name, suite) })
 }
 
 // onLanes calls do with the suite of that URL, or with the zero one for all.

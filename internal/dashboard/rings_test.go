@@ -118,6 +118,7 @@ func TestRingActions(t *testing.T) {
 		{http.MethodPost, "/prod/hold", `{"hold": true}`, nil, 204, "hold prod  true", ""},
 		{http.MethodPost, "/prod/hold", `{"hold": false, "suite": "http://deb.example.org/debian/dists/trixie"}`, nil, 204, "hold prod /debian/dists/trixie false", ""},
 		{http.MethodPost, "/prod/promote", suite, nil, 204, "promote prod /debian/dists/trixie", ""},
+		{http.MethodPost, "/prod/promote", "", nil, 204, "promote prod ", ""},
 		{http.MethodPost, "/prod/promote", `{}`, rings.ErrNoLane, 404, "promote prod ", "no client"},
 		{http.MethodPost, "/prod/promote", `{"suite": "trixie"}`, nil, 400, "", "suite"},
 		{http.MethodPost, "/prod/rollback", suite, nil, 204, "rollback prod /debian/dists/trixie", ""},
@@ -146,8 +147,8 @@ func TestRingEvents(t *testing.T) {
 		log.Info("ring promoted", "ring", "prod", "suite", suite)
 	}
 	log.Info("suite followed", "suite", "one")
-	rows := e.Latest(10)
-	if len(rows) != 2 || rows[0].URL != "one" || rows[0].Times != 2 || rows[1].URL != "two" || rows[1].Ring != "prod" {
+	rows := latest(&e)
+	if len(rows) != 2 || rows[0].Suite != "one" || rows[0].Times != 2 || rows[1].Suite != "two" || rows[1].Ring != "prod" {
 		t.Errorf("events: %+v", rows)
 	}
 }

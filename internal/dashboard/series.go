@@ -18,9 +18,9 @@ type Range struct {
 	To   time.Time `query:"to" doc:"time after the last bucket"`
 }
 
-// seriesQuery asks for figures over time.
-type seriesQuery struct {
-	Step string `query:"step" required:"true" enum:"minute,hour,day" doc:"length of a bucket"`
+// SeriesQuery asks for figures over time.
+type SeriesQuery struct {
+	Step string `query:"step" enum:"minute,hour,day" doc:"length of a bucket; without it, the shortest one of which there are figures for the range, and not over some 800"`
 	Range
 }
 
@@ -35,36 +35,90 @@ type csvQuery struct {
 // 4,000.
 var steps = map[string]struct {
 	step    ledger.Step
+	length  time.Duration
 	longest time.Duration
 }{
-	"minute": {ledger.Minute, 26 * time.Hour},
-	"hour":   {ledger.Hour, 33 * 24 * time.Hour},
-	"day":    {ledger.Day, 4000 * 24 * time.Hour},
+	"minute": {ledger.Minute, time.Minute, 26 * time.Hour},
+	"hour":   {ledger.Hour, time.Hour, 33 * 24 * time.Hour},
+	"day":    {ledger.Day, 24 * time.Hour, 4000 * 24 * time.Hour},
 }
 
-func (d *Dashboard) getSeries(_ context.Context, q *seriesQuery) (api.Series, error) {
-	points, err := d.points(q.Step, q.Range)
-	answer := api.Series{Step: q.Step, Points: make([]api.Point, len(points))}
-	for i, p := range points {
-		answer.Points[i] = api.Point{Start: p.Start, Counts: countsOf(p.Counts)}
+func (d *Dashboard) getSeries(_ context.Context, q *SeriesQuery) (api.Series, error) {
+	_, since := d.ledger.Totals()
+	return history{d.ledger.Series, since, time.Now()}.series(q)
+}
+
+// history is what was counted over time, of one box or several.
+type history struct {
+	read  series
+	since time.Time // when it begins
+	now   time.Time
+}
+
+// series reads buckets, as the ledger's Series does.
+type series func(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
+
+// series answers a question about it.
+func (h history) series(q *SeriesQuery) (answer api.Series, err error) {
+	if q.Step == "" {
+		answer, err = h.best(q.within(h.now))
+	} else {
+		answer, err = h.by(q.Step, q.Range)
+	}
+	if err == nil {
+		answer.Trend, err = h.trend(q.within(h.now))
 	}
 	return answer, err
 }
 
-// points reads the buckets of a span of time: by default the longest one that
-// may be asked for, until now.
-func (d *Dashboard) points(step string, r Range) ([]ledger.Point, error) {
-	s := steps[step]
+// within is the range up to the present, all of it by default.
+func (r Range) within(now time.Time) Range {
+	if r.To.IsZero() || r.To.After(now) {
+		r.To = now
+	}
+	return r
+}
+
+// by has the buckets of a step.
+func (h history) by(step string, r Range) (api.Series, error) {
+	all := r.From.IsZero()
+	r = r.filled(step)
+	points, err := pointsOf(step, r, h.read)
+	answer := api.Series{Step: step, Interval: int64(steps[step].length / time.Second), From: r.From.UTC(), To: r.To.UTC(), Points: shown(points)}
+	if len(points) > 0 && all {
+		answer.From = points[0].Start
+	}
+	return answer, err
+}
+
+func shown(points []ledger.Point) []api.Point {
+	all := make([]api.Point, len(points))
+	for i, p := range points {
+		all[i] = api.Point{Start: p.Start, Counts: countsOf(p.Counts)}
+	}
+	return all
+}
+
+// filled is the range with its defaults: until now, and the longest one of a step.
+func (r Range) filled(step string) Range {
 	if r.To.IsZero() {
 		r.To = time.Now().Add(time.Minute)
 	}
 	if r.From.IsZero() {
-		r.From = r.To.Add(-s.longest)
+		r.From = r.To.Add(-steps[step].longest)
 	}
+	return r
+}
+
+// pointsOf reads the buckets of a span of time: by default the longest one that
+// may be asked for, until now.
+func pointsOf(step string, r Range, read series) ([]ledger.Point, error) {
+	s := steps[step]
+	r = r.filled(step)
 	if r.To.Sub(r.From) > s.longest {
 		return nil, wrong("from and to are %s apart at most with step %s; take a longer step", s.longest, step)
 	}
-	return d.ledger.Series(s.step, r.From, r.To)
+	return read(s.step, r.From, r.To)
 }
 
 // csvAnswer is a file to save.
@@ -75,7 +129,7 @@ type csvAnswer struct {
 }
 
 func (d *Dashboard) getLedgerCSV(q *csvQuery) (*csvAnswer, error) {
-	points, err := d.points(q.Step, q.Range)
+	points, err := pointsOf(q.Step, q.Range, d.ledger.Series)
 	if err != nil {
 		return nil, err
 	}

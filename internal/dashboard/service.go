@@ -61,6 +61,7 @@ func wrong(format string, args ...any) *api.Problem {
 type service struct {
 	huma.API
 	log   *slog.Logger
+	tag   string                                 // of the operations that are added
 	admin func(huma.Context, func(huma.Context)) // lets the administrator pass
 }
 
@@ -70,6 +71,17 @@ func newService(r chi.Router, d *Dashboard) *service {
 	// scripts from elsewhere, and the links are for editors.
 	c.DocsPath, c.SchemasPath, c.OpenAPIPath, c.CreateHooks = "", "", "", nil
 	c.Info.Description = "What an apt proxy saved, holds and does. Byte figures are body bytes. Lists are bounded and paged."
+	// Relative to the document, so that it holds below any path of a reverse proxy.
+	c.Servers = []*huma.Server{{URL: "../..", Description: "the box that the document is from"}}
+	c.Tags = []*huma.Tag{
+		{Name: "figures", Description: "what was saved, for whom and of which archives"},
+		{Name: "files", Description: "what is held, and how fresh"},
+		{Name: "rings", Description: "which generation of a suite which clients get"},
+		{Name: "state", Description: "events, settings, and how the box is"},
+		{Name: "swarm", Description: "other boxes"},
+		{Name: "site", Description: "the figures of all boxes together"},
+		{Name: "admin", Description: "actions; they need the admin token"},
+	}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token": {Type: "http", Scheme: "bearer", Description: "MILLPOND_ADMIN_TOKEN"},
 	}
@@ -79,6 +91,13 @@ func newService(r chi.Router, d *Dashboard) *service {
 	s.admin = func(ctx huma.Context, next func(huma.Context)) { d.authorize(s, ctx, next) }
 	s.UseMiddleware(noStore)
 	return s
+}
+
+// tagged is s for operations with a tag.
+func (s *service) tagged(name string) *service {
+	t := *s
+	t.tag = name
+	return &t
 }
 
 // writeJSON fails only if v cannot be encoded, on which huma panics.
@@ -110,6 +129,7 @@ func read[I, T any](s *service, id, path, summary string, handle func(context.Co
 // respond adds an operation that answers with JSON. An error of handle that is no
 // Problem is logged, and answered with 500.
 func respond[I, T any](s *service, o huma.Operation, handle func(context.Context, *I) (T, error)) {
+	o.Tags = []string{s.tag}
 	huma.Register(s, o, func(ctx context.Context, in *I) (*answer[T], error) {
 		out, err := handle(ctx, in)
 		if err != nil {
@@ -122,6 +142,7 @@ func respond[I, T any](s *service, o huma.Operation, handle func(context.Context
 // act adds an admin action that answers with 204.
 func act[I any](s *service, o huma.Operation, handle func(context.Context, *I) error) {
 	o.Responses = map[string]*huma.Response{"204": {Description: "Done"}}
+	o.Tags = []string{s.tag}
 	huma.Register(s, s.forAdmin(o), func(ctx context.Context, in *I) (*none, error) {
 		if err := handle(ctx, in); err != nil {
 			return nil, s.problem(err)
@@ -150,7 +171,7 @@ func (s *service) problem(err error) error {
 		return known
 	}
 	id := front.NewRequestID()
-	s.log.Error("request failed", "request", id, "err", err)
+	s.log.Error("the dashboard could not answer a request", "request", id, "err", err)
 	return problem(http.StatusInternalServerError, fmt.Sprintf("The box could not answer (%s): %v", id, err))
 }
 

@@ -31,20 +31,31 @@ func (d *Dashboard) setup(w http.ResponseWriter, r *http.Request) {
 // characters means anything to a shell or to apt's configuration.
 var plainHost = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:[0-9]+)?$`)
 
-// box is where apt reaches the box: by the name that the request used.
+// box is where apt reaches the box: by the name that the request used, unless that is the
+// name of a proxy which serves the page under a path of its own.
 func (d *Dashboard) box(r *http.Request) string {
-	if d.clientPort == "" {
-		if _, _, err := net.SplitHostPort(r.Host); err == nil {
-			return r.Host
+	if r.Header.Get("X-Forwarded-Prefix") != "" {
+		if all := d.addresses("", false); len(all) > 0 {
+			return all[0].Address
 		}
-		if r.TLS != nil {
-			return r.Host + ":443" // where plain HTTP is served as well
-		}
-		return r.Host + ":80"
 	}
-	host, _, err := net.SplitHostPort(r.Host)
+	return d.boxAt(r.Host, r.TLS != nil)
+}
+
+// boxAt is where apt reaches a box whose page was reached by a Host header.
+func (d *Dashboard) boxAt(reached string, encrypted bool) string {
+	if d.clientPort == "" {
+		if _, _, err := net.SplitHostPort(reached); err == nil {
+			return reached
+		}
+		if encrypted {
+			return reached + ":443" // where plain HTTP is served as well
+		}
+		return reached + ":80"
+	}
+	host, _, err := net.SplitHostPort(reached)
 	if err != nil { // without a port
-		host = strings.Trim(r.Host, "[]")
+		host = strings.Trim(reached, "[]")
 	}
 	return net.JoinHostPort(host, d.clientPort)
 }

@@ -55,7 +55,7 @@ func (d *Dashboard) surveys(ctx context.Context) error {
 func (d *Dashboard) getSlice(context.Context, *none) (api.Slice, error) {
 	d.survey.mu.Lock()
 	defer d.survey.mu.Unlock()
-	if !d.survey.last.Running && time.Since(d.survey.last.Surveyed) > surveyAfter {
+	if !d.survey.last.Running && (d.survey.last.Surveyed == nil || time.Since(*d.survey.last.Surveyed) > surveyAfter) {
 		d.survey.last.Running = true
 		d.survey.wanted.Call()
 	}
@@ -85,7 +85,7 @@ func (d *Dashboard) count(ctx context.Context) (api.Slice, error) {
 		}
 		addTo(h, info.Size, info.Modified.UTC())
 	}
-	s := api.Slice{Surveyed: time.Now().UTC()}
+	s := api.Slice{Surveyed: timeIf(time.Now())}
 	for _, h := range all {
 		s.Holdings = append(s.Holdings, *h)
 	}

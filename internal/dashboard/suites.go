@@ -1,9 +1,11 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"millpond/internal/api"
@@ -18,17 +20,63 @@ const maxIndices = 100
 const maxSuiteKeys = 32
 
 func (d *Dashboard) listSuites(_ context.Context, q *Window) (api.Page[api.Suite], error) {
-	cut := page(d.catalog.Suites(), *q)
+	cut := page(formsOf(d.catalog.Suites()), *q)
 	answer := api.Page[api.Suite]{Total: cut.Total, Offset: cut.Offset, Items: []api.Suite{}}
-	for _, s := range cut.Items {
+	for _, forms := range cut.Items {
+		answer.Items = append(answer.Items, d.suite(forms))
+	}
+	return answer, nil
+}
+
+// formsOf puts the suites together that differ in their scheme only: clients that name
+// them by http and by https get the same files.
+func formsOf(all []catalog.SuiteInfo) (forms [][]catalog.SuiteInfo) {
+	at := make(map[catalog.Location]int)
+	for _, s := range all {
+		place := s.Location
+		place.Scheme = ""
+		i, known := at[place]
+		if !known {
+			i = len(forms)
+			at[place], forms = i, append(forms, nil)
+		}
+		forms[i] = append(forms[i], s)
+	}
+	return forms
+}
+
+// suite describes the form that is worst off: the one in which something was rejected,
+// or else the one whose state comes first in states.
+func (d *Dashboard) suite(forms []catalog.SuiteInfo) (worst api.Suite) {
+	var also []string
+	for i, s := range forms {
 		checked, stale := d.fetch.Checked(s.Location)
 		row := suiteOf(s, checked, stale, time.Now())
 		row.Shared, row.SharedWhy = d.sharing(s)
 		row.CheckedBy = d.fetch.CheckedBy(s.Location)
 		row.Rejected = rejectedOf(d.fetch.Rejected(s.Location))
-		answer.Items = append(answer.Items, row)
+		switch {
+		case i == 0:
+			worst = row
+			continue
+		case worse(&row, &worst):
+			row, worst = worst, row
+		}
+		also = append(also, row.URL)
 	}
-	return answer, nil
+	worst.Also = append([]string{}, also...)
+	return worst
+}
+
+// states are those of a suite, the worst first. Where one form was not asked for since
+// the start, the other one says more.
+var states = []string{"expired", "stale", "unsigned", "fresh", "unchecked"}
+
+func worse(a, b *api.Suite) bool {
+	if (a.Rejected == nil) != (b.Rejected == nil) {
+		return a.Rejected != nil
+	}
+	return slices.Index(states, a.State) < slices.Index(states, b.State)
 }
 
 // sharing returns with which boxes a suite's files are shared, and why.
@@ -61,25 +109,20 @@ func suiteOf(s catalog.SuiteInfo, checked time.Time, stale string, now time.Time
 	row := api.Suite{
 		URL: s.Location.String(), Name: suiteName(s.Location), Origin: s.Origin, Codename: s.Codename,
 		Signed: g.Signed, Signer: s.Signer, UnsignedWhy: g.Why, MissingKeys: first(maxSuiteKeys, s.MissingKeys), KeysAt: first(maxSuiteKeys, s.Where), SignedBy: first(maxSuiteKeys, s.SignedBy),
-		Date: g.Date.UTC(), Learned: g.Learned.UTC(), Indices: []api.Index{},
+		Date: timeIf(g.Date), Learned: g.Learned.UTC(), Indices: []api.Index{}, Also: []string{},
 	}
 	for _, i := range s.Indices[:min(len(s.Indices), maxIndices)] {
 		row.Indices = append(row.Indices, api.Index{Path: i.Path, Files: i.Rows})
 	}
-	if !g.ValidUntil.IsZero() {
-		until := g.ValidUntil.UTC()
-		row.ValidUntil = &until
-	}
-	if !checked.IsZero() {
-		checked = checked.UTC()
-		row.Checked = &checked
-	}
+	row.ValidUntil, row.Checked = timeIf(g.ValidUntil), timeIf(checked)
 	switch {
 	case !g.ValidUntil.IsZero() && g.ValidUntil.Before(now):
 		row.State = "expired"
 		row.Reason = "its Release was valid until " + g.ValidUntil.UTC().Format("2006-01-02 15:04 MST") + "; apt refuses it from then on"
 	case stale != "":
-		row.State, row.Reason = "stale", fmt.Sprintf("since %s: %s", checked.Format("2006-01-02 15:04 MST"), stale)
+		row.State, row.Reason = "stale", fmt.Sprintf("since %s: %s", checked.UTC().Format("2006-01-02 15:04 MST"), stale)
+	case !g.Signed:
+		row.State, row.Reason = "unsigned", "not signed: "+cmp.Or(g.Why, "no key of the box's keyring signed its Release")
 	case checked.IsZero():
 		row.State, row.Reason = "unchecked", "no client has asked for it since this box knows"
 	default:

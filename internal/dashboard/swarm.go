@@ -31,7 +31,10 @@ func (d *Dashboard) getIdentity(context.Context, *none) (api.Identity, error) {
 func (d *Dashboard) listPeers(context.Context, *none) (api.PeerList, error) {
 	list := []api.Peer{}
 	if d.swarm != nil {
-		list = append(list, d.swarm.Peers()...)
+		for _, p := range d.swarm.Peers() {
+			p.GivenName = d.site.BoxName(p.ID)
+			list = append(list, p)
+		}
 	}
 	return api.PeerList{Peers: list}, nil
 }
@@ -47,5 +50,9 @@ func (d *Dashboard) getGraph(context.Context, *none) (api.Graph, error) {
 	if d.swarm == nil {
 		return api.Graph{Nodes: []api.GraphNode{}, Links: []api.GraphLink{}, Asked: time.Now().UTC(), Silent: []string{}}, nil
 	}
-	return d.swarm.Graph(), nil
+	g := d.swarm.Graph()
+	for i := range g.Nodes {
+		g.Nodes[i].GivenName = d.site.BoxName(g.Nodes[i].ID)
+	}
+	return g, nil
 }

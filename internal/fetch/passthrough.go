@@ -33,9 +33,9 @@ func (fl *flight) passThrough(part *store.Partial, why error) {
 	case errors.Is(why, errManyLogins), (fl.forPeer() || fl.isEarly()) && errors.Is(why, store.ErrNoSpace):
 		fl.log.Debug("file served without keeping it", "err", why)
 	case errors.Is(why, store.ErrNoSpace):
-		fl.log.Warn("store full, file served without keeping it", "err", why)
+		fl.log.Warn("store full, file served without keeping it", "failure", "unkept", "err", why)
 	default:
-		fl.log.Error("store failed, file served without keeping it", "err", why)
+		fl.log.Error("store failed, file served without keeping it", "failure", "unkept", "err", why)
 	}
 	p := &passthrough{why: why, hasher: digest.NewHasher(), size: fl.entry.Size}
 	if part != nil {

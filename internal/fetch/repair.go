@@ -165,7 +165,7 @@ func (d *download) mismatch(part *store.Partial, have []digest.Digest) (wrong []
 func (d *download) penalizeAll(liars []pieces.Source, why string) {
 	for _, s := range liars {
 		if t := sourceOf(s).tally; !t.penalized {
-			d.fl.log.Error("source of pieces lied, fetching elsewhere", "source", s.String(), "why", why)
+			d.fl.log.Error("source of pieces lied, fetching elsewhere", "source", s.String(), "err", why)
 			d.penalize(t, true, why)
 		}
 	}

@@ -113,7 +113,7 @@ func (r *rig) open(change ...func(*Options)) {
 // a mirror that sends nothing for as long as stall for stalled.
 func (r *rig) metered(stall time.Duration) mirror.Options {
 	return mirror.Options{
-		Meter: func(_ mirror.File, n int64) { r.taken.Add(n) }, StallTimeout: stall, DownFor: time.Millisecond,
+		Meter: func(_ mirror.File, _ mirror.Answer, n int64) { r.taken.Add(n) }, StallTimeout: stall, DownFor: time.Millisecond,
 	}
 }
 

@@ -65,7 +65,7 @@ func (f *Fetcher) sweepRecords(ctx context.Context) {
 		case <-t.C:
 		}
 		if err := f.sweep(); err != nil {
-			f.log.Warn("sweep of records failed", "err", err)
+			f.log.Warn("outdated records of files not removed", "err", err)
 		}
 	}
 }

@@ -32,6 +32,7 @@ var floor = map[string]int{
 	"internal/catalog":   1,
 	"internal/store":     1,
 	"internal/ledger":    1,
+	"internal/clients":   1,
 	"internal/digest":    -1,
 	"internal/disk":      -1,
 	"web":                0,
@@ -49,6 +50,8 @@ var floor = map[string]int{
 	"internal/lag":       0,
 	"internal/clock":     0,
 	"internal/front":     0,
+
+	"internal/siteledger": 3,
 }
 
 // floorOf returns the floor of package p. A package nested in another one, as

@@ -32,6 +32,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -305,6 +306,6 @@ func (l badgerLog) Debugf(format string, args ...any)   { l.print(slog.LevelDebu
 func (l badgerLog) print(level slog.Level, format string, args []any) {
 	// Badger calls Debugf for each write: formatting would be wasted.
 	if ctx := context.Background(); l.log.Enabled(ctx, level) {
-		l.log.Log(ctx, level, "badger", "message", fmt.Sprintf(format, args...))
+		l.log.Log(ctx, level, "the database library reports something", "err", strings.TrimSpace(fmt.Sprintf(format, args...)))
 	}
 }

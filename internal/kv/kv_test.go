@@ -266,8 +266,8 @@ func TestLog(t *testing.T) {
 	l.Warningf("w %d", 1)
 	l.Errorf("e %d", 2)
 	got := out.String()
-	if strings.Contains(got, "shown") || !strings.Contains(got, `level=WARN msg=badger message="w 1"`) ||
-		!strings.Contains(got, `level=WARN msg=badger message="e 2"`) {
+	if strings.Contains(got, "shown") || !strings.Contains(got, `level=WARN msg="the database library reports something" err="w 1"`) ||
+		!strings.Contains(got, `level=WARN msg="the database library reports something" err="e 2"`) {
 		t.Errorf("log is %q", got)
 	}
 }

@@ -25,7 +25,7 @@ func child(dir string) {
 		fmt.Println("child:", err)
 		os.Exit(1)
 	}
-	l, err := Open(db.Table("ledger"))
+	l, err := Open(db.Table("ledger"), db.Table("daily"))
 	for i := 1; err == nil; i++ {
 		fmt.Println("counting", i)
 		// Of each package four clients, all of whom are remembered.

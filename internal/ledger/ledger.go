@@ -2,16 +2,17 @@
 // client that got it, by the archive host and the package it is about and by
 // the peer it went to or came from. It counts the requests of clients, and those
 // sent to mirrors or avoided. Of each package it also remembers the clients that
-// requested it last, of each host how it answered. Restrict has it keep less about
-// clients, Erase removes one of them.
+// requested it last, of each host how it answered. By day of the last month, it counts
+// what mirrors were asked for and spared, and what passed through tunnels, by host
+// (package daily). Restrict has it keep less about clients, Erase removes one of them.
 //
-// It uses one table of package kv. Counting touches memory only; Run
-// writes what was counted since the last time, twice a second, in one
-// transaction. So after kill -9 the ledger is at most a second behind, never
+// It uses two tables of package kv, one of them for the figures by host and day.
+// Counting touches memory only; Run writes what was counted since the last time,
+// twice a second, in one transaction. So after kill -9 the ledger is at most a second behind, never
 // ahead, and always in agreement with itself: the totals are the sum of the
 // accounts and the sum of the days. To keep that while memory and disk stay
 // bounded, accounts that are too many are folded into one called Others; they
-// are never dropped.
+// are never dropped. The figures by host and day are written right after these.
 package ledger
 
 import (
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"millpond/internal/kv"
+	"millpond/internal/ledger/daily"
 )
 
 // flushEvery leaves half of the second that the ledger may be behind to the
@@ -78,6 +80,12 @@ func (c Counts) Delivered() int64 {
 // is negative while the box has fetched more than clients requested.
 func (c Counts) Saved() int64 { return c.Delivered() - c.MirrorTaken }
 
+// Plus is the sum of c and d.
+func (c Counts) Plus(d Counts) Counts {
+	c.add(d)
+	return c
+}
+
 func (c *Counts) add(d Counts) {
 	c.Requests += d.Requests
 	c.DeliveredStore += d.DeliveredStore
@@ -97,6 +105,8 @@ type Ledger struct {
 	table   *kv.Table
 	full    chan struct{} // signals Run that pending is filling up
 	privacy Privacy       // set by Restrict
+	tunnels *daily.Book[TunnelFigures]
+	mirrors *daily.Book[MirrorFigures]
 
 	// saving is held while the table is written. Lock order: saving, mu.
 	saving                          sync.Mutex
@@ -116,10 +126,10 @@ type File struct {
 	Package string // binary package, or source package of a source file
 }
 
-// Open reads the ledger that t holds, or begins one. It reads every row, which
-// are some 50,000 at most, so that a row that does not decode is an error
-// here and not while counting; the error names the row.
-func Open(t *kv.Table) (*Ledger, error) {
+// Open reads the ledger that t holds, or begins one, and the figures by host and day in
+// byDay. It reads every row, which are some 50,000 at most, so that a row that does not
+// decode is an error here and not while counting; the error names the row.
+func Open(t, byDay *kv.Table) (*Ledger, error) {
 	l := &Ledger{
 		table:    t,
 		full:     make(chan struct{}, 1),
@@ -146,6 +156,12 @@ func Open(t *kv.Table) (*Ledger, error) {
 		return nil, fmt.Errorf("opening ledger: %w", err)
 	}
 	l.totals = totals
+	if l.tunnels, err = daily.Open[TunnelFigures](byDay, tunnelKind); err != nil {
+		return nil, fmt.Errorf("opening ledger: %w", err)
+	}
+	if l.mirrors, err = daily.Open[MirrorFigures](byDay, mirrorKind); err != nil {
+		return nil, fmt.Errorf("opening ledger: %w", err)
+	}
 	return l, nil
 }
 
@@ -277,11 +293,11 @@ func (l *Ledger) PeerGiven(peer string, n int64) {
 	}
 }
 
-// Tunnelled counts n bytes that passed for client through a tunnel, both
+// Tunnelled counts n bytes that passed for client through a tunnel to host:port, both
 // directions together.
-func (l *Ledger) Tunnelled(client netip.Addr, n int64) {
+func (l *Ledger) Tunnelled(client netip.Addr, host string, n int64) {
 	if n > 0 {
-		l.tunnel(time.Now(), client, Counts{Tunnelled: n})
+		l.tunnel(time.Now(), client, host, n)
 	}
 }
 
@@ -293,6 +309,7 @@ func (l *Ledger) deliver(now time.Time, client netip.Addr, f File, c Counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sec := l.count(now, c)
+	l.loaded(now, f.Host, MirrorFigures{Clients: Load{c.Requests, c.Delivered()}})
 	l.pending.clients.entry(client, sec).add(c)
 	l.pending.hosts.entry(f.Host, sec).add(c)
 	p := l.pending.packages.entry(f.account(), sec)
@@ -306,6 +323,9 @@ func (l *Ledger) take(now time.Time, f File, c Counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sec := l.count(now, c)
+	if c.AvoidedRequests > 0 {
+		l.loaded(now, f.Host, MirrorFigures{Avoided: c.AvoidedRequests})
+	}
 	l.pending.hosts.entry(f.Host, sec).add(c)
 	l.pending.packages.entry(f.account(), sec).add(c)
 }
@@ -315,6 +335,7 @@ func (l *Ledger) ask(now time.Time, f File, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sec := l.count(now, c)
+	l.loaded(now, f.Host, answered(status, Load{Requests: 1}))
 	h := l.pending.hosts.entry(f.Host, sec)
 	h.add(c)
 	h.answers.note(status, 1)
@@ -327,9 +348,11 @@ func (l *Ledger) peer(now time.Time, peer string, c Counts) {
 	l.pending.peers.entry(peer, l.count(now, c)).add(c)
 }
 
-func (l *Ledger) tunnel(now time.Time, client netip.Addr, c Counts) {
+func (l *Ledger) tunnel(now time.Time, client netip.Addr, host string, n int64) {
+	c := Counts{Tunnelled: n}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.tunnels.Count(now, host, TunnelFigures{Bytes: n}, l.user(client), n)
 	l.pending.clients.entry(l.account(client), l.count(now, c)).add(c)
 }
 

@@ -37,12 +37,22 @@ func openTable(tb testing.TB, dir string) (*kv.DB, *kv.Table) {
 			tb.Error(err)
 		}
 	})
-	return db, db.Table("ledger")
+	t := db.Table("ledger")
+	byDay.Store(t, db.Table("daily"))
+	return db, t
+}
+
+// byDay has the table of figures by day beside each table that openTable returned.
+var byDay sync.Map
+
+func open(t *kv.Table) (*Ledger, error) {
+	daily, _ := byDay.Load(t)
+	return Open(t, daily.(*kv.Table))
 }
 
 func openLedger(tb testing.TB, t *kv.Table) *Ledger {
 	tb.Helper()
-	l, err := Open(t)
+	l, err := open(t)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -101,7 +111,7 @@ func TestCounts(t *testing.T) {
 		l.Taken(file, 4000)
 		l.PeerTaken("peer", 50000)
 		l.PeerGiven("peer", 600000)
-		l.Tunnelled(client, 7000000)
+		l.Tunnelled(client, "download.example.org:443", 7000000)
 		for _, status := range []int{200, 200, 404, NoAnswer} {
 			l.Asked(file, status)
 		}
@@ -113,7 +123,7 @@ func TestCounts(t *testing.T) {
 			l.Taken(file, n)
 			l.PeerTaken("nobody", n)
 			l.PeerGiven("nobody", n)
-			l.Tunnelled(client, n)
+			l.Tunnelled(client, "download.example.org:443", n)
 		}
 	}
 	// Once before the first flush, once over rows that are on disk, once

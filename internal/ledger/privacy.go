@@ -67,7 +67,12 @@ func (l *Ledger) Erase(client netip.Addr) (known bool, err error) {
 	if err := l.flush(); err != nil {
 		return false, fmt.Errorf("erasing a client: %w", err)
 	}
-	known, err = l.forgetRecent(func(a recentClient) bool { return a.client == client })
+	erased := func(a recentClient) bool { return a.client == client }
+	used, err := l.forgetUsers(erased)
+	if err == nil {
+		known, err = l.forgetRecent(erased)
+		known = known || used
+	}
 	if err == nil {
 		var counted bool
 		counted, err = l.forgetAccount(client)
@@ -106,7 +111,12 @@ func (l *Ledger) older(now time.Time) func(first int64) bool {
 // forget folds accounts of clients into Others and removes clients from packages.
 // l.saving must be held.
 func (l *Ledger) forget(account func(row) bool, recent func(recentClient) bool) (found bool, err error) {
+	used, err := l.forgetUsers(recent)
+	if err != nil {
+		return used, err
+	}
 	found, err = l.forgetRecent(recent)
+	found = found || used
 	if err != nil {
 		return found, err
 	}

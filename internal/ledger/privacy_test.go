@@ -55,7 +55,7 @@ func TestErase(t *testing.T) {
 					flush(t, l)
 				}
 				askAll(l, packages/2, gone, like)
-				l.Tunnelled(gone, 5)
+				l.Tunnelled(gone, "download.example.org:443", 5)
 			}
 			askAll(l, packages, gone)
 			before, _ := l.Totals()
@@ -150,7 +150,7 @@ func TestRestrict(t *testing.T) {
 			for i := range 3 {
 				l.Request(a, File{host, fmt.Sprint("new", i)})
 			}
-			l.Tunnelled(a, 5)
+			l.Tunnelled(a, "download.example.org:443", 5)
 			for range 2 {
 				accounts, asked := names(t, l)
 				if !slices.Equal(accounts, tt.accounts) || fmt.Sprint(asked) != fmt.Sprint(tt.packages) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/netip"
 	"time"
 )
 
@@ -82,6 +83,20 @@ type Account struct {
 // requested, delivered and tunnelled. After an error nothing follows.
 func (l *Ledger) Clients(after string) iter.Seq2[Account, error] {
 	return l.accounts(&l.clients, after)
+}
+
+// Client returns the account of one client. The error wraps fs.ErrNotExist if nothing was
+// counted for it.
+func (l *Ledger) Client(client netip.Addr) (Account, error) {
+	if err := l.Flush(); err != nil {
+		return Account{}, err
+	}
+	name := clientName(account(client))
+	r, err := l.read(l.clients.key(name))
+	if err != nil {
+		return Account{}, fmt.Errorf("reading ledger: client %s: %w", name, err)
+	}
+	return r.account(name), nil
 }
 
 // Hosts is like Clients, for upstream hosts. They hold what was requested,

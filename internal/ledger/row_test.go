@@ -48,7 +48,7 @@ func TestDamagedRow(t *testing.T) {
 			if err := table.Put([]byte(test.key), test.value); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Open(table)
+			_, err := open(table)
 			if err == nil || !strings.Contains(err.Error(), `"`+test.key+`"`) {
 				t.Errorf("Open = %v, want an error that names the row %q", err, test.key)
 			}

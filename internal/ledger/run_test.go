@@ -97,6 +97,8 @@ func TestFlushFails(t *testing.T) {
 	}
 	// The disk is back.
 	_, l.table = openTable(t, dir)
+	again := openLedger(t, l.table)
+	l.tunnels, l.mirrors = again.tunnels, again.mirrors
 	flush(t, l)
 	if l.Err() != nil {
 		t.Errorf("Err = %v after a good Flush", l.Err())

@@ -68,7 +68,7 @@ func (l *Ledger) flush() error {
 	}
 	saved := err == nil
 	if now := time.Now(); saved {
-		err = errors.Join(l.trim(now), l.expire(now))
+		err = errors.Join(l.tunnels.Flush(), l.mirrors.Flush(), l.trim(now), l.expire(now))
 	}
 
 	l.mu.Lock()

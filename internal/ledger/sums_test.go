@@ -102,11 +102,13 @@ func TestSumsAlwaysEqual(t *testing.T) {
 				t.Errorf("totals = %+v, want %+v", got, want)
 			}
 			checkSums(t, l)
+			checkByDay(t, l)
 			l = smallLedger(t, table)
 			if got, _ := l.Totals(); got != want {
 				t.Errorf("totals after reopening = %+v, want %+v", got, want)
 			}
 			checkSums(t, l)
+			checkByDay(t, l)
 			for _, b := range []*book{&l.clients, &l.hosts, &l.peers, &l.packages} {
 				if b.rows > b.limit || b.rows < b.limit/2 {
 					t.Errorf("%d accounts of kind %c, limit %d", b.rows, b.kind, b.limit)
@@ -158,7 +160,7 @@ func randomCount(r *rand.Rand, l *Ledger, now time.Time) (c Counts) {
 		l.peer(now, peer, c)
 	case 6:
 		c.Tunnelled = n
-		l.tunnel(now, addr, c)
+		l.tunnel(now, addr, file.Host, n)
 	case 7:
 		c.MirrorRequests = 1
 		l.ask(now, file, r.IntN(1100)-20)

@@ -29,7 +29,7 @@ func (u unlinking) Handle(ctx context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	if r.Level < slog.LevelInfo || client.Len() == 0 || !url {
+	if r.Level < Notice || client.Len() == 0 || !url {
 		return u.Handler.Handle(ctx, r)
 	}
 	drop := "client"

@@ -34,12 +34,12 @@ type body struct {
 }
 
 // guard wraps the body of url's answer to a request for f under ctx.
-func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, url string, from io.ReadCloser) *body {
+func (c *Client) guard(ctx context.Context, cancel context.CancelCauseFunc, f File, of Answer, url string, from io.ReadCloser) *body {
 	b := &body{
 		from: from, url: url, ctx: ctx, cancel: cancel, later: c.stallTimeout, share: share{throttle: c.rate}, stalled: func() {}, progress: func(int64) {}, leave: func() {},
 		meter: func(n int64) {
 			c.received.Add(n)
-			c.meter(f, n)
+			c.meter(f, of, n)
 		},
 	}
 	b.stall.Store(int64(max(c.headerTimeout, c.stallTimeout)))

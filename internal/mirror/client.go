@@ -84,10 +84,10 @@ const (
 type Options struct {
 	Policy  *Policy // nil allows public addresses at ports 80 and 443
 	Offline bool
-	// Meter, if not nil, is called with each number of body bytes read, and what
-	// they are about. What the kernel had received of a body that was closed
-	// early is not seen here.
-	Meter func(f File, n int64)
+	// Meter, if not nil, is called with each number of body bytes read, what they are
+	// about, and of which answer they are. What the kernel had received of a body that
+	// was closed early is not seen here.
+	Meter func(f File, of Answer, n int64)
 	// Answered, if not nil, is called once for each request sent to a host, repeated
 	// ones and those that a redirect leads to included, with the status of its
 	// answer, or NoAnswer, also for an answer that an upstream proxy made itself.
@@ -117,7 +117,7 @@ type Options struct {
 type Client struct {
 	policy         *Policy
 	offline        bool
-	meter          func(f File, n int64)
+	meter          func(f File, of Answer, n int64)
 	answered       func(f File, status int)
 	rate           *throttle // nil without a limit
 	log            *slog.Logger
@@ -177,7 +177,7 @@ func (o Options) withDefaults() Options {
 		o.Policy = new(Policy)
 	}
 	if o.Meter == nil {
-		o.Meter = func(File, int64) {}
+		o.Meter = func(File, Answer, int64) {}
 	}
 	if o.Answered == nil {
 		o.Answered = func(File, int) {}

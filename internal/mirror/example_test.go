@@ -24,7 +24,7 @@ func Example() {
 		panic(err)
 	}
 	taken := int64(0)
-	client := mirror.New(mirror.Options{Policy: policy, Meter: func(_ mirror.File, n int64) { taken += n }})
+	client := mirror.New(mirror.Options{Policy: policy, Meter: func(_ mirror.File, _ mirror.Answer, n int64) { taken += n }})
 	defer client.Close()
 
 	resp, err := client.Get(context.Background(), mirror.Request{URL: server.URL + "/pool/a.deb", Offset: 4})

@@ -30,7 +30,7 @@ type mirrored struct {
 func newMirrored(t *testing.T, o Options) *mirrored {
 	m := &mirrored{does: make(map[string]http.HandlerFunc), taken: make(map[File]int64)}
 	o.Mirrors = mustMirrors(t, threeMirrors)
-	o.Meter = func(f File, n int64) {
+	o.Meter = func(f File, _ Answer, n int64) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.taken[f] += n

@@ -16,6 +16,12 @@ type File struct {
 	Path string // as requested, decoded; redirects do not change it
 }
 
+// Answer is the answer that body bytes are of.
+type Answer struct {
+	Host   string // that was asked, one of an archive's several mirrors for instance; as in File
+	Status int    // NoAnswer if an upstream proxy made it itself
+}
+
 // fetchedKey is the key of a fetched in a request's context.
 type fetchedKey struct{}
 

@@ -209,7 +209,7 @@ type meter struct {
 	bytes map[string]int64
 }
 
-func (m *meter) add(f File, n int64) {
+func (m *meter) add(f File, of Answer, n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.bytes == nil {
@@ -217,6 +217,8 @@ func (m *meter) add(f File, n int64) {
 	}
 	m.bytes[f.Host] += n
 	m.bytes[f.Path] += n
+	m.bytes[fmt.Sprint(of.Status)] += n
+	m.bytes["at "+of.Host] += n
 }
 
 func TestMeter(t *testing.T) {
@@ -250,8 +252,11 @@ func TestMeter(t *testing.T) {
 	}
 	here, there := strings.TrimPrefix(srv.URL, "http://"), strings.TrimPrefix(other.URL, "http://")
 	// Both for the file that was asked for.
-	if m.bytes[here] != 300 || m.bytes[there] != 1000 || m.bytes["/away"] != 1300 || len(m.bytes) != 3 {
+	if m.bytes[here] != 300 || m.bytes[there] != 1000 || m.bytes["/away"] != 1300 || len(m.bytes) != 7 {
 		t.Errorf("metered %v, want 300 of %s and 1000 of %s", m.bytes, here, there)
+	}
+	if m.bytes["301"] != 300 || m.bytes["200"] != 1000 || m.bytes["at "+here] != 300 || m.bytes["at "+there] != 1000 {
+		t.Errorf("metered by answer %v", m.bytes)
 	}
 	var status *StatusError
 	if _, err := c.Get(t.Context(), Request{URL: srv.URL + "/missing"}); !errors.As(err, &status) || status.Code != 404 || status.URL != srv.URL+"/missing" {

@@ -64,14 +64,14 @@ func (c *Client) ask(req *http.Request, host string, port int, hostport string) 
 		}
 		return nil, unverified(req, c.nameProxy(req.URL, explain(req.Context(), hostport, err)))
 	}
+	answer := Answer{Host: to.Host}
 	proxyErr := c.proxyError(req.URL, hostport, resp)
 	if proxyErr == nil {
 		c.down.clear(hostport)
-		c.report(to, sent, resp.StatusCode)
-	} else {
-		c.report(to, sent, NoAnswer)
+		answer.Status = resp.StatusCode
 	}
-	b := c.guard(ctx, cancel, f, shown(req.URL), resp.Body)
+	c.report(to, sent, answer.Status)
+	b := c.guard(ctx, cancel, f, answer, shown(req.URL), resp.Body)
 	b.progress, b.leave = place.Received, leave
 	if hasEnough(resp) {
 		place.Refused()

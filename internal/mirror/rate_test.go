@@ -67,7 +67,7 @@ func TestRate(t *testing.T) {
 			var got, over int64
 			start := time.Now()
 			burst := int64(burstAt(limit))
-			c := newPiped(t, filled, Options{Rates: always(limit), Meter: func(_ File, n int64) {
+			c := newPiped(t, filled, Options{Rates: always(limit), Meter: func(_ File, _ Answer, n int64) {
 				mu.Lock()
 				defer mu.Unlock()
 				// What was read waits for its turn: one for each body.
@@ -216,7 +216,7 @@ func BenchmarkBody(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			c := New(Options{Rates: rates})
 			ctx, cancel := context.WithCancelCause(b.Context())
-			body := c.guard(ctx, cancel, File{}, "http://archive.example.org/", io.NopCloser(zeroes{}))
+			body := c.guard(ctx, cancel, File{}, Answer{}, "http://archive.example.org/", io.NopCloser(zeroes{}))
 			defer body.Close()
 			buf := make([]byte, 32<<10)
 			b.SetBytes(int64(len(buf)))

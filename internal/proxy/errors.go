@@ -15,6 +15,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/fetch"
+	"millpond/internal/logs"
 	"millpond/internal/mirror"
 	"millpond/internal/peer"
 )
@@ -214,6 +215,20 @@ func explain(err error) answer {
 	}
 }
 
+// failure says as what a request counts that could not be served, for the dashboard:
+// missing at the mirror, refused by the box or its settings, or failed. "" does not count.
+func (a answer) failure() string {
+	switch {
+	case a.verdict && a.status < 400:
+		return ""
+	case a.verdict:
+		return "missing"
+	case a.level < slog.LevelWarn && (a.setting != "" || strings.HasPrefix(a.cause, refused)):
+		return "refused"
+	}
+	return "failed"
+}
+
 // explainUnverified passes on a redirect that the box cannot follow: the client
 // may, in a tunnel, with a certificate authority of its own.
 func explainUnverified(e *mirror.UnverifiedError) answer {
@@ -245,7 +260,7 @@ func explainRefused(e *mirror.RefusedError) answer {
 // between the box and the mirror.
 func explainStatus(e *mirror.StatusError) answer {
 	if slices.Contains([]int{401, 403, 404, 410, 451}, e.Code) {
-		a := answer{status: e.Code, level: slog.LevelDebug, verdict: true, cause: e.Error()}
+		a := answer{status: e.Code, level: logs.Notice, verdict: true, cause: e.Error()}
 		if len(e.Challenges) > 0 {
 			a.header = http.Header{"Www-Authenticate": e.Challenges}
 		}

@@ -175,6 +175,8 @@ type fakeLedger struct {
 	delivered map[ledger.Origin]int64
 	packages  map[string]int64 // delivered
 	tunnelled int64
+	opened    map[string]int   // tunnels, by host
+	through   map[string]int64 // tunnelled, by host
 }
 
 func (l *fakeLedger) Request(client netip.Addr, f ledger.File) {
@@ -190,10 +192,17 @@ func (l *fakeLedger) Delivered(client netip.Addr, f ledger.File, from ledger.Ori
 	l.packages[f.Package] += n
 }
 
-func (l *fakeLedger) Tunnelled(_ netip.Addr, n int64) {
+func (l *fakeLedger) TunnelOpened(_ netip.Addr, host string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opened[host]++
+}
+
+func (l *fakeLedger) Tunnelled(_ netip.Addr, host string, n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tunnelled += n
+	l.through[host] += n
 }
 
 func (l *fakeLedger) total() (n int64) {
@@ -250,7 +259,7 @@ func newBox(change func(*Options)) *box {
 	b := &box{
 		catalog: &fakeCatalog{entries: make(map[string]catalog.Entry)},
 		files:   make(fakeFetcher),
-		ledger:  &fakeLedger{requests: make(map[string]int), delivered: make(map[ledger.Origin]int64), packages: make(map[string]int64)},
+		ledger:  &fakeLedger{requests: make(map[string]int), delivered: make(map[ledger.Origin]int64), packages: make(map[string]int64), opened: make(map[string]int), through: make(map[string]int64)},
 		logged:  new(safeBuffer),
 	}
 	o := Options{

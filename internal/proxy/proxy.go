@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/front"
@@ -61,7 +62,8 @@ type Fetcher interface {
 type Ledger interface {
 	Request(client netip.Addr, f ledger.File)
 	Delivered(client netip.Addr, f ledger.File, from ledger.Origin, n int64)
-	Tunnelled(client netip.Addr, n int64)
+	TunnelOpened(client netip.Addr, host string)
+	Tunnelled(client netip.Addr, host string, n int64)
 }
 
 // Demand is told what clients get; *prefetch.Prefetcher.
@@ -71,6 +73,13 @@ type Demand interface {
 	// it seem much used; and from the held file if held, else from a download. It does
 	// not block.
 	Served(e catalog.Entry, n int64, anew, held bool)
+}
+
+// Notes is told what each client did; *clients.Notes.
+type Notes interface {
+	Updated(client netip.Addr, suite, ring string, generation digest.Digest)
+	Got(client netip.Addr, f deb.File, n int64, whole bool)
+	Failed(client netip.Addr, status int, cause, url string)
 }
 
 // Dialer opens a tunnel's far end under the upstream policy; *mirror.Client.
@@ -91,13 +100,19 @@ type Policy interface {
 // Options joins a Proxy with the floors below. What has no default is
 // required.
 type Options struct {
-	Catalog      Catalog
-	Fetcher      Fetcher
-	Ledger       Ledger
-	Demand       Demand // nil if nobody wants to know
-	Dialer       Dialer // of tunnels
-	Policy       Policy
-	Rings        Rings         // nil without rings and snapshots
+	Catalog   Catalog
+	Fetcher   Fetcher
+	Ledger    Ledger
+	Demand    Demand // nil if nobody wants to know
+	Notes     Notes  // likewise
+	Dialer    Dialer // of tunnels
+	Policy    Policy
+	Rings     Rings     // nil without rings and snapshots
+	AccessLog AccessLog // nil without one
+	// Measured, if not nil, is called for each request for a file when it is over, with
+	// its outcome in a word of a few, how long its first byte took, 0 if none was sent,
+	// and its last one. It does not block.
+	Measured     func(outcome string, firstByte, took time.Duration)
 	Proxies      front.Proxies // whom to believe about whose a request is
 	AllowClients Clients       // who may use the box
 	Tunnels      mirror.Hosts  // where CONNECT may lead to, under the policy
@@ -128,9 +143,12 @@ type Proxy struct {
 	fetcher      Fetcher
 	ledger       Ledger
 	demand       Demand
+	notes        Notes
 	dialer       Dialer
 	policy       Policy
 	rings        Rings
+	accessLog    AccessLog
+	measured     func(outcome string, firstByte, took time.Duration)
 	proxies      front.Proxies
 	allowClients Clients
 	tunnelHosts  mirror.Hosts
@@ -152,7 +170,7 @@ var _ http.Handler = (*Proxy)(nil)
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
 	return &Proxy{
-		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, dialer: o.Dialer, policy: o.Policy, rings: o.Rings,
+		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, notes: o.Notes, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
 		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}
@@ -177,6 +195,8 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	r = p.identify(r)
 	front.Serving(r)
 	w := newResponse(rw, r, p.stall)
+	begun := time.Now()
+	defer func() { p.record(w, r, begun) }()
 	if err := p.handle(w, r); err != nil {
 		p.fail(w, r, err)
 	}
@@ -214,16 +234,32 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 // request ID.
 func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil {
+		w.outcome.what = wasLeft
 		p.log.Debug("client disconnected before its answer", "client", front.ClientOf(r), "url", shown(r.URL), "err", err)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	a := explain(err)
+	w.outcome.what = outcomeOfStatus(a.status)
 	id := front.NewRequestID()
+	failure := a.failure()
 	attrs := []any{"request", id, "client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
 	}
-	p.log.Log(r.Context(), a.level, "request not served", attrs...)
+	if failure != "" {
+		attrs = append(attrs, "failure", failure)
+	}
+	switch {
+	case failure == "missing" && (a.status == http.StatusNotFound || a.status == http.StatusGone):
+		p.log.Log(r.Context(), a.level, "the mirror has no such file", attrs...)
+	case failure == "missing":
+		p.log.Log(r.Context(), a.level, "the mirror refused a file", attrs...)
+	case failure == "refused":
+		p.log.Log(r.Context(), a.level, "request refused", attrs...)
+	default:
+		p.log.Log(r.Context(), a.level, "request not served", attrs...)
+	}
+	p.noteFailure(r, err, a.status, a.cause)
 	w.Header().Set("Via", "1.1 "+p.via)
 	w.Header().Set(front.RequestID, id)
 	if a.verdict {

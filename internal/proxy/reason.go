@@ -65,8 +65,11 @@ func (a answer) refuse(w *response, r *http.Request, id string) {
 	}
 	conn.SetDeadline(time.Now().Add(refuseTime))
 	if _, err := conn.Write(b.Bytes()); err != nil {
-		return // the client has left
+		w.outcome.what = wasLeft
+		return
 	}
+	w.status, w.outcome.first = a.status, time.Now()
+	w.outcome.end, w.written = w.outcome.first, int64(len(body))
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		conn.SetReadDeadline(time.Now().Add(lingerTime))
 		io.CopyN(io.Discard, conn, lingerBytes)

@@ -26,6 +26,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	begun := time.Now()
 	t, e, file, err := p.openNamed(r, t, client)
 	l := e.Location
+	w.outcome.url = urlOf(l)
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
 	about := ledger.File{Host: l.Host, Package: l.Package()}
@@ -41,7 +42,12 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		// Before the bytes, so that a client that has read them finds its session set.
 		p.given(r.Context(), t.view, client, file.Suite, generationOf(r.Header, file))
 	}
-	w.credit = func(n int64) { p.ledger.Delivered(client, about, file.Body.Origin(), n) }
+	w.outcome.what = outcomeOf(file)
+	w.credit = func(n int64) {
+		from := file.Body.Origin()
+		w.outcome.note(from)
+		p.ledger.Delivered(client, about, from, n)
+	}
 	p.describe(w.Header(), e, file)
 	if t.login != "" {
 		w.Header().Set("Cache-Control", "private") // no cache on the way may give it to others
@@ -50,7 +56,9 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.serving.Add(1)
 		defer p.serving.Add(-1)
 	}
+	has := generationOf(r.Header, file) // send changes the header
 	whole, err := send(w, r, file)
+	p.noteServed(r, w, e, file, t.view, has, whole)
 	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified && !t.view.past() {
 		p.fetcher.Revalidated(e.Suite)
 	}
@@ -65,9 +73,12 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.log.Debug("file served", attrs...)
 		return nil
 	case w.err != nil || r.Context().Err() != nil:
+		w.outcome.what = wasLeft
 		p.log.Debug("client disconnected during a file", append(attrs, "err", w.err)...)
 	default:
-		p.log.Warn("file cut short for a client", append(attrs, "err", err)...)
+		w.outcome.what = wasFailed
+		p.log.Warn("file cut short for a client", append(attrs, "failure", "failed", "err", err)...)
+		p.noteFailure(r, err, w.status, fmt.Sprintf("cut short: %v", err))
 	}
 	p.cut(w, r)
 	return nil

@@ -1,11 +1,11 @@
 package proxy
 
 import (
-	"log/slog"
 	"net/http"
 	"time"
 
 	"millpond/internal/front"
+	"millpond/internal/logs"
 )
 
 const (
@@ -32,6 +32,6 @@ func (p *Proxy) Server() *http.Server {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+		ErrorLog:          logs.OfServer(p.log),
 	}
 }

@@ -88,6 +88,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 
 // tunnel serves CONNECT.
 func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
+	w.outcome.url = r.Host
 	host, err := p.vetTunnel(r)
 	if err != nil {
 		return err
@@ -109,11 +110,14 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 		return fmt.Errorf("taking over a connection for a tunnel: %w", err)
 	}
 	defer conn.Close()
-	begun := time.Now()
+	begun, named := time.Now(), strings.ToLower(host)
+	w.status, w.outcome.what, w.outcome.first = http.StatusOK, wasTunnel, begun
+	p.ledger.TunnelOpened(client, named)
 	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) {
-		p.ledger.Tunnelled(client, n)
+		p.ledger.Tunnelled(client, named, n)
 		progress()
 	})
+	w.written = n
 	p.log.Debug("tunnel closed", "client", client, "to", host, "bytes", n, "took", time.Since(begun))
 	return nil
 }

@@ -120,6 +120,9 @@ func TestTunnelHalfClose(t *testing.T) {
 	if want := int64(len("early late") + len(down)); b.ledger.tunnelled != want || b.ledger.total() != 0 {
 		t.Errorf("%d bytes counted as tunnelled and %d as delivered, want %d and none", b.ledger.tunnelled, b.ledger.total(), want)
 	}
+	if host := "deb.example.org:443"; b.ledger.opened[host] != 1 || b.ledger.through[host] != b.ledger.tunnelled {
+		t.Errorf("by host there are %v, %v", b.ledger.opened, b.ledger.through)
+	}
 }
 
 func TestTunnelUpstreamEnds(t *testing.T) {

@@ -32,7 +32,8 @@ type response struct {
 	status  int         // 0 until the header was sent
 	written int64       // body bytes
 	credit  func(int64) // told of body bytes as they are written; may be nil
-	err     error       // the first failure to write, most likely the client left
+	outcome outcome
+	err     error // the first failure to write, most likely the client left
 }
 
 func newResponse(w http.ResponseWriter, r *http.Request, stall time.Duration) *response {
@@ -54,7 +55,7 @@ func (w *response) progress() { w.control.SetWriteDeadline(time.Now().Add(w.stal
 func (w *response) WriteHeader(code int) {
 	w.progress()
 	if w.status == 0 && code >= 200 {
-		w.status = code
+		w.status, w.outcome.first = code, time.Now()
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
@@ -76,7 +77,7 @@ func (w *response) Flush() {
 func (w *response) begin() {
 	w.progress()
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.status, w.outcome.first = http.StatusOK, time.Now()
 	}
 }
 

@@ -153,9 +153,26 @@ func (s *Store) Remove(d digest.Digest) error {
 	return err
 }
 
+// Purge is Remove of a blob that nobody pins (ErrPinned) or reads (ErrInUse). It returns
+// how many bytes of the quota that frees.
+func (s *Store) Purge(d digest.Digest) (freed int64, err error) {
+	s.meta.Lock()
+	defer s.meta.Unlock()
+	r, err := s.listedRow(d)
+	if err != nil {
+		return 0, err
+	}
+	if r.pinned() {
+		return 0, ErrPinned
+	}
+	return s.drop(d, false)
+}
+
 var (
-	// errInUse means that a blob is open.
-	errInUse = errors.New("blob is in use")
+	// ErrInUse means that a blob is open.
+	ErrInUse = errors.New("blob is in use")
+	// ErrPinned means that a blob is pinned.
+	ErrPinned = errors.New("blob is pinned")
 	// errNotRemoved means that the file of a blob stays.
 	errNotRemoved = errors.New("removing a blob")
 )
@@ -171,7 +188,7 @@ func (s *Store) drop(d digest.Digest, evenOpen bool) (int64, error) {
 	s.mu.Lock()
 	if s.open[d] > 0 && !evenOpen {
 		s.mu.Unlock()
-		return 0, errInUse
+		return 0, ErrInUse
 	}
 	s.removing = d // it cannot be opened from here on
 	s.mu.Unlock()

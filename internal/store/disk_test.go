@@ -246,3 +246,16 @@ func TestQuotaOfTheFileSystem(t *testing.T) {
 		t.Errorf("with room: %v", b.Err())
 	}
 }
+
+// What can be held is the quota, or what the disk has room for.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 100_000)
+	b.put(1, 1000)
+	for free, want := range map[int64]int64{b.minFree + 99_000: 100_000, b.minFree + 50_000: 51_000, b.minFree: 1000, 0: max(1000-b.minFree, 0)} {
+		b.space = func() (disk.Space, error) { return disk.Space{Total: 1 << 40, Free: free, Files: 1 << 20}, nil }
+		if got, err := b.Limit(); err != nil || got != (Limit{Bytes: want, Disk: 1 << 40, Free: free}) {
+			t.Errorf("with %d bytes free: %+v, %v, want %d", free, got, err, want)
+		}
+	}
+}

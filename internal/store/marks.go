@@ -37,7 +37,7 @@ func (s *Store) marks(free int64) (begin, end int64) {
 func (s *Store) relieve() {
 	short, end, err := s.pressure()
 	if err != nil {
-		s.log.Warn("free space unknown", "err", err)
+		s.log.Warn("free space on the disk not readable", "err", err)
 		return
 	}
 	if short > 0 {

@@ -62,7 +62,7 @@ func (s *Store) reconcileDir(b byte, indexed bool) error {
 	for _, e := range entries {
 		d, err := digest.Parse(e.Name())
 		if err != nil || d[0] != b || d.String() != e.Name() {
-			s.log.Warn("not a blob, left alone", "file", filepath.Join(s.fanOut(b), e.Name()))
+			s.log.Warn("file among the blobs that is none, left alone", "file", filepath.Join(s.fanOut(b), e.Name()))
 			continue
 		}
 		info, err := e.Info()

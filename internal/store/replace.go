@@ -66,7 +66,7 @@ func (s *Store) reserveReplacing(n, present int64, bucket int, old []digest.Dige
 		case err == nil:
 			free += freed // not measured again, as in reserve
 			gone += freed
-		case !errors.Is(err, errInUse):
+		case !errors.Is(err, ErrInUse):
 			return s.diskFault(err)
 		}
 	}

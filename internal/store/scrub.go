@@ -44,7 +44,7 @@ func (s *Store) scrub(ctx context.Context, limit *rate.Limiter) {
 func (s *Store) scrubNext(ctx context.Context, limit *rate.Limiter) time.Duration {
 	last, err := s.table.Get(scrubKey)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("scrub stalled", "err", err)
+		s.log.Warn("the check of held files cannot go on", "err", err)
 		return scrubIdle
 	}
 	var from []byte
@@ -64,10 +64,10 @@ func (s *Store) scrubNext(ctx context.Context, limit *rate.Limiter) time.Duratio
 	case ctx.Err() != nil:
 		return scrubIdle
 	case err != nil && !errors.Is(err, ErrMismatch) && !errors.Is(err, fs.ErrNotExist):
-		s.log.Warn("scrub: blob not readable", "digest", next.Digest, "err", err)
+		s.log.Warn("held file not readable", "digest", next.Digest, "err", err)
 	}
 	if err := s.table.Put(scrubKey, next.Digest[:]); err != nil {
-		s.log.Warn("scrub stalled", "err", err)
+		s.log.Warn("the check of held files cannot go on", "err", err)
 		return scrubIdle
 	}
 	share := float64(next.Size) / float64(max(s.Usage().Bytes, next.Size, 1))

@@ -143,6 +143,7 @@ type counters struct {
 type Usage struct {
 	Blobs      int64
 	Bytes      int64 // of blobs
+	Pinned     int64 // of Bytes
 	Partial    int64 // bytes reserved by unfinished ones
 	Beside     int64 // bytes in the quota beside these: of others, and what small files take beyond their size
 	QuotaBytes int64
@@ -296,9 +297,28 @@ func (s *Store) Usage() Usage {
 	defer s.mu.Unlock()
 	_, end := s.marks(s.quota + s.minFree) // the disk is another matter
 	return Usage{
-		Blobs: s.count.blobs, Bytes: s.count.bytes, Partial: s.count.partial, Beside: s.count.beside + s.count.shares.extra,
+		Blobs: s.count.blobs, Bytes: s.count.bytes, Pinned: s.count.pinned, Partial: s.count.partial, Beside: s.count.beside + s.count.shares.extra,
 		QuotaBytes: s.quota, LowMark: s.quota - end,
 	}
+}
+
+// Limit is how much the store can hold.
+type Limit struct {
+	Bytes int64 // the quota, or less if there is no room on the disk for that
+	Disk  int64 // the size of the file system
+	Free  int64 // on it
+}
+
+// Limit measures it: what others keep on the disk, outside of the quota, counts.
+func (s *Store) Limit() (Limit, error) {
+	d, err := s.space()
+	if err != nil {
+		return Limit{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.count.bytes + s.count.shares.extra + s.count.partial - s.count.unwritten + s.count.beside
+	return Limit{Bytes: max(min(s.quota, held+d.Free-s.minFree), 0), Disk: d.Total, Free: d.Free}, nil
 }
 
 // DiskFree returns which share of the disk is free for the store, 0 to 1.

@@ -128,6 +128,9 @@ func (b *box) check() {
 		if i.Party != "" { // a small file counts for more there
 			disk.Beside += max(leastWeight-i.Size, 0)
 		}
+		if i.Pinned {
+			disk.Pinned += i.Size
+		}
 		disk.Blobs++
 		disk.Bytes += int64(len(data))
 	}

@@ -59,7 +59,7 @@ func (v *victims) evict() (freed int64, any bool) {
 		if err == nil {
 			return size, true
 		}
-		if errors.Is(err, errInUse) {
+		if errors.Is(err, ErrInUse) {
 			continue
 		}
 		v.store.log.Warn("blob not evicted", "digest", d, "err", v.store.diskFault(err))

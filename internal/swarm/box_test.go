@@ -146,6 +146,7 @@ type box struct {
 	shelf     *shelf
 	inventory peer.Inventory // the shelf, or what a test has instead
 	releases  peer.Releases
+	reporter  peer.Reporter
 	log       *lines
 	stop      func() // ends Run and closes; may be called twice
 }
@@ -155,6 +156,7 @@ type settings struct {
 	Options
 	Inventory peer.Inventory
 	Releases  peer.Releases
+	Reporter  peer.Reporter
 }
 
 // Limits as blobproto has them.
@@ -168,7 +170,7 @@ const (
 
 // serve runs b until ctx ends.
 func (b *box) serve(ctx context.Context) error {
-	return b.Run(ctx, Serving{Inventory: b.inventory, Releases: b.releases})
+	return b.Run(ctx, Serving{Inventory: b.inventory, Releases: b.releases, Reporter: b.reporter})
 }
 
 // newBox makes a box on loopback, in memory but for its key; change may be nil.
@@ -199,7 +201,7 @@ func openBox(dir string, change func(*settings)) (_ *box, err error) {
 	if change != nil {
 		change(&o)
 	}
-	b.inventory, b.releases = o.Inventory, o.Releases
+	b.inventory, b.releases, b.reporter = o.Inventory, o.Releases, o.Reporter
 	if b.Swarm, err = New(o.Options); err != nil {
 		return nil, err
 	}

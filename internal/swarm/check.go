@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"fmt"
 	"log/slog"
 
 	p2p "github.com/libp2p/go-libp2p/core/peer"
@@ -12,14 +13,26 @@ import (
 
 // CheckAddr checks an address to listen on or to announce.
 func CheckAddr(s string) error {
-	_, err := ma.NewMultiaddr(s)
+	_, err := parseAddr(s)
 	return err
+}
+
+// parseAddr reads a multiaddr. Its error is in the words of an administrator, not in those
+// of the library.
+func parseAddr(s string) (ma.Multiaddr, error) {
+	addr, err := ma.NewMultiaddr(s)
+	if err != nil {
+		return nil, fmt.Errorf("%.300q is not a multiaddr: write one such as /ip4/0.0.0.0/tcp/4001 or /dns4/box.example.org/tcp/4001", s)
+	}
+	return addr, nil
 }
 
 // CheckPeer checks a peer ID.
 func CheckPeer(s string) error {
-	_, err := p2p.Decode(s)
-	return err
+	if _, err := p2p.Decode(s); err != nil {
+		return fmt.Errorf("%.300q is not a peer ID: it begins with 12D3KooW, and `millpond peers` of a connected box lists it", s)
+	}
+	return nil
 }
 
 // CheckBootstrap checks a bootstrap entry.

@@ -66,7 +66,7 @@ func (s *Swarm) discover(ctx context.Context) error {
 		service, err = startSegment(segmentHost{s.host}, segmentName(s.tag), found)
 		addrs = now
 		if err != nil && !warned {
-			s.log.Warn("mDNS not available, retrying", "err", err)
+			s.log.Warn("boxes on the network segment cannot be found for now, mDNS is tried again", "err", err)
 		}
 		warned = err != nil
 	}

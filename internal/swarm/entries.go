@@ -39,7 +39,7 @@ type entry struct {
 func (b *bootstrap) parse(text string) (entry, error) {
 	switch {
 	case strings.HasPrefix(text, "/"):
-		addr, err := ma.NewMultiaddr(text)
+		addr, err := parseAddr(text)
 		if err != nil {
 			return entry{}, fmt.Errorf("bootstrap address %q: %w", text, err)
 		}

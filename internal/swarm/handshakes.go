@@ -50,7 +50,7 @@ func newHandshakeLog(log *slog.Logger, private bool) *handshakeLog {
 // log writes a line about the peer at addr unless there was one recently.
 func (r *handshakeLog) log(addr ma.Multiaddr, why string, attrs ...any) {
 	if r.due(place(addr)+" "+why, time.Now()) {
-		r.logger.Warn("peer refused", append([]any{"addr", addr, "why", why}, attrs...)...)
+		r.logger.Warn("peer refused", append([]any{"addr", addr, "err", why}, attrs...)...)
 	}
 }
 

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -44,6 +45,19 @@ func parseKey(content []byte) (pnet.PSK, error) {
 		return nil, fmt.Errorf("reading the swarm key: %d bits, not 256; %s", 8*len(key), want)
 	}
 	return key, nil
+}
+
+// Secret returns 256 bits that the boxes of a swarm have in common for one purpose, and
+// that nobody without its key knows. Everybody knows those of an open swarm, whose key is
+// nil. The key is as in Options.
+func Secret(key []byte, purpose string) ([]byte, error) {
+	psk, err := parseKey(key)
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, psk)
+	mac.Write([]byte("millpond\n" + purpose))
+	return mac.Sum(nil), nil
 }
 
 // swarmTag names the swarm of key in protocol names and on the network

@@ -13,7 +13,8 @@ const (
 	// exchange: inventories, with the announcements of downloads, are sent to the
 	// box and believed.
 	exchange permission = iota
-	// report: the box is told this one's links, and is believed about its own.
+	// report: the box is told this one's links and figures, and is believed about its
+	// own links. Figures of a local box are shown as unproved.
 	report
 	// fetching: the box may have this one fetch a file that it lacks.
 	fetching

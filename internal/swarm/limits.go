@@ -116,6 +116,7 @@ func (b bounds) resourceManager(private bool) (network.ResourceManager, error) {
 		ProtocolPeer: map[protocol.ID]rcmgr.ResourceLimits{
 			inventoryProtocol: {Streams: 4, StreamsInbound: 2, StreamsOutbound: 2},
 			linksProtocol:     {Streams: 4, StreamsInbound: 2, StreamsOutbound: 2},
+			reportsProtocol:   {Streams: 2 * reportsPerPeer, StreamsInbound: reportsPerPeer, StreamsOutbound: reportsPerPeer},
 			releasesProtocol:  {Streams: 2 * releasesPerPeer, StreamsInbound: releasesPerPeer, StreamsOutbound: releasesPerPeer},
 			// Two boxes and more may come under one ID.
 			instanceProtocol: {Streams: 2 * maxTwins, StreamsInbound: maxTwins, StreamsOutbound: maxTwins},

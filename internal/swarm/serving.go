@@ -12,6 +12,7 @@ import (
 type Serving struct {
 	Inventory peer.Inventory
 	Releases  peer.Releases // nil: none
+	Reporter  peer.Reporter // nil: none
 	// Busy reports whether clients are being served at full speed: uploads then
 	// wait. nil: never.
 	Busy func() bool

@@ -110,6 +110,7 @@ type Swarm struct {
 	transfers   *transfers
 	links       *links
 	releases    *releases
+	reports     *reports
 	twins       *twins
 	leaving     atomic.Bool // since Leave
 
@@ -165,6 +166,7 @@ func New(o Options) (*Swarm, error) {
 	s.transfers = newTransfers(s)
 	s.links = newLinks(s)
 	s.releases = newReleases(s)
+	s.reports = newReports(s)
 	s.twins = newTwins(s, identity)
 	return s, nil
 }
@@ -193,6 +195,7 @@ func (s *Swarm) Run(ctx context.Context, serving Serving) error {
 		{"exchanging inventories", s.inventories.run},
 		{"answering requests for links", s.links.run},
 		{"answering queries about Release files", func(ctx context.Context) error { return s.releases.run(ctx, serving.Releases) }},
+		{"answering questions about figures", func(ctx context.Context) error { return s.reports.run(ctx, serving.Reporter) }},
 		{"looking for boxes with this identity", s.twins.run},
 		{"following connections", s.follow},
 		{"measuring round trips", s.rtts.run},

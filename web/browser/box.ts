@@ -26,7 +26,7 @@ export interface Box {
   remove(): Promise<void>
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((done) => {
     const s = createServer()
     s.listen(0, '127.0.0.1', () => {

@@ -28,7 +28,7 @@ const ask = async <T>(path: string) => (await (await fetch(`${box.url}/api/v1/${
 
 test('packages are sorted, turned and searched, and the address keeps that', async () => {
   const page = await open(browser)
-  await page.goto(box.url + '/#/slice')
+  await page.goto(box.url + '/#/packages')
   const rows = page.getByRole('region', { name: 'Packages' }).locator('tbody th')
   await rows.first().waitFor()
   const saved = await ask<PageAccount>('packages?sort=saved&limit=20')
@@ -39,7 +39,7 @@ test('packages are sorted, turned and searched, and the address keeps that', asy
   await page.getByRole('searchbox').fill('lib')
   await expect.poll(() => rows.allInnerTexts()).toEqual(['libc6', 'libreoffice-core'])
   await page.getByText('libc6_1.0-1_amd64.deb').waitFor()
-  await expect.poll(() => new URL(page.url()).hash).toBe('#/slice?q=lib&sort=name')
+  await expect.poll(() => new URL(page.url()).hash).toBe('#/packages?q=lib&sort=name')
   await rows.getByRole('link', { name: 'libc6' }).click()
   await page.getByRole('heading', { level: 1, name: 'libc6' }).waitFor()
   await page.goBack()
@@ -52,7 +52,7 @@ test('packages are sorted, turned and searched, and the address keeps that', asy
 test('a package has an address of its own, with what is held and who asked', async () => {
   const p = await ask<Package>('packages/g++')
   const page = await open(browser)
-  await page.goto(box.url + '/#/slice/g++')
+  await page.goto(box.url + '/#/packages/g++')
   await page.getByRole('heading', { level: 1, name: 'g++' }).waitFor()
   expect(await page.title()).toContain('g++')
   const held = page.getByRole('region', { name: 'Files held of this package' })
@@ -71,7 +71,7 @@ test('a package has an address of its own, with what is held and who asked', asy
 
 test('a package that nobody asked for is told in words', async () => {
   const page = await open(browser)
-  await page.goto(box.url + '/#/slice/no-such-package')
+  await page.goto(box.url + '/#/packages/no-such-package')
   await page.getByRole('link', { name: 'Search for it among the files held' }).click()
   await page.getByText('No client asked for a package named “no-such-package”.').waitFor()
   await page.getByText('The box holds no file named “no-such-package”.').waitFor()

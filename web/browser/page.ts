@@ -3,7 +3,7 @@ import axe from 'axe-core'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { expect } from 'vitest'
 
-export const views = ['', 'slice', 'archive', 'clients', 'mirrors', 'swarm', 'transfers', 'events', 'settings', 'setup']
+export const views = ['', 'packages', 'archive', 'clients', 'mirrors', 'swarm', 'transfers', 'events', 'settings', 'setup']
 
 export function launch(more: string[] = []): Promise<Browser> {
   return chromium.launch({
@@ -28,11 +28,18 @@ export async function open(browser: Browser, { width = 1280, height = 800, schem
   return page
 }
 
+/** unfold shows all that a narrow screen shows only when it is asked. */
+export async function unfold(page: Page) {
+  const show = page.getByRole('button', { name: /^Show/ })
+  while ((await show.count()) > 0) await show.first().click()
+}
+
 /** accessible checks at three widths that nothing overflows and that axe has no serious finding. */
 export async function accessible(page: Page) {
   for (const width of [360, 1280, 3840]) {
     await page.setViewportSize({ width, height: width === 360 ? 780 : 1080 })
     await page.waitForTimeout(150)
+    if (width === 360) await unfold(page)
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
     expect(over, `overflow at ${width} px`).toBeLessThanOrEqual(0)
     // By the protocol, which the page's policy does not bind.
@@ -46,6 +53,10 @@ export async function accessible(page: Page) {
 /** giveToken gives the page the admin token, as an administrator would. */
 export async function giveToken(page: Page, url: string, word: string) {
   await page.goto(url + '/#/settings')
+  const on = page.getByText('Admin actions are on in this tab')
+  await page.getByLabel('Admin token').or(on).waitFor()
+  if (await on.isVisible()) return
   await page.getByLabel('Admin token').fill(word)
   await page.getByRole('button', { name: 'Use it' }).click()
+  await on.or(page.getByText('Wrong token')).waitFor()
 }

@@ -58,7 +58,7 @@ async function interact(browser: Browser, box: Box): Promise<Record<string, numb
   await measure('sort clients', () => page.getByRole('button', { name: 'Last seen' }).click())
   await measure('turn the page', () => page.getByRole('button', { name: 'More' }).click())
   await measure('search clients', () => page.getByRole('searchbox').pressSequentially('127.1.3', { delay: 60 }))
-  await measure('open slice', () => page.getByRole('link', { name: 'Slice' }).click())
+  await measure('open packages', () => page.getByRole('link', { name: 'Packages' }).click())
   await page.getByText(/^Counted (?!never)/).waitFor({ timeout: 120_000 })
   await measure('sort packages', () => page.getByRole('button', { name: 'Last asked for' }).click())
   await measure('open a package', async () => {
@@ -115,7 +115,7 @@ test('large lists stay quick', { timeout: 900_000 }, async () => {
   for (const path of [
     'clients?sort=last&offset=5000',
     'suites',
-    'slice',
+    'packages',
     'packages?sort=saved',
     'packages/vim',
     'blobs?q=abcdef',

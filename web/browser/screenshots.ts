@@ -61,9 +61,9 @@ test('screenshots', { timeout: 400_000 }, async () => {
         [360, 780],
       ] as const) {
         const page = await open(browser, { width, height, scheme })
-        for (const view of [...views, 'slice/firefox-esr']) {
+        for (const view of [...views, 'packages/firefox-esr']) {
           await page.goto(`${box.url}/#/${view}`)
-          await page.waitForTimeout(view === 'slice' ? 3500 : view === '' ? 5000 : 1500)
+          await page.waitForTimeout(view === 'packages' ? 3500 : view === '' ? 5000 : 1500)
           if (view === '') {
             await page.getByRole('radio', { name: /Today/ }).check()
             await page.mouse.move(0, 0)

@@ -1,5 +1,7 @@
 import type { Blob, Package, Transfer } from '../src/api.ts'
 import { archive } from './archive.ts'
+import { people } from './people.ts'
+import { site } from './site.ts'
 
 const now = Date.now()
 const before = (seconds: number) => new Date(now - seconds * 1000).toISOString()
@@ -11,6 +13,7 @@ const archiveKey = '05AB90340C0C5E797F44A8C8254CF3B5AEC0A8F0'
 function suite(host: string, name: string, state: string, more: object = {}) {
   return {
     url: `http://${host}/dists/${name}`,
+    also: [],
     name,
     origin: 'Example',
     codename: name,
@@ -38,7 +41,7 @@ const suites = [
   suite('deb.example.org/debian', 'trixie-updates', 'fresh'),
   suite('security.example.org/debian-security', 'trixie-security', 'fresh'),
   suite('mirror.example.net/ubuntu', 'noble', 'stale', { reason: 'stale since 09:12: the mirror does not answer', checked: before(4100) }),
-  suite('download.example.com/linux', 'stable', 'fresh', {
+  suite('download.example.com/linux', 'stable', 'unsigned', {
     signed: false,
     signer: '',
     unsigned_why: 'signature by key 8D81803C0EBFCD88 of 2026-11-20: no key in the keyring made this signature: put the archive’s key there',
@@ -70,10 +73,12 @@ const keys = [
 const clients = Array.from({ length: 37 }, (_, i) => {
   const scale = 9e9 / (1 + i * i * 0.2)
   return {
+    given_name: i === 1 ? 'reception' : '',
     hostname: i % 3 ? '' : `desk-${i}.office.example.org`,
     name: i % 7 === 3 ? `fd00:1::${(i * 91).toString(16)}` : `10.1.2.${10 + i * 3}`,
     first: before(9e6),
     last: before(i * i * 100),
+    last_update: i === 4 ? null : before(i * i * 3000 + 900),
     requests: 900 - i * 20,
     client_bytes: scale,
     client_bytes_from_store: scale * (0.9 - i * 0.015),
@@ -92,6 +97,7 @@ const clients = Array.from({ length: 37 }, (_, i) => {
 const hosts = ['deb.example.org', 'security.example.org', 'mirror.example.net', 'download.example.com', '10.9.8.7:8080', 'others'].map((name, i) => ({
   ...clients[i]!,
   hostname: '',
+  given_name: '',
   name,
   mirror_bytes: 4e9 / (1 + i * i),
   mirror_requests: Math.round(90_000 / (1 + i * i)),
@@ -166,6 +172,7 @@ const swarm = {
 
 const peers = [0.4, 0.9, 3, 24, 130].map((rtt_ms, i) => ({
   id: `12D3KooWExampleExampleExampleExampleExamplePeer${'ABCDE'[i]}${i}x7`,
+  given_name: ['cellar', 'lab', '', '', ''][i]!,
   addr: `/ip4/10.1.${i}.4/tcp/4001`,
   agent: 'millpond/1.0',
   path: i === 4 ? 'relayed' : 'direct',
@@ -237,6 +244,7 @@ const packages = named.map((name, i) => ({
   ...clients[i]!,
   name,
   hostname: '',
+  given_name: '',
   saved_bytes: clients[i]!.client_bytes - clients[i]!.client_bytes_from_mirror,
 }))
 
@@ -247,16 +255,18 @@ export function asked(name: string): Package | undefined {
     p && {
       ...p,
       versions: blobs,
-      clients: clients.slice(0, 8).map((c) => ({ name: c.name, hostname: c.hostname, last: c.last, requests: 2, bytes: 196.8e6 })),
+      clients: clients
+        .slice(0, 8)
+        .map((c) => ({ name: c.name, hostname: c.hostname, given_name: c.given_name, last: c.last, requests: 2, bytes: 196.8e6 })),
     }
   )
 }
 
-const self = { id: swarm.id, self: true, connected: true, agent: 'millpond/1.0', nearby: false }
+const self = { id: swarm.id, given_name: 'attic', self: true, connected: true, agent: 'millpond/1.0', nearby: false }
 const nodes = [
   self,
-  ...peers.map((p) => ({ id: p.id, self: false, connected: true, agent: p.agent, nearby: p.nearby })),
-  { id: '12D3KooWExampleExampleExampleExampleExampleFarF6x7', self: false, connected: false, agent: '', nearby: false },
+  ...peers.map((p) => ({ id: p.id, given_name: p.given_name, self: false, connected: true, agent: p.agent, nearby: p.nearby })),
+  { id: '12D3KooWExampleExampleExampleExampleExampleFarF6x7', given_name: '', self: false, connected: false, agent: '', nearby: false },
 ]
 const graph = {
   nodes,
@@ -280,6 +290,7 @@ const graph = {
 export function meshed(n: number) {
   const nodes = Array.from({ length: n }, (_, i) => ({
     id: `12D3KooWExample${(i * 7919 + 1e9).toString(36)}`,
+    given_name: '',
     self: i === 0,
     connected: i % 9 !== 8,
     agent: '',
@@ -293,42 +304,6 @@ export function meshed(n: number) {
   )
   return { nodes, links, asked: before(4), silent: [] }
 }
-
-const events = [
-  {
-    id: 3,
-    time: before(600),
-    level: 'info',
-    message: 'request not served',
-    cause: '10.9.0.4 is a private address',
-    setting: 'MILLPOND_ALLOW_UPSTREAMS=10.9.0.4',
-    client: '10.1.2.40',
-    url: 'http://10.9.0.4/debian/dists/stable/InRelease',
-    times: 12,
-  },
-  {
-    id: 2,
-    time: before(4100),
-    level: 'warn',
-    message: 'a mirror does not answer and is left alone for a while',
-    cause: 'connection timed out',
-    setting: '',
-    client: '',
-    url: 'mirror.example.net',
-    times: 3,
-  },
-  {
-    id: 1,
-    time: before(9100),
-    level: 'error',
-    message: 'wrong bytes from a source, fetching elsewhere',
-    cause: '',
-    setting: '',
-    client: '',
-    url: 'http://mirror.example.net/ubuntu/pool/main/b/bash/bash_5.2_amd64.deb',
-    times: 1,
-  },
-]
 
 export const fixtures = {
   transfers(t: number): Transfer[] {
@@ -356,12 +331,13 @@ export const fixtures = {
     mirrors: { mirrors },
     packages: page(packages),
     ...archive,
+    ...site,
     'swarm/graph': graph,
     settings,
     swarm,
     peers: { peers },
     slice,
     blobs: { items: blobs, next: '', scanned: 48_211 },
-    events: { events },
+    ...people,
   } as Record<string, unknown>,
 }

@@ -2,9 +2,10 @@
 // views. It answers what the page asks for, in the form of /api/v1.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Plugin } from 'vite'
-import type { Counts, Point, Summary, Tick } from '../src/api.ts'
+import type { Counts, PageClientAccount, Point, Summary, Tick } from '../src/api.ts'
 import { archiveOf } from './archive.ts'
 import { asked, fixtures, meshed } from './fixtures.ts'
+import { client } from './people.ts'
 
 const started = Date.now()
 
@@ -41,6 +42,8 @@ function summary(now: number): Summary {
     suites: 9,
     known_files: 412_330,
     downloads_running: 2,
+    limit_bytes: 480e9,
+    money: { per_gb: 0.09, currency: 'EUR', saved: 138 },
   }
 }
 
@@ -72,17 +75,26 @@ function series(q: URLSearchParams): { points: Point[] } {
   return { points }
 }
 
+function one(address: string): unknown {
+  const all = fixtures.static.clients as PageClientAccount
+  const account = all.items.find((c) => c.name === address)
+  return account && client(address, account)
+}
+
 function answer(path: string, q: URLSearchParams): unknown {
   switch (path) {
     case 'summary':
       return summary(Date.now())
     case 'periods':
+    case 'site/periods':
       return { day: counts(14.2e9), week: counts(128e9), month: counts(512e9), ever: counts(ever) }
     case 'series':
+    case 'site/series':
       return series(q)
     case 'swarm/graph':
       return boxes ? meshed(boxes) : fixtures.static[path]
     default:
+      if (path.startsWith('clients/')) return one(decodeURIComponent(path.slice('clients/'.length)))
       if (path.startsWith('packages/')) return asked(decodeURIComponent(path.slice('packages/'.length)))
       return fixtures.static[path] ?? archiveOf(path, q)
   }

@@ -1,4 +1,5 @@
-// Requests to /api/v1. The types of its answers are generated.
+// Requests to /api/v1, beneath wherever the page stands. The types of its
+// answers are generated.
 import type { Problem, Span } from './api.gen.ts'
 
 export type * from './api.gen.ts'
@@ -15,8 +16,9 @@ export class Refusal extends Error {
   }
 }
 
+// Addresses are relative to the page's, which may be below a path of a reverse proxy.
 async function ask(path: string, init: RequestInit): Promise<Response> {
-  const answer = await fetch('/api/v1/' + path, init)
+  const answer = await fetch('api/v1/' + path, init)
   if (!answer.ok) {
     throw new Refusal(answer.status, (await reason(answer)) || `${answer.status} ${answer.statusText}`)
   }
@@ -35,13 +37,34 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await answer.json()) as T
 }
 
-// The token lives in this variable alone: a reload forgets it.
+const key = 'millpond-admin-token'
+
+// The token is kept for as long as the tab is open. Storage may be forbidden; a
+// reload then forgets it.
 let token = ''
+try {
+  token = sessionStorage.getItem(key) ?? ''
+} catch {
+  // as above
+}
+
+function keep(t: string) {
+  token = t
+  try {
+    if (t) sessionStorage.setItem(key, t)
+    else sessionStorage.removeItem(key)
+  } catch {
+    // as above
+  }
+}
 
 export const admin = {
-  use(t: string) {
-    token = t
+  /** enter asks the box whether t is the token, and keeps it if so. */
+  async enter(t: string) {
+    await ask('admin/check', { method: 'POST', headers: { Authorization: 'Bearer ' + t } })
+    keep(t)
   },
+  forget: () => keep(''),
   get known() {
     return token !== ''
   },
@@ -56,5 +79,11 @@ export function part(name: string): string {
 export async function change(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<void> {
   const headers: Record<string, string> = { Authorization: 'Bearer ' + token }
   if (body !== undefined) headers['Content-Type'] = 'application/json'
-  await ask(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) })
+  try {
+    await ask(path, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) })
+  } catch (e) {
+    // The box has got another token since.
+    if (e instanceof Refusal && e.status === 401) admin.forget()
+    throw e
+  }
 }

@@ -3,7 +3,9 @@ import { type Live, useLive } from './live.ts'
 import { Heading } from './parts.tsx'
 import { type Route, useRoute, type View, views } from './route.ts'
 import { choose, type Theme, useTheme } from './theme.ts'
+import { zone } from './units.ts'
 import { ArchiveView } from './views/archive.tsx'
+import { ClientView } from './views/client.tsx'
 import { Clients } from './views/clients.tsx'
 import { Events } from './views/events.tsx'
 import { Mirrors } from './views/mirrors.tsx'
@@ -55,12 +57,12 @@ function Content({ route, live }: { route: Route; live: Live }) {
   switch (route.view) {
     case '':
       return <Overview live={live} />
-    case 'slice':
+    case 'packages':
       return route.item ? <PackageView key={route.item} name={route.item} /> : <SliceView live={live} />
     case 'archive':
       return <ArchiveView />
     case 'clients':
-      return <Clients />
+      return route.item ? <ClientView key={route.item} address={route.item} /> : <Clients />
     case 'mirrors':
       return <Mirrors live={live} />
     case 'swarm':
@@ -68,7 +70,7 @@ function Content({ route, live }: { route: Route; live: Live }) {
     case 'transfers':
       return <Transfers live={live} />
     case 'events':
-      return <Events live={live} />
+      return <Events key={route.query} live={live} />
     case 'settings':
       return <Settings />
     case 'setup':
@@ -90,20 +92,18 @@ function Refused({ why }: { why: string }) {
 }
 
 function Header({ view, live }: { view: View; live: Live }) {
-  const current = useRef<HTMLAnchorElement>(null)
-  useEffect(() => current.current?.scrollIntoView({ block: 'nearest', inline: 'center' }), [view])
   const transfers = live.tick?.transfers.length ?? 0
   return (
     <header class="top">
       <a class="brand" href="#/">
-        <img src="/icon.svg" width="26" height="26" alt="" />
+        <img src="./icon.svg" width="26" height="26" alt="" />
         millpond
       </a>
       <nav aria-label="Views">
         <ul>
           {views.map((v) => (
             <li key={v.id}>
-              <a href={'#/' + v.id} ref={v.id === view ? current : null} aria-current={v.id === view ? 'page' : undefined}>
+              <a href={'#/' + v.id} aria-current={v.id === view ? 'page' : undefined}>
                 {v.name}
                 {v.id === 'transfers' && transfers > 0 && <span class="badge">{transfers}</span>}
               </a>
@@ -143,9 +143,10 @@ function Footer({ live }: { live: Live }) {
   return (
     <footer>
       <span>millpond {live.tick?.summary.version}</span>
-      <span>1 GB is 10⁹ bytes here and everywhere in this box, as for apt and disk makers.</span>
+      <span>Times are in your browser’s zone: {zone()}</span>
+      <span>1 GB is 10⁹ bytes, as for apt and disk makers</span>
       <span>
-        <a href="/api/v1/openapi.json">API</a> · <a href="/api/v1/ledger.csv">Ledger as CSV</a> · <a href="/metrics">Metrics</a>
+        <a href="api/v1/openapi.json">API</a> · <a href="api/v1/ledger.csv">Ledger as CSV</a> · <a href="metrics">Metrics</a>
       </span>
     </footer>
   )

@@ -44,7 +44,15 @@ export function stacked(all: Bucket[]): uPlot.AlignedData {
 /** filled is the part of a bucket's width that its bar takes. */
 const filled = 0.8
 
-function options(c: Colours, width: number, height: number, onCursor: (i: number | null) => void): uPlot.Options {
+interface Ears {
+  onAt(i: number | null): void
+  onRange(from: number, to: number): void
+}
+
+/** shortest is how many px a drag has at least: less is a click. */
+const shortest = 8
+
+function options(c: Colours, width: number, height: number, ears: () => Ears): uPlot.Options {
   const bars = uPlot.paths.bars!({ size: [filled], align: 1 })
   const part = (label: string, fill: string): uPlot.Series => ({ label, fill, width: 0, paths: bars, points: { show: false } })
   const grid = { stroke: c.rule, width: 1 }
@@ -55,7 +63,7 @@ function options(c: Colours, width: number, height: number, onCursor: (i: number
     height,
     legend: { show: false },
     padding: [8, 8, 0, 0],
-    cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
+    cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: shortest } },
     scales: { y: { range: (_, min, max) => [Math.min(0, min * 1.1), max > 0 ? max * 1.06 : 1e6] } },
     axes: [
       { stroke: c.quiet, font, grid: { show: false }, ticks: { ...grid, size: 4 }, size: 34 * em, space: 60 * em, values: times },
@@ -76,7 +84,17 @@ function options(c: Colours, width: number, height: number, onCursor: (i: number
       part('store', c.store),
       { label: 'saved', stroke: c.saved, width: 2, points: { show: false }, paths: ticks },
     ],
-    hooks: { setCursor: [(u) => onCursor(u.cursor.idx ?? null)] },
+    hooks: {
+      setCursor: [(u) => ears().onAt(u.cursor.idx ?? null)],
+      setSelect: [
+        (u) => {
+          const { left, width } = u.select
+          if (width < shortest) return
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false)
+          ears().onRange(1000 * u.posToVal(left, 'x'), 1000 * u.posToVal(left + width, 'x'))
+        },
+      ],
+    },
   }
 }
 
@@ -130,20 +148,22 @@ interface ChartProps {
   /** at is the bucket that is read off; null for none. */
   at: number | null
   onAt(i: number | null): void
+  /** onRange is told the span of time that was dragged over. */
+  onRange(from: number, to: number): void
 }
 
-export function Chart({ data, label, at, onAt }: ChartProps) {
+export function Chart({ data, label, at, onAt, onRange }: ChartProps) {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | undefined>(undefined)
   const shade = useShade()
-  const tell = useRef(onAt)
-  tell.current = onAt
+  const ears = useRef<Ears>({ onAt, onRange })
+  ears.current = { onAt, onRange }
 
   useEffect(() => {
     const el = box.current!
     const c = colours(el)
     const u = new uPlot(
-      options(c, el.clientWidth, el.clientHeight, (i) => tell.current(i)),
+      options(c, el.clientWidth, el.clientHeight, () => ears.current),
       stacked(data),
       el,
     )

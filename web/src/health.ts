@@ -21,6 +21,8 @@ export function health({ tick, connected }: Live): Health {
   }
 }
 
+/** capital begins a sentence, unless with a name of a host or a file. */
 export function capital(s: string): string {
+  if (/^\S*[./]\S/.test(s)) return s
   return s.charAt(0).toUpperCase() + s.slice(1)
 }

@@ -66,7 +66,7 @@ export function useLive(): Live {
     }
     const connect = () => {
       source?.close()
-      source = new EventSource('/api/v1/events')
+      source = new EventSource('api/v1/events')
       source.addEventListener('tick', (e) => {
         const tick = JSON.parse((e as MessageEvent<string>).data) as Tick
         set((l) => advance(l, tick))

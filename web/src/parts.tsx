@@ -1,8 +1,10 @@
 // Small parts that several views are made of.
 import type { ComponentChildren } from 'preact'
 import { useId, useState } from 'preact/hooks'
-import type { Counts, Origin } from './api.ts'
-import { amount, share } from './units.ts'
+import { type Counts, change, type Origin, part } from './api.ts'
+import { others } from './privacy.ts'
+import { useNarrow } from './screen.ts'
+import { amount, count, share } from './units.ts'
 
 export function Amount({ of }: { of: number }) {
   const a = amount(of)
@@ -20,6 +22,33 @@ export function Heading({ title, children }: { title: string; children?: Compone
       <h1>{title}</h1>
       {children && <p>{children}</p>}
     </div>
+  )
+}
+
+interface SectionProps {
+  id: string
+  title: string
+  /** about is what it shows, in a line. */
+  about?: ComponentChildren
+  children: ComponentChildren
+}
+
+/** Section is a part of a view that a narrow screen shows once it is asked for. */
+export function Section({ id, title, about, children }: SectionProps) {
+  const narrow = useNarrow()
+  const [open, show] = useState(false)
+  return (
+    <section class="section" aria-labelledby={id}>
+      <h2 id={id}>{title}</h2>
+      {about && <p class="quiet text-small">{about}</p>}
+      {narrow && !open ? (
+        <button type="button" aria-label={'Show: ' + title} onClick={() => show(true)}>
+          Show
+        </button>
+      ) : (
+        children
+      )}
+    </section>
   )
 }
 
@@ -155,58 +184,78 @@ export interface Column<T> {
   cell(row: T): ComponentChildren
 }
 
+/** useFirst has the first of a list on a narrow screen, where each row takes
+ * several lines, until the reader asks for the others with the button. */
+export function useFirst<T>(all: T[], first: number): [T[], ComponentChildren] {
+  const narrow = useNarrow()
+  const [whole, show] = useState(false)
+  if (!narrow || whole || all.length <= first + 1) return [all, null]
+  return [
+    all.slice(0, first),
+    <button type="button" class="more" onClick={() => show(true)}>
+      Show {count(all.length - first)} more
+    </button>,
+  ]
+}
+
 interface TableProps<T> {
   label: string
   columns: Column<T>[]
   rows: T[]
+  /** first is how many rows a narrow screen shows at first. */
+  first?: number
   name(row: T): string
   sort?: string
   onSort?(id: string): void
 }
 
-export function Table<T>({ label, columns, rows, name, sort, onSort }: TableProps<T>) {
+export function Table<T>({ label, columns, rows, first = 5, name, sort, onSort }: TableProps<T>) {
+  const [shown, more] = useFirst(rows, first)
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
-      <table>
-        <thead>
-          <tr>
-            {columns.map((c) => (
-              <th
-                key={c.id}
-                scope="col"
-                class={c.number ? 'number' : undefined}
-                aria-sort={c.sort && sort === c.id ? (c.number ? 'descending' : 'ascending') : undefined}
-              >
-                {c.sort && onSort ? (
-                  <button type="button" onClick={() => onSort(c.id)}>
-                    {c.name}
-                  </button>
-                ) : (
-                  c.name
-                )}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={name(row)}>
-              {columns.map((c, i) =>
-                i === 0 ? (
-                  <th key={c.id} scope="row">
-                    {c.cell(row)}
-                  </th>
-                ) : (
-                  <td key={c.id} class={c.number ? 'number' : undefined} data-name={c.name}>
-                    {c.cell(row)}
-                  </td>
-                ),
-              )}
+    <>
+      <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+        <table>
+          <thead>
+            <tr>
+              {columns.map((c) => (
+                <th
+                  key={c.id}
+                  scope="col"
+                  class={c.number ? 'number' : undefined}
+                  aria-sort={c.sort && sort === c.id ? (c.number ? 'descending' : 'ascending') : undefined}
+                >
+                  {c.sort && onSort ? (
+                    <button type="button" onClick={() => onSort(c.id)}>
+                      {c.name}
+                    </button>
+                  ) : (
+                    c.name
+                  )}
+                </th>
+              ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </thead>
+          <tbody>
+            {shown.map((row) => (
+              <tr key={name(row)}>
+                {columns.map((c, i) =>
+                  i === 0 ? (
+                    <th key={c.id} scope="row">
+                      {c.cell(row)}
+                    </th>
+                  ) : (
+                    <td key={c.id} class={c.number ? 'number' : undefined} data-name={c.name}>
+                      {c.cell(row)}
+                    </td>
+                  ),
+                )}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {more}
+    </>
   )
 }
 
@@ -267,14 +316,63 @@ export function Code({ text, label }: { text: string; label: string }) {
   )
 }
 
-/** ClientName is a client's name with its address, or the address alone. */
-export function ClientName({ of }: { of: { name: string; hostname: string } }) {
-  return of.hostname ? (
+interface Named {
+  name: string
+  hostname: string
+  given_name?: string | undefined
+}
+
+/** ClientName is the name of a client, which leads to its page, with its address. */
+export function ClientName({ of }: { of: Named }) {
+  const shown = of.given_name || of.hostname || of.name
+  return (
     <>
-      <span>{of.hostname}</span>
-      <small>{of.name}</small>
+      {of.name === others ? <span>{shown}</span> : <a href={'#/clients/' + part(of.name)}>{shown}</a>}
+      {shown !== of.name && <small>{of.given_name && of.hostname ? `${of.hostname}, ${of.name}` : of.name}</small>}
     </>
-  ) : (
-    <>{of.name}</>
+  )
+}
+
+interface NamingProps {
+  /** about is what gets the name, for those who do not see where the form stands. */
+  about: string
+  now: string | undefined
+  path: string
+  body(name: string): unknown
+  done(): void
+}
+
+/** Naming gives something a name, or takes it away. */
+export function Naming({ about, now, path, body, done }: NamingProps) {
+  const [open, show] = useState(false)
+  const [said, say] = useState('')
+  if (!open) {
+    return (
+      <button type="button" aria-label={`Name ${about}`} onClick={() => show(true)}>
+        {now ? 'Rename' : 'Name'}
+      </button>
+    )
+  }
+  const submit = async (e: Event) => {
+    e.preventDefault()
+    const name = String(new FormData(e.currentTarget as HTMLFormElement).get('name') ?? '').trim()
+    try {
+      await change('PUT', path, body(name))
+      say('')
+      show(false)
+      done()
+    } catch (e) {
+      say((e as Error).message)
+    }
+  }
+  return (
+    <form class="naming" onSubmit={submit}>
+      <input type="text" name="name" maxLength={64} defaultValue={now ?? ''} aria-label={`Name of ${about}; empty for none`} autocomplete="off" />
+      <button type="submit">Save</button>
+      <button type="button" onClick={() => show(false)}>
+        Cancel
+      </button>
+      <span role="status">{said}</span>
+    </form>
   )
 }

@@ -8,7 +8,7 @@ export const files = (n: number) => (n === 1 ? '1 file' : count(n) + ' files')
 export function result(p: Prefetch): string {
   const said: string[] = []
   if (p.files_done > 0)
-    said.push(`Fetched ${files(p.files_done)}, ${bytes(p.bytes_done)}, in ${span((Date.parse(p.ended!) - Date.parse(p.started)) / 1000)}.`)
+    said.push(`Fetched ${files(p.files_done)}, ${bytes(p.bytes_done)}, in ${span((Date.parse(p.ended!) - Date.parse(p.started!)) / 1000)}.`)
   else if (p.files > 0 || p.error) said.push('Nothing was fetched.')
   else said.push('There was nothing to fetch: the newest of what clients had is here.')
   if (p.files_failed > 0) said.push(`${files(p.files_failed)} could not be had; the next prefetch tries again.`)

@@ -2,8 +2,9 @@ import { expect, test } from 'vitest'
 import type { GraphNode } from './api.ts'
 import { drawn, linksOf, ring } from './ring.ts'
 
-const boxes = (n: number, near = Math.ceil(n / 2)): GraphNode[] =>
+const boxes = (n: number, near = Math.ceil(n / 2), named = (_: number) => ''): GraphNode[] =>
   Array.from({ length: n }, (_, i) => ({
+    given_name: named(i),
     id: `12D3KooW${(i * 7919 + 1e7).toString(36)}`,
     self: i === 0,
     connected: true,
@@ -30,6 +31,24 @@ test.each([320, 480, 700, 1100, 1500].flatMap((w) => [1, 2, 3, 7, 14, 15, 20, 21
     }
   },
 )
+
+test('a name stands in place of the end of an ID, cut where there is no room', () => {
+  const all = boxes(3, 2, (i) => ['', 'cellar', 'the-box-in-the-attic'][i]!)
+  const labels = (width: number) => ring(all, width).spots.map((s) => s.label)
+  expect(labels(1100)).toContain('cellar')
+  expect(labels(1100)).toContain('the-box-in-th…')
+  expect(labels(360)).toContain('the-bo…')
+  expect(labels(1100)).toContain(all[0]!.id.slice(-8))
+  for (const width of [320, 700, 1500]) {
+    const r = ring(
+      boxes(20, 9, (i) => 'a-long-name-' + i),
+      width,
+    )
+    for (const [i, a] of r.spots.entries()) {
+      for (const b of r.spots.slice(i + 1)) expect(Math.abs(a.x - b.x) >= r.label.width || Math.abs(a.y - b.y) >= r.label.height).toBe(true)
+    }
+  }
+})
 
 test('places depend on who there is, not on the order of the answer', () => {
   const all = boxes(9)

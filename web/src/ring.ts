@@ -8,7 +8,7 @@ export const drawn = 50
 
 export interface Spot {
   node: GraphNode
-  /** label is the end of the box's ID, as long as there is room for. */
+  /** label is the box's name, or the end of its ID, as far as there is room for it. */
   label: string
   x: number
   y: number
@@ -44,7 +44,10 @@ export function ring(nodes: GraphNode[], width: number): Ring {
   const many = nodes.length > 14
   const narrow = width < 500
   const height = narrow ? width * (many ? 2.1 : 1) : many ? Math.min(width * 0.8, 560) : Math.min(width * 0.5, 360)
-  const letters = !narrow && nodes.length <= 20 ? 8 : 4
+  const few = !narrow && nodes.length <= 20
+  const named = Math.max(0, ...nodes.map((n) => n.given_name?.length ?? 0))
+  const letters = Math.max(few ? 8 : 4, Math.min(named, few ? 14 : 7))
+  const ends = few ? 8 : 4
   const label = { width: letters * 8 + 10, height: 22 }
   const [cx, cy] = [width / 2, height / 2]
   const [rx, ry] = [cx - label.width / 2 - 14, cy - label.height / 2 - 26]
@@ -63,10 +66,13 @@ export function ring(nodes: GraphNode[], width: number): Ring {
   const place = (i: number) => places[(i - middle + (i < site.length ? 0 : gap) + places.length) % places.length]!
   const spots = [...site, ...others].map((node, i) => {
     const [x, y] = point(place(i))
-    return { node, label: node.id.slice(-letters), x, y }
+    return { node, label: cut(node.given_name ?? '', letters) || node.id.slice(-ends), x, y }
   })
   return { width, height, label, spots, site: gap ? along(point, place(0) - (middle > 0 ? steps : 0), place(site.length - 1)) : '' }
 }
+
+/** cut is a name as far as there is room for it. */
+const cut = (name: string, letters: number) => (name.length > letters ? name.slice(0, letters - 1) + '…' : name)
 
 /** roomy is a distance, in labels, that needs no better division. */
 const roomy = 1.3

@@ -4,15 +4,17 @@ import { parse } from './route.ts'
 test.each([
   ['', '', ''],
   ['#/', '', ''],
-  ['#/slice', 'slice', ''],
-  ['#/slice?q=lib&sort=last', 'slice', ''],
-  ['#/slice/g++', 'slice', 'g++'],
-  ['#/slice/libstdc%2B%2B6', 'slice', 'libstdc++6'],
-  ['#/slice/a%2Fb', 'slice', 'a/b'],
-  ['#/slice/%', 'slice', ''],
+  ['#/packages', 'packages', ''],
+  ['#/packages?q=lib&sort=last', 'packages', ''],
+  ['#/packages/g++', 'packages', 'g++'],
+  ['#/packages/libstdc%2B%2B6', 'packages', 'libstdc++6'],
+  ['#/packages/a%2Fb', 'packages', 'a/b'],
+  ['#/packages/%', 'packages', ''],
+  ['#/slice?q=lib', 'packages', ''],
+  ['#/slice/g++', 'packages', 'g++'],
   ['#/nonsense/x', '', ''],
   ['#/archive', 'archive', ''],
   ['#clients', 'clients', ''],
 ])('%s is view %j and item %j', (hash, view, item) => {
-  expect(parse(hash)).toEqual({ view, item })
+  expect(parse(hash)).toMatchObject({ view, item })
 })

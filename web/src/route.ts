@@ -1,10 +1,10 @@
 // Views are named in the fragment, since paths of the box belong to archives:
-// #/view, #/view/item, and the state of a list as in #/slice?q=lib.
+// #/view, #/view/item, and the state of a list as in #/packages?q=lib.
 import { useEffect, useState } from 'preact/hooks'
 
 export const views = [
   { id: '', name: 'Overview' },
-  { id: 'slice', name: 'Slice' },
+  { id: 'packages', name: 'Packages' },
   { id: 'archive', name: 'Archive' },
   { id: 'clients', name: 'Clients' },
   { id: 'mirrors', name: 'Mirrors' },
@@ -17,15 +17,20 @@ export const views = [
 
 export type View = (typeof views)[number]['id']
 
+/** former are names that views had, which bookmarks may still have. */
+const former: Record<string, View> = { slice: 'packages' }
+
 export interface Route {
   view: View
   /** item is the one thing that the view is about; '' for all of them. */
   item: string
+  /** query is the state of a list when the address led here; what changes it later is not told. */
+  query: string
 }
 
 /** parse reads a fragment; what it does not know is the overview. */
 export function parse(hash: string): Route {
-  const [path = ''] = hash.replace(/^#\/?/, '').split('?')
+  const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?')
   const at = path.indexOf('/')
   const [id, rest] = at < 0 ? [path, ''] : [path.slice(0, at), path.slice(at + 1)]
   let item = ''
@@ -34,8 +39,8 @@ export function parse(hash: string): Route {
   } catch {
     // a percent sign that begins no code: no item is called that
   }
-  const view = views.find((v) => v.id === id)?.id ?? ''
-  return { view, item: view === '' ? '' : item }
+  const view = views.find((v) => v.id === (former[id] ?? id))?.id ?? ''
+  return { view, item: view === '' ? '' : item, query }
 }
 
 export function useRoute(): Route {
@@ -50,13 +55,15 @@ export function useRoute(): Route {
 
 export interface ListState {
   q: string
+  /** days is how long a client was not seen updating; 0 for all. */
+  days: number
   sort: string
   offset: number
 }
 
 function listState(sort: string): ListState {
   const query = new URLSearchParams(location.hash.split('?')[1])
-  return { q: query.get('q') ?? '', sort: query.get('sort') ?? sort, offset: Number(query.get('offset')) || 0 }
+  return { q: query.get('q') ?? '', days: Number(query.get('days')) || 0, sort: query.get('sort') ?? sort, offset: Number(query.get('offset')) || 0 }
 }
 
 /** useListState is a list's search, order and place, kept in the address so that
@@ -66,6 +73,7 @@ export function useListState(view: View, sort: string): [ListState, (change: Par
   useEffect(() => {
     const query = new URLSearchParams()
     if (state.q) query.set('q', state.q)
+    if (state.days) query.set('days', String(state.days))
     if (state.sort !== sort) query.set('sort', state.sort)
     if (state.offset) query.set('offset', String(state.offset))
     const text = query.toString()

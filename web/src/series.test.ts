@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Periods, Point, Summary } from './api.ts'
-import { buckets, current, none, periods, plan, total } from './series.ts'
+import { before, buckets, current, none, periods, plan, planOf, total, trend } from './series.ts'
 
 const now = new Date(2026, 2, 15, 14, 37).getTime()
 const since = new Date(2025, 0, 5).getTime()
@@ -55,4 +55,49 @@ test('a period moves on with the totals', () => {
   const summary = counts(5007) as unknown as Summary
   expect(current(all, 'day', summary).client_bytes).toBe(12)
   expect(current(all, 'ever', summary).client_bytes).toBe(5007)
+})
+
+test('a young box has bars as fine as its data', () => {
+  const hour = 3_600_000
+  const length = (p: ReturnType<typeof plan>) => p.next(p.from) - p.from
+  for (const { id } of periods) {
+    const young = plan(id, now, now - 50 * 60_000)
+    expect([young.step, length(young)], id).toEqual(['minute', 60_000])
+    expect(buckets(young, []).length).toBeLessThan(60)
+    expect(young.to).toBe(now)
+  }
+  // Two days of a week are shown by the hour, and days are so as soon as most of it is there.
+  expect(length(plan('week', now, now - 48 * hour))).toBe(hour)
+  expect(length(plan('week', now, now - 150 * hour))).toBe(3 * hour)
+  // One that began just now has half an hour, which is nearly empty, rather than nothing.
+  expect(now - plan('ever', now, now).from).toBe(30 * 60_000)
+})
+
+test('what was long ago is as fine as the box remembers', () => {
+  const day = 86_400_000
+  const spanOf = (ago: number, length: number) => planOf({ from: now - ago, to: now - ago + length }, now)
+  expect(spanOf(day / 2, day / 24).step).toBe('minute')
+  expect(spanOf(3 * day, day / 24).step).toBe('hour')
+  expect(spanOf(90 * day, 2 * day).step).toBe('day')
+  expect(buckets(spanOf(400 * day, 399 * day), []).length).toBeLessThan(101)
+})
+
+test('a period is compared with as much of the one before', () => {
+  const at = (t: number) => new Date(t).toString().slice(0, 21)
+  const day = before('day', now)!
+  expect([at(day.from), at(day.to)]).toEqual([at(new Date(2026, 2, 14).getTime()), at(new Date(2026, 2, 14, 14, 37).getTime())])
+  const week = before('week', now)!
+  expect([at(week.from), at(week.to)]).toEqual([at(new Date(2026, 2, 2).getTime()), at(new Date(2026, 2, 8, 14, 37).getTime())])
+  expect(before('ever', now)).toBeUndefined()
+})
+
+test.each([
+  [110, 100, '10\u00a0% more than'],
+  [90, 100, '10\u00a0% less than'],
+  [101, 100, 'about as much as'],
+  [350, 100, '3.5 times as much as'],
+  [5, 0, ''],
+  [-5, 100, ''],
+])('%d after %d is %j', (saved, earlier, want) => {
+  expect(trend(saved, earlier)?.text ?? '').toBe(want)
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ago, amount, bytes, count, round, share, span } from './units.ts'
+import { ago, amount, bytes, count, price, round, share, span, zone } from './units.ts'
 
 test.each([
   [0, '0 B'],
@@ -35,13 +35,20 @@ test.each([
   [0, 0, ''],
   [1, 0, ''],
   [0, 100, '0 %'],
-  [1, 1000, '1 %'],
-  [999, 1000, '99 %'],
+  [16.7e6, 135e9, '< 0.1 %'],
+  [1, 1000, '0.1 %'],
+  [7, 1000, '0.7 %'],
+  [9.7, 1000, '1 %'],
+  [-16.7e6, 135e9, '> −0.1 %'],
+  [994, 1000, '99 %'],
+  [999, 1000, '99.9 %'],
+  [99_999, 100_000, '> 99.9 %'],
+  [1200, 1000, '120 %'],
   [1000, 1000, '100 %'],
   [833, 1000, '83 %'],
   [-20, 100, '−20 %'],
 ])('%d of %d is %j', (part, whole, want) => {
-  expect(share(part, whole)).toBe(want.replace(' ', '\u00a0'))
+  expect(share(part, whole)).toBe(want.replaceAll(' ', '\u00a0'))
 })
 
 test('counts have thin spaces', () => {
@@ -61,4 +68,19 @@ test('a time that never was is no time ago', () => {
   expect(ago('2026-03-01T11:59:58Z', now)).toBe('just now')
   expect(ago('2026-03-01T12:00:09Z', now)).toBe('just now') // the box's clock is ahead
   expect(ago('2026-03-01T11:00:00Z', now)).toBe('1\u00a0h ago')
+})
+
+test('the zone of times is named, with what it differs by', () => {
+  const at = (minutes: number) => ({ getTimezoneOffset: () => -minutes }) as Date
+  expect(zone(at(60), 'Europe/Berlin')).toBe('Europe/Berlin, UTC+01:00')
+  expect(zone(at(-210), 'America/St_Johns')).toBe('America/St_Johns, UTC−03:30')
+  expect(zone(at(0), 'UTC')).toBe('UTC')
+  expect(zone(at(0), 'Europe/London')).toBe('Europe/London, UTC')
+})
+
+test('money has two decimals until it is a lot', () => {
+  const eur = { per_gb: 0.09, currency: 'EUR' }
+  expect(price(1e9, eur)).toBe('0.09\u00a0EUR')
+  expect(price(-2e9, eur)).toBe('−0.18\u00a0EUR')
+  expect(price(1.5e13, eur)).toBe('1\u202f350\u00a0EUR')
 })

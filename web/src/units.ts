@@ -37,6 +37,13 @@ export function round(n: number): string {
   return Number(a.number.replace(minus, '-')).toString().replace('-', minus) + space + a.unit
 }
 
+/** price is what bytes would have cost. */
+export function price(bytes: number, of: { per_gb: number; currency: string }): string {
+  const sum = (bytes / 1e9) * of.per_gb
+  const shown = Math.abs(sum) >= 1000 ? count(sum) : Math.abs(sum).toFixed(2)
+  return `${sum < 0 && Math.abs(sum) < 1000 ? minus : ''}${shown}${space}${of.currency}`
+}
+
 export function rate(perSecond: number): string {
   return bytes(perSecond) + '/s'
 }
@@ -51,10 +58,20 @@ export function count(n: number): string {
 /** share is part of whole in percent; '' where there is no whole. */
 export function share(part: number, whole: number): string {
   if (whole <= 0) return ''
-  const percent = (100 * part) / whole
-  // Not 100 % while anything is missing, nor 0 % while there is something.
-  const shown = part < whole && percent > 99 ? Math.floor(percent) : part > 0 && percent < 1 ? Math.ceil(percent) : Math.round(percent)
-  return `${shown < 0 ? minus : ''}${Math.abs(shown)}${space}%`
+  const percent = (100 * Math.abs(part)) / whole
+  const shown = portion(percent, part < whole)
+  return (part >= 0 ? shown : shown.startsWith('<') ? '>' + space + minus + '0.1' : minus + shown) + space + '%'
+}
+
+/** portion is 0 of nothing and 100 of everything alone: neither is what a
+ * small part, or one that lacks little, is rounded to. */
+function portion(percent: number, lacking: boolean): string {
+  if (percent === 0) return '0'
+  if (percent < 0.1) return '<' + space + '0.1'
+  if (percent < 0.95) return percent.toFixed(1)
+  if (lacking && percent > 99.9) return '>' + space + '99.9'
+  if (lacking && percent >= 99.5) return (Math.floor(percent * 10) / 10).toFixed(1)
+  return Math.round(percent).toString()
 }
 
 const steps: [number, string][] = [
@@ -88,12 +105,27 @@ export function milliseconds(rtt: number): string {
 /** short is the end of a peer ID, which tells boxes apart. */
 export const short = (id: string) => '…' + id.slice(-8)
 
+/** bare is a URL without its scheme. */
+export const bare = (url: string) => url.replace(/^https?:\/\//, '')
+
+/** boxName is what a box is called: by its name, else by the end of its ID. */
+export const boxName = (b: { id: string; given_name?: string | undefined }) => b.given_name || short(b.id)
+
 const pad = (n: number) => String(n).padStart(2, '0')
 
-/** moment writes a time in the reader's zone: 2026-03-01 14:05. */
-export function moment(time: string | number): string {
+/** moment writes a time in the reader's zone: 2026-03-01 14:05; a dash for none. */
+export function moment(time: string | number | null): string {
+  if (time === null) return '–'
   const d = new Date(time)
   return `${day(d)} ${pad(d.getHours())}:${pad(d.getMinutes())}`
+}
+
+/** zone names the reader's zone: Europe/Berlin, UTC+01:00. */
+export function zone(now = new Date(), name = Intl.DateTimeFormat().resolvedOptions().timeZone): string {
+  const minutes = -now.getTimezoneOffset()
+  const size = Math.abs(minutes)
+  const offset = minutes === 0 ? 'UTC' : `UTC${minutes < 0 ? minus : '+'}${pad(Math.floor(size / 60))}:${pad(size % 60)}`
+  return name === 'UTC' || !name ? offset : `${name}, ${offset}`
 }
 
 export function day(time: string | number | Date): string {

@@ -34,7 +34,7 @@ func (c *Cache) Run(ctx context.Context) {
 	tick := time.NewTicker(c.early)
 	defer tick.Stop()
 	if err := c.Sweep(); err != nil { // counts them, too
-		c.log.Warn("sweep of suites' records failed", "err", err)
+		c.log.Warn("outdated records of suites not removed", "err", err)
 	}
 	c.verifyAll(ctx)
 	last := time.Now()

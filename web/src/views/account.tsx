@@ -1,7 +1,7 @@
 import type { Prefetch, PrefetchCost, PrefetchWave } from '../api.ts'
 import { address, partsOf, within } from '../archive.ts'
 import { type Answer, useNow } from '../ask.ts'
-import { type Column, Empty, Meter, Table, Trouble } from '../parts.tsx'
+import { type Column, Empty, Meter, Section, Table, Trouble } from '../parts.tsx'
 import { files } from '../prefetch.ts'
 import { bytes, count, day, moment, round, share } from '../units.ts'
 
@@ -9,12 +9,16 @@ import { bytes, count, day, moment, round, share } from '../units.ts'
 export function PrefetchAccount({ ask }: { ask: Answer<Prefetch> }) {
   const p = ask.data
   return (
-    <section class="section" aria-labelledby="account">
-      <h2 id="account">Prefetch account</h2>
-      <p class="quiet text-small">
-        New versions of packages that clients had, fetched before they asked. A file is used once clients got as many bytes of it as it has, and
-        wasted if it was evicted before, had to be fetched again, or waited for 14 days. <a href="#/slice">Prefetch now</a> is beside the suites.
-      </p>
+    <Section
+      id="account"
+      title="Prefetch account"
+      about={
+        <>
+          New versions of packages that clients had, fetched before they asked. A file is used once clients got as many bytes of it as it has, and
+          wasted if it was evicted before, had to be fetched again, or waited for 14 days. <a href="#/packages">Prefetch now</a> is beside the suites.
+        </>
+      }
+    >
       <Trouble error={ask.error} />
       {p && (
         <>
@@ -29,7 +33,7 @@ export function PrefetchAccount({ ask }: { ask: Answer<Prefetch> }) {
           )}
         </>
       )}
-    </section>
+    </Section>
   )
 }
 

@@ -1,14 +1,14 @@
 import { useState } from 'preact/hooks'
-import type { Keep, PageFollowedSuite, Prefetch, RingList, Settings } from '../api.ts'
+import type { Keep, PageFollowedSuite, Prefetch, RingList } from '../api.ts'
 import { partsOf } from '../archive.ts'
 import { useAdmin, useAsk } from '../ask.ts'
 import { Heading } from '../parts.tsx'
+import { useReach } from '../reach.ts'
 import { bytes, count, day, share } from '../units.ts'
 import { PrefetchAccount } from './account.tsx'
 import { FollowedSuites, suitesShown } from './followed.tsx'
 import { Kept } from './kept.tsx'
 import { Rings } from './rings.tsx'
-import { box } from './setup.tsx'
 
 /** ArchiveView is what the box does ahead of its clients, and with the past. */
 export function ArchiveView() {
@@ -18,7 +18,7 @@ export function ArchiveView() {
   const prefetch = useAsk<Prefetch>('prefetch', 15)
   const keep = useAsk<Keep>('keep', 10)
   const may = useAdmin()
-  const at = box(useAsk<Settings>('settings').data?.client_port)
+  const { at } = useReach()
   return (
     <>
       <Heading title="Archive">

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { type Blob, change, part, type Source } from '../api.ts'
 import { useAdmin, useNow } from '../ask.ts'
-import { type Column, Empty, Table, Trouble } from '../parts.tsx'
+import { AskedBack, type Column, Empty, Table, Trouble } from '../parts.tsx'
 import { newSearch, nothing } from '../search.ts'
 import { ago, bytes, count, short } from '../units.ts'
 
@@ -54,7 +54,7 @@ export function BlobTable({ label, items, link, changed }: BlobTableProps) {
       name: 'File',
       cell: (b) => (
         <>
-          {link && b.package ? <a href={'#/slice/' + part(b.package)}>{b.name}</a> : b.name || 'without a name'}
+          {link && b.package ? <a href={'#/packages/' + part(b.package)}>{b.name}</a> : b.name || 'without a name'}
           <small class="digest">{b.digest}</small>
         </>
       ),
@@ -118,9 +118,7 @@ function BlobActions({ blob, changed }: { blob: Blob; changed(): void }) {
       <button type="button" onClick={act('POST', '/verify', 'verified: as the index says')}>
         Verify
       </button>
-      <button type="button" onClick={act('DELETE', '', 'evicted')}>
-        Evict
-      </button>
+      <AskedBack label="Evict" sure="Evict now" no="Keep" about={blob.name} act={act('DELETE', '', 'evicted')} />
       <span role="status">{said}</span>
     </div>
   )

@@ -1,5 +1,5 @@
 import { useMemo, useState } from 'preact/hooks'
-import { type Account, change, type PageAccount } from '../api.ts'
+import { type ClientAccount, change, type PageClientAccount } from '../api.ts'
 import { useAdmin, useAsk, useNow, usePrivacy, useSettled } from '../ask.ts'
 import { AskedBack, ClientName, type Column, Empty, Heading, OriginBar, OriginKey, Pager, Search, Table, Trouble } from '../parts.tsx'
 import { notKept, others } from '../privacy.ts'
@@ -13,7 +13,7 @@ export function Clients() {
   const q = useSettled(list.q.trim(), 200)
   const privacy = usePrivacy()
   // Not redrawn at each letter.
-  const found = useMemo(() => <Found list={{ ...list, q }} onChange={turn} />, [q, list.sort, list.offset])
+  const found = useMemo(() => <Found list={{ ...list, q }} onChange={turn} />, [q, list.sort, list.offset, list.days])
   return (
     <>
       <Heading title="Clients">
@@ -22,6 +22,17 @@ export function Clients() {
       </Heading>
       <div class="tools">
         <Search label="Part of the name or address" value={list.q} onInput={(text) => turn({ q: text })} />
+        <label class="search days">
+          <span>Not seen updating for so many days</span>
+          <input
+            type="number"
+            min={0}
+            max={365}
+            value={list.days || ''}
+            placeholder="all clients"
+            onInput={(e) => turn({ days: Number(e.currentTarget.value) || 0 })}
+          />
+        </label>
       </div>
       {found}
     </>
@@ -35,11 +46,14 @@ interface FoundProps {
 }
 
 function Found({ list, onChange }: FoundProps) {
-  const ask = useAsk<PageAccount>(`clients?limit=${limit}&offset=${list.offset}&sort=${list.sort}&q=${encodeURIComponent(list.q)}`, 10)
+  const ask = useAsk<PageClientAccount>(
+    `clients?limit=${limit}&offset=${list.offset}&sort=${list.sort}&q=${encodeURIComponent(list.q)}${list.days > 0 ? `&not_updated_days=${list.days}` : ''}`,
+    10,
+  )
   const now = useNow(10)
   const may = useAdmin() === 'given'
   const [said, say] = useState('')
-  const erase = async (a: Account) => {
+  const erase = async (a: ClientAccount) => {
     say('…')
     try {
       await change('POST', 'clients/erase', { address: a.name })
@@ -57,7 +71,11 @@ function Found({ list, onChange }: FoundProps) {
         {said}
       </p>
       {page && page.total === 0 ? (
-        list.q ? (
+        list.days > 0 && !list.q ? (
+          <Empty title={`No client has gone ${list.days === 1 ? 'a day' : `${list.days} days`} without updating.`}>
+            All of them got or confirmed a Release since then, or are not known for so long.
+          </Empty>
+        ) : list.q ? (
           <Empty title={`No client matches “${list.q}”.`}>Search by a part of the host’s name or of the address, such as 10.1. or fd00:.</Empty>
         ) : (
           <Empty title="No client yet.">
@@ -84,7 +102,7 @@ function Found({ list, onChange }: FoundProps) {
   )
 }
 
-function columns(all: Account[], now: number): Column<Account>[] {
+function columns(all: ClientAccount[], now: number): Column<ClientAccount>[] {
   const most = Math.max(0, ...all.map((a) => a.client_bytes))
   return [
     { id: 'name', name: 'Client', sort: true, cell: (a) => <ClientName of={a} /> },
@@ -93,11 +111,12 @@ function columns(all: Account[], now: number): Column<Account>[] {
     { id: 'bytes', name: 'Bytes', number: true, sort: true, cell: (a) => bytes(a.client_bytes) },
     { id: 'requests', name: 'Requests', number: true, sort: true, cell: (a) => count(a.requests) },
     { id: 'tunnel', name: 'In tunnels', number: true, cell: (a) => (a.tunnel_bytes > 0 ? bytes(a.tunnel_bytes) : '–') },
+    { id: 'last_update', name: 'Last update', number: true, sort: true, cell: (a) => ago(a.last_update, now) || '–' },
     { id: 'last', name: 'Last seen', number: true, sort: true, cell: (a) => ago(a.last, now) },
   ]
 }
 
-function erasing(erase: (a: Account) => Promise<void>): Column<Account> {
+function erasing(erase: (a: ClientAccount) => Promise<void>): Column<ClientAccount> {
   return {
     id: 'erase',
     name: 'Actions',

@@ -1,7 +1,7 @@
 import type { FollowedSuite, PageFollowedSuite, PageSuite, Suite } from '../api.ts'
 import { archiveName, components, depths, reason, within } from '../archive.ts'
 import { type Answer, useAsk, useNow } from '../ask.ts'
-import { Empty, Meter, Pager, Trouble } from '../parts.tsx'
+import { Empty, Meter, Pager, Trouble, useFirst } from '../parts.tsx'
 import { ago, count, moment, short } from '../units.ts'
 import { Generations } from './generations.tsx'
 
@@ -19,6 +19,7 @@ export function FollowedSuites({ ask, at, onTurn }: FollowedProps) {
   const suites = useAsk<PageSuite>('suites?limit=200', 60).data
   const now = useNow(10)
   const page = ask.data
+  const [shown, more] = useFirst(page?.items ?? [], 2)
   return (
     <section class="section" aria-labelledby="followed">
       <h2 id="followed">Followed suites</h2>
@@ -33,13 +34,14 @@ export function FollowedSuites({ ask, at, onTurn }: FollowedProps) {
         </Empty>
       ) : (
         <ul class="followed rows">
-          {page?.items.map((s) => (
+          {shown.map((s) => (
             <li key={s.url}>
               <Followed suite={s} known={suites?.items.find((k) => k.url === s.url)} at={at} now={now} />
             </li>
           ))}
         </ul>
       )}
+      {more}
       {page && <Pager offset={page.offset} limit={suitesShown} total={page.total} onTurn={onTurn} />}
     </section>
   )

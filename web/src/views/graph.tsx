@@ -4,7 +4,7 @@ import type { Graph, GraphLink, GraphNode } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import { Trouble } from '../parts.tsx'
 import { drawn, linksOf, type Ring, ring, type Spot } from '../ring.ts'
-import { count, milliseconds, short } from '../units.ts'
+import { boxName, count, milliseconds, short } from '../units.ts'
 
 export function SwarmGraph() {
   const ask = useAsk<Graph>('swarm/graph', 15)
@@ -28,7 +28,7 @@ export function SwarmGraph() {
 }
 
 const ownLabel = 'this box'
-const name = (n: GraphNode | undefined, id: string) => (n?.self ? ownLabel : short(id))
+const name = (n: GraphNode | undefined, id: string) => (n?.self ? ownLabel : n ? boxName(n) : short(id))
 
 /** useWidth is the width of an element, in px at the usual size of letters. */
 function useWidth() {
@@ -48,7 +48,7 @@ function useWidth() {
 function Drawing({ graph }: { graph: Graph }) {
   const [box, width] = useWidth()
   const [chosen, choose] = useState('')
-  const who = graph.nodes.map((n) => [n.id, n.nearby]).join()
+  const who = graph.nodes.map((n) => [n.id, n.nearby, n.given_name]).join()
   // The places are the same while the same boxes are there.
   const layout = useMemo(() => (width > 0 ? ring(graph.nodes, width) : undefined), [who, width])
   const node = graph.nodes.find((n) => n.id === chosen)
@@ -56,7 +56,7 @@ function Drawing({ graph }: { graph: Graph }) {
     <div class="graph" ref={box}>
       {layout && <Picture graph={graph} layout={layout} chosen={node?.id ?? ''} choose={choose} />}
       <p class="said text-small" aria-live="polite">
-        {node ? describe(graph, node, node.self ? ownLabel : short(node.id)) : 'Choose a box to see its links alone; the arrow keys go around.'}
+        {node ? describe(graph, node, name(node, node.id)) : 'Choose a box to see its links alone; the arrow keys go around.'}
       </p>
       <Key />
     </div>
@@ -196,7 +196,7 @@ function Node({ spot: { node: n, label, x, y }, size, silent, entry, on, graph, 
       role="button"
       tabindex={entry ? 0 : -1}
       aria-pressed={on}
-      aria-label={describe(graph, n, text)}
+      aria-label={describe(graph, n, n.given_name || text)}
       onClick={() => choose(on ? '' : n.id)}
       onKeyDown={(e) => {
         if (e.key !== 'Enter' && e.key !== ' ') return
@@ -240,7 +240,7 @@ function Key() {
         </svg>
         known from others, not connected to this box
       </li>
-      <li>Boxes are named by the last letters of their peer ID; ? did not report its links</li>
+      <li>A box without a name has the last letters of its peer ID; ? did not report its links</li>
     </ul>
   )
 }
@@ -276,7 +276,7 @@ function InWords({ graph }: { graph: Graph }) {
       </ul>
       {open && graph.links.length > listed && (
         <p>
-          The first {listed}. <a href="/api/v1/swarm/graph">All of them, as JSON</a>
+          The first {listed}. <a href="api/v1/swarm/graph">All of them, as JSON</a>
         </p>
       )}
     </details>

@@ -1,19 +1,23 @@
 import type { Keep, KeptSlice } from '../api.ts'
 import { address, archiveName, type System, systems } from '../archive.ts'
 import { type Answer, useNow } from '../ask.ts'
-import { Empty, Meter, Trouble } from '../parts.tsx'
+import { Empty, Meter, Section, Trouble } from '../parts.tsx'
 import { ago, bytes, count, moment } from '../units.ts'
 
 /** Kept are the slices that the box holds complete, and how far it is with them. */
 export function Kept({ ask }: { ask: Answer<Keep> }) {
   const slices = ask.data?.slices
   return (
-    <section class="section" aria-labelledby="kept">
-      <h2 id="kept">Kept complete</h2>
-      <p class="quiet text-small">
-        Packages that <code>MILLPOND_FOLLOW</code> selects, with what they depend on, held whether or not a client asks. Suites of one system change
-        to a newer generation together, once all of it is here.
-      </p>
+    <Section
+      id="kept"
+      title="Kept complete"
+      about={
+        <>
+          Packages that <code>MILLPOND_FOLLOW</code> selects, with what they depend on, held whether or not a client asks. Suites of one system change
+          to a newer generation together, once all of it is here.
+        </>
+      }
+    >
       <Trouble error={ask.error} />
       {slices?.length === 0 && (
         <Empty title="Nothing is kept complete.">
@@ -22,7 +26,7 @@ export function Kept({ ask }: { ask: Answer<Keep> }) {
         </Empty>
       )}
       {slices && systems(slices).map((s) => <OneSystem key={s.name} of={s} />)}
-    </section>
+    </Section>
   )
 }
 

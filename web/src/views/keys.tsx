@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { Key, PageKey, Suite } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
-import { type Column, Pager, Table, Trouble } from '../parts.tsx'
+import { type Column, Pager, Section, Table, Trouble } from '../parts.tsx'
 import { day } from '../units.ts'
 
 const limit = 50
@@ -32,17 +32,16 @@ export function KeyList() {
     { id: 'expires', name: 'Expires', number: true, cell: (k) => expiry(k, now) },
   ]
   return (
-    <section class="section" aria-labelledby="keys">
-      <h2 id="keys">Archive keys</h2>
-      <p class="quiet text-small">
-        Suites that one of them signed count as signed, and may be shared with other boxes. A file that is put into a directory of
-        MILLPOND_KEYRING_DIR, replaced or removed there counts within seconds.
-      </p>
+    <Section
+      id="keys"
+      title="Archive keys"
+      about="Suites that one of them signed count as signed, and may be shared with other boxes. A file that is put into a directory of MILLPOND_KEYRING_DIR, replaced or removed there counts within seconds."
+    >
       <Trouble error={ask.error} />
       {page?.total === 0 && <p class="quiet">There are none: no suite counts as signed.</p>}
       {page && page.total > 0 && <Table label="Archive keys" columns={columns} rows={page.items} name={(k) => k.fingerprint} />}
       {page && page.total > limit && <Pager offset={offset} limit={limit} total={page.total} onTurn={turn} />}
-    </section>
+    </Section>
   )
 }
 

@@ -2,14 +2,18 @@ import { useMemo } from 'preact/hooks'
 import type { Host, Mirror, MirrorList, PageHost } from '../api.ts'
 import { useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
-import { type Column, Empty, Heading, Pager, Search, Table, Trouble } from '../parts.tsx'
+import { type Column, Empty, Heading, Pager, Search, Section, Table, Trouble } from '../parts.tsx'
+import { useReach } from '../reach.ts'
 import { type ListState, useListState } from '../route.ts'
 import { ago, bytes, count, day, milliseconds, rate, share } from '../units.ts'
+import { Spared } from './spared.tsx'
+import { TunnelList } from './tunnels.tsx'
 
 const limit = 50
 
 export function Mirrors({ live }: { live: Live }) {
   const s = live.tick?.summary
+  const reach = useReach()
   const since = s && `since ${day(s.since)}`
   const [list, change] = useListState('mirrors', 'mirror_requests')
   const q = useSettled(list.q.trim(), 200)
@@ -44,13 +48,14 @@ export function Mirrors({ live }: { live: Live }) {
         </div>
       </dl>
       <Several />
-      <section class="section" aria-labelledby="hosts">
-        <h2 id="hosts">By host</h2>
+      <Spared />
+      <TunnelList of={reach} />
+      <Section id="hosts" title="By host">
         <div class="tools">
           <Search label="Part of the name" value={list.q} onInput={(text) => change({ q: text })} />
         </div>
         {found}
-      </section>
+      </Section>
     </>
   )
 }

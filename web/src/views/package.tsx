@@ -13,14 +13,14 @@ export function PackageView({ name }: { name: string }) {
     <>
       <div class="heading">
         <p class="text-small">
-          <a href="#/slice">All packages</a>
+          <a href="#/packages">All packages</a>
         </p>
         <h1 class="wrap">{name}</h1>
       </div>
       {unknown && !p ? (
         <Empty title={ask.error!.message}>
           A package stands here once a client has asked for it.{' '}
-          <a href={'#/slice?q=' + encodeURIComponent(name)}>Search for it among the files held</a>
+          <a href={'#/packages?q=' + encodeURIComponent(name)}>Search for it among the files held</a>
         </Empty>
       ) : (
         <Trouble error={ask.error} />

@@ -52,7 +52,7 @@ export function Packages({ list, onChange }: PackagesProps) {
 function columns(all: Account[], now: number): Column<Account>[] {
   const most = Math.max(0, ...all.map((a) => a.client_bytes))
   return [
-    { id: 'name', name: 'Package', sort: true, cell: (a) => <a href={'#/slice/' + part(a.name)}>{a.name}</a> },
+    { id: 'name', name: 'Package', sort: true, cell: (a) => <a href={'#/packages/' + part(a.name)}>{a.name}</a> },
     { id: 'origin', name: 'To clients, by where it came from', cell: (a) => <OriginBar of={a} most={most} /> },
     { id: 'saved', name: 'Saved', number: true, sort: true, cell: (a) => bytes(a.saved_bytes) },
     { id: 'bytes', name: 'To clients', number: true, sort: true, cell: (a) => bytes(a.client_bytes) },

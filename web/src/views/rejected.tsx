@@ -33,7 +33,7 @@ function Accept({ suite: s, digest, changed }: { suite: Suite; digest: string; c
   return (
     <div class="actions">
       <button type="button" onClick={accept}>
-        Accept it in place of the Release of {moment(s.date)}
+        Accept it in place of the Release {s.date ? `of ${moment(s.date)}` : 'in force'}
       </button>
       <span role="status">{said}</span>
     </div>

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks'
 import { change, type PageRingSuite, part, type Ring, type RingList } from '../api.ts'
 import { rule } from '../archive.ts'
 import { type Answer, type useAdmin, useAsk, useNow } from '../ask.ts'
-import { AskedBack, Empty, Meter, Pager, Trouble } from '../parts.tsx'
+import { AskedBack, Empty, Meter, Pager, Section, Trouble } from '../parts.tsx'
 import { bytes, count } from '../units.ts'
 import { Lane } from './lane.tsx'
 import { NewRing } from './newring.tsx'
@@ -20,17 +20,21 @@ interface RingsProps {
 export function Rings({ ask, may, at }: RingsProps) {
   const all = ask.data?.rings
   return (
-    <section class="section" aria-labelledby="rings">
-      <h2 id="rings">Rings</h2>
-      <p class="quiet text-small">
-        Clients that get updates later than others, or as an administrator says. Each has of a suite one generation with all that belongs to it,
-        signed by the archive. {may === 'off' && 'Rings are changed by admin actions, and those are off (MILLPOND_ADMIN_TOKEN).'}
-        {may === 'asked' && (
-          <>
-            Rings are changed by admin actions: <a href="#/settings">give the token</a> to see the buttons here.
-          </>
-        )}
-      </p>
+    <Section
+      id="rings"
+      title="Rings"
+      about={
+        <>
+          Clients that get updates later than others, or as an administrator says. Each has of a suite one generation with all that belongs to it,
+          signed by the archive. {may === 'off' && 'Rings are changed by admin actions, and those are off (MILLPOND_ADMIN_TOKEN).'}
+          {may === 'asked' && (
+            <>
+              Rings are changed by admin actions: <a href="#/settings">give the token</a> to see the buttons here.
+            </>
+          )}
+        </>
+      }
+    >
       <Trouble error={ask.error} />
       {all?.length === 0 && (
         <Empty title="There is no ring.">
@@ -42,7 +46,7 @@ export function Rings({ ask, may, at }: RingsProps) {
         <OneRing key={r.name} ring={r} may={may === 'given'} at={at} changed={ask.again} />
       ))}
       {may === 'given' && all && <NewRing rings={all} made={ask.again} />}
-    </section>
+    </Section>
   )
 }
 

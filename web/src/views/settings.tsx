@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks'
-import { type Settings as Answer, admin, type Setting } from '../api.ts'
+import { type Settings as Answer, admin, change, type Price, Refusal, type Setting, type Summary } from '../api.ts'
 import { useAsk } from '../ask.ts'
 import { type Column, Heading, Table, Trouble } from '../parts.tsx'
+import { price } from '../units.ts'
 import { KeyList } from './keys.tsx'
 
 export function Settings() {
@@ -13,6 +14,7 @@ export function Settings() {
       </Heading>
       <Trouble error={ask.error} />
       {ask.data && <Token on={ask.data.admin} />}
+      <PriceForm />
       {ask.data && <Table label="Settings" columns={columns} rows={ask.data.settings} name={(s) => s.name} />}
       <KeyList />
     </>
@@ -56,27 +58,109 @@ function Token({ on }: { on: boolean }) {
       </section>
     )
   }
-  const submit = (e: Event) => {
+  const [said, say] = useState('')
+  const submit = async (e: Event) => {
     e.preventDefault()
-    const field = new FormData(e.currentTarget as HTMLFormElement).get('token')
-    admin.use(String(field ?? ''))
-    set(admin.known)
+    const form = e.currentTarget as HTMLFormElement
+    const word = String(new FormData(form).get('token') ?? '')
+    say('…')
+    try {
+      await admin.enter(word)
+      say('')
+      set(true)
+    } catch (e) {
+      say(e instanceof Refusal && e.status === 401 ? 'Wrong token: it is not the one in MILLPOND_ADMIN_TOKEN.' : (e as Error).message)
+    }
+  }
+  if (known) {
+    return (
+      <section class="way" aria-labelledby="admin">
+        <h2 id="admin">Admin actions are on in this tab</h2>
+        <p>Actions appear beside what they change. The token is kept until the tab is closed.</p>
+        <p>
+          <button
+            type="button"
+            onClick={() => {
+              admin.forget()
+              set(false)
+            }}
+          >
+            Forget the token
+          </button>
+        </p>
+      </section>
+    )
   }
   return (
     <section class="way" aria-labelledby="admin">
       <h2 id="admin">Admin actions</h2>
       <p>
-        {known
-          ? 'This page has a token, until it is closed or reloaded. Actions appear beside what they change.'
-          : 'Give the admin token to prefetch, to pin, evict and verify files, to change rings, to accept a rejected Release, to ban boxes and to erase clients. It stays in this page and is forgotten when it is closed.'}
+        Give the admin token to prefetch, to pin, evict and verify files, to change rings, to accept a rejected Release, to ban boxes, to give names
+        and to erase clients. It is kept until the tab is closed.
       </p>
       <form class="tools" onSubmit={submit}>
         <label class="search">
           <span>Admin token</span>
-          <input type="password" name="token" autocomplete="off" />
+          <input type="password" name="token" autocomplete="off" required />
         </label>
         <button type="submit">Use it</button>
+        <span role="alert" class="trouble">
+          {said}
+        </span>
       </form>
+    </section>
+  )
+}
+
+/** PriceForm sets what a gigabyte from a mirror costs, for what was saved to be shown as money. */
+function PriceForm() {
+  const ask = useAsk<Summary>('summary')
+  const [said, say] = useState('')
+  const money = ask.data?.money
+  if (!money) return null
+  const submit = async (e: Event) => {
+    e.preventDefault()
+    const form = new FormData(e.currentTarget as HTMLFormElement)
+    const body: Price = { per_gb: Number(form.get('price')), currency: String(form.get('currency') ?? '').trim() }
+    try {
+      await change('PUT', 'price', body)
+      say(body.per_gb > 0 ? 'Kept. The first screen shows the money saved.' : 'Kept. No money is shown.')
+      ask.again()
+    } catch (e) {
+      say((e as Error).message)
+    }
+  }
+  return (
+    <section class="way" aria-labelledby="price">
+      <h2 id="price">Price of a gigabyte</h2>
+      <p>
+        {money.per_gb > 0
+          ? `At ${money.per_gb} ${money.currency} for 1 GB from a mirror, ${price((money.saved / money.per_gb) * 1e9, money)} were saved so far.`
+          : 'What 1 GB from a mirror costs: what was saved is then shown as money, too.'}{' '}
+        {!admin.known && 'Entering it is an admin action.'}
+      </p>
+      {admin.known && (
+        <form class="tools" onSubmit={submit}>
+          <label class="search">
+            <span>Price of 1 GB, 0 for none</span>
+            <input
+              type="text"
+              name="price"
+              inputMode="decimal"
+              pattern="[0-9]+([.][0-9]+)?"
+              required
+              defaultValue={String(money.per_gb)}
+              autocomplete="off"
+            />
+          </label>
+          <label class="search">
+            <span>Currency</span>
+            <input type="text" name="currency" maxLength={8} required defaultValue={money.currency || 'EUR'} autocomplete="off" />
+          </label>
+          <button type="submit">Keep</button>
+          <span role="status">{said}</span>
+        </form>
+      )}
     </section>
   )
 }

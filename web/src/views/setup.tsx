@@ -1,12 +1,5 @@
-import type { Settings } from '../api.ts'
-import { useAsk } from '../ask.ts'
 import { Code, Heading } from '../parts.tsx'
-
-/** box is how clients reach the box: as its reader does, at their port. */
-export function box(port: string | undefined): string {
-  const name = location.hostname.includes(':') ? `[${location.hostname.replace(/^\[|\]$/g, '')}]` : location.hostname
-  return `${name}:${port || location.port || '80'}`
-}
+import { type Reach, useReach } from '../reach.ts'
 
 interface Way {
   title: string
@@ -60,28 +53,60 @@ export function ways(at: string): Way[] {
   ]
 }
 
+const kinds: Record<string, string> = {
+  request: 'as you reach it now',
+  setting: 'named in MILLPOND_DASHBOARD_ACCESS',
+  interface: 'address of',
+  hostname: 'the machine’s own name',
+}
+
+/** AddressChoice chooses by which name or address clients reach the box. */
+export function AddressChoice({ of: r }: { of: Reach }) {
+  if (r.addresses.length < 2) return null
+  return (
+    <div class="way">
+      <label class="search">
+        <span>{r.local ? 'Clients cannot reach the box as you do now: choose how they do' : 'How clients reach the box'}</span>
+        <select value={r.at} onChange={(e) => r.choose(e.currentTarget.value)}>
+          {r.addresses.map((a) => (
+            <option key={a.address} value={a.address}>
+              {`${a.address}, ${kinds[a.kind]}${a.via && ' ' + a.via}`}
+            </option>
+          ))}
+        </select>
+      </label>
+    </div>
+  )
+}
+
 export function Setup() {
-  const ask = useAsk<Settings>('settings')
-  const at = box(ask.data?.client_port)
+  const reach = useReach()
+  const { at, script } = reach
   return (
     <>
       <Heading title="Set up a client">
         One line on each machine. apt asks a probe before each run: away from this network, or with the box down, it goes to the mirrors directly.
       </Heading>
+      <AddressChoice of={reach} />
       <section class="way" aria-label="In one line">
-        <Code label="Set up" text={`curl -fsS http://${at}/setup.sh | sudo sh`} />
+        <Code label="Set up" text={`curl -fsS ${script} | sudo sh`} />
         <p>
-          It writes two small files and can be run again at any time. <a href="/setup.sh">Read the script</a> first if you like. To undo it:
+          It writes two small files and can be run again at any time. <a href="setup.sh">Read the script</a> first if you like. To undo it:
         </p>
-        <Code label="Undo" text={`curl -fsS http://${at}/setup.sh | sudo sh -s -- --remove`} />
+        <Code label="Undo" text={`curl -fsS ${script} | sudo sh -s -- --remove`} />
       </section>
-      {ways(at).map((w) => (
-        <section class="way" key={w.title} aria-label={w.title}>
-          <h2>{w.title}</h2>
-          {w.text && <p>{w.text}</p>}
-          <Code label={w.title} text={w.code} />
-        </section>
-      ))}
+      <section class="section" aria-labelledby="ways">
+        <h2 id="ways">Other ways</h2>
+        {ways(at).map((w) => (
+          <details class="fold" key={w.title}>
+            <summary>{w.title}</summary>
+            <div class="way">
+              {w.text && <p>{w.text}</p>}
+              <Code label={w.title} text={w.code} />
+            </div>
+          </details>
+        ))}
+      </section>
     </>
   )
 }

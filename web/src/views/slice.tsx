@@ -2,7 +2,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks'
 import type { Holding, PageSuite, Slice, Suite } from '../api.ts'
 import { useAdmin, useAsk, useNow, useSettled } from '../ask.ts'
 import type { Live } from '../live.ts'
-import { type Column, Empty, Heading, Meter, Search, Table, Trouble } from '../parts.tsx'
+import { type Column, Empty, Heading, Meter, Search, Section, Table, Trouble } from '../parts.tsx'
 import { useListState } from '../route.ts'
 import { ago, bytes, count, day, moment, share } from '../units.ts'
 import { FilesFound } from './blobs.tsx'
@@ -10,14 +10,14 @@ import { Unsigned } from './keys.tsx'
 import { Packages } from './packages.tsx'
 import { PrefetchButton, PrefetchPanel, usePrefetch } from './prefetch.tsx'
 import { RejectedRelease } from './rejected.tsx'
-import { SuiteState } from './suites.tsx'
+import { SuiteState, schemes } from './suites.tsx'
 
 export function SliceView({ live }: { live: Live }) {
   const s = live.tick?.summary
   return (
     <>
-      <Heading title="Slice">
-        The part of the archives that this box holds. When room is needed, superseded files are evicted first, then those requested least.
+      <Heading title="Packages">
+        What clients asked for, and the slice: the part of the archives that this box holds, which is what it can serve without a mirror. When room is needed, superseded files are evicted first, then those requested least.
       </Heading>
       <dl class="facts">
         <div>
@@ -49,7 +49,7 @@ export function SliceView({ live }: { live: Live }) {
 
 /** Find shows the packages that saved most, or what a search finds. */
 function Find() {
-  const [list, change] = useListState('slice', 'saved')
+  const [list, change] = useListState('packages', 'saved')
   const q = useSettled(list.q.trim(), 250)
   // Not redrawn at each letter.
   const packages = useMemo(() => <Packages list={{ ...list, q }} onChange={change} />, [q, list.sort, list.offset])
@@ -77,15 +77,17 @@ function Holdings() {
   const now = useNow(30)
   const rows = ask.data?.holdings ?? []
   return (
-    <section class="section" aria-labelledby="holdings">
-      <h2 id="holdings">By archive, component and architecture</h2>
-      <p class="quiet text-small">
-        {running
+    <Section
+      id="holdings"
+      title="By archive, component and architecture"
+      about={
+        running
           ? 'Counting what is held …'
           : ask.data
             ? `Counted ${ago(ask.data.surveyed, now) || 'never'}. Suites share packages, so that a suite stands only beside its indices.`
-            : '\u00a0'}
-      </p>
+            : '\u00a0'
+      }
+    >
       <Trouble error={ask.error} />
       {ask.data && !running && rows.length === 0 ? (
         <Empty title="The store is empty.">
@@ -94,7 +96,7 @@ function Holdings() {
       ) : (
         <Table label="Holdings" columns={holdingColumns} rows={rows} name={(h) => [h.archive, h.suite, h.component, h.architecture].join(' ')} />
       )}
-    </section>
+    </Section>
   )
 }
 
@@ -124,7 +126,7 @@ function Suites() {
       cell: (s) => (
         <>
           {s.name}
-          <small>{s.url}</small>
+          <small>{s.also.length > 0 ? `${s.url}, by ${schemes(s)}` : s.url}</small>
         </>
       ),
     },
@@ -150,7 +152,7 @@ function Suites() {
         </>
       ),
     },
-    { id: 'date', name: 'Published', number: true, cell: (s) => moment(s.date) },
+    { id: 'date', name: 'Published', number: true, cell: (s) => (s.date ? moment(s.date) : '') },
     { id: 'checked', name: 'Checked', number: true, cell: (s) => ago(s.checked, now) || '–' },
     { id: 'listed', name: 'Files listed', number: true, cell: (s) => count(s.indices.reduce((n, i) => n + i.files, 0)) },
   ]
@@ -162,10 +164,9 @@ function Suites() {
     })
   }
   return (
-    <section class="section" aria-labelledby="suites">
-      <h2 id="suites">Suites that clients use</h2>
+    <Section id="suites" title="Suites that clients use">
       <PrefetchPanel ask={prefetch} suites={ask.data.items} />
       <Table label="Suites" columns={columns} rows={ask.data.items} name={(s) => s.url} />
-    </section>
+    </Section>
   )
 }

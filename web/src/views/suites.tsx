@@ -4,21 +4,24 @@ import { Trouble } from '../parts.tsx'
 import { ago, moment } from '../units.ts'
 import { RejectedRelease } from './rejected.tsx'
 
-const words: Record<Suite['state'], string> = {
-  fresh: 'fresh',
-  stale: 'stale',
-  expired: 'expired',
-  unchecked: 'not checked',
-}
+const words: Record<string, string> = { unchecked: 'not checked', unsigned: 'not signed' }
 
-/** SuiteState is how fresh a suite is, in a word. */
+/** tones are those of the states that look like others. */
+const tones: Record<string, string> = { unsigned: 'stale' }
+
+/** SuiteState is what a suite needs most, or that it is fresh, in a word. */
 export function SuiteState({ suite: s }: { suite: Suite }) {
   return (
-    <span class={'freshness ' + s.state} title={s.reason}>
+    <span class={'freshness ' + (tones[s.state] ?? s.state)} title={s.reason}>
       <i aria-hidden="true" />
-      {words[s.state]}
+      {words[s.state] ?? s.state}
     </span>
   )
+}
+
+/** schemes are by what a suite is reached, where one row stands for several. */
+export function schemes(s: Suite): string {
+  return s.also.length > 0 ? [s.url, ...s.also].map((url) => url.split(':')[0]).join(' and ') : ''
 }
 
 /** shown is how many suites the first screen has room for. */
@@ -48,7 +51,7 @@ export function SuiteList() {
       </ul>
       {page && page.total > page.items.length && (
         <p>
-          <a href="#/slice">All {page.total} suites</a>
+          <a href="#/packages">All {page.total} suites</a>
         </p>
       )}
     </section>
@@ -63,7 +66,9 @@ function SuiteRow({ suite: s, now, changed }: { suite: Suite; now: number; chang
         <SuiteState suite={s} />
       </div>
       <div class="detail">
-        <span class="host">{s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}</span>
+        <span class="host" title={schemes(s)}>
+          {s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}
+        </span>
         <span>{s.checked ? 'checked ' + ago(s.checked, now) : 'from ' + moment(s.date)}</span>
       </div>
       {(s.state === 'stale' || s.state === 'expired') && <div class="detail reason">{s.reason}</div>}

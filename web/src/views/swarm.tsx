@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks'
 import { admin, change, type Peer, type Swarm } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
-import { type Column, Empty, Heading, Table, Trouble } from '../parts.tsx'
-import { ago, bytes, count, milliseconds, short } from '../units.ts'
+import { AskedBack, type Column, Empty, Heading, Naming, Table, Trouble } from '../parts.tsx'
+import { ago, boxName, bytes, count, milliseconds, short } from '../units.ts'
 import { SwarmGraph } from './graph.tsx'
 
 export function SwarmView() {
@@ -103,8 +103,8 @@ function Peers({ peers, again }: { peers: Peer[]; again(): void }) {
       name: 'Box',
       cell: (p) => (
         <>
-          <span title={p.id}>{short(p.id)}</span>
-          <small>{p.addr}</small>
+          <span title={p.id}>{boxName(p)}</span>
+          <small>{p.given_name ? `${short(p.id)}, ${p.addr}` : p.addr}</small>
         </>
       ),
     },
@@ -136,7 +136,7 @@ function Peers({ peers, again }: { peers: Peer[]; again(): void }) {
     },
     { id: 'since', name: 'Connected', number: true, cell: (p) => ago(p.connected_since, now) },
   ]
-  if (admin.known) columns.push({ id: 'ban', name: 'Actions', cell: (p) => <Ban peer={p} done={again} /> })
+  if (admin.known) columns.push({ id: 'actions', name: 'Actions', cell: (p) => <Actions peer={p} done={again} /> })
   return <Table label="Connected boxes" columns={columns} rows={peers} name={(p) => p.id} />
 }
 
@@ -168,7 +168,7 @@ function UploadRate() {
   )
 }
 
-function Ban({ peer, done }: { peer: Peer; done(): void }) {
+function Actions({ peer, done }: { peer: Peer; done(): void }) {
   const [said, say] = useState('')
   const ban = async () => {
     try {
@@ -180,9 +180,8 @@ function Ban({ peer, done }: { peer: Peer; done(): void }) {
   }
   return (
     <div class="actions">
-      <button type="button" onClick={ban}>
-        Ban for a day
-      </button>
+      <Naming about={boxName(peer)} now={peer.given_name} path={`site/boxes/${peer.id}/name`} body={(name) => ({ name })} done={done} />
+      <AskedBack label="Ban for a day" sure="Ban it now" about={boxName(peer)} act={ban} />
       <span role="status">{said}</span>
     </div>
   )

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"millpond/internal/swarm"
+)
+
+// command is what millpond does, by the word behind its name.
+type command struct {
+	name, args string
+	short      string // what it does, in a line
+	long       string // more, for `millpond help NAME`
+	asks       bool   // a box, over its API: --box and --json are understood
+	needs      int    // arguments at least
+	most       int    // arguments at most
+	// bare runs without settings; run with them. One of the two is nil.
+	bare func(i invocation) error
+	run  func(ctx context.Context, c Config, i invocation) error
+}
+
+// invocation is how a command was called.
+type invocation struct {
+	args           []string
+	json           bool     // prints what the API answers
+	box            *url.URL // nil: the box on this machine
+	help           bool
+	stdout, stderr io.Writer
+}
+
+const (
+	needsToken = "It needs the box's admin token in MILLPOND_ADMIN_TOKEN, or in a file that MILLPOND_ADMIN_TOKEN_FILE names."
+	onePackage = "WHAT is a package, the name of a file, or its SHA-256."
+)
+
+// commands lists all of them in the order of the help.
+func commands() []command {
+	return []command{
+		{name: "serve", short: "serve; also without a command", run: func(ctx context.Context, c Config, i invocation) error {
+			return serve(ctx, c, i.stdout, i.stderr)
+		}},
+		{name: "status", short: "how well the box is, what it saved and holds", asks: true, run: statusCommand,
+			long: "Exit code 3 says that the box serves, but that something is wrong: it is degraded, as the lines\nbelow \"Wrong\" tell. If it cannot serve, the exit code is 1."},
+		{name: "clients", short: "what the clients of the box requested and got", asks: true, run: clientsCommand,
+			long: "Those that got most come first. MILLPOND_PRIVACY decides what there is of clients."},
+		{name: "purge", args: "HOST|PATH", short: "remove what is held of an archive's host, or of a part of it", asks: true, needs: 1, most: 1, run: purgeCommand,
+			long: "HOST is as in archive.example.org, with its port if it has another than 80 and 443; PATH a file or\n" +
+				"directory as in archive.example.org/debian/pool/main/h/hello. Files stay that are elsewhere too,\n" +
+				"pinned (Release files are) or being read. What clients ask for again comes from the mirror.\n" + needsToken},
+		{name: "pin", args: "WHAT", short: "exempt files from eviction", asks: true, needs: 1, most: 1, run: pinCommand,
+			long: onePackage + " Files can be pinned up to 7/8 of the\ncache, what is kept by setting counted in. " + needsToken},
+		{name: "unpin", args: "WHAT", short: "undo a pin", asks: true, needs: 1, most: 1, run: unpinCommand,
+			long: onePackage + "\n" + needsToken},
+		{name: "prefetch", args: "[SUITE]", short: "fetch newer versions of what clients use, before they ask", asks: true, most: 1, run: prefetchCommand,
+			long: "SUITE is the URL of a suite's directory, such as http://archive.example.org/debian/dists/stable; without\none it is all that clients use. The command does not wait for the end; `millpond status` and the page\ntell. " + needsToken},
+		{name: "peers", short: "list the boxes that the box is connected to", asks: true, run: func(ctx context.Context, c Config, i invocation) error {
+			return printPeers(ctx, c, i)
+		}},
+		{name: "healthcheck", short: "ask the box on this machine whether it is ready; exit 1 if not", run: func(ctx context.Context, c Config, _ invocation) error {
+			return healthcheck(ctx, c)
+		}},
+		{name: "drain", args: "[QUIET [LIMIT]]", short: "take the box on this machine out before it is stopped", most: 2,
+			long: "The box is not ready any more, tells other boxes, and still serves. The command ends when no downloads\nhave been under way for QUIET (2s), and fails after LIMIT. A restart of the box undoes it.\n" + needsToken,
+			run: func(ctx context.Context, c Config, i invocation) error {
+				times, err := parseDrainTimes(i.args)
+				if err != nil {
+					return err
+				}
+				return drainCommand(ctx, c, times, i.stdout)
+			}},
+		{name: "erase-client", args: "ADDRESS", short: "erase what is kept about a client", needs: 1, most: 1,
+			long: "In the data directory, or while a box runs on that, through its API. " + needsToken,
+			run: func(ctx context.Context, c Config, i invocation) error {
+				return eraseCommand(ctx, c, i.args[0], i.stdout, i.stderr)
+			}},
+		{name: "swarm-key", short: "make a key for a private swarm (MILLPOND_SWARM_KEY)", bare: func(i invocation) error {
+			_, err := i.stdout.Write(swarm.NewKey())
+			return err
+		}},
+		{name: "help", args: "[COMMAND]", short: "this text, or more about a command", most: 1, bare: helpCommand},
+		{name: "version", short: "the version", bare: func(i invocation) error {
+			_, err := fmt.Fprintln(i.stdout, "millpond", version)
+			return err
+		}},
+	}
+}
+
+// aliases are other spellings of commands, which many programs have.
+var aliases = map[string]string{"-h": "help", "-help": "help", "--help": "help", "-version": "version", "--version": "version"}
+
+// commandNamed returns the command of a name.
+func commandNamed(name string) (command, bool) {
+	if other, ok := aliases[name]; ok {
+		name = other
+	}
+	all := commands()
+	i := slices.IndexFunc(all, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return command{}, false
+	}
+	return all[i], true
+}
+
+// usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+func wrongUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// parse reads what follows the name of a command.
+func (cmd command) parse(args []string, stdout, stderr io.Writer) (i invocation, err error) {
+	i.stdout, i.stderr = stdout, stderr
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		switch value, isBox := strings.CutPrefix(arg, "--box="); {
+		case arg == "-h", arg == "--help":
+			i.help = true
+		case cmd.asks && arg == "--json":
+			i.json = true
+		case cmd.asks && (isBox || arg == "--box"):
+			if !isBox {
+				if len(args) == 0 {
+					return i, wrongUsage("--box takes the URL of a box, such as http://box.lan:3142")
+				}
+				value, args = args[0], args[1:]
+			}
+			if i.box, err = parseBox(value); err != nil {
+				return i, err
+			}
+		case strings.HasPrefix(arg, "-") && len(arg) > 1 && cmd.most > 0 && cmd.name != "drain", cmd.asks && strings.HasPrefix(arg, "-"):
+			return i, wrongUsage("%q: no such option of %s; see `millpond help %s`", arg, cmd.name, cmd.name)
+		default:
+			i.args = append(i.args, arg)
+		}
+	}
+	if i.help {
+		return i, nil
+	}
+	return i, cmd.checkArgs(i.args)
+}
+
+// checkArgs reports what is wrong with the arguments.
+func (cmd command) checkArgs(args []string) error {
+	switch {
+	case cmd.name == "drain":
+		_, err := parseDrainTimes(args)
+		if err != nil {
+			return usageError{err}
+		}
+	case cmd.name == "erase-client" && len(args) != 1:
+		return wrongUsage("erase-client takes the address of one client, such as 10.1.2.3 or fd00::1")
+	case cmd.most == 0 && len(args) > 0:
+		return wrongUsage("%q: %s takes no arguments; settings come from the environment, see `millpond help`", args, cmd.name)
+	case len(args) < cmd.needs, len(args) > cmd.most, slices.Contains(args, ""):
+		return wrongUsage("%s takes %s, not %q; see `millpond help %s`", cmd.name, cmd.args, args, cmd.name)
+	}
+	return nil
+}
+
+// parseBox reads the URL of a box, with the path below which a proxy before it has it.
+func parseBox(s string) (*url.URL, error) {
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, wrongUsage("--box takes the URL of a box, such as http://box.lan:3142; the token is in MILLPOND_ADMIN_TOKEN")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	return u, nil
+}
+
+// exitOf is the exit code for what a command returned, which is told unless it was.
+func exitOf(err error, stderr io.Writer) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errDegraded):
+		return exitDegraded
+	}
+	fmt.Fprintf(stderr, "millpond: %v\n", err)
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFault
+}
