@@ -47,6 +47,7 @@ func (s *Site) Report(_ context.Context, by peer.Asker, asked []byte) ([]byte, e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r.count(&s.own) // of the same survey as the details
 	r.Name = s.names.all[nameKey(namedBox, s.ID)].text
 	member := by.Kind == peer.Member
 	if member || s.Privacy.LocalsMayLook {
@@ -69,8 +70,9 @@ func (s *Site) Report(_ context.Context, by peer.Asker, asked []byte) ([]byte, e
 // current is what this box tells of itself, without lists.
 func (s *Site) current() Report {
 	counts, began := s.Ledger.Totals()
+	var r Report
 	s.mu.Lock()
-	r := s.own
+	r.count(&s.own)
 	s.mu.Unlock()
 	r.Ledger, r.Version, r.Began = s.ledgerID, s.Version, max(began.Unix(), 0)
 	r.Counts, r.Rates, r.Holdings = counts, s.rates.perSecond(), s.Holdings()
@@ -78,6 +80,11 @@ func (s *Site) current() Report {
 	slices.SortStableFunc(r.Faults, func(a, b api.Fault) int { return cmp.Compare(severity(b), severity(a)) })
 	r.Faults = r.Faults[:min(len(r.Faults), maxFaults)]
 	return r
+}
+
+// count takes the sizes of the lists that a survey read.
+func (r *Report) count(own *Report) {
+	r.Clients, r.Packages, r.Suites = own.Clients, own.Packages, own.Suites
 }
 
 // severity orders faults: a fatal one counts most.
@@ -225,6 +232,9 @@ func (s *Site) questionFor(id string, now time.Time) question {
 		return q
 	}
 	q.details, q.names, q.ledger = r.detailsVersion, r.namesVersion, r.report.Ledger
+	if !r.namesAgain.IsZero() && !now.Before(r.namesAgain) {
+		q.names, r.namesAgain = 0, time.Time{}
+	}
 	for i, p := range r.newest {
 		q.newest[i] = max(p.Start.Unix(), 0)
 	}
@@ -279,8 +289,9 @@ func (s *Site) take(n peer.Neighbour, report *Report, q question, now time.Time)
 		r.packages.told, r.detailsVersion = false, report.DetailsVersion
 		err = errors.Join(err, s.saveSets(r))
 	}
-	if n.Kind == peer.Member {
-		err = errors.Join(err, s.learn(told, n.ID, now))
+	if n.Kind == peer.Member && told != nil {
+		again, fault := s.learn(told, n.ID, now)
+		r.namesAgain, err = again, errors.Join(err, fault)
 	}
 	if now.Sub(r.saved) >= saveEvery {
 		err = errors.Join(err, s.saveBox(r, now))

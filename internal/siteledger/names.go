@@ -195,25 +195,39 @@ func (s *Site) give(key, text string, now time.Time) error {
 	return s.saveName(key)
 }
 
-// learn takes the names that a member told. s.mu must be held.
-func (s *Site) learn(told []name, by string, now time.Time) error {
+// learn takes the names that a member told. It returns when to be told again of those that
+// it could not keep: one that is too far in the future is not any more by then, and the
+// disk may take what it did not. Zero is for never. s.mu must be held.
+func (s *Site) learn(told []name, by string, now time.Time) (again time.Time, err error) {
 	for _, one := range told {
 		at := time.UnixMilli(one.given)
+		if ripe := at.Add(-maxAhead); ripe.After(now) {
+			if again.IsZero() || ripe.Before(again) {
+				again = ripe
+			}
+			continue
+		}
 		switch {
-		case at.Sub(now) > maxAhead,
-			one.key[0] == namedClient && s.Privacy.NoNames,
+		case one.key[0] == namedClient && s.Privacy.NoNames,
 			given{text: one.text}.gone(one.key) && now.Sub(at) > goneFor,
 			!s.names.put(one, by):
 			continue
 		}
-		if err := s.saveName(one.key); err != nil {
-			return err
+		if err := s.learned(one, at, now); err != nil {
+			return now.Add(askEvery), err
 		}
-		if r := s.boxes[one.key[1:]]; one.key[0] == forgottenBox && r != nil && r.away(now) && r.seen.Before(at.Add(maxAhead)) {
-			if err := s.drop(r); err != nil {
-				return err
-			}
-		}
+	}
+	return again, nil
+}
+
+// learned keeps a name that is new, and drops a box that was forgotten. s.mu must be held.
+func (s *Site) learned(one name, at, now time.Time) error {
+	if err := s.saveName(one.key); err != nil {
+		return err
+	}
+	r := s.boxes[one.key[1:]]
+	if one.key[0] == forgottenBox && r != nil && r.away(now) && r.seen.Before(at.Add(maxAhead)) {
+		return s.drop(r)
 	}
 	return nil
 }

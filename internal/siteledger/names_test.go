@@ -80,6 +80,54 @@ func TestNamesOfLocalBoxes(t *testing.T) {
 	}
 }
 
+// A name of a box whose clock is ahead is learned when this one's has come so far, though
+// the other box has nothing new to tell by then.
+func TestNamesOfAClockAhead(t *testing.T) {
+	t.Parallel()
+	p := newPlace(peer.Member)
+	a, b := p.add(t, "a", nil), p.add(t, "b", nil)
+	p.exchange(t)
+	now := time.Now()
+	b.mu.Lock()
+	err := b.give(nameKey(namedBox, "b"), "library", now.Add(maxAhead+time.Minute))
+	b.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := func(after time.Duration) (names uint64) {
+		t.Helper()
+		q := a.questionFor("b", now.Add(after))
+		answer, err := b.Report(t.Context(), peer.Asker{ID: "a", Kind: peer.Member}, q.encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := parseReport(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if err := a.take(peer.Neighbour{Asker: peer.Asker{ID: "b", Kind: peer.Member}}, report, q, now.Add(after)); err != nil {
+			t.Fatal(err)
+		}
+		return q.names
+	}
+	asked(0)
+	if name := a.BoxName("b"); name != "" {
+		t.Errorf("%q is learned while it is too far ahead", name)
+	}
+	if asked(30*time.Second) == 0 {
+		t.Error("all names are asked for before it can be learned")
+	}
+	asked(2 * time.Minute)
+	if name := a.BoxName("b"); name != "library" {
+		t.Errorf("two minutes later b is called %q", name)
+	}
+	if asked(time.Hour) == 0 {
+		t.Error("names that are known are asked for again")
+	}
+}
+
 // A name from the far future could never be changed, and one box cannot fill the table.
 func TestNamesAreBounded(t *testing.T) {
 	t.Parallel()
@@ -94,7 +142,7 @@ func TestNamesAreBounded(t *testing.T) {
 		for i := from; i < from+n; i++ {
 			all = append(all, name{nameKey(namedBox, fmt.Sprint(i)), "x", at.UnixMilli()})
 		}
-		if err := a.learn(all, by, now); err != nil {
+		if _, err := a.learn(all, by, now); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -51,7 +51,8 @@ type record struct {
 	// What the next question says.
 	detailsVersion, namesVersion uint64
 	seriesAsked, saved           time.Time
-	more                         int // how often it is asked at once for more
+	namesAgain                   time.Time // when names are told again that were not learned; zero: all were
+	more                         int       // how often it is asked at once for more
 }
 
 // away reports whether the figures are old since the box is not there.

@@ -205,6 +205,36 @@ func TestNewLedger(t *testing.T) {
 	}
 }
 
+// busy is a Ledger to which something happens whenever its series are read.
+type busy struct {
+	Ledger
+	meanwhile func()
+}
+
+func (l *busy) Series(step ledger.Step, from, to time.Time) ([]ledger.Point, error) {
+	l.meanwhile()
+	return l.Ledger.Series(step, from, to)
+}
+
+// A client that comes while a report is made is in all of it or in none: the asking box
+// would take one with more hashes than clients for a lie.
+func TestReportsAgree(t *testing.T) {
+	t.Parallel()
+	p := newPlace(peer.Member)
+	a := p.add(t, "a", nil)
+	b := p.add(t, "b", func(o *Options) { o.Ledger = &busy{Ledger: o.Ledger, meanwhile: func() {}} })
+	came := 0
+	b.Ledger.(*busy).meanwhile = func() {
+		came++
+		b.get(fmt.Sprintf("10.0.0.%d", came), fmt.Sprint("package", came), ledger.FromStore, 1)
+		b.survey(time.Now())
+	}
+	p.exchange(t)
+	if s := a.Sum(false); len(a.blamed) != 0 || came == 0 || s.Boxes != 2 || !s.ClientsExact || s.Clients != int64(came) || s.Packages != int64(came) {
+		t.Errorf("blamed %v; %+v, want %d clients", a.blamed, s, came)
+	}
+}
+
 // report is what a box without scruples answers.
 func lie(change func(*Report)) func([]byte) []byte {
 	r := Report{Ledger: 7, Version: "9", Began: 1}
