@@ -44,8 +44,9 @@ func (e *Events) Open(t *kv.Table) (removed bool, err error) {
 	e.mu.Lock()
 	e.table = t
 	present, now := e.rows, time.Now().UTC()
-	e.rows, e.index, e.pools, e.dirty = nil, nil, nil, nil
+	e.rows, e.index, e.pools, e.dirty, e.kept = nil, nil, nil, nil, make(map[int64]bool)
 	for _, row := range stored {
+		e.kept[row.slot] = true
 		e.last, e.slots = max(e.last, row.ID), max(e.slots, row.slot)
 		if row.Time.After(now) { // the clock was set back
 			row.Time = now
@@ -116,54 +117,88 @@ func (e *Events) Flush() error {
 	if e.table == nil {
 		return nil
 	}
+	gone, put := e.changed()
+	err := e.write(gone, e.table.Free, func(tx *kv.Tx, w eventWrite) error { return tx.Delete(w.key()) })
+	if fault := e.write(put, e.table.Update, func(tx *kv.Tx, w eventWrite) error { return tx.Put(w.key(), w.value) }); err == nil {
+		err = fault
+	}
+	return err
+}
+
+// eventWrite is a row to be written; without a value it is to be deleted.
+type eventWrite struct {
+	slot  int64
+	row   *eventRow
+	value []byte
+}
+
+func (w eventWrite) key() []byte { return binary.BigEndian.AppendUint64(nil, uint64(w.slot)) }
+
+// changed returns what is to be written, which counts as written from then on.
+func (e *Events) changed() (gone, put []eventWrite) {
 	e.mu.Lock()
-	changed := e.dirty
-	e.dirty = make(map[int64]*eventRow)
-	var gone, put [][2][]byte
-	for slot, row := range changed {
-		key := binary.BigEndian.AppendUint64(nil, uint64(slot))
+	defer e.mu.Unlock()
+	for slot, row := range e.dirty {
 		if row == nil {
-			gone = append(gone, [2][]byte{key})
+			gone = append(gone, eventWrite{slot: slot})
 			continue
 		}
 		value, err := json.Marshal(row)
 		if err != nil {
 			panic(err) // texts, numbers and times of the box
 		}
-		put = append(put, [2][]byte{key, value})
+		put = append(put, eventWrite{slot, row, value})
 	}
-	e.mu.Unlock()
-	err := writeRows(e.table.Free, gone, func(tx *kv.Tx, row [2][]byte) error { return tx.Delete(row[0]) })
-	if err == nil {
-		err = writeRows(e.table.Update, put, func(tx *kv.Tx, row [2][]byte) error { return tx.Put(row[0], row[1]) })
-	}
-	if err == nil {
-		return nil
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for slot, row := range changed {
-		if _, again := e.dirty[slot]; !again {
-			e.dirty[slot] = row
-		}
-	}
-	return err
+	e.dirty = make(map[int64]*eventRow)
+	return gone, put
 }
 
-// writeRows writes rows in transactions of a bounded size.
-func writeRows(update func(func(*kv.Tx) error) error, rows [][2][]byte, write func(*kv.Tx, [2][]byte) error) error {
-	for part := range slices.Chunk(rows, savedAtOnce) {
+// write writes rows in transactions of a bounded size, up to the first that fails. The
+// caller holds saving.
+func (e *Events) write(rows []eventWrite, update func(func(*kv.Tx) error) error, one func(*kv.Tx, eventWrite) error) error {
+	for len(rows) > 0 {
+		part := rows[:min(savedAtOnce, len(rows))]
 		err := update(func(tx *kv.Tx) error {
-			for _, row := range part {
-				if err := write(tx, row); err != nil {
+			for _, w := range part {
+				if err := one(tx, w); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 		if err != nil {
+			e.putBack(rows)
 			return err
 		}
+		e.written(part)
+		rows = rows[len(part):]
 	}
 	return nil
+}
+
+// putBack has the next Flush write rows, unless they changed again or are gone.
+func (e *Events) putBack(rows []eventWrite) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range rows {
+		if _, again := e.dirty[w.slot]; !again && (w.row == nil || !w.row.gone) {
+			e.dirty[w.slot] = w.row
+		}
+	}
+}
+
+// written notes what the table has now. A row that went meanwhile is to be deleted.
+func (e *Events) written(rows []eventWrite) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range rows {
+		if w.row == nil {
+			delete(e.kept, w.slot)
+			continue
+		}
+		e.kept[w.slot] = true
+		if _, again := e.dirty[w.slot]; !again && w.row.gone {
+			e.dirty[w.slot] = nil
+		}
+	}
 }

@@ -1,10 +1,13 @@
 package dashboard
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -86,6 +89,61 @@ func TestEventsOnDisk(t *testing.T) {
 	log.Warn("before the table")
 	if got := latest(second)[0]; got.Times != 2 || got.ID <= want[0].ID {
 		t.Errorf("again: %+v", got)
+	}
+}
+
+// A disk that takes nothing, and events without end: what is to be written later is
+// bounded as the rows are.
+func TestEventsOnADeadDisk(t *testing.T) {
+	t.Parallel()
+	db, err := kv.Open(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _ := reopen(t, db.Table("events"), new(Events))
+	log := slog.New(e.Handler(slog.DiscardHandler))
+	refuse(log, "10.0.0.1", "first.example.com")
+	if err := errors.Join(e.Flush(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 * maxOfKind {
+		refuse(log, "10.0.0.1", fmt.Sprintf("h%d.example.com", i))
+		if i%10 == 0 {
+			if err := e.Flush(); err == nil {
+				t.Fatal("a closed database takes rows")
+			}
+		}
+	}
+	if rows := len(latest(e)); len(e.dirty) > rows+1 {
+		t.Errorf("%d rows are to be written or removed, with %d in memory and one on disk", len(e.dirty), rows)
+	}
+}
+
+// A row that gives way while it is written does not stay on the disk.
+func TestEventsThatGiveWayWhileWritten(t *testing.T) {
+	t.Parallel()
+	table := eventTable(t)
+	e, _ := reopen(t, table, new(Events))
+	log := slog.New(e.Handler(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(t.Context())
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for ctx.Err() == nil {
+			if err := e.Flush(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range 4 * maxOfKind {
+		refuse(log, "10.0.0.1", fmt.Sprintf("h%d.example.com", i))
+	}
+	stop()
+	writing.Wait()
+	if err := e.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if rows, _ := rowsIn(t, table, "-"); rows != len(latest(e)) || len(e.dirty) != 0 {
+		t.Errorf("%d rows on disk, %d in memory, %d to be written", rows, len(latest(e)), len(e.dirty))
 	}
 }
 

@@ -54,6 +54,7 @@ type Events struct {
 	rows  []*eventRow           // guarded by mu, the latest last
 	index map[string]*eventRow  // guarded by mu: rows by key
 	dirty map[int64]*eventRow   // guarded by mu: rows to be written, by slot; nil to be deleted
+	kept  map[int64]bool        // guarded by mu: slots of the rows in the table
 	pools map[string]*eventPool // guarded by mu: sums by kind
 }
 
@@ -65,6 +66,7 @@ type eventRow struct {
 
 	slot int64 // its key in the table
 	size int
+	gone bool // guarded by Events.mu: no row of the events any more
 }
 
 // eventPool is what the rows of a kind come to.
@@ -140,7 +142,11 @@ func (e *Events) remove(v *eventRow) {
 	if key := v.key(); e.index[key] == v {
 		delete(e.index, key)
 	}
-	e.dirty[v.slot] = nil
+	v.gone = true
+	// Else a disk that takes nothing would have ever more to do.
+	if delete(e.dirty, v.slot); e.kept[v.slot] {
+		e.dirty[v.slot] = nil
+	}
 	e.pools[v.Kind].rows--
 	e.pools[v.Kind].bytes -= v.size
 }
