@@ -60,6 +60,9 @@ type series func(step ledger.Step, from, to time.Time) ([]ledger.Point, error)
 
 // series answers a question about it.
 func (h history) series(q *SeriesQuery) (answer api.Series, err error) {
+	if err := q.Range.check(); err != nil {
+		return answer, err
+	}
 	if q.Step == "" {
 		answer, err = h.best(q.within(h.now))
 	} else {
@@ -69,6 +72,16 @@ func (h history) series(q *SeriesQuery) (answer api.Series, err error) {
 		answer.Trend, err = h.trend(q.within(h.now))
 	}
 	return answer, err
+}
+
+// check refuses times that JSON cannot hold in UTC, and those before all figures.
+func (r Range) check() error {
+	for _, t := range []time.Time{r.From, r.To} {
+		if !t.IsZero() && (t.Unix() < 0 || t.UTC().Year() > 9999) {
+			return wrong("from and to are times in the years 1970 to 9999")
+		}
+	}
+	return nil
 }
 
 // within is the range up to the present, all of it by default.
@@ -129,6 +142,9 @@ type csvAnswer struct {
 }
 
 func (d *Dashboard) getLedgerCSV(q *csvQuery) (*csvAnswer, error) {
+	if err := q.Range.check(); err != nil {
+		return nil, err
+	}
 	points, err := pointsOf(q.Step, q.Range, d.ledger.Series)
 	if err != nil {
 		return nil, err
