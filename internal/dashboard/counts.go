@@ -2,6 +2,8 @@ package dashboard
 
 import (
 	"context"
+	"math"
+	"reflect"
 	"time"
 
 	"millpond/internal/api"
@@ -18,20 +20,24 @@ func countsOf(c ledger.Counts) api.Counts {
 	}
 }
 
-// add adds o to c.
+// add adds o to c. Another box may claim as much as its messages hold, in each bucket:
+// what is more than an int64 is its greatest number, and not a negative one.
 func add(c *api.Counts, o api.Counts) {
-	c.Requests += o.Requests
-	c.SavedBytes += o.SavedBytes
-	c.ClientBytes += o.ClientBytes
-	c.FromStore += o.FromStore
-	c.FromPeers += o.FromPeers
-	c.FromMirror += o.FromMirror
-	c.MirrorBytes += o.MirrorBytes
-	c.PeerBytesIn += o.PeerBytesIn
-	c.PeerBytesOut += o.PeerBytesOut
-	c.TunnelBytes += o.TunnelBytes
-	c.MirrorRequests += o.MirrorRequests
-	c.AvoidedRequests += o.AvoidedRequests
+	sum, more := reflect.ValueOf(c).Elem(), reflect.ValueOf(o)
+	for i := range sum.NumField() {
+		sum.Field(i).SetInt(saturated(sum.Field(i).Int(), more.Field(i).Int()))
+	}
+}
+
+// saturated is the sum of a and b, or what is nearest to it.
+func saturated(a, b int64) int64 {
+	switch {
+	case b > 0 && a > math.MaxInt64-b:
+		return math.MaxInt64
+	case b < 0 && a < math.MinInt64-b:
+		return math.MinInt64
+	}
+	return a + b
 }
 
 // snapshot reads the figures of the moment.

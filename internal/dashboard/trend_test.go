@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"testing"
@@ -32,6 +33,32 @@ func (c constant) Series(step ledger.Step, from, to time.Time) (points []ledger.
 		points = append(points, ledger.Point{Start: s, Counts: ledger.Counts{Requests: minutes, DeliveredStore: 60 * minutes}})
 	}
 	return points, nil
+}
+
+// A box that claims the greatest figures for each day makes no sum negative.
+func TestGreatestTrend(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	most := ledger.Counts{DeliveredStore: 1<<53 - 1, DeliveredPeer: 1<<53 - 1, DeliveredMirror: 1<<53 - 1, Requests: 1<<53 - 1}
+	h := history{since: now.Add(-4000 * 24 * time.Hour), now: now, read: func(step ledger.Step, from, to time.Time) (points []ledger.Point, err error) {
+		length := []time.Duration{time.Minute, time.Hour, 24 * time.Hour}[step]
+		for at := from.Truncate(length); at.Before(to); at = at.Add(length) {
+			points = append(points, ledger.Point{Start: at, Counts: most})
+		}
+		return points, nil
+	}}
+	s, err := h.series(new(SeriesQuery))
+	if c := s.Trend.Now.Counts; err != nil || c.FromStore != math.MaxInt64 || c.ClientBytes != math.MaxInt64 || c.SavedBytes != math.MaxInt64 || c.Requests != math.MaxInt64 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	less := api.Counts{SavedBytes: math.MinInt64}
+	if add(&less, api.Counts{SavedBytes: -1}); less.SavedBytes != math.MinInt64 {
+		t.Errorf("%d", less.SavedBytes)
+	}
+	p, err := periodsOf(time.Time{}, most, h.read)
+	if err != nil || p.Month.ClientBytes < p.Week.ClientBytes || p.Week.ClientBytes < p.Ever.ClientBytes {
+		t.Errorf("%+v, %v", p, err)
+	}
 }
 
 // Whatever range is asked for is shown in buckets of which there are enough and not too

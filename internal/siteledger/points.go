@@ -176,6 +176,9 @@ func (s *Site) Series(w Which, step ledger.Step, from, to time.Time) ([]ledger.P
 	}
 	points = make([]ledger.Point, 0, len(sums))
 	for at, c := range sums {
+		for _, v := range countFields(c) {
+			*v = min(*v, maxFigure) // so that several buckets can be added up
+		}
 		points = append(points, ledger.Point{Start: time.Unix(at, 0).UTC(), Counts: *c})
 	}
 	slices.SortFunc(points, func(a, b ledger.Point) int { return a.Start.Compare(b.Start) })

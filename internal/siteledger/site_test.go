@@ -334,6 +334,27 @@ func TestGreatestSums(t *testing.T) {
 	}
 }
 
+// Nor is a bucket of several boxes more than one box may claim for it.
+func TestGreatestBuckets(t *testing.T) {
+	t.Parallel()
+	p := newPlace(peer.Member)
+	a := p.add(t, "a", nil)
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	for i := range 3 {
+		p.lies[fmt.Sprint("liar", i)] = lie(func(r *Report) {
+			r.series[ledger.Day] = []ledger.Point{{Start: day}}
+			for _, v := range countFields(&r.series[ledger.Day][0].Counts) {
+				*v = maxFigure
+			}
+		})
+	}
+	p.exchange(t)
+	points, err := a.Series(Which{}, ledger.Day, day, day.Add(time.Hour))
+	if err != nil || len(points) != 1 || points[0].DeliveredStore != maxFigure || points[0].Delivered() != 3*maxFigure {
+		t.Errorf("%+v, %v", points, err)
+	}
+}
+
 // What is not to be kept about clients is neither told nor kept; the number of clients
 // is then not exact.
 func TestPrivacy(t *testing.T) {
