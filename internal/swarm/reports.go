@@ -33,6 +33,9 @@ const (
 	reportsPerPeer = 4 // streams in each direction
 	reportsBurst   = 2 * maxReport
 	reportsPace    = rate.Limit(64 << 10) // bytes a second to a peer
+	// questionCost is what a question takes of that before there is an answer, whose
+	// first bytes it stands for: some milliseconds go into a short one, too.
+	questionCost = 8 << 10
 
 	// reportSlots bounds the answers in memory. The boxes' networks share them; one that
 	// gets none asks again.
@@ -89,6 +92,9 @@ func (r *reports) answer(ctx context.Context, st network.Stream, from peer.Repor
 	}
 	defer r.slots.Give(by, 1)
 	question, err := readMessage(st, maxQuestion)
+	if err == nil {
+		err = r.pace.wait(ctx, id, questionCost)
+	}
 	if err != nil {
 		return err
 	}
@@ -96,7 +102,7 @@ func (r *reports) answer(ctx context.Context, st network.Stream, from peer.Repor
 	if err != nil {
 		return err
 	}
-	if err := r.pace.wait(ctx, id, len(answer)); err != nil {
+	if err := r.pace.wait(ctx, id, max(len(answer)-questionCost, 0)); err != nil {
 		return err
 	}
 	if _, err := st.Write(answer); err != nil {

@@ -124,3 +124,21 @@ func TestReportsArePaced(t *testing.T) {
 		t.Errorf("%d answers of 1 MiB, want 1 to %d", answered, most)
 	}
 }
+
+// Nor does a box that asks for little without end have this one work for more.
+func TestQuestionsArePaced(t *testing.T) {
+	t.Parallel()
+	r := new(reporter)
+	asker, answerer := asking(t, r, peer.Local)
+	const questions = reportsBurst/questionCost + 24
+	begun := time.Now()
+	for range questions {
+		if _, err := asker.AskReport(t.Context(), answerer.self().String(), []byte("?")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	least := time.Duration(float64(questions*questionCost-reportsBurst) / float64(reportsPace) * float64(time.Second))
+	if took := time.Since(begun); took < least || r.asked.Load() != questions {
+		t.Errorf("%d answers in %v, want them to take %v", r.asked.Load(), took, least)
+	}
+}
