@@ -65,6 +65,7 @@ type Access struct {
 	file *os.File // nil without one
 	size int64    // of the file
 	torn bool     // the last write ended within a line
+	lost int      // lines since a write failed; -1: the last one did not
 
 	mu      sync.Mutex // guards all below
 	lines   []byte
@@ -76,7 +77,7 @@ type Access struct {
 func OpenAccess(o AccessOptions) (*Access, error) {
 	a := &Access{
 		o: o, limit: maxUnwritten, most: maxAccessFile, wake: make(chan struct{}, 1), again: make(chan struct{}, 1),
-		out: o.Out, held: make(map[netip.Prefix]int),
+		out: o.Out, held: make(map[netip.Prefix]int), lost: -1,
 	}
 	if o.File == "" {
 		return a, nil
@@ -86,14 +87,15 @@ func OpenAccess(o AccessOptions) (*Access, error) {
 
 // open opens the file, in place of the one that is open.
 func (a *Access) open() error {
+	// Before it is opened: to open a named pipe that nobody reads waits for a reader.
+	if info, err := os.Stat(a.o.File); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file", a.o.File)
+	}
 	f, err := os.OpenFile(a.o.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
 		return err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a file", a.o.File)
-	}
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
@@ -207,11 +209,24 @@ func (a *Access) write() {
 	n, err := a.out.Write(lines)
 	a.size += int64(n)
 	a.torn = n > 0 && lines[n-1] != '\n' || n == 0 && a.torn
-	if err != nil {
-		a.o.Log.Warn("access log not written", "file", a.o.File, "lost", lostIn(lines[n:]), "err", err)
-	}
+	a.tell(err, lostIn(lines[n:]))
 	if a.file != nil && a.size >= a.most {
 		a.rotate()
+	}
+}
+
+// tell logs that a write failed, and when the next one does not. On a full disk each
+// request would be a line of the log otherwise.
+func (a *Access) tell(err error, lost int) {
+	switch {
+	case err != nil && a.lost < 0:
+		a.lost = lost
+		a.o.Log.Warn("access log not written", "file", a.o.File, "lost", lost, "err", err)
+	case err != nil:
+		a.lost += lost
+	case a.lost >= 0:
+		a.o.Log.Warn("access log written again, lines are missing", "file", a.o.File, "lost", a.lost)
+		a.lost = -1
 	}
 }
 

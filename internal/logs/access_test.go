@@ -251,12 +251,28 @@ func TestAccessOnAFullDisk(t *testing.T) {
 	if !strings.Contains(logged.String(), "lost=1") || !strings.Contains(logged.String(), "no space left") {
 		t.Errorf("logged %s", logged)
 	}
+	logged.Reset()
+	out.room = 0
+	for range 100 {
+		a.Add(request("four"), partyNumber(1))
+		a.write()
+	}
+	out.room = 1000
+	a.Add(request("five"), partyNumber(1))
+	a.write()
+	if n := strings.Count(logged.String(), "\n"); n != 2 || !strings.Contains(logged.String(), "lost=100") {
+		t.Errorf("%d lines of the log for 100 writes that failed: %s", n, logged)
+	}
 }
 
 func TestAccessFileThatIsNone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{dir, filepath.Join(dir, "none", "access.log"), "/dev/null"} {
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{dir, filepath.Join(dir, "none", "access.log"), "/dev/null", pipe} {
 		if _, err := OpenAccess(AccessOptions{File: name}); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
