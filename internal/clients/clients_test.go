@@ -190,6 +190,69 @@ func TestPendingIsBounded(t *testing.T) {
 	}
 }
 
+// A damaged row loses what it had, and nothing else: the notes open, new ones are written,
+// and its client can be erased.
+func TestDamagedRows(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]string{
+		"tally": keyOf(kindTally, laptop, ""), "suite": keyOf(kindSuite, laptop, "\x00"+trixie), "no client": string(kindTally) + "short",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := table(t)
+			n := open(t, in, Privacy{})
+			n.Updated(laptop, trixie, "", digest.Of([]byte("old")))
+			n.Got(laptop, bash, 10, true)
+			if err := n.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if err := in.Put([]byte(key), []byte(`{"n":`)); err != nil {
+				t.Fatal(err)
+			}
+			n = open(t, in, Privacy{})
+			n.Got(laptop, bash, 10, true)
+			n.Updated(laptop, trixie, "", digest.Of([]byte("new")))
+			if err := n.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if c := of(t, n, laptop); len(c.Packages) != 1 || c.Packages[0].Bytes != 20 || len(c.Suites) != 1 || c.Suites[0].Generation != digest.Of([]byte("new")).String() {
+				t.Errorf("%+v", c)
+			}
+			if got := n.tallies[laptop].Rows; got[string(kindPackage)] != 1 || got[string(kindSuite)] != 1 || n.inAll != 1 {
+				t.Errorf("counted %v, %d packages in all", got, n.inAll)
+			}
+			if err := in.Put([]byte(key), []byte(`{"n":`)); err != nil {
+				t.Fatal(err)
+			}
+			n = open(t, in, Privacy{})
+			if known, err := n.Erase(laptop); err != nil || !known {
+				t.Errorf("erased: %v, %v", known, err)
+			}
+			rows := 0
+			if err := in.Scan(nil, nil, func([]byte, []byte) bool { rows++; return true }); err != nil || rows != 1 {
+				t.Errorf("%d rows are left, want that of the beginning: %v", rows, err)
+			}
+		})
+	}
+}
+
+// What cannot be written is no reason not to show what is.
+func TestReadingWhileNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
+	n := open(t, table(t), Privacy{})
+	n.Got(laptop, bash, 10, true)
+	if err := n.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	n.pending["x"] = row{Times: 1}
+	if err := n.Flush(); err == nil {
+		t.Fatal("a row of no client is written")
+	}
+	if c := of(t, n, laptop); len(c.Packages) != 1 {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestErase(t *testing.T) {
 	t.Parallel()
 	in := table(t)

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -71,24 +72,33 @@ func clientOf(key []byte) (netip.Addr, error) {
 	return netip.AddrFrom16([16]byte(key[1:prefixLen])).Unmap(), nil
 }
 
-// load reads the tallies, and when the notes began.
+// load reads the tallies, and when the notes began. What is damaged is no reason not to
+// start: a tally is made anew from its client's rows, and a key of no client goes.
 func (n *Notes) load() error {
-	var fault error
+	var bad [][]byte
+	var damaged []netip.Addr
 	err := n.table.Scan([]byte{kindTally}, nil, func(key, value []byte) bool {
-		t := &tally{Rows: make(map[string]int)}
 		client, err := clientOf(key)
-		if err == nil {
-			err = json.Unmarshal(value, t)
-		}
 		if err != nil {
-			fault = err
-			return false
+			bad = append(bad, bytes.Clone(key))
+			return true
+		}
+		t := &tally{Rows: make(map[string]int)}
+		if json.Unmarshal(value, t) != nil || t.Rows == nil {
+			damaged = append(damaged, client)
+			return true
 		}
 		n.tallies[client] = t
 		n.inAll += t.Rows[string(kindPackage)]
 		return true
 	})
-	if err := errors.Join(err, fault); err != nil {
+	for _, key := range bad {
+		err = errors.Join(err, n.table.Delete(key))
+	}
+	for _, client := range damaged {
+		err = errors.Join(err, n.recount(client))
+	}
+	if err != nil {
 		return err
 	}
 	n.began, err = kv.GetJSON[time.Time](n.table, beganKey)
@@ -97,6 +107,28 @@ func (n *Notes) load() error {
 		err = kv.PutJSON(n.table, beganKey, n.began)
 	}
 	return err
+}
+
+// recount makes a client's tally from its rows. One with a damaged row began long ago, so
+// that it is not kept for longer than it may be.
+func (n *Notes) recount(client netip.Addr) error {
+	t := &tally{Began: unixNow(), Rows: make(map[string]int)}
+	for _, kind := range noted {
+		all, err := n.rowsOf(kind, client)
+		if err != nil {
+			return err
+		}
+		for _, k := range all {
+			t.Began, t.Seen = min(t.Began, k.row.First), max(t.Seen, k.row.Last)
+			if kind == kindSuite {
+				t.Updated = max(t.Updated, k.row.Last)
+			}
+		}
+		t.Rows[string(kind)] = len(all)
+	}
+	n.tallies[client] = t
+	n.inAll += t.Rows[string(kindPackage)]
+	return nil
 }
 
 // beganKey has the time at which the table was made.
@@ -232,8 +264,8 @@ func put(tx *kv.Tx, rows map[string][]byte) error {
 func (n *Notes) read(key string) (row, error) {
 	var r row
 	value, err := n.table.Get([]byte(key))
-	if err == nil {
-		err = json.Unmarshal(value, &r)
+	if err == nil && json.Unmarshal(value, &r) != nil {
+		r = row{} // damaged: noted anew
 	}
 	return r, err
 }
@@ -247,16 +279,18 @@ type keyRow struct {
 // name is what follows the client in the key.
 func (k keyRow) name() string { return k.key[prefixLen:] }
 
-// rowsOf reads a client's rows of a kind, the latest first.
+// rowsOf reads a client's rows of a kind, the latest first. A damaged one is empty, and so
+// the first that gives way: it has to be there to be removed.
 func (n *Notes) rowsOf(kind byte, client netip.Addr) ([]keyRow, error) {
 	var all []keyRow
-	var fault error
 	err := n.table.Scan(prefixOf(kind, client), nil, func(key, value []byte) bool {
 		k := keyRow{key: string(key)}
-		fault = json.Unmarshal(value, &k.row)
+		if json.Unmarshal(value, &k.row) != nil {
+			k.row = row{}
+		}
 		all = append(all, k)
-		return fault == nil
+		return true
 	})
 	slices.SortStableFunc(all, func(a, b keyRow) int { return cmp.Compare(b.row.Last, a.row.Last) })
-	return all, errors.Join(err, fault)
+	return all, err
 }
