@@ -48,7 +48,9 @@ func (d *Dashboard) serveSiteActions(s *service) {
 		}
 	}
 	act(s, name("nameBox", "site/boxes/{id}/name", "Give a box a name, which the members of the swarm show as well"), d.nameBox)
-	act(s, name("nameClient", "clients/name", "Give a client a name, which the members of the swarm show as well"), d.nameClient)
+	client := name("nameClient", "clients/name", "Give a client a name, which the members of the swarm show as well")
+	client.Metadata = map[string]any{bodyIsPrivate: true} // MILLPOND_PRIVACY may forbid its address in log and events
+	act(s, client, d.nameClient)
 	act(s, huma.Operation{
 		Method: http.MethodDelete, OperationID: "forgetBox", Path: "site/boxes/{id}",
 		Summary: "Forget a box that is away, here and at the members of the swarm: its figures count no longer",
