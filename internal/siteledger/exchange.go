@@ -22,6 +22,9 @@ const (
 	atOnce = 16
 	// retryAfter is when a box is asked again that has given no figures since it came.
 	retryAfter = 5 * time.Second
+	// maxBackOff is how long a local box is left alone at most that gives none: of all 256
+	// neighbours that there may be, one or two are asked in a second then.
+	maxBackOff = 4 * time.Minute
 	// maxMore is how often in a row a box is asked at once for more: it has 4,000 buckets
 	// of a step at most, and sends 512.
 	maxMore = 10
@@ -165,7 +168,9 @@ func (s *Site) ask(ctx context.Context) {
 	asking.SetLimit(atOnce)
 	for _, n := range s.due(neighbours, time.Now()) {
 		asking.Go(func() error {
-			if err := s.askOne(ctx, n); err != nil && ctx.Err() == nil {
+			err := s.askOne(ctx, n)
+			s.answered(n.ID, err == nil)
+			if err != nil && ctx.Err() == nil {
 				s.Log.Debug("no figures from a box", "box", n.ID, "err", err)
 			}
 			return nil
@@ -190,12 +195,13 @@ func (s *Site) due(neighbours []peer.Neighbour, now time.Time) (due []peer.Neigh
 		if r == nil || !r.connected {
 			wait = retryAfter
 		}
-		if r != nil && r.more > 0 || now.Sub(last) >= wait {
+		wait = max(wait, last.backOff(n.Kind))
+		if r != nil && r.more > 0 && last.failed == 0 || now.Sub(last.at) >= wait {
 			due = append(due, n)
-			s.tried[n.ID] = now
+			s.tried[n.ID] = attempt{now, last.failed}
 		}
 	}
-	maps.DeleteFunc(s.tried, func(id string, _ time.Time) bool { return !connected[id] })
+	maps.DeleteFunc(s.tried, func(id string, _ attempt) bool { return !connected[id] })
 	for id, r := range s.boxes {
 		if r.connected && !connected[id] {
 			r.connected = false
@@ -203,6 +209,38 @@ func (s *Site) due(neighbours []peer.Neighbour, now time.Time) (due []peer.Neigh
 		}
 	}
 	return due
+}
+
+// attempt is when a box was last asked.
+type attempt struct {
+	at     time.Time
+	failed int // how often in a row it gave no figures
+}
+
+// backOff is how long a box is left alone that gave none. Each may take 2 s of the time in
+// which all are asked, so that many that give none would keep the others waiting.
+func (a attempt) backOff(kind peer.Kind) time.Duration {
+	most := maxBackOff
+	if kind == peer.Member {
+		most = askEvery // later, it would be away
+	}
+	if a.failed == 0 {
+		return 0
+	}
+	return min(retryAfter<<min(a.failed-1, 10), most)
+}
+
+// answered notes whether a box that was asked gave figures.
+func (s *Site) answered(id string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, known := s.tried[id]
+	if a.failed++; ok {
+		a.failed = 0
+	}
+	if known {
+		s.tried[id] = a
+	}
 }
 
 // askOne asks a box and keeps what it tells.

@@ -143,6 +143,40 @@ func TestHowOftenBoxesAreAsked(t *testing.T) {
 	}
 }
 
+// Boxes that give no figures are asked ever less often, and others as before.
+func TestSilentBoxesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	for kind, most := range map[peer.Kind]int{peer.Local: 20, peer.Member: 125} {
+		p := newPlace(kind)
+		a := p.add(t, "a", nil)
+		p.add(t, "b", nil)
+		neighbours := append(a.Reporters(), peer.Neighbour{Asker: peer.Asker{ID: "silent", Kind: kind}})
+		now := time.Now()
+		asked := make(map[string]int)
+		for second := range 60 * 60 {
+			at := now.Add(time.Duration(second) * time.Second)
+			for _, n := range a.due(neighbours, at) {
+				asked[n.ID]++
+				if n.ID == "b" {
+					a.comes(t, "b", "10.0.0.0/24", kind, at)
+				}
+				a.answered(n.ID, n.ID == "b")
+			}
+		}
+		if asked["silent"] > most || asked["silent"] < 15 || asked["b"] < 120 || asked["b"] > 122 {
+			t.Errorf("%s: asked in an hour: %v", kind, asked)
+		}
+		a.answered("silent", true)
+		if got := a.tried["silent"].backOff(kind); got != 0 {
+			t.Errorf("%s: %v after an answer", kind, got)
+		}
+		a.due(neighbours[:1], now)
+		if a.answered("silent", false); len(a.tried) != 1 {
+			t.Errorf("%s: kept of a box that left: %v", kind, a.tried)
+		}
+	}
+}
+
 func TestRates(t *testing.T) {
 	t.Parallel()
 	var r rates

@@ -112,15 +112,15 @@ type Site struct {
 	own     Report       // of the last survey, without series
 	details [2]versioned // with and without hashes of clients
 	looked  time.Time
-	tried   map[string]time.Time // when a connected box was last asked
-	changed int64                // counts changes of the sets, for counted
+	tried   map[string]attempt // the last one, by connected box
+	changed int64              // counts changes of the sets, for counted
 	counted [2]tally
 }
 
 // Open reads what t holds. A row that does not decode is dropped: the box that it is
 // about tells its figures again.
 func Open(o Options) (*Site, error) {
-	s := &Site{Options: o, boxes: make(map[string]*record), tried: make(map[string]time.Time)}
+	s := &Site{Options: o, boxes: make(map[string]*record), tried: make(map[string]attempt)}
 	s.names = newNames(o.ID)
 	var err error
 	if s.ledgerID, err = ledgerID(o.Table); err == nil {
