@@ -116,6 +116,7 @@ func FuzzParseReport(f *testing.F) {
 	f.Add(small.encode())
 	f.Add((&Report{}).encode())
 	f.Add([]byte("\x0a\x00\x9a\x01\x03\x22\x01\x00"))
+	f.Add([]byte("\x18\x00\x9a\x01\x00")) // details of nothing
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := parseReport(b)
 		if err != nil {

@@ -49,7 +49,7 @@ func parseSketch(b []byte) (Sketch, error) {
 	if len(b)%8 != 0 || len(b) > 8*maxSketch {
 		return nil, malformed("a set of %d bytes", len(b))
 	}
-	k := make(Sketch, 0, len(b)/8)
+	k := slices.Grow(Sketch(nil), len(b)/8)
 	for ; len(b) > 0; b = b[8:] {
 		h := binary.BigEndian.Uint64(b)
 		if n := len(k); n > 0 && h <= k[n-1] {
