@@ -177,11 +177,14 @@ func (s *Site) warn(doing string, err error) {
 func (s *Site) load() error {
 	now := time.Now()
 	var dropped [][]byte
+	var damaged []string
 	err := s.Table.Scan(nil, nil, func(key, value []byte) bool {
 		switch id := string(key[1:]); key[0] {
 		case boxRow:
 			if r := loadBox(id, value); r != nil {
 				s.boxes[id] = r
+			} else {
+				damaged = append(damaged, id)
 			}
 		case nameRow:
 			if !s.loadName(id, value) {
@@ -192,6 +195,9 @@ func (s *Site) load() error {
 	})
 	for _, key := range dropped {
 		err = errors.Join(err, s.Table.Delete(key))
+	}
+	for _, id := range damaged { // else nothing would lead to its other rows, hashes of clients among them
+		err = errors.Join(err, s.drop(&record{id: id}))
 	}
 	if err != nil {
 		return err

@@ -67,6 +67,30 @@ func TestBoxesAreBounded(t *testing.T) {
 	}
 }
 
+// Of a box whose row is damaged nothing stays that could not be found to be erased; it
+// tells all of it again.
+func TestDamagedBox(t *testing.T) {
+	t.Parallel()
+	p := newPlace(peer.Member)
+	a, b := p.add(t, "a", nil), p.add(t, "b", nil)
+	b.get("10.0.0.1", "bash", ledger.FromStore, 70)
+	p.exchange(t)
+	if n := a.rows(t); n[pointRow] == 0 || n[detailsRow] != 1 {
+		t.Fatalf("rows: %v", n)
+	}
+	if err := a.table.Put(boxKey(boxRow, "b"), []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	a.open(t, "a", nil)
+	if n := a.rows(t); n[pointRow]+n[detailsRow]+n[boxRow] != 0 {
+		t.Errorf("rows are left: %v", n)
+	}
+	p.exchange(t)
+	if s := a.Sum(false); s.Boxes != 2 || s.Counts.Delivered() != 70 || s.Clients != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // What a box says of days and minutes is bounded by their number.
 func TestPointsAreBounded(t *testing.T) {
 	t.Parallel()
