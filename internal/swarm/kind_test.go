@@ -67,6 +67,7 @@ func acquaint(t *testing.T, kind peer.Kind) *acquaintance {
 	a.box.releases = suites(func(context.Context, peer.Asker, peer.ReleaseQuery, func()) (peer.ReleaseOffer, error) {
 		return peer.ReleaseOffer{}, nil
 	})
+	a.box.reporter = new(reporter)
 	a.box.run(t)
 	until(t, "all know what the others are", func() bool {
 		return a.box.knows(a.other) && a.other.knows(a.box) && a.box.knows(a.witness) && a.witness.knows(a.box)
@@ -91,6 +92,7 @@ var kindTable = []struct {
 	{"inventory-believed", yes, yes, no, inventoryIsBelieved},
 	{"links", yes, yes, no, learnsLinks},
 	{"links-believed", yes, yes, no, linksAreBelieved},
+	{"reports", yes, yes, no, getsReports},
 	{"fetch", yes, yes, no, hasBoxFetch},
 	{"owner", yes, yes, no, isOwner},
 	{"upload-rate", yes, yes, no, isUnmetered},
@@ -199,6 +201,22 @@ func learnsLinks(t *testing.T, a *acquaintance, want bool) bool {
 	_, err := a.other.links.ask(t.Context(), a.box.self())
 	if !want && !errors.Is(err, network.ErrReset) {
 		t.Errorf("got %v, want %v", err, network.ErrReset)
+	}
+	return err == nil
+}
+
+// getsReports has the other box ask, and looks whether it would be asked.
+func getsReports(t *testing.T, a *acquaintance, want bool) bool {
+	a.other.host.SetStreamHandler(reportsProtocol, func(st network.Stream) { st.Reset() })
+	_, err := a.other.AskReport(t.Context(), a.box.self().String(), []byte("how much"))
+	if !want && !errors.Is(err, network.ErrReset) {
+		t.Errorf("got %v, want %v", err, network.ErrReset)
+	}
+	asked := eventually(t, want, func() bool {
+		return slices.ContainsFunc(a.box.Reporters(), func(n peer.Neighbour) bool { return n.ID == a.other.self().String() })
+	})
+	if asked != want {
+		t.Errorf("it would be asked: %t", asked)
 	}
 	return err == nil
 }
