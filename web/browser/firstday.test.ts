@@ -1,7 +1,7 @@
 // The first day of a box: from nothing over the first copy to the first bytes saved.
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Periods } from '../src/api.ts'
+import type { Periods, Setup } from '../src/api.ts'
 import { type Box, startBox } from './box.ts'
 import { type Mirror, startMirror } from './mirror.ts'
 import { accessible, launch, open } from './page.ts'
@@ -26,7 +26,10 @@ test('three steps are ticked off as they happen, then the box fills, then it sav
   const page = await open(browser)
   await page.goto(box.url)
   await page.getByText('Three steps to the first client').waitFor()
-  await page.getByText(`curl -fsS http://127.0.0.1:${box.port}/setup.sh | sudo sh`).waitFor()
+  const setup = (await (await fetch(box.url + '/api/v1/setup')).json()) as Setup
+  const script = setup.addresses[0]?.script ?? `${box.url}/setup.sh`
+  expect(script).toMatch(new RegExp(`^http://.+:${box.port}/setup\\.sh$`))
+  await page.getByText(`curl -fsS ${script} | sudo sh`).waitFor()
   await page.getByText('What will stand here').waitFor()
   expect(await page.locator('.chart').count(), 'no empty chart').toBe(0)
   const done = () => page.locator('.firstday li.done').count()
