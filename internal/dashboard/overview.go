@@ -11,7 +11,7 @@ import (
 
 // overviewFor is how old an overview may be: it reads the accounts of all clients,
 // 20,000 at most, and 60 rows of minutes.
-const overviewFor = 10 * time.Second
+const overviewFor = 2 * time.Second
 
 // overview is the last one that was made.
 type overview struct {

@@ -1,5 +1,5 @@
 // The first day of a box: from nothing over the first copy to the first bytes saved.
-import type { Browser } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Periods, Setup } from '../src/api.ts'
 import { type Box, startBox } from './box.ts'
@@ -61,6 +61,7 @@ test('the bars of a young box are minutes, and dragging chooses a span of time',
   const page = await open(browser)
   await page.goto(box.url)
   await page.locator('.chart .u-over').waitFor()
+  await expect.poll(() => coloured(page), { message: 'the bar of the present minute is drawn' }).toBeGreaterThan(200)
   const span = () => page.locator('.history .head p').innerText()
   await page.locator('.chart').focus()
   // Half an hour, with a bar for each minute.
@@ -96,3 +97,15 @@ test('the bars of a young box are minutes, and dragging chooses a span of time',
   expect(page.complaints).toEqual([])
   await page.close()
 })
+
+/** coloured is how many pixels of the chart are neither grey nor black nor white. */
+const coloured = (page: Page) =>
+  page.locator('.chart canvas').evaluate((c: HTMLCanvasElement) => {
+    const { data } = c.getContext('2d')!.getImageData(0, 0, c.width, c.height)
+    let n = 0
+    for (let i = 0; i < data.length; i += 4) {
+      const [r, g, b, a] = data.slice(i, i + 4)
+      if (a! > 128 && Math.max(r!, g!, b!) - Math.min(r!, g!, b!) > 40) n++
+    }
+    return n
+  })

@@ -1,7 +1,7 @@
 // Where bytes came from over time, stacked, with a tick at what was saved.
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
-import type { Bucket } from './series.ts'
+import { type Bucket, barAt } from './series.ts'
 import { useShade } from './theme.ts'
 import { round } from './units.ts'
 
@@ -52,7 +52,7 @@ interface Ears {
 /** shortest is how many px a drag has at least: less is a click. */
 const shortest = 8
 
-function options(c: Colours, width: number, height: number, ears: () => Ears): uPlot.Options {
+function options(c: Colours, width: number, height: number, ears: () => Ears, end: () => number): uPlot.Options {
   const bars = uPlot.paths.bars!({ size: [filled], align: 1 })
   const part = (label: string, fill: string): uPlot.Series => ({ label, fill, width: 0, paths: bars, points: { show: false } })
   const grid = { stroke: c.rule, width: 1 }
@@ -64,7 +64,11 @@ function options(c: Colours, width: number, height: number, ears: () => Ears): u
     legend: { show: false },
     padding: [8, 8, 0, 0],
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: shortest } },
-    scales: { y: { range: (_, min, max) => [Math.min(0, min * 1.1), max > 0 ? max * 1.06 : 1e6] } },
+    scales: {
+      // A bar stands to the right of its start: the last one needs room as well.
+      x: { range: (_, min, max) => [min, Math.max(max, end() / 1000)] },
+      y: { range: (_, min, max) => [Math.min(0, min * 1.1), max > 0 ? max * 1.06 : 1e6] },
+    },
     axes: [
       { stroke: c.quiet, font, grid: { show: false }, ticks: { ...grid, size: 4 }, size: 34 * em, space: 60 * em, values: times },
       {
@@ -85,7 +89,12 @@ function options(c: Colours, width: number, height: number, ears: () => Ears): u
       { label: 'saved', stroke: c.saved, width: 2, points: { show: false }, paths: ticks },
     ],
     hooks: {
-      setCursor: [(u) => ears().onAt(u.cursor.idx ?? null)],
+      setCursor: [
+        (u) => {
+          const left = u.cursor.left ?? -1
+          ears().onAt(left < 0 ? null : barAt(u.data[0], u.posToVal(left, 'x')))
+        },
+      ],
       setSelect: [
         (u) => {
           const { left, width } = u.select
@@ -144,6 +153,8 @@ export function splits(min: number, max: number, height: number): number[] {
 
 interface ChartProps {
   data: Bucket[]
+  /** end is when the last bar ends, in milliseconds. */
+  end: number
   label: string
   /** at is the bucket that is read off; null for none. */
   at: number | null
@@ -152,18 +163,26 @@ interface ChartProps {
   onRange(from: number, to: number): void
 }
 
-export function Chart({ data, label, at, onAt, onRange }: ChartProps) {
+export function Chart({ data, end, label, at, onAt, onRange }: ChartProps) {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | undefined>(undefined)
   const shade = useShade()
   const ears = useRef<Ears>({ onAt, onRange })
   ears.current = { onAt, onRange }
+  const until = useRef(end)
+  until.current = end
 
   useEffect(() => {
     const el = box.current!
     const c = colours(el)
     const u = new uPlot(
-      options(c, el.clientWidth, el.clientHeight, () => ears.current),
+      options(
+        c,
+        el.clientWidth,
+        el.clientHeight,
+        () => ears.current,
+        () => until.current,
+      ),
       stacked(data),
       el,
     )
@@ -177,7 +196,7 @@ export function Chart({ data, label, at, onAt, onRange }: ChartProps) {
     }
   }, [shade])
 
-  useEffect(() => plot.current?.setData(stacked(data)), [data])
+  useEffect(() => plot.current?.setData(stacked(data)), [data, end])
 
   const key = (e: KeyboardEvent) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key]

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Periods, Point, Summary } from './api.ts'
-import { before, buckets, current, none, periods, plan, planOf, total, trend } from './series.ts'
+import { barAt, before, buckets, current, none, periods, plan, planOf, total, trend } from './series.ts'
 
 const now = new Date(2026, 2, 15, 14, 37).getTime()
 const since = new Date(2025, 0, 5).getTime()
@@ -100,4 +100,10 @@ test.each([
   [-5, 100, ''],
 ])('%d after %d is %j', (saved, earlier, want) => {
   expect(trend(saved, earlier)?.text ?? '').toBe(want)
+})
+
+test('the bar at a time is the last one that has begun', () => {
+  const starts = [100, 200, 300]
+  expect([99, 100, 199, 200, 299, 300, 399].map((at) => barAt(starts, at))).toEqual([null, 0, 0, 1, 1, 2, 2])
+  expect(barAt([], 100)).toBe(null)
 })

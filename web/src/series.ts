@@ -166,3 +166,9 @@ export function total(all: Bucket[]): Counts {
   for (const b of all) for (const k of keys) sum[k] += b[k]
   return sum
 }
+
+/** barAt is the bar that stands at a time, in seconds: the last one that has begun. */
+export function barAt(starts: ArrayLike<number>, at: number): number | null {
+  for (let i = starts.length - 1; i >= 0; i--) if (starts[i]! <= at) return i
+  return null
+}

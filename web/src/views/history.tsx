@@ -45,6 +45,7 @@ export function History({ plan, data, chosen, choose }: HistoryProps) {
         {Chart ? (
           <Chart
             data={data}
+            end={plan.next(data.at(-1)?.start ?? plan.from)}
             at={at}
             onAt={setAt}
             onRange={(from, to) => choose({ from, to: Math.min(to, Date.now()) })}

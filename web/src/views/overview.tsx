@@ -26,7 +26,7 @@ function ThisBox({ live, children }: { live: Live; children: ComponentChildren }
   return (
     <>
       <section class="saved" aria-labelledby="saved-title">
-        <h1 id="saved-title">Saved from the mirrors</h1>
+        <h1 id="saved-title">{firstDay ? 'Getting started' : 'Saved from the mirrors'}</h1>
         {children}
         {firstDay ? <FirstDay done={firstDay} /> : worth.figures}
       </section>
@@ -43,7 +43,7 @@ function ThisBox({ live, children }: { live: Live; children: ComponentChildren }
 
 /** Glance is what shows at once whether the box is used, has room, and serves. */
 function Glance() {
-  const o = useAsk<Figures>('overview', 10).data
+  const o = useAsk<Figures>('overview', 5).data
   const f = o?.last_hour
   const failures = f && f.failed + f.refused + f.missing + f.unkept
   return (

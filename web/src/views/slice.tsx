@@ -17,7 +17,8 @@ export function SliceView({ live }: { live: Live }) {
   return (
     <>
       <Heading title="Packages">
-        What clients asked for, and the slice: the part of the archives that this box holds, which is what it can serve without a mirror. When room is needed, superseded files are evicted first, then those requested least.
+        What clients asked for, and the slice: the part of the archives that this box holds, which is what it can serve without a mirror. When room is
+        needed, superseded files are evicted first, then those requested least.
       </Heading>
       <dl class="facts">
         <div>
