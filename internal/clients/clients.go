@@ -5,7 +5,7 @@
 // It uses one table of package kv. Noting touches memory only; Run writes what was noted
 // every two seconds. These are notes, not figures: where there are too many, the oldest
 // go, of a client that has more than its part first of its own, and what cannot be written
-// for long is lost. Memory holds some 100 bytes a client.
+// for long is lost. Memory holds counts of each client, the database the rest.
 package clients
 
 import (
@@ -33,7 +33,7 @@ const (
 	maxSuites   = 32
 	maxFailures = 16
 	maxPackages = 2048
-	// maxInAll bounds the packages of all clients: some 60 MB on disk.
+	// maxInAll bounds the packages of all clients.
 	maxInAll = 500_000
 	// maxPending bounds what is not written yet, and so one transaction.
 	maxPending = 2048

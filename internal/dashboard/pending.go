@@ -18,7 +18,7 @@ const maxUpdates = 200
 type packageKey struct{ name, architecture, kind string }
 
 // pendingUpdates compares what a client got with what it would get now. It reads the
-// indices of all suites that the client uses, in some 100 ms: one request at a time.
+// indices of all suites that the client uses: one request at a time.
 func (d *Dashboard) pendingUpdates(ctx context.Context, has []clients.Package, suites map[laneOf]present) (first []api.ClientUpdate, total int, err error) {
 	all := make(map[packageKey]*api.ClientUpdate, len(has))
 	for _, p := range has {
