@@ -1,7 +1,7 @@
 // The view Archive: generations, rings, the account of prefetches, what is kept.
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Keep, PageFollowedSuite, PageGeneration, PageRingSuite, Prefetch } from '../src/api.ts'
+import type { Keep, PageFollowedSuite, PageGeneration, PageRingSuite, Prefetch, Setup } from '../src/api.ts'
 import { type Box, startBox, token } from './box.ts'
 import { type Mirror, startMirror } from './mirror.ts'
 import { accessible, giveToken, launch, open } from './page.ts'
@@ -165,7 +165,8 @@ test('a followed suite shows both generations, and a line that serves the older 
   await page.getByText('2 generations of stable, with lines for sources.list').click()
   const lines = await page.locator('.followed pre').allInnerTexts()
   const times = (await generations()).items.map((g) => g.snapshot)
-  expect(lines.map((l) => l.trim())).toEqual(times.map((t) => `deb http://127.0.0.1:${box.port}/snapshot/${t}/${mirror.host}/debian stable main`))
+  const reach = (await ask<Setup>(box, 'setup')).addresses[0]?.address ?? `127.0.0.1:${box.port}`
+  expect(lines.map((l) => l.trim())).toEqual(times.map((t) => `deb http://${reach}/snapshot/${t}/${mirror.host}/debian stable main`))
   const [now, before] = [await take('snapshot/' + times[0]), await take('snapshot/' + times[1])]
   expect(before).toContain(dates[0].toUTCString().replace('GMT', 'UTC'))
   expect(now).toContain(dates[1].toUTCString().replace('GMT', 'UTC'))

@@ -41,6 +41,9 @@ function ThisBox({ live, children }: { live: Live; children: ComponentChildren }
   )
 }
 
+/** soon keeps the room of a line that is to come. */
+const soon = '\u00a0'
+
 /** Glance is what shows at once whether the box is used, has room, and serves. */
 function Glance() {
   const o = useAsk<Figures>('overview', 5).data
@@ -52,7 +55,7 @@ function Glance() {
         <dt>Clients</dt>
         <dd>
           <a href="#/clients">{o ? count(o.clients.ever) : '–'}</a>
-          {o && <small>{count(o.clients.day)} in 24 h</small>}
+          <small>{o ? `${count(o.clients.day)} in 24 h` : soon}</small>
         </dd>
       </div>
       <div>
@@ -61,20 +64,18 @@ function Glance() {
           <a href="#/events" title={f && failuresOf(f)}>
             {failures === undefined ? '–' : count(failures)}
           </a>
-          {f && <small>of {count(f.requests)} requests</small>}
+          <small>{f ? `of ${count(f.requests)} requests` : soon}</small>
         </dd>
       </div>
       <div>
         <dt>Disk</dt>
         <dd>
           <a href="#/packages">{o ? share(o.disk.used, o.disk.effective) || '0\u00a0%' : '–'}</a>
-          {o && (
-            <small
-              title={o.disk.effective < o.disk.limit ? `The disk has not room for the ${bytes(o.disk.limit)} of MILLPOND_CACHE_SIZE` : undefined}
-            >
-              of {bytes(o.disk.effective)}
-            </small>
-          )}
+          <small
+            title={o && o.disk.effective < o.disk.limit ? `The disk has not room for the ${bytes(o.disk.limit)} of MILLPOND_CACHE_SIZE` : undefined}
+          >
+            {o ? `of ${bytes(o.disk.effective)}` : soon}
+          </small>
           <Meter value={o?.disk.used ?? 0} of={o?.disk.effective ?? 0} label="Used, of what may be used" />
         </dd>
       </div>
