@@ -26,9 +26,11 @@ type Event struct {
 
 // EventClient is a client to whom an event happened.
 type EventClient struct {
-	Address string    `json:"address"`
-	URL     string    `json:"url" doc:"that it asked for last; empty if it is not known or not kept"`
-	Time    time.Time `json:"time" doc:"when it happened to this client last"`
+	Address   string    `json:"address"`
+	Hostname  string    `json:"hostname,omitempty" doc:"left out while it is not known"`
+	GivenName string    `json:"given_name,omitempty" doc:"by an administrator; left out if there is none"`
+	URL       string    `json:"url" doc:"that it asked for last; empty if it is not known or not kept"`
+	Time      time.Time `json:"time" doc:"when it happened to this client last"`
 }
 
 // EventList is what GET /api/v1/events returns.
@@ -38,7 +40,7 @@ type EventList struct {
 }
 
 // Overview is what GET /api/v1/overview returns: what the first screen shows beside the
-// Summary. It may be up to 10 s old.
+// Summary. It may be up to two seconds old.
 type Overview struct {
 	Phase    string   `json:"phase" enum:"empty,filling,saving" doc:"empty: nothing was served or fetched yet; filling: mirrors sent at least as much as clients got, as the first copy costs and savings begin with the second client; saving: clients got more than mirrors sent"`
 	Clients  Reach    `json:"clients"`

@@ -262,6 +262,12 @@ func (d *Dashboard) listEvents(_ context.Context, q *eventQuery) (api.EventList,
 			(client == "" || slices.ContainsFunc(v.Clients, func(c api.EventClient) bool { return c.Address == client })) &&
 			(q.Suite == "" || isOfSuite(v, q.Suite))
 	})
+	for _, v := range found {
+		for i := range v.Clients {
+			c := &v.Clients[i]
+			c.Hostname, c.GivenName = d.names.Of(c.Address), d.clientName(c.Address)
+		}
+	}
 	answer := api.EventList{Events: found}
 	if more {
 		answer.Next = found[len(found)-1].ID

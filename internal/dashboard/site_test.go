@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -118,7 +119,9 @@ func TestSite(t *testing.T) {
 // Names are given by the administrator alone, and stand wherever a box or client does.
 func TestGivenNames(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
+	events := new(Events)
+	log := logTo(io.Discard, events)
+	r := newRig(t, func(o *Options) { o.Events, o.Log = events, log })
 	for _, c := range []struct{ method, path, body string }{
 		{http.MethodPut, "/api/v1/site/boxes/you/name", `{"name":"library"}`},
 		{http.MethodPut, "/api/v1/clients/name", `{"address":"10.1.2.3","name":"front desk"}`},
@@ -141,6 +144,10 @@ func TestGivenNames(t *testing.T) {
 	}
 	if c := get[api.Page[api.Account]](t, r, "/api/v1/clients?q=front"); c.Total != 1 || c.Items[0].GivenName != "front desk" {
 		t.Errorf("%+v", c)
+	}
+	log.Warn("request failed", "client", "10.1.2.3", "url", "http://deb.example.org/debian/none")
+	if v := get[api.EventList](t, r, "/api/v1/events?client=10.1.2.3").Events; len(v) != 1 || v[0].Clients[0].GivenName != "front desk" {
+		t.Errorf("%+v", v)
 	}
 	if p := get[api.Package](t, r, "/api/v1/packages/bash"); p.Clients[0].GivenName != "front desk" {
 		t.Errorf("%+v", p.Clients)

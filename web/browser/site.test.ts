@@ -42,6 +42,19 @@ test('all boxes together are their sum, and a client of each is one client', { t
   await expect.poll(async () => Number((await page.locator('.large').innerText()).replace(/[^\d.]/g, ''))).toBeCloseTo((await sums()) / 1e6, 1)
   const table = page.getByRole('region', { name: 'Boxes' })
   expect(await table.locator('tbody tr').count()).toBe(3)
+  await page.getByRole('region', { name: 'Packages that saved most' }).getByRole('link', { name: 'vim', exact: true }).waitFor()
+  // The price of this box counts for what all saved.
+  expect(await page.locator('.money').count()).toBe(0)
+  await fetch(`${boxes[0]!.url}/api/v1/price`, {
+    method: 'PUT',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ per_gb: 1000, currency: 'EUR' }),
+  })
+  await page.reload()
+  await page.getByLabel('Figures of').selectOption('all 3 boxes')
+  await page.getByRole('radio', { name: /Ever/ }).check()
+  const money = async () => Number((await page.locator('.money').innerText()).replace(/[^\d.]/g, ''))
+  await expect.poll(money).toBeCloseTo((await sums()) / 1e6, 0)
   // 127.0.0.1, .2.2 and .2.3 came to each of them.
   await expect.poll(() => page.locator('.glance dd').first().innerText(), { timeout: 60_000 }).toMatch(/^(about )?3$/)
   await accessible(page)

@@ -305,6 +305,10 @@ export interface Event {
 
 export interface EventClient {
   address: string
+  /** by an administrator; left out if there is none */
+  given_name?: string
+  /** left out while it is not known */
+  hostname?: string
   /** when it happened to this client last */
   time: string
   /** that it asked for last; empty if it is not known or not kept */

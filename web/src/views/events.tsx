@@ -163,7 +163,9 @@ function Row({ event: e }: { event: BoxEvent }) {
         {e.clients.map((c, i) => (
           <>
             {i > 0 && ', '}
-            <a href={'#/clients/' + part(c.address)}>{c.address}</a>
+            <a href={'#/clients/' + part(c.address)} title={c.address}>
+              {c.given_name || c.hostname || c.address}
+            </a>
           </>
         ))}
         {e.clients.length > 0 && e.url && ' · '}

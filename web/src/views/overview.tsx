@@ -22,7 +22,7 @@ export function Overview({ live }: { live: Live }) {
 function ThisBox({ live, children }: { live: Live; children: ComponentChildren }) {
   const now = live.tick?.summary
   const firstDay = useFirstDay(live)
-  const worth = useWorth({ path: '', query: '', now, since: now?.since, money: now?.money })
+  const worth = useWorth({ path: '', query: '', now, since: now?.since, cost: now?.money })
   return (
     <>
       <section class="saved" aria-labelledby="saved-title">

@@ -1,7 +1,18 @@
 // All boxes of the site together, or another one of them, on the first screen.
 import type { ComponentChildren } from 'preact'
 import { useState } from 'preact/hooks'
-import { admin, change, part, type Site, type SiteBox, type SiteBoxes, type SiteSuites } from '../api.ts'
+import {
+  admin,
+  change,
+  type Price,
+  part,
+  type Site,
+  type SiteBox,
+  type SiteBoxes,
+  type SitePackage,
+  type SitePackages,
+  type SiteSuites,
+} from '../api.ts'
 import { type Answer, useAsk, useNow } from '../ask.ts'
 import { capital } from '../health.ts'
 import { AskedBack, type Column, Meter, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
@@ -64,7 +75,7 @@ interface AllProps {
 
 function AllBoxes({ ask, boxes, choose, control }: AllProps) {
   const sum = ask.data?.all
-  const worth = useWorth({ path: 'site/', query: '&unproved=true', since: sum?.since })
+  const worth = useWorth({ path: 'site/', query: '&unproved=true', since: sum?.since, cost: useCost() })
   const proved = ask.data?.proved
   const unproved = sum && proved ? sum.saved_bytes - proved.saved_bytes : 0
   const local = sum && proved ? sum.boxes - proved.boxes : 0
@@ -95,7 +106,7 @@ function AllBoxes({ ask, boxes, choose, control }: AllProps) {
         {sum && (
           <Health status={sum.status}>
             {sum.worst
-              ? `${sum.worst.given_name || 'One box'}: ${sum.worst.what}: ${sum.worst.why}${sum.boxes_faulty > 1 ? `; ${count(sum.boxes_faulty)} boxes have faults` : ''}`
+              ? `${sum.worst.given_name || (sum.worst.box ? boxName({ id: sum.worst.box }) : 'This box')}: ${sum.worst.what}: ${sum.worst.why}${sum.boxes_faulty > 1 ? `; ${count(sum.boxes_faulty)} boxes have faults` : ''}`
               : 'All boxes that are here are well.'}
           </Health>
         )}
@@ -120,14 +131,18 @@ function AllBoxes({ ask, boxes, choose, control }: AllProps) {
         </section>
       </div>
       <Suites />
+      <Packages />
     </>
   )
 }
 
+/** useCost is what an administrator of this box says that a gigabyte costs. */
+const useCost = () => useAsk<Price>('price', 60).data
+
 function OneBox({ of: b, children }: { of: SiteBox; children: ComponentChildren }) {
   const now = useNow(10)
   const fault = b.faults[0]
-  const worth = useWorth({ path: 'site/', query: '&box=' + encodeURIComponent(b.id), since: b.since })
+  const worth = useWorth({ path: 'site/', query: '&box=' + encodeURIComponent(b.id), since: b.since, cost: useCost() })
   return (
     <>
       <section class="saved" aria-labelledby="saved-title">
@@ -280,6 +295,30 @@ function Forget({ box: b }: { box: SiteBox }) {
 
 const states: Record<string, string> = { ok: 'healthy', degraded: 'degraded', unavailable: 'down', away: 'away' }
 const tones: Record<string, string> = { ok: 'fresh', degraded: 'stale', unavailable: 'expired', away: 'unchecked' }
+
+/** packagesShown is how many there is room for. */
+const packagesShown = 10
+
+function Packages() {
+  const ask = useAsk<SitePackages>('site/packages', 30)
+  const all = ask.data?.packages ?? []
+  const columns: Column<SitePackage>[] = [
+    { id: 'package', name: 'Package', cell: (p) => <a href={'#/packages/' + part(p.name)}>{p.name}</a> },
+    { id: 'saved', name: 'Saved', number: true, cell: (p) => bytes(p.saved_bytes) },
+    { id: 'bytes', name: 'To clients', number: true, cell: (p) => bytes(p.client_bytes) },
+    { id: 'boxes', name: 'Boxes', number: true, cell: (p) => count(p.boxes) },
+  ]
+  if (all.length === 0) return null
+  return (
+    <section class="history section" aria-labelledby="packages-title">
+      <h2 id="packages-title" class="label">
+        Packages that saved most
+      </h2>
+      <p class="quiet">Each box tells of the 100 that it saved most with.</p>
+      <Table label="Packages that saved most" columns={columns} rows={all.slice(0, packagesShown)} name={(p) => p.name} />
+    </section>
+  )
+}
 
 /** suitesShown is how many there is room for. */
 const suitesShown = 8

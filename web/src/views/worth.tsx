@@ -2,7 +2,7 @@
 // this box, by another one, or by all together.
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
-import type { Counts, Money, Periods, Series, Summary } from '../api.ts'
+import type { Counts, Periods, Price, Series, Summary } from '../api.ts'
 import { useAsk, useNow } from '../ask.ts'
 import { Amount, Reveal, Trouble } from '../parts.tsx'
 import { before, current, midnight, none, type Period, periods, plan, planOf, type Span, total, trend } from '../series.ts'
@@ -18,7 +18,8 @@ export interface Source {
   /** now has the totals, where they come every second. */
   now?: Summary | undefined
   since: string | undefined
-  money?: Money | undefined
+  /** cost is what a gigabyte from a mirror costs. */
+  cost?: Price | undefined
 }
 
 const seriesOf = (s: Source, step: string, from: number, to?: number) =>
@@ -50,7 +51,7 @@ export function useWorth(source: Source): Worth {
         counts={chosen ? total(data) : of(period)}
         phrase={chosen ? `from ${range(p.from, p.to)}` : periods.find((x) => x.id === period)!.phrase}
         filling={filling}
-        money={source.money}
+        cost={source.cost}
       >
         {!chosen && <Trend source={source} period={period} saved={of(period)?.saved_bytes} first={first} />}
       </Figure>
@@ -99,18 +100,18 @@ interface FigureProps {
   phrase: string
   /** filling is whether the box has taken more than it gave, so far. */
   filling: boolean
-  money: Money | undefined
+  cost: Price | undefined
   children: ComponentChildren
 }
 
-function Figure({ counts, phrase, filling, money, children }: FigureProps) {
+function Figure({ counts, phrase, filling, cost, children }: FigureProps) {
   if (filling && counts && costs(counts)) return <Filling counts={counts} phrase={phrase} />
   const part = counts && share(counts.saved_bytes, counts.client_bytes)
   return (
     <div class="figure">
       <p class="large">
         {counts ? <Amount of={counts.saved_bytes} /> : <span class="unit">–</span>}
-        {counts && money && money.per_gb > 0 && <span class="money">{price(counts.saved_bytes, money)}</span>}
+        {counts && cost && cost.per_gb > 0 && <span class="money">{price(counts.saved_bytes, cost)}</span>}
       </p>
       <p class="what">
         {!counts ? '\u00a0' : part ? `${part} of the ${bytes(counts.client_bytes)} that clients got ${phrase}.` : `Clients got nothing ${phrase}.`}{' '}
