@@ -195,7 +195,7 @@ func TestRunFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.clients.Close() // as a part that fails
+	a.clients[0].Close() // as a part that fails
 	if err := a.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "serving") {
 		t.Errorf("Run: %v, want the fault of the server", err)
 	}
