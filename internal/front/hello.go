@@ -28,15 +28,20 @@ var errHelloRead = errors.New("the ClientHello is read")
 // has none. c gives the same bytes again.
 func (c *conn) readHello(ctx context.Context) (name string, hello []byte, err error) {
 	r := &recorder{Conn: c}
-	config := &tls.Config{GetConfigForClient: func(i *tls.ClientHelloInfo) (*tls.Config, error) {
-		name = i.ServerName
-		return nil, errHelloRead
-	}}
-	if err = tls.Server(r, config).HandshakeContext(ctx); !errors.Is(err, errHelloRead) {
+	if err = tls.Server(r, readsHello).HandshakeContext(ctx); !errors.Is(err, errHelloRead) {
 		return "", nil, err
 	}
 	c.again = r.read
-	return name, firstRecord(r.read), nil
+	return r.name, firstRecord(r.read), nil
+}
+
+// readsHello ends a handshake at the ClientHello, and has its recorder keep the name.
+var readsHello = &tls.Config{
+	SessionTicketsDisabled: true,
+	GetConfigForClient: func(i *tls.ClientHelloInfo) (*tls.Config, error) {
+		i.Conn.(*recorder).name = i.ServerName
+		return nil, errHelloRead
+	},
 }
 
 // firstRecord is the first record of TLS in b (RFC 8446, section 5.1).
@@ -52,6 +57,7 @@ func firstRecord(b []byte) []byte {
 type recorder struct {
 	net.Conn
 	read []byte
+	name string
 }
 
 var errLongHello = errors.New("a ClientHello without end")

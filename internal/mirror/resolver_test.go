@@ -97,8 +97,11 @@ func TestResolver(t *testing.T) {
 	}
 	b, err := io.ReadAll(resp.Body)
 	resp.Body.Close()
-	if string(b) != host || err != nil || names.asked != 1 {
-		t.Errorf("got %q, %v after %d questions", b, err, names.asked)
+	names.mu.Lock()
+	asked := names.asked
+	names.mu.Unlock()
+	if string(b) != host || err != nil || asked != 1 {
+		t.Errorf("got %q, %v after %d questions", b, err, asked)
 	}
 }
 
