@@ -165,7 +165,7 @@ func explain(err error) answer {
 		return answer{status: 508, level: slog.LevelWarn, cause: refused + "the request has passed through this box before",
 			advice: "An upstream or proxy leads back to this box; name the archive itself as upstream."}
 	case errors.Is(err, errNameLoop):
-		return answer{status: 508, level: slog.LevelWarn, cause: refused + "the name leads back to this box, " + resolver + " has to name a DNS server that has its real address",
+		return answer{status: 508, level: slog.LevelWarn, setting: resolver, cause: refused + "the name leads back to this box, " + resolver + " has to name a DNS server that has its real address",
 			advice: "The DNS leads the archive's name to the box, and the box follows it. The box's administrator has to set " + resolver +
 				" to a DNS server that has the archive's real address."}
 	case errors.Is(err, errTunnelsOff):

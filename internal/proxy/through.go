@@ -52,7 +52,7 @@ func (p *Proxy) pass(w *response, r *http.Request, conn net.Conn, hello []byte) 
 func (p *Proxy) failPass(w *response, r *http.Request, err error) {
 	a := explain(err)
 	w.status, w.outcome.url, w.outcome.what = a.status, r.Host, outcomeOfStatus(a.status)
-	p.log.Log(context.Background(), a.level, "connection to a host not passed on", "client", front.ClientOf(r), "host", r.Host, "cause", a.cause, "err", err)
+	p.log.Log(context.Background(), a.level, "connection to a host not passed on", "client", front.ClientOf(r), "host", r.Host, "setting", a.setting, "err", err)
 	p.noteFailure(r, err, a.status, a.cause)
 }
 
