@@ -1,5 +1,6 @@
-// Package manual runs the commands of docs/ and README's kind of examples as a reader would:
-// against the built box, with a real apt whose root is its own.
+// Package manual runs the commands of docs/ as a reader would: against the built box, with a
+// real apt whose root is its own. It gives the configurations there to the programs that they
+// are for, and builds the site.
 package manual
 
 import (
@@ -140,33 +141,5 @@ func TestCommands(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// Configurations of other programs are ones that these take.
-func TestConfigurations(t *testing.T) {
-	check := map[string][]string{
-		"preseed": {"debconf-set-selections", "--checkonly"},
-		"rules":   {"promtool", "check", "rules"},
-	}
-	seen := make(map[string]bool)
-	for name, examples := range pages(t) {
-		for _, e := range examples {
-			command, ok := check[e.kind]
-			if !ok {
-				continue
-			}
-			seen[e.kind] = true
-			file := filepath.Join(t.TempDir(), "example")
-			if err := os.WriteFile(file, []byte(e.code), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := exec.CommandContext(t.Context(), command[0], append(command[1:], file)...).CombinedOutput(); err != nil {
-				t.Errorf("%s: %s: %v\n%s", name, command[0], err, out)
-			}
-		}
-	}
-	if len(seen) != len(check) {
-		t.Errorf("only blocks of these kinds were found: %v", seen)
 	}
 }
