@@ -60,9 +60,26 @@ func pages(t *testing.T) map[string][]example {
 // reader is somebody with a box, and a machine whose apt uses an archive.
 type reader struct {
 	*aptest.Client
-	box *box.Box
-	dir string // with millpond in bin/
-	env []string
+	box    *box.Box
+	dir    string // with millpond in bin/
+	env    []string
+	mirror string // stands for archive.example.org
+	date   time.Time
+}
+
+// small are programs that make images, content with an archive of two packages and its key.
+// mmdebstrap takes a bare URL of stable for Debian's, with Debian's key;
+// its apt's own user cannot read the test's directory.
+var small = map[string]string{
+	"debootstrap": `exec /usr/sbin/debootstrap --arch=amd64 --variant=minbase --download-only --include=hello --keyring=KEYRING "$@"`,
+	"mmdebstrap": `n=$# i=0
+for a; do
+	i=$((i+1))
+	[ $i != $n ] || a="deb [signed-by=KEYRING] $a stable main"
+	set -- "$@" "$a"
+done
+shift $n
+exec /usr/bin/mmdebstrap --variant=extract --mode=root --architectures=amd64 --include=hello --aptopt='APT::Sandbox::User "root"' "$@"`,
 }
 
 const adminToken = "a-long-random-word"
@@ -72,9 +89,10 @@ func newReader(t *testing.T) *reader {
 	key := aptest.NewKey("manual")
 	archive := aptest.NewArchive(key, aptest.Suite{})
 	archive.Add(aptest.Package{Name: "hello", Version: "1.0-1", Size: 20_000})
+	archive.Add(aptest.Package{Name: "apt", Version: "1.0-1", Size: 20_000}) // for debootstrap
 	mirror := aptest.NewMirror(t, aptest.MirrorOptions{})
-	mirror.Publish("/debian", archive.Publish(time.Now()))
-	r := &reader{Client: aptest.NewClient(t), dir: t.TempDir()}
+	r := &reader{Client: aptest.NewClient(t), dir: t.TempDir(), mirror: mirror.Addr(), date: time.Now()}
+	mirror.Publish("/debian", archive.Publish(r.date))
 	if err := os.WriteFile(filepath.Join(r.dir, "archive.gpg"), key.Public(), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +106,12 @@ func newReader(t *testing.T) *reader {
 	}
 	if err := os.Symlink(program, filepath.Join(bin, "millpond")); err != nil {
 		t.Fatal(err)
+	}
+	for name, script := range small {
+		script = "#!/bin/sh\n" + strings.ReplaceAll(script, "KEYRING", filepath.Join(r.dir, "archive.gpg"))
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.box = box.Start(t, "MILLPOND_KEYRING_DIR="+r.dir, "MILLPOND_ALLOW_UPSTREAMS="+mirror.Addr(), "MILLPOND_ADMIN_TOKEN="+adminToken)
 	r.Trust(key)
@@ -107,7 +131,8 @@ func newReader(t *testing.T) *reader {
 
 // run has the shell run a block with the reader's box for the page's.
 func (r *reader) run(ctx context.Context, code string) (string, error) {
-	code = strings.NewReplacer("http://BOX:3142", r.box.URL, "http://127.0.0.1:3142", r.box.URL, "BOX:3142", strings.TrimPrefix(r.box.URL, "http://")).Replace(code)
+	code = strings.NewReplacer("http://BOX:3142", r.box.URL, "http://127.0.0.1:3142", r.box.URL, "BOX:3142", strings.TrimPrefix(r.box.URL, "http://"),
+		"archive.example.org/debian", r.mirror+"/debian", "20260131T120000Z", r.date.UTC().Format("20060102T150405Z"), "/target", filepath.Join(r.Work, "target")).Replace(code)
 	code = strings.ReplaceAll(code, "grep -q 3142", "grep -q "+r.box.URL[strings.LastIndex(r.box.URL, ":")+1:])
 	cmd := exec.CommandContext(ctx, "dash", "-euc", code)
 	cmd.Dir, cmd.Env = r.Work, r.env
@@ -127,7 +152,7 @@ func TestCommands(t *testing.T) {
 			var r *reader
 			for _, e := range examples {
 				switch e.kind {
-				case "box", "files", "root":
+				case "box", "files", "root", "image":
 					if r == nil {
 						r = newReader(t)
 					}

@@ -13,7 +13,7 @@ import (
 var block = regexp.MustCompile("(?ms)(?:^<!-- ([^\n]+) -->\n)?^[ ]*```([a-z]*)\n(.*?)^[ ]*```$")
 
 // runs are the kinds of blocks that e2e/manual runs.
-var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx"}
+var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: image"}
 
 // Each block of commands, and of configuration in a language, is run by a test, or says which
 // test runs the same or why none does.

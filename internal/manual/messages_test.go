@@ -54,7 +54,7 @@ func TestEachMessageHasAnEntry(t *testing.T) {
 	}
 }
 
-// The texts that the tests below look for are of each kind.
+// Of each kind of text, one that is there is found, and nothing else is taken for one.
 func TestCollect(t *testing.T) {
 	m := collect(t)
 	for _, text := range []string{
