@@ -113,6 +113,7 @@ func newReader(t *testing.T) *reader {
 			t.Fatal(err)
 		}
 	}
+	r.put(t)
 	r.box = box.Start(t, "MILLPOND_KEYRING_DIR="+r.dir, "MILLPOND_ALLOW_UPSTREAMS="+mirror.Addr(), "MILLPOND_ADMIN_TOKEN="+adminToken)
 	r.Trust(key)
 	r.Sources("deb " + mirror.URL("/debian") + " stable main")
@@ -127,6 +128,25 @@ func newReader(t *testing.T) *reader {
 	r.Proxy("DIRECT")
 	r.Clean()
 	return r
+}
+
+// put puts into the reader's directory what examples suppose to be there: a certificate, and
+// a program that takes settings as the box does, and does not serve.
+func (r *reader) put(t *testing.T) {
+	t.Helper()
+	cert, key := aptest.Certificate(t, r.date.Add(time.Hour))
+	if err := os.Mkdir(filepath.Join(r.Work, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"cert.pem": string(cert), "key.pem": string(key),
+		// Exit code 2 is for wrong settings.
+		"bin/millpond": "#!/bin/sh\nmillpond healthcheck || test $? != 2\n",
+	} {
+		if err := os.WriteFile(filepath.Join(r.Work, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // run has the shell run a block with the reader's box for the page's.
@@ -152,11 +172,15 @@ func TestCommands(t *testing.T) {
 			var r *reader
 			for _, e := range examples {
 				switch e.kind {
-				case "box", "files", "root", "image":
+				case "box", "files", "root", "image", "start":
 					if r == nil {
 						r = newReader(t)
 					}
-					said, err := r.run(t.Context(), e.code)
+					code := e.code
+					if e.kind == "start" && !strings.Contains(code, "./bin/millpond") {
+						code = strings.TrimSuffix(code, "\n") + " ./bin/millpond"
+					}
+					said, err := r.run(t.Context(), code)
 					if err != nil {
 						t.Error(err)
 					}

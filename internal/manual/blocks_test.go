@@ -12,8 +12,11 @@ import (
 // block is a fenced block of a page, with the comment on the line before it.
 var block = regexp.MustCompile("(?ms)(?:^<!-- ([^\n]+) -->\n)?^[ ]*```([a-z]*)\n(.*?)^[ ]*```$")
 
+// command is a line that one would type.
+var command = regexp.MustCompile(`(?m)^(\S+=\S+ )*(sudo |\./bin/)?(apt|apt-get|curl|docker|docker-compose|echo|helm|kubectl|make|millpond)( .*)?$`)
+
 // runs are the kinds of blocks that e2e/manual runs.
-var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: image"}
+var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: image", "run: start"}
 
 // Each block of commands, and of configuration in a language, is run by a test, or says which
 // test runs the same or why none does.
@@ -22,8 +25,11 @@ func TestBlocksAreTested(t *testing.T) {
 	for name, text := range pages(t) {
 		for _, m := range block.FindAllStringSubmatch(text, -1) {
 			mark, language, code := m[1], m[2], m[3]
-			if language == "" {
-				continue // it shows something, and is not for running
+			if language == "" { // it shows something
+				if line := command.FindString(code); line != "" {
+					t.Errorf("%s: a block without a language has the command %s", name, line)
+				}
+				continue
 			}
 			seen++
 			reason, untested := strings.CutPrefix(mark, "not tested: ")
