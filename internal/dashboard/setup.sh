@@ -1,7 +1,7 @@
 #!/bin/sh
 # Points apt on this machine at the millpond box http://@BOX@ and, where that
-# does not answer, at another box of the site or directly at the mirrors. Run it as root; again whenever you
-# like; with --remove to undo it.
+# does not answer, at another box of the site or directly at the mirrors. Run it
+# as root; again whenever you like; with --remove to undo it.
 #
 # --https rewrites the https addresses in this machine's sources so that the box
 # can cache what they lead to; --https --undo puts back what it rewrote.
