@@ -42,7 +42,8 @@ test('all boxes together are their sum, and a client of each is one client', { t
   await expect.poll(async () => Number((await page.locator('.large').innerText()).replace(/[^\d.]/g, ''))).toBeCloseTo((await sums()) / 1e6, 1)
   const table = page.getByRole('region', { name: 'Boxes' })
   expect(await table.locator('tbody tr').count()).toBe(3)
-  await page.getByRole('region', { name: 'Packages that saved most' }).getByRole('link', { name: 'vim', exact: true }).waitFor()
+  // The page asks for packages every half minute.
+  await page.getByRole('region', { name: 'Packages that saved most' }).getByRole('link', { name: 'vim', exact: true }).waitFor({ timeout: 90_000 })
   // The price of this box counts for what all saved.
   expect(await page.locator('.money').count()).toBe(0)
   await fetch(`${boxes[0]!.url}/api/v1/price`, {
