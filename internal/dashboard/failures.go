@@ -66,22 +66,21 @@ func (h *lastHour) sum(now time.Time) (f api.Failures) {
 // requests: less may be one client that goes on asking, and a single one is not worth
 // anybody's evening. What the mirror has not is no fault of the box.
 const (
-	fewFailures   = 20
-	failedShare   = 20 // one in so many
-	refusedShare  = 5
-	unkeptShare   = 20
-	shareOfHourIn = "within the last hour"
+	fewFailures  = 20
+	failedShare  = 20 // one in so many
+	refusedShare = 5
+	unkeptShare  = 20
 )
 
 // hourFaults says what of the last hour's failures makes the box degraded.
 func hourFaults(f api.Failures) (all []api.Fault) {
 	add := func(what string, n, one int64, why string) {
 		if n >= fewFailures && n*one >= f.Requests {
-			all = append(all, api.Fault{What: what, Why: fmt.Sprintf(why, n, f.Requests, shareOfHourIn)})
+			all = append(all, api.Fault{What: what, Why: fmt.Sprintf(why, n, f.Requests)})
 		}
 	}
-	add("requests", f.Failed, failedShare, "%d of %d requests failed %s; the events say which, and why")
-	add("refusals", f.Refused, refusedShare, "%d of %d requests were refused %s; the events say whose, and which setting would allow them")
-	add("files", f.Unkept, unkeptShare, "%d files could not be kept, for %d requests, %s: each client that asks for one costs the mirror a copy")
+	add("requests", f.Failed, failedShare, "%d of %d requests failed within the last hour; the events say which, and why")
+	add("refusals", f.Refused, refusedShare, "%d of %d requests were refused within the last hour; the events say whose, and which setting would allow them")
+	add("files", f.Unkept, unkeptShare, "%d files could not be kept, for %d requests, within the last hour: each client that asks for one costs the mirror a copy")
 	return all
 }
