@@ -86,7 +86,7 @@ type SiteSuites struct {
 // SiteSuite is a suite that clients of some boxes use.
 type SiteSuite struct {
 	URL      string    `json:"url" doc:"of its directory"`
-	State    string    `json:"state" enum:"fresh,stale,expired,unchecked" doc:"the worst of the connected boxes"`
+	State    string    `json:"state" enum:"expired,stale,unsigned,unchecked,fresh" doc:"the worst of the connected boxes"`
 	Worst    string    `json:"worst_box" doc:"peer ID of the box with that state; empty if all have the same"`
 	Checked  time.Time `json:"checked,omitzero" doc:"with a mirror, last, by any of the boxes; left out if not known"`
 	Boxes    int       `json:"boxes" doc:"that have it, connected or not"`

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,15 @@ func TestGivenNames(t *testing.T) {
 		if w := r.do(t, c.method, c.path, token, c.body); w.Code != c.code {
 			t.Errorf("%s %s %s: %d, want %d: %s", c.method, c.path, c.body, w.Code, c.code, w.Body)
 		}
+	}
+}
+
+// What a suite of this box can be, other boxes are told: one that is not signed must not
+// look fresh to them.
+func TestSuiteStatesOfTheSite(t *testing.T) {
+	t.Parallel()
+	if told, own := slices.Sorted(slices.Values(siteledger.SuiteStates)), slices.Sorted(slices.Values(states)); !slices.Equal(told, own) {
+		t.Errorf("told %v, own %v", told, own)
 	}
 }
 

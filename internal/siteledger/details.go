@@ -21,7 +21,7 @@ type Suite struct {
 }
 
 // SuiteStates are the states of a suite, the worst one last.
-var SuiteStates = []string{"fresh", "unchecked", "stale", "expired"}
+var SuiteStates = []string{"fresh", "unchecked", "unsigned", "stale", "expired"}
 
 // Package is what was counted for a package.
 type Package struct {

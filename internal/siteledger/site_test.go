@@ -478,3 +478,15 @@ func TestAddressesAreHashed(t *testing.T) {
 		t.Error("hashes do not depend on the swarm's secret alone")
 	}
 }
+
+// Each state of a suite arrives as it was told.
+func TestSuiteStates(t *testing.T) {
+	t.Parallel()
+	for _, state := range SuiteStates {
+		d := &details{suites: []Suite{{URL: "http://archive.example.org/debian/dists/stable", State: state}}}
+		got, err := parseDetails(d.encode())
+		if err != nil || len(got.suites) != 1 || got.suites[0].State != state {
+			t.Errorf("%s: %+v, %v", state, got, err)
+		}
+	}
+}

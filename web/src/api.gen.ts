@@ -1284,7 +1284,7 @@ export interface SiteSuite {
   /** with a mirror, last, by any of the boxes; left out if not known */
   checked?: string
   /** the worst of the connected boxes */
-  state: 'fresh' | 'stale' | 'expired' | 'unchecked'
+  state: 'expired' | 'stale' | 'unsigned' | 'unchecked' | 'fresh'
   /** only local boxes have it */
   unproved: boolean
   /** of its directory */

@@ -6,9 +6,10 @@ import { useAsk } from '../ask.ts'
 import { health } from '../health.ts'
 import { kept, type Live, type Rates } from '../live.ts'
 import { Meter } from '../parts.tsx'
-import { bytes, count, rate, share } from '../units.ts'
+import { bytes, count, share } from '../units.ts'
 import { FirstDay, useFirstDay, WillStand } from './firstday.tsx'
 import { SiteOverview, SiteSwitch, useSite } from './site.tsx'
+import { HealthCard, Now } from './state.tsx'
 import { SuiteList } from './suites.tsx'
 import { useWorth } from './worth.tsx'
 
@@ -31,9 +32,9 @@ function ThisBox({ live, children }: { live: Live; children: ComponentChildren }
         {firstDay ? <FirstDay done={firstDay} /> : worth.figures}
       </section>
       <aside class="state" aria-label="State of the box">
-        <HealthCard live={live} />
+        <BoxHealth live={live} />
         <Glance />
-        <Now rates={live.rates} />
+        <BoxNow rates={live.rates} />
       </aside>
       {firstDay ? <WillStand /> : worth.history}
       <SuiteList />
@@ -97,47 +98,21 @@ function failuresOf(f: Failures): string {
     .join(', ')
 }
 
-function HealthCard({ live }: { live: Live }) {
+function BoxHealth({ live }: { live: Live }) {
   const h = health(live)
   return (
-    <section class={'health ' + h.tone} aria-labelledby="health-title">
-      <h2 id="health-title" class="label">
-        Health
-      </h2>
-      <p class="word" role="status">
-        <i aria-hidden="true" />
-        {h.word}
-      </p>
-      <p class="reason">
-        {h.reason} {h.more > 0 && <a href="#/events">{h.more} more</a>}
-      </p>
-    </section>
+    <HealthCard tone={h.tone} word={h.word}>
+      {h.reason} {h.more > 0 && <a href="#/events">{h.more} more</a>}
+    </HealthCard>
   )
 }
 
-function Now({ rates }: { rates: Rates[] }) {
+function BoxNow({ rates }: { rates: Rates[] }) {
   const last = rates.at(-1)
   return (
-    <section class="now" aria-labelledby="now-title">
-      <h2 id="now-title" class="label">
-        Now
-      </h2>
-      <dl>
-        <div>
-          <dt>To clients</dt>
-          <dd>{rate(last?.clients ?? 0)}</dd>
-        </div>
-        <div>
-          <dt>From mirrors</dt>
-          <dd>{rate(last?.mirror ?? 0)}</dd>
-        </div>
-        <div>
-          <dt>From peers</dt>
-          <dd>{rate(last?.peers ?? 0)}</dd>
-        </div>
-      </dl>
+    <Now clients={last?.clients ?? 0} mirrors={last?.mirror ?? 0} peers={last?.peers ?? 0}>
       <Spark rates={rates} />
-    </section>
+    </Now>
   )
 }
 

@@ -14,9 +14,11 @@ import {
   type SiteSuites,
 } from '../api.ts'
 import { type Answer, useAsk, useNow } from '../ask.ts'
-import { capital } from '../health.ts'
+import { capital, type Health } from '../health.ts'
 import { AskedBack, type Column, Meter, OriginBar, OriginKey, Table, Trouble } from '../parts.tsx'
 import { ago, boxName, bytes, count, rate, share } from '../units.ts'
+import { HealthCard, Now } from './state.tsx'
+import { SuiteState } from './suites.tsx'
 import { useWorth } from './worth.tsx'
 
 /** allBoxes is the choice of them all; '' is this box, anything else the ID of another one. */
@@ -104,11 +106,11 @@ function AllBoxes({ ask, boxes, choose, control }: AllProps) {
       </section>
       <aside class="state" aria-label="State of the site">
         {sum && (
-          <Health status={sum.status}>
+          <SiteHealth status={sum.status}>
             {sum.worst
               ? `${sum.worst.given_name || (sum.worst.box ? boxName({ id: sum.worst.box }) : 'This box')}: ${sum.worst.what}: ${sum.worst.why}${sum.boxes_faulty > 1 ? `; ${count(sum.boxes_faulty)} boxes have faults` : ''}`
               : 'All boxes that are here are well.'}
-          </Health>
+          </SiteHealth>
         )}
         {sum && (
           <Figures
@@ -156,9 +158,9 @@ function OneBox({ of: b, children }: { of: SiteBox; children: ComponentChildren 
       </section>
       <aside class="state" aria-label="State of the box">
         {b.away ? (
-          <Health status="away">Not connected to this box since {ago(b.seen, now)}.</Health>
+          <SiteHealth status="away">Not connected to this box since {ago(b.seen, now)}.</SiteHealth>
         ) : (
-          <Health status={b.status}>{fault ? `${capital(fault.what)}: ${fault.why}` : 'It reports no fault.'}</Health>
+          <SiteHealth status={b.status}>{fault ? `${capital(fault.what)}: ${fault.why}` : 'It reports no fault.'}</SiteHealth>
         )}
         <Figures clients={count(b.clients)} packages={count(b.packages)} held={b.blob_bytes} quota={b.quota_bytes} rates={b.rates} />
       </aside>
@@ -167,26 +169,19 @@ function OneBox({ of: b, children }: { of: SiteBox; children: ComponentChildren 
   )
 }
 
-const words: Record<string, [string, string]> = {
+const words: Record<string, [string, Health['tone']]> = {
   ok: ['Healthy', 'good'],
   degraded: ['Degraded', 'warn'],
   unavailable: ['Down', 'bad'],
   away: ['Away', 'quiet'],
 }
 
-function Health({ status, children }: { status: string; children: ComponentChildren }) {
+function SiteHealth({ status, children }: { status: string; children: ComponentChildren }) {
   const [word, tone] = words[status]!
   return (
-    <section class={'health ' + tone} aria-labelledby="health-title">
-      <h2 id="health-title" class="label">
-        Health
-      </h2>
-      <p class="word" role="status">
-        <i aria-hidden="true" />
-        {word}
-      </p>
-      <p class="reason">{children}</p>
-    </section>
+    <HealthCard tone={tone} word={word}>
+      {children}
+    </HealthCard>
   )
 }
 
@@ -218,25 +213,7 @@ function Figures({ clients, packages, held, quota, rates }: FiguresProps) {
           </dd>
         </div>
       </dl>
-      <section class="now" aria-labelledby="now-title">
-        <h2 id="now-title" class="label">
-          Now
-        </h2>
-        <dl>
-          <div>
-            <dt>To clients</dt>
-            <dd>{rate(rates.client_bytes)}</dd>
-          </div>
-          <div>
-            <dt>From mirrors</dt>
-            <dd>{rate(rates.mirror_bytes)}</dd>
-          </div>
-          <div>
-            <dt>From peers</dt>
-            <dd>{rate(rates.peer_bytes_in)}</dd>
-          </div>
-        </dl>
-      </section>
+      <Now clients={rates.client_bytes} mirrors={rates.mirror_bytes} peers={rates.peer_bytes_in} />
     </>
   )
 }
@@ -338,10 +315,7 @@ function Suites() {
           <li key={s.url}>
             <div class="title">
               <b>{s.url.replace(/.*\/dists\//, '')}</b>
-              <span class={'freshness ' + s.state}>
-                <i aria-hidden="true" />
-                {s.state === 'unchecked' ? 'not checked' : s.state}
-              </span>
+              <SuiteState suite={s} />
             </div>
             <div class="detail">
               <span class="host">{s.url.replace(/^https?:\/\//, '').replace(/\/dists\/.*/, '')}</span>

@@ -10,7 +10,7 @@ const words: Record<string, string> = { unchecked: 'not checked', unsigned: 'not
 const tones: Record<string, string> = { unsigned: 'stale' }
 
 /** SuiteState is what a suite needs most, or that it is fresh, in a word. */
-export function SuiteState({ suite: s }: { suite: Suite }) {
+export function SuiteState({ suite: s }: { suite: Pick<Suite, 'state'> & Partial<Pick<Suite, 'reason'>> }) {
   return (
     <span class={'freshness ' + (tones[s.state] ?? s.state)} title={s.reason}>
       <i aria-hidden="true" />
