@@ -63,7 +63,7 @@ type Appliance struct {
 	dashboard *dashboard.Dashboard
 
 	leaving leaving
-	clients net.Listener   // where clients are served
+	clients []net.Listener // where clients are served
 	servers []server       // in shutdown order
 	closers []func() error // in the order of opening
 }
@@ -224,7 +224,7 @@ func (a *Appliance) openNetwork() (err error) {
 	a.mirror = mirror.New(mirror.Options{
 		Policy: a.policy, Offline: a.config.Offline, Meter: a.taken, Answered: a.asked,
 		Rates: a.config.MirrorRate, Log: a.log.With("part", "mirror"), UserAgent: "millpond/" + version, Via: a.via,
-		Logins: a.config.logins, Mirrors: a.config.mirrors,
+		Logins: a.config.logins, Mirrors: a.config.mirrors, Resolver: a.config.resolver, Self: a.listensAt,
 	})
 	a.opened(a.mirror.Close)
 	o := fetch.Options{
@@ -266,8 +266,12 @@ func counted(f mirror.File) ledger.File {
 
 // openFaces opens floor 4, and the ports.
 func (a *Appliance) openFaces() (err error) {
-	if a.clients, err = a.listen("LISTEN", a.config.Listen); err != nil {
-		return err
+	for _, addr := range a.config.Listen {
+		l, err := a.listen("LISTEN", addr)
+		if err != nil {
+			return err
+		}
+		a.clients = append(a.clients, l)
 	}
 	o, err := a.dashboardOptions()
 	if err != nil {
@@ -285,6 +289,7 @@ func (a *Appliance) openFaces() (err error) {
 	p := proxy.Options{
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Notes: a.notes, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
+		Hosts: a.config.names, OwnName: a.isOwnName,
 		Local: local, Via: a.via, Measured: a.dashboard.Measured,
 		Log: a.log.With("part", "proxy"),
 	}
@@ -294,7 +299,13 @@ func (a *Appliance) openFaces() (err error) {
 	a.proxy = proxy.New(p)
 	clients := a.proxy.Server()
 	clients.RegisterOnShutdown(a.dashboard.EndStreams)
-	a.servers = append(a.servers, server{clients, a.proxy.Listener(a.front(a.clients, false, a.files.clients))})
+	opening := a.frontOptions(false, a.files.clients)
+	if !a.config.names.IsEmpty() {
+		opening.Through = a.proxy
+	}
+	for _, l := range a.clients {
+		a.servers = append(a.servers, server{clients, a.proxy.Listener(front.Listener(l, opening))})
+	}
 	if apart {
 		l, err := a.listen("DASHBOARD_LISTEN", a.config.DashboardListen)
 		if err != nil {
@@ -302,7 +313,7 @@ func (a *Appliance) openFaces() (err error) {
 		}
 		page := a.dashboard.Server()
 		page.Handler = a.config.TrustedProxies.Handler(page.Handler)
-		a.servers = append(a.servers, server{page, a.front(l, true, a.files.dashboard)})
+		a.servers = append(a.servers, server{page, front.Listener(l, a.frontOptions(true, a.files.dashboard))})
 	}
 	return nil
 }
@@ -323,14 +334,13 @@ func (a *Appliance) listen(name, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// front returns l with the connections that proxies pass on, with TLS, and with so many
-// connections at once. In HTTP/2 the box has no tunnels, so that its clients' port does
-// without.
-func (a *Appliance) front(l net.Listener, http2 bool, connections int) net.Listener {
-	return front.Listener(l, front.Options{
+// frontOptions are for listeners that have so many connections at once, all together. In
+// HTTP/2 the box has no tunnels, so that its clients' ports do without.
+func (a *Appliance) frontOptions(http2 bool, connections int) front.Options {
+	return front.Options{
 		Proxies: a.config.TrustedProxies, Certificate: a.config.certificate, HTTP2: http2,
 		Shares: front.NewShares(connections), Log: a.log.With("part", "front"),
-	})
+	}
 }
 
 // watchCertificate keeps the certificate in step with its files.
@@ -341,5 +351,5 @@ func (a *Appliance) watchCertificate(ctx context.Context) error {
 	return a.config.certificate.Watch(ctx, a.log.With("part", "front"))
 }
 
-// Addr is the address that clients are served on.
-func (a *Appliance) Addr() net.Addr { return a.clients.Addr() }
+// Addr is the first address that clients are served on.
+func (a *Appliance) Addr() net.Addr { return a.clients[0].Addr() }

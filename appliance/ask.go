@@ -29,7 +29,7 @@ func boxOf(c Config) boxAddr {
 	if c.DashboardListen != "" {
 		return boxAddr{c.box, c.DashboardListen, "DASHBOARD_LISTEN"}
 	}
-	return boxAddr{c.box, c.Listen, "LISTEN"}
+	return boxAddr{c.box, c.Listen[0], "LISTEN"}
 }
 
 func (a boxAddr) String() string {

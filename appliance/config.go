@@ -34,7 +34,9 @@ const prefix = "MILLPOND_"
 // Config is every setting. The tags are its documentation: `millpond help`
 // prints them and a test holds the README to them.
 type Config struct {
-	Listen          string            `env:"LISTEN" envDefault:":3142" takes:"host:port" help:"address that serves clients, dashboard, API and metrics"`
+	Listen          []string          `env:"LISTEN" envDefault:":3142" takes:"host:port, comma-separated" help:"addresses that serve clients, dashboard, API and metrics; the box calls itself by the first one. With MILLPOND_HOSTS, add :80 and, for https sources, :443"`
+	Hosts           []string          `env:"HOSTS" takes:"default, or names or *.domain, comma-separated" help:"archives whose names the site's DNS leads to the box, so that clients need no setting: requests under these names are served as the archive's, and TLS with them is passed on to it as in a tunnel (MILLPOND_TUNNELS). default stands for the domains of Debian, Ubuntu and their derivatives; by default there are none. Set MILLPOND_RESOLVER, too"`
+	Resolver        []string          `env:"RESOLVER" takes:"addresses of DNS servers, each with a port if it is not 53, comma-separated" help:"DNS servers that the box asks for the addresses of mirrors, the first that answers; by default those of this machine. With MILLPOND_HOSTS they are some that do not lead the archives' names to the box"`
 	DashboardListen string            `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
 	DashboardAccess []string          `env:"DASHBOARD_ACCESS" takes:"names, *.domain, addresses or ranges, and token:WORD, comma-separated" secret:"true" help:"public names under which dashboard, API and metrics may be opened; from which addresses, by default all that may use the port; and a token to ask for, as a password with any user name or a bearer token"`
 	DataDir         string            `env:"DATA_DIR" envDefault:"data" takes:"directory" help:"blobs and database; on a local disk"`
@@ -79,6 +81,8 @@ type Config struct {
 	mirrors  mirror.Mirrors    // those of Mirrors
 	upstream mirror.Upstream   // UpstreamProxy without UpstreamExcept
 	share    mirror.Hosts      // ShareHosts
+	names    mirror.Hosts      // Hosts
+	resolver mirror.Resolver   // Resolver
 	kept     []keep.Slice      // of which suites packages are held complete
 	given    map[string]string // variables as they were set
 
@@ -190,7 +194,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 // check finds invalid settings beyond what parsing finds.
 func (c *Config) check(f *faults) {
-	f.add("LISTEN", checkListen(c.Listen))
+	f.add("LISTEN", checkListens(c.Listen))
 	f.add("ADMIN_TOKEN", checkToken(c.AdminToken))
 	if c.DashboardListen != "" {
 		f.add("DASHBOARD_LISTEN", checkListen(c.DashboardListen))
@@ -234,11 +238,15 @@ func (c *Config) check(f *faults) {
 	c.checkSwarm(f)
 }
 
-// checkUpstream is check for the upstream proxy.
+// checkUpstream is check for names and the upstream proxy.
 func (c *Config) checkUpstream(f *faults) {
 	var err error
 	c.upstream, err = mirror.ParseUpstream(c.UpstreamProxy)
 	f.add("UPSTREAM_PROXY", err)
+	c.names, err = parseNames(c.Hosts)
+	f.add("HOSTS", err)
+	c.resolver, err = mirror.ParseResolver(c.Resolver)
+	f.add("RESOLVER", err)
 	for _, host := range c.UpstreamExcept {
 		f.add("UPSTREAM_PROXY_EXCEPT", c.upstream.Except([]string{host}))
 	}

@@ -41,8 +41,8 @@ func TestSettings(t *testing.T) {
 		bad  map[string]string
 	}{
 		{"LISTEN",
-			map[string]string{"": ":3142", ":80": ":80", "127.0.0.1:0": "127.0.0.1:0", "[::1]:3142": "[::1]:3142", "box.example.org:3142": "box.example.org:3142"},
-			map[string]string{"3142": "no port", ":": "no port", ":70000": "not a port", "::1:3142": "too many colons", "[::1]": "too many colons", "/run/box:80": "neither a name nor an address"}},
+			map[string]string{"": "[:3142]", ":80": "[:80]", "127.0.0.1:0": "[127.0.0.1:0]", "[::1]:3142, :80": "[[::1]:3142 :80]", "box.example.org:3142": "[box.example.org:3142]"},
+			map[string]string{":80,:80": "twice", ",": "an empty list", ":80,443": "no port", "3142": "no port", ":": "no port", ":70000": "not a port", "::1:3142": "too many colons", "[::1]": "too many colons", "/run/box:80": "neither a name nor an address"}},
 		{"DASHBOARD_LISTEN",
 			map[string]string{"": "", "127.0.0.1:9090": "127.0.0.1:9090", "[fd00::1]:9090": "[fd00::1]:9090"},
 			map[string]string{"9090": "no port", "localhost:-1": "not a port"}},
@@ -101,6 +101,12 @@ func TestSettings(t *testing.T) {
 			map[string]string{
 				"http://archive.example.org/debian bookworm": "fields", "bookworm main amd64": "no archive's URL", "http://a.example s m amd64 depth=some; http://b.example ./ m amd64": "has no components",
 				"http://a.example s m amd64 list:packages": "absolute path"}},
+		{"HOSTS",
+			map[string]string{"": "[]", "default": "[default]", "archive.example.org, *.example.net,default": "[archive.example.org *.example.net default]"},
+			map[string]string{"yes": "without a dot", "10.1.2.3": "an address", "10.0.0.0/8": "an address", "archive.example.org:80": "a port", "http://archive.example.org": "without the scheme", "archive.example.org/debian": "a path"}},
+		{"RESOLVER",
+			map[string]string{"": "[]", "192.0.2.53, [2001:db8::53]:5353": "[192.0.2.53 [2001:db8::53]:5353]"},
+			map[string]string{"dns.example.org": "address of a DNS server", "192.0.2.53:dns": "address of a DNS server", "10.0.0.1,10.0.0.1": "twice"}},
 		{"TUNNELS",
 			map[string]string{"": "true", "false": "false", "0": "false", "No": "false", "ON": "true", "download.example.org, *.example.net:8443": "download.example.org,*.example.net:8443"},
 			map[string]string{"none": "want true, false", "off,on": "want true, false", ",": "an empty list", "https://download.example.org": "without the scheme", "download.example.org/x": "a path", "10.0.0.0/8": "a range"}},

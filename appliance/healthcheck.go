@@ -26,7 +26,7 @@ const (
 func healthcheck(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	resp, err := boxAddr{listen: c.Listen, name: "LISTEN"}.ask(ctx, http.MethodGet, "/readyz", "", nil)
+	resp, err := boxAddr{listen: c.Listen[0], name: "LISTEN"}.ask(ctx, http.MethodGet, "/readyz", "", nil)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func healthcheck(ctx context.Context, c Config) error {
 	err = json.NewDecoder(io.LimitReader(resp.Body, maxReadiness)).Decode(&ready)
 	switch {
 	case err != nil || ready.Status == "":
-		return fmt.Errorf("the server at MILLPOND_LISTEN=%s is not a millpond: it answered %s", c.Listen, resp.Status)
+		return fmt.Errorf("the server at MILLPOND_LISTEN=%s is not a millpond: it answered %s", c.Listen[0], resp.Status)
 	case resp.StatusCode != http.StatusOK:
 		return fmt.Errorf("the box is %s: %s", ready.Status, fatal(ready.Faults))
 	}

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -61,7 +62,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	c, err := parseConfig(environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "millpond: invalid configuration:\n%v\n`millpond help` lists all settings.\n", err)
-		return exitUsage
+		return cmp.Or(cmd.invalid, exitUsage)
 	}
 	c.box = i.box
 	return exitOf(cmd.run(ctx, c, i), stderr)

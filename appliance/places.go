@@ -14,7 +14,7 @@ import (
 // places are where clients may reach this box.
 func (a *Appliance) places() dashboard.Places {
 	p := dashboard.Places{Interfaces: a.interfaces, Hostname: hostname()}
-	_, p.Port, _ = net.SplitHostPort(a.clients.Addr().String())
+	_, p.Port, _ = net.SplitHostPort(a.Addr().String())
 	p.PagePort = p.Port
 	if page := a.config.DashboardListen; page != "" {
 		_, p.PagePort, _ = net.SplitHostPort(page)
@@ -36,7 +36,7 @@ func hostname() string {
 
 // interfaces are the addresses at which the box listens for clients.
 func (a *Appliance) interfaces() (all []dashboard.Place) {
-	bound := a.clients.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	bound := a.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 	links, err := net.Interfaces()
 	if err != nil || isolated(links) {
 		return nil

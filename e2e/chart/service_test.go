@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,6 +160,48 @@ func TestNotes(t *testing.T) {
 		if daemon := name == "daemonset"; daemon != strings.Contains(notes, "install -d -o 65532 -g 65532 /var/lib/millpond") {
 			t.Errorf("%s: got\n%s", name, notes)
 		}
+	}
+}
+
+// Where DNS leads archives' names to the box, clients come to the ports of http and
+// https, and the notes say how DNS does that.
+func TestByName(t *testing.T) {
+	text := `{byName: {hosts: [default, archive.example.org, "*.example.net"], resolvers: [192.0.2.53]}}`
+	ports := func(text string) (all []int32) {
+		for _, p := range the[*core.Service](t, render(t, text), release+"-millpond").Spec.Ports {
+			if p.TargetPort.StrVal != "http" {
+				t.Errorf("port %d leads to %s", p.Port, p.TargetPort.StrVal)
+			}
+			all = append(all, p.Port)
+		}
+		slices.Sort(all)
+		return all
+	}
+	if got := ports(text); !slices.Equal(got, []int32{80, 443, 3142}) {
+		t.Errorf("ports %v", got)
+	}
+	if got := ports(strings.Replace(text, "{byName", "{service: {port: 80}, byName", 1)); !slices.Equal(got, []int32{80, 443}) {
+		t.Errorf("with service.port 80: ports %v", got)
+	}
+	if got := ports(""); !slices.Equal(got, []int32{3142}) {
+		t.Errorf("by default: ports %v", got)
+	}
+	env := render(t, text).env(t)
+	if env["MILLPOND_HOSTS"] != "default,archive.example.org,*.example.net" || env["MILLPOND_RESOLVER"] != "192.0.2.53" {
+		t.Errorf("got %s by %s", env["MILLPOND_HOSTS"], env["MILLPOND_RESOLVER"])
+	}
+	notes := files(t, text)["millpond/templates/NOTES.txt"]
+	to := " " + release + "-millpond." + namespace + ".svc.cluster.local"
+	for _, line := range []string{
+		"rewrite name exact deb.debian.org" + to + "\n", "rewrite name exact ports.ubuntu.com" + to + "\n", "rewrite name exact archive.example.org" + to + "\n",
+		`rewrite name regex (.+)\.example\.net` + to + " answer auto\n",
+	} {
+		if !strings.Contains(notes, "\n  "+line) {
+			t.Errorf("the notes lack %q:\n%s", line, notes)
+		}
+	}
+	if notes := files(t, "")["millpond/templates/NOTES.txt"]; strings.Contains(notes, "rewrite") {
+		t.Errorf("by default:\n%s", notes)
 	}
 }
 

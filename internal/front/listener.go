@@ -24,6 +24,7 @@ const openingTime = 20 * time.Second
 type Options struct {
 	Proxies     Proxies      // may say by PROXY protocol whose a connection is
 	Certificate *Certificate // for clients that speak TLS; nil if none may
+	Through     Through      // of those that mean another host; nil without
 	HTTP2       bool         // whether these may speak HTTP/2
 	Shares      *Shares      // have a place for each connection; nil for no limit
 	Log         *slog.Logger
@@ -33,7 +34,8 @@ type Options struct {
 // their RemoteAddr is the client's. A proxy's connection without a header of the
 // PROXY protocol is its own, and a header from anyone else is left to be refused
 // as no HTTP. With a certificate, a connection that begins as TLS does is a
-// *tls.Conn after its handshake; others go on in the clear, as apt's. What a
+// *tls.Conn after its handshake; others go on in the clear, as apt's. One that begins
+// TLS with a name of o.Through is passed on to that, encrypted as it is. What a
 // connection begins with is read apart from the others, so that none waits for
 // another one. What connections in the clear can do is what l's can.
 //
@@ -46,7 +48,7 @@ func Listener(l net.Listener, o Options) net.Listener {
 	if o.Shares != nil {
 		l = places{l, o.Shares}
 	}
-	if len(o.Proxies) == 0 && o.Certificate == nil {
+	if len(o.Proxies) == 0 && o.Certificate == nil && o.Through == nil {
 		return l
 	}
 	in := &listener{Listener: l, options: o, limit: openingTime, ready: make(chan net.Conn), failed: make(chan error)}
@@ -114,9 +116,13 @@ func (l *listener) loop() {
 // admit hands a connection to Accept when it is open.
 func (l *listener) admit(conn net.Conn) {
 	stop := context.AfterFunc(l.ctx, func() { conn.Close() })
-	opened, err := l.open(conn)
+	opened, pass, err := l.open(conn)
 	if !stop() || err != nil {
 		conn.Close()
+		return
+	}
+	if pass != nil {
+		go pass() // it outlives the listener, as a tunnel by CONNECT does
 		return
 	}
 	select {
@@ -137,15 +143,17 @@ type TCPConn interface {
 	SetLinger(sec int) error
 }
 
-// open reads what comes before the first request of a connection.
-func (l *listener) open(raw net.Conn) (net.Conn, error) {
+// open reads what comes before the first request of a connection. One that is to be
+// passed on has pass for that.
+func (l *listener) open(raw net.Conn) (opened net.Conn, pass func(), err error) {
 	tcp, ok := raw.(TCPConn)
 	proxied := l.options.Proxies.has(addrOf(raw.RemoteAddr().String()))
-	if !ok || !proxied && l.tls == nil {
-		return raw, nil
+	encrypted := l.tls != nil || l.options.Through != nil
+	if !ok || !proxied && !encrypted {
+		return raw, nil, nil
 	}
 	if err := tcp.SetDeadline(time.Now().Add(l.limit)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c := &conn{TCPConn: tcp, early: bufio.NewReader(tcp)}
 	if proxied {
@@ -155,38 +163,53 @@ func (l *listener) open(raw net.Conn) (net.Conn, error) {
 				level = slog.LevelDebug
 			}
 			l.options.Log.Log(l.ctx, level, "connection from a proxy closed", "proxy", raw.RemoteAddr(), "err", err)
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	opened := net.Conn(c)
-	if l.tls != nil {
-		var err error
-		if opened, err = l.encrypt(c); err != nil {
+	opened = c
+	if encrypted {
+		if opened, pass, err = l.encrypt(c); err != nil {
 			// Whoever likes can cause these.
 			l.options.Log.Debug("connection closed before a request", "client", c.RemoteAddr(), "err", err)
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return opened, tcp.SetDeadline(time.Time{})
+	return opened, pass, tcp.SetDeadline(time.Time{})
 }
 
 // handshakeRecord is what TLS begins with (RFC 8446, section 5.1), and no request.
 const handshakeRecord = 22
 
-// encrypt returns c after its handshake, if it speaks TLS.
-func (l *listener) encrypt(c *conn) (net.Conn, error) {
+// encrypt returns c after its handshake, if it speaks TLS with the box.
+func (l *listener) encrypt(c *conn) (_ net.Conn, pass func(), err error) {
 	first, err := c.early.Peek(1)
 	if err != nil || first[0] != handshakeRecord {
-		return c, err
+		return c, nil, err
+	}
+	if through := l.options.Through; through != nil {
+		name, hello, err := c.readHello(l.ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if through.HasName(name, 443) {
+			if place := placeOf(c); place != nil {
+				place.Use(PartyOf(addrOf(c.RemoteAddr().String())))
+			}
+			return c, func() { through.Pass(c, name, hello) }, nil
+		}
+		if l.tls == nil {
+			return nil, nil, fmt.Errorf("TLS for %.255q, without a certificate for it", name)
+		}
 	}
 	encrypted := tls.Server(c, l.tls)
-	return encrypted, encrypted.HandshakeContext(l.ctx)
+	return encrypted, nil, encrypted.HandshakeContext(l.ctx)
 }
 
 // conn is a connection of which the beginning was read. Its Read is not for
 // concurrent use.
 type conn struct {
 	TCPConn
+	again  []byte        // what was read and is to be read once more, before early
 	early  *bufio.Reader // nil when it is used up
 	client net.Addr      // nil if it is the one that is connected
 }
@@ -223,6 +246,11 @@ func (c *conn) RemoteAddr() net.Addr {
 
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
+	if len(c.again) > 0 {
+		n := copy(b, c.again)
+		c.again = c.again[n:]
+		return n, nil
+	}
 	if c.early != nil {
 		if c.early.Buffered() > 0 {
 			return c.early.Read(b)

@@ -11,6 +11,8 @@
 //   - a Body is a part of the file that begins where Response.Offset says, as its
 //     bytes are at the mirror, and ends with an error if it is cut short;
 //   - every body byte is metered once, those of error answers and redirects too;
+//   - a host that redirects http to https for the same file is asked by https at once,
+//     for a day, and by http again where that fails;
 //   - files of an archive that has mirrors (Mirrors) are requested there, and
 //     nothing above knows them by another name than the archive's;
 //   - requests for one party (For) do not keep another one's from a mirror: when all
@@ -31,6 +33,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"sync/atomic"
@@ -100,6 +103,11 @@ type Options struct {
 	Logins Logins
 	// Mirrors says where the files of archives are requested instead.
 	Mirrors Mirrors
+	// Resolver resolves the names of mirrors.
+	Resolver Resolver
+	// Self, if not nil, reports whether this box listens at an address, which is none of
+	// a mirror then. It does not block.
+	Self func(at netip.AddrPort) bool
 
 	UserAgent string // "millpond" if empty
 	// Via, if not empty, names this box (RFC 9110, section 7.6.3: a pseudonym
@@ -128,6 +136,9 @@ type Client struct {
 	headerTimeout  time.Duration
 	stallTimeout   time.Duration
 	resolver       *net.Resolver // nil is the system's
+	names          *names        // in place of resolver for mirrors; nil without MILLPOND_RESOLVER
+	self           func(netip.AddrPort) bool
+	https          secured // hosts that are asked by https
 	down           down
 	later          later
 	turns          turns
@@ -156,6 +167,8 @@ func New(o Options) *Client {
 		headers:        o.headers(),
 		logins:         o.Logins,
 		mirrors:        o.Mirrors,
+		names:          newNames(o.Resolver),
+		self:           o.Self,
 		connectTimeout: o.ConnectTimeout,
 		headerTimeout:  o.HeaderTimeout,
 		stallTimeout:   o.StallTimeout,
@@ -299,19 +312,6 @@ func (c *Client) getOnce(ctx context.Context, r Request) (*Response, error) {
 	return resp, err
 }
 
-// asAnswerError makes an AnswerError of what http.Client finds wrong with an answer,
-// a redirect that leads nowhere for instance.
-func asAnswerError(ctx context.Context, r Request, err error) error {
-	var refused *RefusedError
-	var away *UnreachableError
-	var status *StatusError
-	var upstream *UpstreamError
-	if ctx.Err() != nil || errors.Is(err, ErrOffline) || errors.As(err, &refused) || errors.As(err, &away) || errors.As(err, &status) || errors.As(err, &upstream) {
-		return err
-	}
-	return &AnswerError{URL: r.URL, Err: err}
-}
-
 // vet returns an error for an invalid request and for one that the policy
 // forbids by its URL, which a redirect is not held to.
 func (c *Client) vet(r Request) error {
@@ -333,8 +333,8 @@ func (c *Client) vet(r Request) error {
 	return c.policy.CheckArchive(host, port, path.Clean("/"+u.Path))
 }
 
-// get sends r once.
-func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
+// getBy sends r once, by the scheme of its URL.
+func (c *Client) getBy(ctx context.Context, r Request) (*Response, error) {
 	var places reach
 	req, err := c.newRequest(context.WithValue(ctx, reachKey{}, &places), r)
 	if err != nil {
@@ -354,6 +354,7 @@ func (c *Client) get(ctx context.Context, r Request) (*Response, error) {
 		return nil, err
 	}
 	a.Private = places.why()
+	c.noteSecure(resp)
 	return a, nil
 }
 

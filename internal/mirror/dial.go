@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -51,8 +52,11 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 	if err := c.admit(host, port); err != nil {
 		return nil, err
 	}
-	f := addressFilter{policy: c.policy, host: host, port: port}
+	f := addressFilter{policy: c.policy, self: c.self, names: c.names, host: host, port: port}
 	d := net.Dialer{Timeout: c.connectTimeout, Resolver: c.resolver, ControlContext: f.control}
+	if c.names != nil {
+		d.Resolver, hostport = c.names.resolver(), net.JoinHostPort(whole(host), strconv.Itoa(port))
+	}
 	conn, err := d.DialContext(ctx, network, hostport)
 	if err != nil {
 		return nil, f.failure(err)
@@ -65,6 +69,8 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 // IPv6 are tried at the same time.
 type addressFilter struct {
 	policy *Policy
+	self   func(netip.AddrPort) bool // may be nil
+	names  *names                    // nil if the machine's own DNS servers were asked
 	host   string
 	port   int
 
@@ -80,7 +86,10 @@ func (f *addressFilter) control(_ context.Context, _, address string, _ syscall.
 	if err != nil {
 		return fmt.Errorf("address to dial: %w", err)
 	}
-	err = f.policy.Check(f.host, f.port, at.Addr())
+	err = f.checkLoop(at)
+	if err == nil {
+		err = f.policy.Check(f.host, f.port, at.Addr())
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,6 +28,7 @@ type RefusedError struct {
 	// Setting is what would allow it: MILLPOND_ALLOW_UPSTREAMS=10.1.2.3, or the
 	// name of a setting alone, whose list lacks it; empty if nothing would.
 	Setting string
+	Loop    bool // it is this box itself
 }
 
 // Cure says what would allow the destination, "" if the reason says it.
@@ -146,4 +148,17 @@ func IsUnreachable(err error) bool {
 	}
 	var refused *RefusedError
 	return !errors.As(err, &refused)
+}
+
+// asAnswerError makes an AnswerError of what http.Client finds wrong with an answer,
+// a redirect that leads nowhere for instance.
+func asAnswerError(ctx context.Context, r Request, err error) error {
+	var refused *RefusedError
+	var away *UnreachableError
+	var status *StatusError
+	var upstream *UpstreamError
+	if ctx.Err() != nil || errors.Is(err, ErrOffline) || errors.As(err, &refused) || errors.As(err, &away) || errors.As(err, &status) || errors.As(err, &upstream) {
+		return err
+	}
+	return &AnswerError{URL: r.URL, Err: err}
 }

@@ -56,6 +56,8 @@ func (p *Proxy) vet(r *http.Request, t target) (catalog.Location, error) {
 		return l, &methodError{r.Method}
 	case err != nil:
 		return l, err
+	case p.looped(r) && t.byHost:
+		return l, errNameLoop
 	case p.looped(r) && !p.mayReturn(r, t):
 		return l, errLoop
 	case r.ContentLength != 0:

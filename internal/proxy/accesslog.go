@@ -114,7 +114,7 @@ func (p *Proxy) record(w *response, r *http.Request, begun time.Time) {
 		line.Client = client.String()
 	}
 	if line.URL == "" {
-		line.URL = shown(r.URL)
+		line.URL = p.shown(r)
 	}
 	if r.Method == http.MethodHead {
 		line.Bytes = 0 // net/http takes a body and sends none

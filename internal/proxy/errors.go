@@ -23,6 +23,7 @@ import (
 // The proxy's own errors. What they mean to a client stands in explain.
 var (
 	errLoop       = errors.New("the request has passed through this box before")
+	errNameLoop   = errors.New("the name of an archive leads back to this box")
 	errTunnelsOff = errors.New("tunnels are switched off")
 	errTunnelHTTP = errors.New("a tunnel to port 80")
 )
@@ -96,6 +97,7 @@ const (
 	allowPath    = "MILLPOND_ALLOW_UPSTREAMS=" // host/* follows
 	offline      = "MILLPOND_OFFLINE"
 	upstreamVia  = "MILLPOND_UPSTREAM_PROXY"
+	resolver     = "MILLPOND_RESOLVER"
 )
 
 const (
@@ -162,6 +164,10 @@ func explain(err error) answer {
 	case errors.Is(err, errLoop):
 		return answer{status: 508, level: slog.LevelWarn, cause: refused + "the request has passed through this box before",
 			advice: "An upstream or proxy leads back to this box; name the archive itself as upstream."}
+	case errors.Is(err, errNameLoop):
+		return answer{status: 508, level: slog.LevelWarn, setting: resolver, cause: refused + "the name leads back to this box, " + resolver + " has to name a DNS server that has its real address",
+			advice: "The DNS leads the archive's name to the box, and the box follows it. The box's administrator has to set " + resolver +
+				" to a DNS server that has the archive's real address."}
 	case errors.Is(err, errTunnelsOff):
 		return answer{status: 403, level: slog.LevelInfo, setting: tunnelsOn,
 			cause:  refused + "CONNECT tunnels are off, " + tunnelsOn + " would allow them",
@@ -245,6 +251,11 @@ func explainRefused(e *mirror.RefusedError) answer {
 	a := answer{status: 403, level: slog.LevelInfo, setting: e.Setting, cause: refused + cause}
 	if cure := e.Cure(); cure != "" {
 		a.cause += ", " + cure
+	}
+	if e.Loop {
+		a.status, a.level = http.StatusLoopDetected, slog.LevelWarn
+		a.advice = "The box's administrator has to set " + e.Setting + ", or to name the archive itself as upstream."
+		return a
 	}
 	if e.Setting != "" {
 		a.advice = "The box's administrator can allow it with " + e.Setting + "."

@@ -41,5 +41,5 @@ func (p *Proxy) noteFailure(r *http.Request, err error, status int, cause string
 	if p.notes == nil || errors.As(err, &stranger) || errors.As(err, &whose) {
 		return
 	}
-	p.notes.Failed(front.ClientOf(r), status, cause, shown(r.URL))
+	p.notes.Failed(front.ClientOf(r), status, cause, p.shown(r))
 }

@@ -46,7 +46,10 @@ func (t target) own(local string) (target, bool) {
 // targetOf is what a request is for, as far as its form and what is known of the
 // box's names and of its client's ring tell.
 func (p *Proxy) targetOf(r *http.Request) target {
-	t := targetOf(r)
+	t, ok := p.byName(r)
+	if !ok {
+		t = targetOf(r)
+	}
 	if own, ok := t.own(localPort(r)); ok {
 		if l, err := t.location(); err == nil && (p.names.has(l.Host) || own.route == toLocal && p.check(l) != nil) {
 			t = own

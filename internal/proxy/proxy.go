@@ -6,7 +6,8 @@
 //
 // Only files of archives may be asked for, unless policy allows a host any path
 // (access.go, asked.go). A client's login is passed on to the host of the
-// request's URL and to no other (login.go). A URL with a name of the box that the
+// request's URL and to no other (login.go). Where the DNS of a site leads archives'
+// names to the box, their clients need no proxy (byname.go). A URL with a name of the box that the
 // box does not know is understood all the same (own.go). A path, or a client's address,
 // may ask for another generation than the one in force (view.go). Who was sent all of a file
 // lately and asks for it again may have found it damaged (receipts.go).
@@ -116,7 +117,11 @@ type Options struct {
 	Proxies      front.Proxies // whom to believe about whose a request is
 	AllowClients Clients       // who may use the box
 	Tunnels      mirror.Hosts  // where CONNECT may lead to, under the policy
-	Local        http.Handler  // serves what is not for an archive, in origin form
+	// Hosts are those whose names lead clients to the box. OwnName reports whether a
+	// name is the box's own all the same; nil if none is.
+	Hosts   mirror.Hosts
+	OwnName func(name string) bool
+	Local   http.Handler // serves what is not for an archive, in origin form
 	// Via names this box in Via headers (RFC 9110, section 7.6.3): a token
 	// that no other box has, the same that the mirror's client sends.
 	Via string
@@ -152,6 +157,8 @@ type Proxy struct {
 	proxies      front.Proxies
 	allowClients Clients
 	tunnelHosts  mirror.Hosts
+	hosts        mirror.Hosts
+	ownName      func(name string) bool
 	local        http.Handler
 	via          string
 	log          *slog.Logger
@@ -160,6 +167,7 @@ type Proxy struct {
 	sessions sessions
 	receipts receipts
 	tunnels  tunnels
+	hellos   hellos
 	names    ownNames
 	serving  atomic.Int64 // clients to whom a held file is being sent
 	underWay atomic.Int64 // requests for files and tunnels in progress
@@ -171,7 +179,7 @@ var _ http.Handler = (*Proxy)(nil)
 func New(o Options) *Proxy {
 	return &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, notes: o.Notes, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
-		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, local: o.Local, via: o.Via, log: o.Log,
+		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, hosts: o.Hosts, ownName: o.OwnName, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}
 }
@@ -235,14 +243,14 @@ func (p *Proxy) handle(w *response, r *http.Request) error {
 func (p *Proxy) fail(w *response, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		w.outcome.what = wasLeft
-		p.log.Debug("client disconnected before its answer", "client", front.ClientOf(r), "url", shown(r.URL), "err", err)
+		p.log.Debug("client disconnected before its answer", "client", front.ClientOf(r), "url", p.shown(r), "err", err)
 		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	a := explain(err)
 	w.outcome.what = outcomeOfStatus(a.status)
 	id := front.NewRequestID()
 	failure := a.failure()
-	attrs := []any{"request", id, "client", front.ClientOf(r), "url", shown(r.URL), "status", a.status, "err", err}
+	attrs := []any{"request", id, "client", front.ClientOf(r), "url", p.shown(r), "status", a.status, "err", err}
 	if a.setting != "" {
 		attrs = append(attrs, "setting", a.setting)
 	}

@@ -28,6 +28,7 @@ type target struct {
 	route
 	scheme, host, path string // of an archive; the path is percent-encoded, with the query behind it
 	absolute           bool   // the request's URL names the host, in the place of the host or in the path
+	byHost             bool   // the Host field names the host
 	// login is the client's for the archive's host: only in the forms whose URL
 	// has that host. In all others it belongs to the name of the box, or to none.
 	login mirror.Login
@@ -50,19 +51,14 @@ type target struct {
 //
 // Everything else is local, as is a proxy request for the box itself, but for a
 // path that begins with a word that is neither a host nor the box's own.
-// A Host header plays no part: the URL of an absolute form takes precedence
-// (RFC 9112, section 3.2.2), and the other forms name the host in the path.
+// A Host field plays no part in these: the URL of an absolute form takes precedence
+// (RFC 9112, section 3.2.2), and the other forms name the host in the path. What
+// comes under the name of an archive is read before (byname.go).
 func targetOf(r *http.Request) target {
 	if r.Method == http.MethodConnect {
 		return target{route: toTunnel, host: r.Host}
 	}
-	path := r.URL.EscapedPath()
-	if path == "" {
-		path = "/" // RFC 9112, section 3.2.2
-	}
-	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		path += "?" + r.URL.RawQuery
-	}
+	path := pathOf(r)
 	switch {
 	case r.URL.Scheme == "" || isSelf(r):
 		return originTarget(path)
@@ -76,6 +72,18 @@ func targetOf(r *http.Request) target {
 			login: loginOf(r), absolute: true, named: true,
 		}
 	}
+}
+
+// pathOf is the path of a request's URL, percent-encoded, with the query behind it.
+func pathOf(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = "/" // RFC 9112, section 3.2.2
+	}
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		path += "?" + r.URL.RawQuery
+	}
+	return path
 }
 
 // loginOf is a client's login for the host of its request's URL. apt sends the

@@ -86,8 +86,24 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("tunnels were cut: %w", ctx.Err())
 }
 
+// established is the answer to a CONNECT (RFC 9110, section 9.3.6).
+const established = "HTTP/1.1 200 Connection established\r\n\r\n"
+
 // tunnel serves CONNECT.
 func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
+	return p.carry(w, r, client, established, func() (net.Conn, io.Reader, error) {
+		conn, buffered, err := w.control.Hijack()
+		if err != nil {
+			return nil, nil, fmt.Errorf("taking over a connection for a tunnel: %w", err)
+		}
+		return conn, buffered.Reader, nil
+	})
+}
+
+// carry opens a tunnel for r, once its far end is connected to, and sends the client
+// the greeting first. take returns the client's connection, and what there is to read of
+// it.
+func (p *Proxy) carry(w *response, r *http.Request, client netip.Addr, greeting string, take func() (net.Conn, io.Reader, error)) error {
 	w.outcome.url = r.Host
 	host, err := p.vetTunnel(r)
 	if err != nil {
@@ -105,15 +121,15 @@ func (p *Proxy) tunnel(w *response, r *http.Request, client netip.Addr) error {
 		return err
 	}
 	defer upstream.Close()
-	conn, buffered, err := w.control.Hijack()
+	conn, early, err := take()
 	if err != nil {
-		return fmt.Errorf("taking over a connection for a tunnel: %w", err)
+		return err
 	}
 	defer conn.Close()
 	begun, named := time.Now(), strings.ToLower(host)
 	w.status, w.outcome.what, w.outcome.first = http.StatusOK, wasTunnel, begun
 	p.ledger.TunnelOpened(client, named)
-	n := p.join(ctx, conn, buffered.Reader, upstream, func(n int64) {
+	n := p.join(ctx, conn, early, greeting, upstream, func(n int64) {
 		p.ledger.Tunnelled(client, named, n)
 		progress()
 	})
@@ -158,8 +174,8 @@ type halfCloser interface{ CloseWrite() error }
 
 // join lets bytes pass both ways until both sides have sent their end, nothing
 // has passed for the idle limit or ctx ends, and returns their number. What
-// the client has sent behind its CONNECT is in early.
-func (p *Proxy) join(ctx context.Context, client net.Conn, early io.Reader, upstream net.Conn, credit func(int64)) int64 {
+// the client sends is in early.
+func (p *Proxy) join(ctx context.Context, client net.Conn, early io.Reader, greeting string, upstream net.Conn, credit func(int64)) int64 {
 	sever := func() {
 		client.Close()
 		upstream.Close()
@@ -167,7 +183,7 @@ func (p *Proxy) join(ctx context.Context, client net.Conn, early io.Reader, upst
 	defer context.AfterFunc(ctx, sever)()
 	idle := time.AfterFunc(p.tunnels.idle, sever)
 	defer idle.Stop()
-	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(client, greeting); err != nil {
 		return 0
 	}
 	pass := func(to net.Conn, from io.Reader) (total int64) {

@@ -67,6 +67,11 @@ func StartIn(tb testing.TB, h *Host, settings ...string) *Box {
 func start(tb testing.TB, program string, in []string, addr, ip string, settings []string) *Box {
 	tb.Helper()
 	data := filepath.Join(tb.TempDir(), "data")
+	for _, s := range settings {
+		if listen, ok := strings.CutPrefix(s, "MILLPOND_LISTEN="); ok {
+			addr, _, _ = strings.Cut(listen, ",")
+		}
+	}
 	b := &Box{
 		URL: "http://" + addr, Data: data, Program: program, tb: tb, in: in,
 		env: append([]string{

@@ -47,6 +47,14 @@
       name: {{ include "millpond.upstreamSecret" . }}
       key: {{ .Values.upstreamProxy.secretKey }}
 {{- end }}
+{{- with .Values.byName.hosts }}
+- name: MILLPOND_HOSTS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.byName.resolvers }}
+- name: MILLPOND_RESOLVER
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- with .Values.upstreamProxy.except }}
 - name: MILLPOND_UPSTREAM_PROXY_EXCEPT
   value: {{ join "," . | quote }}

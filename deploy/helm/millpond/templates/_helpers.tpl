@@ -169,3 +169,22 @@ loadBalancerSourceRanges:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/*
+Lines for CoreDNS that lead the archives' names to the Service. `default` stands for the
+names that stock images of Debian and Ubuntu have in their sources.
+*/}}
+{{- define "millpond.rewrites" -}}
+{{- $to := printf "%s.%s.svc.cluster.local" (include "millpond.fullname" .) .Release.Namespace }}
+{{- $hosts := without .Values.byName.hosts "default" }}
+{{- if has "default" .Values.byName.hosts }}
+{{- $hosts = concat (list "deb.debian.org" "security.debian.org" "archive.ubuntu.com" "security.ubuntu.com" "ports.ubuntu.com") $hosts | uniq }}
+{{- end }}
+{{- range $hosts }}
+{{- if hasPrefix "*." . }}
+rewrite name regex (.+)\.{{ trimPrefix "*." . | replace "." "\\." }} {{ $to }} answer auto
+{{- else }}
+rewrite name exact {{ . }} {{ $to }}
+{{- end }}
+{{- end }}
+{{- end }}
