@@ -7,12 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sync/errgroup"
 
 	"millpond/internal/logs"
 )
@@ -73,26 +69,10 @@ func (a *Appliance) openAccessLog() error {
 	return nil
 }
 
-// runAccessLog writes the access log, and opens its file again on SIGHUP.
+// runAccessLog writes the access log.
 func (a *Appliance) runAccessLog(ctx context.Context) error {
 	if a.accessLog == nil {
 		return nil
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.accessLog.Run(ctx) })
-	g.Go(func() error {
-		hangups := make(chan os.Signal, 1)
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-hangups:
-				a.log.Info("access log opened again (SIGHUP)")
-				a.accessLog.Reopen()
-			}
-		}
-	})
-	return g.Wait()
+	return a.accessLog.Run(ctx)
 }

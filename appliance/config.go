@@ -87,6 +87,7 @@ type Config struct {
 	given    map[string]string // variables as they were set
 
 	certificate *front.Certificate // that of TLSCert; nil without
+	supervisor  supervisor         // that started the process
 	stdout      io.Writer          // for AccessLog; nil: os.Stdout
 	box         *url.URL           // that a command asks; nil: the one on this machine
 }
@@ -125,6 +126,9 @@ func parseConfig(environ []string) (Config, error) {
 	})
 	f.parsing(err)
 	c.given = vars
+	if c.supervisor, err = supervisorOf(vars); err != nil {
+		f.all = append(f.all, err)
+	}
 	c.check(&f)
 	slices.SortFunc(f.all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return c, errors.Join(f.all...)

@@ -41,11 +41,14 @@ func (a *Appliance) Run(ctx context.Context) error {
 		parts.Go(s.serve)
 		a.log.Info("serving", "addr", s.listener.Addr().String())
 	}
+	parts.Go(func() error { return a.reload(failed) })
+	parts.Go(func() error { return a.watchdog(failed) })
 	select {
 	case <-ctx.Done(): // main limits the time
 	case <-failed.Done():
 		defer exitLate().Stop()
 	}
+	a.tellSupervisor("STOPPING=1")
 	a.leave()
 	a.drain(context.WithoutCancel(ctx))
 	stop()

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// debOf makes a package of a version of the program.
+func debOf(t *testing.T, number string) string {
+	t.Helper()
+	r := &release{
+		options: options{root: root(t), maintainer: "Somebody <somebody@millpond.invalid>", targets: hosts(t)},
+		version: version{number: number, commit: strings.Repeat("0", 40), time: releaseTime},
+		work:    t.TempDir(), dir: t.TempDir(),
+	}
+	for _, step := range []func() error{r.build, r.collectNotices, r.writeManual, r.packageDebs} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := filepath.Glob(filepath.Join(r.dir, "*.deb"))
+	if err != nil || len(all) != 1 {
+		t.Fatal(all, err)
+	}
+	return all[0]
+}
+
+// The package in a system with systemd: installed, configured, upgraded, reloaded,
+// watched, disabled, removed, installed again, purged.
+func TestPackageInASystem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes and boots a system")
+	}
+	older, newer := debOf(t, "0.1.0"), debOf(t, "0.2.0")
+	m := boot(t)
+
+	m.install(t, older)
+	m.serves(t, "0.1.0", ":3142")
+	if got := m.run(t, "stat", "-c", "%U:%G %a", "/var/lib/millpond"); got != "millpond:millpond 750" {
+		t.Errorf("the data directory is %s", got)
+	}
+	if got := m.run(t, "stat", "-c", "%U", "/proc/"+m.property(t, "MainPID")); got != "millpond" {
+		t.Errorf("the service runs as %s", got)
+	}
+
+	// An administrator's settings: a port that takes rights, and a log where the unit
+	// lets it be.
+	settings := "MILLPOND_LISTEN=:80\nMILLPOND_CACHE_SIZE=64MB\nMILLPOND_ACCESS_LOG=/var/log/millpond/access.log\n"
+	m.write(t, "etc/default/millpond", settings)
+	m.run(t, "systemctl", "restart", "millpond")
+	m.serves(t, "0.1.0", ":80")
+	identity, before := m.read(t, "var/lib/millpond/identity.key"), m.pid(t)
+	m.run(t, "mv", "/var/log/millpond/access.log", "/var/log/millpond/access.log.1")
+	m.run(t, "systemctl", "reload", "millpond")
+	m.await(t, "a new access log after a reload", func() bool {
+		_, err := os.Stat(filepath.Join(m.root, "var/log/millpond/access.log"))
+		return err == nil
+	})
+	if now := m.pid(t); now != before {
+		t.Errorf("a reload replaced process %d by %d", before, now)
+	}
+
+	m.install(t, newer)
+	m.serves(t, "0.2.0", ":80")
+	if now := m.pid(t); now == before {
+		t.Error("the old version runs after the upgrade")
+	}
+	if m.read(t, "var/lib/millpond/identity.key") != identity || m.read(t, "etc/default/millpond") != settings {
+		t.Error("the upgrade lost the box's identity or settings")
+	}
+
+	m.isRestartedWhenItHangs(t)
+	m.isNotRestartedWithWrongSettings(t, settings)
+
+	// What an administrator disabled stays so over an upgrade.
+	m.run(t, "systemctl", "disable", "--now", "millpond")
+	m.install(t, newer)
+	if m.pid(t) != 0 || m.property(t, "UnitFileState") != "disabled" {
+		t.Errorf("a disabled service is %s with process %d after an upgrade", m.property(t, "UnitFileState"), m.pid(t))
+	}
+	m.run(t, "systemctl", "enable", "--now", "millpond")
+
+	m.run(t, "dpkg", "-r", "millpond")
+	if state, err := m.try("systemctl", "is-active", "millpond"); err == nil {
+		t.Errorf("a removed service is %s", state)
+	}
+	if m.read(t, "var/lib/millpond/identity.key") != identity || m.read(t, "etc/default/millpond") != settings {
+		t.Error("removal without purge lost the box's identity or settings")
+	}
+	m.install(t, newer)
+	m.serves(t, "0.2.0", ":80")
+
+	m.run(t, "dpkg", "-P", "millpond")
+	if left := m.run(t, "find", "/etc", "/usr", "/var", "-iname", "*millpond*", "-not", "-path", "/var/log/journal/*"); left != "" {
+		t.Errorf("left after purge:\n%s", left)
+	}
+	m.run(t, "getent", "passwd", "millpond") // it stays, see postrm
+	if got := m.run(t, "systemctl", "list-units", "--failed", "--no-legend", "--plain"); strings.Contains(got, "millpond") {
+		t.Errorf("failed units: %s", got)
+	}
+	// Once more from nothing, with a user that is there.
+	m.install(t, newer)
+	m.serves(t, "0.2.0", ":3142")
+}
+
+// serves fails unless the service runs, will run after the next boot, and is ready.
+func (m *machine) serves(t *testing.T, number, listen string) {
+	t.Helper()
+	if state, enabled := m.property(t, "ActiveState"), m.property(t, "UnitFileState"); state != "active" || enabled != "enabled" {
+		m.run(t, "systemctl", "status", "--no-pager", "millpond")
+		t.Fatalf("the service is %s and %s", state, enabled)
+	}
+	if got := m.run(t, "millpond", "version"); got != "millpond "+number {
+		t.Errorf("the program is %q, want version %s", got, number)
+	}
+	m.run(t, "env", "MILLPOND_LISTEN="+listen, "millpond", "healthcheck")
+}
+
+// isRestartedWhenItHangs stops the process, which then gives no sign of life.
+func (m *machine) isRestartedWhenItHangs(t *testing.T) {
+	t.Helper()
+	m.write(t, "etc/systemd/system/millpond.service.d/test.conf", "[Service]\nWatchdogSec=4s\nRestartSec=100ms\n")
+	m.run(t, "systemctl", "daemon-reload")
+	m.run(t, "systemctl", "restart", "millpond")
+	before := m.pid(t)
+	m.run(t, "sh", "-c", "kill -STOP "+m.property(t, "MainPID"))
+	m.await(t, "a hanging box to be restarted", func() bool {
+		return m.pid(t) != before && m.property(t, "ActiveState") == "active"
+	})
+	if got := m.run(t, "journalctl", "--no-pager", "-u", "millpond"); !strings.Contains(got, "Watchdog timeout") {
+		t.Errorf("not by the watchdog:\n%s", got)
+	}
+	// It lives on, by its own signs.
+	alive := m.pid(t)
+	begun := m.property(t, "WatchdogTimestampMonotonic")
+	m.await(t, "a sign of life", func() bool { return m.property(t, "WatchdogTimestampMonotonic") != begun })
+	if now := m.pid(t); now != alive {
+		t.Errorf("process %d was replaced by %d", alive, now)
+	}
+	m.run(t, "rm", "-r", "/etc/systemd/system/millpond.service.d")
+	m.run(t, "systemctl", "daemon-reload")
+	m.run(t, "systemctl", "restart", "millpond")
+}
+
+// isNotRestartedWithWrongSettings checks that a wrong setting is one failed start, which
+// the journal explains.
+func (m *machine) isNotRestartedWithWrongSettings(t *testing.T, settings string) {
+	t.Helper()
+	m.write(t, "etc/default/millpond", settings+"MILLPOND_SWARM=perhaps\n")
+	if out, err := m.try("systemctl", "restart", "millpond"); err == nil {
+		t.Errorf("a wrong setting did not fail: %s", out)
+	}
+	if state, n := m.property(t, "ActiveState"), m.property(t, "NRestarts"); state != "failed" || n != "0" {
+		t.Errorf("with a wrong setting the service is %s after %s restarts", state, n)
+	}
+	if got := m.run(t, "journalctl", "--no-pager", "-u", "millpond"); !strings.Contains(got, `MILLPOND_SWARM="perhaps"`) {
+		t.Errorf("the journal does not say what is wrong:\n%s", got)
+	}
+	m.write(t, "etc/default/millpond", settings)
+	m.run(t, "systemctl", "restart", "millpond")
+}
