@@ -57,7 +57,7 @@ func request(t *testing.T, s *httptest.Server, method, path string, headers ...s
 
 // open are the routes that show nothing of the site.
 var open = []string{
-	"/", "/index.html", "/icon.svg", "/licenses.txt", "/assets/", "/setup.sh", "/healthz", "/readyz", api.IdentityPath,
+	"/", "/index.html", "/icon.svg", "/licenses.txt", "/assets/", "/setup.sh", "/healthz", "/readyz", "/probe", api.IdentityPath,
 }
 
 func isOpen(route string) bool {

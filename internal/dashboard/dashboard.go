@@ -209,7 +209,7 @@ func (d *Dashboard) Run(ctx context.Context) error {
 // Handler serves the whole of it.
 func (d *Dashboard) Handler() http.Handler { return d.whole }
 
-// Basics serves /healthz, /readyz and /api/v1/peer alone, for the clients'
+// Basics serves /healthz, /readyz, /probe and /api/v1/peer alone, for the clients'
 // listener when the rest has one of its own: probes and other boxes come there.
 func (d *Dashboard) Basics() http.Handler { return d.basics }
 
@@ -240,6 +240,7 @@ func (d *Dashboard) router() chi.Router {
 	r.NotFound(notFound)
 	r.Get("/healthz", d.healthz)
 	r.Get("/readyz", d.readyz)
+	r.Get("/probe", d.probe)
 	return r
 }
 

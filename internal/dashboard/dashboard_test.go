@@ -266,6 +266,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/metrics", 200, 404},
 		{"GET", "/healthz", 200, 200},
 		{"HEAD", "/readyz", 200, 200},
+		{"GET", "/probe?http://archive.example.org/debian/", 200, 200},
 		{"HEAD", "/", 200, 404},
 		{"GET", "/setup.sh", 200, 404},
 		{"GET", "/api/v1/peer", 404, 404}, // in no swarm

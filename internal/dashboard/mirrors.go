@@ -9,9 +9,13 @@ import (
 	"millpond/internal/mirror"
 )
 
-// Mirrors lists what is known about the mirrors of archives that have several; the
-// setting bounds them. It is a *mirror.Client.
-type Mirrors interface{ Health() []mirror.MirrorHealth }
+// Mirrors lists what is known about the mirrors of archives that have several, which the
+// setting bounds, and knows which URLs are not for the box. It is a *mirror.Client.
+type Mirrors interface {
+	Health() []mirror.MirrorHealth
+	// Takes says why a client had better not ask the box for a URL, nil if it may.
+	Takes(ctx context.Context, uri string) error
+}
 
 func (d *Dashboard) listMirrors(context.Context, *none) (api.MirrorList, error) {
 	answer := api.MirrorList{Mirrors: []api.Mirror{}}

@@ -12,7 +12,7 @@ import (
 var setupScript string
 
 // setup serves the script that points a client's apt at the box, by the name in
-// the request.
+// the request, and, while that is down, at the other boxes of the site.
 func (d *Dashboard) setup(w http.ResponseWriter, r *http.Request) {
 	box := d.box(r)
 	if !plainHost.MatchString(box) {
@@ -24,7 +24,8 @@ func (d *Dashboard) setup(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/x-shellscript; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	w.Write([]byte(strings.ReplaceAll(setupScript, "@BOX@", box))) // a client that disconnected is no error
+	script := strings.NewReplacer("@BOX@", box, "@OTHERS@", strings.Join(d.others(box), " "))
+	w.Write([]byte(script.Replace(setupScript))) // a client that disconnected is no error
 }
 
 // plainHost is a host name or an address, with or without a port. None of its

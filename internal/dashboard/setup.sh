@@ -1,13 +1,14 @@
 #!/bin/sh
 # Points apt on this machine at the millpond box http://@BOX@ and, where that
-# does not answer, directly at the mirrors. Run it as root; again whenever you
-# like; with --remove to undo it.
+# does not answer, at another box of the site or directly at the mirrors. Run it
+# as root; again whenever you like; with --remove to undo it.
 #
 # --https rewrites the https addresses in this machine's sources so that the box
 # can cache what they lead to; --https --undo puts back what it rewrote.
 set -eu
 
 box='@BOX@'
+others='@OTHERS@' # boxes of the same site, for when that does not answer
 conf=/etc/apt/apt.conf.d/01millpond
 probe=/usr/local/lib/millpond/apt-probe
 
@@ -36,34 +37,53 @@ install() {
 		exit 1
 	fi
 	mkdir -p /usr/local/lib/millpond
-	# apt runs it before it asks for anything, as its own user, and takes the
-	# proxy that it prints. apt's own download helper is always there.
+	# apt runs it with a URL before it connects to a host, as its own user, and takes the
+	# proxy that it prints. The smallest images have bash and timeout, but no curl or wget.
 	put "$probe" 755 <<EOF
-#!/bin/sh
-# Written by millpond's setup.sh. Prints the proxy that apt is to use: the box
-# if it is ready, else DIRECT.
+#!/bin/bash
+# Written by millpond's setup.sh. apt gives it a URL and uses the proxy that it prints:
+# a box that takes the URL, else DIRECT.
 box='$box'
+others='$others'
 EOF
 	cat >>"$probe" <<'EOF'
-ready() {
-	if command -v curl >/dev/null 2>&1; then
-		curl -fsS --noproxy '*' --connect-timeout 1 --max-time 3 -o /dev/null "http://$box/readyz"
-	elif command -v wget >/dev/null 2>&1; then
-		wget -q --no-proxy -T 2 -t 1 -O /dev/null "http://$box/readyz"
-	else
-		answer=$(mktemp) || return 1
-		timeout 3 /usr/lib/apt/apt-helper -o Acquire::http::Proxy=DIRECT -o Acquire::http::Proxy-Auto-Detect= \
-			-o Acquire::Retries=0 -o Acquire::http::Timeout=2 download-file "http://$box/readyz" "$answer" >/dev/null
-		status=$?
-		rm -f "$answer"
-		return "$status"
-	fi
-}
-if ready 2>/dev/null; then
-	echo "http://$box"
-else
+url=${1:-}
+case $url in
+*[[:space:]]*)
 	echo DIRECT
+	exit
+	;;
+*://*)
+	# A login in the URL is not for the box.
+	rest=${url#*://}
+	host=${rest%%/*}
+	url=${url%%://*}://${host##*@}${rest#"$host"}
+	;;
+esac
+
+# ask prints what a box answers within some seconds: its own address or DIRECT.
+ask() {
+	# shellcheck disable=SC2016 # expanded by the inner bash
+	timeout "$2" bash -c '
+	host=${1%:*}
+	host=${host#\[}
+	exec 3<>"/dev/tcp/${host%\]}/${1##*:}" || exit
+	printf "GET /probe?%s HTTP/1.0\r\nHost: %s\r\n\r\n" "$2" "$1" >&3
+	read -r _ status _ <&3 && [ "$status" = 200 ] || exit
+	while read -r line <&3 && [ "${line%?}" ]; do :; done
+	read -r line <&3
+	case $line in
+	proxy) echo "http://$1" ;;
+	direct*) echo DIRECT ;;
+	esac' ask "$1" "$url" 2>/dev/null
+}
+
+answer=$(ask "$box" 1)
+if [ -z "$answer" ]; then
+	# The first to answer is the nearest.
+	answer=$(for other in $others; do ask "$other" 0.7 & done | head -n 1)
 fi
+echo "${answer:-DIRECT}"
 EOF
 	# A source that names the box itself needs no proxy. The colons of an IPv6
 	# address would be parts of the option's name.
@@ -76,7 +96,7 @@ EOF
 Acquire::http::Proxy-Auto-Detect "$probe";
 $own
 EOF
-	case $("$probe") in
+	case $("$probe" "") in
 	DIRECT)
 		echo "millpond: apt will use http://$box as soon as that answers; until then it goes to the mirrors directly." ;;
 	*)

@@ -7,7 +7,7 @@ import "slices"
 // the box serves below a directory, or asked for by its own name through
 // itself, stands here.
 var reserved = []string{
-	"", "api", "assets", "healthz", "https", "icon.svg", "index.html", "licenses.txt", "metrics", "readyz", "ring", "setup.sh", "snapshot",
+	"", "api", "assets", "healthz", "https", "icon.svg", "index.html", "licenses.txt", "metrics", "probe", "readyz", "ring", "setup.sh", "snapshot",
 }
 
 func isReserved(segment string) bool { return slices.Contains(reserved, segment) }

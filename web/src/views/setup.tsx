@@ -7,6 +7,17 @@ interface Way {
   code: string
 }
 
+/** srv is the records for a zone. The target of an SRV record is a name, never an address (RFC 2782). */
+function srv(host: string, port: string): string {
+  const address = host.replace(/^\[|\]$/g, '')
+  const isIPv6 = address.includes(':')
+  if (!isIPv6 && !/^[0-9.]+$/.test(address)) {
+    // A name without a dot is one of the zone itself.
+    return `_apt_proxy._tcp IN SRV 0 0 ${port} ${host.includes('.') ? `${host}.` : host}`
+  }
+  return `apt-proxy IN ${isIPv6 ? 'AAAA' : 'A'} ${address}\n_apt_proxy._tcp IN SRV 0 0 ${port} apt-proxy`
+}
+
 export function ways(at: string): Way[] {
   const [host, port] = [at.replace(/:\d+$/, ''), at.replace(/^.*:/, '')]
   return [
@@ -17,7 +28,7 @@ export function ways(at: string): Way[] {
     },
     {
       title: 'A server that never leaves this network',
-      text: 'One line, without a probe: if the box is down, apt waits for it.',
+      text: 'One line, without a probe: apt fails while the box is down.',
       code: `echo 'Acquire::http::Proxy "http://${at}";' | sudo tee /etc/apt/apt.conf.d/01millpond`,
     },
     {
@@ -48,7 +59,7 @@ export function ways(at: string): Way[] {
     {
       title: 'Without touching clients',
       text: 'Clients with auto-apt-proxy find the box by a DNS record in their own domain, or if it is their gateway or is called apt-proxy.',
-      code: `_apt_proxy._tcp IN SRV 0 0 ${port} ${host}.`,
+      code: srv(host, port),
     },
   ]
 }
@@ -85,7 +96,8 @@ export function Setup() {
   return (
     <>
       <Heading title="Set up a client">
-        One line on each machine. apt asks a probe before each run: away from this network, or with the box down, it goes to the mirrors directly.
+        One line on each machine. apt asks a probe about each host: away from this network, with the box down, or for what the box does not take, it
+        goes there directly.
       </Heading>
       <AddressChoice of={reach} />
       <section class="way" aria-label="In one line">
