@@ -80,7 +80,7 @@ func mayImport(p, imp string) bool {
 }
 
 // forTests are imported by tests alone and may import whatever they test.
-var forTests = []string{"internal/aptest", "internal/boxtest", "internal/floors", "internal/disk/disktest", "internal/store/storetest"}
+var forTests = []string{"internal/aptest", "internal/boxtest", "internal/floors", "internal/manual", "internal/disk/disktest", "internal/store/storetest"}
 
 // maxLines is how long a file may be: what one can hold in mind.
 const maxLines = 400
