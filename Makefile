@@ -10,16 +10,17 @@ SHELL      := /bin/bash
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINTER      = v2.15.0
+ACTIONLINT  = v1.7.12
 GOLANGCI    = $(CURDIR)/bin/golangci-lint-$(LINTER)
 # The modules under e2e/cluster are linted by lint-cluster, which needs a
 # compiled Kubernetes.
-MODULES     = . e2e e2e/chart e2e/clients
+MODULES     = . e2e e2e/chart e2e/clients deploy/release
 # A count, since go test calls a target that meets the end of its time failed at
 # times.
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-trace trace e2e-setup e2e-chart e2e-clients e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-trace trace e2e-setup e2e-chart e2e-clients e2e-manual manual release trust release-test release-test-short release-install actions e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
 
 run: build
 	./bin/millpond
@@ -33,7 +34,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-trace e2e-setup e2e-chart e2e-clients browser
+test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-trace e2e-setup e2e-chart e2e-clients e2e-manual manual release-test-short release-install actions browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
@@ -156,6 +157,41 @@ e2e-clients: build
 # The chart as Helm renders it, against the API's own types and the built box.
 e2e-chart: build
 	cd e2e/chart && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 ./...
+
+# The commands of the manual's pages, run where they can be.
+e2e-manual: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -timeout 15m ./manual
+
+# The manual as a static site, in bin/manual, with its links checked (needs mkdocs).
+manual:
+	mkdocs build --strict
+
+# Binaries, Debian packages, image, chart, SBOM, provenance and checksums in bin/release,
+# the same from the same commit. RELEASE_KEY is a file with an OpenPGP key, which signs;
+# RELEASE_TRUST is a directory with certificates and keyrings for the image.
+RELEASE_TRUST ?= $(CURDIR)/bin/trust
+release: $(RELEASE_TRUST)
+	cd deploy/release && $(GO) run . -root $(CURDIR) -out $(CURDIR)/bin/release -trust $(abspath $(RELEASE_TRUST)) \
+		-key "$(if $(RELEASE_KEY),$(abspath $(RELEASE_KEY)))" -maintainer "$(RELEASE_MAINTAINER)" -tag "$(RELEASE_TAG)"
+
+trust $(CURDIR)/bin/trust:
+	./deploy/release/trust $(CURDIR)/bin/trust
+
+# A release made twice, its parts read by the tools that users have: of all machines, and
+# of this one only.
+release-test:
+	cd deploy/release && $(GO) test -count=1 -timeout 60m ./...
+
+release-test-short:
+	cd deploy/release && $(GO) test -count=1 -short -timeout 10m ./...
+
+# The Debian package installed, upgraded and purged in a system with systemd (root).
+release-install: packages
+	cd deploy/release && $(GO) test -count=1 -timeout 15m -run TestPackageInASystem ./...
+
+# The workflows of .github.
+actions:
+	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT)
 
 # The image, built and run by a Docker engine that the test starts (root).
 e2e: packages

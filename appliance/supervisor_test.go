@@ -111,7 +111,7 @@ func TestNoSignOfLifeWithoutAnAnswer(t *testing.T) {
 		}
 	}))
 	defer stuck.Close()
-	a := &Appliance{log: newLog(t), clients: stuck.Listener, config: Config{supervisor: supervisor{m.path, 200 * time.Millisecond}}}
+	a := &Appliance{log: newLog(t), clients: []net.Listener{stuck.Listener}, config: Config{supervisor: supervisor{m.path, 200 * time.Millisecond}}}
 	g, ctx := errgroup.WithContext(t.Context())
 	g.Go(func() error { return a.watchdog(ctx) })
 	for range 3 { // the third question comes after the first two have failed
