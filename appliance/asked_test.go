@@ -250,15 +250,6 @@ func TestOwnNameThroughProxy(t *testing.T) {
 	}
 }
 
-// Where the box's own address is allowed as upstream, it is one more turn.
-func TestOneTurn(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, aptest.MirrorOptions{})
-	b := start(t, s.environ(t.TempDir(), "MILLPOND_ALLOW_UPSTREAMS=127.0.0.1"))
-	base := b.url + "/" + b.Addr().String() + "/" + s.Mirror.Addr() + "/debian/"
-	newClient(t, "").want(t, base+"dists/stable/InRelease", s.now.File("dists/stable/InRelease"))
-}
-
 // Everything that the dashboard serves is reserved: the proxy takes it for no
 // host.
 func TestPagesAreReserved(t *testing.T) {

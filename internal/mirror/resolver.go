@@ -139,6 +139,9 @@ func (f *addressFilter) checkLoop(at netip.AddrPort) error {
 	if f.self == nil || !f.self(at) {
 		return nil
 	}
+	if _, err := netip.ParseAddr(f.host); err == nil {
+		return &RefusedError{Host: f.host, Addr: at.Addr().String(), Reason: fmt.Sprintf("%v is this box itself", at), Loop: true}
+	}
 	reason := fmt.Sprintf("%.100s leads back to this box, %v: %s has to name a DNS server that has its real address", f.host, at, resolverSetting)
 	if f.names != nil {
 		reason = fmt.Sprintf("%.100s leads back to this box, %v, by %s=%v too: that has to name a DNS server that has its real address", f.host, at, resolverSetting, f.names)

@@ -105,6 +105,7 @@ const (
 	adviceMirror = "The box does not hold this file, and the mirror is needed for it. Try again later, or use another mirror."
 	adviceUpdate = "Run apt-get update again."
 	adviceHTTPS  = "Without a tunnel, and cached, an https archive is reached as http://HTTPS///host/directory in sources.list."
+	adviceLoop   = "An upstream or proxy leads back to this box; name the archive itself as upstream."
 )
 
 // explain is the one table from an error to what the client is told. The
@@ -163,7 +164,7 @@ func explain(err error) answer {
 		return explainRefused(forbidden)
 	case errors.Is(err, errLoop):
 		return answer{status: 508, level: slog.LevelWarn, cause: refused + "the request has passed through this box before",
-			advice: "An upstream or proxy leads back to this box; name the archive itself as upstream."}
+			advice: adviceLoop}
 	case errors.Is(err, errNameLoop):
 		return answer{status: 508, level: slog.LevelWarn, setting: resolver, cause: refused + "the name leads back to this box, " + resolver + " has to name a DNS server that has its real address",
 			advice: "The DNS leads the archive's name to the box, and the box follows it. The box's administrator has to set " + resolver +
@@ -254,7 +255,10 @@ func explainRefused(e *mirror.RefusedError) answer {
 	}
 	if e.Loop {
 		a.status, a.level = http.StatusLoopDetected, slog.LevelWarn
-		a.advice = "The box's administrator has to set " + e.Setting + ", or to name the archive itself as upstream."
+		a.advice = adviceLoop
+		if e.Setting != "" {
+			a.advice = "The box's administrator has to set " + e.Setting + ", or to name the archive itself as upstream."
+		}
 		return a
 	}
 	if e.Setting != "" {
