@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -375,6 +376,42 @@ func TestConcurrent(t *testing.T) {
 		t.Errorf("totals = %+v, want %d of each", got, workers*n)
 	}
 	checkSums(t, l)
+}
+
+// What is counted while a flush finds nothing, or next to nothing, is written once.
+func TestCountedDuringAFlush(t *testing.T) {
+	t.Parallel()
+	l, _ := testLedger(t)
+	counted := make(chan struct{})
+	var flushing sync.WaitGroup
+	flushing.Go(func() {
+		for {
+			select {
+			case <-counted:
+				return
+			default:
+			}
+			if err := l.Flush(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	const n = 2000
+	for range n {
+		l.Taken(file, 1)
+		runtime.Gosched()
+	}
+	close(counted)
+	flushing.Wait()
+	flush(t, l)
+	var sum int64
+	for _, b := range series(t, l, Minute) {
+		sum += b.MirrorTaken
+	}
+	if sum != n {
+		t.Errorf("%d bytes written, want %d", sum, n)
+	}
 }
 
 func addr(i int) netip.Addr {

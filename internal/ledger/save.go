@@ -55,15 +55,9 @@ func (l *Ledger) Flush() error {
 
 // flush is Flush with l.saving held.
 func (l *Ledger) flush() error {
-	l.mu.Lock()
-	p, totals := l.pending, l.totals
-	if !p.empty() {
-		l.pending = newPending()
-	}
-	l.mu.Unlock()
-
+	p, totals := l.takePending()
 	var err error
-	if !p.empty() {
+	if p != nil {
 		err = l.save(p, totals)
 	}
 	saved := err == nil
@@ -78,6 +72,19 @@ func (l *Ledger) flush() error {
 	}
 	l.err = err
 	return err
+}
+
+// takePending returns what was counted since it was called before, nil if that is
+// nothing, and the totals with it.
+func (l *Ledger) takePending() (*pending, row) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pending.empty() {
+		return nil, l.totals
+	}
+	p := l.pending
+	l.pending = newPending()
+	return p, l.totals
 }
 
 // save adds p to the table in one transaction. l.saving must be held.
