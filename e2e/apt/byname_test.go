@@ -2,15 +2,14 @@ package apt
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"millpond/e2e/internal/box"
+	"millpond/e2e/internal/nameserver"
 	"millpond/internal/aptest"
 )
 
@@ -22,63 +21,6 @@ const (
 	siteDNS      = "127.77.18.53" // has the box for the archive's name
 	publicDNS    = "127.77.18.54" // has the archive itself
 )
-
-// serveDNS answers at port 53 of an address: the name of the archive has another one,
-// and nothing else exists.
-func serveDNS(t *testing.T, at, archive string) {
-	t.Helper()
-	l, err := net.ListenPacket("udp", at+":53")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for b := make([]byte, 2048); ; {
-			n, from, err := l.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			if answer := answerDNS(b[:n], netip.MustParseAddr(archive)); answer != nil {
-				_, _ = l.WriteTo(answer, from)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		<-done
-	})
-}
-
-// answerDNS answers a question (RFC 1035, section 4), nil if it is none.
-func answerDNS(query []byte, archive netip.Addr) []byte {
-	var name strings.Builder
-	end := 12
-	for end < len(query) && query[end] != 0 {
-		next := end + 1 + int(query[end])
-		if next >= len(query) {
-			return nil
-		}
-		name.Write(query[end+1 : next])
-		name.WriteByte('.')
-		end = next
-	}
-	if end += 5; end > len(query) {
-		return nil
-	}
-	known := strings.EqualFold(name.String(), namedArchive+".")
-	flags := []byte{0x81, 0x80} // an answer, recursion available
-	if !known {
-		flags[1] |= 3 // no such name
-	}
-	answer := append([]byte{query[0], query[1], flags[0], flags[1], 0, 1, 0, 0, 0, 0, 0, 0}, query[12:end]...)
-	if isA := query[end-4] == 0 && query[end-3] == 1; known && isA {
-		answer[7] = 1
-		answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
-		answer = append(answer, archive.AsSlice()...)
-	}
-	return answer
-}
 
 // unaware is an apt that knows the site's DNS server and nothing of the box.
 type unaware struct {
@@ -127,8 +69,8 @@ func newNamedSite(t *testing.T, resolver string) (s *site, cert []byte) {
 	s.mirror.Publish("/debian", generation)
 	secure := aptest.NewMirror(t, aptest.MirrorOptions{Listen: namedMirror + ":443", TLS: true})
 	secure.Publish("/debian", generation)
-	serveDNS(t, siteDNS, namedBox)
-	serveDNS(t, publicDNS, namedMirror)
+	nameserver.Serve(t, siteDNS, nameserver.Zone{Addresses: map[string]string{namedArchive: namedBox}})
+	nameserver.Serve(t, publicDNS, nameserver.Zone{Addresses: map[string]string{namedArchive: namedMirror}})
 	s.box = box.Start(t, s.settings(t, "MILLPOND_LISTEN="+namedBox+":3142,"+namedBox+":80,"+namedBox+":443",
 		"MILLPOND_HOSTS="+namedArchive, "MILLPOND_RESOLVER="+resolver, "MILLPOND_ALLOW_UPSTREAMS=127.77.18.0/24")...)
 	return s, secure.CertPEM()

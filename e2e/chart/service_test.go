@@ -191,16 +191,21 @@ func TestByName(t *testing.T) {
 		t.Errorf("got %s by %s", env["MILLPOND_HOSTS"], env["MILLPOND_RESOLVER"])
 	}
 	notes := files(t, text)["millpond/templates/NOTES.txt"]
+	_, manifest, _ := strings.Cut(notes, "<<'END'\n")
+	manifest, _, _ = strings.Cut(manifest, "END\n")
+	custom := the[*core.ConfigMap](t, decode(t, map[string]string{"NOTES.yaml": manifest}), "coredns-custom")
+	override := custom.Data[release+"-millpond.override"]
 	to := " " + release + "-millpond." + namespace + ".svc.cluster.local"
 	for _, line := range []string{
 		"rewrite name exact deb.debian.org" + to + "\n", "rewrite name exact ports.ubuntu.com" + to + "\n", "rewrite name exact archive.example.org" + to + "\n",
 		`rewrite name regex (.+)\.example\.net` + to + " answer auto\n",
+		"template IN SRV deb.debian.org security.debian.org archive.ubuntu.com security.ubuntu.com ports.ubuntu.com archive.example.org example.net {\n  rcode NXDOMAIN\n}\n",
 	} {
-		if !strings.Contains(notes, "\n  "+line) {
-			t.Errorf("the notes lack %q:\n%s", line, notes)
+		if !strings.Contains(override, line) {
+			t.Errorf("the notes lack %q for CoreDNS:\n%s", line, notes)
 		}
 	}
-	if notes := files(t, "")["millpond/templates/NOTES.txt"]; strings.Contains(notes, "rewrite") {
+	if notes := files(t, "")["millpond/templates/NOTES.txt"]; strings.Contains(notes, "coredns") {
 		t.Errorf("by default:\n%s", notes)
 	}
 }

@@ -1,6 +1,7 @@
 // Package cluster installs the chart on a real Kubernetes of two nodes and uses
 // it as its users would: apt in pods, a replica that dies, an upgrade under
-// load, more replicas and fewer, a DaemonSet, and the end.
+// load, more replicas and fewer, the end, a DaemonSet, and pods that know nothing
+// of the box.
 //
 // `make e2e-cluster` runs it. Network policies are the one thing that it only
 // sees accepted, since the nodes' network does not enforce them; see package
@@ -18,6 +19,7 @@ import (
 
 	"millpond/e2e/internal/engine"
 	"millpond/e2e/internal/kube"
+	"millpond/internal/aptest"
 )
 
 const (
@@ -36,7 +38,8 @@ const (
 // Security level, and one for clients.
 type site struct {
 	*kube.Cluster
-	dir string
+	dir        string
+	archiveKey *aptest.Key // that the stock image trusts
 }
 
 func TestCluster(t *testing.T) {
@@ -54,6 +57,7 @@ func TestCluster(t *testing.T) {
 		{"scale", s.scale},
 		{"uninstall", func(t *testing.T) { s.uninstall(t, before) }},
 		{"daemon set", s.daemonSet},
+		{"by name", s.byName},
 	} {
 		began := time.Now()
 		ok := t.Run(step.name, step.run)
@@ -69,9 +73,9 @@ func start(t *testing.T) *site {
 	t.Helper()
 	ctx := t.Context()
 	dir := t.TempDir()
-	archive := filepath.Join(dir, "images.tar")
+	archive, key := filepath.Join(dir, "images.tar"), aptest.NewKey("archive")
 	began := time.Now()
-	if err := buildImages(ctx, archive); err != nil {
+	if err := buildImages(ctx, archive, key); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("the images were there after %v", time.Since(began).Round(100*time.Millisecond))
@@ -81,7 +85,7 @@ func start(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Logf("a cluster of %d nodes was ready after %v", len(c.Nodes()), time.Since(began).Round(100*time.Millisecond))
-	s := &site{Cluster: c, dir: dir}
+	s := &site{Cluster: c, dir: dir, archiveKey: key}
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.dump(t)
@@ -94,9 +98,9 @@ func start(t *testing.T) *site {
 	return s
 }
 
-// buildImages saves two versions of the box, the clients' Debian and what holds
-// a pod's namespaces.
-func buildImages(ctx context.Context, archive string) (err error) {
+// buildImages saves two versions of the box, the clients' images, and what holds a pod's
+// namespaces.
+func buildImages(ctx context.Context, archive string, key *aptest.Key) (err error) {
 	e, err := engine.Start(ctx)
 	if err != nil {
 		return err
@@ -106,7 +110,11 @@ func buildImages(ctx context.Context, archive string) (err error) {
 			err = stopped
 		}
 	}()
-	tags := []string{debian, kube.PauseImage}
+	dir := filepath.Dir(archive)
+	if err := os.WriteFile(filepath.Join(dir, "archive.gpg"), key.Public(), 0o644); err != nil {
+		return err
+	}
+	tags := []string{debian, kube.PauseImage, stock, builder}
 	for _, version := range []string{older, newer} {
 		tag := image + ":" + version
 		if err := e.Build(ctx, "../..", tag, "--build-arg", "VERSION="+version); err != nil {
@@ -115,7 +123,13 @@ func buildImages(ctx context.Context, archive string) (err error) {
 		tags = append(tags, tag)
 	}
 	pause := "FROM " + debian + "\nENTRYPOINT [\"sleep\", \"infinity\"]\n"
-	if err := e.Derive(ctx, kube.PauseImage, filepath.Dir(archive), pause); err != nil {
+	for tag, text := range map[string]string{kube.PauseImage: pause, stock: stockImage, builder: builderImage} {
+		if err := e.Derive(ctx, tag, dir, text); err != nil {
+			return err
+		}
+	}
+	// buildah reads no archive of images that have layers in common.
+	if err := e.Save(ctx, filepath.Join(dir, stockArchive), stock); err != nil {
 		return err
 	}
 	return e.Save(ctx, archive, tags...)
@@ -173,6 +187,8 @@ func (s *site) dump(t *testing.T) {
 		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
 		{"describe", "pods", "-n", namespace},
 		{"logs", "-n", namespace, "-l", "app.kubernetes.io/name=millpond", "--prefix", "--tail=60"},
+		{"logs", "-n", namedNamespace, "-l", "app.kubernetes.io/name=millpond", "--prefix", "--tail=60"},
+		{"logs", "-n", "kube-system", "-l", "k8s-app=kube-dns", "--prefix", "--tail=60"},
 		{"logs", "-n", daemonNamespace, "-l", "app.kubernetes.io/name=millpond", "--prefix", "--tail=60"},
 	} {
 		out, err := s.Kubectl(ctx, args...)
@@ -200,6 +216,10 @@ metadata: {name: clients}
 apiVersion: v1
 kind: Namespace
 metadata: {name: nodes}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: named}
 ---
 apiVersion: storage.k8s.io/v1
 kind: StorageClass

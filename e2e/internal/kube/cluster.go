@@ -58,9 +58,9 @@ func Start(ctx context.Context, dir, images string, log func(format string, args
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{
-		c.connect, c.startControl, c.startNodes, c.startDNS,
+		c.connect, c.startControl, c.startNodes,
 		func(ctx context.Context) error { return c.load(ctx, images) },
-		c.awaitNodes,
+		c.awaitNodes, c.startDNS,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, c.Logs(), c.Stop())

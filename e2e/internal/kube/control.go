@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,26 +70,6 @@ func (c *Cluster) startPart(n *node, part string, args ...string) error {
 	return n.start(part, append([]string{c.binaries.Kubernetes, part}, args...)...)
 }
 
-// startDNS answers pods' queries: names of the cluster from the API, others
-// from the machine's own resolver.
-func (c *Cluster) startDNS(ctx context.Context) error {
-	n := c.nodes[0]
-	config, err := n.write("Corefile", fmt.Sprintf(corefile, c.Kubeconfig(), resolver()))
-	if err != nil {
-		return err
-	}
-	if err := n.start("coredns", c.binaries.CoreDNS, "-conf", config); err != nil {
-		return err
-	}
-	asked := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, n.ip+":53")
-	}}
-	return poll.Until(ctx, time.Minute, "CoreDNS answers", func() error {
-		_, err := asked.LookupHost(ctx, "kubernetes.default.svc.cluster.local.")
-		return err
-	})
-}
-
 // resolver is the file that names the machine's DNS servers, not a resolver on
 // the machine itself, which nodes cannot reach.
 func resolver() string {
@@ -126,14 +105,4 @@ contexts:
 - name: test
   context: {cluster: test, user: admin}
 current-context: test
-`
-
-const corefile = `.:53 {
-	errors
-	kubernetes cluster.local {
-		kubeconfig %s
-	}
-	forward . %s
-	cache 5
-}
 `

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,20 @@ func (c *Cluster) Get(ctx context.Context, into any, args ...string) error {
 // Helm runs helm as administrator, as Kubectl runs kubectl.
 func (c *Cluster) Helm(ctx context.Context, args ...string) (string, error) {
 	return c.tool(ctx, "", c.binaries.Helm, args...)
+}
+
+// Shell runs a script as an administrator would, with kubectl at hand, as Kubectl runs
+// that.
+func (c *Cluster) Shell(ctx context.Context, script string) (string, error) {
+	bin := filepath.Join(c.dir, "bin")
+	kubectl := filepath.Join(bin, "kubectl") // the program goes by its name
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.Symlink(c.binaries.Kubernetes, kubectl); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return c.tool(ctx, "", "sh", "-euc", `PATH="$0:$PATH"; `+script, bin)
 }
 
 func (c *Cluster) tool(ctx context.Context, input, program string, args ...string) (string, error) {

@@ -16,10 +16,12 @@ import (
 // to the mirror, and has routes to the pods.
 const (
 	bridge    = "mpcluster"
-	gateway   = "10.234.0.1"
 	controlIP = "10.234.0.11"
 	nodeNet   = "10.234.0.0/24"
 )
+
+// Gateway is this machine as nodes and pods see it, for servers of a test.
+const Gateway = "10.234.0.1"
 
 var rules = system.Rules{
 	{"nat", "POSTROUTING", "-s", nodeNet, "!", "-o", bridge, "-j", "MASQUERADE"},
@@ -31,6 +33,12 @@ var rules = system.Rules{
 	{"mangle", "FORWARD", "-i", bridge, "!", "-o", bridge, "-p", "tcp", "--tcp-flags", "SYN,RST", "SYN", "-j", "TCPMSS", "--clamp-mss-to-pmtu"},
 }
 
+// isolation takes the way out of the nodes' network, and nothing within it.
+var isolation = system.Rules{{"filter", "FORWARD", "-i", bridge, "!", "-o", bridge, "-j", "REJECT"}}
+
+// CutOff leaves nodes and pods no way to anywhere but each other and this machine.
+func (c *Cluster) CutOff() error { return isolation.Insert() }
+
 // connect makes the bridge and two nodes on it, after taking away what a killed
 // test left.
 func (c *Cluster) connect(ctx context.Context) error {
@@ -39,7 +47,7 @@ func (c *Cluster) connect(ctx context.Context) error {
 	}
 	if err := system.RunAll(
 		[]string{"ip", "link", "add", bridge, "type", "bridge"},
-		[]string{"ip", "address", "add", gateway + "/24", "dev", bridge},
+		[]string{"ip", "address", "add", Gateway + "/24", "dev", bridge},
 		[]string{"ip", "link", "set", bridge, "up"},
 	); err != nil {
 		return err
@@ -81,7 +89,7 @@ func (c *Cluster) plug(n *node) error {
 		in("ip", "link", "set", "lo", "up"),
 		in("ip", "address", "add", n.ip+"/24", "dev", "eth0"),
 		in("ip", "link", "set", "eth0", "up"),
-		in("ip", "route", "add", "default", "via", gateway),
+		in("ip", "route", "add", "default", "via", Gateway),
 		in("sysctl", "-qw", "net.ipv4.ip_forward=1"),
 		[]string{"ip", "route", "add", n.pods, "via", n.ip},
 	)
@@ -89,7 +97,7 @@ func (c *Cluster) plug(n *node) error {
 
 // disconnect takes the network away; nothing of it needs to be there.
 func disconnect() error {
-	errs := []error{rules.Delete()}
+	errs := []error{isolation.Delete(), rules.Delete()}
 	links, err := filepath.Glob("/sys/class/net/" + bridge + "*")
 	errs = append(errs, err)
 	for _, l := range links {

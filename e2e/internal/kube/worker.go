@@ -35,7 +35,7 @@ func (c *Cluster) startNode(ctx context.Context, n *node) error {
 	}); err != nil {
 		return err
 	}
-	config, err = n.write("kubelet.yaml", fmt.Sprintf(kubeletConfig, n.cgroup, controlIP, resolver()))
+	config, err = n.write("kubelet.yaml", fmt.Sprintf(kubeletConfig, n.cgroup, dnsIP, resolver()))
 	if err != nil {
 		return err
 	}

@@ -172,19 +172,25 @@ loadBalancerSourceRanges:
 
 {{/*
 Lines for CoreDNS that lead the archives' names to the Service. `default` stands for the
-names that stock images of Debian and Ubuntu have in their sources.
+names that stock images of Debian and Ubuntu have in their sources. Debian's also have
+SRV records, which apt prefers and which lead past the box.
 */}}
-{{- define "millpond.rewrites" -}}
+{{- define "millpond.dnsLines" -}}
 {{- $to := printf "%s.%s.svc.cluster.local" (include "millpond.fullname" .) .Release.Namespace }}
 {{- $hosts := without .Values.byName.hosts "default" }}
 {{- if has "default" .Values.byName.hosts }}
 {{- $hosts = concat (list "deb.debian.org" "security.debian.org" "archive.ubuntu.com" "security.ubuntu.com" "ports.ubuntu.com") $hosts | uniq }}
 {{- end }}
+{{- $zones := list }}
 {{- range $hosts }}
+{{- $zones = append $zones (trimPrefix "*." .) }}
 {{- if hasPrefix "*." . }}
 rewrite name regex (.+)\.{{ trimPrefix "*." . | replace "." "\\." }} {{ $to }} answer auto
 {{- else }}
 rewrite name exact {{ . }} {{ $to }}
 {{- end }}
 {{- end }}
+template IN SRV {{ $zones | uniq | join " " }} {
+  rcode NXDOMAIN
+}
 {{- end }}
