@@ -10,9 +10,9 @@ import (
 )
 
 // unpackedPrograms are Debian packages of programs whose configurations the recipes have, with
-// what Python modules they need. They are not installed: cloud-init would set up this machine.
+// the libraries and Python modules that they need. They are not installed: cloud-init would set up this machine.
 var unpackedPrograms = []string{
-	"ansible-core", "cloud-init", "packer", "python3-configobj", "python3-json-pointer", "python3-jsonpatch",
+	"ansible-core", "cloud-init", "debos", "libavahi-glib1", "libostree-1-1", "packer", "python3-configobj", "python3-json-pointer", "python3-jsonpatch",
 	"python3-netifaces", "python3-oauthlib", "python3-packaging", "python3-resolvelib",
 }
 
@@ -20,6 +20,7 @@ var unpackedPrograms = []string{
 var recipes = map[string][]string{
 	"cloudinit": {"usr/bin/cloud-init", "schema", "--config-file"},
 	"ansible":   {"usr/bin/ansible-playbook", "--syntax-check"},
+	"debos":     {"usr/bin/debos", "--disable-fakemachine", "--dry-run"},
 	"packer":    {"usr/bin/packer", "validate", "-syntax-only"},
 }
 
@@ -37,7 +38,8 @@ func TestRecipes(t *testing.T) {
 		}
 		command := recipes[kind]
 		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, command[0]), append(command[1:], file)...)
-		cmd.Env = append(os.Environ(), "HOME="+dir, "CHECKPOINT_DISABLE=1", "PYTHONPATH="+filepath.Join(dir, "usr/lib/python3/dist-packages"))
+		cmd.Env = append(os.Environ(), "HOME="+dir, "CHECKPOINT_DISABLE=1", "PYTHONPATH="+filepath.Join(dir, "usr/lib/python3/dist-packages"),
+			"LD_LIBRARY_PATH="+filepath.Join(dir, "usr/lib/x86_64-linux-gnu"))
 		return cmd.CombinedOutput()
 	}
 	seen := make(map[string]bool)
@@ -58,6 +60,7 @@ func TestRecipes(t *testing.T) {
 	for kind, wrong := range map[string]string{
 		"cloudinit": "#cloud-config\npackage_update: never\n",
 		"ansible":   "- hosts: debian\n  tasks:\n    - no.such.module: yes\n",
+		"debos":     "architecture: amd64\nactions:\n  - action: no-such\n",
 		"packer":    "build {\n",
 	} {
 		if out, err := read(kind, wrong); err == nil {
