@@ -32,7 +32,7 @@ import (
 const prefix = "MILLPOND_"
 
 // Config is every setting. The tags are its documentation: `millpond help`
-// prints them and a test holds the README to them.
+// prints them and a test holds the manual to them.
 type Config struct {
 	Listen          []string          `env:"LISTEN" envDefault:":3142" takes:"host:port, comma-separated" help:"addresses that serve clients, dashboard, API and metrics; the box calls itself by the first one. With MILLPOND_HOSTS, add :80 and, for https sources, :443"`
 	Hosts           []string          `env:"HOSTS" takes:"default, or names or *.domain, comma-separated" help:"archives whose names the site's DNS leads to the box, so that clients need no setting: requests under these names are served as the archive's, and TLS with them is passed on to it as in a tunnel (MILLPOND_TUNNELS). default stands for the domains of Debian, Ubuntu and their derivatives; by default there are none. Set MILLPOND_RESOLVER, too"`

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,9 +13,11 @@ import (
 	"millpond/internal/aptest"
 )
 
+var update = flag.Bool("update", false, "write the settings into docs/settings.md")
+
 // settingExamples has a value for each setting, as the manual shows it.
 var settingExamples = map[string]string{
-	"LISTEN":                "10.1.0.5:3142",
+	"LISTEN":                "10.1.0.5:3142,10.1.0.5:80",
 	"HOSTS":                 "default,archive.example.org",
 	"RESOLVER":              "192.0.2.53",
 	"DASHBOARD_LISTEN":      "10.1.0.5:8080",
@@ -110,6 +114,25 @@ func TestSettingExamples(t *testing.T) {
 	for name := range settingExamples {
 		if !slices.ContainsFunc(settings(), func(s setting) bool { return s.Name == prefix+name }) {
 			t.Errorf("there is an example of %s, which is no setting", name)
+		}
+	}
+}
+
+// The manual has each command in its table, with its exit codes.
+func TestManualCommands(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../docs/using/page.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range commands() {
+		if !regexp.MustCompile("(?m)^\\| .*`millpond " + regexp.QuoteMeta(cmd.name) + "[ `]").Match(b) {
+			t.Errorf("docs/using/page.md does not list millpond %s", cmd.name)
+		}
+	}
+	for code := range exitDegraded + 1 {
+		if !strings.Contains(string(b), fmt.Sprintf("\n| %d | ", code)) {
+			t.Errorf("docs/using/page.md does not say what exit code %d means", code)
 		}
 	}
 }

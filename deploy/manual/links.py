@@ -1,7 +1,7 @@
 """Takes SECURITY.md and ARCHITECTURE.md into the site, without copies in docs/.
 
 In the checkout, pages link to them as ../SECURITY.md. On the site they are pages
-beside index.md; their links into the source become plain text there.
+beside index.md. Links into the source become plain text there.
 """
 
 import os
@@ -22,5 +22,8 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     names = "|".join(re.escape(n) for n in TAKEN_IN)
     if page.file.src_path not in TAKEN_IN:
-        return re.sub(r"\]\(\.\./((?:\.\./)*(?:%s))" % names, r"](\1", markdown)
-    return re.sub(r"\[([^\]]*)\]\((?!#|https?:|(?:%s)[#)])[^)]*\)" % names, r"\1", markdown)
+        markdown = re.sub(r"\]\(\.\./((?:\.\./)*(?:%s))" % names, r"](\1", markdown)
+        up = "../" * (page.file.src_path.count("/") + 1)
+        return re.sub(r"\[([^\]]*)\]\(%s[^)]*\)" % re.escape(up), r"\1", markdown)
+    markdown = markdown.replace("](docs/", "](")
+    return re.sub(r"\[([^\]]*)\]\((?!#|https?:|(?:%s)[#)]|[a-z/-]+\.md)[^)]*\)" % names, r"\1", markdown)

@@ -97,19 +97,19 @@ func TestWidget(t *testing.T) {
 	}
 }
 
-// The example for Homepage in README.md names fields of a real answer, with formats that
+// The example for Homepage in docs/using/page.md names fields of a real answer, with formats that
 // their values have.
 func TestDocumentedWidget(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/using/page.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, _ := strings.Cut(string(readme), "### On other pages")
+	_, text, _ := strings.Cut(string(page), "## On other pages")
 	_, text, _ = strings.Cut(text, "```yaml\n")
 	text, _, ok := strings.Cut(text, "```")
 	if !ok || !strings.Contains(text, "type: customapi") {
-		t.Fatalf("README.md has no such example: %s", text)
+		t.Fatalf("the page has no such example: %s", text)
 	}
 	address := regexp.MustCompile(`(?m)^ *url: http://[^/]+(/.*)$`).FindStringSubmatch(text)
 	if address == nil {

@@ -1,6 +1,8 @@
 package manual
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,16 +15,27 @@ import (
 var block = regexp.MustCompile("(?ms)(?:^<!-- ([^\n]+) -->\n)?^[ ]*```([a-z]*)\n(.*?)^[ ]*```$")
 
 // command is a line that one would type.
-var command = regexp.MustCompile(`(?m)^(\S+=\S+ )*(sudo |\./bin/)?(apt|apt-get|curl|docker|docker-compose|echo|helm|kubectl|make|millpond)( .*)?$`)
+var command = regexp.MustCompile(`(?m)^(\S+=\S+ )*(sudo |\./bin/)?(apt|apt-get|curl|docker|echo|gpg|helm|install|kubectl|make|millpond|openssl|runuser)( .*)?$`)
 
 // runs are the kinds of blocks that e2e/manual runs.
-var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: image", "run: start"}
+var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: cloudinit", "run: ansible", "run: debos", "run: packer", "run: image", "run: start"}
+
+// beside are the documents outside of docs/ that have commands.
+var beside = []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md", "deploy/release/README.md", "deploy/helm/millpond/README.md"}
 
 // Each block of commands, and of configuration in a language, is run by a test, or says which
 // test runs the same or why none does.
 func TestBlocksAreTested(t *testing.T) {
 	seen := 0
-	for name, text := range pages(t) {
+	all := pages(t)
+	for _, name := range beside {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = string(text)
+	}
+	for name, text := range all {
 		for _, m := range block.FindAllStringSubmatch(text, -1) {
 			mark, language, code := m[1], m[2], m[3]
 			if language == "" { // it shows something
