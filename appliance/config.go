@@ -66,7 +66,7 @@ type Config struct {
 	SwarmMode       swarm.Mode        `env:"SWARM_MODE" envDefault:"auto" takes:"auto, server or client" help:"role in the DHT; client is for a box that no other can dial"`
 	SwarmLocal      bool              `env:"SWARM_LOCAL" envDefault:"true" takes:"true or false, yes or no, on or off" help:"whether boxes on the network segment find each other by mDNS"`
 	Bootstrap       []string          `env:"BOOTSTRAP" takes:"multiaddrs, DNS names, http:// addresses of boxes, comma-separated" help:"boxes to connect to, in addition to those on the network segment"`
-	AnnounceAddrs   []string          `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to give to other boxes instead of its own, for example behind port forwarding"`
+	AnnounceAddrs   []string          `env:"ANNOUNCE_ADDRS" takes:"multiaddrs, comma-separated" help:"addresses to give to other boxes instead of its own, for example behind port forwarding; one with /http at its end is where clients reach the box"`
 	IdentityFile    string            `env:"IDENTITY_FILE" takes:"file" help:"the box's private key in the swarm; by default DATA_DIR/identity.key, created at the first start"`
 	UploadRate      uploadRate        `env:"UPLOAD_RATE" takes:"bytes per second with unit (20MB/s), or 0 for no limit" help:"limit on uploads to all other boxes together; by default 4MB to boxes elsewhere and none within the site"`
 	Rings           rings.Definitions `env:"RINGS" takes:"rings separated by semicolons, each a name, then after=RING, delay=3d, security=now and clients=RANGES as needed" help:"rings: clients that get a suite's updates later than others, at http://BOX/ring/NAME/archive.example.org/debian or by their addresses: what the ring after which they come has had for the delay, suites whose name says security at once"`
@@ -264,7 +264,7 @@ func (c *Config) checkSwarm(f *faults) {
 		check  func(string) error
 	}{
 		{"SWARM_LISTEN", c.SwarmListen, swarm.CheckAddr},
-		{"ANNOUNCE_ADDRS", c.AnnounceAddrs, swarm.CheckAddr},
+		{"ANNOUNCE_ADDRS", c.AnnounceAddrs, swarm.CheckAnnounce},
 		{"SWARM_ALLOW_PEERS", c.SwarmAllowPeers, swarm.CheckPeer},
 		{"BOOTSTRAP", c.Bootstrap, swarm.CheckBootstrap},
 		{"SHARE_HOSTS", c.ShareHosts, checkHost},

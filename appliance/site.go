@@ -1,6 +1,10 @@
 package main
 
 import (
+	"cmp"
+	"net"
+	"net/netip"
+
 	"millpond/internal/siteledger"
 	"millpond/internal/swarm"
 )
@@ -15,6 +19,7 @@ func (a *Appliance) openSite() (err error) {
 	o := siteledger.Options{
 		Table: a.db.Table("site"), Ledger: a.ledger, Secret: secret, Version: version,
 		Holdings: a.holdings, InUse: func() []siteledger.Suite { return a.dashboard.InUse() }, Faults: a.faults,
+		ServedAt: a.servedAt,
 		Privacy: siteledger.Privacy{
 			NoClients: p.NoClients, NoNames: p.NoClientNames, Keep: keepOf(p),
 			LocalsMayLook: len(a.config.access.Ranges) == 0 && a.config.access.Token == "",
@@ -26,6 +31,16 @@ func (a *Appliance) openSite() (err error) {
 	}
 	a.site, err = siteledger.Open(o)
 	return err
+}
+
+// servedAt is where clients reach this box, for those of other boxes of the site.
+func (a *Appliance) servedAt() netip.AddrPort {
+	bound := a.Addr().(*net.TCPAddr).AddrPort()
+	at := swarm.ClientsAt(a.config.AnnounceAddrs)
+	if !at.IsValid() {
+		at = netip.AddrPortFrom(bound.Addr().Unmap(), 0)
+	}
+	return netip.AddrPortFrom(at.Addr().WithZone(""), cmp.Or(at.Port(), bound.Port()))
 }
 
 // siteSecret is the key to the hashes of clients. Without a swarm nobody else sees these.

@@ -43,6 +43,8 @@ func TestSegment(t *testing.T) {
 		ip link set client up
 		mount -t tmpfs none /etc/apt/apt.conf.d
 		mount -t tmpfs none /usr/local/lib
+		mount -t tmpfs none /var/cache
+		mkdir -p /var/cache/apt/archives/partial
 		"$1" & box=$!
 		trap 'kill $box; wait $box' EXIT
 		for i in $(seq 100); do "$1" healthcheck && break; sleep 0.1; done

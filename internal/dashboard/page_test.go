@@ -113,13 +113,14 @@ func newMachine(t *testing.T, box string) machine {
 	t.Helper()
 	m := machine{dir: t.TempDir()}
 	m.script = ask(options(), http.MethodGet, "/setup.sh", box).Body.String()
-	for _, path := range []string{"/etc/apt", "/usr/local/lib"} {
+	for _, path := range []string{"/etc/apt", "/usr/local/lib", "/var/cache"} {
 		m.script = strings.ReplaceAll(m.script, path, m.dir+path)
 		if err := os.MkdirAll(filepath.Join(m.dir, path, "apt.conf.d"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m.write(t, "bin/id", "#!/bin/sh\necho 0\n")
+	m.write(t, "bin/apt-config", "#!/bin/sh\necho \"user='$(/usr/bin/id -un)'\"\n") // whom apt runs the probe as
 	return m
 }
 
@@ -147,7 +148,7 @@ func (m machine) run(t *testing.T, args ...string) (string, error) {
 func (m machine) files(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
-	for _, name := range []string{"etc/apt/apt.conf.d/01millpond", "usr/local/lib/millpond/apt-probe", "usr/local/lib/millpond"} {
+	for _, name := range []string{"etc/apt/apt.conf.d/01millpond", "usr/local/lib/millpond/apt-probe", "usr/local/lib/millpond", "var/cache/millpond-setup"} {
 		if b, err := os.ReadFile(filepath.Join(m.dir, name)); err == nil {
 			all[name] = string(b)
 		} else if !os.IsNotExist(err) {

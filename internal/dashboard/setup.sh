@@ -11,6 +11,7 @@ box='@BOX@'
 others='@OTHERS@' # boxes of the same site, for when that does not answer
 conf=/etc/apt/apt.conf.d/01millpond
 probe=/usr/local/lib/millpond/apt-probe
+cache=/var/cache/millpond-setup # where the probe keeps what the boxes say
 
 usage() {
 	echo "usage: setup.sh [--remove | --https [--undo]]" >&2
@@ -20,6 +21,7 @@ usage() {
 remove() {
 	undo
 	rm -f "$conf" "$probe"
+	rm -rf "$cache"
 	rmdir /usr/local/lib/millpond 2>/dev/null || true
 	echo "millpond: apt goes to the mirrors directly again."
 }
@@ -37,6 +39,12 @@ install() {
 		exit 1
 	fi
 	mkdir -p /usr/local/lib/millpond
+	rm -rf "$cache"
+	mkdir -p "$cache"
+	# apt runs the probe as this user.
+	user=
+	eval "$(apt-config shell user APT::Sandbox::User)"
+	chown "${user:-root}" "$cache" 2>/dev/null || true
 	# apt runs it with a URL before it connects to a host, as its own user, and takes the
 	# proxy that it prints. The smallest images have bash and timeout, but no curl or wget.
 	put "$probe" 755 <<EOF
@@ -45,8 +53,10 @@ install() {
 # a box that takes the URL, else DIRECT.
 box='$box'
 others='$others'
+cache='$cache'
 EOF
 	cat >>"$probe" <<'EOF'
+set -f # nothing in what is read below is a pattern
 url=${1:-}
 case $url in
 *[[:space:]]*)
@@ -61,7 +71,8 @@ case $url in
 	;;
 esac
 
-# ask prints what a box answers within some seconds: its own address or DIRECT.
+# ask prints a line within some seconds: what a box answers, proxy or DIRECT, its own
+# address, and what it says of other boxes.
 ask() {
 	# shellcheck disable=SC2016 # expanded by the inner bash
 	timeout "$2" bash -c '
@@ -73,17 +84,75 @@ ask() {
 	while read -r line <&3 && [ "${line%?}" ]; do :; done
 	read -r line <&3
 	case $line in
-	proxy) echo "http://$1" ;;
-	direct*) echo DIRECT ;;
-	esac' ask "$1" "$url" 2>/dev/null
+	proxy) answer=proxy ;;
+	direct*) answer=DIRECT ;;
+	*) exit ;;
+	esac
+	said=
+	read -r -n 400 said <&3
+	echo "$answer $1 $said"' ask "$1" "$url" 2>/dev/null
 }
 
-answer=$(ask "$box" 1)
-if [ -z "$answer" ]; then
-	# The first to answer is the nearest.
-	answer=$(for other in $others; do ask "$other" 0.7 & done | head -n 1)
+# addresses sets found to those of the words that are a numeric address with a port, four
+# at most and none twice. A box, or whoever answers in its place, can say anything.
+addresses() {
+	found=
+	local word count=0 number='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+	local pattern="^($number\.$number\.$number\.$number|\[[0-9a-f]*(:[0-9a-f]*){2,7}\]):[1-9][0-9]{0,4}$"
+	for word; do
+		if ((count == 4)); then
+			break
+		elif ((${#word} <= 47)) && [[ $word =~ $pattern && $word != "$box" && " $found " != *" $word "* ]]; then
+			found+="${found:+ }$word"
+			((count += 1))
+		fi
+	done
+}
+
+# learned is what the boxes said last. Those of setup.sh fill the room beside it.
+learned=
+if [ -f "$cache/boxes" ]; then
+	read -r -n 400 learned <"$cache/boxes"
 fi
-echo "${answer:-DIRECT}"
+# shellcheck disable=SC2086 # words
+addresses $learned
+learned=$found
+# shellcheck disable=SC2086 # words
+addresses $learned $others
+
+# The box that this machine was set up with has a start of 0.3 s; then the others are asked
+# at once, and the first to answer is the nearest. All give up after 1.5 s in all.
+exec 4< <(ask "$box" 1.5 2>/dev/null)
+answer=
+if ! read -r -t 0.3 -u 4 answer; then
+	answer=$({
+		for other in $found; do
+			ask "$other" 1.2 &
+		done
+		head -n 1 <&4 &
+	} 2>/dev/null | head -n 1)
+fi
+
+# shellcheck disable=SC2086 # words
+set -- $answer
+case ${1:-} in
+proxy) echo "http://$2" ;;
+*) echo DIRECT ;;
+esac
+
+# What the box says of others is remembered, if it is new, by the user that apt runs this
+# as. That user owns the directory, and root does not write where another user could
+# have put a link.
+if [ "${3:-}" = boxes: ] && [ -d "$cache" ] && [ ! -L "$cache" ] && [ -O "$cache" ] && [ -w "$cache" ]; then
+	at=$2
+	shift 3
+	addresses "$at" "$@"
+	if [ "$found" != "$learned" ]; then
+		new=$cache/new.$(($$ % 16))
+		printf '%s\n' "$found" >"$new" && mv -f "$new" "$cache/boxes"
+	fi
+fi 2>/dev/null
+exit 0
 EOF
 	# A source that names the box itself needs no proxy. The colons of an IPv6
 	# address would be parts of the option's name.

@@ -23,6 +23,7 @@ type Site interface {
 	Packages(w siteledger.Which) []siteledger.PackageOf
 	Series(w siteledger.Which, step ledger.Step, from, to time.Time) ([]ledger.Point, error)
 	BoxName(id string) string
+	Serves(id string) netip.AddrPort
 	ClientName(client netip.Addr) string
 	NameBox(id, name string) error
 	NameClient(client netip.Addr, name string) error

@@ -16,8 +16,9 @@ import (
 
 // pair is a site of this box and a local one, "you".
 type pair struct {
-	names map[string]string
-	gone  bool
+	serves map[string]netip.AddrPort
+	names  map[string]string
+	gone   bool
 }
 
 func newPair() *pair { return &pair{names: make(map[string]string)} }
@@ -62,6 +63,7 @@ func (p *pair) Series(w siteledger.Which, _ ledger.Step, from, _ time.Time) ([]l
 	}
 	return []ledger.Point{{Start: from, Counts: ledger.Counts{DeliveredStore: 5}}}, nil
 }
+func (p *pair) Serves(id string) netip.AddrPort     { return p.serves[id] }
 func (p *pair) BoxName(id string) string            { return p.names[id] }
 func (p *pair) ClientName(client netip.Addr) string { return p.names[client.String()] }
 func (p *pair) NameBox(id, name string) error {

@@ -79,6 +79,7 @@ func (s *Site) current() Report {
 	s.mu.Unlock()
 	r.Ledger, r.Version, r.Began = s.ledgerID, s.Version, max(began.Unix(), 0)
 	r.Counts, r.Rates, r.Holdings = counts, s.rates.perSecond(), s.Holdings()
+	r.Serves = s.ServedAt()
 	r.Faults = slices.Clone(s.Faults())
 	slices.SortStableFunc(r.Faults, func(a, b api.Fault) int { return cmp.Compare(severity(b), severity(a)) })
 	r.Faults = r.Faults[:min(len(r.Faults), maxFaults)]

@@ -1,6 +1,7 @@
 package siteledger
 
 import (
+	"net/netip"
 	"time"
 
 	"millpond/internal/api"
@@ -21,6 +22,8 @@ const (
 	maxAccounts = 1 << 20
 	// maxPoints is how many buckets of a step come in one report.
 	maxPoints = 512
+	// maxServes is the length of an IPv6 address and a port.
+	maxServes = len("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")
 )
 
 // question asks for a report. The versions are those that the answering box gave last,
@@ -106,6 +109,7 @@ func parseQuestion(b []byte) (q question, err error) {
 //	  fixed64 names_version = 20;
 //	  repeated Name names = 21;
 //	  string name = 22;            // of the box, by an administrator
+//	  string serves = 23;          // address and port at which clients reach it; 0.0.0.0 or :: is for any that it has
 //	}
 type Report struct {
 	Ledger                    uint64
@@ -116,6 +120,7 @@ type Report struct {
 	Clients, Packages, Suites int64
 	Faults                    []api.Fault
 	Name                      string
+	Serves                    netip.AddrPort // invalid if the box did not say
 	DetailsVersion            uint64
 	details                   *details // nil: as before
 	namesVersion              uint64
@@ -154,7 +159,11 @@ func (r *Report) encode() []byte {
 	for _, n := range r.names {
 		b = putBytes(b, 21, n.encode())
 	}
-	return putText(b, 22, r.Name, maxNameBytes)
+	b = putText(b, 22, r.Name, maxNameBytes)
+	if r.Serves.IsValid() {
+		b = putText(b, 23, r.Serves.String(), maxServes)
+	}
+	return b
 }
 
 func parseReport(b []byte) (*Report, error) {
@@ -205,6 +214,8 @@ func (r *Report) readLists(f field) error {
 		return addTo(f, &r.names, maxNames, parseName)
 	case 22:
 		return f.text(&r.Name, maxNameBytes)
+	case 23:
+		return f.addrPort(&r.Serves)
 	}
 	return nil
 }

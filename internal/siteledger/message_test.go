@@ -1,6 +1,7 @@
 package siteledger
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ func greatest() *Report {
 	r := &Report{
 		Ledger: 1<<64 - 1, Version: strings.Repeat("v", maxVersion), Began: maxSeconds, Counts: counts(), Rates: counts(),
 		Holdings: Holdings{maxFigure, maxFigure, maxFigure, maxFigure}, Clients: maxAccounts, Packages: maxAccounts, Suites: maxFigure,
-		Name: strings.Repeat("n", maxNameBytes), DetailsVersion: 1<<64 - 1, namesVersion: 1<<64 - 1, more: true,
+		Name: strings.Repeat("n", maxNameBytes), Serves: netip.MustParseAddrPort("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"), DetailsVersion: 1<<64 - 1, namesVersion: 1<<64 - 1, more: true,
 	}
 	for range maxFaults {
 		r.Faults = append(r.Faults, api.Fault{What: strings.Repeat("w", maxWhat), Why: strings.Repeat("y", maxWhy), Fatal: true, Urgent: true})
@@ -93,6 +94,25 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 	b := putBytes(putFixed(putFigure(greatest().encode(), 100, 5), 101, 6), 102, []byte("seven"))
 	if got, err := parseReport(b); err != nil || !reflect.DeepEqual(got, greatest()) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A box of an earlier version does not say where clients reach it; what is no address and
+// port is refused.
+func TestServes(t *testing.T) {
+	t.Parallel()
+	if r, err := parseReport((&Report{Version: "1.0"}).encode()); err != nil || r.Serves.IsValid() {
+		t.Errorf("without the field: %v, %v", r.Serves, err)
+	}
+	for text, want := range map[string]string{"0.0.0.0:3142": "0.0.0.0:3142", "[::ffff:10.0.0.2]:80": "10.0.0.2:80", "[fd00::7]:65535": "[fd00::7]:65535"} {
+		if r, err := parseReport(putBytes(nil, 23, []byte(text))); err != nil || r.Serves.String() != want {
+			t.Errorf("%s: %v, %v, want %s", text, r.Serves, err, want)
+		}
+	}
+	for _, text := range []string{"", "10.0.0.2", "10.0.0.2:0", "10.0.0.2:65536", "box.example.org:3142", "[fe80::1%eth0]:3142", "10.0.0.2:80';id;'", "10.0.0.2:3142 10.0.0.3:3142"} {
+		if r, err := parseReport(putBytes(nil, 23, []byte(text))); err == nil {
+			t.Errorf("%q is read as %v", text, r.Serves)
+		}
 	}
 }
 

@@ -248,6 +248,16 @@ func (s *Site) boxName(id string) string {
 	return cmp.Or(s.names.all[nameKey(namedBox, id)].text, own)
 }
 
+// Serves is where clients reach a box, as it told; not valid if it did not.
+func (s *Site) Serves(id string) netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.boxes[id]; r != nil {
+		return r.report.Serves
+	}
+	return netip.AddrPort{}
+}
+
 // ClientName is the name that an administrator gave to a client; "" if there is none.
 func (s *Site) ClientName(client netip.Addr) string {
 	s.mu.Lock()

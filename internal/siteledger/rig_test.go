@@ -94,6 +94,7 @@ func (b *testBox) open(t testing.TB, id string, change func(*Options)) {
 	o := Options{
 		Table: b.table, Ledger: b.ledger, Swarm: b, ID: id, Secret: []byte("secret"), Version: "1.0",
 		Holdings: func() Holdings { return Holdings{Blobs: 3, BlobBytes: 300} },
+		ServedAt: func() netip.AddrPort { return netip.MustParseAddrPort("0.0.0.0:3142") },
 		InUse:    func() []Suite { return b.suites }, Faults: func() []api.Fault { return b.faults },
 		Privacy: Privacy{LocalsMayLook: true}, Log: testLog(t),
 	}

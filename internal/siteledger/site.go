@@ -68,6 +68,9 @@ type Options struct {
 	Version  string
 	Holdings func() Holdings
 	InUse    func() []Suite // suites that clients of this box use
+	// ServedAt is where clients reach this box; its address is unspecified if that is any
+	// that the box has.
+	ServedAt func() netip.AddrPort
 	Faults   func() []api.Fault
 	Privacy  Privacy
 	Log      *slog.Logger

@@ -2,6 +2,7 @@ package siteledger
 
 import (
 	"fmt"
+	"net/netip"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -93,6 +94,20 @@ func (f field) text(to *string, most int) error {
 		return malformed("field %d is no text of up to %d bytes", f.number, most)
 	}
 	*to = string(f.bytes)
+	return nil
+}
+
+// addrPort reads an address without a zone, which means nothing to others, and a port.
+func (f field) addrPort(to *netip.AddrPort) error {
+	var text string
+	if err := f.text(&text, maxServes); err != nil {
+		return err
+	}
+	at, err := netip.ParseAddrPort(text)
+	if err != nil || at.Port() == 0 || at.Addr().Zone() != "" {
+		return malformed("field %d is no address and port", f.number)
+	}
+	*to = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	return nil
 }
 

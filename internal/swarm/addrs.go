@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ const interfacesFor = 30 * time.Second
 // addresses chooses the addresses that a box announces.
 type addresses struct {
 	announce []ma.Multiaddr // instead of all others, if any
+	clients  netip.AddrPort // see ClientsAt
 	bridges  func() (map[string]bool, error)
 
 	mu    sync.Mutex // guards the fields below
@@ -35,14 +37,59 @@ func newAddresses(announce []string) (*addresses, error) {
 	a := &addresses{bridges: bridgeIPs}
 	var faults []error
 	for _, text := range announce {
-		addr, err := ma.NewMultiaddr(text)
+		addr, err := parseAddr(text)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("address to announce %q: %w; want a multiaddr such as /dns4/box.example.org/tcp/4001", text, err))
+			faults = append(faults, fmt.Errorf("address to announce: %w", err))
+			continue
+		}
+		if forClients(addr) {
+			at, err := clientsAt(addr)
+			if err != nil {
+				faults = append(faults, fmt.Errorf("address to announce: %w", err))
+			}
+			if a.clients.Port() == 0 {
+				a.clients = at
+			}
 			continue
 		}
 		a.announce = append(a.announce, addr)
+		if ip, err := manet.ToIP(addr); err == nil && !a.clients.IsValid() {
+			if ip, ok := netip.AddrFromSlice(ip); ok {
+				a.clients = netip.AddrPortFrom(ip.Unmap(), 0)
+			}
+		}
 	}
 	return a, errors.Join(faults...)
+}
+
+// forClients reports whether an address to announce is one for clients, not for boxes.
+func forClients(addr ma.Multiaddr) bool {
+	_, last := ma.SplitLast(addr)
+	return last != nil && last.Protocol().Code == ma.P_HTTP
+}
+
+// clientsAt reads an address to announce that is for clients.
+func clientsAt(addr ma.Multiaddr) (netip.AddrPort, error) {
+	bare, _ := ma.SplitLast(addr)
+	var tcp *net.TCPAddr
+	if len(bare) > 0 { // ToNetAddr panics without a part
+		if at, err := manet.ToNetAddr(bare); err == nil {
+			tcp, _ = at.(*net.TCPAddr)
+		}
+	}
+	if tcp == nil || tcp.Port == 0 {
+		return netip.AddrPort{}, fmt.Errorf("clients cannot use %.300q: write the address and port of the box, such as /ip4/192.0.2.5/tcp/3142/http", addr)
+	}
+	at := tcp.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), nil
+}
+
+// ClientsAt is where clients reach a box, as far as its Options.Announce says: the address
+// that ends in /http, or else, with the port 0, the first one for boxes that is an IP
+// address. It is not valid if there is none.
+func ClientsAt(announce []string) netip.AddrPort {
+	a, _ := newAddresses(announce) // New returns the error
+	return a.clients
 }
 
 // choose is libp2p's AddrsFactory.

@@ -11,7 +11,16 @@ import (
 // The functions below check single options, so that a caller can report all
 // mistakes at once. New returns the same errors.
 
-// CheckAddr checks an address to listen on or to announce.
+// CheckAnnounce checks an address to announce.
+func CheckAnnounce(s string) error {
+	addr, err := parseAddr(s)
+	if err == nil && forClients(addr) {
+		_, err = clientsAt(addr)
+	}
+	return err
+}
+
+// CheckAddr checks an address to listen on.
 func CheckAddr(s string) error {
 	_, err := parseAddr(s)
 	return err

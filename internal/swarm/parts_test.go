@@ -152,6 +152,33 @@ func TestAddressesChosen(t *testing.T) {
 	}
 }
 
+func TestClientsAt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		announce []string
+		want     string
+	}{
+		{nil, "invalid AddrPort"},
+		{[]string{"/dns4/box.example.org/tcp/4001"}, "invalid AddrPort"},
+		{[]string{"/ip4/192.0.2.5/tcp/4001", "/ip4/192.0.2.6/tcp/4001"}, "192.0.2.5:0"},
+		{[]string{"/ip4/192.0.2.5/tcp/4001", "/ip4/192.0.2.6/tcp/8080/http", "/ip4/192.0.2.7/tcp/80/http"}, "192.0.2.6:8080"},
+		{[]string{"/ip6/fd00::7/tcp/3142/http", "/ip4/192.0.2.5/tcp/4001"}, "[fd00::7]:3142"},
+	} {
+		if got := ClientsAt(c.announce); got.String() != c.want {
+			t.Errorf("%v: %v, want %s", c.announce, got, c.want)
+		}
+		a, err := newAddresses(c.announce)
+		if err != nil || slices.ContainsFunc(a.announce, forClients) {
+			t.Errorf("%v: boxes are told %v, %v", c.announce, a.announce, err)
+		}
+	}
+	for _, s := range []string{"/dns4/box.example.org/tcp/3142/http", "/ip4/192.0.2.5/udp/3142/http", "/ip4/192.0.2.5/tcp/0/http", "/http", "/ip4/192.0.2.5/http"} {
+		if err := CheckAnnounce(s); err == nil || !strings.Contains(err.Error(), "/ip4/192.0.2.5/tcp/3142/http") {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
 func TestBridgeNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{

@@ -6,6 +6,7 @@ import { useAsk } from '../ask.ts'
 import type { Live } from '../live.ts'
 import { Code } from '../parts.tsx'
 import { useReach } from '../reach.ts'
+import { fallback } from '../setup.ts'
 import { AddressChoice } from './setup.tsx'
 
 /** useFirstDay is what of the first steps is done; undefined where they are
@@ -33,7 +34,7 @@ export function FirstDay({ done }: { done: boolean[] }) {
         <>
           <p>Run this on a machine of this network. It writes two small files, and can be undone.</p>
           <AddressChoice of={reach} />
-          <Code label="Set up" text={`curl -fsS ${reach.script} | sudo sh`} />
+          <Code label="Set up" text={fallback(reach.script)} />
           <p>
             <a href="#/setup">Other ways</a>, for Dockerfiles, Ansible and cloud-init
           </p>

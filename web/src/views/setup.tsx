@@ -1,68 +1,8 @@
+import type { PageSuite, Settings } from '../api.ts'
+import { useAsk } from '../ask.ts'
 import { Code, Heading } from '../parts.tsx'
 import { type Reach, useReach } from '../reach.ts'
-
-interface Way {
-  title: string
-  text: string
-  code: string
-}
-
-/** srv is the records for a zone. The target of an SRV record is a name, never an address (RFC 2782). */
-function srv(host: string, port: string): string {
-  const address = host.replace(/^\[|\]$/g, '')
-  const isIPv6 = address.includes(':')
-  if (!isIPv6 && !/^[0-9.]+$/.test(address)) {
-    // A name without a dot is one of the zone itself.
-    return `_apt_proxy._tcp IN SRV 0 0 ${port} ${host.includes('.') ? `${host}.` : host}`
-  }
-  return `apt-proxy IN ${isIPv6 ? 'AAAA' : 'A'} ${address}\n_apt_proxy._tcp IN SRV 0 0 ${port} apt-proxy`
-}
-
-export function ways(at: string): Way[] {
-  const [host, port] = [at.replace(/:\d+$/, ''), at.replace(/^.*:/, '')]
-  return [
-    {
-      title: 'Without curl',
-      text: 'wget works too, and so does apt itself.',
-      code: `wget -qO- http://${at}/setup.sh | sudo sh\n/usr/lib/apt/apt-helper download-file http://${at}/setup.sh /tmp/setup.sh && sudo sh /tmp/setup.sh`,
-    },
-    {
-      title: 'A server that never leaves this network',
-      text: 'One line, without a probe: apt fails while the box is down.',
-      code: `echo 'Acquire::http::Proxy "http://${at}";' | sudo tee /etc/apt/apt.conf.d/01millpond`,
-    },
-    {
-      title: 'sources.list',
-      text: 'Put the box in front of the archive’s name. This is also how https archives are cached: the box speaks TLS to the archive.',
-      code: `deb http://${at}/deb.example.org/debian trixie main\ndeb http://${at}/https/download.example.com/linux/debian trixie stable`,
-    },
-    {
-      title: 'Dockerfile',
-      text: 'For this step alone; nothing of it stays in the image.',
-      code: `RUN echo 'Acquire::http::Proxy "http://${at}";' > /etc/apt/apt.conf.d/01millpond && \\\n    apt-get update && apt-get install -y --no-install-recommends ca-certificates && \\\n    rm /etc/apt/apt.conf.d/01millpond`,
-    },
-    {
-      title: 'cloud-init',
-      text: '',
-      code: `#cloud-config\napt:\n  http_proxy: http://${at}`,
-    },
-    {
-      title: 'Ansible',
-      text: '',
-      code: `- name: Fetch packages through the box\n  ansible.builtin.copy:\n    dest: /etc/apt/apt.conf.d/01millpond\n    content: |\n      Acquire::http::Proxy "http://${at}";\n    mode: "0644"`,
-    },
-    {
-      title: 'debootstrap and mmdebstrap',
-      text: '',
-      code: `debootstrap trixie /target http://${at}/deb.example.org/debian\nmmdebstrap --aptopt='Acquire::http::Proxy "http://${at}"' trixie trixie.tar`,
-    },
-    {
-      title: 'Without touching clients',
-      text: 'Clients with auto-apt-proxy find the box by a DNS record in their own domain, or if it is their gateway or is called apt-proxy.',
-      code: srv(host, port),
-    },
-  ]
-}
+import { addressFor, byName, fallback, hostsOf, type Source, sources, ways } from '../setup.ts'
 
 const kinds: Record<string, string> = {
   request: 'as you reach it now',
@@ -90,9 +30,48 @@ export function AddressChoice({ of: r }: { of: Reach }) {
   )
 }
 
+interface ByNameProps {
+  at: string
+  known: Source[]
+  settings: Settings | undefined
+}
+
+/** ByName has the lines for the network's DNS server, which leads the archives' names to the box. */
+function ByName({ at, known, settings }: ByNameProps) {
+  const value = (name: string) => settings?.settings.find((s) => s.name === name)?.value ?? ''
+  const { address, isKnown } = addressFor(at)
+  return (
+    <details class="fold">
+      <summary>By name, in the network’s DNS</summary>
+      <div class="way">
+        <p>The DNS server leads the archives’ names to the box, and clients need no setting at all. Clients cannot update while the box is down.</p>
+        {settings && (!value('MILLPOND_HOSTS') || !value('MILLPOND_RESOLVER')) && (
+          <p role="note">
+            <strong>
+              {value('MILLPOND_HOSTS')
+                ? 'The box has no MILLPOND_RESOLVER: these names would lead it back to itself, and every update would fail. Set it first to a DNS server without these lines.'
+                : 'The box does not take these names yet. First set MILLPOND_HOSTS=default, MILLPOND_RESOLVER to a DNS server without these lines, and MILLPOND_LISTEN=:3142,:80,:443.'}
+            </strong>
+          </p>
+        )}
+        {!isKnown && <p>Put the box’s address in place of ADDRESS.</p>}
+        {byName(address, hostsOf(known)).map((s) => (
+          <div key={s.server}>
+            <p>{s.server}</p>
+            <Code label={s.server} text={s.lines} />
+          </div>
+        ))}
+      </div>
+    </details>
+  )
+}
+
 export function Setup() {
   const reach = useReach()
   const { at, script } = reach
+  const suites = useAsk<PageSuite>('suites?limit=50').data
+  const settings = useAsk<Settings>('settings').data
+  const known = sources(suites?.items ?? [])
   return (
     <>
       <Heading title="Set up a client">
@@ -101,15 +80,19 @@ export function Setup() {
       </Heading>
       <AddressChoice of={reach} />
       <section class="way" aria-label="In one line">
-        <Code label="Set up" text={`curl -fsS ${script} | sudo sh`} />
+        <Code label="Set up" text={fallback(script)} />
         <p>
-          It writes two small files and can be run again at any time. <a href="setup.sh">Read the script</a> first if you like. To undo it:
+          apt itself fetches the script, so that this works on every Debian and Ubuntu machine. It writes two small files and can be run again at any
+          time. <a href="setup.sh">Read the script</a> first if you like. With curl, or with wget:
         </p>
-        <Code label="Undo" text={`curl -fsS ${script} | sudo sh -s -- --remove`} />
+        <Code label="With curl" text={`curl -fsS ${script} | sudo sh`} />
+        <Code label="With wget" text={`wget -qO- ${script} | sudo sh`} />
+        <p>To undo it:</p>
+        <Code label="Undo" text={fallback(script, ' --remove')} />
       </section>
       <section class="section" aria-labelledby="ways">
         <h2 id="ways">Other ways</h2>
-        {ways(at).map((w) => (
+        {ways(at, known).map((w) => (
           <details class="fold" key={w.title}>
             <summary>{w.title}</summary>
             <div class="way">
@@ -118,6 +101,7 @@ export function Setup() {
             </div>
           </details>
         ))}
+        <ByName at={at} known={known} settings={settings} />
       </section>
     </>
   )
