@@ -13,7 +13,7 @@ import (
 var block = regexp.MustCompile("(?ms)(?:^<!-- ([^\n]+) -->\n)?^[ ]*```([a-z]*)\n(.*?)^[ ]*```$")
 
 // command is a line that one would type.
-var command = regexp.MustCompile(`(?m)^(\S+=\S+ )*(sudo |\./bin/)?(apt|apt-get|curl|docker|docker-compose|echo|helm|kubectl|make|millpond)( .*)?$`)
+var command = regexp.MustCompile(`(?m)^(\S+=\S+ )*(sudo |\./bin/)?(apt|apt-get|curl|docker|echo|helm|kubectl|make|millpond)( .*)?$`)
 
 // runs are the kinds of blocks that e2e/manual runs.
 var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: image", "run: start"}
@@ -81,6 +81,16 @@ func TestMetricsExist(t *testing.T) {
 			if !strings.Contains(all["metrics.md"], "| `"+metric+"` |") && !strings.Contains(text, "(#"+metric+")") {
 				t.Errorf("%s names the metric %s, which is not in the table of metrics.md", name, metric)
 			}
+		}
+	}
+}
+
+// Compose is written as its current version is called.
+func TestComposeSpelling(t *testing.T) {
+	old := regexp.MustCompile(`docker-compose [a-z-]+`)
+	for name, text := range pages(t) {
+		if line := old.FindString(text); line != "" {
+			t.Errorf("%s has %q; write docker compose", name, line)
 		}
 	}
 }
