@@ -3,6 +3,8 @@ package container
 import (
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -129,6 +131,33 @@ func TestSegment(t *testing.T) {
 	a, b := s.run(image, "--network", network), s.run(image, "--network", network)
 	for _, box := range []*instance{a, b} {
 		box.until("the boxes are connected", func() bool { return len(box.peers()) == 1 })
+	}
+}
+
+// TestUser runs a box as a user that is not the image's, on a directory that is the user's.
+func TestUser(t *testing.T) {
+	s := newSite(t, map[string]int{"some": 1000})
+	for _, user := range []string{"1000:1000", "1000650000:0"} { // the second as OpenShift picks it
+		uid, gid, _ := strings.Cut(user, ":")
+		dir := t.TempDir()
+		if out, err := exec.Command("chown", user, dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		// testing makes the directory above for root alone.
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b := s.run(image, "--user", user, "-v", dir+dataDir)
+		s.fetch(b, "some")
+		status, err := os.ReadFile("/proc/" + b.state("{{.State.Pid}}") + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"\nUid:\t" + uid + "\t", "\nGid:\t" + gid + "\t", "\nCapEff:\t0000000000000000\n"} {
+			if !strings.Contains(string(status), want) {
+				t.Errorf("not %q in\n%s", want, status)
+			}
+		}
 	}
 }
 
