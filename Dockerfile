@@ -40,10 +40,15 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 
 FROM scratch
 ARG VERSION=devel
+# The commit, and when it was made, as 2026-11-28T12:00:00Z.
+ARG REVISION=""
+ARG CREATED=""
 LABEL org.opencontainers.image.title="millpond" \
 	org.opencontainers.image.description="An apt proxy for a site that seeds what it holds to other boxes" \
 	org.opencontainers.image.licenses="Apache-2.0" \
-	org.opencontainers.image.version="$VERSION"
+	org.opencontainers.image.version="$VERSION" \
+	org.opencontainers.image.revision="$REVISION" \
+	org.opencontainers.image.created="$CREATED"
 COPY --from=trust /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=trust /usr/share/keyrings /usr/share/keyrings
 COPY LICENSE /usr/share/doc/millpond/

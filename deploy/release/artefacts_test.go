@@ -173,7 +173,8 @@ func checkImageOf(t *testing.T, a artefacts, to target, image v1.Image) {
 	}
 	c := f.Config
 	if f.Architecture != to.goarch || c.User != "65532:65532" || c.StopSignal != "SIGTERM" || !slices.Contains(c.Env, "MILLPOND_DATA_DIR=/var/lib/millpond") ||
-		!slices.Equal(c.Entrypoint, []string{"millpond"}) || c.Labels["org.opencontainers.image.version"] != a.number {
+		!slices.Equal(c.Entrypoint, []string{"millpond"}) || c.Labels["org.opencontainers.image.version"] != a.number ||
+		len(c.Labels["org.opencontainers.image.revision"]) != 40 || c.Labels["org.opencontainers.image.created"] == "" {
 		t.Errorf("%+v", f)
 	}
 	if ports := slices.Sorted(maps.Keys(c.ExposedPorts)); !slices.Equal(ports, []string{"3142/tcp", "4001/tcp", "4001/udp"}) {

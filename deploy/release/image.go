@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -26,7 +27,9 @@ func (r *release) writeImage() error {
 	if err != nil {
 		return err
 	}
-	stage, err := parseStage(string(text), map[string]string{"VERSION": r.version.number})
+	stage, err := parseStage(string(text), map[string]string{
+		"VERSION": r.version.number, "REVISION": r.version.commit, "CREATED": r.version.time.Format(time.RFC3339),
+	})
 	if err != nil {
 		return fmt.Errorf("the last stage of Dockerfile: %w", err)
 	}

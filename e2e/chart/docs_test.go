@@ -2,6 +2,7 @@ package chart
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -42,5 +43,30 @@ func TestReadmeExamples(t *testing.T) {
 	}
 	if pods != 1 {
 		t.Errorf("got %d pods as examples, want one", pods)
+	}
+}
+
+// The README has a row for each example.
+func TestExamplesAreListed(t *testing.T) {
+	b, err := os.ReadFile(chartDir + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(examplesDir + "/*.yaml")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("examples: %q, %v", names, err)
+	}
+	for _, name := range names {
+		if row := "| `" + filepath.Base(name) + "` | "; !strings.Contains(string(b), row) {
+			t.Errorf("the README does not have %s", row)
+		}
+	}
+}
+
+// With the example for several zones, no zone has two replicas more than another.
+func TestZones(t *testing.T) {
+	spread := render(t, valueSets(t)["multi-zone"]).pod(t).Spec.TopologySpreadConstraints
+	if len(spread) != 1 || spread[0].TopologyKey != core.LabelTopologyZone || spread[0].MaxSkew != 1 || spread[0].WhenUnsatisfiable != core.DoNotSchedule {
+		t.Errorf("got %v", spread)
 	}
 }

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"testing"
 
@@ -62,8 +63,7 @@ func TestKeyIsKept(t *testing.T) {
 	}
 }
 
-// Without a cluster (helm template) there is nothing to look up, and each
-// rendering makes a key of its own. Whoever applies such output gives the key.
+// Installations in different clusters have different keys.
 func TestKeysAreRandom(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 3 {
@@ -73,12 +73,45 @@ func TestKeysAreRandom(t *testing.T) {
 		}
 		seen[key] = true
 	}
-	const given = "swarm: {key: {value: \"/key/swarm/psk/1.0.0/\\n/base16/\\n%s\\n\"}}"
-	text := strings.ReplaceAll(given, "%s", strings.Repeat("0f", 32))
-	for range 2 {
-		if key := string(the[*core.Secret](t, render(t, text), keySecret).Data["swarm.key"]); !strings.HasSuffix(key, strings.Repeat("0f", 32)+"\n") {
-			t.Errorf("a key was given, got %q", key)
+}
+
+// Without a cluster (helm template, Argo CD) each rendering would make a key of its own: it
+// fails, and what the message names renders the same each time.
+func TestWithoutCluster(t *testing.T) {
+	template := func(text string) (map[string]string, error) {
+		t.Helper()
+		v, err := renderValues(t, text)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return engine.Render(mustLoad(t), v)
+	}
+	for _, text := range []string{"", "kind: DaemonSet", "image: {tag: 9.9.9}"} {
+		_, err := template(text)
+		if err == nil {
+			t.Errorf("values %q: a key that no other rendering has", text)
+			continue
+		}
+		for _, want := range []string{"swarm.key.existingSecret", "swarm.key.value", "swarm.key.enabled=false", "millpond swarm-key"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("values %q: the message does not name %s: %v", text, want, err)
+			}
+		}
+	}
+	given := "swarm: {key: {value: \"/key/swarm/psk/1.0.0/\\n/base16/\\n" + strings.Repeat("0f", 32) + "\\n\"}}"
+	for _, text := range []string{given, "swarm: {key: {existingSecret: ours}}", "swarm: {key: {enabled: false}}", "swarm: {enabled: false}"} {
+		first, err := template(text)
+		if err != nil {
+			t.Fatalf("values %q: %v", text, err)
+		}
+		second, err := template(text)
+		if err != nil || !maps.Equal(first, second) {
+			t.Errorf("values %q: two renderings differ (%v)", text, err)
+		}
+	}
+	key := string(the[*core.Secret](t, render(t, given), keySecret).Data["swarm.key"])
+	if !strings.HasSuffix(key, strings.Repeat("0f", 32)+"\n") {
+		t.Errorf("a key was given, got %q", key)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"text/template"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -30,9 +31,10 @@ import (
 )
 
 const (
-	chartDir  = "../../deploy/helm/millpond"
-	release   = "r1"
-	namespace = "apt"
+	chartDir    = "../../deploy/helm/millpond"
+	examplesDir = chartDir + "/examples"
+	release     = "r1"
+	namespace   = "apt"
 )
 
 // scheme has the kinds that the chart may make; any other is a failure.
@@ -82,14 +84,23 @@ func renderValues(t *testing.T, text string) (common.Values, error) {
 	return util.ToRenderValues(mustLoad(t), values(t, text), options, nil)
 }
 
-// files renders the chart with values to the text of each template.
+// emptyCluster answers the chart's look-ups as a cluster does that has nothing: no object
+// of a name, and a list without items.
+var emptyCluster = template.FuncMap{"lookup": func(_, _, _, name string) map[string]any {
+	if name != "" {
+		return map[string]any{}
+	}
+	return map[string]any{"items": []any{}}
+}}
+
+// files renders the chart with values to the text of each template, for an empty cluster.
 func files(t *testing.T, text string) map[string]string {
 	t.Helper()
 	v, err := renderValues(t, text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := engine.Engine{Strict: true}.RenderWithContext(context.Background(), mustLoad(t), v)
+	all, err := engine.Engine{Strict: true, CustomTemplateFuncs: emptyCluster}.RenderWithContext(context.Background(), mustLoad(t), v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,20 +208,22 @@ func (all objects) env(t *testing.T) map[string]string {
 }
 
 // valueSets are the sets of values that whatever must always hold is tested
-// with: the defaults and those of testdata/values.
+// with: the defaults, those of testdata/values and the chart's examples.
 func valueSets(t *testing.T) map[string]string {
 	t.Helper()
 	sets := map[string]string{"default": ""}
-	names, err := filepath.Glob("testdata/values/*.yaml")
-	if err != nil || len(names) < 5 {
-		t.Fatalf("testdata/values has %d sets (%v)", len(names), err)
-	}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
+	for _, dir := range []string{"testdata/values", examplesDir} {
+		names, err := filepath.Glob(dir + "/*.yaml")
+		if err != nil || len(names) < 5 {
+			t.Fatalf("%s has %d sets (%v)", dir, len(names), err)
 		}
-		sets[strings.TrimSuffix(filepath.Base(name), ".yaml")] = string(b)
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sets[strings.TrimSuffix(filepath.Base(name), ".yaml")] = string(b)
+		}
 	}
 	return sets
 }

@@ -59,6 +59,11 @@ func TestHardening(t *testing.T) {
 					t.Errorf("pod %s has resources %v", name, c.Resources)
 				}
 			}
+		}
+		if strings.HasSuffix(t.Name(), "/openshift") {
+			return
+		}
+		for name, pod := range all.pods(t) {
 			if uid := *pod.Spec.SecurityContext.RunAsUser; uid != 65532 {
 				t.Errorf("pod %s runs as %d; the image is made for 65532", name, uid)
 			}
@@ -67,6 +72,28 @@ func TestHardening(t *testing.T) {
 			t.Errorf("volumes are given to group %v", group)
 		}
 	})
+}
+
+// Where the cluster picks users and groups, as OpenShift does, no pod names one. A number
+// of that size is written in full.
+func TestIdentity(t *testing.T) {
+	openShift := valueSets(t)["openshift"]
+	for _, text := range []string{openShift, "podSecurityContext: null", "podSecurityContext: {runAsUser: null, runAsGroup: null, fsGroup: null}"} {
+		for name, pod := range render(t, text).pods(t) {
+			c := pod.Spec.SecurityContext
+			if c.RunAsUser != nil || c.RunAsGroup != nil || c.FSGroup != nil {
+				t.Errorf("values %q: pod %s asks for %v", text, name, c)
+			}
+			if c.RunAsNonRoot == nil || !*c.RunAsNonRoot {
+				t.Errorf("values %q: pod %s may run as root", text, name)
+			}
+		}
+	}
+	all := render(t, "podSecurityContext: {runAsUser: 1000650000, runAsGroup: 0, fsGroup: 1000650001}")
+	c := all.pod(t).Spec.SecurityContext
+	if *c.RunAsUser != 1000650000 || *c.RunAsGroup != 0 || *c.FSGroup != 1000650001 {
+		t.Errorf("got %v", c)
+	}
 }
 
 // pods of the release: the boxes' and that of `helm test`.

@@ -64,6 +64,8 @@ func TestSettings(t *testing.T) {
 	delete(env, "NODE_IP")
 	delete(env, "DASHBOARD_TOKEN") // part of MILLPOND_DASHBOARD_ACCESS
 	delete(env, "SSL_CERT_FILE")   // which Go reads, not the box
+	delete(env, "NOTE")            // of extraEnv, as SITE
+	delete(env, "SITE")
 	if zone := env["TZ"]; zone != "Europe/Berlin" {
 		t.Errorf("the zone is %q", zone)
 	}

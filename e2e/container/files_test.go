@@ -2,8 +2,11 @@ package container
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -83,5 +86,63 @@ func checkServices(t *testing.T, file []byte) {
 	}
 	if boxes == 0 {
 		t.Error("no box in it")
+	}
+}
+
+// fixed are the settings that the image decides; the compose file mounts or publishes what
+// they name.
+var fixed = []string{
+	"MILLPOND_LISTEN", "MILLPOND_DASHBOARD_LISTEN", "MILLPOND_DATA_DIR", "MILLPOND_KEYRING_DIR", "MILLPOND_SWARM_LISTEN", "MILLPOND_IDENTITY_FILE",
+}
+
+// TestComposeSettings has each setting that the box's help lists in .env, and finds it in the
+// container's environment.
+func TestComposeSettings(t *testing.T) {
+	file, err := os.ReadFile(root + "/docker-compose.yml")
+	dir := t.TempDir()
+	compose := filepath.Join(dir, "docker-compose.yml")
+	if err := errors.Join(err, os.WriteFile(compose, file, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	help := must(t, "run", "--rm", image, "help")
+	var names []string
+	var env strings.Builder
+	for word := range strings.FieldsSeq(help) {
+		word = strings.TrimRight(word, ",.;:)")
+		if !strings.HasPrefix(word, "MILLPOND_") || strings.ContainsAny(word, "=*`") || slices.Contains(fixed, word) || slices.Contains(names, word) {
+			continue
+		}
+		names = append(names, word)
+		env.WriteString(word + "=of-" + word + "\n")
+	}
+	if len(names) < 30 {
+		t.Fatalf("help prints %d settings:\n%s", len(names), help)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(env.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := newProject(t, "settings", nil, compose)
+	p.args = append(p.args, "--project-directory", dir)
+	rendered := p.compose("--profile", "two", "config")
+	for _, name := range names {
+		if n := strings.Count(rendered, "\n      "+name+": of-"+name+"\n"); n != 2 {
+			t.Errorf("%s of .env reaches %d of 2 boxes", name, n)
+		}
+	}
+}
+
+// TestTwoBoxes has a second box only where its profile is asked for; the two find each other.
+func TestTwoBoxes(t *testing.T) {
+	p := newProject(t, "two", []string{"VERSION=" + version}, root+"/docker-compose.yml")
+	p.compose("up", "-d")
+	if id := p.compose("ps", "-q", "second"); id != "" {
+		t.Error("a second box runs without its profile")
+	}
+	p.args = append(p.args, "--profile", "two")
+	p.compose("up", "-d")
+	for _, service := range []string{"millpond", "second"} {
+		b := p.box(service)
+		confined(t, b)
+		b.until("the boxes are connected", func() bool { return len(b.peers()) == 1 })
 	}
 }

@@ -51,6 +51,11 @@ func TestImage(t *testing.T) {
 	if config.Labels["org.opencontainers.image.version"] != version || config.Labels["org.opencontainers.image.licenses"] != "Apache-2.0" {
 		t.Errorf("labels: %v", config.Labels)
 	}
+	for label, want := range map[string]string{"revision": revision, "created": created} {
+		if got := config.Labels["org.opencontainers.image."+label]; got != want {
+			t.Errorf("label %s is %q, want %q", label, got, want)
+		}
+	}
 }
 
 // TestPlatforms builds for both processors and looks at what is in the image.

@@ -20,6 +20,9 @@ const root = "../.."
 
 const image, version = "millpond", "1.2.3-test"
 
+// What labels of the image say.
+const revision, created = "0123456789abcdef0123456789abcdef01234567", "2026-01-31T12:00:00Z"
+
 // docker is the engine that all tests share.
 var docker *engine.Engine
 
@@ -37,7 +40,7 @@ func run(m *testing.M) int {
 	code := 1
 	fmt.Printf("engine with base images: %.1f s\n", time.Since(begun).Seconds())
 	begun = time.Now()
-	if err = docker.Build(ctx, root, image, "--build-arg", "VERSION="+version); err == nil {
+	if err = docker.Build(ctx, root, image, "--build-arg", "VERSION="+version, "--build-arg", "REVISION="+revision, "--build-arg", "CREATED="+created); err == nil {
 		fmt.Printf("docker build: %.1f s\n", time.Since(begun).Seconds())
 		code = m.Run()
 	}

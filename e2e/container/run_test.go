@@ -1,9 +1,9 @@
 package container
 
 import (
-	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -135,29 +135,30 @@ func TestSegment(t *testing.T) {
 	}
 }
 
-// TestHelpMatchesCompose keeps docker-compose.yml in step with the settings.
-func TestHelpMatchesCompose(t *testing.T) {
-	compose, err := os.ReadFile(root + "/docker-compose.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The image decides where these are, and the compose file mounts or
-	// publishes them there.
-	fixed := "MILLPOND_LISTEN MILLPOND_DASHBOARD_LISTEN MILLPOND_DATA_DIR MILLPOND_KEYRING_DIR MILLPOND_SWARM_LISTEN MILLPOND_IDENTITY_FILE "
-	help := must(t, "run", "--rm", image, "help")
-	names := 0
-	for word := range strings.FieldsSeq(help) {
-		word = strings.TrimRight(word, ",.;:)")
-		if !strings.HasPrefix(word, "MILLPOND_") || strings.ContainsAny(word, "=*`") || strings.Contains(fixed, word+" ") {
-			continue
+// TestUser runs a box as a user that is not the image's, on a directory that is the user's.
+func TestUser(t *testing.T) {
+	s := newSite(t, map[string]int{"some": 1000})
+	for _, user := range []string{"1000:1000", "1000650000:0"} { // the second as OpenShift picks it
+		uid, gid, _ := strings.Cut(user, ":")
+		dir := t.TempDir()
+		if out, err := exec.Command("chown", user, dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
-		names++
-		if !strings.Contains(string(compose), fmt.Sprintf("- %s\n", word)) && !strings.Contains(string(compose), fmt.Sprintf("- %s #", word)) {
-			t.Errorf("docker-compose.yml has no %s", word)
+		// testing makes the directory above for root alone.
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if names < 10 {
-		t.Errorf("help prints %d settings:\n%s", names, help)
+		b := s.run(image, "--user", user, "-v", dir+dataDir)
+		s.fetch(b, "some")
+		status, err := os.ReadFile("/proc/" + b.state("{{.State.Pid}}") + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"\nUid:\t" + uid + "\t", "\nGid:\t" + gid + "\t", "\nCapEff:\t0000000000000000\n"} {
+			if !strings.Contains(string(status), want) {
+				t.Errorf("not %q in\n%s", want, status)
+			}
+		}
 	}
 }
 

@@ -97,3 +97,13 @@ func TestMetricsExist(t *testing.T) {
 		}
 	}
 }
+
+// Compose is written as its current version is called.
+func TestComposeSpelling(t *testing.T) {
+	old := regexp.MustCompile(`docker-compose [a-z-]+`)
+	for name, text := range pages(t) {
+		if line := old.FindString(text); line != "" {
+			t.Errorf("%s has %q; write docker compose", name, line)
+		}
+	}
+}

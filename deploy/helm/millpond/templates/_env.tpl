@@ -59,7 +59,7 @@
 - name: MILLPOND_UPSTREAM_PROXY_EXCEPT
   value: {{ join "," . | quote }}
 {{- end }}
-{{- if .Values.certificates.configMap }}
+{{- if include "millpond.authorities" . }}
 - name: SSL_CERT_FILE
   value: /etc/millpond-certificates/{{ .Values.certificates.key }}
 {{- end }}
@@ -71,6 +71,9 @@
 {{- range $name, $value := .Values.settings }}
 - name: {{ $name }}
   value: {{ $value | toString | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 

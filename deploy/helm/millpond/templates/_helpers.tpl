@@ -146,10 +146,21 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* A number of podSecurityContext, (dict "root" $ "name" …); nothing if it is null. */}}
+{{- define "millpond.identity" -}}
+{{- $value := get (default dict (get .root.Values "podSecurityContext")) .name }}
+{{- if not (kindIs "invalid" $value) }}
+{{- if ne (toString $value) "" }}{{ int64 $value }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{- define "millpond.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
+{{- range $name := list "runAsUser" "runAsGroup" }}
+{{- with include "millpond.identity" (dict "root" $ "name" $name) }}
+{{ $name }}: {{ . }}
+{{- end }}
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}

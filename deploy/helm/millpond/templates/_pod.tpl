@@ -26,7 +26,9 @@ spec:
     {{- include "millpond.podSecurity" . | nindent 4 }}
     # For volumes that are root's, the swarm key's among them. OnRootMismatch,
     # since a look at each of a million files would hold up every start.
-    fsGroup: 65532
+    {{- with include "millpond.identity" (dict "root" . "name" "fsGroup") }}
+    fsGroup: {{ . }}
+    {{- end }}
     fsGroupChangePolicy: OnRootMismatch
   # What the hook below takes, the box's own 25 s, and 5 s to close its database.
   terminationGracePeriodSeconds: {{ add (include "millpond.leaving" . | int) 30 }}
@@ -100,7 +102,7 @@ spec:
           mountPath: /etc/millpond-tls
           readOnly: true
         {{- end }}
-        {{- if .Values.certificates.configMap }}
+        {{- if include "millpond.authorities" . }}
         - name: certificates
           mountPath: /etc/millpond-certificates
           readOnly: true
@@ -109,6 +111,9 @@ spec:
         - name: keyrings
           mountPath: /etc/apt/keyrings
           readOnly: true
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
         {{- end }}
   {{- with include "millpond.volumes" . }}
   {{- . | trim | nindent 2 }}
@@ -140,7 +145,7 @@ checksum/upstream-proxy: {{ sha256sum . }}
 {{/* Claims are the StatefulSet's own, so there may be no volume at all. */}}
 {{- define "millpond.volumes" -}}
 {{- $keyrings := or .Values.keyrings.configMaps .Values.keyrings.secrets }}
-{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) (include "millpond.adminSecret" .) $keyrings .Values.logins.existingSecret .Values.tls.existingSecret .Values.certificates.configMap -}}
+{{- if or (eq .Values.kind "DaemonSet") (include "millpond.private" .) (include "millpond.adminSecret" .) $keyrings .Values.logins.existingSecret .Values.tls.existingSecret (include "millpond.authorities" .) .Values.extraVolumes -}}
 volumes:
   {{- if eq .Values.kind "DaemonSet" }}
   - name: data
@@ -187,10 +192,16 @@ volumes:
         - key: tls.key
           path: tls.key
   {{- end }}
-  {{- if .Values.certificates.configMap }}
+  {{- if include "millpond.authorities" . }}
   - name: certificates
+    {{- if .Values.certificates.configMap }}
     configMap:
       name: {{ .Values.certificates.configMap }}
+    {{- else }}
+    secret:
+      secretName: {{ .Values.certificates.secret }}
+      defaultMode: 0440
+    {{- end }}
       items:
         - key: {{ .Values.certificates.key }}
           path: {{ .Values.certificates.key }}
@@ -208,7 +219,14 @@ volumes:
             name: {{ . }}
         {{- end }}
   {{- end }}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "millpond.authorities" -}}
+{{- if or .Values.certificates.configMap .Values.certificates.secret }}true{{ end }}
 {{- end }}
 
 {{/* On which nodes: two replicas on one share its failure and its disk. */}}
