@@ -14,6 +14,8 @@ import (
 // settingExamples has a value for each setting, as the manual shows it.
 var settingExamples = map[string]string{
 	"LISTEN":                "10.1.0.5:3142",
+	"HOSTS":                 "default,archive.example.org",
+	"RESOLVER":              "192.0.2.53,192.0.2.54:5353",
 	"DASHBOARD_LISTEN":      "10.1.0.5:8080",
 	"DASHBOARD_ACCESS":      "apt.example.org,10.1.0.0/16,token:a-long-random-word",
 	"DATA_DIR":              "/srv/millpond",
@@ -121,7 +123,7 @@ func manualSettings(all []setting) string {
 		if s.Default != "" {
 			def = "The default is `" + s.Default + "`."
 		}
-		if s.secret {
+		if s.inFile() {
 			def += " `" + s.Name + fromFile + "` takes it from a file."
 		}
 		example := settingExamples[strings.TrimPrefix(s.Name, prefix)]

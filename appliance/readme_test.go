@@ -65,7 +65,7 @@ func markdown(all []setting) string {
 			def = "`" + s.Default + "`"
 		}
 		name := "`" + s.Name + "`"
-		if s.secret {
+		if s.inFile() {
 			name += " or, from a file, `" + s.Name + fromFile + "`"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, def, s.Takes, s.Help)

@@ -132,7 +132,7 @@ func TestNoSignOfLifeWithoutAnAnswer(t *testing.T) {
 		t.Errorf("a box that answers told %q, %v", buf[:n], err)
 	}
 	g.Go(func() error { return http.ErrServerClosed }) // ends ctx
-	_ = g.Wait()                                         // that error
+	_ = g.Wait()                                       // that error
 }
 
 func TestSupervisorOf(t *testing.T) {
