@@ -84,14 +84,8 @@ func TestManualSettings(t *testing.T) {
 
 // The box takes each example, and each setting has one that is not its default.
 func TestSettingExamples(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
-	cert, key := aptest.Certificate(t, time.Now().Add(time.Hour))
-	for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key, "auth.conf": []byte("machine archive.example.org/private/ login name password word\n")} {
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	t.Chdir(t.TempDir())
+	examples(t)
 	for _, s := range settings() {
 		name := strings.TrimPrefix(s.Name, prefix)
 		example, ok := settingExamples[name]
@@ -110,6 +104,17 @@ func TestSettingExamples(t *testing.T) {
 	for name := range settingExamples {
 		if !slices.ContainsFunc(settings(), func(s setting) bool { return s.Name == prefix+name }) {
 			t.Errorf("there is an example of %s, which is no setting", name)
+		}
+	}
+}
+
+// examples writes the files that the examples name into the working directory.
+func examples(t *testing.T) {
+	t.Helper()
+	cert, key := aptest.Certificate(t, time.Now().Add(time.Hour))
+	for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key, "auth.conf": []byte("machine archive.example.org/private/ login name password word\n")} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
