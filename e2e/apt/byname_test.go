@@ -72,9 +72,13 @@ func answerDNS(query []byte, archive netip.Addr) []byte {
 		flags[1] |= 3 // no such name
 	}
 	answer := append([]byte{query[0], query[1], flags[0], flags[1], 0, 1, 0, 0, 0, 0, 0, 0}, query[12:end]...)
-	if isA := query[end-4] == 0 && query[end-3] == 1; known && isA {
+	kind := byte(1) // A
+	if archive.Is6() {
+		kind = 28 // AAAA
+	}
+	if known && query[end-4] == 0 && query[end-3] == kind {
 		answer[7] = 1
-		answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
+		answer = append(answer, 0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 0, 0, byte(archive.BitLen()/8))
 		answer = append(answer, archive.AsSlice()...)
 	}
 	return answer

@@ -58,11 +58,13 @@ func startServer(t *testing.T, name string, args ...string) {
 // box.
 func TestByNameServers(t *testing.T) {
 	s, _ := newNamedSiteWithout(t, publicDNS)
+	const elsewhere = "127.77.18.55" // has an IPv6 address for the name, which must not get through
+	serveDNS(t, elsewhere, "2001:db8::9")
 	conf := filepath.Join(t.TempDir(), "server.conf")
 	for name, start := range map[string]func(*testing.T){
 		"dnsmasq": func(t *testing.T) {
 			writeFile(t, conf, manualBlock(t, "dnsmasq"))
-			startServer(t, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--listen-address="+siteDNS, "--bind-interfaces", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=")
+			startServer(t, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--listen-address="+siteDNS, "--bind-interfaces", "--no-resolv", "--server="+elsewhere, "--no-hosts", "--user=root", "--pid-file=")
 		},
 		"unbound": func(t *testing.T) {
 			writeFile(t, conf, manualBlock(t, "unbound")+"    interface: "+siteDNS+"\n    do-daemonize: no\n    use-syslog: no\n    username: \"\"\n    chroot: \"\"\n    pidfile: \"\"\n    access-control: 127.0.0.0/8 allow\n")
