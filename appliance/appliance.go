@@ -63,6 +63,7 @@ type Appliance struct {
 	dashboard *dashboard.Dashboard
 
 	lists   hostLists
+	names   nameCheck
 	leaving leaving
 	clients []net.Listener // where clients are served
 	servers []server       // in shutdown order
@@ -227,6 +228,7 @@ func (a *Appliance) openNetwork() (err error) {
 		Logins: a.config.logins, Mirrors: a.config.mirrors, Resolver: a.config.resolver, Self: a.listensAt,
 	})
 	a.opened(a.mirror.Close)
+	a.names.check = a.mirror.CheckLookup
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
 		Downloads: a.files.downloads, Lag: a.lag, Follows: a.follows, Avoided: a.avoided, Complete: a.complete, Log: a.log.With("part", "fetch"),
