@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,27 +19,33 @@ import (
 func TestNameCheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var fault error
-		asked := 0
+		var faulty atomic.Bool
+		var asked atomic.Int32
 		a := &Appliance{log: newLog(t), lists: hostLists{config: Config{Hosts: []string{"archive.example.org"}}}}
-		a.names.check = func(context.Context, string) error { asked++; return fault }
+		a.names.check = func(context.Context, string) error {
+			asked.Add(1)
+			if faulty.Load() {
+				return errors.New("nobody is there")
+			}
+			return nil
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- a.checkNames(ctx) }()
-		expect := func(what string, n int, faulty bool) {
+		expect := func(what string, n int32, wrong bool) {
 			t.Helper()
 			synctest.Wait()
-			if faults := a.names.faults(); asked != n || (len(faults) > 0) != faulty {
-				t.Errorf("%s: asked %d times, faults %+v; want %d times", what, asked, faults, n)
+			if faults := a.names.faults(); asked.Load() != n || (len(faults) > 0) != wrong {
+				t.Errorf("%s: asked %d times, faults %+v; want %d times", what, asked.Load(), faults, n)
 			}
 		}
 		expect("at the start", 1, false)
-		fault = errors.New("nobody is there")
+		faulty.Store(true)
 		time.Sleep(askNames + time.Second)
 		expect("once it is wrong", 2, true)
 		time.Sleep(3 * askAgain)
 		expect("while it is wrong", 5, true)
-		fault = nil
+		faulty.Store(false)
 		time.Sleep(askAgain)
 		expect("corrected", 6, false)
 		time.Sleep(askAgain)
