@@ -62,6 +62,8 @@ type Appliance struct {
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
+	lists   hostLists
+	names   nameCheck
 	leaving leaving
 	clients []net.Listener // where clients are served
 	servers []server       // in shutdown order
@@ -83,11 +85,13 @@ func New(c Config, log *slog.Logger) (*Appliance, error) {
 		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
 		leaving: leaving{began: make(chan struct{})},
 	}
+	a.lists = hostLists{use: a.useLists, config: c}
 	lines := a.events.Handler(a.limit)
 	if c.Privacy.NoPackagesPerClient {
 		lines = logs.Unlink(lines)
 	}
 	a.log = slog.New(logs.Redact(lines))
+	a.lists.log = a.log
 	for _, open := range []func() error{a.openAccessLog, a.openData, a.openNetwork, a.openFaces} {
 		if err := open(); err != nil {
 			return nil, errors.Join(err, a.close())
@@ -213,10 +217,7 @@ func (a *Appliance) openDataDir() (err error) {
 
 // openNetwork opens floors 2 and 3: the sources of bytes.
 func (a *Appliance) openNetwork() (err error) {
-	if a.policy, err = mirror.ParsePolicy(a.config.AllowUpstreams); err != nil {
-		return err
-	}
-	if err = a.policy.Restrict(a.config.OnlyArchives); err != nil {
+	if a.policy, err = a.config.policy(); err != nil {
 		return err
 	}
 	a.policy.Allow(a.config.mirrors)
@@ -227,6 +228,7 @@ func (a *Appliance) openNetwork() (err error) {
 		Logins: a.config.logins, Mirrors: a.config.mirrors, Resolver: a.config.resolver, Self: a.listensAt,
 	})
 	a.opened(a.mirror.Close)
+	a.names.check = a.mirror.CheckLookup
 	o := fetch.Options{
 		Store: a.store, Catalog: a.catalog, Mirror: a.mirror, Names: a.db.Table("names"), TTL: a.config.IndexTTL,
 		Downloads: a.files.downloads, Lag: a.lag, Follows: a.follows, Avoided: a.avoided, Complete: a.complete, Log: a.log.With("part", "fetch"),
@@ -300,7 +302,7 @@ func (a *Appliance) openFaces() (err error) {
 	clients := a.proxy.Server()
 	clients.RegisterOnShutdown(a.dashboard.EndStreams)
 	opening := a.frontOptions(false, a.files.clients)
-	if !a.config.names.IsEmpty() {
+	if !a.config.names.IsEmpty() || a.config.listFileOf("HOSTS") != nil {
 		opening.Through = a.proxy
 	}
 	for _, l := range a.clients {

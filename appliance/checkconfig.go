@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"millpond/internal/api"
 	"millpond/internal/dashboard"
 )
 
@@ -53,20 +55,21 @@ func (c *Config) describe() []string {
 		}
 	}
 	add(c.DashboardListen != "", "serve dashboard, API and metrics at %s", c.DashboardListen)
+	add(len(c.access.Names) > 0, "serve the dashboard under the names %s, too", strings.Join(c.access.Names, ", "))
+	add(len(c.access.Ranges) > 0, "show the dashboard to %s only", joinPrefixes(c.access.Ranges))
+	add(c.access.Token != "", "ask for a token before it shows the dashboard")
+	add(c.AdminToken != "", "take admin actions from those who have the admin token")
 	add(c.certificate != nil, "speak TLS with those who want it, by %s", strings.Join(c.TLSCert, " and "))
 	add(true, "take clients from %s", cmp.Or(joinPrefixes(c.AllowClients), "private and loopback addresses"))
+	add(len(c.TrustedProxies) > 0, "believe %s whose a connection or request is", joinPrefixes(c.TrustedProxies))
 	add(true, "keep at most %s in %s", c.describeSize(), describeDir(c.DataDir))
-	add(len(c.Hosts) > 0, "serve archives under their own names, where DNS leads these here: %s", strings.Join(c.Hosts, ", "))
+	add(len(c.Hosts) > 0, "serve archives under their own names, where DNS leads these here: %s", c.listed("HOSTS", c.Hosts, ""))
 	does = append(does, c.describeUpstream()...)
-	add(len(c.Follow) > 0, "keep up to date what MILLPOND_FOLLOW names: %d entries", len(c.Follow))
-	switch {
-	case !c.Swarm:
-		add(true, "take part in no swarm")
-	case c.SwarmKey != "":
-		add(true, "take part in a private swarm at %s", strings.Join(c.SwarmListen, " and "))
-	default:
-		add(true, "take part in the open swarm at %s", strings.Join(c.SwarmListen, " and "))
-	}
+	does = append(does, c.describeArchives()...)
+	does = append(does, c.describeSwarm()...)
+	add(c.Privacy != api.Privacy{}, "keep less about clients: %s", c.value("PRIVACY"))
+	add(true, "log what is of level %s or above, as %s", c.value("LOG_LEVEL"), c.value("LOG_FORMAT"))
+	add(c.AccessLog != "", "log each request to %s", c.AccessLog)
 	return does
 }
 
@@ -85,24 +88,112 @@ func (c *Config) describeUpstream() []string {
 	tunnels := map[string]string{"true": "to any https archive", "false": "to nowhere"}[c.Tunnels.String()]
 	return []string{
 		fmt.Sprintf("reach mirrors %s, by the addresses that %s", way, cmp.Or(prefixed("the DNS servers ", " give", c.resolver.String()), "this machine's DNS servers give")),
-		"serve files of " + cmp.Or(strings.Join(c.OnlyArchives, ", "), "all archives") + ", at public addresses" + prefixed(" and at ", "", strings.Join(c.AllowUpstreams, ", ")),
-		"open tunnels " + cmp.Or(tunnels, "to "+c.Tunnels.String()),
+		"serve files of " + c.listed("ONLY_ARCHIVES", c.OnlyArchives, "all archives") + ", at public addresses" + prefixed(" and at ", "", c.listed("ALLOW_UPSTREAMS", c.AllowUpstreams, "")),
+		"open tunnels " + cmp.Or(tunnels, "to "+c.listed("TUNNELS", parseList(c.Tunnels.String()), "")),
 	}
+}
+
+// describeArchives is describe for what is done with archives.
+func (c *Config) describeArchives() (does []string) {
+	add := func(holds bool, format string, args ...any) {
+		if holds {
+			does = append(does, fmt.Sprintf(format, args...))
+		}
+	}
+	add(true, "take what is signed by the archive keys in %s%s", cmp.Or(strings.Join(c.KeyringDir, ", "), "the distribution's directories"),
+		prefixed(", and what comes from ", "", strings.Join(c.TrustHosts, ", ")))
+	add(!c.Offline, "ask for a Release file again after %s", c.IndexTTL)
+	add(len(c.Mirrors) > 0, "download archives from other mirrors: %s", c.value("MIRRORS"))
+	add(c.AuthFile != "", "log in to archives by %s", c.AuthFile)
+	add(c.value("MIRROR_RATE") != "", "download from mirrors at %s", c.value("MIRROR_RATE"))
+	add(len(c.Follow) > 0, "keep up to date what MILLPOND_FOLLOW names: %d entries", len(c.Follow))
+	add(!c.Offline && c.Prefetch > 0, "fetch %s a day before clients ask", dashboard.FormatBytes(int64(c.Prefetch)))
+	add(!c.Offline && c.Prefetch == 0, "fetch nothing before clients ask")
+	add(c.value("RINGS") != "", "have rings: %s", c.value("RINGS"))
+	return does
+}
+
+// describeSwarm is describe for the swarm.
+func (c *Config) describeSwarm() (does []string) {
+	if !c.Swarm {
+		return []string{"take part in no swarm"}
+	}
+	kind := "the open swarm"
+	if c.SwarmKey != "" {
+		kind = "a private swarm"
+	}
+	does = []string{fmt.Sprintf("take part in %s at %s, in the mode %s", kind, strings.Join(c.SwarmListen, " and "), c.SwarmMode)}
+	for _, s := range []struct {
+		format string
+		values []string
+	}{
+		{"connect to %s", c.Bootstrap},
+		{"tell other boxes that it is at %s", c.AnnounceAddrs},
+		{"take connections only from the boxes %s", c.SwarmAllowPeers},
+		{"share the private archives of %s with all boxes", c.ShareHosts},
+	} {
+		if len(s.values) > 0 {
+			does = append(does, fmt.Sprintf(s.format, strings.Join(s.values, ", ")))
+		}
+	}
+	if !c.SwarmLocal {
+		does = append(does, "not look for boxes on the network segment")
+	}
+	if c.IdentityFile != "" {
+		does = append(does, "have the identity in "+c.IdentityFile)
+	}
+	if c.UploadRate.set {
+		does = append(does, "upload at "+c.value("UPLOAD_RATE"))
+	}
+	return does
+}
+
+// value is a setting as it was given, or its default.
+func (c *Config) value(name string) string {
+	if value := c.given[prefix+name]; value != "" {
+		return value
+	}
+	all := settings()
+	return all[slices.IndexFunc(all, func(s setting) bool { return s.Name == prefix+name })].Default
+}
+
+// maxShown is how many entries of a list from a file are shown.
+const maxShown = 8
+
+// listed is a list of hosts, those of a file with its name and shortened; otherwise if it
+// is empty.
+func (c *Config) listed(setting string, entries []string, otherwise string) string {
+	l := c.listFileOf(setting)
+	if l == nil {
+		return cmp.Or(strings.Join(entries, ", "), otherwise)
+	}
+	shown := cmp.Or(strings.Join(entries[:min(len(entries), maxShown)], ", "), "none")
+	if len(entries) > maxShown {
+		shown += ", …"
+	}
+	return fmt.Sprintf("%s (%d entries in %s, which is watched)", shown, len(entries), l.path)
 }
 
 // advice is about settings that are valid and may not be meant together.
 func (c *Config) advice() (all []string) {
-	if !c.names.IsEmpty() && !c.resolver.IsSet() {
-		all = append(all, "MILLPOND_HOSTS without MILLPOND_RESOLVER: if this machine's DNS servers lead those names to the box, too, it cannot download from them")
+	add := func(holds bool, text string) {
+		if holds {
+			all = append(all, text)
+		}
 	}
-	at80 := false
-	for _, addr := range c.Listen {
-		at80 = at80 || strings.HasSuffix(addr, ":80")
-	}
-	if !c.names.IsEmpty() && !at80 {
-		all = append(all, "MILLPOND_HOSTS without port 80 in MILLPOND_LISTEN: clients that DNS leads here use port 80, which has to lead to the box")
-	}
+	named := !c.names.IsEmpty() || c.listFileOf("HOSTS") != nil
+	add(named && !c.resolver.IsSet(), "MILLPOND_HOSTS without MILLPOND_RESOLVER: if this machine's DNS servers lead those names to the box, too, it cannot download from them")
+	add(named && !c.listensAtPort("80"), "MILLPOND_HOSTS without port 80 in MILLPOND_LISTEN: clients that DNS leads here use port 80, which has to lead to the box")
+	add(named && c.Tunnels.hosts.IsEmpty(), "MILLPOND_HOSTS with MILLPOND_TUNNELS=false: https sources under those names fail")
+	add(c.Offline && len(c.Follow) > 0, "MILLPOND_FOLLOW with MILLPOND_OFFLINE: what it names is not brought up to date")
+	add(c.UpstreamProxy != "" && len(c.UpstreamExcept) == 0 && c.resolver.IsSet(), "MILLPOND_RESOLVER with MILLPOND_UPSTREAM_PROXY: that proxy resolves the names of mirrors, and the servers are not asked")
+	add(c.UpstreamProxy == "" && len(c.UpstreamExcept) > 0, "MILLPOND_UPSTREAM_PROXY_EXCEPT without MILLPOND_UPSTREAM_PROXY: all mirrors are reached directly")
+	add(!c.Swarm && (c.SwarmKey != "" || len(c.Bootstrap) > 0 || len(c.ShareHosts) > 0), "MILLPOND_SWARM=false with other settings of the swarm: these have no effect")
 	return all
+}
+
+func (c *Config) listensAtPort(port string) bool {
+	return slices.ContainsFunc(c.Listen, func(addr string) bool { return strings.HasSuffix(addr, ":"+port) })
 }
 
 func (c *Config) describeSize() string {

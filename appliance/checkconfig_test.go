@@ -49,7 +49,40 @@ func TestCheckConfig(t *testing.T) {
 			}
 		}
 	}
+	list := filepath.Join(dir, "hosts")
+	writeList(t, list, strings.Repeat("host.example.org\n", 3)+"a.example.org,b.example.org")
+	_, out, _ := program(t, []string{"MILLPOND_HOSTS_FILE=" + list, "MILLPOND_TUNNELS=no"}, "check-config")
+	if !strings.Contains(out, "a.example.org, b.example.org, host.example.org (3 entries in "+list) || !strings.Contains(out, "without MILLPOND_RESOLVER") || !strings.Contains(out, "MILLPOND_TUNNELS=false") {
+		t.Errorf("with a list in a file: %s", out)
+	}
+	writeList(t, list, "nas")
+	if code, out, errs := program(t, []string{"MILLPOND_HOSTS_FILE=" + list, "MILLPOND_LISTEN=x"}, "check-config"); code != exitUsage || out != "" || !strings.Contains(errs, "line 1") || !strings.Contains(errs, "MILLPOND_LISTEN") {
+		t.Errorf("with faults: exit %d, %s%s", code, out, errs)
+	}
 	if _, err := os.Stat(data); err == nil {
 		t.Error("the data directory was made")
+	}
+}
+
+// Each setting has a part in what check-config says that a box would do.
+func TestCheckConfigIsComplete(t *testing.T) {
+	t.Chdir(t.TempDir())
+	examples(t)
+	sentences := func(environ ...string) string {
+		c, err := parseConfig(environ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(c.describe(), "\n")
+	}
+	for name, example := range settingExamples {
+		var with []string
+		switch name {
+		case "UPSTREAM_PROXY_EXCEPT":
+			with = []string{"MILLPOND_UPSTREAM_PROXY=http://proxy.example.net:3128"}
+		}
+		if sentences(with...) == sentences(append(with, prefix+name+"="+example)...) {
+			t.Errorf("%s%s=%s changes nothing of what check-config says", prefix, name, example)
+		}
 	}
 }

@@ -40,7 +40,7 @@ func TestUsage(t *testing.T) {
 		{"drain, a limit too soon", nil, []string{"drain", "10s", "5s"}, 2, []string{"after 5s", "before 10s"}},
 		{"configuration", []string{"MILLPOND_LISTEN=80", "MILLPOND_X=1"}, nil, 2,
 			[]string{`MILLPOND_LISTEN="80"`, "takes host:port", "MILLPOND_X", "millpond help"}},
-		{"configuration that is checked", []string{"MILLPOND_LISTEN=80", "MILLPOND_X=1"}, []string{"check-config"}, 1, []string{`MILLPOND_LISTEN="80"`, "MILLPOND_X"}},
+		{"configuration that is checked", []string{"MILLPOND_LISTEN=80", "MILLPOND_X=1"}, []string{"check-config"}, 2, []string{`MILLPOND_LISTEN="80"`, "MILLPOND_X"}},
 		{"configuration of healthcheck", []string{"MILLPOND_LISTEN=80"}, []string{"healthcheck"}, 2, []string{"MILLPOND_LISTEN"}},
 	}
 	for _, tt := range tests {

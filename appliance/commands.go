@@ -20,7 +20,6 @@ type command struct {
 	asks       bool   // a box, over its API: --box and --json are understood
 	needs      int    // arguments at least
 	most       int    // arguments at most
-	invalid    int    // exit code for invalid settings; 0: exitUsage
 	// bare runs without settings; run with them. One of the two is nil.
 	bare func(i invocation) error
 	run  func(ctx context.Context, c Config, i invocation) error
@@ -66,9 +65,10 @@ func commands() []command {
 		{name: "healthcheck", short: "ask the box on this machine whether it is ready; exit 1 if not", run: func(ctx context.Context, c Config, _ invocation) error {
 			return healthcheck(ctx, c)
 		}},
-		{name: "check-config", short: "read the settings and say what the box would do; exit 1 and name all faults if they are invalid", invalid: exitFault,
-			long: "No port is opened, nobody is contacted and nothing is changed.",
-			run:  func(_ context.Context, c Config, i invocation) error { return checkConfig(c, i.stdout) }},
+		{name: "check-config", short: "read the settings and say what the box would do; exit 2 and name all faults if they are invalid",
+			long: "The files that settings name are read. No port is opened, nobody is contacted and nothing is changed.\n" +
+				"What does not work together is told as a note.",
+			run: func(_ context.Context, c Config, i invocation) error { return checkConfig(c, i.stdout) }},
 		{name: "drain", args: "[QUIET [LIMIT]]", short: "take the box on this machine out before it is stopped", most: 2,
 			long: "The box is not ready any more, tells other boxes, and still serves. The command ends when no downloads\nhave been under way for QUIET (2s), and fails after LIMIT. A restart of the box undoes it.\n" + needsToken,
 			run: func(ctx context.Context, c Config, i invocation) error {

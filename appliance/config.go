@@ -35,7 +35,7 @@ const prefix = "MILLPOND_"
 // prints them and a test holds the manual to them.
 type Config struct {
 	Listen          []string          `env:"LISTEN" envDefault:":3142" takes:"host:port, comma-separated" help:"addresses that serve clients, dashboard, API and metrics; the box calls itself by the first one. With MILLPOND_HOSTS, add :80 and, for https sources, :443"`
-	Hosts           []string          `env:"HOSTS" takes:"default, or names or *.domain, comma-separated" help:"archives whose names the site's DNS leads to the box, so that clients need no setting: requests under these names are served as the archive's, and TLS with them is passed on to it as in a tunnel (MILLPOND_TUNNELS). default stands for the domains of Debian, Ubuntu and their derivatives; by default there are none. Set MILLPOND_RESOLVER, too"`
+	Hosts           []string          `env:"HOSTS" takes:"default, or names or *.domain, comma-separated" file:"list" help:"archives whose names the site's DNS leads to the box, so that clients need no setting: requests under these names are served as the archive's, and TLS with them is passed on to it as in a tunnel (MILLPOND_TUNNELS). default stands for the domains of Debian, Ubuntu and their derivatives; by default there are none. Set MILLPOND_RESOLVER, too"`
 	Resolver        []string          `env:"RESOLVER" takes:"addresses of DNS servers, each with a port if it is not 53, comma-separated" help:"DNS servers that the box asks for the addresses of mirrors, the first that answers; by default those of this machine. With MILLPOND_HOSTS they are some that do not lead the archives' names to the box"`
 	DashboardListen string            `env:"DASHBOARD_LISTEN" takes:"host:port" help:"address that serves dashboard, API and metrics instead, if set"`
 	DashboardAccess []string          `env:"DASHBOARD_ACCESS" takes:"names, *.domain, addresses or ranges, and token:WORD, comma-separated" secret:"true" help:"public names under which dashboard, API and metrics may be opened; from which addresses, by default all that may use the port; and a token to ask for, as a password with any user name or a bearer token"`
@@ -47,8 +47,8 @@ type Config struct {
 	AllowClients    []netip.Prefix    `env:"ALLOW_CLIENTS" takes:"addresses or ranges, comma-separated" help:"who may use the box, other boxes near it included; by default private and loopback addresses"`
 	TLSCert         []string          `env:"TLS_CERT" takes:"files in PEM, comma-separated: certificate with its chain, and key; or one file with both" help:"TLS for clients and browsers that want it, on the same ports as plain HTTP; a change of the files counts at once"`
 	TrustedProxies  front.Proxies     `env:"TRUSTED_PROXIES" takes:"addresses or ranges, comma-separated" help:"load balancers, ingresses and the like that pass clients on and say whose a connection or request is, by PROXY protocol, Forwarded or X-Forwarded-For; of others that is ignored"`
-	AllowUpstreams  []string          `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
-	OnlyArchives    []string          `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
+	AllowUpstreams  []string          `env:"ALLOW_UPSTREAMS" takes:"host, host:port, range or host/*, comma-separated" file:"list" help:"destinations that are refused by default: private addresses, ports other than 80 and 443; a host with /* may be asked for anything, not for archives only"`
+	OnlyArchives    []string          `env:"ONLY_ARCHIVES" takes:"host, host/directory or *.domain, with a port if it matters, comma-separated" file:"list" help:"the only archives whose files are served and fetched; by default all. Tunnels have MILLPOND_TUNNELS"`
 	Mirrors         []string          `env:"MIRRORS" takes:"archive=mirror, both URLs of directories, further mirrors each after a vertical bar; archives comma-separated" help:"mirrors from which the files of an archive are downloaded: the URL that clients use, then those of its mirrors, which may include it; the fastest one is asked first, another one where it fails"`
 	Follow          []follow.Entry    `env:"FOLLOW" takes:"URL SUITES COMPONENTS ARCHITECTURES, the last three comma-separated, then depth=indices, used or all, or what selects packages (section:NAME, priority:NAME, package:NAME, list:/FILE), and dated=URL; entries separated by semicolons or line ends" help:"suites that are kept up to date although no client uses them, as in http://archive.example.org/debian bookworm main amd64,source; source stands for Sources, and a flat repository has the suite ./ and no components. Suites that clients use are followed without it. The depth says what is fetched before clients ask: indices, new versions of what they use (the default), or all; dated is the archive as it was, below a directory for each time, such as http://snapshot.example.org/archive/debian"`
 	UpstreamProxy   string            `env:"UPSTREAM_PROXY" takes:"http://host:port or https://host:port, with user:password@ before the host for a login" secret:"true" help:"HTTP proxy through which mirrors are reached; HTTP_PROXY and its like are ignored"`
@@ -56,7 +56,7 @@ type Config struct {
 	AuthFile        string            `env:"AUTH_FILE" takes:"file in the format of apt's auth.conf" help:"logins for archives that want one; all clients of the box get what they open"`
 	MirrorRate      mirror.Rates      `env:"MIRROR_RATE" takes:"bytes per second with unit, alone or with the hours of the day that it is for (20MB/s@08-18,5MB/s@18-22), comma-separated" help:"limit on downloads from all mirrors together, by hours of local time (TZ); at other hours the rate without hours counts, and without one there is no limit. Tunnels are not limited"`
 	Prefetch        dailyBytes        `env:"PREFETCH" envDefault:"10GB" takes:"bytes a day with unit (20GB), or 0 or no for none" help:"how much the box takes in a day, from mirrors and other boxes together, to have new versions of the packages that its clients use before they ask; what a day does not use may be used within a week"`
-	Tunnels         tunnels           `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
+	Tunnels         tunnels           `env:"TUNNELS" envDefault:"true" takes:"true, false, or host, host:port or *.domain, comma-separated" file:"list" help:"where CONNECT may open tunnels to https archives; nothing in them can be cached"`
 	Offline         bool              `env:"OFFLINE" envDefault:"false" takes:"true or false, yes or no, on or off" help:"contact no mirror, serve only what is held"`
 	Swarm           bool              `env:"SWARM" envDefault:"true" takes:"true or false, yes or no, on or off" help:"whether the box downloads from other boxes and uploads to them"`
 	SwarmListen     []string          `env:"SWARM_LISTEN" envDefault:"/ip4/0.0.0.0/tcp/4001,/ip6/::/tcp/4001" takes:"multiaddrs, comma-separated" help:"where other boxes connect; a swarm without a key can add /ip4/0.0.0.0/udp/4001/quic-v1"`
@@ -83,6 +83,7 @@ type Config struct {
 	share    mirror.Hosts      // ShareHosts
 	names    mirror.Hosts      // Hosts
 	resolver mirror.Resolver   // Resolver
+	lists    []*listFile       // with hosts
 	kept     []keep.Slice      // of which suites packages are held complete
 	given    map[string]string // variables as they were set
 
@@ -101,6 +102,7 @@ func parseConfig(environ []string) (Config, error) {
 	f := faults{vars: vars}
 	f.unknown()
 	f.readSecrets()
+	lists := f.readLists()
 	delete(vars, prefix) // the parser would read it as a field of Quota
 	var c Config
 	err := env.ParseWithOptions(&c, env.Options{
@@ -125,7 +127,7 @@ func parseConfig(environ []string) (Config, error) {
 		},
 	})
 	f.parsing(err)
-	c.given = vars
+	c.given, c.lists = vars, lists
 	if c.supervisor, err = supervisorOf(vars); err != nil {
 		f.all = append(f.all, err)
 	}
@@ -303,7 +305,11 @@ type setting struct {
 	Name, Default, Takes, Help string
 	secret                     bool // its value is never shown
 	lines                      bool // a file with the secret may have several lines
+	list                       bool // of hosts, which may stand in a file
 }
+
+// inFile reports whether a file may have the value of the setting.
+func (s setting) inFile() bool { return s.secret || s.list }
 
 // settings lists all settings in the order of Config.
 func settings() []setting {
@@ -311,7 +317,7 @@ func settings() []setting {
 	t := reflect.TypeFor[Config]()
 	for i := range t.NumField() {
 		if tag := t.Field(i).Tag; tag.Get("env") != "" {
-			all = append(all, setting{prefix + tag.Get("env"), tag.Get("envDefault"), tag.Get("takes"), tag.Get("help"), tag.Get("secret") != "", tag.Get("secret") == "lines"})
+			all = append(all, setting{prefix + tag.Get("env"), tag.Get("envDefault"), tag.Get("takes"), tag.Get("help"), tag.Get("secret") != "", tag.Get("secret") == "lines", tag.Get("file") == "list"})
 		}
 	}
 	return all

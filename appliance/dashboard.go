@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"millpond/internal/api"
 	"millpond/internal/dashboard"
 	"millpond/internal/kv"
@@ -79,6 +81,9 @@ func (c *Config) shown() []api.Setting {
 		}
 		if set && s.secret {
 			value = "hidden"
+		}
+		if l := c.listFileOf(strings.TrimPrefix(s.Name, prefix)); l != nil {
+			value, set = "in the file "+l.path, true
 		}
 		all = append(all, api.Setting{Name: s.Name, Value: value, Default: s.Default, Takes: s.Takes, Help: s.Help, Set: set})
 	}

@@ -84,7 +84,7 @@ func (f *faults) unknown() {
 	var known []string
 	for _, s := range settings() {
 		known = append(known, strings.TrimPrefix(s.Name, prefix))
-		if s.secret {
+		if s.inFile() {
 			known = append(known, strings.TrimPrefix(s.Name, prefix)+fromFile)
 		}
 	}

@@ -77,7 +77,7 @@ Settings, all from the environment:
 			def = "-"
 		}
 		fmt.Fprintf(t, "  %s\t%s\t%s\n\t\t  takes %s\n", s.Name, def, s.Help, s.Takes)
-		if s.secret {
+		if s.inFile() {
 			fmt.Fprintf(t, "\t\t  or, from a file, %s%s\n", s.Name, fromFile)
 		}
 	}

@@ -9,7 +9,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -62,7 +61,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	c, err := parseConfig(environ)
 	if err != nil {
 		fmt.Fprintf(stderr, "millpond: invalid configuration:\n%v\n`millpond help` lists all settings.\n", err)
-		return cmp.Or(cmd.invalid, exitUsage)
+		return exitUsage
 	}
 	c.box = i.box
 	return exitOf(cmd.run(ctx, c, i), stderr)

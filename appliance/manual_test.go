@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the settings into docs/settings.m
 var settingExamples = map[string]string{
 	"LISTEN":                "10.1.0.5:3142,10.1.0.5:80",
 	"HOSTS":                 "default,archive.example.org",
-	"RESOLVER":              "192.0.2.53",
+	"RESOLVER":              "192.0.2.53,192.0.2.54:5353",
 	"DASHBOARD_LISTEN":      "10.1.0.5:8080",
 	"DASHBOARD_ACCESS":      "apt.example.org,10.1.0.0/16,token:a-long-random-word",
 	"DATA_DIR":              "/srv/millpond",
@@ -88,14 +88,8 @@ func TestManualSettings(t *testing.T) {
 
 // The box takes each example, and each setting has one that is not its default.
 func TestSettingExamples(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
-	cert, key := aptest.Certificate(t, time.Now().Add(time.Hour))
-	for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key, "auth.conf": []byte("machine archive.example.org/private/ login name password word\n")} {
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	t.Chdir(t.TempDir())
+	examples(t)
 	for _, s := range settings() {
 		name := strings.TrimPrefix(s.Name, prefix)
 		example, ok := settingExamples[name]
@@ -137,6 +131,17 @@ func TestManualCommands(t *testing.T) {
 	}
 }
 
+// examples writes the files that the examples name into the working directory.
+func examples(t *testing.T) {
+	t.Helper()
+	cert, key := aptest.Certificate(t, time.Now().Add(time.Hour))
+	for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key, "auth.conf": []byte("machine archive.example.org/private/ login name password word\n")} {
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // manualSettings writes a section for each setting, with its example.
 func manualSettings(all []setting) string {
 	var b strings.Builder
@@ -146,7 +151,7 @@ func manualSettings(all []setting) string {
 		if s.Default != "" {
 			def = "The default is `" + s.Default + "`."
 		}
-		if s.secret {
+		if s.inFile() {
 			def += " `" + s.Name + fromFile + "` takes it from a file."
 		}
 		example := settingExamples[strings.TrimPrefix(s.Name, prefix)]

@@ -36,6 +36,8 @@ func (a *Appliance) faults() []api.Fault {
 			all = append(all, api.Fault{What: "certificate", Why: err.Error() + " (MILLPOND_TLS_CERT)"})
 		}
 	}
+	all = append(all, a.lists.faults()...)
+	all = append(all, a.names.faults()...)
 	if a.config.Offline {
 		all = append(all, api.Fault{What: "mirrors", Why: "the box is offline by setting (MILLPOND_OFFLINE); only what is held is served"})
 	}

@@ -30,10 +30,11 @@ func (a *Appliance) Run(ctx context.Context) error {
 	parts, failed := errgroup.WithContext(background)
 	runs := []func(context.Context) error{
 		a.db.Run, a.sync, func(ctx context.Context) error { return a.unlessFull(a.ledger.Run(ctx)) },
-		a.notes.Run, a.store.Run, a.catalog.Run, a.fetch.Run, a.watchKeys, a.watchCertificate,
+		a.notes.Run, a.store.Run, a.catalog.Run, a.fetch.Run, a.watchKeys, a.watchCertificate, a.watchLists, a.checkNames,
 		a.follow.Run, a.prefetch.Run, a.rings.Run, a.keep.Run, a.purge,
 		a.dashboard.Run, a.runAccessLog, a.advertise, a.runSwarm, a.site.Run, a.limit.Run, a.lag.Run,
 	}
+	hangups := a.hangups()
 	for _, run := range runs {
 		parts.Go(func() error { return run(failed) })
 	}
@@ -41,7 +42,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 		parts.Go(s.serve)
 		a.log.Info("serving", "addr", s.listener.Addr().String())
 	}
-	parts.Go(func() error { return a.reload(failed) })
+	parts.Go(func() error { return a.reload(failed, hangups) })
 	parts.Go(func() error { return a.watchdog(failed) })
 	select {
 	case <-ctx.Done(): // main limits the time

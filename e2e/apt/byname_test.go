@@ -57,6 +57,13 @@ func (c *unaware) everything(t *testing.T) {
 // server. The archive has its name by http and by https.
 func newNamedSite(t *testing.T, resolver string) (s *site, cert []byte) {
 	t.Helper()
+	nameserver.Serve(t, siteDNS, nameserver.Zone{Addresses: map[string]string{namedArchive: namedBox}})
+	return newNamedSiteWithout(t, resolver)
+}
+
+// newNamedSiteWithout is newNamedSite without the site's DNS server.
+func newNamedSiteWithout(t *testing.T, resolver string) (s *site, cert []byte) {
+	t.Helper()
 	need(t, "unshare")
 	s = &site{key: aptest.NewKey("archive")}
 	s.archive = aptest.NewArchive(s.key)
@@ -69,7 +76,6 @@ func newNamedSite(t *testing.T, resolver string) (s *site, cert []byte) {
 	s.mirror.Publish("/debian", generation)
 	secure := aptest.NewMirror(t, aptest.MirrorOptions{Listen: namedMirror + ":443", TLS: true})
 	secure.Publish("/debian", generation)
-	nameserver.Serve(t, siteDNS, nameserver.Zone{Addresses: map[string]string{namedArchive: namedBox}})
 	nameserver.Serve(t, publicDNS, nameserver.Zone{Addresses: map[string]string{namedArchive: namedMirror}})
 	s.box = box.Start(t, s.settings(t, "MILLPOND_LISTEN="+namedBox+":3142,"+namedBox+":80,"+namedBox+":443",
 		"MILLPOND_HOSTS="+namedArchive, "MILLPOND_RESOLVER="+resolver, "MILLPOND_ALLOW_UPSTREAMS=127.77.18.0/24")...)

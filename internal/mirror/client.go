@@ -267,7 +267,7 @@ func (c *Client) Close() error {
 // Errors: ErrOffline, *RefusedError, *UnreachableError, *UpstreamError,
 // *StatusError, *AnswerError and the context's.
 func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
-	if err := c.vet(r); err != nil {
+	if err := c.vet(ctx, r); err != nil {
 		return nil, err
 	}
 	a, u := c.archiveOf(r)
@@ -314,7 +314,7 @@ func (c *Client) getOnce(ctx context.Context, r Request) (*Response, error) {
 
 // vet returns an error for an invalid request and for one that the policy
 // forbids by its URL, which a redirect is not held to.
-func (c *Client) vet(r Request) error {
+func (c *Client) vet(ctx context.Context, r Request) error {
 	u, err := url.Parse(r.URL)
 	switch {
 	case err != nil:
@@ -330,7 +330,7 @@ func (c *Client) vet(r Request) error {
 	if err != nil {
 		return err
 	}
-	return c.policy.CheckArchive(host, port, path.Clean("/"+u.Path))
+	return c.rulingFor(ctx).checkArchive(host, port, path.Clean("/"+u.Path))
 }
 
 // getBy sends r once, by the scheme of its URL.

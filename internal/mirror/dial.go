@@ -34,11 +34,11 @@ func (c *Client) open(ctx context.Context, hostport string) (net.Conn, error) {
 
 // admit refuses what the policy forbids, and everything when offline. Every
 // upstream request and every dial calls it.
-func (c *Client) admit(host string, port int) error {
+func (c *Client) admit(ctx context.Context, host string, port int) error {
 	if c.offline {
 		return ErrOffline
 	}
-	return c.policy.checkDestination(host, port)
+	return c.rulingFor(ctx).checkDestination(host, port)
 }
 
 // connect dials hostport for tunnels and for the transport. The policy checks
@@ -49,10 +49,10 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 	if err != nil {
 		return nil, fmt.Errorf("dialling %.300q: %w", hostport, err)
 	}
-	if err := c.admit(host, port); err != nil {
+	if err := c.admit(ctx, host, port); err != nil {
 		return nil, err
 	}
-	f := addressFilter{policy: c.policy, self: c.self, names: c.names, host: host, port: port}
+	f := addressFilter{ruling: c.rulingFor(ctx), self: c.self, names: c.names, host: host, port: port}
 	d := net.Dialer{Timeout: c.connectTimeout, Resolver: c.resolver, ControlContext: f.control}
 	if c.names != nil {
 		d.Resolver, hostport = c.names.resolver(), net.JoinHostPort(whole(host), strconv.Itoa(port))
@@ -68,7 +68,7 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 // addressFilter applies the policy to the addresses that one dial tries. IPv4 and
 // IPv6 are tried at the same time.
 type addressFilter struct {
-	policy *Policy
+	ruling ruling
 	self   func(netip.AddrPort) bool // may be nil
 	names  *names                    // nil if the machine's own DNS servers were asked
 	host   string
@@ -88,7 +88,7 @@ func (f *addressFilter) control(_ context.Context, _, address string, _ syscall.
 	}
 	err = f.checkLoop(at)
 	if err == nil {
-		err = f.policy.Check(f.host, f.port, at.Addr())
+		err = f.ruling.check(f.host, f.port, at.Addr())
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

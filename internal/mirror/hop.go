@@ -49,10 +49,14 @@ func (c *Client) ask(req *http.Request, host string, port int, hostport string) 
 		cancel(nil)
 		return nil, err
 	}
-	counted, sent := countSent(ctx)
+	counted, sent := countSent(c.refuseReused(ctx, cancel, req.URL, host, port))
 	resp, by6, err := c.await(counted, cancel, hostport, req)
 	if err != nil {
 		gaveWay := errors.Is(context.Cause(ctx), ErrGaveWay)
+		var refused *RefusedError
+		if errors.As(context.Cause(ctx), &refused) {
+			err = refused
+		}
 		if ctx.Err() == nil && isHangUp(err) {
 			place.Refused()
 		}
@@ -94,7 +98,7 @@ func (c *Client) ask(req *http.Request, host string, port int, hostport string) 
 // mayAsk returns why req is not sent to its host now, nil if it is: the policy, or
 // that the host, or the proxy on the way to it, did not answer shortly before.
 func (c *Client) mayAsk(req *http.Request, host string, port int, hostport string) error {
-	if err := c.admit(host, port); err != nil {
+	if err := c.admit(req.Context(), host, port); err != nil {
 		return err
 	}
 	if err := c.down.cause(hostport); err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"millpond/internal/address"
 )
@@ -20,7 +21,7 @@ const (
 
 // Policy says which destinations may be dialled. Public addresses at ports 80
 // and 443 always may, all else only if it is allowed. The zero value allows
-// nothing else. It is not changed after ParsePolicy, Restrict and Through.
+// nothing else. After ParsePolicy, Restrict, Allow and Through only Replace changes it.
 //
 // Behind an upstream proxy, which resolves names itself, a destination is judged by
 // its name: that is public or not.
@@ -28,11 +29,9 @@ const (
 // It also says what may be asked of a host: files of archives, of certain ones
 // only after Restrict, and anything at all of hosts that are allowed so.
 type Policy struct {
-	set     allowed // by MILLPOND_ALLOW_UPSTREAMS
-	mirrors allowed // those of MILLPOND_MIRRORS
-	anyPath Hosts   // that may be asked for anything
-	only    []place // the archives; nil is all
-	named   Hosts   // of archives that have mirrors, whatever their ports
+	lists   atomic.Pointer[lists] // nil: all are empty
+	mirrors allowed               // those of MILLPOND_MIRRORS
+	named   Hosts                 // of archives that have mirrors, whatever their ports
 
 	upstream Upstream
 }
@@ -91,20 +90,22 @@ func (r portRange) has(a netip.Addr, port int) bool {
 //
 // The error names every malformed entry and what an entry takes.
 func ParsePolicy(allow []string) (*Policy, error) {
-	p := new(Policy)
+	l := new(lists)
 	var faults []error
 	for _, entry := range allow {
-		if err := p.add(strings.TrimSpace(entry)); err != nil {
+		if err := l.add(strings.TrimSpace(entry)); err != nil {
 			faults = append(faults, fmt.Errorf("%s: entry %.300q: %w", setting, entry, err))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	p := new(Policy)
+	p.lists.Store(l)
 	return p, nil
 }
 
-func (p *Policy) add(entry string) error {
+func (l *lists) add(entry string) error {
 	entry, anyPath := strings.CutSuffix(entry, "/*")
 	if strings.Contains(entry, "/") {
 		if anyPath {
@@ -114,16 +115,16 @@ func (p *Policy) add(entry string) error {
 		if err != nil {
 			return err
 		}
-		p.set.ranges = append(p.set.ranges, portRange{block: block})
+		l.set.ranges = append(l.set.ranges, portRange{block: block})
 		return nil
 	}
 	host, port, err := parseHost(entry)
 	if err != nil {
 		return err
 	}
-	p.set.add(host, port)
+	l.set.add(host, port)
 	if anyPath {
-		p.anyPath.list = append(p.anyPath.list, place{host: host, port: port, dir: "/"})
+		l.anyPath.list = append(l.anyPath.list, place{host: host, port: port, dir: "/"})
 	}
 	return nil
 }
@@ -133,14 +134,17 @@ func (p *Policy) add(entry string) error {
 // directory where it is to be narrower, or "*.example.org". No entries restrict
 // nothing. The error names every malformed entry.
 func (p *Policy) Restrict(archives []string) error {
+	l := *p.now().lists
+	l.only = slices.Clip(l.only)
 	var faults []error
 	for _, entry := range archives {
 		archive, err := parsePlace(entry)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: entry %.300q: %w", onlyArchives, entry, err))
 		}
-		p.only = append(p.only, archive)
+		l.only = append(l.only, archive)
 	}
+	p.lists.Store(&l)
 	return errors.Join(faults...)
 }
 
@@ -151,7 +155,11 @@ func (p *Policy) Through(u Upstream) { p.upstream = u }
 // asked of a host. Redirects are left to Check: an archive may keep its
 // bytes elsewhere. The error is a *RefusedError.
 func (p *Policy) CheckArchive(host string, port int, file string) error {
-	if p.only == nil || has(p.only, host, port, file) {
+	return p.now().checkArchive(host, port, file)
+}
+
+func (r ruling) checkArchive(host string, port int, file string) error {
+	if r.only == nil || has(r.only, host, port, file) {
 		return nil
 	}
 	// Short enough for a status line to end with the setting.
@@ -160,7 +168,7 @@ func (p *Policy) CheckArchive(host string, port int, file string) error {
 
 // AllowsAnyPath reports whether the host may be asked for anything, not for
 // files of archives only.
-func (p *Policy) AllowsAnyPath(host string, port int) bool { return p.anyPath.Has(host, port) }
+func (p *Policy) AllowsAnyPath(host string, port int) bool { return p.now().anyPath.Has(host, port) }
 
 func parseBlock(entry string) (netip.Prefix, error) {
 	block, err := netip.ParsePrefix(entry)
@@ -178,15 +186,19 @@ func parseBlock(entry string) (netip.Prefix, error) {
 // Check decides on a connection to port at addr, to which host, a name or an
 // address without brackets, was resolved. Its error is a *RefusedError.
 func (p *Policy) Check(host string, port int, addr netip.Addr) error {
-	if p.namesAllow(host, port) {
+	return p.now().check(host, port, addr)
+}
+
+func (r ruling) check(host string, port int, addr netip.Addr) error {
+	if r.namesAllow(host, port) {
 		return nil
 	}
 	addr = address.Plain(addr)
-	if p.rangesAllow(addr, port) {
+	if r.rangesAllow(addr, port) {
 		return nil
 	}
 	for _, to := range address.Destinations(addr) {
-		if p.rangesAllow(to, port) {
+		if r.rangesAllow(to, port) {
 			continue
 		}
 		if what := address.Unfit(to); what != "" {
@@ -199,8 +211,8 @@ func (p *Policy) Check(host string, port int, addr netip.Addr) error {
 	return nil
 }
 
-func (p *Policy) rangesAllow(a netip.Addr, port int) bool {
-	return p.set.hasAddr(a, port) || p.mirrors.hasAddr(a, port)
+func (r ruling) rangesAllow(a netip.Addr, port int) bool {
+	return r.set.hasAddr(a, port) || r.mirrors.hasAddr(a, port)
 }
 
 // CheckName is an early check of the host that a client asks for. After nil its
@@ -210,32 +222,32 @@ func (p *Policy) CheckName(host string, port int) error {
 	if p.named.Has(host, port) && !p.upstream.is(host, port) {
 		return nil
 	}
-	return p.checkDestination(host, port)
+	return p.now().checkDestination(host, port)
 }
 
-// checkDestination is Check before host is resolved: after nil, Check may still
+// checkDestination is check before host is resolved: after nil, check may still
 // refuse its address, unless it is reached through the upstream proxy.
-func (p *Policy) checkDestination(host string, port int) error {
-	if p.upstream.is(host, port) {
-		return &RefusedError{Host: host, Reason: fmt.Sprintf("%v is the proxy of %s itself", p.upstream, upstreamProxy)}
+func (r ruling) checkDestination(host string, port int) error {
+	if r.upstream.is(host, port) {
+		return &RefusedError{Host: host, Reason: fmt.Sprintf("%v is the proxy of %s itself", r.upstream, upstreamProxy)}
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
-		return p.Check(host, port, a)
+		return r.check(host, port, a)
 	}
-	if p.upstream.leadsTo(host, port) {
-		return p.checkPublicName(host, port)
+	if r.upstream.leadsTo(host, port) {
+		return r.checkPublicName(host, port)
 	}
-	anywhere := func(r portRange) bool { return r.port == 0 || r.port == port }
-	if standard(port) || p.namesAllow(host, port) || slices.ContainsFunc(p.set.ranges, anywhere) || slices.ContainsFunc(p.mirrors.ranges, anywhere) {
+	anywhere := func(p portRange) bool { return p.port == 0 || p.port == port }
+	if standard(port) || r.namesAllow(host, port) || slices.ContainsFunc(r.set.ranges, anywhere) || slices.ContainsFunc(r.mirrors.ranges, anywhere) {
 		return nil
 	}
 	return refusedPort(host, port)
 }
 
 // checkPublicName decides on a host that the upstream proxy resolves.
-func (p *Policy) checkPublicName(host string, port int) error {
+func (r ruling) checkPublicName(host string, port int) error {
 	switch {
-	case p.namesAllow(host, port):
+	case r.namesAllow(host, port):
 		return nil
 	case !isPublicName(host):
 		return &RefusedError{
@@ -249,8 +261,8 @@ func (p *Policy) checkPublicName(host string, port int) error {
 	return nil
 }
 
-func (p *Policy) namesAllow(host string, port int) bool {
-	return p.set.hasName(host, port) || p.mirrors.hasName(host, port)
+func (r ruling) namesAllow(host string, port int) bool {
+	return r.set.hasName(host, port) || r.mirrors.hasName(host, port)
 }
 
 func standard(port int) bool { return port == 80 || port == 443 }

@@ -60,7 +60,7 @@ func (c *Client) noteReach(ctx context.Context, req *http.Request, host string, 
 		return ctx
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-		r.note(c.policy.private(host, port, i.Conn.RemoteAddr()))
+		r.note(c.rulingFor(ctx).private(host, port, i.Conn.RemoteAddr()))
 	}})
 }
 
@@ -68,21 +68,21 @@ func (c *Client) noteReach(ctx context.Context, req *http.Request, host string, 
 // everybody, "" if anybody can fetch it there: the address is none of the public
 // Internet, or a setting was needed to ask there. That MILLPOND_MIRRORS names a
 // host says nothing by itself.
-func (p *Policy) private(host string, port int, at net.Addr) string {
+func (r ruling) private(host string, port int, at net.Addr) string {
 	ap, err := netip.ParseAddrPort(at.String())
 	if err != nil {
 		return "the address that was dialled is not known"
 	}
 	addr := address.Plain(ap.Addr())
-	byAddr := p.set.hasAddr(addr, port)
+	byAddr := r.set.hasAddr(addr, port)
 	for _, to := range address.Destinations(addr) {
 		if what := address.NotPublic(to); what != "" {
 			return fmt.Sprintf("%v is %s", addr, what)
 		}
-		byAddr = byAddr || p.set.hasAddr(to, port)
+		byAddr = byAddr || r.set.hasAddr(to, port)
 	}
 	switch {
-	case byAddr, p.set.hasName(host, port):
+	case byAddr, r.set.hasName(host, port):
 		return setting + " has it"
 	case !standard(port):
 		return fmt.Sprintf("port %d is neither 80 nor 443", port)

@@ -49,7 +49,7 @@ func TestPrivate(t *testing.T) {
 		}
 		p := mustPolicy(t, allow...)
 		p.Allow(mirrors)
-		why := p.private(tt.host, tt.port, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(tt.addr), uint16(tt.port))))
+		why := p.now().private(tt.host, tt.port, net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(tt.addr), uint16(tt.port))))
 		if (why == "") != (tt.why == "") || !strings.Contains(why, tt.why) {
 			t.Errorf("%q allowed, %s:%d at %s: %q, want %q", tt.allow, tt.host, tt.port, tt.addr, why, tt.why)
 		}

@@ -49,7 +49,7 @@ func (c *Client) Takes(ctx context.Context, uri string) error {
 	if err := c.policy.CheckArchive(host, port, l.Path); err != nil {
 		return err
 	}
-	if c.offline || c.policy.named.Has(host, port) || c.policy.namesAllow(host, port) || c.policy.upstream.leadsTo(host, port) {
+	if c.offline || c.policy.named.Has(host, port) || c.policy.now().namesAllow(host, port) || c.policy.upstream.leadsTo(host, port) {
 		return nil
 	}
 	return c.checkAddresses(ctx, host, port)

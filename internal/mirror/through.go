@@ -146,7 +146,7 @@ func (c *Client) tunnel(ctx context.Context, hostport string) (net.Conn, error) 
 	if err != nil {
 		return nil, fmt.Errorf("dialling %.300q: %w", hostport, err)
 	}
-	if err := c.admit(host, port); err != nil {
+	if err := c.admit(ctx, host, port); err != nil {
 		return nil, err
 	}
 	conn, err := c.dialProxy(ctx)

@@ -19,8 +19,10 @@ type (
 )
 
 // For returns ctx for requests on behalf of one that a party sent with these Via fields,
-// as for WithVia. The party has its share of the connections to a host.
+// as for WithVia. The party has its share of the connections to a host, and the policy in
+// force at the first request is that of all others under the same context.
 func For(ctx context.Context, party front.Party, fields []string) context.Context {
+	ctx = context.WithValue(ctx, rulingKey{}, new(begun))
 	return WithVia(context.WithValue(ctx, partyKey{}, party), fields)
 }
 

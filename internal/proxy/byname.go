@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"millpond/internal/mirror"
 )
 
 // Where the DNS of a site leads an archive's name to the box, a client that has never
@@ -14,18 +16,29 @@ import (
 //
 // The whole of such a name is the archive's: nothing of the box is served under it.
 
+// lists are the hosts that requests and tunnels may be for. They are not changed.
+type lists struct{ hosts, tunnels mirror.Hosts }
+
+// Replace puts others in the place of Options.Hosts and Options.Tunnels, both at once.
+// Requests and tunnels under way go on. What was found out about hosts that are no
+// upstreams is forgotten, since the policy may have changed as well.
+func (p *Proxy) Replace(hosts, tunnels mirror.Hosts) {
+	p.lists.Store(&lists{hosts, tunnels})
+	p.names.forget()
+}
+
 // HasName reports whether a name is one of the hosts whose names lead here, at that
 // port of theirs. The box's own names are not, so that its page stays reachable under
 // them.
 func (p *Proxy) HasName(name string, port int) bool {
-	return p.hosts.Has(name, port) && (p.ownName == nil || !p.ownName(name))
+	return p.lists.Load().hosts.Has(name, port) && (p.ownName == nil || !p.ownName(name))
 }
 
 // byName reads a request that came to the box by the name of an archive. It is in the
 // clear: a client that speaks TLS with an archive wants the archive's certificate
 // (through.go).
 func (p *Proxy) byName(r *http.Request) (target, bool) {
-	if p.hosts.IsEmpty() || r.URL.Scheme != "" || r.Method == http.MethodConnect || r.TLS != nil {
+	if p.lists.Load().hosts.IsEmpty() || r.URL.Scheme != "" || r.Method == http.MethodConnect || r.TLS != nil {
 		return target{}, false
 	}
 	name, port, err := net.SplitHostPort(r.Host)

@@ -92,3 +92,29 @@ func TestServedByName(t *testing.T) {
 		t.Errorf("the log does not say what was asked for:\n%s", logged)
 	}
 }
+
+// A change of the lists counts for the next request, and hosts that were no upstreams are
+// asked again.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	b := newBox(func(o *Options) { o.Hosts, o.Tunnels = mustHosts(t, "a.example.org"), mustHosts(t, "a.example.org") })
+	tunnel := func(hostport string) error {
+		_, err := b.vetTunnel(&http.Request{RequestURI: hostport, Header: make(http.Header)})
+		return err
+	}
+	if !b.HasName("a.example.org", 80) || b.HasName("b.example.org", 80) || tunnel("a.example.org:443") != nil || tunnel("b.example.org:443") == nil {
+		t.Error("the lists of Options are not in force")
+	}
+	b.names.add("nas:3142")
+	b.Replace(mustHosts(t, "b.example.org"), mustHosts(t, "b.example.org"))
+	if b.HasName("a.example.org", 80) || !b.HasName("b.example.org", 80) || tunnel("a.example.org:443") == nil || tunnel("b.example.org:443") != nil {
+		t.Error("the new lists are not in force")
+	}
+	if b.names.has("nas:3142") {
+		t.Error("it is still known that a host is no upstream")
+	}
+	b.Replace(mirror.Hosts{}, mirror.Hosts{})
+	if b.HasName("b.example.org", 80) || tunnel("b.example.org:443") == nil {
+		t.Error("empty lists are not in force")
+	}
+}

@@ -125,6 +125,12 @@ func (n *ownNames) has(host string) bool {
 	return ok && time.Since(at) < ownNameAge
 }
 
+func (n *ownNames) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.since)
+}
+
 func (n *ownNames) add(host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

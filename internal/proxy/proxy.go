@@ -156,8 +156,7 @@ type Proxy struct {
 	measured     func(outcome string, firstByte, took time.Duration)
 	proxies      front.Proxies
 	allowClients Clients
-	tunnelHosts  mirror.Hosts
-	hosts        mirror.Hosts
+	lists        atomic.Pointer[lists]
 	ownName      func(name string) bool
 	local        http.Handler
 	via          string
@@ -177,11 +176,13 @@ var _ http.Handler = (*Proxy)(nil)
 
 // New returns a Proxy. Shutdown ends its tunnels.
 func New(o Options) *Proxy {
-	return &Proxy{
+	p := &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, notes: o.Notes, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
-		proxies: o.Proxies, allowClients: o.AllowClients, tunnelHosts: o.Tunnels, hosts: o.Hosts, ownName: o.OwnName, local: o.Local, via: o.Via, log: o.Log,
+		proxies: o.Proxies, allowClients: o.AllowClients, ownName: o.OwnName, local: o.Local, via: o.Via, log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
 	}
+	p.Replace(o.Hosts, o.Tunnels)
+	return p
 }
 
 // Busy reports whether a client is being sent a held file: then this site's

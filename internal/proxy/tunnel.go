@@ -148,7 +148,8 @@ func (p *Proxy) dial(ctx, client context.Context, host string) (net.Conn, error)
 
 // vetTunnel returns the host:port to connect to, if that may be asked for.
 func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
-	if p.tunnelHosts.IsEmpty() {
+	allowed := p.lists.Load().tunnels
+	if allowed.IsEmpty() {
 		return "", errTunnelsOff
 	}
 	if p.looped(r) {
@@ -163,7 +164,7 @@ func (p *Proxy) vetTunnel(r *http.Request) (string, error) {
 	if port == 80 {
 		return "", errTunnelHTTP
 	}
-	if !p.tunnelHosts.Has(host, int(port)) {
+	if !allowed.Has(host, int(port)) {
 		return "", &tunnelError{r.RequestURI}
 	}
 	return r.RequestURI, p.policy.CheckName(host, int(port))

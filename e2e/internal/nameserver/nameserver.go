@@ -14,7 +14,7 @@ import (
 
 // Zone is all that a server knows. Other names do not exist.
 type Zone struct {
-	Addresses map[string]string // an IPv4 address by name: "archive.example.org"
+	Addresses map[string]string // an IPv4 or IPv6 address by name: "archive.example.org"
 	Services  map[string]string // the host at port 80 by name: "_http._tcp.archive.example.org"
 }
 
@@ -71,12 +71,17 @@ func (z Zone) answer(query []byte) ([]byte, error) {
 	switch {
 	case !hasAddress && !hasService:
 		answer.RCode = dnsmessage.RCodeNameError
-	case hasAddress && question.Type == dnsmessage.TypeA:
+	case hasAddress:
 		ip, err := netip.ParseAddr(address)
 		if err != nil {
 			return nil, err
 		}
-		body = &dnsmessage.AResource{A: ip.As4()}
+		switch {
+		case ip.Is4() && question.Type == dnsmessage.TypeA:
+			body = &dnsmessage.AResource{A: ip.As4()}
+		case ip.Is6() && question.Type == dnsmessage.TypeAAAA:
+			body = &dnsmessage.AAAAResource{AAAA: ip.As16()}
+		}
 	case hasService && question.Type == dnsmessage.TypeSRV:
 		target, err := dnsmessage.NewName(service + ".")
 		if err != nil {
