@@ -80,12 +80,18 @@ e2e-apt-suite: build
 e2e-apt-suite-short: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short ./aptsuite
 
+# npm writes it last.
+NODE_MODULES = web/node_modules/.package-lock.json
+$(NODE_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
+
 # The dashboard's logic, that its types are the API's, and that web/dist is what
 # its source makes.
 .PHONY: web
-web:
+web: $(NODE_MODULES)
 	$(GO) test -run '^TestGenerated$$' ./internal/dashboard
-	cd web && npm ci --no-audit --no-fund && npm test && npm run build
+	cd web && npm test && npm run build
 	git diff --exit-code -- web/dist
 
 # The OpenAPI document and the page's types, from internal/api.
@@ -94,12 +100,12 @@ api:
 	$(GO) test -run '^TestGenerated$$' ./internal/dashboard -update
 
 # The dashboard in Debian's Chromium against the built box (needs chromium).
-browser: build
-	cd web && npm ci --no-audit --no-fund && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run browser
+browser: build $(NODE_MODULES)
+	cd web && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run browser
 
 # Pictures of each view in both themes, in web/screenshots.
-screenshots: build
-	cd web && npm ci --no-audit --no-fund && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run screenshots
+screenshots: build $(NODE_MODULES)
+	cd web && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run screenshots
 
 # Setting up a client, its https sources, and finding the box (needs shellcheck, curl,
 # wget, dash).
