@@ -57,11 +57,14 @@ ARM_TESTED = digest deb deb822 keyring kv ledger catalog store
 # needs the address of a fault, which qemu-user does not give.
 # Go preempts goroutines by signals, which crashes its runtime under qemu-user now and
 # then (golang.org/issue/36981).
+# -trimpath everywhere, since a dependency compiled with it is another to go's cache;
+# vet for the machine that is built for, since another would be compiled for alone.
 arm: export CGO_ENABLED = 0
 arm: export GODEBUG = asyncpreemptoff=1
+arm: export GOFLAGS = -trimpath
 arm:
-	GOOS=linux GOARCH=arm GOARM=7 $(GO) build -trimpath -o bin/millpond-arm ./appliance
-	GOOS=linux GOARCH=386 $(GO) vet ./...
+	GOOS=linux GOARCH=arm GOARM=7 $(GO) build -o bin/millpond-arm ./appliance
+	GOOS=linux GOARCH=arm GOARM=7 $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	GOOS=linux GOARCH=arm GOARM=7 $(GO) test -short -skip "TestKill|TestPurge|^TestSetAsideIsBounded$$|TestCompareVersions|^TestUnreadablePage$$" -exec qemu-arm $(ARM_TESTED:%=./internal/%)
 
@@ -77,12 +80,18 @@ e2e-apt-suite: build
 e2e-apt-suite-short: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short ./aptsuite
 
+# npm writes it last.
+NODE_MODULES = web/node_modules/.package-lock.json
+$(NODE_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
+
 # The dashboard's logic, that its types are the API's, and that web/dist is what
 # its source makes.
 .PHONY: web
-web:
+web: $(NODE_MODULES)
 	$(GO) test -run '^TestGenerated$$' ./internal/dashboard
-	cd web && npm ci --no-audit --no-fund && npm test && npm run build
+	cd web && npm test && npm run build
 	git diff --exit-code -- web/dist
 
 # The OpenAPI document and the page's types, from internal/api.
@@ -91,12 +100,12 @@ api:
 	$(GO) test -run '^TestGenerated$$' ./internal/dashboard -update
 
 # The dashboard in Debian's Chromium against the built box (needs chromium).
-browser: build
-	cd web && npm ci --no-audit --no-fund && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run browser
+browser: build $(NODE_MODULES)
+	cd web && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run browser
 
 # Pictures of each view in both themes, in web/screenshots.
-screenshots: build
-	cd web && npm ci --no-audit --no-fund && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run screenshots
+screenshots: build $(NODE_MODULES)
+	cd web && MILLPOND_BINARY=$(CURDIR)/bin/millpond npm run screenshots
 
 # Setting up a client, its https sources, and finding the box (needs shellcheck, curl,
 # wget, dash).

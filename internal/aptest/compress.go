@@ -2,7 +2,9 @@ package aptest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"io"
+	"sync"
 
 	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/gzip"
@@ -10,9 +12,53 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
+// packed has what compress made. Hundreds of tests of one package make the same small
+// archive, and under the race detector most of their time was its compression.
+var packed struct {
+	sync.Mutex
+	results map[packedKey][]byte // guarded by Mutex
+	size    int                  // guarded by Mutex; the bytes in results
+}
+
+type packedKey struct {
+	ext    string
+	digest [sha256.Size]byte
+}
+
+// maxPacked bounds packed. The archive of most tests takes some 100 kB.
+const maxPacked = 16 << 20
+
 // compress packs b in the format that files with the extension have: gz, xz,
-// bz2 or zst, or "" for none. The same bytes give the same result.
+// bz2 or zst, or "" for none. The same bytes give the same result, a copy of which
+// is the caller's.
 func compress(ext string, b []byte) []byte {
+	if ext == "" {
+		return bytes.Clone(b)
+	}
+	key := packedKey{ext, sha256.Sum256(b)}
+	packed.Lock()
+	out, ok := packed.results[key]
+	packed.Unlock()
+	if ok {
+		return bytes.Clone(out)
+	}
+	out = compressed(ext, b)
+	if len(out) > maxPacked/4 {
+		return out
+	}
+	packed.Lock()
+	defer packed.Unlock()
+	if packed.results == nil || packed.size+len(out) > maxPacked {
+		packed.results, packed.size = map[packedKey][]byte{}, 0
+	}
+	if _, ok := packed.results[key]; !ok {
+		packed.results[key] = bytes.Clone(out)
+		packed.size += len(out)
+	}
+	return out
+}
+
+func compressed(ext string, b []byte) []byte {
 	var out bytes.Buffer
 	w, err := compressor(ext, &out)
 	must("compressing", err)
@@ -24,8 +70,6 @@ func compress(ext string, b []byte) []byte {
 
 func compressor(ext string, w io.Writer) (io.WriteCloser, error) {
 	switch ext {
-	case "":
-		return nopCloser{w}, nil
 	case "gz":
 		return gzip.NewWriter(w), nil
 	case "xz":
@@ -39,10 +83,6 @@ func compressor(ext string, w io.Writer) (io.WriteCloser, error) {
 	}
 	panic("aptest: no compression named " + ext)
 }
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
 
 // dotted returns "."+ext, or nothing for no extension.
 func dotted(ext string) string {

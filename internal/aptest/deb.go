@@ -32,12 +32,12 @@ type Package struct {
 	// version and architecture.
 	Size int
 	// Compression of control.tar and data.tar: gz, xz, zst or none. If empty,
-	// xz up to a Size of 256 KiB and none above, which is quicker and, for
+	// xz up to a Size of 64 KiB and none above, which is quicker and, for
 	// random bytes, no larger.
 	Compression string
 }
 
-const plenty = 256 << 10
+const plenty = 64 << 10
 
 func (p Package) withDefaults() Package {
 	setDefault(&p.Arch, "all")
