@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +46,7 @@ func checkArtefacts(t *testing.T, o options) {
 	t.Run("packages", func(t *testing.T) { checkPackages(t, a, o.targets) })
 	t.Run("image", func(t *testing.T) { checkImage(t, a, o.targets) })
 	t.Run("chart", func(t *testing.T) { checkChart(t, a, o.root) })
+	t.Run("rendered", func(t *testing.T) { checkRendered(t, a, hosts(t)[0]) })
 	t.Run("bill", func(t *testing.T) { checkBill(t, a, o.targets[0]) })
 	t.Run("provenance", func(t *testing.T) { checkProvenance(t, a, v) })
 }
@@ -84,18 +84,14 @@ func checkPrograms(t *testing.T, a artefacts, all []target) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o755 {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
-		run := []string{path}
-		if to.goarch != runtime.GOARCH {
-			// Go preempts goroutines by signals, which crashes it under qemu-user now and then.
-			t.Setenv("GODEBUG", "asyncpreemptoff=1")
-			run = []string{"qemu-" + map[string]string{"amd64": "x86_64", "arm64": "aarch64", "arm": "arm", "riscv64": "riscv64"}[to.goarch], path}
-		}
+		run := runs(t, to, path)
 		if got, err := output(".", run[0], append(run[1:], "version")...); err != nil || got != "millpond "+a.number {
 			t.Errorf("it says %q, %v", got, err)
 		}
 		if help, err := output(".", run[0], append(run[1:], "help")...); err != nil || len(help) < 1000 {
 			t.Errorf("help: %q, %v", help, err)
 		}
+		t.Run(to.debian, func(t *testing.T) { serves(t, run) })
 	}
 }
 
@@ -265,6 +261,16 @@ func checkChart(t *testing.T, a artefacts, root string) {
 	about, tag := string(all["millpond/Chart.yaml"].data), strings.ReplaceAll(a.number, "+", "_")
 	if len(all) < 10 || !strings.Contains(about, "\nversion: \""+a.number+"\"\n") || !strings.Contains(about, "\nappVersion: \""+tag+"\"\n") {
 		t.Errorf("%d files, Chart.yaml:\n%s", len(all), about)
+	}
+}
+
+// checkRendered has the tests of the chart install the archive, and ask the program.
+func checkRendered(t *testing.T, a artefacts, to target) {
+	environ := []string{
+		"MILLPOND_CHART=" + a.file("millpond-VERSION.tgz"), "MILLPOND_BINARY=" + a.file("millpond_VERSION_linux_"+to.String()),
+	}
+	if out, err := outputWith(environ, "../../e2e/chart", "go", "test", "-count=1", "./..."); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

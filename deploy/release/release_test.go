@@ -208,3 +208,29 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a processor without programs: %v", err)
 	}
 }
+
+// The chart in the tree is of the newest version in CHANGELOG.md, and so is its image.
+func TestChartIsOfTheNewestVersion(t *testing.T) {
+	t.Parallel()
+	log, err := os.ReadFile(filepath.Join(root(t), "CHANGELOG.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, _, _, err := newest(string(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	about, err := os.ReadFile(filepath.Join(root(t), chartDir, "Chart.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := chartVersion.FindAllSubmatch(about, -1)
+	if len(found) != 2 {
+		t.Fatalf("Chart.yaml has %d versions", len(found))
+	}
+	for _, m := range found {
+		if string(m[2]) != number {
+			t.Errorf("Chart.yaml: %s is %s, CHANGELOG.md has %s", m[1], m[2], number)
+		}
+	}
+}
