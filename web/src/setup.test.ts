@@ -48,11 +48,10 @@ test('lines for DNS servers', () => {
   expect(addressFor('box.example.org:3142')).toEqual({ address: 'ADDRESS', isKnown: false })
   const lines = byName('10.0.0.1', ['a.example.org', 'b.example.org']).map((s) => s.lines)
   expect(lines).toEqual([
-    'address=/a.example.org/10.0.0.1\naddress=/b.example.org/10.0.0.1',
-    'hosts = ["10.0.0.1 a.example.org", "10.0.0.1 b.example.org"]',
+    'address=/a.example.org/10.0.0.1\nlocal=/a.example.org/\naddress=/b.example.org/10.0.0.1\nlocal=/b.example.org/',
     'server:\n  local-zone: "a.example.org." redirect\n  local-data: "a.example.org. A 10.0.0.1"\n  local-zone: "b.example.org." redirect\n  local-data: "b.example.org. A 10.0.0.1"',
-    '||a.example.org^$dnsrewrite=NOERROR;A;10.0.0.1\n||b.example.org^$dnsrewrite=NOERROR;A;10.0.0.1',
-    'hosts {\n  10.0.0.1 a.example.org\n  10.0.0.1 b.example.org\n  fallthrough\n}',
+    '||a.example.org^$dnsrewrite=NOERROR;A;10.0.0.1\n||_http._tcp.a.example.org^\n||b.example.org^$dnsrewrite=NOERROR;A;10.0.0.1\n||_http._tcp.b.example.org^',
+    'hosts {\n  10.0.0.1 a.example.org\n  10.0.0.1 b.example.org\n  fallthrough\n}\ntemplate IN SRV a.example.org b.example.org {\n  rcode NXDOMAIN\n}',
   ])
-  expect(byName('fd00::1', ['a.example.org'])[2]!.lines).toContain('AAAA fd00::1')
+  expect(byName('fd00::1', ['a.example.org'])[1]!.lines).toContain('AAAA fd00::1')
 })

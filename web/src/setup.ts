@@ -56,11 +56,10 @@ export function byName(at: string, hosts: string[]): { server: string; lines: st
   const record = at.includes(':') ? 'AAAA' : 'A'
   const each = (line: (host: string) => string) => hosts.map(line).join('\n')
   return [
-    { server: 'dnsmasq', lines: each((h) => `address=/${h}/${at}`) },
-    { server: 'Pi-hole: Settings, Local DNS records, or pihole.toml', lines: `hosts = [${hosts.map((h) => `"${at} ${h}"`).join(', ')}]` },
+    { server: 'dnsmasq and Pi-hole: a file in /etc/dnsmasq.d', lines: each((h) => `address=/${h}/${at}\nlocal=/${h}/`) },
     { server: 'Unbound', lines: 'server:\n' + each((h) => `  local-zone: "${h}." redirect\n  local-data: "${h}. ${record} ${at}"`) },
-    { server: 'AdGuard Home: Filters, Custom filtering rules', lines: each((h) => `||${h}^$dnsrewrite=NOERROR;${record};${at}`) },
-    { server: 'CoreDNS', lines: `hosts {\n${each((h) => `  ${at} ${h}`)}\n  fallthrough\n}` },
+    { server: 'AdGuard Home: Filters, Custom filtering rules', lines: each((h) => `||${h}^$dnsrewrite=NOERROR;${record};${at}\n||_http._tcp.${h}^`) },
+    { server: 'CoreDNS', lines: `hosts {\n${each((h) => `  ${at} ${h}`)}\n  fallthrough\n}\ntemplate IN SRV ${hosts.join(' ')} {\n  rcode NXDOMAIN\n}` },
   ]
 }
 
