@@ -7,11 +7,27 @@ import (
 	"testing"
 )
 
-// debOf makes a package of a version of the program.
-func debOf(t *testing.T, number string) string {
+// unpackaged is the last commit before there was a package.
+const unpackaged = "5e0bfb88359a4609890d0b152523b2feb51e90c8"
+
+// unpackagedTree is the tree of that commit with this one's packaging. Its program does
+// not talk to systemd, so that the unit waits for nothing but its start.
+func unpackagedTree(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "tree")
+	const copyFiles = `mkdir -p "$1/deploy/release" && git -C "$0" archive "$2" | tar x -C "$1" && cp -r "$0/deploy/release/debian" "$1/deploy/release/" &&
+		sed -i -e s/^Type=notify/Type=exec/ -e /^WatchdogSec=/d "$1/deploy/release/debian/millpond.service"`
+	if _, err := output(".", "bash", "-o", "pipefail", "-c", copyFiles, root(t), dir, unpackaged); err != nil {
+		t.Fatalf("this needs the repository's full history: %v", err)
+	}
+	return dir
+}
+
+// debOf makes a package of a version of the program in a tree.
+func debOf(t *testing.T, tree, number string) string {
 	t.Helper()
 	r := &release{
-		options: options{root: root(t), maintainer: "Somebody <somebody@millpond.invalid>", targets: hosts(t)},
+		options: options{root: tree, maintainer: "Somebody <somebody@millpond.invalid>", targets: hosts(t)},
 		version: version{number: number, commit: strings.Repeat("0", 40), time: releaseTime},
 		work:    t.TempDir(), dir: t.TempDir(),
 	}
@@ -33,10 +49,11 @@ func TestPackageInASystem(t *testing.T) {
 	if testing.Short() {
 		t.Skip("makes and boots a system")
 	}
-	older, newer := debOf(t, "0.1.0"), debOf(t, "0.2.0")
+	older, newer := debOf(t, unpackagedTree(t), "0.1.0"), debOf(t, root(t), "0.2.0")
 	m := boot(t)
 
 	m.install(t, older)
+	m.answers(t, ":3142")
 	m.serves(t, "0.1.0", ":3142")
 	if got := m.run(t, "stat", "-c", "%U:%G %a", "/var/lib/millpond"); got != "millpond:millpond 750" {
 		t.Errorf("the data directory is %s", got)
@@ -47,20 +64,14 @@ func TestPackageInASystem(t *testing.T) {
 
 	// An administrator's settings: a port that takes rights, and a log where the unit
 	// lets it be.
-	settings := "MILLPOND_LISTEN=:80\nMILLPOND_CACHE_SIZE=64MB\nMILLPOND_ACCESS_LOG=/var/log/millpond/access.log\n"
+	mirror, file := m.mirror(t), "/debian/pool/main/h/hello/hello_1.0-1_all.deb"
+	settings := "MILLPOND_LISTEN=:80\nMILLPOND_CACHE_SIZE=1G\nMILLPOND_ACCESS_LOG=/var/log/millpond/access.log\nMILLPOND_ALLOW_UPSTREAMS=" + mirror.address + "\n"
 	m.write(t, "etc/default/millpond", settings)
 	m.run(t, "systemctl", "restart", "millpond")
+	m.answers(t, ":80")
 	m.serves(t, "0.1.0", ":80")
 	identity, before := m.read(t, "var/lib/millpond/identity.key"), m.pid(t)
-	m.run(t, "mv", "/var/log/millpond/access.log", "/var/log/millpond/access.log.1")
-	m.run(t, "systemctl", "reload", "millpond")
-	m.await(t, "a new access log after a reload", func() bool {
-		_, err := os.Stat(filepath.Join(m.root, "var/log/millpond/access.log"))
-		return err == nil
-	})
-	if now := m.pid(t); now != before {
-		t.Errorf("a reload replaced process %d by %d", before, now)
-	}
+	want := mirror.download(t, file)
 
 	m.install(t, newer)
 	m.serves(t, "0.2.0", ":80")
@@ -70,6 +81,11 @@ func TestPackageInASystem(t *testing.T) {
 	if m.read(t, "var/lib/millpond/identity.key") != identity || m.read(t, "etc/default/millpond") != settings {
 		t.Error("the upgrade lost the box's identity or settings")
 	}
+	mirror.close()
+	if got := mirror.download(t, file); got != want {
+		t.Errorf("of the %d bytes that the old version kept, the new one gives %d", len(want), len(got))
+	}
+	m.isReloaded(t)
 
 	m.isRestartedWhenItHangs(t)
 	m.isNotRestartedWithWrongSettings(t, settings)
@@ -103,6 +119,30 @@ func TestPackageInASystem(t *testing.T) {
 	// Once more from nothing, with a user that is there.
 	m.install(t, newer)
 	m.serves(t, "0.2.0", ":3142")
+}
+
+// isReloaded has the service read files again.
+func (m *machine) isReloaded(t *testing.T) {
+	t.Helper()
+	before := m.pid(t)
+	m.run(t, "mv", "/var/log/millpond/access.log", "/var/log/millpond/access.log.1")
+	m.run(t, "systemctl", "reload", "millpond")
+	m.await(t, "a new access log after a reload", func() bool {
+		_, err := os.Stat(filepath.Join(m.root, "var/log/millpond/access.log"))
+		return err == nil
+	})
+	if now := m.pid(t); now != before {
+		t.Errorf("a reload replaced process %d by %d", before, now)
+	}
+}
+
+// answers waits for a box that does not tell systemd when it is ready.
+func (m *machine) answers(t *testing.T, listen string) {
+	t.Helper()
+	m.await(t, "the old version to answer", func() bool {
+		_, err := m.try("env", "MILLPOND_LISTEN="+listen, "millpond", "healthcheck")
+		return err == nil
+	})
 }
 
 // serves fails unless the service runs, will run after the next boot, and is ready.
