@@ -148,10 +148,10 @@ type Client struct {
 	proxyDown      down        // of the upstream proxy
 	proxyTLS       *tls.Config // for an upstream proxy by https; nil is the system's
 
-	transport  *http.Transport
-	transport4 *http.Transport // by IPv4 alone
-	proxied    *viaProxy       // nil without an upstream proxy
-	http       *http.Client
+	pool    atomic.Pointer[pool] // of the lists in force
+	former  *pool
+	proxied *viaProxy // nil without an upstream proxy
+	http    *http.Client
 }
 
 // New returns a Client. It connects to nothing yet.
@@ -176,10 +176,8 @@ func New(o Options) *Client {
 		proxyDown:      down{lasts: o.DownFor},
 		health:         health{lasts: o.DownFor},
 	}
-	c.transport = c.newTransport(c.connect)
-	c.transport4 = c.newTransport(func(ctx context.Context, _, hostport string) (net.Conn, error) {
-		return c.connect(ctx, "tcp4", hostport)
-	})
+	c.pool.Store(c.newPool(c.policy.now().lists))
+	c.former = c.newFormerPool()
 	c.proxied = c.newViaProxy()
 	c.http = &http.Client{Transport: hop{c}, CheckRedirect: c.checkRedirect}
 	return c
@@ -245,8 +243,8 @@ func (c *Client) newTransport(dial func(ctx context.Context, network, hostport s
 // Close closes connections that are idle. Bodies being read stay open until
 // they are closed.
 func (c *Client) Close() error {
-	c.transport.CloseIdleConnections()
-	c.transport4.CloseIdleConnections()
+	c.pool.Load().close()
+	c.former.close()
 	c.proxied.close()
 	return nil
 }

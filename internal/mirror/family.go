@@ -30,7 +30,7 @@ func (c *Client) send(ctx context.Context, hostport string, req *http.Request) (
 		return resp, false, err
 	}
 	if c.silent6.has(hostport) {
-		resp, err := c.transport4.RoundTrip(req.WithContext(ctx))
+		resp, err := c.poolFor(ctx).only4.RoundTrip(req.WithContext(ctx))
 		if err == nil || ctx.Err() != nil {
 			return resp, false, err
 		}
@@ -74,7 +74,7 @@ func (r *race) run(ctx context.Context) (*http.Response, error) {
 	var ctx2 context.Context
 	ctx2, r.cancel2 = context.WithCancel(ctx)
 	timer := time.AfterFunc(silentAfter, func() { r.try4(ctx2, cancel1) })
-	resp, err := r.c.transport.RoundTrip(r.req.WithContext(ctx1))
+	resp, err := r.c.poolFor(ctx).any.RoundTrip(r.req.WithContext(ctx1))
 	r.first = resp
 	if timer.Stop() {
 		r.cancel2()
@@ -100,7 +100,7 @@ func (r *race) try4(ctx context.Context, cancel1 context.CancelFunc) {
 		r.second <- nil
 		return
 	}
-	resp, err := r.c.transport4.RoundTrip(r.req.WithContext(ctx))
+	resp, err := r.c.poolFor(ctx).only4.RoundTrip(r.req.WithContext(ctx))
 	switch {
 	case err != nil:
 		resp = nil

@@ -22,13 +22,13 @@ func (conn6) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP("2001:d
 // told not to, and by IPv4.
 func newDualStack(t *testing.T, six, four http.HandlerFunc) *Client {
 	c := newPiped(t, six, Options{})
-	dial6 := c.transport.DialContext
-	c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dial6 := c.pool.Load().any.DialContext
+	c.pool.Load().any.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial6(ctx, network, addr)
 		return conn6{conn}, err
 	}
 	other := newPiped(t, four, Options{})
-	c.transport4.DialContext = other.transport.DialContext
+	c.pool.Load().only4.DialContext = other.pool.Load().any.DialContext
 	return c
 }
 

@@ -390,8 +390,8 @@ func TestTLS(t *testing.T) {
 	defer srv.Close()
 	c := New(Options{Policy: mustPolicy(t, "127.0.0.1")})
 	defer c.Close()
-	c.transport.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-	c.transport.TLSClientConfig.NextProtos = nil
+	c.pool.Load().any.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	c.pool.Load().any.TLSClientConfig.NextProtos = nil
 
 	for path, want := range map[string]string{"/": "HTTP/2.0", "/cut": "hello"} {
 		resp, err := c.Get(t.Context(), Request{URL: srv.URL + path})

@@ -49,14 +49,10 @@ func (c *Client) ask(req *http.Request, host string, port int, hostport string) 
 		cancel(nil)
 		return nil, err
 	}
-	counted, sent := countSent(c.refuseReused(ctx, cancel, req.URL, host, port))
+	counted, sent := countSent(ctx)
 	resp, by6, err := c.await(counted, cancel, hostport, req)
 	if err != nil {
 		gaveWay := errors.Is(context.Cause(ctx), ErrGaveWay)
-		var refused *RefusedError
-		if errors.As(context.Cause(ctx), &refused) {
-			err = refused
-		}
 		if ctx.Err() == nil && isHangUp(err) {
 			place.Refused()
 		}

@@ -59,7 +59,7 @@ func newPiped(t *testing.T, h http.HandlerFunc, o Options) *Client {
 	})}
 	go srv.Serve(l)
 	c := New(o)
-	c.transport.DialContext = l.dial
+	c.pool.Load().any.DialContext = l.dial
 	t.Cleanup(func() {
 		c.Close()
 		srv.Close()

@@ -74,9 +74,9 @@ func TestResponsePrivate(t *testing.T) {
 	// No test reaches the public Internet; its server here says that it is there.
 	open := httptest.NewServer(http.HandlerFunc(serve))
 	t.Cleanup(open.Close)
-	dial := c.transport.DialContext
+	dial := c.pool.Load().any.DialContext
 	const public = "http://archive.example.org"
-	c.transport.DialContext = func(ctx context.Context, network, hostport string) (net.Conn, error) {
+	c.pool.Load().any.DialContext = func(ctx context.Context, network, hostport string) (net.Conn, error) {
 		if hostport != "archive.example.org:80" {
 			return dial(ctx, network, hostport)
 		}

@@ -2,9 +2,6 @@ package mirror
 
 import (
 	"context"
-	"net/http/httptrace"
-	"net/netip"
-	"net/url"
 	"sync"
 )
 
@@ -14,6 +11,9 @@ type lists struct {
 	anyPath Hosts   // that may be asked for anything
 	only    []place // the archives; nil is all
 }
+
+// none is what a Policy without lists has.
+var none = new(lists)
 
 // ruling is a Policy with the lists of one moment, so that one decision goes by one list.
 type ruling struct {
@@ -26,7 +26,7 @@ func (p *Policy) now() ruling {
 	if l := p.lists.Load(); l != nil {
 		return ruling{p, l}
 	}
-	return ruling{p, new(lists)}
+	return ruling{p, none}
 }
 
 // Replace puts the lists of other, as ParsePolicy and Restrict made them, in the place of
@@ -52,22 +52,4 @@ func (c *Client) rulingFor(ctx context.Context) ruling {
 	}
 	b.once.Do(func() { b.ruling = c.policy.now() })
 	return b.ruling
-}
-
-// refuseReused returns ctx for a request for u, which cancel ends, with its refusal, where
-// it would go over a connection that was opened under other lists: of a host by name, the
-// address is looked at when it is dialled.
-func (c *Client) refuseReused(ctx context.Context, cancel context.CancelCauseFunc, u *url.URL, host string, port int) context.Context {
-	if c.leadsThrough(u) {
-		return ctx
-	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-		at, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String())
-		if err != nil || !i.Reused {
-			return
-		}
-		if err := c.rulingFor(ctx).check(host, port, at.Addr()); err != nil {
-			cancel(err)
-		}
-	}})
 }

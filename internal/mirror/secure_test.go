@@ -48,8 +48,8 @@ func newTwoSchemes(t *testing.T) *twoSchemes {
 	t.Cleanup(func() { s.c.Close() })
 	roots := x509.NewCertPool()
 	roots.AddCert(encrypted.Certificate())
-	s.c.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-	s.c.transport.DialContext = func(ctx context.Context, network, hostport string) (net.Conn, error) {
+	s.c.pool.Load().any.TLSClientConfig = &tls.Config{RootCAs: roots}
+	s.c.pool.Load().any.DialContext = func(ctx context.Context, network, hostport string) (net.Conn, error) {
 		to := plain.Listener.Addr().String()
 		if strings.HasSuffix(hostport, ":443") {
 			to = encrypted.Listener.Addr().String()

@@ -269,7 +269,7 @@ func TestProxyExceptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn.Close()
-	c.transport.CloseIdleConnections()
+	c.pool.Load().any.CloseIdleConnections()
 	_, err = c.Dial(t.Context(), "near.example.org:443")
 	var r *RefusedError
 	if !errors.As(err, &r) || r.Addr != "10.1.2.3" {
