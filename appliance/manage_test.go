@@ -101,6 +101,7 @@ func TestManage(t *testing.T) {
 		t.Errorf("purge of a URL: %+v", p)
 	}
 	far.wants(exitOK, []string{"prefetch"}, "The box fetches newer versions")
+	prefetched(t, b)
 	if p := jsonOf[api.Prefetch](far, "prefetch", s.URL("dists/stable")); p.Automatic {
 		t.Errorf("prefetch: %+v", p)
 	}

@@ -86,6 +86,12 @@ func runPrefetch(t *testing.T, b *box, body string) api.Prefetch {
 	if code, answer := askPrefetch(t, b, body); code != http.StatusOK {
 		t.Fatalf("prefetch %s: %d: %s", body, code, answer)
 	}
+	return prefetched(t, b)
+}
+
+// prefetched waits for the end of a prefetch, if one is running, and returns the last one.
+func prefetched(t *testing.T, b *box) api.Prefetch {
+	t.Helper()
 	c := newClient(t, "")
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		var p api.Prefetch

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -296,12 +297,20 @@ func TestAbsenceIsNotReported(t *testing.T) {
 	r := newSwarmRig(t, map[string]int{"big": 9 * mib})
 	r.timeouts.headStart = time.Minute // the DHT answers late on a busy machine
 	absent := func(b *box) { b.absent = true }
+	var found atomic.Pointer[box]
+	r.mirror.OnRequest(func(aptest.Request) { // which takes part in a large file before the DHT answers
+		for end := time.Now().Add(time.Minute); found.Load() != nil && len(found.Load().asks()) == 0 && time.Now().Before(end); {
+			time.Sleep(5 * time.Millisecond) // polling
+		}
+	})
 	for _, pkg := range []string{"small", "big"} {
 		all := []*box{
 			r.add(r.seeds, pkg, "seed", absent), r.add(r.downloaders, pkg, "downloader", absent),
 			r.add(r.owners, pkg, "owner", absent), r.add(r.far, pkg, "found", absent),
 		}
+		found.Store(all[3])
 		r.right(pkg, 1)
+		found.Store(nil)
 		for _, b := range all {
 			if len(b.asks()) == 0 || b.faults() != nil {
 				t.Errorf("%s: %s was asked %d times and has faults %v", pkg, b, len(b.asks()), b.faults())
