@@ -12,8 +12,10 @@ import (
 // unpackedPrograms are Debian packages of programs whose configurations the recipes have, with
 // the libraries and Python modules that they need. They are not installed: cloud-init would set up this machine.
 var unpackedPrograms = []string{
-	"ansible-core", "cloud-init", "debos", "libavahi-glib1", "libostree-1-1", "packer", "python3-configobj", "python3-json-pointer", "python3-jsonpatch",
-	"python3-netifaces", "python3-oauthlib", "python3-packaging", "python3-resolvelib",
+	"ansible-core", "bind9-libs", "bind9-utils", "cloud-init", "debos", "libavahi-glib1", "libfstrm0",
+	"libjemalloc2", "libjson-c5", "liblmdb0", "libmaxminddb0", "libnghttp2-14", "libostree-1-1", "libprotobuf-c1",
+	"libuv1", "packer", "python3-configobj", "python3-json-pointer", "python3-jsonpatch", "python3-netifaces",
+	"python3-oauthlib", "python3-packaging", "python3-resolvelib",
 }
 
 // recipes are the commands that read a recipe of a kind, whose file's name follows.
@@ -22,6 +24,7 @@ var recipes = map[string][]string{
 	"ansible":   {"usr/bin/ansible-playbook", "--syntax-check"},
 	"debos":     {"usr/bin/debos", "--disable-fakemachine", "--dry-run"},
 	"packer":    {"usr/bin/packer", "validate", "-syntax-only"},
+	"zone":      {"usr/bin/named-checkzone", "millpond"},
 }
 
 // Recipes for other programs are ones that these take.
@@ -62,6 +65,7 @@ func TestRecipes(t *testing.T) {
 		"ansible":   "- hosts: debian\n  tasks:\n    - no.such.module: yes\n",
 		"debos":     "architecture: amd64\nactions:\n  - action: no-such\n",
 		"packer":    "build {\n",
+		"zone":      "$TTL 300\n@ IN SOA localhost. root.localhost. 1 2 3 4 5\n",
 	} {
 		if out, err := read(kind, wrong); err == nil {
 			t.Errorf("%s takes what is wrong:\n%s%s", kind, wrong, out)

@@ -18,7 +18,7 @@ var block = regexp.MustCompile("(?ms)(?:^<!-- ([^\n]+) -->\n)?^[ ]*```([a-z]*)\n
 var command = regexp.MustCompile(`(?m)^(\S+=\S+ )*(sudo |\./bin/)?(apt|apt-get|curl|docker|echo|gpg|helm|install|kubectl|make|millpond|openssl|runuser)( .*)?$`)
 
 // runs are the kinds of blocks that e2e/manual runs.
-var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: cloudinit", "run: ansible", "run: debos", "run: packer", "run: image", "run: start"}
+var runs = []string{"run: box", "run: files", "run: root", "run: preseed", "run: rules", "run: nginx", "run: cloudinit", "run: ansible", "run: debos", "run: packer", "run: livebuild", "run: zone", "run: image", "run: start"}
 
 // beside are the documents outside of docs/ that have commands.
 var beside = []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md", "deploy/release/README.md", "deploy/helm/millpond/README.md"}
