@@ -122,12 +122,17 @@ func (b *body) look(want int) step {
 
 // attribute shortens a read at b.off, of n bytes that are there and want that
 // are wanted, to those of one origin, and remembers it; to none while the
-// origin of bytes just written is not recorded. fl.mu is held.
+// origin of bytes just written is not recorded. What nobody has recorded when the
+// download ends counts as the store's: to read none would be the end of the file.
+// fl.mu is held.
 func (b *body) attribute(n, want int64) int64 {
 	if want > 0 {
 		n = min(n, want)
 	}
 	a, off := &b.fl.attribution, b.off.Load()
+	if b.fl.ended {
+		a.wrote(off, off+n, ledger.FromStore, "")
+	}
 	n, b.origin = a.next(off, n)
 	if n > 0 && want > 0 && b.client {
 		a.delivered(off + n)

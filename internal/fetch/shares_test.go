@@ -1,8 +1,10 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"testing"
 	"time"
@@ -66,5 +68,40 @@ func TestGivingWayIsNoFailure(t *testing.T) {
 	}
 	if d.tallyOf(m).out {
 		t.Error("the mirror is not asked any more")
+	}
+}
+
+// A client gets all of a file whose download has ended, also if nobody noted who sent it.
+func TestEndWithoutASender(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, aptest.Suite{})
+	r.update()
+	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("small")), func(catalog.Location) digest.Digest { return digest.Digest{} })
+	q := Request{Entry: e}
+	fl := r.newContentFlight(q)
+	fl.places = []place{r.placeOf(q)}
+	fl.enter()
+	part, err := fl.openPart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fl.begin(part)
+	want := r.files["small"].Data
+	if _, err := fl.write(part, want, 0, fl.mirrors()[0]); err != nil {
+		t.Fatal(err)
+	}
+	info, err := fl.commit(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fl.landed(info)
+	fl.finish(nil)
+	file, err := fl.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Body.Close()
+	if got, err := io.ReadAll(file.Body); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
 	}
 }
