@@ -31,6 +31,12 @@ func TestByName(t *testing.T) {
 	for _, tt := range []struct{ name, host, target, want string }{
 		{"file", "deb.example.org", "/debian/a", "http://deb.example.org/debian/a"},
 		{"another spelling", "DEB.example.org.:80", "/debian/a", "http://deb.example.org/debian/a"},
+		{"an empty port", "deb.example.org:", "/api/v1/summary", "http://deb.example.org/api/v1/summary"},
+		{"zeros", "deb.example.org:0080", "/api/v1/summary", "http://deb.example.org/api/v1/summary"},
+		{"a part of the name", "eb.example.org", "/debian/a", "nothing"},
+		{"the domain of a wildcard", "archive.example.net", "/debian/a", "nothing"},
+		{"a longer name", "deb.example.org.example.com", "/debian/a", "nothing"},
+		{"a port that is none", "deb.example.org:80x", "/debian/a", "nothing"},
 		{"wildcard", "de.archive.example.net", "/ubuntu/a?x", "http://de.archive.example.net/ubuntu/a?x"},
 		{"another port", "deb.example.org:3142", "/debian/a", "nothing"},
 		{"not on the list", "www.example.org", "/debian/a", "nothing"},
