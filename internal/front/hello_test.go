@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -156,6 +157,16 @@ func TestLongHello(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("the connection stays open: %v", err)
+	}
+}
+
+// The bound of a hello is this package's, below the one that TLS has of its own.
+func TestHelloIsBounded(t *testing.T) {
+	t.Parallel()
+	r := &recorder{Conn: &conn{TCPConn: fuzzConn{Reader: bytes.NewReader(make([]byte, 4*(32<<10)))}}}
+	n, err := io.Copy(io.Discard, r)
+	if n != 32<<10 || len(r.read) != 32<<10 || !errors.Is(err, errLongHello) {
+		t.Errorf("%d bytes are read and %d kept, %v", n, len(r.read), err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"millpond/internal/digest"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 )
@@ -122,5 +123,25 @@ func TestReplace(t *testing.T) {
 	b.Replace(mirror.Hosts{}, mirror.Hosts{})
 	if b.HasName("b.example.org", 80) || tunnel("b.example.org:443") == nil {
 		t.Error("empty lists are not in force")
+	}
+}
+
+// A hello is known for as long as its connection is open, and not longer.
+func TestHellosAreForgotten(t *testing.T) {
+	t.Parallel()
+	var h hellos
+	d := digest.Of([]byte("a hello"))
+	for range 3 {
+		leave, ok := h.enter(d)
+		if !ok {
+			t.Fatal("a hello of a connection that ended is taken for one that came back")
+		}
+		if _, ok := h.enter(d); ok {
+			t.Error("a hello that came back is taken for a new one")
+		}
+		leave()
+	}
+	if len(h.open) > 0 {
+		t.Errorf("%d hellos are kept", len(h.open))
 	}
 }
