@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -143,5 +144,17 @@ func TestHellosAreForgotten(t *testing.T) {
 	}
 	if len(h.open) > 0 {
 		t.Errorf("%d hellos are kept", len(h.open))
+	}
+}
+
+// A list that has a host lets nobody reach an address that the policy refuses.
+func TestTunnelsNeedThePolicy(t *testing.T) {
+	t.Parallel()
+	b := newBox(func(o *Options) { o.Tunnels = mirror.AllHosts() })
+	for hostport, refused := range map[string]bool{"10.0.0.5:443": true, "deb.example.org:3142": true, "deb.example.org:443": false} {
+		_, err := b.vetTunnel(&http.Request{RequestURI: hostport, Header: make(http.Header)})
+		if as := new(mirror.RefusedError); errors.As(err, &as) != refused {
+			t.Errorf("%s: %v, refused should be %v", hostport, err, refused)
+		}
 	}
 }
