@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,6 +127,42 @@ func copyOf(t *testing.T, dir string) string {
 		}
 	}
 	return to
+}
+
+// What an interrupted run left is removed by the next one, and not by one beside it.
+func TestInterruptedRun(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(out, "unfinished-1234", "artefacts"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(out, "0.2.0"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	work, done, err := begin(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := begin(out); err == nil || !strings.Contains(err.Error(), "another run") {
+		t.Errorf("two runs at once: %v", err)
+	}
+	has := func() (names []string) {
+		all, err := os.ReadDir(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	if got := has(); !slices.Equal(got, []string{"0.2.0", filepath.Base(work)}) {
+		t.Errorf("while a release is made there are %q", got)
+	}
+	done()
+	if got := has(); !slices.Equal(got, []string{"0.2.0"}) {
+		t.Errorf("afterwards there are %q", got)
+	}
 }
 
 // sums has the SHA-256 of each file below a directory.
