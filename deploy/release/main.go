@@ -127,6 +127,7 @@ type release struct {
 	version version
 	work    string // what is not published
 	dir     string // what is
+	packing string // how packages are compressed; "": as they are published
 
 	programs []program
 	notices  []byte // licences of what the programs contain
