@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func override(t *testing.T, dir, text string) string {
 func TestCompose(t *testing.T) {
 	s := newSite(t, map[string]int{"some": 1 << 20})
 	host, _, _ := strings.Cut(s.mirror.Addr(), ":")
-	env := []string{"VERSION=" + version, "MILLPOND_ALLOW_UPSTREAMS=" + s.mirror.Addr(), "MILLPOND_TRUST_HOSTS=" + host}
+	env := append(slices.Clone(stamps), "MILLPOND_ALLOW_UPSTREAMS="+s.mirror.Addr(), "MILLPOND_TRUST_HOSTS="+host)
 	p := newProject(t, "office", env, root+"/docker-compose.yml")
 	p.compose("up", "-d", "--build")
 	b := p.box("millpond")

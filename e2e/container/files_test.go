@@ -133,7 +133,7 @@ func TestComposeSettings(t *testing.T) {
 
 // TestTwoBoxes has a second box only where its profile is asked for; the two find each other.
 func TestTwoBoxes(t *testing.T) {
-	p := newProject(t, "two", []string{"VERSION=" + version}, root+"/docker-compose.yml")
+	p := newProject(t, "two", stamps, root+"/docker-compose.yml")
 	p.compose("up", "-d")
 	if id := p.compose("ps", "-q", "second"); id != "" {
 		t.Error("a second box runs without its profile")

@@ -28,6 +28,9 @@ var docker *engine.Engine
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// stamps are what each build of the image is told, since compose builds it again.
+var stamps = []string{"VERSION=" + version, "REVISION=" + revision, "CREATED=" + created}
+
 func run(m *testing.M) int {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
@@ -40,7 +43,7 @@ func run(m *testing.M) int {
 	code := 1
 	fmt.Printf("engine with base images: %.1f s\n", time.Since(begun).Seconds())
 	begun = time.Now()
-	if err = docker.Build(ctx, root, image, "--build-arg", "VERSION="+version, "--build-arg", "REVISION="+revision, "--build-arg", "CREATED="+created); err == nil {
+	if err = docker.Build(ctx, root, image, "--build-arg", stamps[0], "--build-arg", stamps[1], "--build-arg", stamps[2]); err == nil {
 		fmt.Printf("docker build: %.1f s\n", time.Since(begun).Seconds())
 		code = m.Run()
 	}
