@@ -1,7 +1,6 @@
 package manual
 
 import (
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,28 +51,17 @@ const alone = "SC2034"
 // What cannot be run here is at least what a shell can read, and without common mistakes.
 func TestShellSyntax(t *testing.T) {
 	n := 0
-	err := filepath.WalkDir(docs, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(name) != ".md" {
-			return err
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		for _, m := range commands.FindAllStringSubmatch(string(text), -1) {
+	for name, text := range manual(t) {
+		for _, m := range commands.FindAllStringSubmatch(text, -1) {
 			n++
 			file := filepath.Join(t.TempDir(), "commands")
 			if err := os.WriteFile(file, []byte(m[1]), 0o644); err != nil {
-				return err
+				t.Fatal(err)
 			}
 			if out, err := exec.CommandContext(t.Context(), "shellcheck", "--shell=sh", "--severity=warning", "--exclude="+alone, file).CombinedOutput(); err != nil {
 				t.Errorf("%s: %v\n%s", name, err, out)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	if n < 25 {
 		t.Errorf("only %d blocks were found", n)

@@ -29,27 +29,34 @@ var block = regexp.MustCompile("(?ms)^<!-- run: ([a-z]+) -->\n^[ ]*```[a-z]*\n(.
 // example is a block of a page.
 type example struct{ kind, code string }
 
-// pages returns the marked blocks of each page, in order.
-func pages(t *testing.T) map[string][]example {
+// manual returns the text of each page, by its file.
+func manual(t *testing.T) map[string]string {
 	t.Helper()
-	all := make(map[string][]example)
-	n := 0
+	all := make(map[string]string)
 	err := filepath.WalkDir(docs, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || filepath.Ext(name) != ".md" {
 			return err
 		}
 		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		for _, m := range block.FindAllStringSubmatch(string(text), -1) {
-			all[name] = append(all[name], example{m[1], m[2]})
-			n++
-		}
-		return nil
+		all[name] = string(text)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return all
+}
+
+// pages returns the marked blocks of each page, in order.
+func pages(t *testing.T) map[string][]example {
+	t.Helper()
+	all := make(map[string][]example)
+	n := 0
+	for name, text := range manual(t) {
+		for _, m := range block.FindAllStringSubmatch(text, -1) {
+			all[name] = append(all[name], example{m[1], m[2]})
+			n++
+		}
 	}
 	if n < 15 {
 		t.Fatalf("only %d blocks were found; the test looks in the wrong place", n)

@@ -51,16 +51,23 @@ func TestDownloadsOfOneClient(t *testing.T) {
 	}
 }
 
+// flightOf is a download of a package that has not begun.
+func (r *rig) flightOf(name string) *flight {
+	r.t.Helper()
+	r.update()
+	e := r.catalog.Resolve(r.t.Context(), r.at(r.packageAt(name)), func(catalog.Location) digest.Digest { return digest.Digest{} })
+	q := Request{Entry: e}
+	fl := r.newContentFlight(q)
+	fl.places = []place{r.placeOf(q)}
+	return fl
+}
+
 // However often a download's connection to a mirror is needed for another client, it
 // asks there again.
 func TestGivingWayIsNoFailure(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
-	r.update()
-	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("small")), func(catalog.Location) digest.Digest { return digest.Digest{} })
-	q := Request{Entry: e}
-	fl := r.newContentFlight(q)
-	fl.places = []place{r.placeOf(q)}
+	fl := r.flightOf("small")
 	d := download{fl: fl, tallies: make(map[string]*tally)}
 	m := fl.mirrors()[0]
 	for range maxFailures {
@@ -75,11 +82,7 @@ func TestGivingWayIsNoFailure(t *testing.T) {
 func TestEndWithoutASender(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, aptest.Suite{})
-	r.update()
-	e := r.catalog.Resolve(t.Context(), r.at(r.packageAt("small")), func(catalog.Location) digest.Digest { return digest.Digest{} })
-	q := Request{Entry: e}
-	fl := r.newContentFlight(q)
-	fl.places = []place{r.placeOf(q)}
+	fl := r.flightOf("small")
 	fl.enter()
 	part, err := fl.openPart()
 	if err != nil {
