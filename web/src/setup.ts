@@ -59,7 +59,10 @@ export function byName(at: string, hosts: string[]): { server: string; lines: st
     { server: 'dnsmasq and Pi-hole: a file in /etc/dnsmasq.d', lines: each((h) => `address=/${h}/${at}\nlocal=/${h}/`) },
     { server: 'Unbound', lines: 'server:\n' + each((h) => `  local-zone: "${h}." redirect\n  local-data: "${h}. ${record} ${at}"`) },
     { server: 'AdGuard Home: Filters, Custom filtering rules', lines: each((h) => `||${h}^$dnsrewrite=NOERROR;${record};${at}\n||_http._tcp.${h}^`) },
-    { server: 'CoreDNS', lines: `hosts {\n${each((h) => `  ${at} ${h}`)}\n  fallthrough\n}\ntemplate IN SRV ${hosts.join(' ')} {\n  rcode NXDOMAIN\n}` },
+    {
+      server: 'CoreDNS',
+      lines: `hosts {\n${each((h) => `  ${at} ${h}`)}\n  fallthrough\n}\ntemplate IN SRV ${hosts.join(' ')} {\n  rcode NXDOMAIN\n}`,
+    },
   ]
 }
 
