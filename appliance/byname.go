@@ -84,6 +84,9 @@ func (a *Appliance) listensAt(at netip.AddrPort) bool {
 			return false
 		}
 		bound := l.AddrPort().Addr().Unmap()
+		if at.Addr().IsUnspecified() { // the kernel connects to the machine itself
+			return bound.IsUnspecified() || bound.IsLoopback()
+		}
 		return bound == at.Addr() || bound.IsUnspecified() && isOfThisMachine(at.Addr())
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -71,6 +72,11 @@ func TestNameOfTheBoxItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}}
+	for at, want := range map[string]bool{"0.0.0.0": true, "[::]": true, "127.0.0.9": false} {
+		if got := b.listensAt(netip.MustParseAddrPort(at + ":" + port)); got != want {
+			t.Errorf("a connection to %s comes to the box: %v, want %v", at, got, want)
+		}
+	}
 	resp, err := client.Get("http://localhost.:" + port + "/debian/dists/stable/InRelease")
 	if err != nil {
 		t.Fatal(err)

@@ -4,18 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"millpond/internal/digest"
+	"millpond/internal/disk"
 	"millpond/internal/mirror"
 )
 
 // Bounds of a file with a list of hosts. Each request looks through the lists, which takes
-// some 20 µs for 4096 entries; the bytes are for names of 60 characters with a comment each.
+// some 0.1 ms for 4096 entries; the bytes are for names of 60 characters with a comment each.
 const (
 	maxListEntries = 4096
 	maxListBytes   = 512 << 10
@@ -43,6 +42,7 @@ type listEntry struct {
 // splitList reads entries that are separated by commas or line ends. What follows a # is a
 // comment.
 func splitList(text []byte) (all []listEntry, err error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // of editors on Windows
 	number := 0
 	for line := range bytes.Lines(text) {
 		number++
@@ -101,19 +101,7 @@ func checkListEntry(setting, entry string, only bool) error {
 }
 
 // read returns the content of the file.
-func (l *listFile) read() ([]byte, error) {
-	f, err := os.Open(l.path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	// One byte more shows that it is too long.
-	text, err := io.ReadAll(io.LimitReader(f, maxListBytes+1))
-	if err == nil && len(text) > maxListBytes {
-		err = fmt.Errorf("it has more than %d bytes", maxListBytes)
-	}
-	return text, err
-}
+func (l *listFile) read() ([]byte, error) { return disk.ReadFile(l.path, maxListBytes) }
 
 // parse returns the entries of what read returned. The error names file, line, cause and
 // cure.

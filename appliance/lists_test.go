@@ -35,6 +35,8 @@ func TestParseListFile(t *testing.T) {
 		fault         string
 	}{
 		{"HOSTS", "# ours\nb.example.org, a.example.org\r\n\n*.example.net # all\na.example.org,,", []string{"*.example.net", "a.example.org", "b.example.org"}, ""},
+		{"HOSTS", "\ufeff# saved on Windows\r\na.example.org\r\n", []string{"a.example.org"}, ""},
+		{"HOSTS", "a.example.org\x00", nil, "line 1: "},
 		{"HOSTS", "default", []string{"default"}, ""},
 		{"HOSTS", "# none\n", nil, ""},
 		{"ALLOW_UPSTREAMS", "", nil, ""},
@@ -190,6 +192,12 @@ func TestListsFollowTheirFiles(t *testing.T) {
 	look()
 	look()
 	expect("gone", "c.example.org", 2, "no such file")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	look()
+	expect("a pipe", "c.example.org", 2, "not a regular file")
 	writeList(t, path, "c.example.org\n")
 	look()
 	look()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"os"
@@ -95,7 +96,7 @@ func (r *release) packageDeb(p program, all []packed) error {
 			Scripts: nfpm.Scripts{
 				PostInstall: r.debian("postinst"), PreRemove: r.debian("prerm"), PostRemove: r.debian("postrm"),
 			},
-			Deb: nfpm.Deb{Compression: "xz"},
+			Deb: nfpm.Deb{Compression: cmp.Or(r.packing, "xz")},
 		},
 	})
 	for i, f := range all {

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +21,16 @@ type machineMirror struct {
 	address string
 	close   func()
 	client  *http.Client
+	// Of slowFile half is sent, which closes halfway, and the other half after goOn.
+	halfway <-chan struct{}
+	goOn    func()
 }
+
+// slowFile is one whose sender waits.
+const slowFile = "/debian/pool/main/s/slow/slow_1.0-1_all.deb"
+
+// contents are those of a file of the mirror.
+func contents(file string) []byte { return bytes.Repeat([]byte(file), 20_000) }
 
 // mirror starts a mirror in the machine's network, whose box listens on port 80.
 func (m *machine) mirror(t *testing.T) *machineMirror {
@@ -31,14 +42,30 @@ func (m *machine) mirror(t *testing.T) *machineMirror {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	halfway, more := make(chan struct{}), make(chan struct{})
+	sent, goOn := sync.OnceFunc(func() { close(halfway) }), sync.OnceFunc(func() { close(more) })
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.ServeContent(w, r, "", releaseTime, bytes.NewReader(bytes.Repeat([]byte(r.URL.Path), 20_000)))
+		data := contents(r.URL.Path)
+		if r.URL.Path != slowFile {
+			http.ServeContent(w, r, "", releaseTime, bytes.NewReader(data))
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		_, _ = w.Write(data[:len(data)/2]) // what fails is seen by the client
+		_ = http.NewResponseController(w).Flush()
+		sent()
+		select {
+		case <-more:
+			_, _ = w.Write(data[len(data)/2:])
+		case <-r.Context().Done():
+		}
 	}))
 	_ = server.Listener.Close() // of this machine
 	server.Listener = l
 	server.Start()
 	t.Cleanup(server.Close)
-	return &machineMirror{address: l.Addr().String(), close: server.Close, client: &http.Client{
+	t.Cleanup(goOn) // first, since the other one waits for answers
+	return &machineMirror{address: l.Addr().String(), close: server.Close, halfway: halfway, goOn: goOn, client: &http.Client{
 		Timeout: time.Minute,
 		Transport: &http.Transport{
 			Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "127.0.0.1:80"}), DisableKeepAlives: true,

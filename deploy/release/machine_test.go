@@ -102,17 +102,23 @@ func (m *machine) run(t *testing.T, args ...string) string {
 	return out
 }
 
-// install installs a package.
-func (m *machine) install(t *testing.T, deb string) {
+// copyIn copies a package into the home of root.
+func (m *machine) copyIn(t *testing.T, deb string) {
 	t.Helper()
 	data, err := os.ReadFile(deb)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(m.root, "root/package.deb"), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(m.root, "root", filepath.Base(deb)), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	m.run(t, "dpkg", "-i", "/root/package.deb")
+}
+
+// install installs a package.
+func (m *machine) install(t *testing.T, deb string) {
+	t.Helper()
+	m.copyIn(t, deb)
+	m.run(t, "dpkg", "-i", "/root/"+filepath.Base(deb))
 }
 
 // property is what systemd says of the service.

@@ -8,11 +8,13 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // options are what the release is told.
@@ -61,11 +63,11 @@ func run(o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(o.out, "unfinished-")
+	work, done, err := begin(o.out)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer done()
 	r := &release{options: o, version: v, work: filepath.Join(work, "work"), dir: filepath.Join(work, "artefacts")}
 	for _, dir := range []string{r.work, r.dir} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -88,12 +90,44 @@ func run(o options) error {
 	return os.Rename(r.dir, final)
 }
 
+// begin makes the directory in which a release is made, and removes those of runs that
+// were interrupted: what is below -out is published. done removes it again.
+func begin(out string) (work string, done func(), err error) {
+	d, err := os.Open(out)
+	if err != nil {
+		return "", nil, err
+	}
+	// The lock ends with its process, however that ends.
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = d.Close() // the other error is the matter
+		return "", nil, fmt.Errorf("locking %s: %w: another run makes a release there; wait for it, or give another -out", out, err)
+	}
+	work = filepath.Join(out, "unfinished")
+	done = func() {
+		_ = os.RemoveAll(work) // the next run does it again
+		_ = d.Close()
+	}
+	left, err := filepath.Glob(filepath.Join(out, "unfinished*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err == nil {
+		err = os.Mkdir(work, 0o755)
+	}
+	if err != nil {
+		done()
+		return "", nil, err
+	}
+	return work, done, nil
+}
+
 // release is one that is being made.
 type release struct {
 	options
 	version version
 	work    string // what is not published
 	dir     string // what is
+	packing string // how packages are compressed; "": as they are published
 
 	programs []program
 	notices  []byte // licences of what the programs contain

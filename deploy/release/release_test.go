@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,7 +75,7 @@ func trustFor(t *testing.T) string {
 	return dir
 }
 
-// Two runs give the same bytes: the second one from another directory, at another time of
+// Two runs give the same bytes, at the same time: the second one from another directory, at another time of
 // another zone, with another umask and, unless testing is short, for all processors and
 // without anything that was compiled before.
 func TestTwoRunsAreTheSame(t *testing.T) {
@@ -83,20 +85,26 @@ func TestTwoRunsAreTheSame(t *testing.T) {
 		all = hosts(t)
 	}
 	o := options{root: root(t), out: t.TempDir(), trust: trust, targets: all, key: key}
-	if err := run(o); err != nil {
-		t.Fatal(err)
-	}
-	first := sums(t, o.out)
-
 	second := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-root", copyOf(t, o.root), "-out", second, "-trust", trust, "-arch", strings.Join(names(all), ","), "-key", key)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "TZ=Pacific/Kiritimati", "LC_ALL=de_DE.UTF-8", "USER=somebody")
 	if !testing.Short() {
 		cmd.Env = append(cmd.Env, "GOCACHE="+t.TempDir())
 	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
+	// Side by side: most of a run is one package's compression, by one processor.
+	err := run(o)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := sums(t, o.out)
 	again := sums(t, second)
 	for name, sum := range first {
 		if again[name] != sum {
@@ -126,6 +134,59 @@ func copyOf(t *testing.T, dir string) string {
 		}
 	}
 	return to
+}
+
+// What an interrupted run left is removed by the next one, and not by one beside it.
+func TestInterruptedRun(t *testing.T) {
+	t.Parallel()
+	out := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(out, "unfinished-1234", "artefacts"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(out, "0.2.0"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	work, done, err := begin(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := begin(out); err == nil || !strings.Contains(err.Error(), "another run") {
+		t.Errorf("two runs at once: %v", err)
+	}
+	has := func() (names []string) {
+		all, err := os.ReadDir(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	if got := has(); !slices.Equal(got, []string{"0.2.0", filepath.Base(work)}) {
+		t.Errorf("while a release is made there are %q", got)
+	}
+	done()
+	if got := has(); !slices.Equal(got, []string{"0.2.0"}) {
+		t.Errorf("afterwards there are %q", got)
+	}
+}
+
+// documented is a block of commands in the manual's page about the Debian package, the
+// one that has a line. No test has to ask for rights.
+func documented(t *testing.T, line string) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(root(t), "docs/start/debian.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for block := range strings.SplitSeq(string(page), "```sh\n") {
+		if code, _, ok := strings.Cut(block, "```"); ok && strings.Contains("\n"+code, "\n"+line) {
+			return "set -e\nsudo() { \"$@\"; }\n" + code
+		}
+	}
+	t.Fatalf("no block of the page has the line %q", line)
+	return ""
 }
 
 // sums has the SHA-256 of each file below a directory.

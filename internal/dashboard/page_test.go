@@ -3,6 +3,7 @@ package dashboard
 import (
 	"compress/gzip"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -142,6 +143,45 @@ func (m machine) run(t *testing.T, args ...string) (string, error) {
 	cmd.Env = []string{"PATH=" + filepath.Join(m.dir, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// apt's own user reaches the probe whatever root's umask is.
+func TestSetupUnderAnyUmask(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, silentBox(t))
+	m.script = "umask 077\n" + m.script
+	if out, err := m.run(t); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for name, want := range map[string]os.FileMode{
+		"usr/local/lib/millpond": 0o755, "usr/local/lib/millpond/apt-probe": 0o755,
+		"var/cache/millpond-setup": 0o755, "etc/apt/apt.conf.d/01millpond": 0o644,
+	} {
+		info, err := os.Stat(filepath.Join(m.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has mode %v, want %v", name, got, want)
+		}
+	}
+}
+
+// Where setup.sh breaks off, as on a full disk, the former probe is whole.
+func TestSetupBreaksOff(t *testing.T) {
+	t.Parallel()
+	const former = "#!/bin/sh\necho DIRECT\n"
+	for last := range 2 {
+		m := newMachine(t, silentBox(t))
+		m.write(t, "usr/local/lib/millpond/apt-probe", former)
+		m.write(t, "bin/cat", fmt.Sprintf("#!/bin/sh\necho >>%[1]s/cats\n[ $(wc -l <%[1]s/cats) -le %[2]d ] && exec /bin/cat\nexit 1\n", m.dir, last))
+		if out, err := m.run(t); err == nil {
+			t.Errorf("after %d writes it goes on: %s", last, out)
+		}
+		if got := m.files(t)["usr/local/lib/millpond/apt-probe"]; got != former {
+			t.Errorf("after %d writes the probe is %q", last, got)
+		}
+	}
 }
 
 // files are those that the machine has, without the test's own.

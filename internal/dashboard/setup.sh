@@ -6,6 +6,7 @@
 # --https rewrites the https addresses in this machine's sources so that the box
 # can cache what they lead to; --https --undo puts back what it rewrote.
 set -eu
+umask 022 # apt runs the probe as a user of its own, who has to reach it
 
 box='@BOX@'
 others='@OTHERS@' # boxes of the same site, for when that does not answer
@@ -47,7 +48,7 @@ install() {
 	chown "${user:-root}" "$cache" 2>/dev/null || true
 	# apt runs it with a URL before it connects to a host, as its own user, and takes the
 	# proxy that it prints. The smallest images have bash and timeout, but no curl or wget.
-	put "$probe" 755 <<EOF
+	cat >"$probe.new" <<EOF
 #!/bin/bash
 # Written by millpond's setup.sh. apt gives it a URL and uses the proxy that it prints:
 # a box that takes the URL, else DIRECT.
@@ -55,7 +56,7 @@ box='$box'
 others='$others'
 cache='$cache'
 EOF
-	cat >>"$probe" <<'EOF'
+	cat >>"$probe.new" <<'EOF'
 set -f # nothing in what is read below is a pattern
 url=${1:-}
 case $url in
@@ -154,6 +155,8 @@ if [ "${3:-}" = boxes: ] && [ -d "$cache" ] && [ ! -L "$cache" ] && [ -O "$cache
 fi 2>/dev/null
 exit 0
 EOF
+	chmod 755 "$probe.new"
+	mv -f "$probe.new" "$probe"
 	# A source that names the box itself needs no proxy. The colons of an IPv6
 	# address would be parts of the option's name.
 	case $box in

@@ -1,7 +1,8 @@
 // Package disk says how much room a file system has: bytes, and files, of which many file
 // systems hold a fixed number (inodes). Everything that keeps files asks here, so that
 // all mean the same by a full disk. What Of returns is a moment's state: other programs
-// write to the disk too. SyncDir and Replace write what survives a power cut.
+// write to the disk too. SyncDir and Replace write what survives a power cut, and ReadFile
+// reads the small files that administrators change while the box runs.
 package disk
 
 import (

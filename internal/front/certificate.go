@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"millpond/internal/digest"
+	"millpond/internal/disk"
 )
 
 const (
@@ -46,12 +45,7 @@ func LoadCertificate(files ...string) (*Certificate, error) {
 // readFiles returns the files one after the other.
 func readFiles(files []string) (text []byte, err error) {
 	for _, name := range files {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		part, err := io.ReadAll(io.LimitReader(f, maxCertificate))
-		f.Close()
+		part, err := disk.ReadFile(name, maxCertificate)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -186,19 +187,24 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	os.Remove(certFile)
 	looks(3)
 	expect("no file", false, 3, "no such file")
+	if err := syscall.Mkfifo(certFile, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	looks(3)
+	expect("a pipe", false, 4, "not a regular file")
 	other, _ := aptest.Certificate(t, time.Now().Add(time.Hour))
 	write(t, certFile, other)
 	looks(3)
-	expect("another one's key", false, 4, "does not match")
+	expect("another one's key", false, 5, "does not match")
 	write(t, certFile, cert)
 	looks(3)
-	expect("the former one again", false, 5, "")
+	expect("the former one again", false, 6, "")
 
 	cert, key = aptest.Certificate(t, time.Now().Add(-time.Hour))
 	write(t, certFile, cert)
 	write(t, keyFile, key)
 	looks(2)
-	expect("an expired one", true, 6, "expired on")
+	expect("an expired one", true, 7, "expired on")
 	if strings.Contains(logged.String(), "BEGIN") {
 		t.Errorf("logged %s", &logged)
 	}

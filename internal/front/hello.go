@@ -32,7 +32,7 @@ func (c *conn) readHello(ctx context.Context) (name string, hello []byte, err er
 		return "", nil, err
 	}
 	c.again = r.read
-	return r.name, firstRecord(r.read), nil
+	return r.name, helloIn(r.read), nil
 }
 
 // readsHello ends a handshake at the ClientHello, and has its recorder keep the name.
@@ -44,13 +44,21 @@ var readsHello = &tls.Config{
 	},
 }
 
-// firstRecord is the first record of TLS in b (RFC 8446, section 5.1).
-func firstRecord(b []byte) []byte {
-	const header = 5
-	if len(b) < header {
-		return b
+// helloIn is the beginning of b, up to the end of the record of TLS in which its
+// ClientHello ends (RFC 8446, sections 4 and 5.1). A client may spread that over records
+// as it likes: the first one may end before anything that tells one client from another.
+func helloIn(b []byte) []byte {
+	const recordHeader, messageHeader = 5, 4
+	var message []byte
+	for at := 0; len(b)-at >= recordHeader; {
+		end := min(len(b), at+recordHeader+(int(b[at+3])<<8|int(b[at+4])))
+		message = append(message, b[at+recordHeader:end]...)
+		if len(message) >= messageHeader && len(message)-messageHeader >= int(message[1])<<16|int(message[2])<<8|int(message[3]) {
+			return b[:end]
+		}
+		at = end
 	}
-	return b[:min(len(b), header+int(b[3])<<8+int(b[4]))]
+	return b
 }
 
 // recorder keeps what is read of a connection, and sends nothing.

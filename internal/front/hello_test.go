@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -86,6 +87,35 @@ func TestPassedOnByName(t *testing.T) {
 	}
 }
 
+// inRecords is a ClientHello of one record in records of these sizes, and one with the
+// rest.
+func inRecords(hello []byte, sizes ...int) (all []byte) {
+	message := hello[5:]
+	for _, n := range append(sizes, len(message)) {
+		n = min(n, len(message))
+		all = append(append(all, 22, 3, 1, byte(n>>8), byte(n)), message[:n]...)
+		message = message[n:]
+	}
+	return all
+}
+
+// A hello that is spread over records is taken whole: the records of two clients may
+// differ in the last one only.
+func TestHelloInRecords(t *testing.T) {
+	t.Parallel()
+	p := newThrough("deb.example.org")
+	e := newEcho(t, Options{Through: p})
+	for _, sizes := range [][]int{{1}, {4}, {1, 1, 1, 1}, {60}, {6, 100}} {
+		hello := inRecords(helloFor(t, "deb.example.org"), sizes...)
+		if _, err := e.dial(t).Write(append(bytes.Clone(hello), "more"...)); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-p.got; !bytes.Equal(got.hello, hello) || string(got.all) != string(hello)+"more" {
+			t.Errorf("in records of %v: a hello of %d bytes, want %d; %d bytes in all", sizes, len(got.hello), len(hello), len(got.all))
+		}
+	}
+}
+
 // Other names get the box's certificate, if it has one.
 func TestNotPassedOn(t *testing.T) {
 	t.Parallel()
@@ -127,6 +157,16 @@ func TestLongHello(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("the connection stays open: %v", err)
+	}
+}
+
+// The bound of a hello is this package's, below the one that TLS has of its own.
+func TestHelloIsBounded(t *testing.T) {
+	t.Parallel()
+	r := &recorder{Conn: &conn{TCPConn: fuzzConn{Reader: bytes.NewReader(make([]byte, 4*(32<<10)))}}}
+	n, err := io.Copy(io.Discard, r)
+	if n != 32<<10 || len(r.read) != 32<<10 || !errors.Is(err, errLongHello) {
+		t.Errorf("%d bytes are read and %d kept, %v", n, len(r.read), err)
 	}
 }
 

@@ -248,7 +248,9 @@ func (c *conn) RemoteAddr() net.Addr {
 func (c *conn) Read(b []byte) (int, error) {
 	if len(c.again) > 0 {
 		n := copy(b, c.again)
-		c.again = c.again[n:]
+		if c.again = c.again[n:]; len(c.again) == 0 {
+			c.again = nil // the memory is not for as long as the connection
+		}
 		return n, nil
 	}
 	if c.early != nil {

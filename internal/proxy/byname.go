@@ -45,11 +45,12 @@ func (p *Proxy) byName(r *http.Request) (target, bool) {
 	if err != nil {
 		name, port = r.Host, "80"
 	}
-	if port != "80" || !p.HasName(strings.Trim(name, "[]"), 80) {
+	// An empty port is the scheme's (RFC 3986, section 3.2.3), and 080 is 80.
+	if port != "" && strings.TrimLeft(port, "0") != "80" || !p.HasName(strings.Trim(name, "[]"), 80) {
 		return target{}, false
 	}
 	return target{
-		route: toArchive, scheme: "http", host: r.Host, path: pathOf(r),
+		route: toArchive, scheme: "http", host: strings.TrimSuffix(r.Host, ":"), path: pathOf(r),
 		login: loginOf(r), named: true, byHost: true,
 	}, true
 }

@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"millpond/internal/digest"
 	"millpond/internal/ledger"
 	"millpond/internal/mirror"
 )
@@ -31,6 +33,12 @@ func TestByName(t *testing.T) {
 	for _, tt := range []struct{ name, host, target, want string }{
 		{"file", "deb.example.org", "/debian/a", "http://deb.example.org/debian/a"},
 		{"another spelling", "DEB.example.org.:80", "/debian/a", "http://deb.example.org/debian/a"},
+		{"an empty port", "deb.example.org:", "/api/v1/summary", "http://deb.example.org/api/v1/summary"},
+		{"zeros", "deb.example.org:0080", "/api/v1/summary", "http://deb.example.org/api/v1/summary"},
+		{"a part of the name", "eb.example.org", "/debian/a", "nothing"},
+		{"the domain of a wildcard", "archive.example.net", "/debian/a", "nothing"},
+		{"a longer name", "deb.example.org.example.com", "/debian/a", "nothing"},
+		{"a port that is none", "deb.example.org:80x", "/debian/a", "nothing"},
 		{"wildcard", "de.archive.example.net", "/ubuntu/a?x", "http://de.archive.example.net/ubuntu/a?x"},
 		{"another port", "deb.example.org:3142", "/debian/a", "nothing"},
 		{"not on the list", "www.example.org", "/debian/a", "nothing"},
@@ -116,5 +124,37 @@ func TestReplace(t *testing.T) {
 	b.Replace(mirror.Hosts{}, mirror.Hosts{})
 	if b.HasName("b.example.org", 80) || tunnel("b.example.org:443") == nil {
 		t.Error("empty lists are not in force")
+	}
+}
+
+// A hello is known for as long as its connection is open, and not longer.
+func TestHellosAreForgotten(t *testing.T) {
+	t.Parallel()
+	var h hellos
+	d := digest.Of([]byte("a hello"))
+	for range 3 {
+		leave, ok := h.enter(d)
+		if !ok {
+			t.Fatal("a hello of a connection that ended is taken for one that came back")
+		}
+		if _, ok := h.enter(d); ok {
+			t.Error("a hello that came back is taken for a new one")
+		}
+		leave()
+	}
+	if len(h.open) > 0 {
+		t.Errorf("%d hellos are kept", len(h.open))
+	}
+}
+
+// A list that has a host lets nobody reach an address that the policy refuses.
+func TestTunnelsNeedThePolicy(t *testing.T) {
+	t.Parallel()
+	b := newBox(func(o *Options) { o.Tunnels = mirror.AllHosts() })
+	for hostport, refused := range map[string]bool{"10.0.0.5:443": true, "deb.example.org:3142": true, "deb.example.org:443": false} {
+		_, err := b.vetTunnel(&http.Request{RequestURI: hostport, Header: make(http.Header)})
+		if as := new(mirror.RefusedError); errors.As(err, &as) != refused {
+			t.Errorf("%s: %v, refused should be %v", hostport, err, refused)
+		}
 	}
 }
