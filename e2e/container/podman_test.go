@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"millpond/e2e/internal/poll"
 )
 
 const quadlet = root + "/deploy/podman/"
@@ -164,15 +166,10 @@ func TestQuadlet(t *testing.T) {
 	t.Cleanup(func() { r.podman("rm", "-f", "millpond") })
 
 	b := "http://" + listen
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	poll.Must(t, time.Minute, "the box is ready", func() error {
 		_, err := get(http.DefaultClient, b+"/readyz")
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v\n%s", err, r.podman("logs", "millpond"))
-		}
-	}
+		return err
+	})
 	got, err := get(http.DefaultClient, b+"/"+strings.TrimPrefix(s.url("some"), "http://"))
 	if err != nil || string(got) != string(s.debs["some"].Data) {
 		t.Errorf("%d bytes, %v", len(got), err)
