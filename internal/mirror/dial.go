@@ -53,11 +53,9 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 		return nil, err
 	}
 	f := addressFilter{ruling: c.rulingFor(ctx), self: c.self, names: c.names, host: host, port: port}
-	d := net.Dialer{Timeout: c.connectTimeout, Resolver: c.resolver, ControlContext: f.control}
-	if c.names != nil {
-		d.Resolver, hostport = c.names.resolver(), net.JoinHostPort(whole(host), strconv.Itoa(port))
-	}
-	conn, err := d.DialContext(ctx, network, hostport)
+	resolver, name := c.resolverFor(host)
+	d := net.Dialer{Timeout: c.connectTimeout, Resolver: resolver, ControlContext: f.control}
+	conn, err := d.DialContext(ctx, network, net.JoinHostPort(name, strconv.Itoa(port)))
 	if err != nil {
 		return nil, f.failure(err)
 	}

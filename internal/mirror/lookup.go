@@ -9,6 +9,14 @@ import (
 	"net/netip"
 )
 
+// resolverFor returns what resolves the host of a mirror, and the name to ask it for.
+func (c *Client) resolverFor(host string) (r *net.Resolver, name string) {
+	if c.names != nil {
+		return c.names.resolver(), whole(host)
+	}
+	return cmp.Or(c.resolver, net.DefaultResolver), host
+}
+
 // CheckLookup looks a name up as for a download by http, and connects to nothing. The error
 // says why none could be made: an address of the name is this box's own (a *RefusedError),
 // or the DNS servers do not answer. That nobody has the name is no error.
@@ -16,16 +24,17 @@ func (c *Client) CheckLookup(ctx context.Context, host string) error {
 	if c.offline || c.policy.upstream.leadsTo(host, 80) {
 		return nil
 	}
-	resolver, servers := cmp.Or(c.resolver, net.DefaultResolver), "this machine's DNS servers"
-	if c.names != nil {
-		resolver, servers = c.names.resolver(), "the DNS servers "+c.names.String()
-	}
-	addrs, err := resolver.LookupNetIP(ctx, "ip", whole(host))
+	resolver, name := c.resolverFor(host)
+	addrs, err := resolver.LookupNetIP(ctx, "ip", name)
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {
 		return nil
 	}
 	if err != nil {
+		servers := "this machine's DNS servers"
+		if c.names != nil {
+			servers = "the DNS servers " + c.names.String()
+		}
 		return fmt.Errorf("%s (%s) do not answer for %.100s: %w", servers, resolverSetting, host, err)
 	}
 	f := addressFilter{self: c.self, names: c.names, host: host}

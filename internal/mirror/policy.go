@@ -218,11 +218,13 @@ func (r ruling) rangesAllow(a netip.Addr, port int) bool {
 // CheckName is an early check of the host that a client asks for. After nil its
 // address may still be refused, and so may files of an archive's host that none of
 // the archive's mirrors has.
-func (p *Policy) CheckName(host string, port int) error {
-	if p.named.Has(host, port) && !p.upstream.is(host, port) {
+func (p *Policy) CheckName(host string, port int) error { return p.now().checkName(host, port) }
+
+func (r ruling) checkName(host string, port int) error {
+	if r.named.Has(host, port) && !r.upstream.is(host, port) {
 		return nil
 	}
-	return p.now().checkDestination(host, port)
+	return r.checkDestination(host, port)
 }
 
 // checkDestination is check before host is resolved: after nil, check may still

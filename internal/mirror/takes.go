@@ -43,16 +43,17 @@ func (c *Client) Takes(ctx context.Context, uri string) error {
 	if isOwn(host) {
 		return fmt.Errorf("%.100s is a name of each machine or link", host)
 	}
-	if err := c.policy.CheckName(host, port); err != nil {
+	r := c.policy.now()
+	if err := r.checkName(host, port); err != nil {
 		return err
 	}
-	if err := c.policy.CheckArchive(host, port, l.Path); err != nil {
+	if err := r.checkArchive(host, port, l.Path); err != nil {
 		return err
 	}
-	if c.offline || c.policy.named.Has(host, port) || c.policy.now().namesAllow(host, port) || c.policy.upstream.leadsTo(host, port) {
+	if c.offline || r.named.Has(host, port) || r.namesAllow(host, port) || r.upstream.leadsTo(host, port) {
 		return nil
 	}
-	return c.checkAddresses(ctx, host, port)
+	return c.checkAddresses(ctx, r, host, port)
 }
 
 // isOwn reports whether a name is of the machine that resolves it (RFC 6761) or of its
@@ -63,21 +64,18 @@ func isOwn(host string) bool {
 }
 
 // checkAddresses refuses a host none of whose addresses may be connected to.
-func (c *Client) checkAddresses(ctx context.Context, host string, port int) error {
+func (c *Client) checkAddresses(ctx context.Context, r ruling, host string, port int) error {
 	ctx, cancel := context.WithTimeout(ctx, maxResolve)
 	defer cancel()
-	resolver := c.resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	addrs, err := resolver.LookupNetIP(ctx, "ip", host)
+	resolver, name := c.resolverFor(host)
+	addrs, err := resolver.LookupNetIP(ctx, "ip", name)
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {
 		return fmt.Errorf("the box's resolver does not know %.100s", host)
 	}
 	var refused error
 	for _, addr := range addrs {
-		if refused = c.policy.Check(host, port, addr); refused == nil {
+		if refused = r.check(host, port, addr); refused == nil {
 			return nil
 		}
 	}

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -40,5 +41,27 @@ func TestTakes(t *testing.T) {
 		case tt.why != "" && (err == nil || !strings.Contains(err.Error(), tt.why)):
 			t.Errorf("%s: %v, want %q", tt.uri, err, tt.why)
 		}
+	}
+}
+
+// Where DNS leads an archive's name to the box, the box's own DNS servers decide whether it
+// takes the name.
+func TestTakesByTheBoxsResolver(t *testing.T) {
+	t.Parallel()
+	real := &nameServer{answers: [][]netip.Addr{addrs("192.0.2.7")}}
+	r, err := ParseResolver([]string{real.listen(t).String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		resolver Resolver
+		taken    bool
+	}{{Resolver{}, false}, {r, true}} {
+		c := New(Options{Resolver: tt.resolver})
+		c.resolver = (&nameServer{answers: [][]netip.Addr{addrs("10.1.0.5")}}).resolver() // the machine's
+		if err := c.Takes(t.Context(), "http://archive.example.org/debian/"); (err == nil) != tt.taken {
+			t.Errorf("by %q: %v", tt.resolver, err)
+		}
+		c.Close()
 	}
 }
