@@ -42,34 +42,38 @@ func checkConfig(c Config, w io.Writer) error {
 	return err
 }
 
+// sentences are of what holds.
+type sentences []string
+
+func (s *sentences) add(holds bool, format string, args ...any) {
+	if holds {
+		*s = append(*s, fmt.Sprintf(format, args...))
+	}
+}
+
 // describe is what a box does, each as the rest of a sentence.
 func (c *Config) describe() []string {
 	faces := ", dashboard, API and metrics"
 	if c.DashboardListen != "" {
 		faces = ""
 	}
-	does := []string{"serve clients" + faces + " at " + strings.Join(c.Listen, " and ")}
-	add := func(holds bool, format string, args ...any) {
-		if holds {
-			does = append(does, fmt.Sprintf(format, args...))
-		}
-	}
-	add(c.DashboardListen != "", "serve dashboard, API and metrics at %s", c.DashboardListen)
-	add(len(c.access.Names) > 0, "serve the dashboard under the names %s, too", strings.Join(c.access.Names, ", "))
-	add(len(c.access.Ranges) > 0, "show the dashboard to %s only", joinPrefixes(c.access.Ranges))
-	add(c.access.Token != "", "ask for a token before it shows the dashboard")
-	add(c.AdminToken != "", "take admin actions from those who have the admin token")
-	add(c.certificate != nil, "speak TLS with those who want it, by %s", strings.Join(c.TLSCert, " and "))
-	add(true, "take clients from %s", cmp.Or(joinPrefixes(c.AllowClients), "private and loopback addresses"))
-	add(len(c.TrustedProxies) > 0, "believe %s whose a connection or request is", joinPrefixes(c.TrustedProxies))
-	add(true, "keep at most %s in %s", c.describeSize(), describeDir(c.DataDir))
-	add(len(c.Hosts) > 0, "serve archives under their own names, where DNS leads these here: %s", c.listed("HOSTS", c.Hosts, ""))
+	does := sentences{"serve clients" + faces + " at " + strings.Join(c.Listen, " and ")}
+	does.add(c.DashboardListen != "", "serve dashboard, API and metrics at %s", c.DashboardListen)
+	does.add(len(c.access.Names) > 0, "serve the dashboard under the names %s, too", strings.Join(c.access.Names, ", "))
+	does.add(len(c.access.Ranges) > 0, "show the dashboard to %s only", joinPrefixes(c.access.Ranges))
+	does.add(c.access.Token != "", "ask for a token before it shows the dashboard")
+	does.add(c.AdminToken != "", "take admin actions from those who have the admin token")
+	does.add(c.certificate != nil, "speak TLS with those who want it, by %s", strings.Join(c.TLSCert, " and "))
+	does.add(true, "take clients from %s", cmp.Or(joinPrefixes(c.AllowClients), "private and loopback addresses"))
+	does.add(len(c.TrustedProxies) > 0, "believe %s whose a connection or request is", joinPrefixes(c.TrustedProxies))
+	does.add(true, "keep at most %s in %s", c.describeSize(), describeDir(c.DataDir))
+	does.add(len(c.Hosts) > 0, "serve archives under their own names, where DNS leads these here: %s", c.listed("HOSTS", c.Hosts, ""))
 	does = append(does, c.describeUpstream()...)
 	does = append(does, c.describeArchives()...)
 	does = append(does, c.describeSwarm()...)
-	add(c.Privacy != api.Privacy{}, "keep less about clients: %s", c.value("PRIVACY"))
-	add(true, "log what is of level %s or above, as %s", c.value("LOG_LEVEL"), c.value("LOG_FORMAT"))
-	add(c.AccessLog != "", "log each request to %s", c.AccessLog)
+	does.add(c.Privacy != api.Privacy{}, "keep less about clients: %s", c.value("PRIVACY"))
+	does.add(true, "log what is of level %s or above, as %s", c.value("LOG_LEVEL"), c.value("LOG_FORMAT"))
+	does.add(c.AccessLog != "", "log each request to %s", c.AccessLog)
 	return does
 }
 
@@ -94,22 +98,17 @@ func (c *Config) describeUpstream() []string {
 }
 
 // describeArchives is describe for what is done with archives.
-func (c *Config) describeArchives() (does []string) {
-	add := func(holds bool, format string, args ...any) {
-		if holds {
-			does = append(does, fmt.Sprintf(format, args...))
-		}
-	}
-	add(true, "take what is signed by the archive keys in %s%s", cmp.Or(strings.Join(c.KeyringDir, ", "), "the distribution's directories"),
+func (c *Config) describeArchives() (does sentences) {
+	does.add(true, "take what is signed by the archive keys in %s%s", cmp.Or(strings.Join(c.KeyringDir, ", "), "the distribution's directories"),
 		prefixed(", and what comes from ", "", strings.Join(c.TrustHosts, ", ")))
-	add(!c.Offline, "ask for a Release file again after %s", c.IndexTTL)
-	add(len(c.Mirrors) > 0, "download archives from other mirrors: %s", c.value("MIRRORS"))
-	add(c.AuthFile != "", "log in to archives by %s", c.AuthFile)
-	add(c.value("MIRROR_RATE") != "", "download from mirrors at %s", c.value("MIRROR_RATE"))
-	add(len(c.Follow) > 0, "keep up to date what MILLPOND_FOLLOW names: %d entries", len(c.Follow))
-	add(!c.Offline && c.Prefetch > 0, "fetch %s a day before clients ask", dashboard.FormatBytes(int64(c.Prefetch)))
-	add(!c.Offline && c.Prefetch == 0, "fetch nothing before clients ask")
-	add(c.value("RINGS") != "", "have rings: %s", c.value("RINGS"))
+	does.add(!c.Offline, "ask for a Release file again after %s", c.IndexTTL)
+	does.add(len(c.Mirrors) > 0, "download archives from other mirrors: %s", c.value("MIRRORS"))
+	does.add(c.AuthFile != "", "log in to archives by %s", c.AuthFile)
+	does.add(c.value("MIRROR_RATE") != "", "download from mirrors at %s", c.value("MIRROR_RATE"))
+	does.add(len(c.Follow) > 0, "keep up to date what MILLPOND_FOLLOW names: %d entries", len(c.Follow))
+	does.add(!c.Offline && c.Prefetch > 0, "fetch %s a day before clients ask", dashboard.FormatBytes(int64(c.Prefetch)))
+	does.add(!c.Offline && c.Prefetch == 0, "fetch nothing before clients ask")
+	does.add(c.value("RINGS") != "", "have rings: %s", c.value("RINGS"))
 	return does
 }
 
@@ -175,20 +174,15 @@ func (c *Config) listed(setting string, entries []string, otherwise string) stri
 }
 
 // advice is about settings that are valid and may not be meant together.
-func (c *Config) advice() (all []string) {
-	add := func(holds bool, text string) {
-		if holds {
-			all = append(all, text)
-		}
-	}
+func (c *Config) advice() (all sentences) {
 	named := !c.names.IsEmpty() || c.listFileOf("HOSTS") != nil
-	add(named && !c.resolver.IsSet(), "MILLPOND_HOSTS without MILLPOND_RESOLVER: if this machine's DNS servers lead those names to the box, too, it cannot download from them")
-	add(named && !c.listensAtPort("80"), "MILLPOND_HOSTS without port 80 in MILLPOND_LISTEN: clients that DNS leads here use port 80, which has to lead to the box")
-	add(named && c.Tunnels.hosts.IsEmpty(), "MILLPOND_HOSTS with MILLPOND_TUNNELS=false: https sources under those names fail")
-	add(c.Offline && len(c.Follow) > 0, "MILLPOND_FOLLOW with MILLPOND_OFFLINE: what it names is not brought up to date")
-	add(c.UpstreamProxy != "" && len(c.UpstreamExcept) == 0 && c.resolver.IsSet(), "MILLPOND_RESOLVER with MILLPOND_UPSTREAM_PROXY: that proxy resolves the names of mirrors, and the servers are not asked")
-	add(c.UpstreamProxy == "" && len(c.UpstreamExcept) > 0, "MILLPOND_UPSTREAM_PROXY_EXCEPT without MILLPOND_UPSTREAM_PROXY: all mirrors are reached directly")
-	add(!c.Swarm && (c.SwarmKey != "" || len(c.Bootstrap) > 0 || len(c.ShareHosts) > 0), "MILLPOND_SWARM=false with other settings of the swarm: these have no effect")
+	all.add(named && !c.resolver.IsSet(), "MILLPOND_HOSTS without MILLPOND_RESOLVER: if this machine's DNS servers lead those names to the box, too, it cannot download from them")
+	all.add(named && !c.listensAtPort("80"), "MILLPOND_HOSTS without port 80 in MILLPOND_LISTEN: clients that DNS leads here use port 80, which has to lead to the box")
+	all.add(named && c.Tunnels.hosts.IsEmpty(), "MILLPOND_HOSTS with MILLPOND_TUNNELS=false: https sources under those names fail")
+	all.add(c.Offline && len(c.Follow) > 0, "MILLPOND_FOLLOW with MILLPOND_OFFLINE: what it names is not brought up to date")
+	all.add(c.UpstreamProxy != "" && len(c.UpstreamExcept) == 0 && c.resolver.IsSet(), "MILLPOND_RESOLVER with MILLPOND_UPSTREAM_PROXY: that proxy resolves the names of mirrors, and the servers are not asked")
+	all.add(c.UpstreamProxy == "" && len(c.UpstreamExcept) > 0, "MILLPOND_UPSTREAM_PROXY_EXCEPT without MILLPOND_UPSTREAM_PROXY: all mirrors are reached directly")
+	all.add(!c.Swarm && (c.SwarmKey != "" || len(c.Bootstrap) > 0 || len(c.ShareHosts) > 0), "MILLPOND_SWARM=false with other settings of the swarm: these have no effect")
 	return all
 }
 

@@ -133,7 +133,8 @@ func (f *faults) readLists() (all []*listFile) {
 		}
 		l := &listFile{setting: strings.TrimPrefix(s.Name, prefix), path: path}
 		text, err := l.read()
-		l.seen, l.used = contentOf(text, err), contentOf(text, err)
+		l.used = contentOf(text, err)
+		l.seen = l.used
 		l.entries, err = l.parse(text, err)
 		switch {
 		case !filepath.IsAbs(path):

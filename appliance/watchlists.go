@@ -57,6 +57,7 @@ func (h *hostLists) look(now bool) {
 		settled := now || content == l.seen
 		l.seen = content
 		if settled && (now || content != l.used) {
+			l.used = content
 			h.take(l, text, err)
 		}
 	}
@@ -64,7 +65,6 @@ func (h *hostLists) look(now bool) {
 
 // take uses what was read of a file. mu is held.
 func (h *hostLists) take(l *listFile, text []byte, err error) {
-	l.used = contentOf(text, err)
 	entries, err := l.parse(text, err)
 	if l.fault = err; err != nil {
 		h.log.Warn("list of hosts unusable, the former one stays in force", "setting", l.name(), "err", err)
