@@ -55,7 +55,7 @@ func namesToAsk(hosts []string) (names []string) {
 	for _, host := range hosts {
 		switch {
 		case host == "default":
-			names = append(names, "deb.debian.org", "archive.ubuntu.com")
+			names = append(names, "deb"+strings.TrimPrefix(defaultHosts[0], "*"), "archive"+strings.TrimPrefix(defaultHosts[1], "*"))
 		case !strings.HasPrefix(host, "*."):
 			names = append(names, host)
 		}

@@ -147,7 +147,7 @@ func (m *machine) upgrade(t *testing.T, deb string, mirror *machineMirror) {
 	commands := strings.Replace(documented(t, "sudo apt install"), "amd64", hosts(t)[0].debian, 1)
 	upgraded := make(chan error, 1)
 	go func() {
-		out, err := m.try("sh", "-c", "cd /root\n"+commands)
+		out, err := m.try("sh", "-c", "cd "+packagesDir+"\n"+commands)
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}

@@ -102,14 +102,17 @@ func (m *machine) run(t *testing.T, args ...string) string {
 	return out
 }
 
-// copyIn copies a package into the home of root.
+// packagesDir is where packages are in a machine, as an administrator would download them.
+const packagesDir = "/srv"
+
+// copyIn copies a package into a machine.
 func (m *machine) copyIn(t *testing.T, deb string) {
 	t.Helper()
 	data, err := os.ReadFile(deb)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(m.root, "root", filepath.Base(deb)), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(m.root, packagesDir, filepath.Base(deb)), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -118,7 +121,7 @@ func (m *machine) copyIn(t *testing.T, deb string) {
 func (m *machine) install(t *testing.T, deb string) {
 	t.Helper()
 	m.copyIn(t, deb)
-	m.run(t, "dpkg", "-i", "/root/"+filepath.Base(deb))
+	m.run(t, "dpkg", "-i", filepath.Join(packagesDir, filepath.Base(deb)))
 }
 
 // property is what systemd says of the service.

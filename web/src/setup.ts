@@ -13,9 +13,12 @@ export interface Source {
 
 /** stock stands for the site's archives before the box knows any. */
 export const stock: Source[] = [
-  { host: 'deb.debian.org', path: 'deb.debian.org/debian', suite: 'stable main' },
-  { host: 'security.debian.org', path: 'security.debian.org/debian-security', suite: 'stable-security main' },
-]
+  { name: 'deb', dir: 'debian', suite: 'stable main' },
+  { name: 'security', dir: 'debian-security', suite: 'stable-security main' },
+].map(({ name, dir, suite }) => {
+  const host = `${name}.debian.org`
+  return { host, path: `${host}/${dir}`, suite }
+})
 
 /** maxSources is how many lines are shown; a reader copies the form. */
 const maxSources = 8

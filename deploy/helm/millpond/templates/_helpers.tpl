@@ -190,7 +190,10 @@ SRV records, which apt prefers and which lead past the box.
 {{- $to := printf "%s.%s.svc.cluster.local" (include "millpond.fullname" .) .Release.Namespace }}
 {{- $hosts := without .Values.byName.hosts "default" }}
 {{- if has "default" .Values.byName.hosts }}
-{{- $hosts = concat (list "deb.debian.org" "security.debian.org" "archive.ubuntu.com" "security.ubuntu.com" "ports.ubuntu.com") $hosts | uniq }}
+{{- $default := list }}
+{{- range list "deb" "security" }}{{- $default = append $default (printf "%s.debian.org" .) }}{{- end }}
+{{- range list "archive" "security" "ports" }}{{- $default = append $default (printf "%s.ubuntu.com" .) }}{{- end }}
+{{- $hosts = concat $default $hosts | uniq }}
 {{- end }}
 {{- $zones := list }}
 {{- range $hosts }}
