@@ -74,7 +74,7 @@ func TestByNameServers(t *testing.T) {
 			startServer(t, "dnsmasq", "--keep-in-foreground", "--conf-file="+conf, "--listen-address="+siteDNS, "--bind-interfaces", "--no-resolv", "--server="+elsewhere, "--no-hosts", "--user=root", "--pid-file=")
 		},
 		"unbound": func(t *testing.T) {
-			writeFile(t, conf, manualBlock(t, "unbound")+"    interface: "+siteDNS+"\n    do-daemonize: no\n    use-syslog: no\n    username: \"\"\n    chroot: \"\"\n    pidfile: \"\"\n    access-control: 127.0.0.0/8 allow\n")
+			writeFile(t, conf, manualBlock(t, "unbound")+"    interface: "+siteDNS+"\n    do-daemonize: no\n    use-syslog: no\n    username: \"\"\n    chroot: \"\"\n    pidfile: \"\"\n    access-control: 127.0.0.0/8 allow\n    do-not-query-localhost: no\n    module-config: iterator\nforward-zone:\n    name: .\n    forward-addr: "+elsewhere+"\n")
 			startServer(t, "unbound", "-d", "-c", conf)
 		},
 	} {
