@@ -70,7 +70,9 @@ func newSite(t *testing.T, o aptest.MirrorOptions, sizes ...int) *site {
 	for i, size := range sizes {
 		s.debs = append(s.debs, s.AddPackage(fmt.Sprintf("package%d", i), size))
 	}
-	s.now = s.Release(time.Now())
+	// A minute ago: generations that follow at once are dated a second later each, and a
+	// Release that is signed in the future is not asked of other boxes.
+	s.now = s.Release(time.Now().Add(-time.Minute))
 	return s
 }
 
