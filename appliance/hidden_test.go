@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,14 +27,19 @@ import (
 
 // hider is a box that says of every suite that its mirror has what the asking box has, and
 // holds no file.
-type hider struct{ asked atomic.Int64 }
+type hider struct {
+	asked   atomic.Int64
+	serving chan struct{} // closed when a box has begun to read its inventory
+	once    sync.Once
+}
 
 func (h *hider) Release(context.Context, peer.Asker, peer.ReleaseQuery, func()) (peer.ReleaseOffer, error) {
 	h.asked.Add(1)
 	return peer.ReleaseOffer{}, nil
 }
 
-func (*hider) Watch(context.Context, peer.Kind) iter.Seq[peer.Event] {
+func (h *hider) Watch(context.Context, peer.Kind) iter.Seq[peer.Event] {
+	h.once.Do(func() { close(h.serving) })
 	return func(func(peer.Event) bool) {}
 }
 
@@ -69,7 +75,7 @@ func startHider(t *testing.T, b *box) *hider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hider{}
+	h := &hider{serving: make(chan struct{})}
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- s.Run(ctx, swarm.Serving{Inventory: h, Releases: h}) }()
@@ -132,6 +138,12 @@ func TestUpdateIsHiddenForAnHour(t *testing.T) {
 	b := start(t, s.environ(t.TempDir(), "MILLPOND_INDEX_TTL=1m", "MILLPOND_SHARE_HOSTS=127.0.0.0/8"))
 	h := startHider(t, b)
 
+	// A box is an owner as soon as it is connected, which may be before it serves.
+	select {
+	case <-h.serving:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the box has not read the other's inventory")
+	}
 	// Of some of the names that the archive has the other box is the owner.
 	base := ""
 	dir := func(base string) digest.Digest { return digest.Of([]byte(s.Mirror.URL(base + "/dists/stable"))) }
