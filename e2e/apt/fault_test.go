@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,6 +72,9 @@ func (f fault) must(w column) want {
 // usually is for a busy machine: a box that waits for something, or tries
 // again, takes some seconds in the least.
 const usually = 8 * time.Second
+
+// mayTake is how much longer than direct a client of the box may take.
+func (f fault) mayTake() time.Duration { return cmp.Or(f.slower, usually) }
 
 // column is how a client meets a fault.
 type column int
@@ -273,11 +277,7 @@ func (f fault) problems(w column, got, direct outcome) []string {
 	case got.exit != direct.exit || direct.complete:
 		say("ends with %s, direct with %s", got, direct)
 	}
-	slower := f.slower
-	if slower == 0 {
-		slower = usually
-	}
-	if got.took > direct.took+slower {
+	if slower := f.mayTake(); got.took > direct.took+slower {
 		say("took %v, direct %v: more than %v longer", got.took, direct.took, slower)
 	}
 	if most := 3*direct.requests + 3; got.requests > most {

@@ -52,17 +52,17 @@ func TestFaults(t *testing.T) {
 // atWork is how many rows run at once. More would make the times of each longer.
 const atWork = 6
 
+// tries is how often a row is run whose times alone are wrong: on a busy machine apt
+// itself takes seconds longer now and then.
+const tries = 3
+
 // row has all clients meet the fault, each at an archive of its own, and returns
 // the line of the table.
 func (f fault) row(t, life *testing.T, b *box.Box) string {
-	var outcomes [columnCount]outcome
-	var all sync.WaitGroup
-	for w := range columnCount {
-		all.Go(func() {
-			t.Run(columnNames[w], func(t *testing.T) { outcomes[w] = f.meet(t, life, w, b) })
-		})
+	outcomes := f.meetAll(t, life, b)
+	for n := 1; n < tries && f.isLate(outcomes); n++ {
+		outcomes = f.meetAll(t, life, b)
 	}
-	all.Wait()
 	var problems []string
 	for _, w := range []column{cold, warm} {
 		problems = append(problems, f.problems(w, outcomes[w], outcomes[alone])...)
@@ -73,6 +73,23 @@ func (f fault) row(t, life *testing.T, b *box.Box) string {
 		mark = "**fails**"
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s |", f.name, outcomes[alone], outcomes[cold], outcomes[warm], mark)
+}
+
+func (f fault) meetAll(t, life *testing.T, b *box.Box) (outcomes [columnCount]outcome) {
+	var all sync.WaitGroup
+	for w := range columnCount {
+		all.Go(func() {
+			t.Run(columnNames[w], func(t *testing.T) { outcomes[w] = f.meet(t, life, w, b) })
+		})
+	}
+	all.Wait()
+	return outcomes
+}
+
+// isLate reports whether a client of the box took too long.
+func (f fault) isLate(outcomes [columnCount]outcome) bool {
+	latest := outcomes[alone].took + f.mayTake()
+	return outcomes[cold].took > latest || outcomes[warm].took > latest
 }
 
 func (f fault) printed(outcomes [columnCount]outcome) string {
