@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -26,7 +27,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	begun := time.Now()
 	t, e, file, err := p.openNamed(r, t, client)
 	l := e.Location
-	w.outcome.url = urlOf(l)
+	w.outcome.file = l
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
 	about := ledger.File{Host: l.Host, Package: l.Package()}
@@ -63,21 +64,25 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 		p.fetcher.Revalidated(e.Suite)
 	}
 	p.tell(w, t, e, client, held(file.Body) != nil)
-	attrs := []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
+	attrs := func() []any {
+		return []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
+	}
 	switch {
 	case whole:
 		if wantsAll(r) && w.status == http.StatusOK {
 			p.receipts.add(front.PartyOf(client), e)
 			p.used(t.view, e)
 		}
-		p.log.Debug("file served", attrs...)
+		if p.log.Enabled(r.Context(), slog.LevelDebug) {
+			p.log.Debug("file served", attrs()...)
+		}
 		return nil
 	case w.err != nil || r.Context().Err() != nil:
 		w.outcome.what = wasLeft
-		p.log.Debug("client disconnected during a file", append(attrs, "err", w.err)...)
+		p.log.Debug("client disconnected during a file", append(attrs(), "err", w.err)...)
 	default:
 		w.outcome.what = wasFailed
-		p.log.Warn("file cut short for a client", append(attrs, "failure", "failed", "err", err)...)
+		p.log.Warn("file cut short for a client", append(attrs(), "failure", "failed", "err", err)...)
 		p.noteFailure(r, err, w.status, fmt.Sprintf("cut short: %v", err))
 	}
 	p.cut(w, r)
