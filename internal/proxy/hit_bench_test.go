@@ -42,7 +42,7 @@ func hitBox(b *testing.B, sizes map[string]int) (*box, map[string]string) {
 	})
 	b.Cleanup(func() { f.Close() })
 	p := newBox(func(o *Options) {
-		o.Catalog, o.Fetcher, o.Ledger, o.Log = parts.Catalog, f, parts.Ledger, quiet
+		o.Catalog, o.Fetcher, o.Ledger, o.Log, o.Repeats = parts.Catalog, f, parts.Ledger, quiet, 100
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

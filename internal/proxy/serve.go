@@ -30,7 +30,7 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	w.outcome.file = l
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
-	about := ledger.File{Host: l.Host, Package: l.Package()}
+	about := aboutFile(e)
 	var status *mirror.StatusError
 	if err == nil || errors.As(err, &status) {
 		p.ledger.Request(client, about)
@@ -59,34 +59,59 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	}
 	has := generationOf(r.Header, file) // send changes the header
 	whole, err := send(w, r, file)
-	p.noteServed(r, w, e, file, t.view, has, whole)
+	if whole {
+		p.remember(r, w, t, client, e, file)
+	}
+	if !p.after(w, r, t, e, file, sent{client: client, held: held(file.Body) != nil, has: has, whole: whole, err: err, begun: begun}) {
+		p.cut(w, r)
+	}
+	return nil
+}
+
+// aboutFile is what the bytes of a file are counted as.
+func aboutFile(e catalog.Entry) ledger.File {
+	return ledger.File{Host: e.Location.Host, Package: e.Location.Package()}
+}
+
+// sent says how an answer with a file was sent.
+type sent struct {
+	client netip.Addr
+	held   bool          // it is a blob
+	has    digest.Digest // of a Release file: the generation that the client has then
+	whole  bool
+	err    error // of the file, if not
+	begun  time.Time
+}
+
+// after does what follows an answer with a file, and reports whether it was whole, so that
+// the connection can go on.
+func (p *Proxy) after(w *response, r *http.Request, t target, e catalog.Entry, file *fetch.File, s sent) bool {
+	p.noteServed(r, w, e, file, t.view, s.has, s.whole)
 	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified && !t.view.past() {
 		p.fetcher.Revalidated(e.Suite)
 	}
-	p.tell(w, t, e, client, held(file.Body) != nil)
+	p.tell(w, t, e, s.client, s.held)
 	attrs := func() []any {
-		return []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
+		return []any{"client", s.client, "url", e.Location, "status", w.status, "bytes", w.written, "took", time.Since(s.begun), "digest", file.Digest}
 	}
 	switch {
-	case whole:
+	case s.whole:
 		if wantsAll(r) && w.status == http.StatusOK {
-			p.receipts.add(front.PartyOf(client), e)
+			p.receipts.add(front.PartyOf(s.client), e)
 			p.used(t.view, e)
 		}
 		if p.log.Enabled(r.Context(), slog.LevelDebug) {
 			p.log.Debug("file served", attrs()...)
 		}
-		return nil
 	case w.err != nil || r.Context().Err() != nil:
 		w.outcome.what = wasLeft
 		p.log.Debug("client disconnected during a file", append(attrs(), "err", w.err)...)
 	default:
 		w.outcome.what = wasFailed
-		p.log.Warn("file cut short for a client", append(attrs(), "failure", "failed", "err", err)...)
-		p.noteFailure(r, err, w.status, fmt.Sprintf("cut short: %v", err))
+		p.log.Warn("file cut short for a client", append(attrs(), "failure", "failed", "err", s.err)...)
+		p.noteFailure(r, s.err, w.status, fmt.Sprintf("cut short: %v", s.err))
 	}
-	p.cut(w, r)
-	return nil
+	return s.whole
 }
 
 // tell has Demand know what a client got.
