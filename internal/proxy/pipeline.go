@@ -57,6 +57,7 @@ type pipelineConn struct {
 
 	repeater  *repeater // nil until a plain request came between two others
 	answered  int       // requests that net/http has answered
+	kept      []byte    // the first byte of a request, read while another one was answered
 	answering bool      // by the repeater; guarded by mu
 	leaving   bool      // Close was called meanwhile; guarded by mu
 }
@@ -66,12 +67,22 @@ func (c *pipelineConn) NetConn() net.Conn { return c.TCPConn }
 
 // Read implements net.Conn.
 func (c *pipelineConn) Read(b []byte) (int, error) {
-	if len(b) > 1 && c.isBetween() { // one byte is read while an answer is waited for
+	switch {
+	case len(b) > 1 && c.isBetween(): // one byte is read while an answer is waited for
 		return c.readBetween(b)
+	case len(c.kept) > 0:
+		n := copy(b, c.kept)
+		c.kept = c.kept[n:]
+		c.scanner.scan(b[:n], c.enqueue)
+		return n, nil
 	}
 	n, err := c.TCPConn.Read(b)
-	if n == 0 && err == io.EOF && len(b) == 1 {
+	switch {
+	case n == 0 && err == io.EOF && len(b) == 1:
 		return 0, c.half.wait()
+	case n == 1 && len(b) == 1 && c.isLast():
+		c.kept = append(c.kept[:0], b[0])
+		return 0, c.half.waitUntil(nil)
 	}
 	c.scanner.scan(b[:n], c.enqueue)
 	return n, err

@@ -28,6 +28,9 @@ const (
 	repeatFor = 10 * time.Second
 	// maxSeen is how many of an answer's clients with other generations are told apart.
 	maxSeen = 4
+	// maxInline is how large a file may be to be kept in memory, so that it leaves with its
+	// header in one call of the kernel.
+	maxInline = 8 << 10
 	// maxTarget is what net/http reads at once, so that no longer request is found plain.
 	maxTarget = 4 << 10
 	// maxPins is how many suites an entry may depend on.
@@ -73,6 +76,7 @@ type repeat struct {
 	file     *os.File
 	fd       int
 	size     int64
+	inline   []byte      // all of the file, up to maxInline; else nil
 	about    *fetch.File // without a body
 
 	seen    []seen        // guarded by repeats.mu; at most maxSeen
@@ -259,6 +263,12 @@ func (p *Proxy) keepAnswer(a *repeat, w *response, file *fetch.File) {
 	err := w.Header().Write(&header)
 	if err == nil {
 		a.file, a.fd, err = again(held(file.Body))
+	}
+	if err == nil && file.Size <= maxInline {
+		a.inline = make([]byte, file.Size)
+		if _, err = a.file.ReadAt(a.inline, 0); err != nil {
+			a.file.Close()
+		}
 	}
 	if err != nil {
 		if !errors.Is(err, errors.ErrUnsupported) {

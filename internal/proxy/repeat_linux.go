@@ -26,10 +26,11 @@ func again(f *os.File) (*os.File, int, error) {
 // kernel is what a repeater gives to the kernel.
 type kernel struct {
 	stat   unix.Stat_t
-	head   []byte // what is left of the header
+	head   []byte // what is left of the header, and of a small file behind it
+	body   int    // how much of it is file
 	off    int64  // of the file's byte that goes next
 	err    error
-	begun  func(n int)   // told when the header has left
+	begun  func()        // told when something of the header has left
 	passed func(n int64) // told of body bytes
 	wait   func()        // called before the client is waited for
 }
@@ -47,9 +48,18 @@ func (k *kernel) next(socket uintptr, a *repeat) (done bool) {
 		var n int
 		var err error
 		if len(k.head) > 0 {
-			if n, err = unix.SendmsgN(int(socket), k.head, nil, nil, unix.MSG_MORE|unix.MSG_NOSIGNAL); err == nil {
+			flags := unix.MSG_NOSIGNAL
+			if k.body == 0 {
+				flags |= unix.MSG_MORE
+			}
+			if n, err = unix.SendmsgN(int(socket), k.head, nil, nil, flags); err == nil {
 				k.head = k.head[n:]
-				k.begun(n)
+				k.begun()
+				if left := len(k.head); left < k.body {
+					k.off += int64(k.body - left)
+					k.passed(int64(k.body - left))
+					k.body = left
+				}
 			}
 		} else {
 			n, err = unix.Sendfile(int(socket), a.fd, &k.off, int(min(a.size-k.off, repeatStep)))

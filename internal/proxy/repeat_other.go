@@ -13,9 +13,10 @@ func again(*os.File) (*os.File, int, error) { return nil, 0, errors.ErrUnsupport
 // kernel is not used.
 type kernel struct {
 	head   []byte
+	body   int
 	off    int64
 	err    error
-	begun  func(n int)
+	begun  func()
 	passed func(n int64)
 	wait   func()
 }

@@ -50,7 +50,7 @@ func (c *pipelineConn) newRepeater() *repeater {
 	r.client = front.ClientOf(&r.request)
 	r.place = front.PlaceOf(c)
 	r.w.credit = r.credit
-	r.kernel.begun = func(int) { r.progress() }
+	r.kernel.begun = r.progress
 	r.kernel.passed = func(n int64) {
 		r.progress()
 		r.w.count(n, nil)
@@ -82,14 +82,27 @@ func (r *repeater) credit(n int64) {
 // isBetween reports whether all requests that net/http was given are answered, and nothing
 // of another one has come.
 func (c *pipelineConn) isBetween() bool {
-	return c.memory.raw != nil && c.proxy.repeats.limit > 0 && !c.proxy.repeats.off.Load() && c.scanner.isAtStart() && c.scanner.ended == c.answered
+	return c.canRepeat() && c.scanner.isAtStart() && c.scanner.ended == c.answered
+}
+
+func (c *pipelineConn) canRepeat() bool {
+	return c.memory.raw != nil && c.proxy.repeats.limit > 0 && !c.proxy.repeats.off.Load()
+}
+
+// isLast reports whether net/http answers the only request that it was given. A byte that
+// comes meanwhile is kept from it, or the next request would be net/http's, too.
+func (c *pipelineConn) isLast() bool {
+	return c.canRepeat() && c.scanner.isAtStart() && c.scanner.ended == c.answered+1
 }
 
 // readBetween is Read between two requests: it answers plain ones for as long as their
 // answers can be repeated, and returns when there is something for net/http.
 func (c *pipelineConn) readBetween(b []byte) (int, error) {
 	for {
-		n, err := c.TCPConn.Read(b)
+		early := copy(b, c.kept)
+		c.kept = c.kept[:0]
+		n, err := c.TCPConn.Read(b[early:])
+		n += early
 		used := 0
 		for used < n {
 			size, open := c.repeat(b[used:n])
@@ -190,7 +203,8 @@ func (r *repeater) write(a *repeat, e catalog.Entry, begun time.Time) (whole boo
 	r.w.outcome.what, r.w.outcome.file = wasHit, e.Location
 	r.header = append(append(r.header[:0], a.header...), "Date: "...)
 	r.header = append(begun.UTC().AppendFormat(r.header, http.TimeFormat), "\r\n\r\n"...)
-	r.kernel.head, r.kernel.off, r.kernel.err = r.header, 0, nil
+	r.header = append(r.header, a.inline...)
+	r.kernel.head, r.kernel.body, r.kernel.off, r.kernel.err = r.header, len(a.inline), 0, nil
 	r.answer = a
 	if r.late { // of an earlier answer
 		r.late = false

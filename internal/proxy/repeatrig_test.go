@@ -113,9 +113,8 @@ func (b *box) session(t testing.TB) session {
 	return session{c, bufio.NewReader(c)}
 }
 
-// warm asks for debURL until its answer is repeated, and returns the answer and a connection
-// on which no other request comes to net/http but what is not repeated. On one that has
-// come to it, the first byte of the next request may be read before the answer is over.
+// warm asks for debURL until its answer is repeated, and returns the answer and a new
+// connection.
 func (b *repeating) warm(t testing.TB) (http.Header, session) {
 	t.Helper()
 	var header http.Header
