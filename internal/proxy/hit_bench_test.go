@@ -21,7 +21,7 @@ import (
 
 // hitBox is a box of real parts, without a log, that holds packages of the given sizes,
 // and their paths in the form of a rewritten sources.list.
-func hitBox(b *testing.B, sizes map[string]int) (*box, map[string]string) {
+func hitBox(b *testing.B, repeats int, sizes map[string]int) (*box, map[string]string) {
 	b.Helper()
 	key := aptest.NewKey("archive")
 	archive := aptest.NewArchive(key)
@@ -42,7 +42,7 @@ func hitBox(b *testing.B, sizes map[string]int) (*box, map[string]string) {
 	})
 	b.Cleanup(func() { f.Close() })
 	p := newBox(func(o *Options) {
-		o.Catalog, o.Fetcher, o.Ledger, o.Log, o.Repeats = parts.Catalog, f, parts.Ledger, quiet, 100
+		o.Catalog, o.Fetcher, o.Ledger, o.Log, o.Repeats = parts.Catalog, f, parts.Ledger, quiet, repeats
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,9 +65,14 @@ func hitBox(b *testing.B, sizes map[string]int) (*box, map[string]string) {
 	return p, files
 }
 
-// BenchmarkHit gets a held file over and over on one connection.
-func BenchmarkHit(b *testing.B) {
-	box, files := hitBox(b, map[string]int{"tiny": 2200, "small": 50 << 10, "large": 1 << 20})
+// BenchmarkHit gets a held file over and over on one connection, and BenchmarkWalk does so
+// from a box that repeats no answer.
+func BenchmarkHit(b *testing.B) { benchmarkHit(b, 100) }
+
+func BenchmarkWalk(b *testing.B) { benchmarkHit(b, 0) }
+
+func benchmarkHit(b *testing.B, repeats int) {
+	box, files := hitBox(b, repeats, map[string]int{"tiny": 2200, "small": 50 << 10, "large": 1 << 20})
 	for _, name := range []string{"tiny", "small", "large"} {
 		b.Run(name, func(b *testing.B) {
 			conn := box.dial(b)

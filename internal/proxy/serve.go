@@ -185,6 +185,9 @@ func etag(d digest.Digest) string { return `"` + d.String() + `"` }
 // digest d. The answer is 304 then, for which nothing has to be fetched; what
 // else stood in the condition is dropped, so that nothing in it can change that.
 func hasAlready(h http.Header, d digest.Digest) bool {
+	if h.Get("If-None-Match") == "" {
+		return false
+	}
 	for tag := range strings.SplitSeq(h.Get("If-None-Match"), ",") {
 		if strings.TrimPrefix(strings.TrimSpace(tag), "W/") == etag(d) {
 			h.Set("If-None-Match", etag(d))
@@ -302,7 +305,7 @@ func send(w *response, r *http.Request, file *fetch.File) (whole bool, err error
 	if r.Method == http.MethodHead || w.status != http.StatusOK && w.status != http.StatusPartialContent {
 		return true, nil
 	}
-	if c.err == nil && w.err == nil && w.Header().Get("Content-Length") != strconv.FormatInt(w.written, 10) {
+	if length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); c.err == nil && w.err == nil && (err != nil || length != w.written) {
 		c.err = io.ErrUnexpectedEOF
 	}
 	return c.err == nil && w.err == nil, c.err
