@@ -268,3 +268,65 @@ func TestStopWhileRepeating(t *testing.T) {
 		})
 	}
 }
+
+// early is a listener whose connections tell when net/http reads a byte ahead.
+type early struct {
+	net.Listener
+	read chan struct{}
+}
+
+func (l early) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return earlyConn{conn.(*net.TCPConn), l.read}, nil
+}
+
+type earlyConn struct {
+	*net.TCPConn
+	read chan struct{}
+}
+
+func (c earlyConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	if n == 1 && len(b) == 1 {
+		c.read <- struct{}{}
+	}
+	return n, err
+}
+
+// A request that comes while net/http still answers the one before is repeated, too.
+func TestRepeatForAQuickClient(t *testing.T) {
+	t.Parallel()
+	b := newRepeating(t, 1000, nil)
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := early{raw, make(chan struct{})}
+	b.addr = l.Addr().String()
+	b.serveOn(t, l)
+	_, s := b.warm(t)
+	slow := archiveURL + "pool/slow.deb"
+	release := make(chan struct{})
+	get := holds(t, pattern(777))
+	b.files[slow] = func(ctx context.Context) (*fetch.File, error) {
+		<-release
+		return get(ctx)
+	}
+	if _, err := io.WriteString(s, strings.Replace(plainRequest, debURL, slow, 1)); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first request is under way", func() bool { return b.UnderWay() == 1 })
+	if _, err := io.WriteString(s, plainRequest); err != nil {
+		t.Fatal(err)
+	}
+	<-l.read
+	close(release)
+	s.answer(t, pattern(777))
+	s.answer(t, b.data)
+	if got := b.fetcher.gets.Load(); got != 3 {
+		t.Errorf("fetch was asked %d times, want 3", got)
+	}
+}
