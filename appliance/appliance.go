@@ -292,7 +292,7 @@ func (a *Appliance) openFaces() (err error) {
 		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Notes: a.notes, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Hosts: a.config.names, OwnName: a.isOwnName,
-		Local: local, Via: a.via, Measured: a.dashboard.Measured,
+		Local: local, Repeats: a.files.repeats, Via: a.via, Measured: a.dashboard.Measured,
 		Log: a.log.With("part", "proxy"),
 	}
 	if a.accessLog != nil {

@@ -7,6 +7,7 @@ import "syscall"
 // os); to go beyond takes a privilege that the box does not have.
 type descriptors struct {
 	clients   int // connections of clients, each of which may need one more: the file sent, or a tunnel's other end
+	repeats   int // files that are sent to several clients
 	dashboard int // connections at MILLPOND_DASHBOARD_LISTEN
 	downloads int // from mirrors and boxes, each with up to three
 	swarm     int
@@ -19,12 +20,16 @@ const maxDownloads = 1024
 // end, by their memory: some 20 kB each while idle.
 const maxConnections = 8192
 
+// maxRepeats is more than a busy site sends again and again within ten seconds.
+const maxRepeats = 1024
+
 // divide shares out limit descriptors: two fifths for clients, one for the swarm, three
 // twentieths for downloads, and one for the dashboard's own port. The rest is for the
 // database (a file for each MB of it) and idle connections to mirrors.
 func divide(limit int) descriptors {
 	return descriptors{
 		clients:   min(limit/5, maxConnections),
+		repeats:   min(limit/40, maxRepeats),
 		dashboard: min(limit/20, maxConnections),
 		downloads: min(limit/20, maxDownloads),
 		swarm:     limit / 5,

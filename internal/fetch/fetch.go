@@ -229,6 +229,7 @@ type File struct {
 	Suite    catalog.Location // of a Release file
 	Age      time.Duration    // of a Release or unknown file: since it was last checked with the mirror
 	Stale    string           // not empty: served although the mirror could not be asked, and why
+	Public   bool             // it is held, and whoever asks for its digest may have it
 	Pending  bool             // of a Release file: the mirror has a newer one, which is not complete
 	Body     Body             // the caller closes it
 }
@@ -326,6 +327,7 @@ func (f *Fetcher) admitted(ctx context.Context, r Request) (*File, error) {
 		blob.Close()
 		return nil, err
 	}
+	file.Public = !access.Private(blob.Info())
 	file.Body = StoredBody{blob, f.attribute(r.Digest, r.Size, -1)}
 	return file, nil
 }

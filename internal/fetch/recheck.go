@@ -56,7 +56,7 @@ func newRechecks(s *store.Store, lifetime context.Context, start func(func()), l
 // recheck has the held blob d hashed if r's client comes back for it, and waits for
 // recheckWait at most. One that is damaged is not held after that.
 func (f *Fetcher) recheck(ctx context.Context, r Request, d digest.Digest) {
-	if r.Again && f.holds(d) {
+	if r.Again && !f.rechecks.isRight(d) && f.holds(d) {
 		f.rechecks.await(ctx, r.Party, d)
 	}
 }
@@ -82,7 +82,7 @@ func (c *rechecks) begin(party front.Party, d digest.Digest) <-chan struct{} {
 		return done
 	}
 	done = make(chan struct{})
-	if at, known := c.right[d]; known && time.Since(at) < recheckEvery {
+	if c.known(d) {
 		c.mu.Unlock()
 		close(done)
 		return done
@@ -99,6 +99,19 @@ func (c *rechecks) begin(party front.Party, d digest.Digest) <-chan struct{} {
 		c.log.Debug("blob that a client came back for not hashed, as many others wait", "digest", d)
 	}
 	return done
+}
+
+// isRight reports whether d was found to be right within recheckEvery.
+func (c *rechecks) isRight(d digest.Digest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.known(d)
+}
+
+// known is isRight for callers that hold mu.
+func (c *rechecks) known(d digest.Digest) bool {
+	at, known := c.right[d]
+	return known && time.Since(at) < recheckEvery
 }
 
 // hash verifies a blob, which removes it if it is damaged. The next one of that digest

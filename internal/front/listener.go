@@ -192,7 +192,7 @@ func (l *listener) encrypt(c *conn) (_ net.Conn, pass func(), err error) {
 			return nil, nil, err
 		}
 		if through.HasName(name, 443) {
-			if place := placeOf(c); place != nil {
+			if place := PlaceOf(c); place != nil {
 				place.Use(PartyOf(addrOf(c.RemoteAddr().String())))
 			}
 			return c, func() { through.Pass(c, name, hello) }, nil
@@ -226,7 +226,7 @@ func (c *conn) readHeader() error {
 	// A proxy's own connections, its health checks, have no address.
 	if client, ok := h.SourceAddr.(*net.TCPAddr); ok && !h.Command.IsLocal() {
 		c.client = client
-		if place := placeOf(c.TCPConn); place != nil {
+		if place := PlaceOf(c.TCPConn); place != nil {
 			place.belong(PartyOf(addrOf(client.String())))
 		}
 	}

@@ -72,9 +72,9 @@ func (c *placed) Close() error {
 	return c.TCPConn.Close()
 }
 
-// placeOf is the place of a connection that stands on one of a Listener, nil if it
+// PlaceOf is the place of a connection that stands on one of a Listener, nil if it
 // stands on none.
-func placeOf(conn net.Conn) *Place {
+func PlaceOf(conn net.Conn) *Place {
 	for {
 		switch c := conn.(type) {
 		case *placed:
@@ -92,12 +92,12 @@ type placeKey struct{}
 // ConnContext lets Serving find the place of a connection. It is for http.Server's
 // field of that name, as ConnState is.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, placeKey{}, placeOf(conn))
+	return context.WithValue(ctx, placeKey{}, PlaceOf(conn))
 }
 
 // ConnState makes the place of a connection idle when an answer has been written.
 func ConnState(conn net.Conn, state http.ConnState) {
-	if place := placeOf(conn); place != nil && state == http.StateIdle {
+	if place := PlaceOf(conn); place != nil && state == http.StateIdle {
 		place.Rest()
 	}
 }

@@ -90,9 +90,11 @@ func destination(l catalog.Location) (host string, port int) {
 	if l.Scheme == "https" {
 		port = 443
 	}
-	if name, s, err := net.SplitHostPort(l.Host); err == nil {
-		host = name
-		port, _ = strconv.Atoi(s) // a Location has checked it
+	if strings.LastIndexByte(l.Host, ':') > strings.LastIndexByte(l.Host, ']') { // else SplitHostPort makes an error
+		if name, s, err := net.SplitHostPort(l.Host); err == nil {
+			host = name
+			port, _ = strconv.Atoi(s) // a Location has checked it
+		}
 	}
 	return strings.Trim(host, "[]"), port
 }

@@ -34,8 +34,9 @@ const (
 
 // outcome is what became of a request.
 type outcome struct {
-	what  string    // "" of what is not for the access log
-	url   string    // "" if the request's own says it
+	what  string // "" of what is not for the access log
+	url   string // "" if file or the request's own says it
+	file  catalog.Location
 	first time.Time // when the first byte was sent
 	end   time.Time // when the last one was; zero: when the request was over
 	from  [3]bool   // by origin: whether bytes came from there
@@ -55,7 +56,7 @@ func (o *outcome) source() (name string) {
 		case sent && name != "":
 			return "mixed"
 		case sent:
-			name = map[ledger.Origin]string{ledger.FromStore: "store", ledger.FromPeer: "peers", ledger.FromMirror: "mirror"}[ledger.Origin(from)]
+			name = [...]string{ledger.FromStore: "store", ledger.FromPeer: "peers", ledger.FromMirror: "mirror"}[from]
 		}
 	}
 	return name
@@ -112,6 +113,9 @@ func (p *Proxy) record(w *response, r *http.Request, begun time.Time) {
 	}
 	if client.IsValid() {
 		line.Client = client.String()
+	}
+	if line.URL == "" {
+		line.URL = urlOf(w.outcome.file)
 	}
 	if line.URL == "" {
 		line.URL = p.shown(r)

@@ -74,6 +74,10 @@ func canonicalURL(t *testing.T, target string) string {
 // recorder is a Fetcher that has nothing and remembers what it is asked.
 type recorder struct{ got, peeked []fetch.Request }
 
+func (*recorder) Reuse(fetch.Request) bool { return false }
+
+func (*recorder) Reused(digest.Digest) {}
+
 func (f *recorder) Get(_ context.Context, r fetch.Request) (*fetch.File, error) {
 	f.got = append(f.got, r)
 	return nil, &mirror.StatusError{Code: 404}

@@ -24,6 +24,13 @@ type halfClose struct {
 // wait returns when the answer is complete, with an error that net/http expects
 // then, or when the client has waited long enough.
 func (h *halfClose) wait() error {
+	timer := time.NewTimer(halfTime)
+	defer timer.Stop()
+	return h.waitUntil(timer.C)
+}
+
+// waitUntil is wait with io.EOF when enough fires.
+func (h *halfClose) waitUntil(enough <-chan time.Time) error {
 	h.mu.Lock()
 	if h.over {
 		h.mu.Unlock()
@@ -34,12 +41,10 @@ func (h *halfClose) wait() error {
 	}
 	ended := h.ended
 	h.mu.Unlock()
-	timer := time.NewTimer(halfTime)
-	defer timer.Stop()
 	select {
 	case <-ended:
 		return os.ErrDeadlineExceeded
-	case <-timer.C:
+	case <-enough:
 		return io.EOF
 	}
 }

@@ -1,7 +1,7 @@
 // The tests: the fakes and the server are in this file. target_, scanner_ and
 // sessions_test are about single parts; serve_, errors_ and wire_test about
 // responses, the last on the wire; login_test about logins; pipeline_test about requests sent ahead;
-// tunnel_ and cork_linux_test about connections; proxies_test about clients behind proxies; apt_test runs the real apt, and
+// tunnel_ and cork_linux_test about connections; repeat_test and those beside it about what is answered below net/http; proxies_test about clients behind proxies; apt_test runs the real apt, and
 // archives_test does so over real parts.
 package proxy
 
@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,9 +71,10 @@ func mustLocation(t testing.TB, url string) catalog.Location {
 
 // fakeCatalog knows entries by URL; all else is Unknown.
 type fakeCatalog struct {
-	mu      sync.Mutex
-	entries map[string]catalog.Entry
-	given   []digest.Digest // what given returned of the entry's suite, request by request
+	mu       sync.Mutex
+	entries  map[string]catalog.Entry
+	revision atomic.Uint64
+	given    []digest.Digest // what given returned of the entry's suite, request by request
 }
 
 func (c *fakeCatalog) Resolve(_ context.Context, l catalog.Location, given func(catalog.Location) digest.Digest) catalog.Entry {
@@ -86,6 +88,8 @@ func (c *fakeCatalog) Resolve(_ context.Context, l catalog.Location, given func(
 	c.given = append(c.given, given(e.Suite))
 	return e
 }
+
+func (c *fakeCatalog) Revision() uint64 { return c.revision.Load() }
 
 func (c *fakeCatalog) Known(l catalog.Location) bool {
 	return strings.HasPrefix(l.Path, "/known/")
@@ -104,6 +108,11 @@ func (f fakeFetcher) Get(ctx context.Context, e fetch.Request) (*fetch.File, err
 func (f fakeFetcher) Peek(ctx context.Context, e fetch.Request) (*fetch.File, error) {
 	return f.Get(ctx, e)
 }
+
+// Reuse always agrees.
+func (f fakeFetcher) Reuse(fetch.Request) bool { return true }
+
+func (f fakeFetcher) Reused(digest.Digest) {}
 
 func (f fakeFetcher) Anticipate(fetch.Request) {}
 
@@ -134,7 +143,7 @@ func holds(t testing.TB, data []byte) func(context.Context) (*fetch.File, error)
 		if err != nil {
 			return nil, err
 		}
-		return &fetch.File{Digest: d, Size: int64(len(data)), Modified: modified, Body: heldBody{blob{f}}}, nil
+		return &fetch.File{Digest: d, Size: int64(len(data)), Modified: modified, Public: true, Body: heldBody{blob{f}}}, nil
 	}
 }
 
@@ -263,7 +272,7 @@ func newBox(change func(*Options)) *box {
 		logged:  new(safeBuffer),
 	}
 	o := Options{
-		Catalog: b.catalog, Fetcher: b.files, Ledger: b.ledger, Policy: fakePolicy{}, Tunnels: mirror.AllHosts(), Via: "millpond-test",
+		Catalog: b.catalog, Fetcher: b.files, Ledger: b.ledger, Policy: fakePolicy{}, Tunnels: mirror.AllHosts(), Via: "millpond-test", Repeats: 100,
 		Dialer: dialer(func(context.Context, string) (net.Conn, error) { return nil, errors.New("no dialer in this test") }),
 		Log:    slog.New(slog.NewTextHandler(b.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Local: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

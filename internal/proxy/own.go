@@ -24,9 +24,8 @@ import (
 // that which the client could not ask for directly, since policy is
 // applied to the host in the path.
 
-// own returns how a request would be read if the host of its URL were the box,
-// which came in at the port local.
-func (t target) own(local string) (target, bool) {
+// own returns how a request, r, would be read if the host of its URL were the box.
+func (t target) own(r *http.Request) (target, bool) {
 	if !t.absolute || t.scheme != "http" {
 		return target{}, false
 	}
@@ -38,7 +37,7 @@ func (t target) own(local string) (target, bool) {
 		page, _, _ := strings.Cut(strings.TrimLeft(t.path, "/"), "/")
 		page, _, _ = strings.Cut(page, "?")
 		_, port, _ := net.SplitHostPort(t.host)
-		return o, isReserved(page) && port == local
+		return o, isReserved(page) && port == localPort(r)
 	}
 	return target{}, false
 }
@@ -50,7 +49,7 @@ func (p *Proxy) targetOf(r *http.Request) target {
 	if !ok {
 		t = targetOf(r)
 	}
-	if own, ok := t.own(localPort(r)); ok {
+	if own, ok := t.own(r); ok {
 		if l, err := t.location(); err == nil && (p.names.has(l.Host) || own.route == toLocal && p.check(l) != nil) {
 			t = own
 		}
@@ -62,7 +61,7 @@ func (p *Proxy) targetOf(r *http.Request) target {
 // ownArchive returns the target that t would be if its host were the box, where
 // err, of vet or of open, says that the host is no upstream.
 func (p *Proxy) ownArchive(r *http.Request, t target, l catalog.Location, err error) (target, bool) {
-	own, ok := t.own(localPort(r))
+	own, ok := t.own(r)
 	if !ok || own.route != toArchive || err == nil || l.Host == "" {
 		return target{}, false
 	}

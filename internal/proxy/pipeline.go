@@ -54,6 +54,12 @@ type pipelineConn struct {
 	cancel context.CancelFunc
 	closed bool
 	half   halfClose
+
+	repeater  *repeater // nil until a plain request came between two others
+	answered  int       // requests that net/http has answered
+	kept      []byte    // the first byte of a request, read while another one was answered
+	answering bool      // by the repeater; guarded by mu
+	leaving   bool      // Close was called meanwhile; guarded by mu
 }
 
 // NetConn is the connection below, as that of a *tls.Conn.
@@ -61,16 +67,34 @@ func (c *pipelineConn) NetConn() net.Conn { return c.TCPConn }
 
 // Read implements net.Conn.
 func (c *pipelineConn) Read(b []byte) (int, error) {
+	switch {
+	case len(b) > 1 && c.isBetween(): // one byte is read while an answer is waited for
+		return c.readBetween(b)
+	case len(c.kept) > 0:
+		n := copy(b, c.kept)
+		c.kept = c.kept[n:]
+		c.scanner.scan(b[:n], c.enqueue)
+		return n, nil
+	}
 	n, err := c.TCPConn.Read(b)
-	if n == 0 && err == io.EOF && len(b) == 1 {
+	switch {
+	case n == 0 && err == io.EOF && len(b) == 1:
 		return 0, c.half.wait()
+	case n == 1 && len(b) == 1 && c.isLast():
+		c.kept = append(c.kept[:0], b[0])
+		return 0, c.half.waitUntil(nil)
 	}
 	c.scanner.scan(b[:n], c.enqueue)
 	return n, err
 }
 
-// Close implements net.Conn. When it returns nothing is anticipated any more.
+// Close implements net.Conn. When it returns nothing is anticipated any more. While an
+// answer is being repeated it only has the connection closed after that.
 func (c *pipelineConn) Close() error {
+	if c.leave() {
+		return nil
+	}
+	defer c.hasLeft()
 	err := c.TCPConn.Close()
 	c.half.end()
 	c.mu.Lock()

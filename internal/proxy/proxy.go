@@ -10,7 +10,9 @@
 // names to the box, their clients need no proxy (byname.go). A URL with a name of the box that the
 // box does not know is understood all the same (own.go). A path, or a client's address,
 // may ask for another generation than the one in force (view.go). Who was sent all of a file
-// lately and asks for it again may have found it damaged (receipts.go).
+// lately and asks for it again may have found it damaged (receipts.go). The answer with a
+// held file that was given a moment ago is repeated below net/http (repeat.go), by the same
+// rules.
 //
 // It promises that no client takes a short or wrong file for a complete one:
 // whatever goes wrong after the header cuts the connection. What goes wrong
@@ -45,6 +47,8 @@ type Catalog interface {
 	// the client was given last, zero if none.
 	Resolve(ctx context.Context, l catalog.Location, given func(suite catalog.Location) digest.Digest) catalog.Entry
 	Known(l catalog.Location) bool
+	// Revision changes with all that the catalog knows.
+	Revision() uint64
 }
 
 // Fetcher gets a file's bytes; *fetch.Fetcher.
@@ -52,6 +56,11 @@ type Fetcher interface {
 	Get(ctx context.Context, r fetch.Request) (*fetch.File, error)
 	// Peek is Get without need of the bytes, for HEAD.
 	Peek(ctx context.Context, r fetch.Request) (*fetch.File, error)
+	// Reuse counts in a client that reads a file once more which Get gave as a held and
+	// public one. It reports false if Get is to be asked. Otherwise Reused is called at
+	// the end.
+	Reuse(r fetch.Request) bool
+	Reused(d digest.Digest)
 	// Anticipate begins to fetch what Get will be asked for soon, and waits
 	// for nothing.
 	Anticipate(r fetch.Request)
@@ -122,6 +131,9 @@ type Options struct {
 	Hosts   mirror.Hosts
 	OwnName func(name string) bool
 	Local   http.Handler // serves what is not for an archive, in origin form
+	// Repeats is how many answers are kept to be repeated, each with an open file; 0 for
+	// none.
+	Repeats int
 	// Via names this box in Via headers (RFC 9110, section 7.6.3): a token
 	// that no other box has, the same that the mirror's client sends.
 	Via string
@@ -165,6 +177,7 @@ type Proxy struct {
 	stall    time.Duration
 	sessions sessions
 	receipts receipts
+	repeats  *repeats
 	tunnels  tunnels
 	hellos   hellos
 	names    ownNames
@@ -179,7 +192,7 @@ func New(o Options) *Proxy {
 	p := &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, notes: o.Notes, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
 		proxies: o.Proxies, allowClients: o.AllowClients, ownName: o.OwnName, local: o.Local, via: o.Via, log: o.Log,
-		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), tunnels: newTunnels(),
+		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), repeats: newRepeats(o.Repeats), tunnels: newTunnels(),
 	}
 	p.Replace(o.Hosts, o.Tunnels)
 	return p

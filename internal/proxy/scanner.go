@@ -16,6 +16,7 @@ const maxLine = 8 << 10
 type scanner struct {
 	blind  bool
 	inside bool   // behind a request line, before the empty line
+	ended  int    // how many requests have ended
 	line   []byte // of a line that an earlier Read broke off in
 }
 
@@ -44,6 +45,9 @@ func (s *scanner) scan(b []byte, ahead func(header []byte)) {
 	}
 }
 
+// isAtStart reports whether nothing has come of a request that has not ended.
+func (s *scanner) isAtStart() bool { return !s.blind && !s.inside && len(s.line) == 0 }
+
 // next takes a line, or the rest of one, and reports whether it ends a header.
 func (s *scanner) next(line []byte) (end bool) {
 	if len(s.line) > 0 {
@@ -56,6 +60,7 @@ func (s *scanner) next(line []byte) (end bool) {
 		s.close()
 	case s.inside && len(line) == 0:
 		s.inside = false
+		s.ended++
 		return true
 	case s.inside && isPlainField(line), !s.inside && isPlainGet(line):
 		s.inside = true

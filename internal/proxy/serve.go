@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -26,10 +27,10 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	begun := time.Now()
 	t, e, file, err := p.openNamed(r, t, client)
 	l := e.Location
-	w.outcome.url = urlOf(l)
+	w.outcome.file = l
 	// Only hosts that answered get an account: names that do not exist would
 	// fill the ledger.
-	about := ledger.File{Host: l.Host, Package: l.Package()}
+	about := aboutFile(e)
 	var status *mirror.StatusError
 	if err == nil || errors.As(err, &status) {
 		p.ledger.Request(client, about)
@@ -58,30 +59,59 @@ func (p *Proxy) archive(w *response, r *http.Request, t target, client netip.Add
 	}
 	has := generationOf(r.Header, file) // send changes the header
 	whole, err := send(w, r, file)
-	p.noteServed(r, w, e, file, t.view, has, whole)
+	if whole {
+		p.remember(r, w, t, client, e, file)
+	}
+	if !p.after(w, r, t, e, file, sent{client: client, held: held(file.Body) != nil, has: has, whole: whole, err: err, begun: begun}) {
+		p.cut(w, r)
+	}
+	return nil
+}
+
+// aboutFile is what the bytes of a file are counted as.
+func aboutFile(e catalog.Entry) ledger.File {
+	return ledger.File{Host: e.Location.Host, Package: e.Location.Package()}
+}
+
+// sent says how an answer with a file was sent.
+type sent struct {
+	client netip.Addr
+	held   bool          // it is a blob
+	has    digest.Digest // of a Release file: the generation that the client has then
+	whole  bool
+	err    error // of the file, if not
+	begun  time.Time
+}
+
+// after does what follows an answer with a file, and reports whether it was whole, so that
+// the connection can go on.
+func (p *Proxy) after(w *response, r *http.Request, t target, e catalog.Entry, file *fetch.File, s sent) bool {
+	p.noteServed(r, w, e, file, t.view, s.has, s.whole)
 	if e.Kind == catalog.ReleaseFile && w.status == http.StatusNotModified && !t.view.past() {
 		p.fetcher.Revalidated(e.Suite)
 	}
-	p.tell(w, t, e, client, held(file.Body) != nil)
-	attrs := []any{"client", client, "url", l, "status", w.status, "bytes", w.written, "took", time.Since(begun), "digest", file.Digest}
+	p.tell(w, t, e, s.client, s.held)
+	attrs := func() []any {
+		return []any{"client", s.client, "url", e.Location, "status", w.status, "bytes", w.written, "took", time.Since(s.begun), "digest", file.Digest}
+	}
 	switch {
-	case whole:
+	case s.whole:
 		if wantsAll(r) && w.status == http.StatusOK {
-			p.receipts.add(front.PartyOf(client), e)
+			p.receipts.add(front.PartyOf(s.client), e)
 			p.used(t.view, e)
 		}
-		p.log.Debug("file served", attrs...)
-		return nil
+		if p.log.Enabled(r.Context(), slog.LevelDebug) {
+			p.log.Debug("file served", attrs()...)
+		}
 	case w.err != nil || r.Context().Err() != nil:
 		w.outcome.what = wasLeft
-		p.log.Debug("client disconnected during a file", append(attrs, "err", w.err)...)
+		p.log.Debug("client disconnected during a file", append(attrs(), "err", w.err)...)
 	default:
 		w.outcome.what = wasFailed
-		p.log.Warn("file cut short for a client", append(attrs, "failure", "failed", "err", err)...)
-		p.noteFailure(r, err, w.status, fmt.Sprintf("cut short: %v", err))
+		p.log.Warn("file cut short for a client", append(attrs(), "failure", "failed", "err", s.err)...)
+		p.noteFailure(r, s.err, w.status, fmt.Sprintf("cut short: %v", s.err))
 	}
-	p.cut(w, r)
-	return nil
+	return s.whole
 }
 
 // tell has Demand know what a client got.
@@ -155,6 +185,9 @@ func etag(d digest.Digest) string { return `"` + d.String() + `"` }
 // digest d. The answer is 304 then, for which nothing has to be fetched; what
 // else stood in the condition is dropped, so that nothing in it can change that.
 func hasAlready(h http.Header, d digest.Digest) bool {
+	if h.Get("If-None-Match") == "" {
+		return false
+	}
 	for tag := range strings.SplitSeq(h.Get("If-None-Match"), ",") {
 		if strings.TrimPrefix(strings.TrimSpace(tag), "W/") == etag(d) {
 			h.Set("If-None-Match", etag(d))
@@ -272,7 +305,7 @@ func send(w *response, r *http.Request, file *fetch.File) (whole bool, err error
 	if r.Method == http.MethodHead || w.status != http.StatusOK && w.status != http.StatusPartialContent {
 		return true, nil
 	}
-	if c.err == nil && w.err == nil && w.Header().Get("Content-Length") != strconv.FormatInt(w.written, 10) {
+	if length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64); c.err == nil && w.err == nil && (err != nil || length != w.written) {
 		c.err = io.ErrUnexpectedEOF
 	}
 	return c.err == nil && w.err == nil, c.err

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"millpond/internal/front"
 	"millpond/internal/logs"
 )
 
@@ -25,13 +24,15 @@ const (
 // in a pipeline that wait for them. Stalls are bounded by p itself. On the way
 // down its Shutdown comes before p's.
 func (p *Proxy) Server() *http.Server {
-	return &http.Server{
+	s := &http.Server{
 		Handler:           p,
 		ConnContext:       p.ConnContext,
-		ConnState:         front.ConnState,
+		ConnState:         p.connState,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          logs.OfServer(p.log),
 	}
+	s.RegisterOnShutdown(p.repeats.stop)
+	return s
 }

@@ -35,7 +35,7 @@ func serveByName(t *testing.T, b *box) {
 }
 
 // waitFor polls a condition.
-func waitFor(t *testing.T, what string, holds func() bool) {
+func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for limit := time.Now().Add(20 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(limit) {

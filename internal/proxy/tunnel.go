@@ -60,10 +60,15 @@ func (t *tunnels) enter(ctx context.Context, client netip.Addr) (_ context.Conte
 	}, nil
 }
 
-// Shutdown admits no more tunnels, waits for the open ones and, when ctx ends,
-// cuts them and returns ctx's error.
+// Shutdown waits for answers that are being repeated, which the server did not wait for.
+// It admits no more tunnels, waits for the open ones and, when ctx ends, cuts all of these
+// and returns ctx's error.
 func (p *Proxy) Shutdown(ctx context.Context) error {
-	t := &p.tunnels
+	p.repeats.stop()
+	return errors.Join(p.repeats.wait(ctx), p.tunnels.shutdown(ctx))
+}
+
+func (t *tunnels) shutdown(ctx context.Context) error {
 	t.mu.Lock()
 	if !t.closed {
 		t.closed = true

@@ -60,6 +60,23 @@ func (s *Store) hold(d digest.Digest) (*Blob, error) {
 	return b, err
 }
 
+// Hold is Open for who has the file of the blob open already, and sees to it that the file
+// is still there and as long as it should be. It reports whether the blob can be read; then
+// Release has to be called.
+func (s *Store) Hold(d digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, lost := s.lost[d]; s.removing == d || lost && time.Since(at) < lostFor {
+		return false
+	}
+	s.open[d]++
+	s.noteUse(d)
+	return true
+}
+
+// Release ends a Hold.
+func (s *Store) Release(d digest.Digest) { s.release(d) }
+
 // openFile opens the file of a blob that the caller has counted as open.
 func (s *Store) openFile(d digest.Digest) (*Blob, error) {
 	r, err := s.row(d)
@@ -99,9 +116,10 @@ func (s *Store) openBlob(d digest.Digest, size int64) (*os.File, error) {
 		return nil, err
 	}
 	err = s.fault("read")
+	one := make([]byte, 1)
 	for _, at := range []int64{0, size - 1} {
 		if err == nil && size > 0 {
-			_, err = f.ReadAt(make([]byte, 1), at)
+			_, err = f.ReadAt(one, at)
 		}
 		if errors.Is(err, io.EOF) {
 			err = nil // it is too short, which the caller notices

@@ -332,6 +332,11 @@ const maxUses = 16 << 10
 func (s *Store) note(d digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.noteUse(d)
+}
+
+// noteUse is note for callers that hold mu.
+func (s *Store) noteUse(d digest.Digest) {
 	s.countUse(d)
 	if _, ok := s.uses[d]; !ok && len(s.uses) >= maxUses {
 		return

@@ -1,0 +1,32 @@
+package fetch
+
+import "millpond/internal/digest"
+
+// Reuse counts in a client that reads a file which Get gave a moment ago, as a Public one,
+// from a descriptor of its own. It reports false if Get would do more than to open the
+// file: hash it, or count its bytes as brought by a download. After true, Reused has to be
+// called.
+func (f *Fetcher) Reuse(r Request) bool {
+	if r.Again && !f.rechecks.isRight(r.Digest) || f.isBrought(r.Digest, r.Size, -1) {
+		return false
+	}
+	return f.store.Hold(r.Digest)
+}
+
+// Reused ends what Reuse began.
+func (f *Fetcher) Reused(d digest.Digest) { f.store.Release(d) }
+
+// isBrought reports whether attribute may say something else than that d was held.
+func (f *Fetcher) isBrought(d digest.Digest, sizes ...int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.unread.files[d]; ok {
+		return true
+	}
+	for _, size := range sizes {
+		if f.flights[flightKey{digest: d, size: size}] != nil {
+			return true
+		}
+	}
+	return false
+}

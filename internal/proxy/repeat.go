@@ -1,0 +1,299 @@
+package proxy
+
+import (
+	"bytes"
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millpond/internal/broadcast"
+	"millpond/internal/catalog"
+	"millpond/internal/digest"
+	"millpond/internal/fetch"
+)
+
+const (
+	// repeatFor is how long an answer is repeated before the whole walk is made again. A
+	// suite's use, a blob that rots and a policy that changes are noticed that much later
+	// at most.
+	repeatFor = 10 * time.Second
+	// maxSeen is how many of an answer's clients with other generations are told apart.
+	maxSeen = 4
+	// maxInline is how large a file may be to be kept in memory, so that it leaves with its
+	// header in one call of the kernel.
+	maxInline = 8 << 10
+	// maxTarget is what net/http reads at once, so that no longer request is found plain.
+	maxTarget = 4 << 10
+	// maxPins is how many suites an entry may depend on.
+	maxPins = 16
+)
+
+// repeats are answers with held files that were given a moment ago, so that a plain
+// request for one of them is answered without net/http, catalog and store (repeatconn.go).
+// An answer is kept when its request has come a second time. It has the file open on its
+// own, without keeping the blob in the store: one that was removed has no name any more,
+// and its answer is dropped. Beyond the limit the oldest goes.
+type repeats struct {
+	limit int
+	off   atomic.Bool // on the way down net/http answers all
+
+	mu      sync.Mutex // guards all below, and what says so in a repeat
+	answers map[repeatKey]*repeat
+	order   *list.List                 // of *repeat, the oldest first
+	asked   [1024]uint64               // hashes of keys that came lately
+	leaving map[*pipelineConn]struct{} // closed by the server while an answer is under way
+	left    broadcast.Signal           // one of leaving has left
+}
+
+func newRepeats(limit int) *repeats {
+	return &repeats{
+		limit: limit, answers: make(map[repeatKey]*repeat), order: list.New(), leaving: make(map[*pipelineConn]struct{}),
+	}
+}
+
+// repeatKey is what the answer to a plain request depends on, beside its client.
+type repeatKey struct {
+	local        netip.AddrPort // that the request came in at
+	target, host string         // as package plain reads them
+}
+
+// repeat is an answer.
+type repeat struct {
+	key      repeatKey
+	target   target
+	revision uint64 // of the catalog
+	until    time.Time
+	header   []byte // status line and fields, but the date
+	file     *os.File
+	fd       int
+	size     int64
+	inline   []byte      // all of the file, up to maxInline; else nil
+	about    *fetch.File // without a body
+
+	seen    []seen        // guarded by repeats.mu; at most maxSeen
+	readers int           // likewise; it is closed when it is dropped and has none
+	dropped bool          // likewise
+	place   *list.Element // likewise
+	timer   *time.Timer
+}
+
+// seen is what the catalog says of the file to a client that was given these generations.
+type seen struct {
+	pins  []pin
+	entry catalog.Entry
+}
+
+type pin struct {
+	suite      catalog.Location
+	generation digest.Digest
+}
+
+// isNew notes that a key came, and reports whether it had not lately. mu is held.
+func (s *repeats) isNew(key repeatKey) bool {
+	hash := maphash.Comparable(fileSeed, key)
+	at := &s.asked[hash%uint64(len(s.asked))]
+	before := *at
+	*at = hash
+	return before != hash
+}
+
+// take returns the answer for a key, nil if there is none in force; put has to be called.
+func (s *repeats) take(local netip.AddrPort, target, host []byte, revision uint64, now time.Time) *repeat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.answers[repeatKey{local, string(target), string(host)}]
+	if a == nil {
+		return nil
+	}
+	if a.revision != revision || now.After(a.until) {
+		s.drop(a)
+		return nil
+	}
+	a.readers++
+	return a
+}
+
+func (s *repeats) put(a *repeat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.readers--
+	a.closeUnread()
+}
+
+// drop takes an answer out of those in force. mu is held.
+func (s *repeats) drop(a *repeat) {
+	if a.dropped {
+		return
+	}
+	a.dropped = true
+	a.timer.Stop()
+	delete(s.answers, a.key)
+	s.order.Remove(a.place)
+	a.closeUnread()
+}
+
+func (a *repeat) closeUnread() {
+	if a.dropped && a.readers == 0 {
+		a.file.Close() // it was only read
+	}
+}
+
+// forget drops an answer.
+func (s *repeats) forget(a *repeat) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(a)
+}
+
+// stop has net/http answer all from now on.
+func (s *repeats) stop() {
+	s.off.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.answers {
+		s.drop(a)
+	}
+}
+
+// entryFor returns what the file is to a client with these generations.
+func (s *repeats) entryFor(a *repeat, generation func(suite catalog.Location) digest.Digest) (catalog.Entry, bool) {
+	s.mu.Lock()
+	all := a.seen
+	s.mu.Unlock()
+	for i := range all {
+		if !slices.ContainsFunc(all[i].pins, func(p pin) bool { return generation(p.suite) != p.generation }) {
+			return all[i].entry, true
+		}
+	}
+	return catalog.Entry{}, false
+}
+
+// wait returns when all answers that were under way are sent, and cuts them when ctx ends.
+func (s *repeats) wait(ctx context.Context) error {
+	for {
+		left := s.left.Wait()
+		s.mu.Lock()
+		n := len(s.leaving)
+		s.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-left:
+		case <-ctx.Done():
+			s.mu.Lock()
+			for c := range s.leaving {
+				c.TCPConn.Close()
+			}
+			s.mu.Unlock()
+			return fmt.Errorf("downloads were cut: %w", ctx.Err())
+		}
+	}
+}
+
+// remember keeps the answer that a request got, all of which was sent, to be repeated.
+func (p *Proxy) remember(r *http.Request, w *response, t target, client netip.Addr, e catalog.Entry, file *fetch.File) {
+	s := p.repeats
+	if s.limit == 0 || s.off.Load() || !isRepeatable(r, w, t, e, file) {
+		return
+	}
+	key := repeatKey{local: localAddr(r), target: r.RequestURI}
+	if key.target[0] == '/' {
+		key.host = r.Host
+	}
+	revision := p.catalog.Revision()
+	s.mu.Lock()
+	a := s.answers[key]
+	skip := a == nil && s.isNew(key) || a != nil && (a.revision != revision || a.about.Digest != e.Digest || len(a.seen) == maxSeen)
+	s.mu.Unlock()
+	if skip {
+		return
+	}
+	now, ok := p.seenBy(r.Context(), client, e)
+	if !ok {
+		return
+	}
+	if a == nil {
+		p.keepAnswer(&repeat{key: key, target: t, revision: revision, seen: []seen{now}}, w, file)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.seen = append(slices.Clone(a.seen), now)
+}
+
+// isRepeatable reports whether a request's answer depends on nothing but the request line,
+// the host and the client, and is that of a held file that everybody may have.
+func isRepeatable(r *http.Request, w *response, t target, e catalog.Entry, file *fetch.File) bool {
+	if _, own := t.own(r); own || t.login != "" || t.view != (view{}) {
+		return false
+	}
+	return w.raw != nil && r.ProtoAtLeast(1, 1) && !r.Close && r.TLS == nil && wantsAll(r) && 0 < len(r.RequestURI) && len(r.RequestURI) < maxTarget &&
+		w.status == http.StatusOK && file.Size > 0 && w.written == file.Size &&
+		e.Kind == catalog.Content && !e.Index && file.Public && file.Stale == "" && isHit(file)
+}
+
+// seenBy returns which generations of a client have the catalog say that the file is e.
+func (p *Proxy) seenBy(ctx context.Context, client netip.Addr, e catalog.Entry) (seen, bool) {
+	var pins []pin
+	got := p.catalog.Resolve(ctx, e.Location, func(suite catalog.Location) digest.Digest {
+		d := p.generationIn(ctx, view{}, client, suite)
+		if len(pins) <= maxPins && !slices.Contains(pins, pin{suite, d}) {
+			pins = append(pins, pin{suite, d})
+		}
+		return d
+	})
+	same := got.Kind == e.Kind && got.Digest == e.Digest && got.Size == e.Size && !got.Index
+	return seen{pins, got}, same && len(pins) <= maxPins
+}
+
+// keepAnswer completes an answer, and has it in force for repeatFor.
+func (p *Proxy) keepAnswer(a *repeat, w *response, file *fetch.File) {
+	var header bytes.Buffer
+	header.WriteString("HTTP/1.1 200 OK\r\n")
+	err := w.Header().Write(&header)
+	if err == nil {
+		a.file, a.fd, err = again(held(file.Body))
+	}
+	if err == nil && file.Size <= maxInline {
+		a.inline = make([]byte, file.Size)
+		if _, err = a.file.ReadAt(a.inline, 0); err != nil {
+			a.file.Close()
+		}
+	}
+	if err != nil {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			p.log.Debug("answer not kept to be repeated", "digest", file.Digest, "err", err)
+		}
+		return
+	}
+	a.header, a.size = header.Bytes(), file.Size
+	about := *file
+	about.Body = nil
+	a.about = &about
+	a.until = time.Now().Add(repeatFor)
+	s := p.repeats
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.timer = time.AfterFunc(repeatFor, func() { s.forget(a) })
+	if old := s.answers[a.key]; old != nil {
+		s.drop(old)
+	}
+	s.answers[a.key] = a
+	a.place = s.order.PushBack(a)
+	for s.order.Len() > s.limit {
+		s.drop(s.order.Front().Value.(*repeat))
+	}
+	if s.off.Load() {
+		s.drop(a)
+	}
+}

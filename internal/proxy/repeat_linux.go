@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// again opens a file once more, for reading at offsets of its own.
+func again(f *os.File) (*os.File, int, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, 0, err
+	}
+	fd := -1
+	if controlled := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); controlled != nil {
+		err = controlled
+	}
+	if err != nil {
+		return nil, 0, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), fd, nil
+}
+
+// kernel is what a repeater gives to the kernel.
+type kernel struct {
+	stat   unix.Stat_t
+	head   []byte // what is left of the header, and of a small file behind it
+	body   int    // how much of it is file
+	off    int64  // of the file's byte that goes next
+	err    error
+	begun  func()        // told when something of the header has left
+	passed func(n int64) // told of body bytes
+	wait   func()        // called before the client is waited for
+}
+
+// intact reports whether the file of an answer is still that of a blob, and as long as it
+// should be.
+func (k *kernel) intact(a *repeat) bool {
+	return unix.Fstat(a.fd, &k.stat) == nil && k.stat.Nlink > 0 && k.stat.Size == a.size
+}
+
+// next gives a socket what it takes, and reports whether all is sent, or failed. A header
+// waits in the kernel for the file behind it (send(2), MSG_MORE).
+func (k *kernel) next(socket uintptr, a *repeat) (done bool) {
+	for k.err == nil && k.off < a.size {
+		var n int
+		var err error
+		if len(k.head) > 0 {
+			flags := unix.MSG_NOSIGNAL
+			if k.body == 0 {
+				flags |= unix.MSG_MORE
+			}
+			if n, err = unix.SendmsgN(int(socket), k.head, nil, nil, flags); err == nil {
+				k.head = k.head[n:]
+				k.begun()
+				if left := len(k.head); left < k.body {
+					k.off += int64(k.body - left)
+					k.passed(int64(k.body - left))
+					k.body = left
+				}
+			}
+		} else {
+			n, err = unix.Sendfile(int(socket), a.fd, &k.off, int(min(a.size-k.off, repeatStep)))
+			if n > 0 {
+				k.passed(int64(n))
+			}
+			if n == 0 && err == nil {
+				err = errShortFile
+			}
+		}
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			k.wait()
+			return false
+		case err != nil && !errors.Is(err, unix.EINTR):
+			k.err = os.NewSyscallError("sending", err)
+		}
+	}
+	return true
+}
+
+var errShortFile = errors.New("the file has become shorter")
+
+// repeatStep is how much of a file is given to the kernel at once. Each step is credited.
+const repeatStep = 1 << 20
