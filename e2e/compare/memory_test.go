@@ -18,8 +18,8 @@ import (
 // The box learns a million files: as many as all suites of two distributions
 // have.
 const (
-	suites = 20
-	each   = 50_000
+	suites  = 20
+	indexed = 50_000
 )
 
 func poolPath(suite, i int) string {
@@ -34,7 +34,7 @@ func packages(b *testing.B, suite int) []byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for i := range each {
+	for i := range indexed {
 		fmt.Fprintf(w, "Package: p%d\nVersion: 1.%d-1\nArchitecture: amd64\n%sFilename: %s\nSize: %d\nSHA256: %x\nDescription: a package\n\n",
 			i, suite, filler, poolPath(suite, i), 1000+i, sha256.Sum256(fmt.Append(nil, suite, i)))
 	}
@@ -67,7 +67,7 @@ func BenchmarkMillion(b *testing.B) {
 			m.Get(fmt.Sprintf("%sdists/suite%02d/InRelease", base, s))
 			m.Get(fmt.Sprintf("%sdists/suite%02d/%s", base, s, index))
 		}
-		known := func() bool { return m.Summary().Known == suites*each }
+		known := func() bool { return m.Summary().Known == suites*indexed }
 		if err := poll.Until(b.Context(), 3*time.Minute, "all files are known", poll.That(known)); err != nil {
 			b.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func BenchmarkMillion(b *testing.B) {
 		begun = time.Now()
 		const lookUps = 10_000
 		for i := range lookUps {
-			lookUp(b, m.URL+base+poolPath(i%suites, i*7919%each))
+			lookUp(b, m.URL+base+poolPath(i%suites, i*7919%indexed))
 		}
 		tell(fmt.Sprintf("after %d look-ups in %.1f s", lookUps, time.Since(begun).Seconds()))
 		time.Sleep(30 * time.Second)

@@ -1,11 +1,3 @@
-// Package compare measures the built box beside what an administrator would
-// use in its place, nginx's proxy_cache and apt-cacher-ng, on one machine in
-// one run: what apt's commands take through it, how fast it serves what it
-// holds, and the memory that it has then. All is on loopback but the mirror of
-// this machine's own apt, of which apt's commands fetch real packages.
-//
-// Figures of a shared machine mean little by themselves. The subjects take
-// turns, so that what else runs hits them all; compare within one run.
 package compare
 
 import (
@@ -37,14 +29,14 @@ type subject struct {
 	pid  func() int
 }
 
-func startMillpond(b *testing.B, settings ...string) subject {
+func startMillpond(b testing.TB, settings ...string) subject {
 	m := box.Start(b, settings...)
 	return subject{"millpond", m.URL, m.PID}
 }
 
 // startNginx runs nginx as a cache before the server at upstream, which is the
 // only one that it has: nginx knows no host in a path.
-func startNginx(b *testing.B, upstream string) subject {
+func startNginx(b testing.TB, upstream string) subject {
 	addr, dir := freeAddr(b), b.TempDir()
 	conf := filepath.Join(dir, "nginx.conf")
 	write(b, conf, fmt.Sprintf(`
@@ -79,7 +71,7 @@ http {
 
 // startACNG runs apt-cacher-ng with the Debian package's settings, but for
 // what keeps it to itself.
-func startACNG(b *testing.B) subject {
+func startACNG(b testing.TB) subject {
 	addr, dir := freeAddr(b), b.TempDir()
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -103,7 +95,7 @@ ForeGround: 1
 
 // start runs a server until the end of the benchmark and waits until it
 // listens.
-func start(b *testing.B, name, addr, path string, args ...string) subject {
+func start(b testing.TB, name, addr, path string, args ...string) subject {
 	var out bytes.Buffer
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -143,19 +135,19 @@ func start(b *testing.B, name, addr, path string, args ...string) subject {
 
 // program finds what Debian packages install; daemons are beside the path of
 // many users.
-func program(b *testing.B, name string) string {
+func program(b testing.TB, name string) string {
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin") {
 		if path := filepath.Join(dir, name); exec.Command("test", "-x", path).Run() == nil {
 			return path
 		}
 	}
 	b.Fatalf("%s is missing. Install what this compares, without starting the services:\n"+
-		"\tsudo RUNLEVEL=1 apt-get install -y --no-install-recommends wrk nginx-light apt-cacher-ng", name)
+		"\tsudo RUNLEVEL=1 apt-get install -y --no-install-recommends wrk nginx-light apt-cacher-ng squid", name)
 	return ""
 }
 
 // get returns the body of a 200 answer.
-func (s subject) get(b *testing.B, path string) []byte {
+func (s subject) get(b testing.TB, path string) []byte {
 	resp, err := http.Get(s.url + path)
 	if err != nil {
 		b.Fatal(err)
@@ -178,9 +170,9 @@ func (m memory) String() string {
 	return fmt.Sprintf("%4d MB (anonymous %d, mapped files %d)", m.all>>20, m.anon>>20, m.file>>20)
 }
 
-func (s subject) memory(b *testing.B) memory { return residentTree(b, s.pid()) }
+func (s subject) memory(b testing.TB) memory { return residentTree(b, s.pid()) }
 
-func residentTree(b *testing.B, pid int) memory {
+func residentTree(b testing.TB, pid int) memory {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
@@ -205,7 +197,7 @@ func residentTree(b *testing.B, pid int) memory {
 	return m
 }
 
-func number(b *testing.B, s string) int64 {
+func number(b testing.TB, s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
 		b.Fatal(err)
@@ -213,7 +205,7 @@ func number(b *testing.B, s string) int64 {
 	return n
 }
 
-func load(b *testing.B) string {
+func load(b testing.TB) string {
 	avg, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		b.Fatal(err)
@@ -221,7 +213,7 @@ func load(b *testing.B) string {
 	return strings.Join(strings.Fields(string(avg))[:3], " ")
 }
 
-func write(b *testing.B, path, text string) {
+func write(b testing.TB, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		b.Fatal(err)
 	}
@@ -229,7 +221,7 @@ func write(b *testing.B, path, text string) {
 
 // freeAddr returns a loopback address that nobody listens on. The port is below
 // 32768: with others apt-cacher-ng neither listens nor connects.
-func freeAddr(b *testing.B) string {
+func freeAddr(b testing.TB) string {
 	for {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
 		if err == nil {
