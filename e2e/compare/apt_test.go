@@ -56,7 +56,7 @@ func BenchmarkApt(b *testing.B) {
 	note := func(way, proxy string) { taken[way] = append(taken[way], run(b, m, proxy)) }
 	for b.Loop() {
 		run(b, m, "DIRECT") // not counted: what is before the mirror warms up
-		for range rounds {
+		for range options.rounds {
 			note(direct, "DIRECT")
 			allow, share := "MILLPOND_ALLOW_UPSTREAMS="+m.Host(), "MILLPOND_SHARE_HOSTS="+m.Host()
 			full := box.Start(b, allow, share)
@@ -76,7 +76,7 @@ func BenchmarkApt(b *testing.B) {
 		}
 	}
 	var table strings.Builder
-	fmt.Fprintf(&table, "seconds, median of %d (all), load %s\n%-27s %-26s %s\n", rounds, load(b), "", "update", "download")
+	fmt.Fprintf(&table, "seconds, median of %d (all), load %s\n%-27s %-26s %s\n", options.rounds, load(b), "", "update", "download")
 	for _, way := range ways {
 		fmt.Fprintf(&table, "%-27s %-26s %s\n", way,
 			seconds(taken[way], func(t times) time.Duration { return t.update }),

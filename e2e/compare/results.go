@@ -43,7 +43,10 @@ var measures = []struct{ name, heading string }{
 	{"MB/s", "MB/s"},
 	{"copies", "copies"},
 	{"cpu s", "CPU, s"},
+	{"checks", "mirror asked"},
 	{"MB", "memory, MB"},
+	{"refused", "refused"}, // answers of a status over 399
+	{"broken", "broken"},   // connections
 }
 
 // target is what millpond's median of a measure should be: at least, or at most, limit times

@@ -1,0 +1,270 @@
+package compare
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"millpond/e2e/internal/box"
+	"millpond/internal/aptest"
+)
+
+const (
+	base      = "/debian/"
+	inRelease = base + "dists/stable/InRelease"
+	index     = base + "dists/stable/main/binary-amd64/Packages.gz"
+)
+
+// file is one of the archive's. Its bytes are those that its number makes.
+type file struct {
+	path   string
+	size   int64
+	digest [sha256.Size]byte
+}
+
+// site is a signed archive of files of given sizes, its mirror, and the subjects before it.
+// The files are no packages, which no subject looks into.
+type site struct {
+	t        *testing.T
+	dir      string // of the mirror
+	mirror   string // host and port
+	files    []file
+	asked    atomic.Int64 // how often the mirror was asked for a file
+	checked  atomic.Int64 // how often for another, InRelease above all
+	box      *box.Box
+	subjects []subject
+}
+
+// newSite makes the archive and starts its mirror and all subjects, which hold nothing yet.
+func newSite(t *testing.T, sizes []int64) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir()}
+	for i, size := range sizes {
+		s.add(i, size)
+	}
+	key := aptest.NewKey("archive")
+	s.publish(key)
+	s.serve()
+
+	keys := t.TempDir()
+	write(t, filepath.Join(keys, "archive.gpg"), string(key.Public()))
+	s.subjects = []subject{
+		startMillpond(t, "MILLPOND_KEYRING_DIR="+keys, "MILLPOND_ALLOW_UPSTREAMS="+s.mirror),
+		startNginx(t, s.mirror),
+		startACNG(t),
+		startSquid(t, s.mirror),
+		startBare(t, s.dir),
+	}
+	s.box = s.subjects[0].box
+	for _, sub := range s.subjects {
+		for _, p := range []string{inRelease, index} {
+			if _, err := get(sub.of(s.mirror) + p); err != nil {
+				t.Fatalf("%s: %v", sub.name, err)
+			}
+		}
+	}
+	s.box.Until("all files are known", func() bool { return s.box.Summary().Known >= int64(len(s.files)) })
+	return s
+}
+
+// add writes the file of that number.
+func (s *site) add(i int, size int64) {
+	s.t.Helper()
+	name := filepath.FromSlash(fmt.Sprintf("%spool/main/p/p%d/p%d_1.0-1_amd64.deb", base, i%1000, i))
+	path := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	w := bufio.NewWriterSize(f, 64<<10)
+	var seed [32]byte
+	binary.LittleEndian.PutUint64(seed[:], uint64(i))
+	random := rand.NewChaCha8(seed)
+	block := make([]byte, min(size, 64<<10))
+	for left := size; left > 0; left -= int64(len(block)) {
+		block = block[:min(left, int64(len(block)))]
+		random.Read(block)
+		sum.Write(block)
+		if _, err := w.Write(block); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		s.t.Fatal(err)
+	}
+	// As old as most are. squid would ask again for a file that is new.
+	old := time.Now().Add(-30 * 24 * time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		s.t.Fatal(err)
+	}
+	s.files = append(s.files, file{filepath.ToSlash(name), size, [sha256.Size]byte(sum.Sum(nil))})
+}
+
+// publish writes the index of all files, and its signed Release.
+func (s *site) publish(key *aptest.Key) {
+	s.t.Helper()
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i, f := range s.files {
+		fmt.Fprintf(w, "Package: p%d\nVersion: 1.0-1\nArchitecture: amd64\nFilename: %s\nSize: %d\nSHA256: %x\nDescription: a file\n\n",
+			i, strings.TrimPrefix(f.path, base), f.size, f.digest)
+	}
+	if err := w.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	release := fmt.Appendf(nil, "Suite: stable\nDate: %s\nSHA256:\n %x %d main/binary-amd64/Packages.gz\n",
+		now.Format("Mon, 02 Jan 2006 15:04:05 UTC"), sha256.Sum256(packed.Bytes()), packed.Len())
+	for name, data := range map[string]string{index: packed.String(), inRelease: string(aptest.Clearsign(release, now, key))} {
+		path := filepath.Join(s.dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			s.t.Fatal(err)
+		}
+		write(s.t, path, data)
+	}
+}
+
+// serve starts the mirror, in this process.
+func (s *site) serve() {
+	s.t.Helper()
+	l, err := net.Listen("tcp", freeAddr(s.t))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mirror = l.Addr().String()
+	files := http.FileServer(http.Dir(s.dir))
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".deb") {
+			s.asked.Add(1)
+		} else {
+			s.checked.Add(1)
+		}
+		files.ServeHTTP(w, r)
+	})}
+	done := make(chan struct{})
+	go func() {
+		_ = server.Serve(l) // says that it was closed
+		close(done)
+	}()
+	s.t.Cleanup(func() {
+		server.Close()
+		<-done
+	})
+}
+
+// hold makes all subjects hold files, which are few or large enough to be asked for.
+func (s *site) hold(files []file) {
+	s.t.Helper()
+	for _, sub := range s.subjects {
+		s.fill(sub, files)
+	}
+}
+
+// fill asks a subject for files, 16 at a time, and checks what it sends.
+func (s *site) fill(sub subject, files []file) {
+	s.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}}
+	defer client.CloseIdleConnections()
+	queue := make(chan file)
+	faults := make(chan error, 16)
+	var all sync.WaitGroup
+	for range cap(faults) {
+		all.Go(func() {
+			var err error
+			for f := range queue {
+				if err == nil {
+					err = check(client, sub.of(s.mirror)+f.path, f)
+				}
+			}
+			faults <- err
+		})
+	}
+	for _, f := range files {
+		queue <- f
+	}
+	close(queue)
+	all.Wait()
+	close(faults)
+	for err := range faults {
+		if err != nil {
+			s.t.Fatalf("%s: %v", sub.name, err)
+		}
+	}
+}
+
+// check gets a file and compares its digest.
+func check(client *http.Client, url string, f file) error {
+	resp, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	sum := sha256.New()
+	_, err = io.Copy(sum, resp.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("GET %s: %w", url, err)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("GET %s: %s", url, resp.Status)
+	case [sha256.Size]byte(sum.Sum(nil)) != f.digest:
+		return fmt.Errorf("GET %s: %w", url, errOtherBytes)
+	}
+	return nil
+}
+
+var errOtherBytes = errors.New("the body is not that of the archive's file")
+
+// place puts files in the box's store while it is stopped, as it finds those whose database
+// was lost: thousands a second rather than hundreds.
+func (s *site) place(files []file) {
+	s.t.Helper()
+	s.box.Stop()
+	for _, f := range files {
+		name := fmt.Sprintf("%x", f.digest)
+		dir := filepath.Join(s.box.Data, "blobs", name[:2])
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			s.t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(f.path)))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o444); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.box.Run()
+}
+
+// unasked runs the works of held files, for which no subject may ask the mirror.
+func (s *site) unasked(works func()) {
+	s.t.Helper()
+	before := s.asked.Load()
+	works()
+	if n := s.asked.Load() - before; n != 0 {
+		s.t.Errorf("the mirror was asked for %d files that all subjects held", n)
+	}
+}
