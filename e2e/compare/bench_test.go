@@ -32,6 +32,12 @@ var works = []struct {
 }{
 	{"held", heldWorks},
 	{"blobs", blobsWorks},
+	{"cold", coldWorks},
+	{"crowd", crowdWorks},
+	{"apt", aptWorks},
+	{"peers", peersWorks},
+	{"swarm", swarmWorks},
+	{"memory", memoryWorks},
 }
 
 // TestBench runs the works and writes their page. With -short each has one round and small

@@ -65,6 +65,7 @@ func blobsWorks(t *testing.T, r *results) {
 		return g.turn(t.Context(), sub, s.mirror, request{paths: paths[round], connections: 200})
 	})
 	r.expect(target{work: work, measure: "rate", against: "nginx", limit: 1.0, atLeast: true, what: "rate of nginx"})
+	r.expect(target{work: work, measure: "MB", limit: 400, what: "MB resident after it"})
 }
 
 // exponent is the popularity's: the file of rank k is asked for k^-1.1 as often as the first.

@@ -42,10 +42,12 @@ type file struct {
 type site struct {
 	t        *testing.T
 	dir      string // of the mirror
+	keys     string // the directory of its key
 	mirror   string // host and port
 	files    []file
 	asked    atomic.Int64 // how often the mirror was asked for a file
 	checked  atomic.Int64 // how often for another, InRelease above all
+	sent     atomic.Int64 // bytes of files, by the mirror
 	box      *box.Box
 	subjects []subject
 }
@@ -53,33 +55,66 @@ type site struct {
 // newSite makes the archive and starts its mirror and all subjects, which hold nothing yet.
 func newSite(t *testing.T, sizes []int64) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir()}
-	for i, size := range sizes {
-		s.add(i, size)
+	l, err := net.Listen("tcp", freeAddr(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	key := aptest.NewKey("archive")
-	s.publish(key)
-	s.serve()
+	return newSiteAt(t, l, sizes)
+}
 
-	keys := t.TempDir()
-	write(t, filepath.Join(keys, "archive.gpg"), string(key.Public()))
+// newSiteAt is newSite with the mirror where l listens.
+func newSiteAt(t *testing.T, l net.Listener, sizes []int64) *site {
+	t.Helper()
+	s := newMirror(t, l, sizes)
 	s.subjects = []subject{
-		startMillpond(t, "MILLPOND_KEYRING_DIR="+keys, "MILLPOND_ALLOW_UPSTREAMS="+s.mirror),
+		startMillpond(t, append(s.settings(), "MILLPOND_LISTEN="+freeAddr(t))...),
 		startNginx(t, s.mirror),
 		startACNG(t),
 		startSquid(t, s.mirror),
 		startBare(t, s.dir),
 	}
 	s.box = s.subjects[0].box
-	for _, sub := range s.subjects {
-		for _, p := range []string{inRelease, index} {
-			if _, err := get(sub.of(s.mirror) + p); err != nil {
-				t.Fatalf("%s: %v", sub.name, err)
-			}
+	for _, sub := range s.subjects[1:] {
+		s.update(sub)
+	}
+	s.learn(s.box)
+	return s
+}
+
+// newMirror is newSiteAt without subjects.
+func newMirror(t *testing.T, l net.Listener, sizes []int64) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), keys: t.TempDir()}
+	for i, size := range sizes {
+		s.add(i, size)
+	}
+	key := aptest.NewKey("archive")
+	write(t, filepath.Join(s.keys, "archive.gpg"), string(key.Public()))
+	s.publish(key)
+	s.serve(l)
+	return s
+}
+
+// settings are those of a box before the mirror.
+func (s *site) settings() []string {
+	return []string{"MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=" + s.mirror}
+}
+
+// update gets the indices through a subject.
+func (s *site) update(sub subject) {
+	s.t.Helper()
+	for _, p := range []string{inRelease, index} {
+		if _, err := get(sub.of(s.mirror) + p); err != nil {
+			s.t.Fatalf("%s: %v", sub.name, err)
 		}
 	}
-	s.box.Until("all files are known", func() bool { return s.box.Summary().Known >= int64(len(s.files)) })
-	return s
+}
+
+// learn has a box read the indices.
+func (s *site) learn(b *box.Box) {
+	s.t.Helper()
+	s.update(subject{name: millpond, url: b.URL})
+	b.Until("all files are known", func() bool { return b.Summary().Known >= int64(len(s.files)) })
 }
 
 // add writes the file of that number.
@@ -148,17 +183,14 @@ func (s *site) publish(key *aptest.Key) {
 }
 
 // serve starts the mirror, in this process.
-func (s *site) serve() {
+func (s *site) serve(l net.Listener) {
 	s.t.Helper()
-	l, err := net.Listen("tcp", freeAddr(s.t))
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	s.mirror = l.Addr().String()
 	files := http.FileServer(http.Dir(s.dir))
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, ".deb") {
 			s.asked.Add(1)
+			w = &counted{ResponseWriter: w, sent: &s.sent}
 		} else {
 			s.checked.Add(1)
 		}
@@ -173,6 +205,24 @@ func (s *site) serve() {
 		server.Close()
 		<-done
 	})
+}
+
+// counted counts an answer's bytes, and leaves sendfile to the server.
+type counted struct {
+	http.ResponseWriter
+	sent *atomic.Int64
+}
+
+func (c *counted) ReadFrom(from io.Reader) (int64, error) {
+	n, err := io.Copy(c.ResponseWriter, from)
+	c.sent.Add(n)
+	return n, err
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(b)
+	c.sent.Add(int64(n))
+	return n, err
 }
 
 // hold makes all subjects hold files, which are few or large enough to be asked for.

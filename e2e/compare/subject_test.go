@@ -128,12 +128,15 @@ func write(tb testing.TB, path, text string) {
 	}
 }
 
-// freeAddr returns a loopback address that nobody listens on. The port is below
+// listenIP is where subjects listen.
+var listenIP = "127.0.0.1"
+
+// freeAddr returns an address of listenIP that nobody listens on. The port is below
 // 32768: with others apt-cacher-ng neither listens nor connects.
 func freeAddr(tb testing.TB) string {
 	tb.Helper()
 	for {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", listenIP, 10_000+rand.IntN(20_000)))
 		if err == nil {
 			l.Close()
 			return l.Addr().String()
