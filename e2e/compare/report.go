@@ -30,8 +30,11 @@ func (r *results) page(facts []fact, former string) (string, error) {
 	if err := r.writeTargets(&b, reasons(former)); err != nil {
 		return "", err
 	}
-	b.WriteString("## Figures\n\nMedians")
-	fmt.Fprintf(&b, " of %d rounds. In brackets: the ratio to the subject whose ratio is 1.\n\n", r.rounds)
+	rounds := fmt.Sprintf("Medians of %d rounds", r.rounds)
+	if r.rounds == 1 {
+		rounds = "Of one round"
+	}
+	fmt.Fprintf(&b, "## Figures\n\n%s. In brackets: the ratio to the subject whose ratio is 1.\n\n", rounds)
 	for _, g := range r.tables() {
 		r.writeTable(&b, g)
 	}
@@ -160,6 +163,9 @@ func (r *results) writeTable(b *strings.Builder, t *table) {
 	b.WriteString("\n")
 }
 
+// plain are measures whose ratio says no more than another's, or nothing.
+var plain = []string{"p50", "MB/s", "copies", "checks", "refused", "broken"}
+
 // cell is a median and its ratio to that of the reference.
 func (r *results) cell(work, subject, measure, reference string) string {
 	m, ok := r.median(work, subject, measure)
@@ -167,7 +173,7 @@ func (r *results) cell(work, subject, measure, reference string) string {
 		return ""
 	}
 	to, ok := r.median(work, reference, measure)
-	if !ok || to == 0 {
+	if !ok || to == 0 || slices.Contains(plain, measure) {
 		return number(m)
 	}
 	return fmt.Sprintf("%s (%s)", number(m), digits(m/to))
