@@ -136,6 +136,7 @@ func steps(from, to float64) (all []float64) {
 func (r *results) drawPanel(b *strings.Builder, p panel) {
 	rates := r.rates(p)
 	fmt.Fprintf(b, `<text class="title" x="%.0f" y="22">%s</text><text x="%.0f" y="37">requests per second</text>`+"\n", left, html.EscapeString(p.title), left)
+	fmt.Fprintf(b, `<line class="grid" x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f"/>`+"\n", left, left+plotWidth, rates.begin, rates.begin)
 	marks := steps(rates.from, rates.to)
 	for _, v := range marks {
 		if len(marks) > 9 && math.Log10(v) != math.Round(math.Log10(v)) { // too many lines

@@ -47,6 +47,8 @@ func start(tb testing.TB, name, addr, path string, args ...string) subject {
 	var out bytes.Buffer
 	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
+	// A test that is interrupted cleans nothing up.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}

@@ -93,14 +93,14 @@ func (g generator) turn(ctx context.Context, s subject, mirror string, q request
 	}
 }
 
-// counted is what wrk counted.
-type counted struct {
+// counts are what wrk counted.
+type counts struct {
 	Requests, Bytes, Micros, Refused, Broken int64
 	P50, P99                                 float64
 }
 
 // run runs wrk once.
-func (g generator) run(ctx context.Context, url string, q request, seconds int) (w counted, err error) {
+func (g generator) run(ctx context.Context, url string, q request, seconds int) (w counts, err error) {
 	args := []string{"-t1", fmt.Sprintf("-c%d", q.connections), fmt.Sprintf("-d%ds", seconds), "--timeout", "60s"}
 	for _, h := range q.headers {
 		args = append(args, "-H", h)
@@ -125,7 +125,7 @@ func (g generator) run(ctx context.Context, url string, q request, seconds int) 
 }
 
 // figures are nil if no request was answered well. With a size, parts of answers count.
-func (w counted) figures(size int64, used time.Duration) figures {
+func (w counts) figures(size int64, used time.Duration) figures {
 	seconds, requests := float64(w.Micros)/1e6, float64(w.Requests-w.Refused)
 	f := make(figures)
 	if size > 0 {
