@@ -40,7 +40,7 @@ func heldWorks(t *testing.T, r *results) {
 		}
 	}
 	s := newSite(t, sizes)
-	s.hold(s.files)
+	s.hold(s.subjects, s.files)
 	s.unasked(func() {
 		for i, h := range heldFiles {
 			panel := panel{title: h.name + " file", axis: "connections"}

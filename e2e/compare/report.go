@@ -164,7 +164,7 @@ func (r *results) writeTable(b *strings.Builder, t *table) {
 }
 
 // plain are measures whose ratio says no more than another's, or nothing.
-var plain = []string{"p50", "MB/s", "copies", "checks", "refused", "broken"}
+var plain = []string{"p50", "MB/s", "copies", "checks", "refused", "broken", "ended"}
 
 // cell is a median and its ratio to that of the reference.
 func (r *results) cell(work, subject, measure, reference string) string {

@@ -175,23 +175,28 @@ func (s *site) serve() {
 	})
 }
 
-// hold makes all subjects hold files, which are few or large enough to be asked for.
-func (s *site) hold(files []file) {
+// hold makes subjects hold files by asking for them.
+func (s *site) hold(subjects []subject, files []file) {
 	s.t.Helper()
-	for _, sub := range s.subjects {
-		s.fill(sub, files)
+	var all sync.WaitGroup
+	for _, sub := range subjects {
+		all.Go(func() { s.fill(sub, files) })
+	}
+	all.Wait()
+	if s.t.Failed() {
+		s.t.FailNow()
 	}
 }
 
-// fill asks a subject for files, 16 at a time, and checks what it sends.
+// fill asks a subject for files, and checks what it sends. apt-cacher-ng waits some 40 ms for
+// each on a connection, hence as many connections.
 func (s *site) fill(sub subject, files []file) {
-	s.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}}
+	const connections = 64
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: connections}}
 	defer client.CloseIdleConnections()
 	queue := make(chan file)
-	faults := make(chan error, 16)
 	var all sync.WaitGroup
-	for range cap(faults) {
+	for range connections {
 		all.Go(func() {
 			var err error
 			for f := range queue {
@@ -199,7 +204,9 @@ func (s *site) fill(sub subject, files []file) {
 					err = check(client, sub.of(s.mirror)+f.path, f)
 				}
 			}
-			faults <- err
+			if err != nil {
+				s.t.Errorf("%s: %v", sub.name, err)
+			}
 		})
 	}
 	for _, f := range files {
@@ -207,12 +214,6 @@ func (s *site) fill(sub subject, files []file) {
 	}
 	close(queue)
 	all.Wait()
-	close(faults)
-	for err := range faults {
-		if err != nil {
-			s.t.Fatalf("%s: %v", sub.name, err)
-		}
-	}
 }
 
 // check gets a file and compares its digest.

@@ -24,7 +24,18 @@ type subject struct {
 	url  string // http://127.0.0.1:port
 	sole bool   // it has one mirror, whose host is in no path
 	pid  func() int
-	box  *box.Box // of millpond
+	done <-chan struct{} // closed when the process ends; nil if it is a box's
+	box  *box.Box        // of millpond
+}
+
+// ended reports whether a competitor that does not answer has ended by itself.
+func (s subject) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	case <-time.After(2 * time.Second):
+		return false
+	}
 }
 
 // of is the URL under which the mirror at addr is reached through the subject.
@@ -70,7 +81,7 @@ func start(tb testing.TB, name, addr, path string, args ...string) subject {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
 			conn.Close()
-			return subject{name: name, url: "http://" + addr, pid: func() int { return cmd.Process.Pid }}
+			return subject{name: name, url: "http://" + addr, done: done, pid: func() int { return cmd.Process.Pid }}
 		}
 		select {
 		case <-done:
