@@ -59,8 +59,9 @@ const method = "## Method\n\n" +
 	"  have resident after it; pages that two processes share count twice.\n" +
 	"- nginx has sendfile, tcp_nopush, open_file_cache and a worker for each processor; apt-cacher-ng and squid have\n" +
 	"  their Debian packages' settings, and squid a cache on the disk that all fits in.\n" +
-	"- Before a turn it was checked that each subject sends the right bytes, and afterwards that no mirror was\n" +
-	"  asked for what is held.\n\n"
+	"- Before a turn it was checked that each subject sends the right bytes, and afterwards that the box did not\n" +
+	"  ask the mirror for what it holds.\n" +
+	"- refused: answers of a status over 399. broken: connections. ended: the subject, which was started again.\n\n"
 
 const repeat = "\n## Run it yourself\n\nOn Debian, in a checkout, with Go:\n\n" +
 	"<!-- not tested: it takes an hour; `make test` runs its short form, `make bench-short` -->\n" +

@@ -165,9 +165,10 @@ func (r *results) turns(t *testing.T, work string, subjects []subject, do func(s
 		for i, s := range subjects {
 			switch {
 			case faults[i] == nil:
-			case s.ended():
+			case s.server != nil && s.server.ended():
 				t.Logf("%s: %s has ended by itself", work, s.name)
 				outcomes[i] = figures{"ended": 1}
+				s.server.run()
 			default:
 				t.Fatalf("%s, %s: %v", work, s.name, faults[i])
 			}
