@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -40,11 +41,9 @@ func blobsWorks(t *testing.T, r *results) {
 		more := s.files[before:n]
 		before = n
 		s.place(more)
-		for _, sub := range s.subjects[1:] {
-			if sub.name != bare {
-				s.fill(sub, more)
-			}
-		}
+		s.hold(slices.DeleteFunc(slices.Clone(s.subjects), func(sub subject) bool {
+			return sub.name == millpond || sub.name == bare
+		}), more)
 		work := fmt.Sprintf("3 kB files, by popularity: %s held", grouped(int64(n)))
 		r.describe(work, "Files of 2,000 to 4,000 bytes, all held, asked for over 64 connections, by popularity (Zipf's law, exponent 1.1).")
 		paths := s.sequences(r.rounds, n, perTurn, false)

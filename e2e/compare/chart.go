@@ -81,9 +81,8 @@ func (r *results) spots(p panel, subject string) (all []spot) {
 	return all
 }
 
-// chart draws all panels as an SVG. They share the axis of the rate, so that they compare.
+// chart draws all panels as an SVG.
 func (r *results) chart() string {
-	rates := r.rates()
 	rows := (len(r.panels) + 1) / 2
 	width, height := 2*panelWidth, float64(rows)*panelHeight+8
 	var b strings.Builder
@@ -92,34 +91,33 @@ func (r *results) chart() string {
 	fmt.Fprintf(&b, `<rect class="page" width="%.0f" height="%.0f"/>`+"\n", width, height)
 	for i, p := range r.panels {
 		fmt.Fprintf(&b, `<g transform="translate(%.0f %.0f)">`+"\n", float64(i%2)*panelWidth, float64(i/2)*panelHeight)
-		r.drawPanel(&b, p, rates)
+		r.drawPanel(&b, p)
 		b.WriteString("</g>\n")
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
 }
 
-// rates is the scale of all rates, to the next 1, 2 or 5 beyond them.
-func (r *results) rates() scale {
+// rates is the scale of a panel's rates, to the next 1, 2 or 5 beyond them.
+func (r *results) rates(p panel) scale {
 	least, most := math.Inf(1), 0.0
-	for _, p := range r.panels {
-		for _, subject := range styles {
-			for _, s := range r.spots(p, subject) {
-				least, most = min(least, s.rate), max(most, s.rate)
-			}
+	for _, subject := range styles {
+		for _, s := range r.spots(p, subject) {
+			least, most = min(least, s.rate), max(most, s.rate)
 		}
 	}
 	if most == 0 {
 		least, most = 1, 10
 	}
-	s := scale{from: 1, to: 1, begin: top + plotHeight, end: top}
+	s := scale{begin: top + plotHeight, end: top}
 	for _, step := range steps(least/10, most*10) {
 		if step <= least {
 			s.from = step
 		}
+		if s.to < most {
+			s.to = step
+		}
 	}
-	all := steps(least/10, most*10)
-	s.to = all[slices.IndexFunc(all, func(v float64) bool { return v >= most })]
 	return s
 }
 
@@ -135,9 +133,15 @@ func steps(from, to float64) (all []float64) {
 	return all
 }
 
-func (r *results) drawPanel(b *strings.Builder, p panel, rates scale) {
+func (r *results) drawPanel(b *strings.Builder, p panel) {
+	rates := r.rates(p)
 	fmt.Fprintf(b, `<text class="title" x="%.0f" y="22">%s</text><text x="%.0f" y="37">requests per second</text>`+"\n", left, html.EscapeString(p.title), left)
-	for _, v := range steps(rates.from, rates.to) {
+	fmt.Fprintf(b, `<line class="grid" x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f"/>`+"\n", left, left+plotWidth, rates.begin, rates.begin)
+	marks := steps(rates.from, rates.to)
+	for _, v := range marks {
+		if len(marks) > 9 && math.Log10(v) != math.Round(math.Log10(v)) { // too many lines
+			continue
+		}
 		y := rates.at(v)
 		fmt.Fprintf(b, `<line class="grid" x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f"/>`, left, left+plotWidth, y, y)
 		fmt.Fprintf(b, `<text x="%.0f" y="%.1f" text-anchor="end">%s</text>`+"\n", left-6, y+4, short(v))

@@ -109,8 +109,8 @@ func startSquid(tb testing.TB, upstream string) subject {
 http_port %[1]s accel defaultsite=%[2]s no-vhost
 cache_peer %[3]s parent %[4]s 0 no-query no-digest originserver name=mirror
 http_access allow all
-cache_dir aufs %[5]s 30000 16 256
 maximum_object_size 4 GB
+cache_dir aufs %[5]s 30000 16 256
 refresh_pattern . 1440 100%% 1440
 access_log none
 cache_log /dev/null

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,7 +28,7 @@ func gather(binary string) ([]fact, error) {
 	}
 	facts := []fact{
 		{"date", time.Now().UTC().Format("2 January 2006")},
-		{"millpond", strings.TrimSpace(string(version))},
+		{"millpond", strings.TrimSpace(strings.TrimPrefix(string(version), "millpond"))},
 		{"Go", strings.TrimPrefix(runtime.Version(), "go")},
 	}
 	for _, p := range append([]string{"apt"}, compared...) {
@@ -37,28 +38,30 @@ func gather(binary string) ([]fact, error) {
 		}
 		facts = append(facts, fact{p, string(version)})
 	}
-	machine := []struct{ name, file, field string }{
-		{"kernel", "/proc/sys/kernel/osrelease", ""},
-		{"processor", "/proc/cpuinfo", "model name"},
-		{"memory", "/proc/meminfo", "MemTotal"},
-		{"load before", "/proc/loadavg", ""},
-	}
-	for _, m := range machine {
-		text, err := os.ReadFile(m.file)
+	texts := make(map[string]string)
+	for _, name := range []string{"sys/kernel/osrelease", "cpuinfo", "meminfo", "loadavg"} {
+		text, err := os.ReadFile("/proc/" + name)
 		if err != nil {
 			return nil, err
 		}
-		facts = append(facts, fact{m.name, field(string(text), m.field)})
+		texts[name] = string(text)
 	}
-	return append(facts, fact{"cores", fmt.Sprint(runtime.NumCPU())}), nil
+	kB, err := strconv.ParseInt(strings.TrimSuffix(field(texts["meminfo"], "MemTotal"), " kB"), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("the memory: %w", err)
+	}
+	return append(facts,
+		fact{"kernel", strings.TrimSpace(texts["sys/kernel/osrelease"])},
+		fact{"processor", field(texts["cpuinfo"], "model name")},
+		fact{"cores", fmt.Sprint(runtime.NumCPU())},
+		fact{"memory", fmt.Sprintf("%d GB", kB*1024/1e9)},
+		fact{"load before, of 1, 5 and 15 minutes", strings.Join(strings.Fields(texts["loadavg"])[:3], ", ")},
+	), nil
 }
 
-// field is the value of the first line of that name, or the first line without one.
+// field is the value of the first line of that name.
 func field(text, name string) string {
 	for line := range strings.Lines(text) {
-		if name == "" {
-			return strings.TrimSpace(line)
-		}
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
 			return strings.TrimSpace(value)
 		}

@@ -26,7 +26,7 @@ var heldFiles = []sized{
 var shortSizes = map[string]int64{"60 MB": 600_000, "1 GB": 1_000_000}
 
 // partial is the size from which not all answers of a turn end in it.
-const partial = 60_000_000
+const partial = 1_000_000
 
 // heldWorks has the subjects serve one held file to many connections, and say that InRelease
 // is unchanged.
@@ -40,7 +40,7 @@ func heldWorks(t *testing.T, r *results) {
 		}
 	}
 	s := newSite(t, sizes)
-	s.hold(s.files)
+	s.hold(s.subjects, s.files)
 	s.unasked(func() {
 		for i, h := range heldFiles {
 			panel := panel{title: h.name + " file", axis: "connections"}

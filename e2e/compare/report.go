@@ -30,8 +30,11 @@ func (r *results) page(facts []fact, former string) (string, error) {
 	if err := r.writeTargets(&b, reasons(former)); err != nil {
 		return "", err
 	}
-	b.WriteString("## Figures\n\nMedians")
-	fmt.Fprintf(&b, " of %d rounds. In brackets: the ratio to the subject whose ratio is 1.\n\n", r.rounds)
+	rounds := fmt.Sprintf("Medians of %d rounds", r.rounds)
+	if r.rounds == 1 {
+		rounds = "Of one round"
+	}
+	fmt.Fprintf(&b, "## Figures\n\n%s. In brackets: the ratio to the subject whose ratio is 1.\n\n", rounds)
 	for _, g := range r.tables() {
 		r.writeTable(&b, g)
 	}
@@ -56,8 +59,9 @@ const method = "## Method\n\n" +
 	"  have resident after it; pages that two processes share count twice.\n" +
 	"- nginx has sendfile, tcp_nopush, open_file_cache and a worker for each processor; apt-cacher-ng and squid have\n" +
 	"  their Debian packages' settings, and squid a cache on the disk that all fits in.\n" +
-	"- Before a turn it was checked that each subject sends the right bytes, and afterwards that no mirror was\n" +
-	"  asked for what is held.\n\n"
+	"- Before a turn it was checked that each subject sends the right bytes, and afterwards that the box did not\n" +
+	"  ask the mirror for what it holds.\n" +
+	"- refused: answers of a status over 399. broken: connections. ended: the subject, which was started again.\n\n"
 
 const repeat = "\n## Run it yourself\n\nOn Debian, in a checkout, with Go:\n\n" +
 	"<!-- not tested: it takes an hour; `make test` runs its short form, `make bench-short` -->\n" +
@@ -160,6 +164,9 @@ func (r *results) writeTable(b *strings.Builder, t *table) {
 	b.WriteString("\n")
 }
 
+// plain are measures whose ratio says no more than another's, or nothing.
+var plain = []string{"p50", "MB/s", "copies", "checks", "refused", "broken", "ended"}
+
 // cell is a median and its ratio to that of the reference.
 func (r *results) cell(work, subject, measure, reference string) string {
 	m, ok := r.median(work, subject, measure)
@@ -167,7 +174,7 @@ func (r *results) cell(work, subject, measure, reference string) string {
 		return ""
 	}
 	to, ok := r.median(work, reference, measure)
-	if !ok || to == 0 {
+	if !ok || to == 0 || slices.Contains(plain, measure) {
 		return number(m)
 	}
 	return fmt.Sprintf("%s (%s)", number(m), digits(m/to))

@@ -47,6 +47,7 @@ var measures = []struct{ name, heading string }{
 	{"MB", "memory, MB"},
 	{"refused", "refused"}, // answers of a status over 399
 	{"broken", "broken"},   // connections
+	{"ended", "ended"},     // the subject, by itself
 }
 
 // target is what millpond's median of a measure should be: at least, or at most, limit times

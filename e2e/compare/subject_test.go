@@ -24,7 +24,9 @@ type subject struct {
 	url  string // http://127.0.0.1:port
 	sole bool   // it has one mirror, whose host is in no path
 	pid  func() int
-	box  *box.Box // of millpond
+
+	box    *box.Box // of millpond
+	server *server  // of the others
 }
 
 // of is the URL under which the mirror at addr is reached through the subject.
@@ -41,43 +43,77 @@ func startMillpond(tb testing.TB, settings ...string) subject {
 	return subject{name: millpond, url: m.URL, pid: m.PID, box: m}
 }
 
+// server is a process that is no box.
+type server struct {
+	tb         testing.TB
+	name, addr string
+	command    []string
+	env        []string
+	cmd        *exec.Cmd
+	done       chan struct{} // closed when the process has ended
+}
+
 // start runs a server until the end of the test and waits until it listens.
 func start(tb testing.TB, name, addr, path string, args ...string) subject {
 	tb.Helper()
-	var out bytes.Buffer
-	cmd := exec.Command(path, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	sv := &server{tb: tb, name: name, addr: addr, command: append([]string{path}, args...), env: os.Environ()}
+	tb.Cleanup(sv.stop)
+	sv.run()
+	return subject{name: name, url: "http://" + addr, server: sv, pid: func() int { return sv.cmd.Process.Pid }}
+}
+
+// run starts the process, for the first time or after it has ended.
+func (sv *server) run() {
+	sv.tb.Helper()
+	cmd, done, out := exec.Command(sv.command[0], sv.command[1:]...), make(chan struct{}), new(bytes.Buffer)
+	cmd.Env, cmd.Stdout, cmd.Stderr = sv.env, out, out
+	// A test that is interrupted cleans nothing up.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
+		sv.tb.Fatal(err)
 	}
-	done := make(chan struct{})
+	sv.cmd, sv.done = cmd, done
 	go func() {
 		_ = cmd.Wait() // reports the signal
 		close(done)
 	}()
-	tb.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-	})
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", sv.addr)
 		if err == nil {
 			conn.Close()
-			return subject{name: name, url: "http://" + addr, pid: func() int { return cmd.Process.Pid }}
+			return
 		}
 		select {
 		case <-done:
-			tb.Fatalf("%s has ended:\n%s", name, out.String())
+			sv.tb.Fatalf("%s has ended:\n%s", sv.name, out.String())
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			tb.Fatalf("%s does not listen: %v", name, err)
+			sv.tb.Fatalf("%s does not listen: %v", sv.name, err)
 		}
+	}
+}
+
+func (sv *server) stop() {
+	if sv.cmd == nil {
+		return
+	}
+	_ = sv.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-sv.done:
+	case <-time.After(10 * time.Second):
+		_ = sv.cmd.Process.Kill()
+		<-sv.done
+	}
+}
+
+// ended reports whether a server that does not answer has ended by itself.
+func (sv *server) ended() bool {
+	select {
+	case <-sv.done:
+		return true
+	case <-time.After(2 * time.Second):
+		return false
 	}
 }
 

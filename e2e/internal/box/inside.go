@@ -2,6 +2,7 @@ package box
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,22 +33,32 @@ func (h *Host) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // inside runs do on a thread that is in the host's namespace, where the sockets that do makes
-// stay. The thread ends with it.
+// stay. The thread goes back afterwards: were it to end, processes that it started and that
+// are to end with their parent would, too.
 func (h *Host) inside(do func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: so the thread is not used again
-		ns, err := os.Open(filepath.Join(namespaces, h.name))
-		if err != nil {
-			done <- err
-			return
-		}
-		defer ns.Close()
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- os.NewSyscallError("setns", err)
-			return
-		}
-		done <- do()
-	}()
-	return <-done
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	other, err := os.Open(filepath.Join(namespaces, h.name))
+	if err != nil {
+		return err
+	}
+	defer other.Close()
+	runtime.LockOSThread()
+	if err := enter(other); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	err = do()
+	if back := enter(own); back != nil {
+		return errors.Join(err, back) // the thread stays locked, and nobody else gets it
+	}
+	runtime.UnlockOSThread()
+	return err
+}
+
+func enter(namespace *os.File) error {
+	return os.NewSyscallError("setns", unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET))
 }
