@@ -20,7 +20,7 @@ MODULES     = . e2e e2e/chart e2e/clients deploy/release
 FUZZTIME   ?= 20000x
 export CGO_ENABLED ?= 1
 
-.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-trace trace e2e-setup e2e-chart e2e-clients e2e-manual manual release trust release-test release-test-short release-install actions e2e e2e-cluster browser screenshots lint lint-cluster fuzz compare bench clean
+.PHONY: run build check test packages unit damage arm format e2e-apt e2e-apt-suite e2e-apt-suite-short e2e-swarm e2e-hostile e2e-hostile-short e2e-faults e2e-faults-short e2e-load e2e-load-short e2e-soak e2e-soak-short e2e-trace trace e2e-setup e2e-chart e2e-clients e2e-manual manual release trust release-test release-test-short release-install actions e2e e2e-cluster browser screenshots lint lint-cluster fuzz bench bench-short microbench clean
 
 run: build
 	./bin/millpond
@@ -34,7 +34,7 @@ check: format $(GOLANGCI)
 	$(GOLANGCI) run ./...
 	$(GO) test -short ./...
 
-test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short e2e-trace e2e-setup e2e-chart e2e-clients e2e-manual manual release-test-short release-install actions browser
+test: packages lint unit arm web fuzz e2e-apt e2e-apt-suite-short e2e-swarm e2e-hostile-short e2e-faults-short e2e-load-short e2e-soak-short bench-short e2e-trace e2e-setup e2e-chart e2e-clients e2e-manual manual release-test-short release-install actions browser
 
 # The Debian packages that the tests use, those that are missing (root).
 packages:
@@ -236,11 +236,17 @@ lint-cluster: $(GOLANGCI)
 fuzz:
 	GO=$(GO) FUZZTIME=$(FUZZTIME) ./.ci/fuzz
 
-# Beside nginx and apt-cacher-ng on this machine, in about six minutes.
-compare: build
-	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -run '^$$' -bench . -timeout 20m ./compare
+# The box beside nginx, apt-cacher-ng, squid and a bare net/http server on this machine, in
+# about an hour: docs/benchmarks.md and its picture are written.
+bench: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 180m -run TestBench ./compare -out $(CURDIR)/docs
 
-bench:
+# The same with small counts, as a test of the page; nothing is written.
+bench-short: build
+	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -short -timeout 10m ./compare
+
+# The benchmarks of single functions.
+microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 clean:

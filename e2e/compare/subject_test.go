@@ -1,11 +1,3 @@
-// Package compare measures the built box beside what an administrator would
-// use in its place, nginx's proxy_cache and apt-cacher-ng, on one machine in
-// one run: what apt's commands take through it, how fast it serves what it
-// holds, and the memory that it has then. All is on loopback but the mirror of
-// this machine's own apt, of which apt's commands fetch real packages.
-//
-// Figures of a shared machine mean little by themselves. The subjects take
-// turns, so that what else runs hits them all; compare within one run.
 package compare
 
 import (
@@ -18,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,211 +18,161 @@ import (
 	"millpond/e2e/internal/box"
 )
 
-// rounds is how often each figure is taken; the median counts.
-const rounds = 3
-
 // subject is a running cache.
 type subject struct {
 	name string
-	url  string // http://127.0.0.1:port; a file is at url/host:port/path
+	url  string // http://127.0.0.1:port
+	sole bool   // it has one mirror, whose host is in no path
 	pid  func() int
+
+	box    *box.Box // of millpond
+	server *server  // of the others
 }
 
-func startMillpond(b *testing.B, settings ...string) subject {
-	m := box.Start(b, settings...)
-	return subject{"millpond", m.URL, m.PID}
-}
-
-// startNginx runs nginx as a cache before the server at upstream, which is the
-// only one that it has: nginx knows no host in a path.
-func startNginx(b *testing.B, upstream string) subject {
-	addr, dir := freeAddr(b), b.TempDir()
-	conf := filepath.Join(dir, "nginx.conf")
-	write(b, conf, fmt.Sprintf(`
-daemon off;
-user root;
-worker_processes auto;
-pid %[1]s/nginx.pid;
-error_log stderr;
-events { worker_connections 1024; }
-http {
-	access_log off;
-	sendfile on;
-	tcp_nopush on;
-	client_body_temp_path %[1]s/body;
-	proxy_temp_path %[1]s/temp;
-	fastcgi_temp_path %[1]s/fastcgi;
-	uwsgi_temp_path %[1]s/uwsgi;
-	scgi_temp_path %[1]s/scgi;
-	proxy_cache_path %[1]s/cache levels=1:2 keys_zone=archive:10m max_size=20g inactive=1d use_temp_path=off;
-	server {
-		listen %[2]s;
-		location /%[3]s/ {
-			proxy_pass http://%[3]s/;
-			proxy_cache archive;
-			proxy_cache_valid 200 1d;
-		}
+// of is the URL under which the mirror at addr is reached through the subject.
+func (s subject) of(addr string) string {
+	if s.sole {
+		return s.url
 	}
-}
-`, dir, addr, upstream))
-	return start(b, "nginx", addr, program(b, "nginx"), "-p", dir, "-e", "stderr", "-c", conf)
+	return s.url + "/" + addr
 }
 
-// startACNG runs apt-cacher-ng with the Debian package's settings, but for
-// what keeps it to itself.
-func startACNG(b *testing.B) subject {
-	addr, dir := freeAddr(b), b.TempDir()
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	write(b, filepath.Join(dir, "acng.conf"), fmt.Sprintf(`
-CacheDir: %[1]s/cache
-LogDir: %[1]s/log
-SupportDir: /usr/lib/apt-cacher-ng
-BindAddress: %[2]s
-Port: %[3]s
-SocketPath: %[1]s/socket
-ReportPage: acng-report.html
-ExThreshold: 4
-FollowIndexFileRemoval: 1
-AllowUserPorts: 0
-ForeGround: 1
-`, dir, host, port))
-	return start(b, "apt-cacher-ng", addr, program(b, "apt-cacher-ng"), "-c", dir)
+func startMillpond(tb testing.TB, settings ...string) subject {
+	tb.Helper()
+	m := box.Start(tb, settings...)
+	return subject{name: millpond, url: m.URL, pid: m.PID, box: m}
 }
 
-// start runs a server until the end of the benchmark and waits until it
-// listens.
-func start(b *testing.B, name, addr, path string, args ...string) subject {
-	var out bytes.Buffer
-	cmd := exec.Command(path, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+// server is a process that is no box.
+type server struct {
+	tb         testing.TB
+	name, addr string
+	command    []string
+	env        []string
+	cmd        *exec.Cmd
+	done       chan struct{} // closed when the process has ended
+}
+
+// start runs a server until the end of the test and waits until it listens.
+func start(tb testing.TB, name, addr, path string, args ...string) subject {
+	tb.Helper()
+	sv := &server{tb: tb, name: name, addr: addr, command: append([]string{path}, args...), env: os.Environ()}
+	tb.Cleanup(sv.stop)
+	sv.run()
+	return subject{name: name, url: "http://" + addr, server: sv, pid: func() int { return sv.cmd.Process.Pid }}
+}
+
+// run starts the process, for the first time or after it has ended.
+func (sv *server) run() {
+	sv.tb.Helper()
+	cmd, done, out := exec.Command(sv.command[0], sv.command[1:]...), make(chan struct{}), new(bytes.Buffer)
+	cmd.Env, cmd.Stdout, cmd.Stderr = sv.env, out, out
+	// A test that is interrupted cleans nothing up.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
+		sv.tb.Fatal(err)
 	}
-	done := make(chan struct{})
+	sv.cmd, sv.done = cmd, done
 	go func() {
 		_ = cmd.Wait() // reports the signal
 		close(done)
 	}()
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		select {
-		case <-done:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			<-done
-		}
-	})
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("tcp", sv.addr)
 		if err == nil {
 			conn.Close()
-			return subject{name, "http://" + addr, func() int { return cmd.Process.Pid }}
+			return
 		}
 		select {
 		case <-done:
-			b.Fatalf("%s has ended:\n%s", name, out.String())
+			sv.tb.Fatalf("%s has ended:\n%s", sv.name, out.String())
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			b.Fatalf("%s does not listen: %v", name, err)
+			sv.tb.Fatalf("%s does not listen: %v", sv.name, err)
 		}
+	}
+}
+
+func (sv *server) stop() {
+	if sv.cmd == nil {
+		return
+	}
+	_ = sv.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-sv.done:
+	case <-time.After(10 * time.Second):
+		_ = sv.cmd.Process.Kill()
+		<-sv.done
+	}
+}
+
+// ended reports whether a server that does not answer has ended by itself.
+func (sv *server) ended() bool {
+	select {
+	case <-sv.done:
+		return true
+	case <-time.After(2 * time.Second):
+		return false
 	}
 }
 
 // program finds what Debian packages install; daemons are beside the path of
 // many users.
-func program(b *testing.B, name string) string {
+func program(tb testing.TB, name string) string {
+	tb.Helper()
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin") {
 		if path := filepath.Join(dir, name); exec.Command("test", "-x", path).Run() == nil {
 			return path
 		}
 	}
-	b.Fatalf("%s is missing. Install what this compares, without starting the services:\n"+
-		"\tsudo RUNLEVEL=1 apt-get install -y --no-install-recommends wrk nginx-light apt-cacher-ng", name)
+	tb.Fatalf("%s is missing. Install what this compares, without starting the services:\n"+
+		"\tsudo RUNLEVEL=1 apt-get install -y --no-install-recommends %s", name, strings.Join(compared, " "))
 	return ""
 }
 
-// get returns the body of a 200 answer.
-func (s subject) get(b *testing.B, path string) []byte {
-	resp, err := http.Get(s.url + path)
+// get returns the body of a 200 answer to a URL of the subject.
+func get(url string) ([]byte, error) {
+	resp, err := http.Get(url)
 	if err != nil {
-		b.Fatal(err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		b.Fatal(err)
+		return nil, fmt.Errorf("GET %s: %w", url, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		b.Fatalf("%s: GET %s: %s", s.name, path, resp.Status)
+		return nil, fmt.Errorf("GET %s: %s", url, resp.Status)
 	}
-	return body
+	return body, nil
 }
 
-// memory is what a process and its children have resident, in bytes.
-type memory struct{ all, anon, file int64 }
-
-func (m memory) String() string {
-	return fmt.Sprintf("%4d MB (anonymous %d, mapped files %d)", m.all>>20, m.anon>>20, m.file>>20)
-}
-
-func (s subject) memory(b *testing.B) memory { return residentTree(b, s.pid()) }
-
-func residentTree(b *testing.B, pid int) memory {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	var m memory
-	for line := range strings.Lines(string(status)) {
-		f := strings.Fields(line)
-		for name, sum := range map[string]*int64{"VmRSS:": &m.all, "RssAnon:": &m.anon, "RssFile:": &m.file} {
-			if f[0] == name {
-				*sum = 1024 * number(b, f[1])
-			}
-		}
-	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, child := range strings.Fields(string(children)) {
-		c := residentTree(b, int(number(b, child)))
-		m.all, m.anon, m.file = m.all+c.all, m.anon+c.anon, m.file+c.file
-	}
-	return m
-}
-
-func number(b *testing.B, s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return n
-}
-
-func load(b *testing.B) string {
+func load(tb testing.TB) string {
+	tb.Helper()
 	avg, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return strings.Join(strings.Fields(string(avg))[:3], " ")
 }
 
-func write(b *testing.B, path, text string) {
+func write(tb testing.TB, path, text string) {
+	tb.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-// freeAddr returns a loopback address that nobody listens on. The port is below
+// listenIP is where subjects listen.
+var listenIP = "127.0.0.1"
+
+// freeAddr returns an address of listenIP that nobody listens on. The port is below
 // 32768: with others apt-cacher-ng neither listens nor connects.
-func freeAddr(b *testing.B) string {
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
 	for {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", listenIP, 10_000+rand.IntN(20_000)))
 		if err == nil {
 			l.Close()
 			return l.Addr().String()

@@ -51,23 +51,35 @@ func (fl *flight) released(off int64) int64 {
 }
 
 // syncPatience is how long a disk may take for a whole file before its clients get the
-// rest of it and its place goes to another download. Most take some milliseconds.
+// rest of it and its place goes to another download. Most take some milliseconds, but of
+// a file beyond wholeSize enough is left to write for its clients to notice: they do not
+// wait for the disk at all.
 const syncPatience = time.Second
 
 // commit makes part a blob.
 func (fl *flight) commit(part *store.Partial) (store.Info, error) {
 	if sum, size, err := part.Verify(); err == nil {
-		defer time.AfterFunc(syncPatience, func() { fl.verified(sum, size) }).Stop()
+		if size > wholeSize {
+			fl.verified(sum, size)
+		}
+		defer time.AfterFunc(syncPatience, func() {
+			fl.leavePlace()
+			fl.verified(sum, size)
+		}).Stop()
 	}
 	return part.Commit(fl.about())
+}
+
+// leavePlace lets another download begin.
+func (fl *flight) leavePlace() {
+	if place := fl.place.Load(); place != nil {
+		place.Leave()
+	}
 }
 
 // verified gives out all of the file, of size bytes: it is right, and whether the disk
 // takes it in the end is no client's concern.
 func (fl *flight) verified(sum digest.Digest, size int64) {
-	if place := fl.place.Load(); place != nil {
-		place.Leave()
-	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.whole, fl.sum, fl.size = true, sum, size

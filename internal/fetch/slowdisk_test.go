@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -67,5 +68,51 @@ func TestSlowSync(t *testing.T) {
 				t.Fatal("a file is not held although the disk has taken it")
 			}
 		}
+	}
+}
+
+// The end of a file beyond wholeSize is given out before the disk is asked to take it, that
+// of others when it has.
+func TestLargeFilesDoNotWaitForTheDisk(t *testing.T) {
+	t.Parallel()
+	var r *rig
+	whole := make(map[int64]bool) // by size, as the disk was asked
+	var mu sync.Mutex             // guards whole
+	r = newRig(t, aptest.Suite{}, func(o *Options) {
+		o.Store = storetest.New(t, func(s *store.Options) {
+			s.Fault = func(op string) error {
+				if op != "sync" || r == nil {
+					return nil
+				}
+				r.Fetcher.mu.Lock()
+				defer r.Fetcher.mu.Unlock()
+				mu.Lock()
+				defer mu.Unlock()
+				for _, fl := range r.flights {
+					fl.mu.Lock()
+					whole[fl.size] = fl.whole
+					fl.mu.Unlock()
+				}
+				return nil
+			}
+		})
+	})
+	for _, size := range []int{wholeSize, wholeSize + 1} {
+		data, d := storetest.Bytes(uint64(size), size)
+		path := fmt.Sprint(unlisted, size)
+		r.mirror.Put("/debian/"+path, data, time.Now().Add(-time.Hour))
+		if got, _, err := r.read(path); err != nil || digest.Of(got) != d {
+			t.Fatalf("%d bytes of %d, %v", len(got), size, err)
+		}
+		for end := time.Now().Add(30 * time.Second); !r.held(d); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("the disk does not take a file")
+			}
+		}
+		mu.Lock()
+		if got, asked := whole[int64(size)]; !asked || got != (size > wholeSize) {
+			t.Errorf("a file of %d bytes: given out %v, the disk was asked %v", size, got, asked)
+		}
+		mu.Unlock()
 	}
 }

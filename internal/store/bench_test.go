@@ -62,6 +62,36 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
+// BenchmarkCommit is the end of a download of 200 MB that came at 125 MB/s: what a client
+// waits for after its mirror has sent all.
+func BenchmarkCommit(b *testing.B) {
+	const step, pace = 128 << 10, 125e6
+	s := newBox(b, 1<<30)
+	data, d := content(1, 1526*step)
+	var took time.Duration
+	for b.Loop() {
+		p, err := s.Partial(d, int64(len(data)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		begun := time.Now()
+		for off := 0; off < len(data); off += step {
+			time.Sleep(time.Until(begun.Add(time.Duration(float64(off) / pace * 1e9))))
+			if _, err := p.WriteAt(data[off:off+step], int64(off)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		begun = time.Now()
+		if _, err := p.Commit(Meta{}); err != nil {
+			b.Fatal(err)
+		}
+		took += time.Since(begun)
+		_ = s.Remove(d)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms-commit")
+}
+
 // BenchmarkReopen opens a store of 200,000 blobs.
 func BenchmarkReopen(b *testing.B) {
 	const blobs = 200_000

@@ -40,7 +40,8 @@ type Partial struct {
 	grow   sync.Mutex // one reservation at a time
 	saving sync.Mutex // one writer of the map file at a time
 
-	hash running
+	hash  running
+	ahead writeAhead
 
 	readers int  // PartialReaders of its file; guarded by Store.mu
 	listed  bool // the file is a blob's, and its readers keep that open; guarded by Store.mu
@@ -343,6 +344,7 @@ func (p *Partial) fill(b []byte, off int64) (int, error) {
 	}
 	n, err := p.file.WriteAt(b, off)
 	p.s.wrote(int64(n))
+	p.ahead.wrote(p.file, n)
 	p.mu.Lock()
 	p.there.add(off, off+int64(n))
 	p.unsaved += int64(n)

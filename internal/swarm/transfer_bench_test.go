@@ -23,7 +23,8 @@ import (
 	"millpond/internal/swarm/quota"
 )
 
-const benchSize = 1 << 30
+// benchSize is 1 GiB, and less in a short run.
+var benchSize int64 = 1 << 30
 
 // zeros is a blob of benchSize that costs nothing to read.
 type zeros struct{ off int64 }
@@ -53,6 +54,9 @@ func (*zeros) Size() int64  { return benchSize }
 // which is the most that there is, and by plain HTTP over TCP, without
 // encryption. CPU time is of both ends.
 func BenchmarkTransfer(b *testing.B) {
+	if testing.Short() {
+		benchSize = 16 << 20
+	}
 	b.Run("open", func(b *testing.B) { benchTransfer(b, nil) })
 	b.Run("key", func(b *testing.B) { benchTransfer(b, NewKey()) })
 	b.Run("http", func(b *testing.B) {
