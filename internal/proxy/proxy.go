@@ -217,6 +217,7 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	r = p.identify(r)
 	front.Serving(r)
 	w := newResponse(rw, r, p.stall)
+	w.rules = p.repeats.rules.Load()
 	begun := time.Now()
 	defer func() { p.record(w, r, begun) }()
 	if err := p.handle(w, r); err != nil {

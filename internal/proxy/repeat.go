@@ -23,8 +23,7 @@ import (
 
 const (
 	// repeatFor is how long an answer is repeated before the whole walk is made again. A
-	// suite's use, a blob that rots and a policy that changes are noticed that much later
-	// at most.
+	// suite's use and a blob that rots are noticed that much later at most.
 	repeatFor = 10 * time.Second
 	// maxSeen is how many of an answer's clients with other generations are told apart.
 	maxSeen = 4
@@ -44,7 +43,8 @@ const (
 // and its answer is dropped. Beyond the limit the oldest goes.
 type repeats struct {
 	limit int
-	off   atomic.Bool // on the way down net/http answers all
+	off   atomic.Bool   // on the way down net/http answers all
+	rules atomic.Uint64 // changes with the lists and policies that answers depend on
 
 	mu      sync.Mutex // guards all below, and what says so in a repeat
 	answers map[repeatKey]*repeat
@@ -157,8 +157,14 @@ func (s *repeats) forget(a *repeat) {
 // stop has net/http answer all from now on.
 func (s *repeats) stop() {
 	s.off.Store(true)
+	s.clear()
+}
+
+// clear drops all answers, and those that are under way are not kept.
+func (s *repeats) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.rules.Add(1)
 	for _, a := range s.answers {
 		s.drop(a)
 	}
@@ -228,7 +234,9 @@ func (p *Proxy) remember(r *http.Request, w *response, t target, client netip.Ad
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.seen = append(slices.Clone(a.seen), now)
+	if s.rules.Load() == w.rules {
+		a.seen = append(slices.Clone(a.seen), now)
+	}
 }
 
 // isRepeatable reports whether a request's answer depends on nothing but the request line,
@@ -293,7 +301,7 @@ func (p *Proxy) keepAnswer(a *repeat, w *response, file *fetch.File) {
 	for s.order.Len() > s.limit {
 		s.drop(s.order.Front().Value.(*repeat))
 	}
-	if s.off.Load() {
+	if s.off.Load() || s.rules.Load() != w.rules { // meanwhile
 		s.drop(a)
 	}
 }

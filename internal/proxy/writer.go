@@ -28,6 +28,7 @@ type response struct {
 	control *http.ResponseController
 	raw     syscall.RawConn // of the connection, for cork; may be nil
 	stall   time.Duration
+	rules   uint64 // of repeats, when the request came
 
 	status  int         // 0 until the header was sent
 	written int64       // body bytes
