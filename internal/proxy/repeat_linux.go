@@ -44,12 +44,12 @@ func (k *kernel) intact(a *repeat) bool {
 // next gives a socket what it takes, and reports whether all is sent, or failed. A header
 // waits in the kernel for the file behind it (send(2), MSG_MORE).
 func (k *kernel) next(socket uintptr, a *repeat) (done bool) {
-	for k.err == nil && k.off < a.size {
+	for k.err == nil && (len(k.head) > 0 || k.off < a.body) {
 		var n int
 		var err error
 		if len(k.head) > 0 {
 			flags := unix.MSG_NOSIGNAL
-			if k.body == 0 {
+			if k.body == 0 && a.body > 0 {
 				flags |= unix.MSG_MORE
 			}
 			if n, err = unix.SendmsgN(int(socket), k.head, nil, nil, flags); err == nil {
@@ -62,7 +62,7 @@ func (k *kernel) next(socket uintptr, a *repeat) (done bool) {
 				}
 			}
 		} else {
-			n, err = unix.Sendfile(int(socket), a.fd, &k.off, int(min(a.size-k.off, repeatStep)))
+			n, err = unix.Sendfile(int(socket), a.fd, &k.off, int(min(a.body-k.off, repeatStep)))
 			if n > 0 {
 				k.passed(int64(n))
 			}
