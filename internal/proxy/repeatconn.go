@@ -60,7 +60,7 @@ func (c *pipelineConn) newRepeater() *repeater {
 		r.late = true
 		_ = c.TCPConn.SetWriteDeadline(time.Now().Add(c.proxy.stall)) // an error comes back from the next write
 	}
-	r.step = func(socket uintptr) bool { return r.kernel.next(socket, r.answer) }
+	r.step = func(socket uintptr) bool { return r.kernel.next(socket, r.answer.fd, r.answer.body) }
 	return r
 }
 
