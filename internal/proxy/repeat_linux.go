@@ -52,11 +52,12 @@ func (k *kernel) next(socket uintptr, file int, end int64) (done bool) {
 		var n int
 		var err error
 		if len(k.head) > 0 {
-			flags := unix.MSG_NOSIGNAL
 			if k.body == 0 && end > 0 {
-				flags |= unix.MSG_MORE
+				n, err = unix.SendmsgN(int(socket), k.head, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_MORE)
+			} else {
+				n, err = unix.Write(int(socket), k.head)
 			}
-			if n, err = unix.SendmsgN(int(socket), k.head, nil, nil, flags); err == nil {
+			if err == nil {
 				k.head = k.head[n:]
 				k.begun()
 				if left := len(k.head); left < k.body {

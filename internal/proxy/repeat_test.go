@@ -247,6 +247,21 @@ func TestStalledRepeat(t *testing.T) {
 	}
 }
 
+// The stall limit of one answer is not in force for the next one.
+func TestRepeatAfterTheStallLimit(t *testing.T) {
+	t.Parallel()
+	b := newRepeating(t, 16<<20, nil) // more than the sockets hold, so that the client is waited for
+	_, s := b.warm(t)
+	b.stall = 3 * time.Second
+	s.get(t, b.data)
+	passed := time.Now().Add(b.stall)
+	waitFor(t, "the limit has passed", func() bool { return time.Now().After(passed) })
+	s.get(t, b.data)
+	if got := b.fetcher.gets.Load(); got != 2 {
+		t.Errorf("fetch was asked %d times, want 2", got)
+	}
+}
+
 // An answer that is being repeated when the box stops is sent to its end.
 func TestStopWhileRepeating(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,11 @@ import (
 // answers. It is less than a hundredth of what it moves.
 const renewEvery = time.Second
 
+// lateShare is which part of the stall limit passes before the write deadline is moved
+// again: a busy connection waits many times a second, and each move costs as much as a
+// call of the kernel.
+const lateShare = 100
+
 // repeater repeats answers on a connection, while net/http waits for its next request. It
 // is used by the goroutine of net/http alone.
 type repeater struct {
@@ -38,7 +43,9 @@ type repeater struct {
 	step    func(socket uintptr) bool
 
 	renewed time.Time // when the read deadline was set
-	late    bool      // there is a write deadline
+	late    time.Time // when the write deadline was set; zero without one
+	second  int64     // Unix time that date is of
+	date    []byte
 }
 
 func (c *pipelineConn) newRepeater() *repeater {
@@ -57,8 +64,11 @@ func (c *pipelineConn) newRepeater() *repeater {
 		r.w.count(n, nil)
 	}
 	r.kernel.wait = func() {
-		r.late = true
-		_ = c.TCPConn.SetWriteDeadline(time.Now().Add(c.proxy.stall)) // an error comes back from the next write
+		now := time.Now()
+		if now.Sub(r.late) >= c.proxy.stall/lateShare {
+			r.late = now
+			_ = c.TCPConn.SetWriteDeadline(now.Add(c.proxy.stall)) // an error comes back from the next write
+		}
 	}
 	r.step = func(socket uintptr) bool { return r.kernel.next(socket, r.answer.fd, r.answer.body) }
 	return r
@@ -99,6 +109,9 @@ func (c *pipelineConn) isLast() bool {
 // readBetween is Read between two requests: it answers plain ones for as long as their
 // answers can be repeated, and returns when there is something for net/http.
 func (c *pipelineConn) readBetween(b []byte) (int, error) {
+	if c.repeater != nil {
+		c.repeater.late = time.Time{} // net/http has cleared it
+	}
 	for {
 		early := copy(b, c.kept)
 		c.kept = c.kept[:0]
@@ -238,13 +251,15 @@ func (r *repeater) write(a *repeat, e catalog.Entry, age time.Duration, begun ti
 		r.header = append(strconv.AppendInt(r.header, int64(age/time.Second), 10), "\r\n"...)
 		r.header = append(r.header, a.header[a.ageAt:]...)
 	}
-	r.header = append(r.header, "Date: "...)
-	r.header = append(begun.UTC().AppendFormat(r.header, http.TimeFormat), "\r\n\r\n"...)
+	if second := begun.Unix(); second != r.second {
+		r.second, r.date = second, append(begun.UTC().AppendFormat(append(r.date[:0], "Date: "...), http.TimeFormat), "\r\n\r\n"...)
+	}
+	r.header = append(r.header, r.date...)
 	r.header = append(r.header, a.inline...)
 	r.kernel.head, r.kernel.body, r.kernel.off, r.kernel.err = r.header, len(a.inline), 0, nil
 	r.answer = a
-	if r.late { // of an earlier answer
-		r.late = false
+	if !r.late.IsZero() && begun.Sub(r.late) >= r.w.stall/lateShare {
+		r.late = time.Time{}
 		_ = r.conn.TCPConn.SetWriteDeadline(time.Time{})
 	}
 	err := r.conn.memory.raw.Write(r.step)
