@@ -316,6 +316,27 @@ func TestListsChangeDuringADownload(t *testing.T) {
 	}
 }
 
+// A list that changed counts for the next request, also for a file whose answer was just
+// being repeated.
+func TestListsChangeWhatIsRepeated(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, aptest.MirrorOptions{}, 10_000)
+	list := filepath.Join(t.TempDir(), "only")
+	writeList(t, list, s.Mirror.Addr()+"\n")
+	b := start(t, s.environ(t.TempDir(), "MILLPOND_ONLY_ARCHIVES_FILE="+list))
+	base := s.Mirror.URL("/debian")
+	c := newClient(t, b.url)
+	c.update(t, s, base)
+	for range 5 {
+		c.want(t, base+"/"+s.debs[0].Path, s.debs[0].Data)
+	}
+	writeList(t, list, "archive.example.org\n")
+	b.lists.look(true)
+	if resp, _ := c.get(t, http.MethodGet, base+"/"+s.debs[0].Path); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("after the change: %s", resp.Status)
+	}
+}
+
 // SIGHUP has a list read, and ends no box that has one.
 func TestListsOnSIGHUP(t *testing.T) {
 	t.Parallel()

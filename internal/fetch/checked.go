@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"fmt"
+	"os"
 
 	"millpond/internal/digest"
 	"millpond/internal/ledger"
@@ -51,6 +52,9 @@ func (b *checkedBody) Seek(offset int64, whence int) (int64, error) {
 	}
 	return at, err
 }
+
+// Stored is the file that is read, for those who see to it that it is still there.
+func (b *checkedBody) Stored() *os.File { return b.blob.File }
 
 // Close implements io.Closer.
 func (b *checkedBody) Close() error { return b.blob.Close() }

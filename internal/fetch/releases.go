@@ -53,6 +53,7 @@ func (f *Fetcher) currentRelease(ctx context.Context, q Request) (*File, error) 
 	}
 	file.Modified, file.Age, file.Stale, file.Pending = r.Modified, r.Age, r.Stale, r.Pending
 	file.Release, file.Suite = r.Release, e.Suite
+	file.Public = r.Data == nil && q.Login == ""
 	return file, nil
 }
 

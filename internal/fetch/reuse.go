@@ -1,6 +1,11 @@
 package fetch
 
-import "millpond/internal/digest"
+import (
+	"time"
+
+	"millpond/internal/digest"
+	"millpond/internal/fetch/release"
+)
 
 // Reuse counts in a client that reads a file which Get gave a moment ago, as a Public one,
 // from a descriptor of its own. It reports false if Get would do more than to open the
@@ -13,7 +18,23 @@ func (f *Fetcher) Reuse(r Request) bool {
 	return f.store.Hold(r.Digest)
 }
 
-// Reused ends what Reuse began.
+// Unchanged is Reuse for a client that is told that it has the Release file which Get gave
+// a moment ago, as a Public one, and of which the caller has seen that it is still there:
+// it reports whether Get would give that without asking anybody, but for hashing it, and
+// how old it is. The request counts as answered.
+func (f *Fetcher) Unchanged(r Request, given *File) (age time.Duration, ok bool) {
+	if f.isBrought(given.Digest) {
+		return 0, false
+	}
+	age, ok = f.releases.Unchanged(releaseRequest(r), release.File{Digest: given.Digest, Modified: given.Modified})
+	if !ok || !f.store.Hold(given.Digest) {
+		return 0, false
+	}
+	f.answered(r, nil)
+	return age, true
+}
+
+// Reused ends what Reuse or Unchanged began.
 func (f *Fetcher) Reused(d digest.Digest) { f.store.Release(d) }
 
 // isBrought reports whether attribute may say something else than that d was held.

@@ -3,6 +3,7 @@ package fetch
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"millpond/internal/aptest"
 	"millpond/internal/store"
@@ -50,5 +51,64 @@ func TestPublic(t *testing.T) {
 	defer f.Body.Close()
 	if !f.Public {
 		t.Error("a held file of an open archive is not public")
+	}
+}
+
+// A Release that a client has is the present one without a question to the mirror for as
+// long as Get would say so, and each such request is one that the mirror was spared.
+func TestUnchanged(t *testing.T) {
+	t.Parallel()
+	s := &spared{of: make(map[string]int)}
+	r := newRig(t, aptest.Suite{}, s.count, func(o *Options) { o.TTL = time.Hour })
+	get := func(revalidate bool) (Request, *File) {
+		t.Helper()
+		q := Request{Entry: r.entry(inRelease), Party: client(1), Revalidate: revalidate}
+		f, err := r.Get(t.Context(), q)
+		must(t, err)
+		f.Body.Close()
+		return q, f
+	}
+	if _, first := get(false); first.Public {
+		t.Error("what the mirror has just sent counts as held")
+	}
+	q, old := get(false)
+	if !old.Public {
+		t.Fatal("it is not public")
+	}
+	for range 3 {
+		age, ok := r.Unchanged(q, old)
+		if !ok || age <= 0 || age > time.Minute {
+			t.Fatalf("%v, %v old", ok, age)
+		}
+		r.Reused(old.Digest)
+	}
+	s.check(r, map[string]int{"InRelease": 5})
+	other := *old
+	other.Modified = old.Modified.Add(time.Second)
+	if _, ok := r.Unchanged(q, &other); ok {
+		t.Error("with another date it is the same")
+	}
+	r.publish()
+	var now *File
+	for end := time.Now().Add(20 * time.Second); now == nil || now.Release == old.Release; { // once a second
+		if _, now = get(true); time.Now().After(end) {
+			t.Fatal("no new Release")
+		}
+	}
+	if _, ok := r.Unchanged(q, old); ok {
+		t.Error("the former Release is the present one")
+	}
+	_, now = get(false)
+	if _, ok := r.Unchanged(q, now); !ok {
+		t.Error("the present one is not")
+	}
+	r.Reused(now.Digest)
+	o := r.options
+	o.TTL = time.Nanosecond
+	must(t, r.Fetcher.Close())
+	r.Fetcher = New(o)
+	t.Cleanup(func() { r.Fetcher.Close() })
+	if _, ok := r.Unchanged(q, now); ok {
+		t.Error("the mirror is not asked after the TTL")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
@@ -75,6 +76,8 @@ func canonicalURL(t *testing.T, target string) string {
 type recorder struct{ got, peeked []fetch.Request }
 
 func (*recorder) Reuse(fetch.Request) bool { return false }
+
+func (*recorder) Unchanged(fetch.Request, *fetch.File) (time.Duration, bool) { return 0, false }
 
 func (*recorder) Reused(digest.Digest) {}
 

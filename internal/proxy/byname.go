@@ -21,10 +21,12 @@ type lists struct{ hosts, tunnels mirror.Hosts }
 
 // Replace puts others in the place of Options.Hosts and Options.Tunnels, both at once.
 // Requests and tunnels under way go on. What was found out about hosts that are no
-// upstreams is forgotten, since the policy may have changed as well.
+// upstreams, and all answers kept to be repeated, are forgotten: the policy may have
+// changed as well, just before.
 func (p *Proxy) Replace(hosts, tunnels mirror.Hosts) {
 	p.lists.Store(&lists{hosts, tunnels})
 	p.names.forget()
+	p.repeats.clear()
 }
 
 // HasName reports whether a name is one of the hosts whose names lead here, at that

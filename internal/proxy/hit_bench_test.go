@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,34 @@ func hitBox(b *testing.B, repeats int, sizes map[string]int) (*box, map[string]s
 func BenchmarkHit(b *testing.B) { benchmarkHit(b, 100) }
 
 func BenchmarkWalk(b *testing.B) { benchmarkHit(b, 0) }
+
+// BenchmarkUnchanged has a client told over and over that its InRelease is the present one.
+func BenchmarkUnchanged(b *testing.B) {
+	for name, repeats := range map[string]int{"repeat": 100, "walk": 0} {
+		b.Run(name, func(b *testing.B) {
+			box, files := hitBox(b, repeats, map[string]int{"tiny": 2200})
+			base, _, _ := strings.Cut(files["tiny"], "pool/")
+			resp, err := http.Head("http://" + box.addr + base + "dists/stable/InRelease")
+			if err != nil {
+				b.Fatal(err)
+			}
+			resp.Body.Close()
+			conn := box.dial(b)
+			_ = conn.SetDeadline(time.Time{})
+			request := fmt.Appendf(nil, "GET %sdists/stable/InRelease HTTP/1.1\r\nHost: %s\r\nCache-Control: max-age=0\r\nIf-Modified-Since: %s\r\n\r\n", base, box.addr, resp.Header.Get("Last-Modified"))
+			in := bufio.NewReader(conn)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := conn.Write(request); err != nil {
+					b.Fatal(err)
+				}
+				if n := skipAnswer(b, in); n != 0 {
+					b.Fatal(n)
+				}
+			}
+		})
+	}
+}
 
 func benchmarkHit(b *testing.B, repeats int) {
 	box, files := hitBox(b, repeats, map[string]int{"tiny": 2200, "small": 50 << 10, "large": 1 << 20})

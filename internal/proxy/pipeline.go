@@ -55,6 +55,8 @@ type pipelineConn struct {
 	closed bool
 	half   halfClose
 
+	passed func(n int64) // told of what leaves of a file, while there is one; else nil
+
 	repeater  *repeater // nil until a plain request came between two others
 	answered  int       // requests that net/http has answered
 	kept      []byte    // the first byte of a request, read while another one was answered

@@ -60,6 +60,9 @@ type Fetcher interface {
 	// public one. It reports false if Get is to be asked. Otherwise Reused is called at
 	// the end.
 	Reuse(r fetch.Request) bool
+	// Unchanged is Reuse for a client that is told that it has the Release file which Get
+	// gave; age is File.Age by now.
+	Unchanged(r fetch.Request, given *fetch.File) (age time.Duration, ok bool)
 	Reused(d digest.Digest)
 	// Anticipate begins to fetch what Get will be asked for soon, and waits
 	// for nothing.
@@ -217,6 +220,7 @@ func (p *Proxy) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	r = p.identify(r)
 	front.Serving(r)
 	w := newResponse(rw, r, p.stall)
+	w.rules = p.repeats.rules.Load()
 	begun := time.Now()
 	defer func() { p.record(w, r, begun) }()
 	if err := p.handle(w, r); err != nil {

@@ -19,12 +19,12 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/proxy/plain"
 )
 
 const (
 	// repeatFor is how long an answer is repeated before the whole walk is made again. A
-	// suite's use, a blob that rots and a policy that changes are noticed that much later
-	// at most.
+	// suite's use and a blob that rots are noticed that much later at most.
 	repeatFor = 10 * time.Second
 	// maxSeen is how many of an answer's clients with other generations are told apart.
 	maxSeen = 4
@@ -44,7 +44,8 @@ const (
 // and its answer is dropped. Beyond the limit the oldest goes.
 type repeats struct {
 	limit int
-	off   atomic.Bool // on the way down net/http answers all
+	off   atomic.Bool   // on the way down net/http answers all
+	rules atomic.Uint64 // changes with the lists and policies that answers depend on
 
 	mu      sync.Mutex // guards all below, and what says so in a repeat
 	answers map[repeatKey]*repeat
@@ -64,6 +65,7 @@ func newRepeats(limit int) *repeats {
 type repeatKey struct {
 	local        netip.AddrPort // that the request came in at
 	target, host string         // as package plain reads them
+	since, match string         // likewise, of an answer that nothing has changed
 }
 
 // repeat is an answer.
@@ -72,11 +74,14 @@ type repeat struct {
 	target   target
 	revision uint64 // of the catalog
 	until    time.Time
-	header   []byte // status line and fields, but the date
+	status   int
+	header   []byte // status line and fields, but the date and the age
+	ageAt    int    // where in header the age is to stand; -1 for none
 	file     *os.File
 	fd       int
-	size     int64
-	inline   []byte      // all of the file, up to maxInline; else nil
+	size     int64       // of file
+	body     int64       // how much of it is sent: all or nothing
+	inline   []byte      // all of it, up to maxInline; else nil
 	about    *fetch.File // without a body
 
 	seen    []seen        // guarded by repeats.mu; at most maxSeen
@@ -106,11 +111,11 @@ func (s *repeats) isNew(key repeatKey) bool {
 	return before != hash
 }
 
-// take returns the answer for a key, nil if there is none in force; put has to be called.
-func (s *repeats) take(local netip.AddrPort, target, host []byte, revision uint64, now time.Time) *repeat {
+// take returns the answer for a request, nil if there is none in force; put has to be called.
+func (s *repeats) take(local netip.AddrPort, r plain.Request, revision uint64, now time.Time) *repeat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.answers[repeatKey{local, string(target), string(host)}]
+	a := s.answers[repeatKey{local, string(r.Target), string(r.Host), string(r.Since), string(r.Match)}]
 	if a == nil {
 		return nil
 	}
@@ -157,8 +162,14 @@ func (s *repeats) forget(a *repeat) {
 // stop has net/http answer all from now on.
 func (s *repeats) stop() {
 	s.off.Store(true)
+	s.clear()
+}
+
+// clear drops all answers, and those that are under way are not kept.
+func (s *repeats) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.rules.Add(1)
 	for _, a := range s.answers {
 		s.drop(a)
 	}
@@ -206,10 +217,7 @@ func (p *Proxy) remember(r *http.Request, w *response, t target, client netip.Ad
 	if s.limit == 0 || s.off.Load() || !isRepeatable(r, w, t, e, file) {
 		return
 	}
-	key := repeatKey{local: localAddr(r), target: r.RequestURI}
-	if key.target[0] == '/' {
-		key.host = r.Host
-	}
+	key := keyOf(r, w)
 	revision := p.catalog.Revision()
 	s.mu.Lock()
 	a := s.answers[key]
@@ -228,22 +236,46 @@ func (p *Proxy) remember(r *http.Request, w *response, t target, client netip.Ad
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.seen = append(slices.Clone(a.seen), now)
+	if s.rules.Load() == w.rules {
+		a.seen = append(slices.Clone(a.seen), now)
+	}
 }
 
-// isRepeatable reports whether a request's answer depends on nothing but the request line,
-// the host and the client, and is that of a held file that everybody may have.
+func keyOf(r *http.Request, w *response) repeatKey {
+	key := repeatKey{local: localAddr(r), target: r.RequestURI}
+	if key.target[0] == '/' {
+		key.host = r.Host
+	}
+	if w.status == http.StatusNotModified {
+		key.since, key.match = r.Header.Get("If-Modified-Since"), r.Header.Get("If-None-Match")
+	}
+	return key
+}
+
+// isRepeatable reports whether a request's answer depends on nothing but its key and the
+// client, and is that of a held file that everybody may have: all of the file, or that a
+// Release has not changed.
 func isRepeatable(r *http.Request, w *response, t target, e catalog.Entry, file *fetch.File) bool {
 	if _, own := t.own(r); own || t.login != "" || t.view != (view{}) {
 		return false
 	}
-	return w.raw != nil && r.ProtoAtLeast(1, 1) && !r.Close && r.TLS == nil && wantsAll(r) && 0 < len(r.RequestURI) && len(r.RequestURI) < maxTarget &&
-		w.status == http.StatusOK && file.Size > 0 && w.written == file.Size &&
-		e.Kind == catalog.Content && !e.Index && file.Public && file.Stale == "" && isHit(file)
+	if w.raw == nil || r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) || r.Close || r.TLS != nil || r.RequestURI == "" || len(r.RequestURI) >= maxTarget ||
+		!file.Public || file.Stale != "" || file.Pending || !isHit(file) {
+		return false
+	}
+	if e.Kind == catalog.ReleaseFile {
+		since, match := r.Header["If-Modified-Since"], r.Header["If-None-Match"]
+		return w.status == http.StatusNotModified && e.Location.Name() != "Release.gpg" && len(since)+len(match) == 1
+	}
+	return w.status == http.StatusOK && wantsAll(r) && file.Size > 0 && w.written == file.Size && e.Kind == catalog.Content && !e.Index
 }
 
 // seenBy returns which generations of a client have the catalog say that the file is e.
 func (p *Proxy) seenBy(ctx context.Context, client netip.Addr, e catalog.Entry) (seen, bool) {
+	if e.Kind == catalog.ReleaseFile { // all get what is in force
+		e.Release = digest.Digest{}
+		return seen{entry: e}, true
+	}
 	var pins []pin
 	got := p.catalog.Resolve(ctx, e.Location, func(suite catalog.Location) digest.Digest {
 		d := p.generationIn(ctx, view{}, client, suite)
@@ -258,17 +290,9 @@ func (p *Proxy) seenBy(ctx context.Context, client netip.Addr, e catalog.Entry) 
 
 // keepAnswer completes an answer, and has it in force for repeatFor.
 func (p *Proxy) keepAnswer(a *repeat, w *response, file *fetch.File) {
-	var header bytes.Buffer
-	header.WriteString("HTTP/1.1 200 OK\r\n")
-	err := w.Header().Write(&header)
+	err := a.render(w)
 	if err == nil {
-		a.file, a.fd, err = again(held(file.Body))
-	}
-	if err == nil && file.Size <= maxInline {
-		a.inline = make([]byte, file.Size)
-		if _, err = a.file.ReadAt(a.inline, 0); err != nil {
-			a.file.Close()
-		}
+		err = a.open(file)
 	}
 	if err != nil {
 		if !errors.Is(err, errors.ErrUnsupported) {
@@ -276,7 +300,6 @@ func (p *Proxy) keepAnswer(a *repeat, w *response, file *fetch.File) {
 		}
 		return
 	}
-	a.header, a.size = header.Bytes(), file.Size
 	about := *file
 	about.Body = nil
 	a.about = &about
@@ -293,7 +316,56 @@ func (p *Proxy) keepAnswer(a *repeat, w *response, file *fetch.File) {
 	for s.order.Len() > s.limit {
 		s.drop(s.order.Front().Value.(*repeat))
 	}
-	if s.off.Load() {
+	if s.off.Load() || s.rules.Load() != w.rules { // meanwhile
 		s.drop(a)
 	}
+}
+
+// render writes the header of an answer as net/http did: the fields in their order, and
+// the date behind them.
+func (a *repeat) render(w *response) error {
+	var b bytes.Buffer
+	a.status, a.ageAt = w.status, -1
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", w.status, http.StatusText(w.status))
+	before, after := make(http.Header), make(http.Header)
+	for name, values := range w.Header() {
+		switch {
+		case name < "Age":
+			before[name] = values
+		case name > "Age":
+			after[name] = values
+		}
+	}
+	if err := before.Write(&b); err != nil {
+		return err
+	}
+	if w.Header().Get("Age") != "" {
+		a.ageAt = b.Len()
+	}
+	err := after.Write(&b)
+	a.header = b.Bytes()
+	return err
+}
+
+// open opens the file of an answer, and reads it if it is small.
+func (a *repeat) open(file *fetch.File) (err error) {
+	blob := held(file.Body)
+	if b, ok := file.Body.(interface{ Stored() *os.File }); ok {
+		blob = b.Stored()
+	}
+	if a.file, a.fd, err = again(blob); err != nil {
+		return err
+	}
+	a.size = file.Size
+	if a.status != http.StatusOK {
+		return nil
+	}
+	a.body = a.size
+	if file.Size <= maxInline {
+		a.inline = make([]byte, file.Size)
+		if _, err = a.file.ReadAt(a.inline, 0); err != nil {
+			a.file.Close() // it was only read
+		}
+	}
+	return err
 }

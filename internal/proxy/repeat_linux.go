@@ -23,7 +23,10 @@ func again(f *os.File) (*os.File, int, error) {
 	return os.NewFile(uintptr(fd), f.Name()), fd, nil
 }
 
-// kernel is what a repeater gives to the kernel.
+// sendsFiles says that kernel does.
+const sendsFiles = true
+
+// kernel is what is given to the kernel: a header, a file, or both.
 type kernel struct {
 	stat   unix.Stat_t
 	head   []byte // what is left of the header, and of a small file behind it
@@ -41,18 +44,20 @@ func (k *kernel) intact(a *repeat) bool {
 	return unix.Fstat(a.fd, &k.stat) == nil && k.stat.Nlink > 0 && k.stat.Size == a.size
 }
 
-// next gives a socket what it takes, and reports whether all is sent, or failed. A header
-// waits in the kernel for the file behind it (send(2), MSG_MORE).
-func (k *kernel) next(socket uintptr, a *repeat) (done bool) {
-	for k.err == nil && k.off < a.size {
+// next gives a socket what it takes of the header and of a file up to end, and reports
+// whether all is sent, or failed. A header waits in the kernel for the file behind it
+// (send(2), MSG_MORE).
+func (k *kernel) next(socket uintptr, file int, end int64) (done bool) {
+	for k.err == nil && (len(k.head) > 0 || k.off < end) {
 		var n int
 		var err error
 		if len(k.head) > 0 {
-			flags := unix.MSG_NOSIGNAL
-			if k.body == 0 {
-				flags |= unix.MSG_MORE
+			if k.body == 0 && end > 0 {
+				n, err = unix.SendmsgN(int(socket), k.head, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_MORE)
+			} else {
+				n, err = unix.Write(int(socket), k.head)
 			}
-			if n, err = unix.SendmsgN(int(socket), k.head, nil, nil, flags); err == nil {
+			if err == nil {
 				k.head = k.head[n:]
 				k.begun()
 				if left := len(k.head); left < k.body {
@@ -62,7 +67,7 @@ func (k *kernel) next(socket uintptr, a *repeat) (done bool) {
 				}
 			}
 		} else {
-			n, err = unix.Sendfile(int(socket), a.fd, &k.off, int(min(a.size-k.off, repeatStep)))
+			n, err = unix.Sendfile(int(socket), file, &k.off, int(min(end-k.off, maxStep)))
 			if n > 0 {
 				k.passed(int64(n))
 			}
@@ -80,8 +85,3 @@ func (k *kernel) next(socket uintptr, a *repeat) (done bool) {
 	}
 	return true
 }
-
-var errShortFile = errors.New("the file has become shorter")
-
-// repeatStep is how much of a file is given to the kernel at once. Each step is credited.
-const repeatStep = 1 << 20

@@ -10,6 +10,9 @@ import (
 // again refuses: without Linux's sendfile nothing is repeated.
 func again(*os.File) (*os.File, int, error) { return nil, 0, errors.ErrUnsupported }
 
+// sendsFiles says that kernel does not.
+const sendsFiles = false
+
 // kernel is not used.
 type kernel struct {
 	head   []byte
@@ -23,4 +26,4 @@ type kernel struct {
 
 func (*kernel) intact(*repeat) bool { return false }
 
-func (*kernel) next(uintptr, *repeat) bool { return true }
+func (*kernel) next(uintptr, int, int64) bool { return true }

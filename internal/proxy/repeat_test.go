@@ -17,6 +17,7 @@ import (
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
+	"millpond/internal/mirror"
 )
 
 // The third answer is the second one's, by another way, and counted as that is.
@@ -74,7 +75,8 @@ func TestNotRepeated(t *testing.T) {
 		"the client has another generation": func(t *testing.T, b *repeating) {
 			b.sessions.set(context.Background(), netip.MustParseAddr("127.0.0.1"), "", mustLocation(t, archiveURL+"dists/stable"), digest.Of([]byte("old")))
 		},
-		"the box stops": func(_ *testing.T, b *repeating) { b.repeats.stop() },
+		"the box stops":          func(_ *testing.T, b *repeating) { b.repeats.stop() },
+		"the lists are replaced": func(_ *testing.T, b *repeating) { b.Replace(mirror.Hosts{}, mirror.Hosts{}) },
 		"it was some time ago": func(_ *testing.T, b *repeating) {
 			b.repeats.mu.Lock()
 			defer b.repeats.mu.Unlock()
@@ -97,6 +99,28 @@ func TestNotRepeated(t *testing.T) {
 				t.Errorf("fetch was asked %d times, want 3", got)
 			}
 		})
+	}
+}
+
+// An answer that was decided by other lists than those in force when it is complete is not
+// kept.
+func TestListsReplacedDuringAnAnswer(t *testing.T) {
+	t.Parallel()
+	b := newRepeating(t, 1000, nil)
+	get := b.files[debURL]
+	b.files[debURL] = func(ctx context.Context) (*fetch.File, error) {
+		if b.fetcher.gets.Load() == 2 {
+			b.Replace(mirror.Hosts{}, mirror.Hosts{})
+		}
+		return get(ctx)
+	}
+	_, s := b.warm(t)
+	for range 2 {
+		s.get(t, b.data)
+		b.rest(t)
+	}
+	if got := b.fetcher.gets.Load(); got != 3 {
+		t.Errorf("fetch was asked %d times, want 3", got)
 	}
 }
 
@@ -220,6 +244,21 @@ func TestStalledRepeat(t *testing.T) {
 	}
 	if b.fetcher.gets.Load() != 2 {
 		t.Error("it was not repeated")
+	}
+}
+
+// The stall limit of one answer is not in force for the next one.
+func TestRepeatAfterTheStallLimit(t *testing.T) {
+	t.Parallel()
+	b := newRepeating(t, 16<<20, nil) // more than the sockets hold, so that the client is waited for
+	_, s := b.warm(t)
+	b.stall = 3 * time.Second
+	s.get(t, b.data)
+	passed := time.Now().Add(b.stall)
+	waitFor(t, "the limit has passed", func() bool { return time.Now().After(passed) })
+	s.get(t, b.data)
+	if got := b.fetcher.gets.Load(); got != 2 {
+		t.Errorf("fetch was asked %d times, want 2", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"millpond/internal/catalog"
@@ -19,6 +20,11 @@ import (
 // renewEvery is how often the deadline of an idle connection is moved that gets repeated
 // answers. It is less than a hundredth of what it moves.
 const renewEvery = time.Second
+
+// lateShare is which part of the stall limit passes before the write deadline is moved
+// again: a busy connection waits many times a second, and each move costs as much as a
+// call of the kernel.
+const lateShare = 100
 
 // repeater repeats answers on a connection, while net/http waits for its next request. It
 // is used by the goroutine of net/http alone.
@@ -37,7 +43,9 @@ type repeater struct {
 	step    func(socket uintptr) bool
 
 	renewed time.Time // when the read deadline was set
-	late    bool      // there is a write deadline
+	late    time.Time // when the write deadline was set; zero without one
+	second  int64     // Unix time that date is of
+	date    []byte
 }
 
 func (c *pipelineConn) newRepeater() *repeater {
@@ -56,10 +64,13 @@ func (c *pipelineConn) newRepeater() *repeater {
 		r.w.count(n, nil)
 	}
 	r.kernel.wait = func() {
-		r.late = true
-		_ = c.TCPConn.SetWriteDeadline(time.Now().Add(c.proxy.stall)) // an error comes back from the next write
+		now := time.Now()
+		if now.Sub(r.late) >= c.proxy.stall/lateShare {
+			r.late = now
+			_ = c.TCPConn.SetWriteDeadline(now.Add(c.proxy.stall)) // an error comes back from the next write
+		}
 	}
-	r.step = func(socket uintptr) bool { return r.kernel.next(socket, r.answer) }
+	r.step = func(socket uintptr) bool { return r.kernel.next(socket, r.answer.fd, r.answer.body) }
 	return r
 }
 
@@ -98,6 +109,9 @@ func (c *pipelineConn) isLast() bool {
 // readBetween is Read between two requests: it answers plain ones for as long as their
 // answers can be repeated, and returns when there is something for net/http.
 func (c *pipelineConn) readBetween(b []byte) (int, error) {
+	if c.repeater != nil {
+		c.repeater.late = time.Time{} // net/http has cleared it
+	}
 	for {
 		early := copy(b, c.kept)
 		c.kept = c.kept[:0]
@@ -143,7 +157,7 @@ func (c *pipelineConn) repeat(b []byte) (size int, open bool) {
 		c.repeater = c.newRepeater()
 	}
 	p, begun := c.proxy, time.Now()
-	a := p.repeats.take(c.repeater.local, request.Target, request.Host, p.catalog.Revision(), begun)
+	a := p.repeats.take(c.repeater.local, request, p.catalog.Revision(), begun)
 	if a == nil {
 		return 0, true
 	}
@@ -166,14 +180,11 @@ func (r *repeater) send(a *repeat, begun time.Time, open *bool) bool {
 		return false
 	}
 	party := front.PartyOf(r.client)
-	if !p.fetcher.Reuse(fetch.Request{Entry: e, Again: p.receipts.has(party, e), Party: party}) {
+	age, ok := r.reuse(a, fetch.Request{Entry: e, Party: party})
+	if !ok {
 		return false
 	}
-	defer p.fetcher.Reused(e.Digest)
-	if !r.kernel.intact(a) {
-		p.repeats.forget(a)
-		return false
-	}
+	defer p.fetcher.Reused(a.about.Digest)
 	if !c.beginAnswer() {
 		*open = false
 		return true
@@ -182,13 +193,19 @@ func (r *repeater) send(a *repeat, begun time.Time, open *bool) bool {
 		r.place.Use(party)
 	}
 	p.underWay.Add(1)
-	p.serving.Add(1)
 	r.about = aboutFile(e)
 	p.ledger.Request(r.client, r.about)
-	whole := r.write(a, e, begun)
-	*open = p.after(&r.w, &r.request, a.target, e, a.about, sent{client: r.client, held: true, whole: whole, begun: begun})
+	if a.body > 0 {
+		p.serving.Add(1)
+	} else {
+		p.given(r.ctx, view{}, r.client, a.about.Suite, a.about.Release)
+	}
+	whole := r.write(a, e, age, begun)
+	*open = p.after(&r.w, &r.request, a.target, e, a.about, sent{client: r.client, held: a.body > 0, has: a.about.Release, whole: whole, begun: begun})
 	p.record(&r.w, &r.request, begun)
-	p.serving.Add(-1)
+	if a.body > 0 {
+		p.serving.Add(-1)
+	}
 	p.underWay.Add(-1)
 	if r.place != nil {
 		r.place.Rest()
@@ -197,17 +214,52 @@ func (r *repeater) send(a *repeat, begun time.Time, open *bool) bool {
 	return true
 }
 
+// reuse reports whether fetch would give the same once more, and how old that is. Of a
+// Release it also counts the answer, so that its file has to be there before.
+func (r *repeater) reuse(a *repeat, q fetch.Request) (age time.Duration, ok bool) {
+	p := r.conn.proxy
+	release := q.Kind == catalog.ReleaseFile
+	if release && r.isIntact(a) {
+		return p.fetcher.Unchanged(q, a.about)
+	}
+	if q.Again = p.receipts.has(q.Party, q.Entry); release || !p.fetcher.Reuse(q) {
+		return 0, false
+	}
+	if !r.isIntact(a) {
+		p.fetcher.Reused(q.Digest)
+		return 0, false
+	}
+	return 0, true
+}
+
+// isIntact reports whether the file of an answer is there, and drops the answer if not.
+func (r *repeater) isIntact(a *repeat) bool {
+	ok := r.kernel.intact(a)
+	if !ok {
+		r.conn.proxy.repeats.forget(a)
+	}
+	return ok
+}
+
 // write sends header and file, and reports whether all was sent.
-func (r *repeater) write(a *repeat, e catalog.Entry, begun time.Time) (whole bool) {
-	r.w = response{stall: r.conn.proxy.stall, status: http.StatusOK, credit: r.w.credit}
+func (r *repeater) write(a *repeat, e catalog.Entry, age time.Duration, begun time.Time) (whole bool) {
+	r.w = response{stall: r.conn.proxy.stall, status: a.status, credit: r.w.credit}
 	r.w.outcome.what, r.w.outcome.file = wasHit, e.Location
-	r.header = append(append(r.header[:0], a.header...), "Date: "...)
-	r.header = append(begun.UTC().AppendFormat(r.header, http.TimeFormat), "\r\n\r\n"...)
+	r.header = append(r.header[:0], a.header...)
+	if a.ageAt >= 0 {
+		r.header = append(r.header[:a.ageAt], "Age: "...)
+		r.header = append(strconv.AppendInt(r.header, int64(age/time.Second), 10), "\r\n"...)
+		r.header = append(r.header, a.header[a.ageAt:]...)
+	}
+	if second := begun.Unix(); second != r.second {
+		r.second, r.date = second, append(begun.UTC().AppendFormat(append(r.date[:0], "Date: "...), http.TimeFormat), "\r\n\r\n"...)
+	}
+	r.header = append(r.header, r.date...)
 	r.header = append(r.header, a.inline...)
 	r.kernel.head, r.kernel.body, r.kernel.off, r.kernel.err = r.header, len(a.inline), 0, nil
 	r.answer = a
-	if r.late { // of an earlier answer
-		r.late = false
+	if !r.late.IsZero() && begun.Sub(r.late) >= r.w.stall/lateShare {
+		r.late = time.Time{}
 		_ = r.conn.TCPConn.SetWriteDeadline(time.Time{})
 	}
 	err := r.conn.memory.raw.Write(r.step)

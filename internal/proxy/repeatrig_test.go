@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,6 +21,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
 	"millpond/internal/front"
+	"millpond/internal/ledger"
 	"millpond/internal/logs"
 )
 
@@ -26,6 +29,7 @@ import (
 type asks struct {
 	fakeFetcher
 	gets   atomic.Int64
+	same   atomic.Int64 // suites of which a client has the present Release
 	reuse  atomic.Bool
 	reused atomic.Int64 // Reuse less Reused
 }
@@ -40,6 +44,13 @@ func (f *asks) Reuse(fetch.Request) bool {
 		f.reused.Add(1)
 	}
 	return f.reuse.Load()
+}
+
+func (f *asks) Revalidated(catalog.Location) { f.same.Add(1) }
+
+func (f *asks) Unchanged(r fetch.Request, given *fetch.File) (time.Duration, bool) {
+	age, ok := f.fakeFetcher.Unchanged(r, given)
+	return age, f.Reuse(r) && ok
 }
 
 func (f *asks) Reused(digest.Digest) { f.reused.Add(-1) }
@@ -98,6 +109,57 @@ func newRepeating(t testing.TB, size int, change func(*Options)) *repeating {
 	b.addr = l.Addr().String()
 	b.serveOn(t, front.Listener(l, front.Options{Shares: front.NewShares(100), Log: b.log}))
 	return b
+}
+
+// heldRelease is a Body of a held Release file.
+type heldRelease struct{ *os.File }
+
+func (b heldRelease) Stored() *os.File    { return b.File }
+func (heldRelease) Origin() ledger.Origin { return ledger.FromStore }
+
+// holdRelease has the box hold headURL, and returns the file's name.
+func (b *repeating) holdRelease(t testing.TB) (name string) {
+	t.Helper()
+	data := pattern(5000)
+	name = filepath.Join(t.TempDir(), "release")
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	suite := mustLocation(t, archiveURL+"dists/stable")
+	b.catalog.entries[headURL] = catalog.Entry{Kind: catalog.ReleaseFile, Size: -1, Suite: suite}
+	b.files[headURL] = func(context.Context) (*fetch.File, error) {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		d := digest.Of(data)
+		return &fetch.File{
+			Digest: d, Size: int64(len(data)), Modified: modified, Release: d, Suite: suite, Age: 70 * time.Second, Public: true, Body: heldRelease{f},
+		}, nil
+	}
+	return name
+}
+
+// aptCheck is how apt asks whether its InRelease is the present one.
+var aptCheck = "GET " + headURL + " HTTP/1.1\r\nHost: deb.example.org\r\nCache-Control: max-age=0\r\nAccept: text/*\r\nIf-Modified-Since: " +
+	modified.Format(http.TimeFormat) + "\r\nUser-Agent: Debian APT-HTTP/1.3 (2.6.1)\r\n\r\n"
+
+// check sends a conditional request, and returns status and header of the answer, without
+// its date.
+func (s session) check(t testing.TB, request string) string {
+	t.Helper()
+	if _, err := io.WriteString(s, request); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(s.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	resp.Header.Del("Date")
+	return fmt.Sprint(resp.StatusCode, " ", resp.Header)
 }
 
 const plainRequest = "GET " + debURL + " HTTP/1.1\r\nHost: deb.example.org\r\nUser-Agent: Debian APT-HTTP/1.3 (2.6.1)\r\n\r\n"

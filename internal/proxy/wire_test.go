@@ -131,27 +131,33 @@ func TestHTTP10(t *testing.T) {
 	}
 }
 
-// watchedConn counts what net/http asks of the connection itself.
+// watchedConn counts what is copied to the connection, from memory or from anything but a
+// file.
 type watchedConn struct {
 	*net.TCPConn
-	fast, other *atomic.Int64 // bytes by way of ReadFrom from a file, and else
+	copied *atomic.Int64
 }
 
 func (c watchedConn) ReadFrom(r io.Reader) (int64, error) {
 	n, err := c.TCPConn.ReadFrom(r)
 	if l, ok := r.(*io.LimitedReader); ok {
 		if _, ok := l.R.(*os.File); ok {
-			c.fast.Add(n)
 			return n, err
 		}
 	}
-	c.other.Add(n)
+	c.copied.Add(n)
+	return n, err
+}
+
+func (c watchedConn) Write(b []byte) (int, error) {
+	n, err := c.TCPConn.Write(b)
+	c.copied.Add(int64(n))
 	return n, err
 }
 
 type watchedListener struct {
 	net.Listener
-	fast, other atomic.Int64
+	copied atomic.Int64
 }
 
 func (l *watchedListener) Accept() (net.Conn, error) {
@@ -159,11 +165,10 @@ func (l *watchedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return watchedConn{c.(*net.TCPConn), &l.fast, &l.other}, nil
+	return watchedConn{c.(*net.TCPConn), &l.copied}, nil
 }
 
-// Held blobs must reach the socket as an io.LimitedReader over the *os.File:
-// for that alone the kernel copies.
+// Held blobs leave by the kernel alone: only headers are copied.
 func TestSendfile(t *testing.T) {
 	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -180,13 +185,13 @@ func TestSendfile(t *testing.T) {
 		header string
 		want   []byte
 	}{{"X: y", data}, {fmt.Sprintf("Range: bytes=%d-", step), data[step:]}} {
-		l.fast.Store(0)
+		l.copied.Store(0)
 		before := b.ledger.total()
 		if _, body := b.do(t, "GET", debURL, tt.header); body != string(tt.want) {
 			t.Errorf("%s: wrong body of %d bytes", tt.header, len(body))
 		}
-		if got := l.fast.Load(); got != int64(len(tt.want)) || l.other.Load() != 0 {
-			t.Errorf("%s: %d bytes by the kernel, %d through it otherwise, of %d", tt.header, got, l.other.Load(), len(tt.want))
+		if got := l.copied.Load(); got > 1000 {
+			t.Errorf("%s: %d bytes were copied, want those of a header", tt.header, got)
 		}
 		if got := b.ledger.total() - before; got != int64(len(tt.want)) {
 			t.Errorf("%s: %d bytes credited, want %d", tt.header, got, len(tt.want))

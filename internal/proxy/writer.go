@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// step is how much of a held file is given to the kernel at a time. Each step
-// moves the write deadline, so a client is cut only if it takes less than a
-// step in the stall limit, 0.9 kB/s; and each is credited when it is written.
+// step is how much of a held file is given to the kernel at a time where that cannot be
+// seen to leave (sendfile.go). Each step moves the write deadline, so a client is cut only
+// if it takes less than a step in the stall limit, 0.9 kB/s; and each is credited when it
+// is written.
 const step = 256 << 10
 
 // maxCorked is how long a file may be to leave with its header. A longer one may not fit
@@ -27,7 +28,9 @@ type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	raw     syscall.RawConn // of the connection, for cork; may be nil
+	conn    *pipelineConn   // the connection; may be nil
 	stall   time.Duration
+	rules   uint64 // of repeats, when the request came
 
 	status  int         // 0 until the header was sent
 	written int64       // body bytes
@@ -39,7 +42,7 @@ type response struct {
 func newResponse(w http.ResponseWriter, r *http.Request, stall time.Duration) *response {
 	res := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
 	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-		res.raw = c.raw
+		res.raw, res.conn = c.raw, c.conn
 	}
 	return res
 }
@@ -134,6 +137,13 @@ func (w *response) sendFile(kernel io.ReaderFrom, file *os.File, limited *io.Lim
 	// Else net/http would copy the beginning of the file to send it with the
 	// header. An error of this comes back from the next write.
 	_ = w.control.Flush()
+	if w.conn != nil {
+		before := w.written
+		w.begin()
+		total, err = w.conn.sendThrough(kernel, limited, func(n int64) { w.count(n, nil) })
+		w.count(total-(w.written-before), err)
+		return total, err
+	}
 	for limited.N > 0 {
 		w.begin()
 		n, err := kernel.ReadFrom(&io.LimitedReader{R: file, N: min(limited.N, step)})

@@ -51,6 +51,7 @@ func (c *Cache) put(dir catalog.Location, private bool, before, s suite) error {
 		if !before.holdsAny() {
 			return nil
 		}
+		defer c.written()
 		return c.names.Delete([]byte(name))
 	}
 	over, err := c.write(name, before, s)
@@ -65,6 +66,7 @@ func (c *Cache) put(dir catalog.Location, private bool, before, s suite) error {
 func (c *Cache) write(name string, before, s suite) (over bool, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	defer c.written()
 	if err := kv.PutJSON(c.names, name, s); err != nil {
 		return false, err
 	}
@@ -166,6 +168,7 @@ func (c *Cache) tooMany(entries []party.Entry, sum tally) (gone []int) {
 }
 
 func (c *Cache) deleteAll(gone []onDisk) error {
+	defer c.written()
 	var faults []error
 	for _, r := range gone {
 		for _, v := range []record{r.suite.InRelease, r.suite.Release, r.suite.Signature} {

@@ -1,11 +1,15 @@
 package release
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 
 	"millpond/internal/catalog"
 	"millpond/internal/clock"
-	"millpond/internal/kv"
 	"millpond/internal/mirror"
 )
 
@@ -149,14 +153,98 @@ func key(dir catalog.Location, private bool) string {
 // load reads what is kept of a suite or, where nothing is, remembered, and how many
 // checks had ended before.
 func (c *Cache) load(dir catalog.Location, login mirror.Login) (s suite, ended int, err error) {
-	name := key(dir, login != "")
+	k := recordKey{dir, login != ""}
 	c.mu.Lock()
 	ended = c.ended
-	absent := c.absent[name]
+	absent := c.absent[k.String()]
 	c.mu.Unlock()
-	s, err = kv.GetJSON[suite](c.names, name)
+	s, err = c.readRecord(k)
 	if s == (suite{}) {
 		s = absent
 	}
 	return s, ended, err
+}
+
+// recordKey is what a key is made of.
+type recordKey struct {
+	dir     catalog.Location
+	private bool
+}
+
+func (k recordKey) String() string { return key(k.dir, k.private) }
+
+// maxParsed is how many records are kept as they were parsed, of some 4 kB each.
+const maxParsed = 256
+
+// parsed is a record as it is on disk, and what that says.
+type parsed struct {
+	text   []byte
+	suite  suite
+	writes int // of records, before it was read
+}
+
+// readRecord reads a record, zero if there is none. Parsing one takes ten times as long
+// as to see that it is the one of before.
+func (c *Cache) readRecord(k recordKey) (s suite, err error) {
+	c.mu.Lock()
+	before, writes := c.parsed[k], c.writes
+	c.mu.Unlock()
+	text, err := c.names.Get([]byte(k.String()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	if before != nil && bytes.Equal(before.text, text) {
+		if before.writes != writes {
+			c.keepParsed(k, &parsed{text, before.suite, writes})
+		}
+		return before.suite, nil
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return suite{}, fmt.Errorf("record %q: %w", k.String(), err)
+	}
+	c.keepParsed(k, &parsed{text, s, writes})
+	return s, nil
+}
+
+func (c *Cache) keepParsed(k recordKey, p *parsed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.parsed) >= maxParsed { // those forgotten are parsed again
+		clear(c.parsed)
+	}
+	c.parsed[k] = p
+}
+
+// written is called after each change of a record on disk.
+func (c *Cache) written() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writes++
+}
+
+// Unchanged reports whether Get would return v once more, which it returned for a Release
+// or an InRelease without a login, at once and with nothing else to tell. age is as in
+// File. That its bytes are held is for the caller to see to.
+func (c *Cache) Unchanged(e Request, v File) (age time.Duration, ok bool) {
+	k := recordKey{e.Suite, false}
+	c.mu.Lock()
+	p, writes := c.parsed[k], c.writes
+	c.mu.Unlock()
+	if p == nil || p.writes != writes {
+		if _, err := c.readRecord(k); err != nil {
+			return 0, false
+		}
+		c.mu.Lock()
+		p = c.parsed[k]
+		c.mu.Unlock()
+		if p == nil {
+			return 0, false
+		}
+	}
+	r := p.suite.form(e.Location.Name())
+	same := r.Digest == v.Digest && r.Modified().Equal(v.Modified) && r.Unchecked == "" && !r.Digest.IsZero()
+	return r.Age(), same && r.fresh(c.ttl, false) && c.known(e.Suite)
 }

@@ -121,7 +121,9 @@ type Cache struct {
 	checks   map[string]*check
 	ended    int // checks that have ended so far
 	behind   map[behind]time.Time
-	absent   map[string]suite // by key; at most maxAbsent
+	absent   map[string]suite      // by key; at most maxAbsent
+	parsed   map[recordKey]*parsed // at most maxParsed
+	writes   int                   // of records so far
 	tally    tally
 	accepted map[accepted]bool
 	named    map[digest.Digest]catalog.Location // by suiteName; at most maxNamed
@@ -133,7 +135,7 @@ func New(lifetime context.Context, o Options) *Cache {
 	return &Cache{
 		store: o.Store, catalog: o.Catalog, access: o.Access, names: o.Names, ttl: o.TTL, log: o.Log,
 		asks: o.Asks, fetched: o.Fetched, available: o.Available, site: o.Site, patience: o.Patience, follows: o.Follows, fetch: o.Hold,
-		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, holdFor: holdFor, checks: make(map[string]*check), behind: make(map[behind]time.Time), absent: make(map[string]suite),
+		lifetime: lifetime, keys: broadcast.NewWake(), early: earlyEvery, holdFor: holdFor, checks: make(map[string]*check), behind: make(map[behind]time.Time), absent: make(map[string]suite), parsed: make(map[recordKey]*parsed),
 		maxRecords: maxRecords, accepted: make(map[accepted]bool), named: make(map[digest.Digest]catalog.Location),
 	}
 }
@@ -235,7 +237,9 @@ func (c *Cache) Expire(dir catalog.Location) {
 			continue // the next check meets the same error and returns it
 		}
 		s.InRelease.Expired, s.Release.Expired = true, true
-		if err := kv.PutJSON(c.names, key(dir, private), s); err != nil {
+		err = kv.PutJSON(c.names, key(dir, private), s)
+		c.written()
+		if err != nil {
 			c.log.Warn("suite's record not written", "suite", dir.String(), "err", err)
 		}
 	}

@@ -44,3 +44,15 @@ func TestNamedSuitesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// Records are parsed once, and how many are kept so is bounded.
+func TestParsedRecordsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := &Cache{parsed: make(map[recordKey]*parsed)}
+	for n := range 3 * maxParsed {
+		c.keepParsed(recordKey{dir: catalog.Location{Path: fmt.Sprint("/", n)}}, new(parsed))
+		if len(c.parsed) > maxParsed {
+			t.Fatalf("%d records are kept", len(c.parsed))
+		}
+	}
+}

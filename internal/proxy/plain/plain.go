@@ -1,9 +1,9 @@
 // Package plain reads the one form of request that is answered without net/http: a GET
-// of HTTP/1.1 without a body, with nothing in it that could change the answer. What it
-// does not take is no error: net/http reads that.
+// of HTTP/1.1 without a body, with nothing in it that could change the answer but one
+// condition. What it does not take is no error: net/http reads that.
 //
-// It promises that net/http takes all that it takes, for the same target, host and end,
-// and that the answer depends on these alone.
+// It promises that net/http takes all that it takes, for the same target, host, condition
+// and end, and that the answer depends on these alone.
 package plain
 
 import "bytes"
@@ -12,6 +12,8 @@ import "bytes"
 type Request struct {
 	Target []byte // as it stands in the request line
 	Host   []byte // the Host field; of a target that is no path nil, since that names the host
+	Since  []byte // If-Modified-Since as it stands there; nil without one
+	Match  []byte // likewise If-None-Match; never both
 }
 
 // meaningless are the fields that may stand in a plain request, in lower case: those that
@@ -24,8 +26,12 @@ var (
 	get       = []byte("GET ")
 	version   = []byte(" HTTP/1.1")
 	host      = []byte("host")
+	since     = []byte("if-modified-since")
+	match     = []byte("if-none-match")
 	stays     = []byte("connection")
 	keepAlive = []byte("keep-alive")
+	control   = []byte("cache-control")
+	checked   = []byte("max-age=0") // apt sends it with each request for an index, and the box ignores it
 	lineEnd   = []byte("\r\n")
 )
 
@@ -57,8 +63,21 @@ func Parse(b []byte) (r Request, size int, ok bool) {
 				return Request{}, 0, false
 			}
 			r.Host = value
+		case equalFold(name, since), equalFold(name, match):
+			if r.Since != nil || r.Match != nil || len(value) == 0 {
+				return Request{}, 0, false
+			}
+			if equalFold(name, since) {
+				r.Since = value
+			} else {
+				r.Match = value
+			}
 		case equalFold(name, stays):
 			if !equalFold(value, keepAlive) {
+				return Request{}, 0, false
+			}
+		case equalFold(name, control):
+			if !equalFold(value, checked) {
 				return Request{}, 0, false
 			}
 		case !isMeaningless(name):

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -25,7 +26,12 @@ func TestParse(t *testing.T) {
 		{"range", "GET /x HTTP/1.1\r\nHost: a\r\nRange: bytes=0-\r\n\r\n", "", "", ""},
 		{"login", "GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Basic x\r\n\r\n", "", "", ""},
 		{"a proxy before it", "GET /x HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n", "", "", ""},
-		{"condition", "GET /x HTTP/1.1\r\nHost: a\r\nIf-None-Match: x\r\n\r\n", "", "", ""},
+		{"condition", "GET /x HTTP/1.1\r\nHost: a\r\nIf-None-Match: x\r\n\r\n", "/x", "a", ""},
+		{"apt's check", "GET /x HTTP/1.1\r\nHost: a\r\nCache-Control: max-age=0\r\nIf-Modified-Since: x\r\n\r\n", "/x", "a", ""},
+		{"two conditions", "GET /x HTTP/1.1\r\nHost: a\r\nIf-None-Match: x\r\nIf-Modified-Since: x\r\n\r\n", "", "", ""},
+		{"the same twice", "GET /x HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: x\r\nIf-Modified-Since: x\r\n\r\n", "", "", ""},
+		{"empty condition", "GET /x HTTP/1.1\r\nHost: a\r\nIf-None-Match:\r\n\r\n", "", "", ""},
+		{"to be checked", "GET /x HTTP/1.1\r\nHost: a\r\nCache-Control: no-cache\r\n\r\n", "", "", ""},
 		{"close", "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "", "", ""},
 		{"body", "GET /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "", "", ""},
 		{"continued line", "GET /x HTTP/1.1\r\nHost: a\r\nAccept: a\r\n b\r\n\r\n", "", "", ""},
@@ -50,6 +56,7 @@ func TestParse(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"GET http://a.b/x.deb HTTP/1.1\r\nHost: a.b\r\nUser-Agent: x\r\n\r\nGET /y HTTP/1.1\r\n", "GET /x HTTP/1.1\r\nHost: [::1]:80\r\nConnection: keep-alive\r\n\r\n",
+		"GET /x HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"x\"\r\nCache-Control: Max-Age=0\r\n\r\n",
 		"GET * HTTP/1.1\r\nHost: a\r\n\r\n", "GET //%zz HTTP/1.1\r\nHost: a\r\n\r\n", "GET /x HTTP/1.1\r\nHost: a\r\nRange: bytes=1-\r\n\r\n",
 	} {
 		f.Add([]byte(s))
@@ -74,8 +81,19 @@ func FuzzParse(f *testing.F) {
 		if strings.HasPrefix(want.RequestURI, "/") && !strings.HasPrefix(want.RequestURI, "//") && want.Host != string(got.Host) {
 			t.Fatalf("%q is for %q, for net/http %q", b, got.Host, want.Host)
 		}
-		for name := range want.Header {
+		if s, m := want.Header.Get("If-Modified-Since"), want.Header.Get("If-None-Match"); s != string(got.Since) || m != string(got.Match) {
+			t.Fatalf("%q has the conditions %q and %q, for net/http %q and %q", b, got.Since, got.Match, s, m)
+		}
+		for name, values := range want.Header {
 			switch name {
+			case "If-Modified-Since", "If-None-Match":
+				if len(values) > 1 {
+					t.Fatalf("%q has %s twice", b, name)
+				}
+			case "Cache-Control":
+				if slices.ContainsFunc(values, func(v string) bool { return !strings.EqualFold(v, "max-age=0") }) {
+					t.Fatalf("%q is to be answered in another way", b)
+				}
 			case "User-Agent", "Accept", "Accept-Language", "Accept-Encoding", "Proxy-Connection", "Connection":
 			default:
 				t.Fatalf("%q has %s", b, name)
