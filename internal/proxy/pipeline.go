@@ -59,7 +59,8 @@ type pipelineConn struct {
 
 	repeater  *repeater // nil until a plain request came between two others
 	answered  int       // requests that net/http has answered
-	kept      []byte    // the first byte of a request, read while another one was answered
+	repeated  bool      // an answer was
+	kept      []byte    // the first bytes of a request, read while or after another one was answered
 	answering bool      // by the repeater; guarded by mu
 	leaving   bool      // Close was called meanwhile; guarded by mu
 }

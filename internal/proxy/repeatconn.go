@@ -21,6 +21,9 @@ import (
 // answers. It is less than a hundredth of what it moves.
 const renewEvery = time.Second
 
+// minRequest is how much of a further request net/http waits for before it reads that.
+const minRequest = 4
+
 // lateShare is which part of the stall limit passes before the write deadline is moved
 // again: a busy connection waits many times a second, and each move costs as much as a
 // call of the kernel.
@@ -129,6 +132,15 @@ func (c *pipelineConn) readBetween(b []byte) (int, error) {
 			used += size
 		}
 		now := time.Now()
+		c.repeated = c.repeated || used > 0
+		if left := n - used; c.repeated && 0 < left && left < minRequest {
+			// net/http says nothing about so few bytes behind an answer, but would before one.
+			if err != nil {
+				return 0, err
+			}
+			c.kept = append(c.kept[:0], b[used:n]...)
+			used = n
+		}
 		if used < n || err != nil {
 			if used > 0 {
 				copy(b, b[used:n])

@@ -26,6 +26,7 @@ func FuzzRepeat(f *testing.F) {
 		strings.Replace(plainRequest, "\r\n\r\n", "\r\nIf-Modified-Since: "+modified.Format(http.TimeFormat)+"\r\n\r\n", 1),
 		strings.Replace(plainRequest, ".deb ", ".deb?x ", 1), strings.Replace(plainRequest, "/pool", "/%70ool", 1),
 		strings.Replace(plainRequest, "Host", "Content-Length: 3\r\nHost", 1) + "abc" + plainRequest, "\r\n" + plainRequest,
+		plainRequest + "10", plainRequest + "100 x", aptCheck + "\r\n",
 		aptCheck, aptCheck + plainRequest + aptCheck, strings.Replace(aptCheck, "max-age=0", "no-cache", 1), strings.Replace(aptCheck, "2024", "2023", 1),
 		strings.Replace(aptCheck, "If-Modified-Since: ", "If-None-Match: *\r\nX: ", 1), strings.Replace(aptCheck, "Host", "Range: bytes=1-\r\nHost", 1),
 		strings.Replace(plainRequest, "Host: deb.example.org", "Host: a/b", 1), strings.ReplaceAll(plainRequest, "\r\n", "\n"),
