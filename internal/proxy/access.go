@@ -36,7 +36,7 @@ func (p *Proxy) identify(r *http.Request) *http.Request {
 	}
 	own := new(connection)
 	if shared, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-		own.raw = shared.raw
+		own.raw, own.conn = shared.raw, shared.conn
 	}
 	return identified.WithContext(context.WithValue(r.Context(), connectionKey{}, own))
 }

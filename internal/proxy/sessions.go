@@ -48,6 +48,7 @@ type client struct {
 type connection struct {
 	suites suites
 	raw    syscall.RawConn // nil unless it is a socket
+	conn   *pipelineConn   // nil unless it is one
 }
 
 type connectionKey struct{}
@@ -58,6 +59,7 @@ func (p *Proxy) ConnContext(ctx context.Context, conn net.Conn) context.Context 
 	c := new(connection)
 	if pipeline, ok := conn.(*pipelineConn); ok {
 		c = &pipeline.memory
+		c.conn = pipeline
 	}
 	if s, ok := conn.(syscall.Conn); ok {
 		c.raw, _ = s.SyscallConn()
