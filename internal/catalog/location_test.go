@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/hex"
 	"path"
 	"regexp"
 	"strings"
@@ -147,6 +148,12 @@ func FuzzParseLocation(f *testing.F) {
 	f.Add("HTTPS", "[2001:DB8::1]:443", "/")
 	f.Add("http", "Deb.Example.Org.", "/a")
 	f.Fuzz(func(t *testing.T, scheme, host, escaped string) {
+		if strings.HasPrefix(escaped, "/") && isPlainPath(escaped) {
+			encoded := "/%" + hex.EncodeToString([]byte(escaped[1:2])) + escaped[2:] // not plain
+			if clean, slash, err := parsePath(encoded); clean != escaped || slash != "" || err != nil {
+				t.Fatalf("%q is taken for plain, and is %q, %q, %v when decoded", escaped, clean, slash, err)
+			}
+		}
 		l, err := ParseLocation(scheme, host, escaped)
 		if err != nil {
 			if l != (Location{}) {
