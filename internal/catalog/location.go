@@ -178,11 +178,11 @@ func parsePath(escaped string) (clean, slash string, err error) {
 // isPlainPath reports whether an absolute path stands for itself: there is nothing to decode,
 // to clean or to refuse.
 func isPlainPath(p string) bool {
-	if len(p) > maxPath || strings.HasSuffix(p, "/") {
+	if len(p) > maxPath || !isPlain(p[1:]) {
 		return false
 	}
 	for i := range len(p) {
-		if c := p[i]; c < ' ' || c == 0x7f || c == '%' || c == '#' || c == '/' && i+1 < len(p) && (p[i+1] == '/' || p[i+1] == '.') {
+		if c := p[i]; c < ' ' || c == 0x7f || c == '%' || c == '#' {
 			return false
 		}
 	}
@@ -280,7 +280,18 @@ func stem(name string) string {
 // Join returns the Location of rel beneath l. A rel that climbs does not get
 // above l.
 func (l Location) Join(rel string) Location {
+	if isPlain(rel) {
+		return l.at(strings.TrimSuffix(l.Path, "/") + "/" + rel)
+	}
 	return l.at(path.Join(l.Path, path.Clean("/"+rel)))
+}
+
+// isPlain reports whether a relative path is surely clean.
+func isPlain(rel string) bool {
+	if rel == "" || rel[0] == '/' || rel[0] == '.' || rel[len(rel)-1] == '/' {
+		return false
+	}
+	return !strings.Contains(rel, "//") && !strings.Contains(rel, "/.")
 }
 
 // SplitSuite splits the directory of a suite into that of its archive and the

@@ -219,3 +219,16 @@ func TestLocationMoved(t *testing.T) {
 		}
 	}
 }
+
+// Join does not clean what is clean, with the same result.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"/", "/debian", "/debian/dists/stable"} {
+		for _, rel := range []string{"a", "a/b", "a..b", "a/b..c", "", ".", "..", "../a", "a/../../..", "a//b", "/a", "a/", "a/.", "a/./b", ".hidden", "a/.hidden", "100%"} {
+			l := Location{Scheme: "http", Host: "archive.example.org", Path: dir}
+			if got, want := l.Join(rel).Path, path.Join(dir, path.Clean("/"+rel)); got != want {
+				t.Errorf("%s and %q: %s, want %s", dir, rel, got, want)
+			}
+		}
+	}
+}
