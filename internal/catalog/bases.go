@@ -92,7 +92,8 @@ func (st *suite) poolBase(flat bool, rel string) Location {
 // found notes that a client asked for rel, which l lists, relative to base.
 func (st *suite) found(l learned, base Location, rel string) {
 	if st.poolBase(l.flat, rel) != base {
-		st.known.of(l.flat || st.flat).Store(&base)
+		known := base // on the heap only if it is news
+		st.known.of(l.flat || st.flat).Store(&known)
 	}
 }
 

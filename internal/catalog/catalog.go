@@ -106,7 +106,7 @@ type Catalog struct {
 // rows that a killed process left unfinished are removed by Run.
 func Open(o Options) (*Catalog, error) {
 	c := &Catalog{
-		rows:    rows{kv: o.Table, counts: new(sync.Mutex)},
+		rows:    newRows(o.Table),
 		keyring: o.Keyring,
 		trusted: make(map[string]bool),
 		log:     o.Log, shareHost: o.ShareHost, private: o.Private, holds: o.Holds,

@@ -74,14 +74,17 @@ func parseHost(scheme, host string) (string, error) {
 	if withoutUser(host) != host {
 		return "", errors.New("a user name stands before it")
 	}
-	name, port := strings.ToLower(host), ""
+	lower := strings.ToLower(host)
+	name, port := lower, ""
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, ']') {
 		name, port = name[:i], name[i+1:]
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
 			return "", errors.New("the port is no number from 1 to 65535")
 		}
-		port = strconv.FormatUint(n, 10)
+		if port[0] == '0' {
+			port = strconv.FormatUint(n, 10)
+		}
 	}
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		ip := net.ParseIP(strings.TrimSuffix(inner, "]"))
@@ -98,6 +101,9 @@ func parseHost(scheme, host string) (string, error) {
 	if port == "" || scheme == "http" && port == "80" || scheme == "https" && port == "443" {
 		return name, nil
 	}
+	if len(name)+1+len(port) == len(lower) {
+		return lower, nil
+	}
 	return name + ":" + port, nil
 }
 
@@ -110,7 +116,7 @@ func withoutUser(host string) string {
 // isHostName takes letters, digits, hyphens and dots, and underscores, which
 // host names must not have and container networks have all the same.
 func isHostName(s string) bool {
-	for _, label := range strings.Split(s, ".") {
+	for label := range strings.SplitSeq(s, ".") {
 		if label == "" {
 			return false
 		}
@@ -130,6 +136,9 @@ func parsePath(escaped string) (clean, slash string, err error) {
 		return "", "", fmt.Errorf("longer than %d bytes", maxPath)
 	case !strings.HasPrefix(escaped, "/"):
 		return "", "", errors.New("not absolute")
+	}
+	if isPlainPath(escaped) {
+		return escaped, "", nil
 	}
 	decoded := make([]byte, 0, len(escaped))
 	for i := 0; i < len(escaped); i++ {
@@ -164,6 +173,20 @@ func parsePath(escaped string) (clean, slash string, err error) {
 		slash = "/"
 	}
 	return clean, slash, nil
+}
+
+// isPlainPath reports whether an absolute path stands for itself: there is nothing to decode,
+// to clean or to refuse.
+func isPlainPath(p string) bool {
+	if len(p) > maxPath || !isPlain(p[1:]) {
+		return false
+	}
+	for i := range len(p) {
+		if c := p[i]; c < ' ' || c == 0x7f || c == '%' || c == '#' {
+			return false
+		}
+	}
+	return true
 }
 
 // parseQuery returns query with what may not stand in one (RFC 3986, section
@@ -257,7 +280,18 @@ func stem(name string) string {
 // Join returns the Location of rel beneath l. A rel that climbs does not get
 // above l.
 func (l Location) Join(rel string) Location {
+	if isPlain(rel) {
+		return l.at(strings.TrimSuffix(l.Path, "/") + "/" + rel)
+	}
 	return l.at(path.Join(l.Path, path.Clean("/"+rel)))
+}
+
+// isPlain reports whether a relative path is surely clean.
+func isPlain(rel string) bool {
+	if rel == "" || rel[0] == '/' || rel[0] == '.' || rel[len(rel)-1] == '/' {
+		return false
+	}
+	return !strings.Contains(rel, "//") && !strings.Contains(rel, "/.")
 }
 
 // SplitSuite splits the directory of a suite into that of its archive and the

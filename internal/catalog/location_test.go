@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/hex"
 	"path"
 	"regexp"
 	"strings"
@@ -147,6 +148,12 @@ func FuzzParseLocation(f *testing.F) {
 	f.Add("HTTPS", "[2001:DB8::1]:443", "/")
 	f.Add("http", "Deb.Example.Org.", "/a")
 	f.Fuzz(func(t *testing.T, scheme, host, escaped string) {
+		if strings.HasPrefix(escaped, "/") && isPlainPath(escaped) {
+			encoded := "/%" + hex.EncodeToString([]byte(escaped[1:2])) + escaped[2:] // not plain
+			if clean, slash, err := parsePath(encoded); clean != escaped || slash != "" || err != nil {
+				t.Fatalf("%q is taken for plain, and is %q, %q, %v when decoded", escaped, clean, slash, err)
+			}
+		}
 		l, err := ParseLocation(scheme, host, escaped)
 		if err != nil {
 			if l != (Location{}) {
@@ -209,6 +216,19 @@ func TestLocationMoved(t *testing.T) {
 	} {
 		if got := at(t, url).Moved(from, to); got != at(t, want) {
 			t.Errorf("%s moved to %s, want %s", url, got, want)
+		}
+	}
+}
+
+// Join does not clean what is clean, with the same result.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"/", "/debian", "/debian/dists/stable"} {
+		for _, rel := range []string{"a", "a/b", "a..b", "a/b..c", "", ".", "..", "../a", "a/../../..", "a//b", "/a", "a/", "a/.", "a/./b", ".hidden", "a/.hidden", "100%"} {
+			l := Location{Scheme: "http", Host: "archive.example.org", Path: dir}
+			if got, want := l.Join(rel).Path, path.Join(dir, path.Clean("/"+rel)); got != want {
+				t.Errorf("%s and %q: %s, want %s", dir, rel, got, want)
+			}
 		}
 	}
 }

@@ -81,7 +81,7 @@ func (c *Catalog) inArchive(s *state, suites []*suite, dir Location, rel string,
 		}
 		for _, x := range r.gen.learned {
 			t := x.table
-			if t.kind == kindDiffIndex || slices.Contains(tried, t.id) || !r.counts(dir.Join(rel)) {
+			if t.kind == kindDiffIndex || slices.Contains(tried, t.id) || !r.counts(dir, rel) {
 				continue
 			}
 			tried = append(tried, t.id)
@@ -154,13 +154,14 @@ func inOrder(gens []ranked, suites []*suite, pin pinFunc) []ranked {
 	return gens
 }
 
-// counts reports whether what r lists counts for the file l. An unsigned flat
+// counts reports whether what r lists counts for the file rel of dir. An unsigned flat
 // archive may list files outside of its own directory, of another archive that
 // is not known yet for instance: that is for those clients only who have it.
-func (r ranked) counts(l Location) bool {
+func (r ranked) counts(dir Location, rel string) bool {
 	if r.gen.Signed || r.rank == 0 {
 		return true
 	}
+	l := dir.Join(rel)
 	for _, dir := range append(poolBases(r.suite.dir), r.suite.dir) {
 		if _, ok := l.beneath(dir); ok {
 			return true

@@ -12,6 +12,7 @@ import (
 
 	"millpond/internal/digest"
 	"millpond/internal/kv"
+	"millpond/internal/recent"
 )
 
 // Keys begin with one of these. A row stands twice, by path and by digest, so
@@ -35,6 +36,21 @@ const idSize = 4
 type rows struct {
 	kv     *kv.Table
 	counts *sync.Mutex // held by newID
+	lately *recent.Map[tablePath, row]
+}
+
+// tablePath names a row. A visible table never changes, so that neither does the row.
+type tablePath struct {
+	table tableID
+	path  string
+}
+
+// maxLately bounds the rows in memory, of some 250 bytes each: more than the packages that
+// the clients of a site install in an update.
+const maxLately = 8192
+
+func newRows(t *kv.Table) rows {
+	return rows{t, new(sync.Mutex), recent.New[tablePath, row](maxLately)}
 }
 
 // row is one listed file. Size is -1 if the list does not have it.
@@ -75,19 +91,27 @@ func (r rows) get(t *table, path string, h uint64) (f row, ok bool, err error) {
 	if !t.filter.has(h) {
 		return row{}, false, nil
 	}
-	value, err := r.kv.Get(pathKey(t.id, path))
+	f, err = r.lately.Get(tablePath{t.id, path}, func() (row, error) { return r.read(t.id, path) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return row{}, false, nil
 	}
+	return f, err == nil, err
+}
+
+// read reads the row of a path, and returns an error that wraps fs.ErrNotExist if there is
+// none.
+func (r rows) read(id tableID, path string) (row, error) {
+	value, err := r.kv.Get(pathKey(id, path))
 	if err != nil {
-		return row{}, false, err
+		return row{}, err
 	}
-	f = row{path: path}
+	f := row{path: path}
 	n := copy(f.digest[:], value)
+	var ok bool
 	if f.size, ok = parseSize(value[n:]); !ok || n < digest.Size {
-		return row{}, false, fmt.Errorf("row of %q in table %d is damaged", path, t.id)
+		return row{}, fmt.Errorf("row of %q in table %d is damaged", path, id)
 	}
-	return f, true, nil
+	return f, nil
 }
 
 func parseSize(b []byte) (int64, bool) {

@@ -36,7 +36,11 @@ func Parse(s string) (Digest, error) {
 func Of(b []byte) Digest { return sha256.Sum256(b) }
 
 // String returns 64 lower-case hexadecimal digits.
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+func (d Digest) String() string {
+	var text [2 * Size]byte
+	hex.Encode(text[:], d[:])
+	return string(text[:])
+}
 
 // Short returns the first 12 hexadecimal digits, for logs.
 func (d Digest) Short() string { return hex.EncodeToString(d[:6]) }

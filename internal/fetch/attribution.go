@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"millpond/internal/digest"
+	"millpond/internal/fetch/access"
 	"millpond/internal/ledger"
 	"millpond/internal/store"
 )
@@ -200,6 +201,18 @@ func (f *Fetcher) attribute(d digest.Digest, sizes ...int64) ledger.Origin {
 		}
 	}
 	return ledger.FromStore
+}
+
+// held completes the answer to r with a held blob that its client may have.
+func (f *Fetcher) held(r Request, file *File) *File {
+	if r.Index {
+		f.learnStored(r.Entry)
+		f.catalog.Await(r.Entry)
+	}
+	blob := file.Body.(StoredBody).Blob
+	file.Public = !access.Private(blob.Info())
+	file.Body = StoredBody{blob, f.attribute(r.Digest, r.Size, -1)}
+	return file
 }
 
 // handOver is attribution.handOver, unless a client reads the flight or is

@@ -262,6 +262,9 @@ func (b StoredBody) File() *os.File { return b.Blob.File }
 // only, never a download that others share.
 func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 	r.Login = f.access.Login(r.Location, r.Login)
+	if r.Kind == catalog.Content {
+		return f.content(ctx, r)
+	}
 	ctx = mirror.For(ctx, r.Party, r.Via)
 	switch r.Kind {
 	case catalog.ReleaseFile:
@@ -271,8 +274,6 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 		file, err := f.release(ctx, r)
 		f.answered(r, err)
 		return file, err
-	case catalog.Content:
-		return f.content(ctx, r)
 	default:
 		file, err := f.unknown(ctx, r)
 		f.answered(r, err)
@@ -286,6 +287,12 @@ func (f *Fetcher) Get(ctx context.Context, r Request) (*File, error) {
 // content serves a digest from the store, or from the flight that fetches it.
 func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
 	f.recheck(ctx, r, r.Digest)
+	if r.Login == "" {
+		if file, err := f.public(r.Digest); err == nil {
+			return f.held(r, file), nil
+		}
+	}
+	ctx = mirror.For(ctx, r.Party, r.Via)
 	// A flight may commit, or be abandoned, between the look into the store
 	// and the join; a blob may be evicted between the join and the next look.
 	for try := range 3 {
@@ -293,11 +300,7 @@ func (f *Fetcher) content(ctx context.Context, r Request) (*File, error) {
 		var refused *access.RefusedError
 		switch {
 		case err == nil:
-			if r.Index {
-				f.learnStored(r.Entry)
-				f.catalog.Await(r.Entry)
-			}
-			return file, nil
+			return f.held(r, file), nil
 		case errors.As(err, &refused):
 			return nil, refused.Err
 		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, access.ErrNotHeld):
@@ -327,8 +330,6 @@ func (f *Fetcher) admitted(ctx context.Context, r Request) (*File, error) {
 		blob.Close()
 		return nil, err
 	}
-	file.Public = !access.Private(blob.Info())
-	file.Body = StoredBody{blob, f.attribute(r.Digest, r.Size, -1)}
 	return file, nil
 }
 

@@ -42,6 +42,7 @@ var floor = map[string]int{
 	"internal/kv":        0,
 	"internal/peer":      0,
 	"internal/broadcast": 0,
+	"internal/recent":    0,
 	"internal/api":       0,
 	"internal/address":   0,
 	"internal/hostnames": 0,

@@ -1,8 +1,8 @@
 package kv
 
 import (
-	"bytes"
 	"fmt"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -24,12 +24,12 @@ const checkEvery = 64 << 10
 // does nothing, so that it can be deferred.
 func (t *Table) Batch() *Batch {
 	b := &Batch{table: t}
-	leave, err := t.db.enter()
+	users, err := t.db.enter()
 	if err != nil {
 		b.err = err
 		return b
 	}
-	defer leave()
+	defer users.Done()
 	b.wb = t.db.badger.NewWriteBatch()
 	// Each pending transaction holds up to 1.2 MB; Badger's 16 of them would
 	// take as much memory as all the rest.
@@ -42,24 +42,27 @@ func (b *Batch) Put(key, value []byte) error {
 	if err := checkValue(value); err != nil {
 		return b.table.fault(rowFault("writing", key, err))
 	}
-	return b.write(len(key)+len(value), func() error { return b.wb.Set(b.table.key(key), bytes.Clone(value)) })
+	return b.write(key, value, (*badger.WriteBatch).Set)
 }
 
 // Delete adds the removal of key; a missing key is no error.
-func (b *Batch) Delete(key []byte) error {
-	return b.write(len(key), func() error { return b.wb.Delete(b.table.key(key)) })
-}
+func (b *Batch) Delete(key []byte) error { return b.write(key, nil, deleteRow) }
 
-// write does fn, which writes n bytes, if the disk has room.
-func (b *Batch) write(n int, fn func() error) error {
+func deleteRow(wb *badger.WriteBatch, key, _ []byte) error { return wb.Delete(key) }
+
+// write does fn with a copy of the row, which Badger keeps, if the disk has room.
+func (b *Batch) write(key, value []byte, fn func(wb *badger.WriteBatch, key, value []byte) error) error {
 	return b.do(func() error {
-		if b.due -= n; b.due <= 0 {
+		n := len(b.table.prefix) + len(key)
+		if b.due -= n + len(value); b.due <= 0 {
 			if err := b.table.db.room.check(false); err != nil {
 				return err
 			}
 			b.due = checkEvery
 		}
-		return fn()
+		row := make([]byte, 0, n+len(value))
+		row = append(append(append(row, b.table.prefix...), key...), value...)
+		return fn(b.wb, row[:n:n], row[n:])
 	})
 }
 
@@ -75,12 +78,12 @@ func (b *Batch) Cancel() {
 
 func (b *Batch) do(fn func() error) error {
 	err := b.err
-	var leave func()
+	var users *sync.WaitGroup
 	if err == nil {
-		leave, err = b.table.db.enter()
+		users, err = b.table.db.enter()
 	}
 	if err == nil {
-		defer leave()
+		defer users.Done()
 		err = fn()
 	}
 	if err != nil {

@@ -54,11 +54,11 @@ type keptRow struct {
 // Keep writes the kept rows to the file beside the database: a snapshot that replaces
 // the last one as a whole, and survives a power cut.
 func (db *DB) Keep() error {
-	leave, err := db.enter()
+	users, err := db.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer users.Done()
 	return db.keep()
 }
 

@@ -167,15 +167,15 @@ func (db *DB) finish() error {
 
 // enter begins a call that uses Badger, which must not be used once it is
 // closed: its files are unmapped then. Each enter without an error needs a call
-// of leave.
-func (db *DB) enter() (leave func(), err error) {
+// of Done of what it returns.
+func (db *DB) enter() (users *sync.WaitGroup, err error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closed {
 		return nil, db.errClosed()
 	}
 	db.users.Add(1)
-	return db.users.Done, nil
+	return db.users, nil
 }
 
 func (db *DB) errClosed() error { return fmt.Errorf("database %s: %w", db.dir, fs.ErrClosed) }
@@ -183,11 +183,11 @@ func (db *DB) errClosed() error { return fmt.Errorf("database %s: %w", db.dir, f
 // view runs fn in a read-only transaction: it sees one state of the database. An error
 // of Badger other than that a key is missing means damage, and so does its panic.
 func (db *DB) view(fn func(txn *badger.Txn) error) error {
-	leave, err := db.enter()
+	users, err := db.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer users.Done()
 	err = guard(func() error { return db.badger.View(fn) })
 	if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
 		return db.damaged(err)
@@ -198,11 +198,11 @@ func (db *DB) view(fn func(txn *badger.Txn) error) error {
 // update runs fn in a transaction that is written as a whole or not at all. One that
 // frees room on the disk is refused later than others.
 func (db *DB) update(frees bool, fn func(txn *badger.Txn) error) error {
-	leave, err := db.enter()
+	users, err := db.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer users.Done()
 	if err := db.room.check(frees); err != nil {
 		return err
 	}
@@ -212,11 +212,11 @@ func (db *DB) update(frees bool, fn func(txn *badger.Txn) error) error {
 // Err returns why the database takes no ordinary writes now, which wraps ErrRefused or
 // fs.ErrClosed; or nil.
 func (db *DB) Err() error {
-	leave, err := db.enter()
+	users, err := db.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer users.Done()
 	if err := db.room.check(false); err != nil {
 		return fmt.Errorf("database %s: %w", db.dir, err)
 	}
@@ -250,11 +250,11 @@ func (db *DB) Run(ctx context.Context) error {
 
 // reclaim rewrites value log files of which at least half is dead.
 func (db *DB) reclaim(ctx context.Context) error {
-	leave, err := db.enter()
+	users, err := db.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer users.Done()
 	if db.room.check(false) != nil {
 		return nil // what is moved takes room first
 	}
@@ -274,11 +274,11 @@ func (db *DB) reclaim(ctx context.Context) error {
 // Sync makes all finished writes survive a power cut. A killed process loses
 // none anyway.
 func (db *DB) Sync() error {
-	leave, err := db.enter()
+	users, err := db.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer users.Done()
 	if err := db.badger.Sync(); err != nil {
 		return fmt.Errorf("syncing database %s: %w", db.dir, err)
 	}

@@ -1,7 +1,7 @@
 // The tests: the fakes and the server are in this file. target_, scanner_ and
 // sessions_test are about single parts; serve_, errors_ and wire_test about
 // responses, the last on the wire; login_test about logins; pipeline_test about requests sent ahead;
-// tunnel_ and cork_linux_test about connections; repeat_test and those beside it about what is answered below net/http; proxies_test about clients behind proxies; apt_test runs the real apt, and
+// tunnel_ and more_linux_test about connections; repeat_test and those beside it about what is answered below net/http; proxies_test about clients behind proxies; apt_test runs the real apt, and
 // archives_test does so over real parts.
 package proxy
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -47,6 +48,7 @@ type pipelineConn struct {
 	proxy   *Proxy
 	memory  connection
 	scanner scanner
+	more    bool // there is more behind what is written next
 
 	worker sync.WaitGroup // the goroutine that takes from queue
 	mu     sync.Mutex     // guards all below but half
@@ -89,6 +91,17 @@ func (c *pipelineConn) Read(b []byte) (int, error) {
 	}
 	c.scanner.scan(b[:n], c.enqueue)
 	return n, err
+}
+
+// Write implements net.Conn.
+func (c *pipelineConn) Write(b []byte) (int, error) {
+	if c.more && c.memory.raw != nil {
+		n, err := writeMore(c.memory.raw, b)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return n, err
+		}
+	}
+	return c.TCPConn.Write(b)
 }
 
 // Close implements net.Conn. When it returns nothing is anticipated any more. While an

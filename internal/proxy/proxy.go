@@ -175,6 +175,7 @@ type Proxy struct {
 	ownName      func(name string) bool
 	local        http.Handler
 	via          string
+	fields       fields
 	log          *slog.Logger
 
 	stall    time.Duration
@@ -194,7 +195,7 @@ var _ http.Handler = (*Proxy)(nil)
 func New(o Options) *Proxy {
 	p := &Proxy{
 		catalog: o.Catalog, fetcher: o.Fetcher, ledger: o.Ledger, demand: o.Demand, notes: o.Notes, dialer: o.Dialer, policy: o.Policy, rings: o.Rings, accessLog: o.AccessLog, measured: o.Measured,
-		proxies: o.Proxies, allowClients: o.AllowClients, ownName: o.OwnName, local: o.Local, via: o.Via, log: o.Log,
+		proxies: o.Proxies, allowClients: o.AllowClients, ownName: o.OwnName, local: o.Local, via: o.Via, fields: fieldsOf(o.Via), log: o.Log,
 		stall: stallLimit, sessions: newSessions(), receipts: newReceipts(), repeats: newRepeats(o.Repeats), tunnels: newTunnels(),
 	}
 	p.Replace(o.Hosts, o.Tunnels)

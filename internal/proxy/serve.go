@@ -204,16 +204,36 @@ func (p *Proxy) resolve(ctx context.Context, l catalog.Location, client netip.Ad
 	})
 }
 
+// The fields of most answers. They are shared by all headers, and never changed.
+var (
+	fieldHit  = []string{"HIT"}
+	fieldMiss = []string{"MISS"}
+
+	fieldPackage = []string{"application/vnd.debian.binary-package"}
+	fieldText    = []string{"text/plain; charset=utf-8"}
+	fieldBytes   = []string{"application/octet-stream"}
+
+	fieldForever = []string{"public, max-age=31536000, immutable"}
+	fieldNoCache = []string{"no-cache"}
+)
+
+// fields are those that have this box's name.
+type fields struct{ via, hit, miss []string }
+
+func fieldsOf(via string) fields {
+	return fields{via: []string{"1.1 " + via}, hit: []string{via + "; hit"}, miss: []string{via + "; fwd=miss"}}
+}
+
 // describe sets the header fields that do not depend on the request.
 func (p *Proxy) describe(h http.Header, e catalog.Entry, file *fetch.File) {
-	h.Set("Content-Type", contentType(e))
-	h.Set("Via", "1.1 "+p.via)
-	h.Set("Cache-Control", cacheControl(e))
-	h.Set("X-Cache", "MISS")
+	h["Content-Type"] = contentType(e)
+	h["Via"] = p.fields.via
+	h["Cache-Control"] = cacheControl(e)
+	h["X-Cache"] = fieldMiss
 	if isHit(file) {
-		h.Set("X-Cache", "HIT")
+		h["X-Cache"] = fieldHit
 	}
-	h.Set("Cache-Status", p.cacheStatus(file))
+	h["Cache-Status"] = p.cacheStatus(file)
 	if !file.Digest.IsZero() {
 		h.Set("ETag", etag(file.Digest))
 	}
@@ -234,37 +254,37 @@ func quotable(why string) string {
 
 // cacheStatus is how the answer came about (RFC 9211). X-Cache stays beside it:
 // other caches for apt send it, and scripts read it.
-func (p *Proxy) cacheStatus(file *fetch.File) string {
+func (p *Proxy) cacheStatus(file *fetch.File) []string {
 	switch {
 	case file.Stale != "":
-		return fmt.Sprintf(`%s; fwd=stale; detail="%s"`, p.via, quotable(file.Stale))
+		return []string{fmt.Sprintf(`%s; fwd=stale; detail="%s"`, p.via, quotable(file.Stale))}
 	case isHit(file):
-		return p.via + "; hit"
+		return p.fields.hit
 	}
-	return p.via + "; fwd=miss"
+	return p.fields.miss
 }
 
 // contentType is always set, since net/http would guess from the bytes.
-func contentType(e catalog.Entry) string {
+func contentType(e catalog.Entry) []string {
 	switch path.Ext(e.Location.Name()) {
 	case ".deb", ".udeb", ".ddeb":
-		return "application/vnd.debian.binary-package"
+		return fieldPackage
 	}
 	if e.Kind == catalog.ReleaseFile {
-		return "text/plain; charset=utf-8"
+		return fieldText
 	}
-	return "application/octet-stream"
+	return fieldBytes
 }
 
 // cacheControl says what a cache between the client and the box may do. Only
 // under a name that is a hash there never are other bytes: names in pool/ are
 // used again, by archives that build a version anew or have none in their names.
 // Asking whether the digest is still the same costs such a cache a 304.
-func cacheControl(e catalog.Entry) string {
+func cacheControl(e catalog.Entry) []string {
 	if e.Kind == catalog.Content && strings.Contains(e.Location.Path, "/by-hash/") {
-		return "public, max-age=31536000, immutable"
+		return fieldForever
 	}
-	return "no-cache"
+	return fieldNoCache
 }
 
 // isHit reports whether nothing had to be fetched for this client.

@@ -15,20 +15,14 @@ import (
 // is written.
 const step = 256 << 10
 
-// maxCorked is how long a file may be to leave with its header. A longer one may not fit
-// into what the kernel takes at once, and a packet that is not full then waits for the
-// client's acknowledgement, which comes up to 40 ms late. With packets of 1,500 bytes, one
-// file of 100 kB in a hundred took over 80 ms so.
-const maxCorked = 16 << 10
-
 // response is a ResponseWriter that cuts off a client that reads nothing, and
 // counts body bytes. It passes held files to the connection's own ReadFrom,
 // which sends them without copying.
 type response struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	raw     syscall.RawConn // of the connection, for cork; may be nil
-	conn    *pipelineConn   // the connection; may be nil
+	conn    *pipelineConn   // nil if it is another one
+	raw     syscall.RawConn // of conn, nil unless that is a socket
 	stall   time.Duration
 	rules   uint64 // of repeats, when the request came
 
@@ -42,7 +36,7 @@ type response struct {
 func newResponse(w http.ResponseWriter, r *http.Request, stall time.Duration) *response {
 	res := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: stall}
 	if c, ok := r.Context().Value(connectionKey{}).(*connection); ok {
-		res.raw, res.conn = c.raw, c.conn
+		res.conn, res.raw = c.conn, c.raw
 	}
 	return res
 }
@@ -130,14 +124,14 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 // sendFile sends limited, whose reader is file. The kernel's path is taken
 // only for an *io.LimitedReader directly over the *os.File.
 func (w *response) sendFile(kernel io.ReaderFrom, file *os.File, limited *io.LimitedReader) (total int64, err error) {
-	if w.raw != nil && limited.N <= maxCorked {
-		cork(w.raw, true)
-		defer cork(w.raw, false)
-	}
 	// Else net/http would copy the beginning of the file to send it with the
 	// header. An error of this comes back from the next write.
+	if w.conn != nil && limited.N > 0 {
+		w.conn.more = true
+	}
 	_ = w.control.Flush()
 	if w.conn != nil {
+		w.conn.more = false
 		before := w.written
 		w.begin()
 		total, err = w.conn.sendThrough(kernel, limited, func(n int64) { w.count(n, nil) })

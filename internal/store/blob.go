@@ -85,7 +85,7 @@ func (s *Store) Stat(d digest.Digest) (Info, error) {
 	if removing {
 		return Info{}, notHeld(d)
 	}
-	r, err := s.row(d)
+	r, err := s.readRow(d)
 	if err != nil {
 		return Info{}, err
 	}

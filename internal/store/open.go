@@ -79,7 +79,7 @@ func (s *Store) Release(d digest.Digest) { s.release(d) }
 
 // openFile opens the file of a blob that the caller has counted as open.
 func (s *Store) openFile(d digest.Digest) (*Blob, error) {
-	r, err := s.row(d)
+	r, err := s.readRow(d)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ type Partial struct {
 	written  *sync.Cond // of mu: writing has got shorter
 	reserved int64      // counted in Store.count.partial
 	unsaved  int64      // bytes there that the map file does not know
-	saved    time.Time  // when the map file was written
+	saved    time.Time  // when the map file was written, or the Partial opened
 }
 
 // Partial opens the unfinished blob d for writing, with the bytes that an earlier
@@ -178,6 +178,7 @@ func (p *Partial) start() error {
 		return err
 	}
 	p.file, p.there, p.trusted, p.reserved, p.resumed = file, there, old.trusted, n, len(there) > 0
+	p.saved = time.Now() // most blobs are complete before a map of them is due
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"testing"
+	"time"
 
 	"millpond/internal/digest"
 	"millpond/internal/disk"
@@ -186,4 +187,33 @@ func TestReservedOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.check()
+}
+
+// A partial file has no map before it is due: most blobs are complete by then.
+func TestMapIsNotWrittenAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, 64<<20)
+	for seed := range 100 {
+		data, d := content(seed, 200_000)
+		begun := time.Now()
+		p, err := b.Partial(d, int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.WriteAt(data[:100_000], 0); err != nil {
+			t.Fatal(err)
+		}
+		_, err = os.Stat(p.path + mapSuffix)
+		late := time.Since(begun) >= saveEvery
+		if err := p.Discard(); err != nil {
+			t.Fatal(err)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if !late {
+			t.Fatalf("a map was written at once: %v", err)
+		}
+	}
+	t.Fatal("each write of 100 kB took a second")
 }

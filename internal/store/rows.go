@@ -247,6 +247,17 @@ func (s *Store) row(d digest.Digest) (row, error) {
 	return s.listedRow(d)
 }
 
+// maxLately bounds the rows in memory, of some 250 bytes each.
+const maxLately = 8192
+
+// readRow is row for those who change nothing in what it returns.
+func (s *Store) readRow(d digest.Digest) (row, error) {
+	if s.isLost(d) {
+		return row{}, notHeld(d)
+	}
+	return s.lately.Get(d, func() (row, error) { return s.listedRow(d) })
+}
+
 // listedRow is row for those who do not read the file.
 func (s *Store) listedRow(d digest.Digest) (row, error) {
 	b, err := s.table.Get(blobKey(d))
@@ -285,6 +296,9 @@ func (s *Store) applyWith(update func(func(tx *kv.Tx) error) error, changes ...c
 			}
 			return nil
 		})
+		for _, c := range changes[:n] {
+			s.lately.Delete(c.d)
+		}
 		if err != nil {
 			return err
 		}

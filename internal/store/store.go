@@ -37,6 +37,7 @@ import (
 	"millpond/internal/digest"
 	"millpond/internal/disk"
 	"millpond/internal/kv"
+	"millpond/internal/recent"
 )
 
 var (
@@ -86,6 +87,7 @@ type Options struct {
 type Store struct {
 	dir     string
 	table   *kv.Table
+	lately  *recent.Map[digest.Digest, row] // of table
 	log     *slog.Logger
 	quota   int64                      // bytes
 	minFree int64                      // bytes to leave free on the disk
@@ -158,6 +160,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		dir:       o.Dir,
 		table:     o.Table,
+		lately:    recent.New[digest.Digest, row](maxLately),
 		log:       o.Log,
 		fault:     o.Fault,
 		measure:   o.Beside,

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package proxy
-
-import "syscall"
-
-// cork does nothing: only Linux has TCP_CORK.
-func cork(syscall.RawConn, bool) {}
