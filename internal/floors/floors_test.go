@@ -50,6 +50,7 @@ var floor = map[string]int{
 	"internal/lag":       0,
 	"internal/clock":     0,
 	"internal/front":     0,
+	"internal/jobs":      0,
 
 	"internal/siteledger": 3,
 }
