@@ -66,6 +66,15 @@ func (a boxAddr) ask(ctx context.Context, method, path, token string, body []byt
 	return resp, nil
 }
 
+// away returns an error if nothing answers where a box is asked.
+func (a boxAddr) away(ctx context.Context) error {
+	resp, err := a.ask(ctx, http.MethodGet, "/healthz", "", nil)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
 // cureNoBox follows the message that no box answers.
 const cureNoBox = "; start it, or name a running one with --box URL"
 
@@ -81,7 +90,7 @@ func askRaw(ctx context.Context, c Config, method, path, token string, body []by
 	if err != nil {
 		return nil, fmt.Errorf("the box at %v broke off its answer: %w", at, err)
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
 		return answer, nil
 	}
 	var refusal api.Problem

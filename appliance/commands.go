@@ -53,6 +53,11 @@ func commands() []command {
 			long: "HOST is as in archive.example.org, with its port if it has another than 80 and 443; PATH a file or\n" +
 				"directory as in archive.example.org/debian/pool/main/h/hello. Files stay that are elsewhere too,\n" +
 				"pinned (Release files are) or being read. What clients ask for again comes from the mirror.\n" + needsToken},
+		{name: "verify", args: "[HOST|PATH]", short: "hash all held files again, or those of a host or a part of it", asks: true, most: 1, run: verifyCommand,
+			long: "Damaged files are removed, and fetched again if a signed Release lists them; what fails is tried once an\n" +
+				"hour for a week. Stopped by Ctrl-C, it goes on where it was the next time; a box that restarts goes on by\n" +
+				"itself. With no box running it works in the data directory, and the box fetches when it runs.\n" +
+				"Exit code 1 says that files are missing now. " + needsToken},
 		{name: "pin", args: "WHAT", short: "exempt files from eviction", asks: true, needs: 1, most: 1, run: pinCommand,
 			long: onePackage + " Files can be pinned up to 7/8 of the\ncache, what is kept by setting counted in. " + needsToken},
 		{name: "unpin", args: "WHAT", short: "undo a pin", asks: true, needs: 1, most: 1, run: unpinCommand,

@@ -51,6 +51,8 @@ type Options struct {
 	Rings    Rings
 	Notes    Notes
 	Keep     Keeper
+	Jobs     Jobs
+	Verifier Verifier
 	Swarm    Swarm // nil for a box in no swarm
 	Site     Site
 	Events   *Events
@@ -148,6 +150,8 @@ type Dashboard struct {
 	rings      Rings
 	notes      Notes
 	keep       Keeper
+	jobs       Jobs
+	verifier   Verifier
 	swarm      Swarm
 	site       Site
 	events     *Events
@@ -185,7 +189,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, notes: o.Notes, keep: o.Keep, swarm: o.Swarm, site: o.Site,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, notes: o.Notes, keep: o.Keep, jobs: o.Jobs, verifier: o.Verifier, swarm: o.Swarm, site: o.Site,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		places: o.Places, price: price{now: o.Price, keep: o.KeepPrice},
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()}, overview: overview{started: time.Now()},

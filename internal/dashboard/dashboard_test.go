@@ -164,6 +164,8 @@ func options(faults ...api.Fault) Options {
 		Places:    Places{Interfaces: func() []Place { return nil }, Port: "3142", PagePort: "3142"},
 		KeepPrice: func(api.Price) error { return nil },
 		Keep:      kept{},
+		Jobs:      someJobs{},
+		Verifier:  new(checks),
 		Site:      newPair(),
 		Events:    new(Events),
 		Ready:     func() []api.Fault { return faults },

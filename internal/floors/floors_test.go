@@ -26,6 +26,7 @@ var floor = map[string]int{
 	"internal/prefetch":  3,
 	"internal/rings":     3,
 	"internal/keep":      3,
+	"internal/verify":    3,
 	"internal/follow":    3,
 	"internal/mirror":    2,
 	"internal/swarm":     2,
