@@ -166,6 +166,7 @@ func options(faults ...api.Fault) Options {
 		Keep:      kept{},
 		Jobs:      someJobs{},
 		Verifier:  new(checks),
+		Backup:    someBackup,
 		Site:      newPair(),
 		Events:    new(Events),
 		Ready:     func() []api.Fault { return faults },

@@ -1,7 +1,11 @@
 package dashboard
 
 import (
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,5 +95,56 @@ func TestVerify(t *testing.T) {
 	c.fault = verify.ErrRunning
 	if w := r.do(t, http.MethodPost, "/api/v1/verify", token, ""); w.Code != http.StatusConflict {
 		t.Errorf("while another one runs: %d", w.Code)
+	}
+}
+
+func someBackup(use func(int64, func(io.Writer) error) error) error {
+	return use(6, func(w io.Writer) error {
+		_, err := io.WriteString(w, "backup")
+		return err
+	})
+}
+
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	w := r.do(t, http.MethodPost, "/api/v1/backup", token, "")
+	if w.Code != http.StatusOK || w.Body.String() != "backup" || w.Header().Get("Content-Length") != "6" || w.Header().Get("Content-Type") != "application/x-tar" {
+		t.Errorf("a backup: %d, %q, %v", w.Code, w.Body, w.Header())
+	}
+	if w := r.do(t, http.MethodPost, "/api/v1/backup", "", ""); w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "backup") {
+		t.Errorf("without the token: %d %s", w.Code, w.Body)
+	}
+	for fault, want := range map[error]int{jobs.ErrRunning: http.StatusConflict, errors.New("the disk is away"): http.StatusInternalServerError} {
+		r := newRig(t, func(o *Options) {
+			o.Backup = func(func(int64, func(io.Writer) error) error) error { return fault }
+		})
+		if w := r.do(t, http.MethodPost, "/api/v1/backup", token, ""); w.Code != want {
+			t.Errorf("%v: %d, want %d", fault, w.Code, want)
+		}
+	}
+	// One that breaks off in the middle is not whole for whoever reads it.
+	r = newRig(t, func(o *Options) {
+		o.Backup = func(use func(int64, func(io.Writer) error) error) error {
+			return use(6, func(w io.Writer) error {
+				_, err := io.WriteString(w, "bac")
+				return errors.Join(err, errors.New("the disk is away"))
+			})
+		}
+	})
+	server := httptest.NewServer(r.Handler())
+	defer server.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/v1/backup", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := server.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a backup that broke off: %q, %v", got, err)
 	}
 }

@@ -52,6 +52,7 @@ var floor = map[string]int{
 	"internal/clock":     0,
 	"internal/front":     0,
 	"internal/jobs":      0,
+	"internal/backup":    0,
 
 	"internal/siteledger": 3,
 }
