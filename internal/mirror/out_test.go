@@ -6,11 +6,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -176,12 +175,19 @@ func useAll(t *testing.T, c *Client, addr string) {
 func TestOneWayOut(t *testing.T) {
 	t.Parallel()
 	files := token.NewFileSet()
-	source, err := parser.ParseDir(files, ".", func(info fs.FileInfo) bool { return !strings.HasSuffix(info.Name(), "_test.go") }, 0)
+	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	leaves, looks := 0, 0
-	for name, file := range source["mirror"].Files {
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(files, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, decl := range file.Decls {
 			fn, ok := decl.(*ast.FuncDecl)
 			ast.Inspect(decl, func(n ast.Node) bool {
@@ -205,9 +211,6 @@ func TestOneWayOut(t *testing.T) {
 	}
 	if leaves != 3 || looks != 1 {
 		t.Errorf("%d ways out and %d looks at the setting; three and one are known", leaves, looks)
-	}
-	if _, err := os.Stat("out.go"); err != nil {
-		t.Error(err)
 	}
 }
 
