@@ -16,6 +16,7 @@ import (
 	"millpond/internal/fetch"
 	"millpond/internal/follow"
 	"millpond/internal/front"
+	"millpond/internal/jobs"
 	"millpond/internal/keep"
 	"millpond/internal/keyring"
 	"millpond/internal/kv"
@@ -29,6 +30,7 @@ import (
 	"millpond/internal/siteledger"
 	"millpond/internal/store"
 	"millpond/internal/swarm"
+	"millpond/internal/verify"
 )
 
 // Appliance is a box: all parts, connected. New builds it from the lowest floor
@@ -58,10 +60,12 @@ type Appliance struct {
 	rings     *rings.Rings
 	accessLog *logs.Access // nil without one
 	keep      *keep.Keeper
+	verifier  *verify.Verifier
 	site      *siteledger.Site
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
 
+	jobs    jobs.Running
 	lists   hostLists
 	names   nameCheck
 	leaving leaving
@@ -80,6 +84,15 @@ type server struct {
 // environment is an error here instead of a box that is half started. The error
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
+	a := newAppliance(c, log)
+	if err := a.open(a.openAccessLog, a.openData, a.openNetwork, a.openFaces); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// newAppliance returns one that has opened nothing.
+func newAppliance(c Config, log *slog.Logger) *Appliance {
 	a := &Appliance{
 		events: newEvents(c.Privacy), limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
 		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
@@ -92,12 +105,17 @@ func New(c Config, log *slog.Logger) (*Appliance, error) {
 	}
 	a.log = slog.New(logs.Redact(lines))
 	a.lists.log = a.log
-	for _, open := range []func() error{a.openAccessLog, a.openData, a.openNetwork, a.openFaces} {
+	return a
+}
+
+// open opens parts in order. If one fails, it closes those before.
+func (a *Appliance) open(parts ...func() error) error {
+	for _, open := range parts {
 		if err := open(); err != nil {
-			return nil, errors.Join(err, a.close())
+			return errors.Join(err, a.close())
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // opened registers closer for close.
@@ -199,7 +217,7 @@ func (a *Appliance) openDataDir() (err error) {
 	// the ledger's Run has ended. Without this flush those bytes would not count.
 	a.opened(a.ledger.Flush)
 	a.store, err = store.Open(store.Options{
-		Dir: dir, Table: a.db.Table("store"), Quota: a.config.CacheSize, Beside: a.db.Size, Spare: a.db.RemoveAside, LastCopy: a.lastCopy, Log: a.log.With("part", "store"),
+		Dir: dir, Table: a.db.Table("store"), Quota: a.config.CacheSize, Beside: a.db.Size, Spare: a.db.RemoveAside, LastCopy: a.lastCopy, Damaged: a.damaged, Log: a.log.With("part", "store"),
 	})
 	if err != nil {
 		return err
@@ -242,6 +260,9 @@ func (a *Appliance) openNetwork() (err error) {
 	a.fetch = fetch.New(o)
 	a.opened(a.fetch.Close)
 	if err := a.openSlice(); err != nil {
+		return err
+	}
+	if err := a.openVerifier(againAhead{a.fetch}); err != nil {
 		return err
 	}
 	return a.openSite()

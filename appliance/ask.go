@@ -66,6 +66,15 @@ func (a boxAddr) ask(ctx context.Context, method, path, token string, body []byt
 	return resp, nil
 }
 
+// away returns an error if nothing answers where a box is asked.
+func (a boxAddr) away(ctx context.Context) error {
+	resp, err := a.ask(ctx, http.MethodGet, "/healthz", "", nil)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
 // cureNoBox follows the message that no box answers.
 const cureNoBox = "; start it, or name a running one with --box URL"
 
@@ -81,20 +90,26 @@ func askRaw(ctx context.Context, c Config, method, path, token string, body []by
 	if err != nil {
 		return nil, fmt.Errorf("the box at %v broke off its answer: %w", at, err)
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
 		return answer, nil
 	}
+	return nil, refusalOf(c, resp, answer, token)
+}
+
+// refusalOf is the error that the box answered with instead of 200.
+func refusalOf(c Config, resp *http.Response, answer []byte, token string) error {
+	at := boxOf(c)
 	var refusal api.Problem
 	if err := json.Unmarshal(answer, &refusal); err != nil || refusal.Detail == "" {
-		return nil, notABox(at, resp.Status)
+		return notABox(at, resp.Status)
 	}
 	if resp.StatusCode == http.StatusUnauthorized && token != "" {
 		if token != c.AdminToken {
-			return nil, fmt.Errorf("the box at %v does not take the token given here: this needs the box's token in MILLPOND_DASHBOARD_ACCESS, or its admin token in MILLPOND_ADMIN_TOKEN", at)
+			return fmt.Errorf("the box at %v does not take the token given here: this needs the box's token in MILLPOND_DASHBOARD_ACCESS, or its admin token in MILLPOND_ADMIN_TOKEN", at)
 		}
-		return nil, fmt.Errorf("the box at %v does not take the token given here: this needs the box's admin token in MILLPOND_ADMIN_TOKEN", at)
+		return fmt.Errorf("the box at %v does not take the token given here: this needs the box's admin token in MILLPOND_ADMIN_TOKEN", at)
 	}
-	return nil, fmt.Errorf("the box at %v: %s", at, refusal.Detail)
+	return fmt.Errorf("the box at %v: %s", at, refusal.Detail)
 }
 
 func notABox(at boxAddr, answered string) error {
@@ -120,11 +135,15 @@ func decodeAnswer[T any](c Config, raw []byte) (answer T, err error) {
 // readToken is the token for requests that change nothing; "" if none is known.
 func readToken(c Config) string { return cmp.Or(c.access.Token, c.AdminToken) }
 
+func errNoToken(c Config) error {
+	return fmt.Errorf("%sADMIN_TOKEN is not set: set it to the admin token of the box at %v", prefix, boxOf(c))
+}
+
 // act asks for an admin action, with a body that is encoded as JSON. It returns the answer
 // as it came as well.
 func act[T any](ctx context.Context, c Config, path string, body any) (answer T, raw []byte, err error) {
 	if c.AdminToken == "" {
-		return answer, nil, fmt.Errorf("%sADMIN_TOKEN is not set: set it to the admin token of the box at %v", prefix, boxOf(c))
+		return answer, nil, errNoToken(c)
 	}
 	text, err := json.Marshal(body)
 	if err != nil {

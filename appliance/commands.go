@@ -53,6 +53,11 @@ func commands() []command {
 			long: "HOST is as in archive.example.org, with its port if it has another than 80 and 443; PATH a file or\n" +
 				"directory as in archive.example.org/debian/pool/main/h/hello. Files stay that are elsewhere too,\n" +
 				"pinned (Release files are) or being read. What clients ask for again comes from the mirror.\n" + needsToken},
+		{name: "verify", args: "[HOST|PATH]", short: "hash all held files again, or those of a host or a part of it", asks: true, most: 1, run: verifyCommand,
+			long: "Damaged files are removed, and fetched again if a signed Release lists them; what fails is tried once an\n" +
+				"hour for a week. Stopped by Ctrl-C, it goes on where it was the next time; a box that restarts goes on by\n" +
+				"itself. With no box running it works in the data directory, and the box fetches when it runs.\n" +
+				"Exit code 1 says that files are missing now. " + needsToken},
 		{name: "pin", args: "WHAT", short: "exempt files from eviction", asks: true, needs: 1, most: 1, run: pinCommand,
 			long: onePackage + " Files can be pinned up to 7/8 of the\ncache, what is kept by setting counted in. " + needsToken},
 		{name: "unpin", args: "WHAT", short: "undo a pin", asks: true, needs: 1, most: 1, run: unpinCommand,
@@ -83,6 +88,13 @@ func commands() []command {
 			run: func(ctx context.Context, c Config, i invocation) error {
 				return eraseCommand(ctx, c, i.args[0], i.stdout, i.stderr)
 			}},
+		{name: "backup", args: "FILE|-", short: "save identity, settings and figures of the box, neither files nor secrets, to FILE or standard output", asks: true, needs: 1, most: 1, run: backupCommand,
+			long: "Of the running box, or with none running of the data directory. FILE is replaced as a whole. It has the\n" +
+				"box's identity key, and what is known of clients: others must not read it. " + needsToken},
+		{name: "restore", args: "FILE", short: "make a data directory from a backup", needs: 1, most: 1,
+			long: "MILLPOND_DATA_DIR is to be empty, or to have blobs only. The box that starts on it has the identity of the\n" +
+				"one that was backed up, which must not run any more.",
+			run: func(_ context.Context, c Config, i invocation) error { return restoreCommand(c, i) }},
 		{name: "swarm-key", short: "make a key for a private swarm (MILLPOND_SWARM_KEY)", bare: func(i invocation) error {
 			_, err := i.stdout.Write(swarm.NewKey())
 			return err
@@ -137,7 +149,7 @@ func (cmd command) parse(args []string, stdout, stderr io.Writer) (i invocation,
 			if i.box, err = parseBox(value); err != nil {
 				return i, err
 			}
-		case strings.HasPrefix(arg, "-") && len(arg) > 1 && cmd.most > 0 && cmd.name != "drain", cmd.asks && strings.HasPrefix(arg, "-"):
+		case strings.HasPrefix(arg, "-") && len(arg) > 1 && cmd.most > 0 && cmd.name != "drain", cmd.asks && strings.HasPrefix(arg, "-") && arg != "-":
 			return i, wrongUsage("%q: no such option of %s; see `millpond help %s`", arg, cmd.name, cmd.name)
 		default:
 			i.args = append(i.args, arg)

@@ -22,7 +22,7 @@ func (a *Appliance) faults() []api.Fault {
 		all = append(all, api.Fault{What: "disk", Urgent: true, Why: fmt.Sprintf(
 			"files are not being kept, and pass through to clients (MILLPOND_DATA_DIR): %v", err)})
 	}
-	all = append(all, storeFaults(a.store.Trouble())...)
+	all = append(all, storeFaults(a.store.Trouble(), a.verifier.Restored())...)
 	if err := a.ledger.Err(); err != nil {
 		all = append(all, api.Fault{What: "ledger", Why: "the figures are not safe: " + err.Error()})
 	}
@@ -52,14 +52,15 @@ func (a *Appliance) faults() []api.Fault {
 	return all
 }
 
-// storeFaults lists what is wrong with the files of the store.
-func storeFaults(t store.Trouble) (all []api.Fault) {
+// storeFaults lists what is wrong with the files of the store, of which some were fetched
+// again.
+func storeFaults(t store.Trouble, restored int) (all []api.Fault) {
 	add := func(why string, args ...any) {
 		all = append(all, api.Fault{What: "store", Why: fmt.Sprintf(why, args...)})
 	}
 	at := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	if t.Damaged > 0 {
-		add("%d files were found damaged within a day and removed, the last one at %s; check the disk (MILLPOND_DATA_DIR)", t.Damaged, at(t.DamagedAt))
+		add("%d files were found damaged within a day and removed, the last one at %s; %d were fetched again; check the disk (MILLPOND_DATA_DIR)", t.Damaged, at(t.DamagedAt), restored)
 	}
 	if t.Missing > 0 {
 		add("%d files disappeared from blobs/ within a day, the last one at %s; something else than the box removes them (MILLPOND_DATA_DIR)", t.Missing, at(t.MissingAt))

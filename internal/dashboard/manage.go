@@ -28,7 +28,7 @@ type purgeRequest struct{ Body api.PurgeRequest }
 
 // purge removes what is held of a host, or of a part of it, alone.
 func (d *Dashboard) purge(ctx context.Context, in *purgeRequest) (api.Purged, error) {
-	scope, err := parseScope(in.Body.What)
+	scope, err := ParseScope(in.Body.What)
 	if err != nil {
 		return api.Purged{}, err
 	}
@@ -49,8 +49,8 @@ func (d *Dashboard) purge(ctx context.Context, in *purgeRequest) (api.Purged, er
 	return a, err
 }
 
-// parseScope reads a host, or a URL with or without its scheme.
-func parseScope(what string) (fetch.Scope, error) {
+// ParseScope reads a host, or a URL with or without its scheme.
+func ParseScope(what string) (fetch.Scope, error) {
 	scheme, rest, ok := strings.Cut(strings.TrimSpace(what), "://")
 	if !ok {
 		scheme, rest = "http", scheme

@@ -77,6 +77,7 @@ func (d *Dashboard) serveFiles(s *service) {
 	read(s, "getPrefetch", "prefetch", "Progress of the prefetch", d.getPrefetch)
 	read(s, "getKeep", "keep", "Slices of suites that are held complete, and how far each is", d.getKeep)
 	read(s, "listTransfers", "transfers", "Downloads under way", d.listTransfers)
+	read(s, "getVerify", "verify", "The check of held files: how far it is, or what the last one found", d.getVerify)
 }
 
 func (d *Dashboard) serveState(s *service) {
@@ -95,6 +96,7 @@ func (d *Dashboard) serveState(s *service) {
 	read(s, "getOverview", "overview", "What the first screen shows: clients, disk, failures of the last hour", d.getOverview)
 	read(s, "getSettings", "settings", "Settings in force", d.getSettings)
 	read(s, "getSetup", "setup", "Names and addresses by which clients reach the box", d.getSetup)
+	read(s, "listJobs", "jobs", "Long work under way: how much is done, how fast, and how long the rest takes", d.listJobs)
 	read(s, "getDrain", "drain", "Whether the box is being taken out, and how many downloads are under way", d.getDrain)
 }
 
@@ -135,6 +137,11 @@ func (d *Dashboard) serveActions(s *service) {
 	respond(s, manage("purge", "purge", "Remove the files of a host, or of a part of it, that are nowhere else, pinned or being read"), d.purge)
 	respond(s, manage("pin", "pinFiles", "Pin a package's files, or one file: exempt them from eviction"), d.pinFiles)
 	respond(s, manage("unpin", "unpinFiles", "Unpin a package's files, or one file"), d.unpinFiles)
+	respond(s, manage("verify", "startVerify", "Hash held files again; damaged ones are removed, and fetched again if a signed Release lists them"), d.startVerify)
+	act(s, huma.Operation{
+		Method: http.MethodDelete, OperationID: "stopVerify", Path: "verify", Summary: "Stop the check of held files; the next one goes on where it was",
+	}, d.stopVerify)
+	d.serveBackup(s)
 	respond(s, s.forAdmin(huma.Operation{
 		Method: http.MethodPost, OperationID: "startPrefetch", Path: "prefetch", MaxBodyBytes: maxPrefetchBody,
 		Summary: "Fetch the newer versions of what clients use, before they ask", Middlewares: huma.Middlewares{bodyIsJSON},

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"millpond/internal/digest"
+	"millpond/internal/fetch/access"
 	"millpond/internal/fetch/pieces"
 	"millpond/internal/kv"
 	"millpond/internal/peer"
@@ -21,6 +22,10 @@ func manifestKey(d digest.Digest) string { return manifestPrefix + d.String() }
 // Kept chooses the rows of Options.Names that nothing tells again: all but manifests,
 // which are made from the blobs.
 func Kept(key, _ []byte) bool { return !bytes.HasPrefix(key, []byte(manifestPrefix)) }
+
+// ForBackup chooses the rows that Kept does, but not those about logins: what would let
+// somebody try these stays on the machine.
+func ForBackup(key, value []byte) bool { return Kept(key, value) && !access.IsLogin(key) }
 
 // Manifest implements peer.Inventory. A manifest is made once and kept.
 func (f *Fetcher) Manifest(ctx context.Context, by peer.Asker, d digest.Digest) ([]digest.Digest, error) {

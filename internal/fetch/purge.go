@@ -10,6 +10,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
+	"millpond/internal/kv"
 	"millpond/internal/mirror"
 	"millpond/internal/store"
 )
@@ -45,7 +46,8 @@ type Purged struct {
 // a name that is known is where its bytes came from. Pinned blobs and those that are read
 // stay, as do names: the next request for one asks the mirror.
 func (f *Fetcher) Purge(ctx context.Context, s Scope, from digest.Digest) (p Purged, err error) {
-	asked, err := f.askedFor(s)
+	where := whereabouts{f.catalog, f.names}
+	asked, err := where.askedFor(s)
 	if err != nil {
 		return p, err
 	}
@@ -58,7 +60,7 @@ func (f *Fetcher) Purge(ctx context.Context, s Scope, from digest.Digest) (p Pur
 			p.Next, p.More = info.Digest, true
 			return p, ctx.Err()
 		}
-		inside, outside := f.placed(s, info, asked)
+		inside, outside := where.placed(s, info, asked)
 		switch {
 		case !inside:
 			continue
@@ -82,17 +84,34 @@ func (f *Fetcher) Purge(ctx context.Context, s Scope, from digest.Digest) (p Pur
 	return p, nil
 }
 
+// Inside returns what reports whether a held file is in a scope, as far as indices and the
+// names table of a Fetcher tell.
+func Inside(c *catalog.Catalog, names *kv.Table, s Scope) (func(store.Info) bool, error) {
+	where := whereabouts{c, names}
+	asked, err := where.askedFor(s)
+	return func(info store.Info) bool {
+		inside, _ := where.placed(s, info, asked)
+		return inside
+	}, err
+}
+
+// whereabouts knows where files are.
+type whereabouts struct {
+	catalog *catalog.Catalog
+	names   *kv.Table
+}
+
 // named says where files that no index lists were asked for.
 type named struct{ inside, outside bool }
 
 // askedFor returns where the files were asked for that no index lists and that were asked
 // for in a scope, by what is held of them.
-func (f *Fetcher) askedFor(s Scope) (map[digest.Digest]named, error) {
+func (w whereabouts) askedFor(s Scope) (map[digest.Digest]named, error) {
 	all := make(map[digest.Digest]named)
 	// Twice, so that memory holds those in the scope alone.
 	for _, inside := range []bool{true, false} {
 		for _, prefix := range []string{"file/", privatePrefix} {
-			err := f.names.Scan([]byte(prefix), nil, func(k, value []byte) bool {
+			err := w.names.Scan([]byte(prefix), nil, func(k, value []byte) bool {
 				var v mirror.Copy
 				l, err := catalog.ParseURL(strings.TrimPrefix(string(k), prefix))
 				if err != nil || json.Unmarshal(value, &v) != nil || v.Digest.IsZero() || s.Has(l) != inside {
@@ -115,10 +134,10 @@ func (f *Fetcher) askedFor(s Scope) (map[digest.Digest]named, error) {
 }
 
 // placed reports whether a blob is in a scope, and whether it is outside as well or may be.
-func (f *Fetcher) placed(s Scope, info store.Info, asked map[digest.Digest]named) (inside, outside bool) {
+func (w whereabouts) placed(s Scope, info store.Info, asked map[digest.Digest]named) (inside, outside bool) {
 	n := asked[info.Digest]
 	inside, outside = n.inside, n.outside
-	places, all := f.catalog.Places(info.Digest)
+	places, all := w.catalog.Places(info.Digest)
 	for _, l := range places {
 		if s.Has(l) {
 			inside = true

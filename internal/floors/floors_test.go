@@ -26,6 +26,7 @@ var floor = map[string]int{
 	"internal/prefetch":  3,
 	"internal/rings":     3,
 	"internal/keep":      3,
+	"internal/verify":    3,
 	"internal/follow":    3,
 	"internal/mirror":    2,
 	"internal/swarm":     2,
@@ -51,6 +52,8 @@ var floor = map[string]int{
 	"internal/lag":       0,
 	"internal/clock":     0,
 	"internal/front":     0,
+	"internal/jobs":      0,
+	"internal/backup":    0,
 
 	"internal/siteledger": 3,
 }

@@ -76,7 +76,9 @@ func (db *DB) keep() error {
 	if err == nil {
 		err = disk.Replace(file, func(w io.Writer) error {
 			k := newKeptWriter(w, time.Now())
-			err := guard(func() error { return db.badger.View(func(txn *badger.Txn) error { return db.writeKept(txn, k) }) })
+			err := guard(func() error {
+				return db.badger.View(func(txn *badger.Txn) error { return db.writeKept(txn, k, db.kept, maxKept) })
+			})
 			switch {
 			case err == nil:
 				return k.finish()
@@ -92,10 +94,10 @@ func (db *DB) keep() error {
 	return nil
 }
 
-// writeKept writes the rows that there is room for.
-func (db *DB) writeKept(txn *badger.Txn, w *keptWriter) error {
-	room := int64(maxKept)
-	for i, k := range db.kept {
+// writeKept writes the rows of tables that there is room for.
+func (db *DB) writeKept(txn *badger.Txn, w *keptWriter, tables []Kept, most int64) error {
+	room := most
+	for i, k := range tables {
 		t := k.of(db)
 		err := t.scan(txn, nil, nil, func(item *badger.Item) (more bool, err error) {
 			err = readValue(item, func(value []byte) error {
@@ -115,7 +117,7 @@ func (db *DB) writeKept(txn *badger.Txn, w *keptWriter) error {
 		}
 		if room < 0 {
 			db.log.Warn("more rows than the file beside the database has room for: the last ones of a table are not in it, nor are later tables",
-				"table", string(t.prefix[1:len(t.prefix)-1]), "later", len(db.kept)-i-1, "most_bytes", maxKept)
+				"table", string(t.prefix[1:len(t.prefix)-1]), "later", len(tables)-i-1, "most_bytes", most)
 			return nil
 		}
 	}

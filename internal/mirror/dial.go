@@ -33,10 +33,10 @@ func (c *Client) open(ctx context.Context, hostport string) (net.Conn, error) {
 }
 
 // admit refuses what the policy forbids, and everything when offline. Every
-// upstream request and every dial calls it.
+// upstream request and every connection to a mirror passes it.
 func (c *Client) admit(ctx context.Context, host string, port int) error {
-	if c.offline {
-		return ErrOffline
+	if err := c.mayLeave(); err != nil {
+		return err
 	}
 	return c.rulingFor(ctx).checkDestination(host, port)
 }
@@ -55,7 +55,7 @@ func (c *Client) connect(ctx context.Context, network, hostport string) (net.Con
 	f := addressFilter{ruling: c.rulingFor(ctx), self: c.self, names: c.names, host: host, port: port}
 	resolver, name := c.resolverFor(host)
 	d := net.Dialer{Timeout: c.connectTimeout, Resolver: resolver, ControlContext: f.control}
-	conn, err := d.DialContext(ctx, network, net.JoinHostPort(name, strconv.Itoa(port)))
+	conn, err := c.dial(ctx, d, network, net.JoinHostPort(name, strconv.Itoa(port)))
 	if err != nil {
 		return nil, f.failure(err)
 	}

@@ -21,11 +21,10 @@ func (c *Client) resolverFor(host string) (r *net.Resolver, name string) {
 // says why none could be made: an address of the name is this box's own (a *RefusedError),
 // or the DNS servers do not answer. That nobody has the name is no error.
 func (c *Client) CheckLookup(ctx context.Context, host string) error {
-	if c.offline || c.policy.upstream.leadsTo(host, 80) {
+	if c.mayLeave() != nil || c.policy.upstream.leadsTo(host, 80) {
 		return nil
 	}
-	resolver, name := c.resolverFor(host)
-	addrs, err := resolver.LookupNetIP(ctx, "ip", name)
+	addrs, err := c.lookUp(ctx, host)
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {
 		return nil

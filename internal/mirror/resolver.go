@@ -95,7 +95,7 @@ func (n *names) resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		i := n.current.Load()
 		failed := func() { n.current.CompareAndSwap(i, i+1) }
-		conn, err := new(net.Dialer).DialContext(ctx, network, n.servers[int(i)%len(n.servers)].String())
+		conn, err := dialServer(ctx, network, n.servers[int(i)%len(n.servers)].String())
 		if err != nil {
 			failed()
 			return nil, err

@@ -50,7 +50,7 @@ func (c *Client) Takes(ctx context.Context, uri string) error {
 	if err := r.checkArchive(host, port, l.Path); err != nil {
 		return err
 	}
-	if c.offline || r.named.Has(host, port) || r.namesAllow(host, port) || r.upstream.leadsTo(host, port) {
+	if c.mayLeave() != nil || r.named.Has(host, port) || r.namesAllow(host, port) || r.upstream.leadsTo(host, port) {
 		return nil
 	}
 	return c.checkAddresses(ctx, r, host, port)
@@ -67,8 +67,7 @@ func isOwn(host string) bool {
 func (c *Client) checkAddresses(ctx context.Context, r ruling, host string, port int) error {
 	ctx, cancel := context.WithTimeout(ctx, maxResolve)
 	defer cancel()
-	resolver, name := c.resolverFor(host)
-	addrs, err := resolver.LookupNetIP(ctx, "ip", name)
+	addrs, err := c.lookUp(ctx, host)
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {
 		return fmt.Errorf("the box's resolver does not know %.100s", host)

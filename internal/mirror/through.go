@@ -104,12 +104,12 @@ func (c *Client) proxyError(u *url.URL, hostport string, resp *http.Response) er
 
 // dialProxy connects to the upstream proxy.
 func (c *Client) dialProxy(ctx context.Context) (net.Conn, error) {
-	if c.offline {
-		return nil, ErrOffline
+	if err := c.mayLeave(); err != nil {
+		return nil, err
 	}
 	up := &c.policy.upstream
 	d := net.Dialer{Timeout: c.connectTimeout, Resolver: c.resolver}
-	conn, err := d.DialContext(ctx, "tcp", up.String())
+	conn, err := c.dial(ctx, d, "tcp", up.String())
 	if err != nil {
 		return nil, &UpstreamError{Proxy: up.String(), Err: err}
 	}

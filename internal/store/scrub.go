@@ -115,24 +115,36 @@ func (s *Store) check(ctx context.Context, b *Blob, limit *rate.Limiter) error {
 	return nil
 }
 
-// dropDamaged removes an open blob of which why says what is wrong, and returns why. If
-// it was replaced meanwhile, the new one stays.
+// dropDamaged removes an open blob of which why says what is wrong, tells Options.Damaged,
+// and returns why. If it was replaced meanwhile, the new one stays.
 func (s *Store) dropDamaged(b *Blob, why error) error {
+	lost := b.info
+	if r, err := s.row(lost.Digest); err == nil {
+		lost = r.info(lost.Digest) // with the pins of meanwhile
+	}
+	replaced, err := s.removeDamaged(b, why)
+	if !replaced {
+		s.onDamage(lost)
+	}
+	return err
+}
+
+func (s *Store) removeDamaged(b *Blob, why error) (replaced bool, err error) {
 	s.meta.Lock()
 	defer s.meta.Unlock()
 	d := b.info.Digest
 	mine, err := b.Stat()
 	there, gone := os.Lstat(s.blobPath(d))
 	if err == nil && gone == nil && !os.SameFile(mine, there) {
-		return why
+		return true, why
 	}
 	s.log.Error("damaged blob removed", "digest", d, "bytes", b.info.Size, "err", why)
 	s.damaged()
 	if _, err := s.drop(d, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.lose(d) // it stays, and is not served
-		return errors.Join(why, err)
+		return false, errors.Join(why, err)
 	}
-	return why
+	return false, why
 }
 
 // hashChunk is how much is read and hashed at a time.

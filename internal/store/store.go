@@ -70,6 +70,10 @@ type Options struct {
 	// nil: there are no neighbours.
 	LastCopy func(digest.Digest) bool
 
+	// Damaged is told of each blob that was removed since it was damaged, whoever noticed
+	// it, and does not block. nil: nobody is.
+	Damaged func(Info)
+
 	// Now is the time of uses; nil: time.Now. For tests.
 	Now func() time.Time
 	// Fault, if not nil, is called before each "create" of a file, "write" and
@@ -96,6 +100,7 @@ type Store struct {
 	spare   func() (int64, error)      // Options.Spare
 	// lastCopy is Options.LastCopy.
 	lastCopy func(digest.Digest) bool
+	onDamage func(Info)       // Options.Damaged
 	now      func() time.Time // Options.Now
 	room     room
 	fault    func(op string) error
@@ -166,6 +171,7 @@ func Open(o Options) (*Store, error) {
 		measure:   o.Beside,
 		spare:     o.Spare,
 		lastCopy:  o.LastCopy,
+		onDamage:  o.Damaged,
 		now:       o.Now,
 		closed:    make(chan struct{}),
 		open:      make(map[digest.Digest]int),
@@ -193,6 +199,9 @@ func Open(o Options) (*Store, error) {
 	}
 	if s.lastCopy == nil {
 		s.lastCopy = func(digest.Digest) bool { return false }
+	}
+	if s.onDamage == nil {
+		s.onDamage = func(Info) {}
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -134,4 +134,4 @@ export function client(name: string, account: object): ClientDetail {
   }
 }
 
-export const people: Record<string, unknown> = { events, overview, setup, 'admin/check': {} }
+export const people: Record<string, unknown> = { events, overview, jobs: { jobs: [] }, setup, 'admin/check': {} }

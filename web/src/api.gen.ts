@@ -239,6 +239,16 @@ export interface Counts {
   tunnel_bytes: number
 }
 
+export interface DamagedFile {
+  digest: string
+  /** of the file; empty if it is not known */
+  name: string
+  outcome: 'fetched again' | 'not available' | 'waiting' | 'unlisted'
+  size: number
+  /** it could not be fetched again */
+  why: string
+}
+
 export interface Detail {
   /** path of the part, such as query.limit or body.suite */
   location: string
@@ -508,6 +518,28 @@ export interface Index {
   files: number
   /** relative to the suite's directory */
   path: string
+}
+
+export interface Job {
+  began: string
+  /** done */
+  bytes: number
+  /** done */
+  files: number
+  kind: 'verify' | 'import' | 'export' | 'fill' | 'backup'
+  /** seconds that the rest takes at this rate; null if that cannot be said */
+  left: number | null
+  /** bytes a second, over the last ten seconds */
+  rate: number
+  /** likewise */
+  total_bytes: number
+  /** to do in all; 0 while it is not known */
+  total_files: number
+}
+
+export interface JobList {
+  /** those under way, one of a kind at most */
+  jobs: Job[]
 }
 
 export interface Keep {
@@ -1594,6 +1626,48 @@ export interface Tunnels {
 export interface UploadRate {
   /** 0: no limit */
   bytes_per_second: number
+}
+
+export interface Verify {
+  began?: string
+  /** of these */
+  bytes: number
+  /** files, which were removed */
+  damaged: number
+  /** of these */
+  damaged_bytes: number
+  /** none while it runs, and if it was stopped */
+  ended?: string
+  /** why it was stopped, if nobody did that */
+  error: string
+  /** of the damaged, those fetched again */
+  fetched: number
+  /** hashed */
+  files: number
+  /** the first 100 of the damaged */
+  found: DamagedFile[]
+  /** of what is checked; empty for all that is held */
+  host: string
+  /** its progress, while it runs */
+  job?: Job
+  /** of the damaged, those that could not be fetched again, which is tried once an hour for a week */
+  not_available: number
+  /** likewise; empty: all of the host */
+  path: string
+  running: boolean
+  /** before its end: the next one of the same goes on where it was */
+  stopped: boolean
+  /** of the damaged, those that no signed Release lists: they are fetched for whoever asks for them */
+  unlisted: number
+  /** files that the disk did not give */
+  unreadable: number
+  /** of the damaged, those that are to be fetched later: when the box runs, or tomorrow, as there is a limit for a day */
+  waiting: number
+}
+
+export interface VerifyRequest {
+  /** as of a purge: a host, a directory or file of it, or a URL; empty for all that is held */
+  what?: string
 }
 
 export interface Widget {

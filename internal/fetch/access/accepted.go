@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
@@ -37,6 +38,11 @@ const (
 	secretKey  = "access key"
 	markPrefix = "access/"
 )
+
+// IsLogin reports whether a row of the table of names is about accepted logins.
+func IsLogin(key []byte) bool {
+	return string(key) == secretKey || bytes.HasPrefix(key, []byte(markPrefix))
+}
 
 // mark stands for a login that a host accepted for a file: keyed hashes, so that
 // nobody finds out a login by trying.

@@ -8,6 +8,7 @@ import { kept, type Live, type Rates } from '../live.ts'
 import { Meter } from '../parts.tsx'
 import { bytes, count, share } from '../units.ts'
 import { FirstDay, useFirstDay, WillStand } from './firstday.tsx'
+import { RunningJobs } from './jobs.tsx'
 import { SiteOverview, SiteSwitch, useSite } from './site.tsx'
 import { HealthCard, Now } from './state.tsx'
 import { SuiteList } from './suites.tsx'
@@ -34,6 +35,7 @@ function ThisBox({ live, children }: { live: Live; children: ComponentChildren }
       <aside class="state" aria-label="State of the box">
         <BoxHealth live={live} />
         <Glance />
+        <RunningJobs />
         <BoxNow rates={live.rates} />
       </aside>
       {firstDay ? <WillStand /> : worth.history}
