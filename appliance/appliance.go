@@ -80,12 +80,7 @@ type server struct {
 // environment is an error here instead of a box that is half started. The error
 // names the setting and the cure. Run must be called.
 func New(c Config, log *slog.Logger) (*Appliance, error) {
-	a := &Appliance{
-		events: newEvents(c.Privacy), limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
-		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
-		leaving: leaving{began: make(chan struct{})},
-	}
-	a.lists = hostLists{use: a.useLists, config: c}
+	a := newAppliance(c, log)
 	lines := a.events.Handler(a.limit)
 	if c.Privacy.NoPackagesPerClient {
 		lines = logs.Unlink(lines)
@@ -98,6 +93,17 @@ func New(c Config, log *slog.Logger) (*Appliance, error) {
 		}
 	}
 	return a, nil
+}
+
+// newAppliance is a box of which nothing is open yet. Its log is the caller's to set.
+func newAppliance(c Config, log *slog.Logger) *Appliance {
+	a := &Appliance{
+		events: newEvents(c.Privacy), limit: logs.NewLimiter(log.Handler()), lag: lag.New(),
+		config: c, files: divide(descriptorLimit()), via: "millpond-" + rand.Text()[:8],
+		leaving: leaving{began: make(chan struct{})},
+	}
+	a.lists = hostLists{use: a.useLists, config: c}
+	return a
 }
 
 // opened registers closer for close.
