@@ -100,6 +100,11 @@ func (p *parked) wants(ctx context.Context) (*carry.WantList, error) {
 	if err != nil {
 		return nil, err
 	}
+	vain, err := p.wishes.Files(ctx, p.store)
+	if err != nil {
+		return nil, err
+	}
+	missing = append(missing, vain...)
 	w := carry.Wants{Store: p.store, Catalog: p.catalog, Followed: followed(p.config.Follow), Packages: missing, Failed: failed}
 	return w.List(ctx)
 }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
+	"strings"
 
 	"millpond/internal/catalog"
+	"millpond/internal/deb"
 	"millpond/internal/digest"
 	"millpond/internal/disk"
 )
@@ -104,15 +107,32 @@ func (f *Filler) suite(ctx context.Context, w *writer, s WantedSuite) error {
 // compressions are the ends of an index's names, in the order in which apt tries them.
 var compressions = []string{".xz", ".zst", ".bz2", ".lzma", ".gz", ".lz4", ""}
 
-// wantedOf chooses the indices of those names from what a Release lists: in another
-// compression if there is none with that name, and without names those of packages.
+// usual chooses what a box wants that has had nothing of a suite yet: what apt asks for on
+// a machine like this one, in English.
+func usual(listed map[string]catalog.Entry) (names []string) {
+	for name := range listed {
+		component, arch := path.Split(path.Dir(name))
+		switch path.Base(name) {
+		case "Packages":
+			arch, isArch := strings.CutPrefix(arch, "binary-")
+			if isArch && arch != "all" && arch != deb.Machine() || strings.HasSuffix(component, "debian-installer/") {
+				continue
+			}
+		case "Translation-en":
+		default:
+			continue
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// wantedOf chooses the indices of those names from what a Release lists, in another
+// compression if there is none with that name.
 func wantedOf(listed map[string]catalog.Entry, names []string) (all []catalog.Entry) {
 	if len(names) == 0 {
-		for name := range listed {
-			if path.Base(name) == "Packages" {
-				names = append(names, name)
-			}
-		}
+		names = usual(listed)
 	}
 	seen := make(map[digest.Digest]bool)
 	for _, name := range names {

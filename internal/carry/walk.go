@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"syscall"
 	"unicode/utf8"
 )
@@ -34,7 +35,8 @@ func (t *tree) open(rel string) (*os.File, error) {
 }
 
 // walk calls visit for each regular file, by its path from the tree's directory, and skip
-// for what is none. It goes into no symbolic link that is a directory.
+// for what is none. Of symbolic links to directories it goes into those that are a suite's
+// second name.
 func (t *tree) walk(ctx context.Context, visit func(rel string, i fs.FileInfo) error, skip func(Reason, string, string)) error {
 	return t.walkDir(ctx, ".", 0, visit, skip)
 }
@@ -87,7 +89,11 @@ func (t *tree) visit(ctx context.Context, rel string, depth int, e fs.DirEntry, 
 	var info fs.FileInfo
 	var err error
 	if kind&fs.ModeSymlink != 0 {
-		if info, err = t.root.Stat(rel); err != nil || info.IsDir() {
+		info, err = t.root.Stat(rel)
+		switch {
+		case err == nil && info.IsDir() && t.isAlias(rel):
+			return t.walkDir(ctx, rel, depth+1, visit, skip)
+		case err != nil || info.IsDir():
 			skip(LinkOut, rel, "")
 			return nil
 		}
@@ -100,6 +106,14 @@ func (t *tree) visit(ctx context.Context, rel string, depth int, e fs.DirEntry, 
 		return nil
 	}
 	return visit(rel, info)
+}
+
+// isAlias reports whether a symbolic link is a suite's second name: stable for the
+// directory bookworm beside it.
+func (t *tree) isAlias(rel string) bool {
+	to, err := t.root.Readlink(rel)
+	to = strings.TrimSuffix(to, "/")
+	return err == nil && path.Base(path.Dir(rel)) == "dists" && !strings.Contains(to, "/") && to != "." && to != ".."
 }
 
 // reasonOf is the cause of an error without the path that the report has beside it.
