@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"millpond/internal/carry"
+	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
+	"millpond/internal/digest"
 	"millpond/internal/follow"
 )
 
@@ -96,7 +98,10 @@ func (p *parked) wants(ctx context.Context) (*carry.WantList, error) {
 	if err != nil {
 		return nil, err
 	}
-	failed, err := p.notes.FailedURLs()
+	suites, err := p.wishes.Suites(func(dir catalog.Location) bool {
+		_, known := p.catalog.Generation(dir, digest.Digest{})
+		return known
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +110,8 @@ func (p *parked) wants(ctx context.Context) (*carry.WantList, error) {
 		return nil, err
 	}
 	missing = append(missing, vain...)
-	w := carry.Wants{Store: p.store, Catalog: p.catalog, Followed: followed(p.config.Follow), Packages: missing, Failed: failed}
-	return w.List(ctx)
+	w := carry.Wants{Store: p.store, Catalog: p.catalog, Followed: followed(p.config.Follow), Packages: missing, New: suites}
+	return w.List()
 }
 
 // followed are the suites of a setting, each with the indices that it names.

@@ -1,7 +1,6 @@
 package carry
 
 import (
-	"context"
 	"slices"
 	"strings"
 
@@ -12,20 +11,17 @@ import (
 // Wants knows what a site uses.
 type Wants struct {
 	Store   Store
-	Catalog interface {
-		Generations
-		Resolve(ctx context.Context, l catalog.Location, pin func(catalog.Location) digest.Digest) catalog.Entry
-	}
+	Catalog Generations
 	// Followed are the suites of the setting, each with the indices that it names.
 	Followed []WantedSuite
 	// Packages are those that clients use and the box does not hold.
 	Packages []catalog.Entry
-	// Failed are URLs that clients asked for in vain.
-	Failed []string
+	// New are suites that clients asked for in vain.
+	New []catalog.Location
 }
 
 // List is what is wanted from outside: at most maxWanted lines.
-func (w *Wants) List(ctx context.Context) (*WantList, error) {
+func (w *Wants) List() (*WantList, error) {
 	list, seen := new(WantList), make(map[digest.Digest]bool)
 	for _, s := range w.Catalog.Suites() {
 		wanted := WantedSuite{Dir: s.Location, Release: s.Current.ID}
@@ -46,18 +42,8 @@ func (w *Wants) List(ctx context.Context) (*WantList, error) {
 	for _, e := range w.Packages {
 		w.file(list, seen, e)
 	}
-	for _, url := range w.Failed {
-		l, err := catalog.ParseURL(url)
-		if err != nil || l.Tail != "" {
-			continue
-		}
-		switch e := w.Catalog.Resolve(ctx, l, nil); e.Kind {
-		case catalog.Content:
-			w.file(list, seen, e)
-		case catalog.ReleaseFile:
-			list.suite(WantedSuite{Dir: e.Suite})
-		case catalog.Unknown:
-		}
+	for _, dir := range w.New {
+		list.suite(WantedSuite{Dir: dir})
 	}
 	return list, nil
 }

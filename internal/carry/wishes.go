@@ -17,20 +17,24 @@ import (
 const (
 	// maxWishes bounds the files that are remembered: a site uses some thousands of packages.
 	maxWishes = 64 << 10
+	// maxNewSuites bounds the suites that are remembered: clients may ask for any.
+	maxNewSuites = 256
 	// maxUnwritten bounds the URLs that are in memory until the next write.
 	maxUnwritten = 4096
 	writeEvery   = 2 * time.Second
 )
 
-// Wishes remembers files that clients asked for in vain and that a signed index lists, for
-// the want-list. It knows nothing of who asked. It is rows of 'w' and a digest, with the
-// URL. All methods may be called by several goroutines at once.
+// Wishes remembers what clients asked for in vain, for the want-list: files that a signed
+// index lists, and suites. It knows nothing of who asked. It is rows of 'w' and a digest, with
+// the URL of a file, and of 's' and the digest of a suite's URL, with that. All methods may be
+// called by several goroutines at once.
 type Wishes struct {
 	table   *kv.Table
 	catalog interface {
 		Resolve(ctx context.Context, l catalog.Location, pin func(catalog.Location) digest.Digest) catalog.Entry
 	}
-	log *slog.Logger
+	log  *slog.Logger
+	most int // maxWishes, but for tests
 
 	mu        sync.Mutex // guards what follows
 	unwritten map[string]bool
@@ -38,7 +42,7 @@ type Wishes struct {
 
 // NewWishes keeps them in a table, which others may use for rows of another kind.
 func NewWishes(table *kv.Table, c *catalog.Catalog, log *slog.Logger) *Wishes {
-	return &Wishes{table: table, catalog: c, log: log, unwritten: make(map[string]bool)}
+	return &Wishes{table: table, catalog: c, log: log, most: maxWishes, unwritten: make(map[string]bool)}
 }
 
 // Note notes that somebody asked for a URL in vain. It does not block.
@@ -76,22 +80,35 @@ func (w *Wishes) write(ctx context.Context) error {
 	if len(urls) == 0 {
 		return nil
 	}
-	held, err := w.count()
+	files, err := w.count('w')
+	if err != nil {
+		return err
+	}
+	suites, err := w.count('s')
+	if err == nil && suites >= maxNewSuites { // those forgotten are asked for again
+		_, err = w.Suites(func(catalog.Location) bool { return true })
+		suites = 0
+	}
 	if err != nil {
 		return err
 	}
 	return w.table.Update(func(tx *kv.Tx) error {
 		for url := range urls {
 			l, err := catalog.ParseURL(url)
-			if err != nil || held >= maxWishes {
+			if err != nil {
 				continue
 			}
 			e := w.catalog.Resolve(ctx, l, nil)
-			if e.Kind != catalog.Content || !e.Signed || e.Size < 0 {
-				continue
+			switch {
+			case e.Kind == catalog.Content && e.Signed && e.Size >= 0 && files < w.most:
+				files++
+				err = tx.Put(append([]byte{'w'}, e.Digest[:]...), []byte(l.String()))
+			case e.Kind == catalog.ReleaseFile && suites < maxNewSuites:
+				suites++
+				d := digest.Of([]byte(e.Suite.String()))
+				err = tx.Put(append([]byte{'s'}, d[:]...), []byte(e.Suite.String()))
 			}
-			held++
-			if err := tx.Put(append([]byte{'w'}, e.Digest[:]...), []byte(l.String())); err != nil {
+			if err != nil {
 				return err
 			}
 		}
@@ -99,12 +116,39 @@ func (w *Wishes) write(ctx context.Context) error {
 	})
 }
 
-func (w *Wishes) count() (n int, err error) {
-	err = w.table.Scan([]byte{'w'}, nil, func(_, _ []byte) bool {
+func (w *Wishes) count(kind byte) (n int, err error) {
+	err = w.table.Scan([]byte{kind}, nil, func(_, _ []byte) bool {
 		n++
 		return true
 	})
 	return n, err
+}
+
+// Suites returns the suites that clients asked for in vain, and forgets those that are
+// known by now.
+func (w *Wishes) Suites(known func(catalog.Location) bool) (all []catalog.Location, err error) {
+	var gone [][]byte
+	err = w.table.Scan([]byte{'s'}, nil, func(k, value []byte) bool {
+		l, err := catalog.ParseURL(string(value))
+		if err != nil || known(l) {
+			gone = append(gone, bytes.Clone(k))
+		} else {
+			all = append(all, l)
+		}
+		return true
+	})
+	return all, w.forget(gone, err)
+}
+
+// forget deletes rows.
+func (w *Wishes) forget(gone [][]byte, err error) error {
+	for _, k := range gone {
+		err = errors.Join(err, w.table.Delete(k))
+	}
+	if err != nil {
+		return fmt.Errorf("reading what clients asked for in vain: %w", err)
+	}
+	return nil
 }
 
 // Files returns what is still wanted: listed, and not held. Others are forgotten.
@@ -122,11 +166,5 @@ func (w *Wishes) Files(ctx context.Context, s Store) (all []catalog.Entry, err e
 		gone = append(gone, bytes.Clone(k))
 		return true
 	})
-	for _, k := range gone {
-		err = errors.Join(err, w.table.Delete(k))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading what clients asked for in vain: %w", err)
-	}
-	return all, nil
+	return all, w.forget(gone, err)
 }
