@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,9 @@ type run struct {
 	journal journal
 	places  places
 	tooBig  atomic.Int64 // files of this size and more have no room; 0 while all have
+
+	mu    sync.Mutex // guards later
+	later []item     // that found no room beside others; at most maxLater
 }
 
 // Import imports directories. The error says why it did not begin, or ended early: ctx's,
@@ -128,7 +132,8 @@ func (r *run) survey(ctx context.Context, s *source) error {
 
 // files imports the packages and sources, and counts the indices that are not taken.
 func (r *run) files(ctx context.Context, s *source) error {
-	g, ctx := errgroup.WithContext(ctx)
+	parent := ctx
+	g, ctx := errgroup.WithContext(parent)
 	queue := make(chan item, queued)
 	for range workers() {
 		g.Go(func() error {
@@ -158,7 +163,19 @@ func (r *run) files(ctx context.Context, s *source) error {
 			}
 		}, func(Reason, string, string) {}) // the survey has told
 	})
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	w := r.newWorker(s.tree)
+	w.alone = true
+	later := r.later
+	r.later = nil
+	for _, it := range later {
+		if err := w.take(parent, it); err != nil {
+			return errors.Join(err, w.commit())
+		}
+	}
+	return w.commit()
 }
 
 // notTaken is why the indices of a suite are not imported.

@@ -157,6 +157,20 @@ func TestImportFullCache(t *testing.T) {
 	wantSkipped(t, r, map[Reason]int64{NoRoom: 20 - r.Taken})
 }
 
+// What is hashed at once takes no room from each other: all of what fits is imported.
+func TestImportOfWhatFits(t *testing.T) {
+	b := boxtest.New(t, boxtest.Options{Quota: 64 << 20})
+	dir := t.TempDir()
+	const files = 24
+	for i := range files { // together less than the cache, and several more than its share for such
+		put(t, filepath.Join(dir, fmt.Sprintf("p%d_1_all.deb", i)), string(bytes.Repeat([]byte{byte(i)}, 2<<20)))
+	}
+	r := newImporter(t, b).must(t, dir)
+	if r.Taken != files {
+		t.Errorf("taken %d of %d, %+v", r.Taken, files, r.Skipped())
+	}
+}
+
 func TestImportInterrupted(t *testing.T) {
 	b := boxtest.New(t, boxtest.Options{})
 	dir := t.TempDir()

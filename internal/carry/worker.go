@@ -17,7 +17,7 @@ import (
 // What is hashed together before it is synced, and hashed again after a crash.
 const (
 	batchFiles = 256
-	batchBytes = 256 << 20
+	batchBytes = 64 << 20
 	batchTime  = 5 * time.Second
 )
 
@@ -25,10 +25,14 @@ const (
 // all that nobody vouches for, they give way first. They leave it once an index lists them.
 const unlistedParty = "import"
 
+// maxLater bounds the files that are tried again at the end.
+const maxLater = 4096
+
 // worker imports files one after the other. It is for one goroutine.
 type worker struct {
 	*run
 	tree    *tree
+	alone   bool // no other worker has files that are not committed
 	in      *store.Intake
 	pending []outcome
 	bytes   int64
@@ -123,8 +127,7 @@ func (w *worker) hash(ctx context.Context, it item, k []byte, want []digest.Dige
 		w.skip(it, Differs, "")
 		return w.journal.write([]entry{{k, o.taken.Digest}})
 	case errors.Is(err, store.ErrNoSpace):
-		w.full(it.info.Size())
-		w.skip(it, NoRoom, "")
+		return w.noRoom(ctx, it, k, want)
 	case errors.Is(err, store.ErrDisk):
 		return err
 	case errors.Is(err, store.ErrChanged):
@@ -141,6 +144,34 @@ func nameOf(rel string) string {
 		return ""
 	}
 	return decodeName(path.Base(rel))
+}
+
+// noRoom deals with a file that has no room. Files that are not committed yet take more of
+// it than those that are: what is hashed beside others is tried again when they are done.
+func (w *worker) noRoom(ctx context.Context, it item, k []byte, want []digest.Digest) error {
+	if w.in.Len() > 0 {
+		if err := w.commit(); err != nil {
+			return err
+		}
+		return w.hash(ctx, it, k, want)
+	}
+	if !w.alone && w.putOff(it) {
+		return nil
+	}
+	w.full(it.info.Size())
+	w.skip(it, NoRoom, "")
+	return nil
+}
+
+// putOff keeps a file for later, unless too many are.
+func (r *run) putOff(it item) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.later) >= maxLater {
+		return false
+	}
+	r.later = append(r.later, it)
+	return true
 }
 
 // full notes that a file of that size has no room: others that are as large are not hashed

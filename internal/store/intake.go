@@ -191,10 +191,10 @@ func (in *Intake) prepare(ctx context.Context, f *os.File, before fs.FileInfo, d
 	return w, nil
 }
 
-// mayLink reports whether a blob may be a further name of a file. Nobody reads a blob's
-// file but the box, which must be able to, and its mode says whether it is private.
+// mayLink reports whether a blob may be a further name of a file: one that all may read, as
+// the mode of a blob says whether it is private, and that not all may change.
 func mayLink(i fs.FileInfo) bool {
-	return i.Mode().Perm()&0o444 == 0o444 && time.Since(i.ModTime()) > settled
+	return i.Mode().Perm()&0o446 == 0o444 && time.Since(i.ModTime()) > settled
 }
 
 // copy writes the bytes of f, which must be those that d names, to file.
