@@ -70,6 +70,7 @@ func (g *gap) carried() (stick, out string) {
 }
 
 func TestAirGap(t *testing.T) {
+	t.Parallel()
 	g := newGap(t)
 	g.asksInVain()
 	_, out := g.carried()
@@ -94,6 +95,7 @@ func TestAirGap(t *testing.T) {
 }
 
 func TestDamagedAndForgedStick(t *testing.T) {
+	t.Parallel()
 	g := newGap(t)
 	g.asksInVain()
 	first, _ := g.carried()
@@ -150,6 +152,7 @@ func TestDamagedAndForgedStick(t *testing.T) {
 }
 
 func TestDamagedAndForgedList(t *testing.T) {
+	t.Parallel()
 	g := newGap(t)
 	g.asksInVain()
 	list := g.want()

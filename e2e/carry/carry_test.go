@@ -96,6 +96,7 @@ func wants(t testing.TB, out string, texts ...string) {
 }
 
 func TestArchivesOfApt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	direct := s.client(nil)
 	direct.MustApt("update")
@@ -117,6 +118,7 @@ func TestArchivesOfApt(t *testing.T) {
 }
 
 func TestTreeOfDebmirror(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	tree := s.debmirror()
 	b := s.box()
@@ -138,6 +140,7 @@ func (s *site) debmirror() (tree string) {
 }
 
 func TestImage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	tree := filepath.Join(s.TempDir(), "image")
 	for name, data := range s.archive.Publish(time.Now().Add(-time.Hour)).Files() {
@@ -164,6 +167,7 @@ func TestImage(t *testing.T) {
 }
 
 func TestCacheOfAptCacherNG(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	cache := s.acng("update", "install --download-only user")
 	b := s.box()
@@ -212,6 +216,7 @@ func (s *site) acng(commands ...string) (cache string) {
 }
 
 func TestExportForApt(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := s.box()
 	s.installs(b, "user")

@@ -17,6 +17,7 @@ import (
 // TestKilledImport kills imports at random. The last one finds what is missing, and all
 // together bring each file once.
 func TestKilledImport(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	const files = 2000
 	tree := t.TempDir()
