@@ -137,6 +137,8 @@ type writer struct {
 	store  Store
 	meter  *Meter
 	report *Report
+
+	sharing disk.Sharing
 }
 
 // releases writes the Release files of a generation.
@@ -221,7 +223,7 @@ func (w *writer) write(ctx context.Context, name string, b *store.Blob) error {
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	way, shared, err := disk.Share(b.File, temp, true)
+	way, shared, err := w.sharing.Share(b.File, temp, true)
 	if err == nil && !shared {
 		err = copyTo(temp, b)
 	}

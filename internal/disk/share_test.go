@@ -25,16 +25,20 @@ func TestShare(t *testing.T) {
 		t.Fatal(err)
 	}
 	dst := filepath.Join(dir, "dst")
-	if _, ok, err := Share(f, dst, true); err != nil || !ok {
+	var s Sharing
+	if _, ok, err := s.Share(f, dst, true); err != nil || !ok {
 		t.Fatalf("Share in one directory: ok %v, %v", ok, err)
 	}
 	if got, err := os.ReadFile(dst); err != nil || string(got) != "the bytes" {
 		t.Errorf("shared file has %q, %v", got, err)
 	}
-	if _, _, err := Share(f, dst, true); err == nil {
+	if _, _, err := s.Share(f, dst, true); err == nil {
 		t.Error("Share took the place of a file")
 	}
-	if _, ok, err := Share(f, "/proc/self/none", true); ok || err == nil {
+	if _, ok, err := s.Share(f, filepath.Join(dir, "none", "dst"), true); ok || err == nil {
+		t.Errorf("Share into a directory that is not there: ok %v, %v", ok, err)
+	}
+	if _, ok, err := new(Sharing).Share(f, "/proc/self/none", true); ok || err == nil {
 		t.Errorf("Share into /proc: ok %v, %v", ok, err)
 	}
 	if err := SyncAll(dir); err != nil {
@@ -50,7 +54,7 @@ func TestShareNeitherWay(t *testing.T) {
 	}
 	defer f.Close()
 	dst := filepath.Join(dir, "dst")
-	if _, ok, err := Share(f, dst, true); ok || err != nil {
+	if _, ok, err := new(Sharing).Share(f, dst, true); ok || err != nil {
 		t.Errorf("Share between two file systems: ok %v, %v", ok, err)
 	}
 	if _, err := os.Lstat(dst); !os.IsNotExist(err) {

@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -31,8 +33,9 @@ var takeChunks = sync.Pool{New: func() any { return new([takeChunk]byte) }}
 // Commit, with which they become blobs, or Discard. An Intake takes free room, up to the
 // low mark, and evicts nothing. It is for one goroutine; several may be in use at once.
 type Intake struct {
-	s     *Store
-	files map[digest.Digest]*intake
+	s       *Store
+	files   map[digest.Digest]*intake
+	sharing disk.Sharing
 }
 
 // intake is a file that was added, and is not a blob yet.
@@ -163,24 +166,19 @@ func (in *Intake) prepare(ctx context.Context, f *os.File, before fs.FileInfo, d
 			in.drop(file)
 		}
 	}()
-	temp, err := s.createTemp()
-	if err != nil {
-		return w, err
-	}
-	file.temp = temp.Name()
+	file.temp = filepath.Join(s.partialDir(), newPrefix+rand.Text())
 	shared := false
-	if err = os.Remove(file.temp); err == nil {
-		w, shared, err = disk.Share(f, file.temp, mayLink(before))
-	}
+	err = s.makeFile(s.partialDir(), func() (err error) {
+		w, shared, err = in.sharing.Share(f, file.temp, mayLink(before))
+		return err
+	})
 	switch {
 	case err != nil:
-		err = s.diskFault(err)
 	case shared:
 		err = unchanged(f, before)
 	default:
 		err = in.copy(ctx, f, file, d)
 	}
-	temp.Close() // it has no name any more
 	if err == nil && w == disk.Cloned {
 		err = s.diskFault(os.Chmod(file.temp, m.row(0, time.Time{}).mode()))
 	}
