@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"millpond/internal/carry"
 	"millpond/internal/catalog"
 	"millpond/internal/clients"
 	"millpond/internal/dashboard"
@@ -49,6 +50,7 @@ type Appliance struct {
 	db        *kv.DB
 	ledger    *ledger.Ledger
 	notes     *clients.Notes
+	wishes    *carry.Wishes
 	store     *store.Store
 	catalog   *catalog.Catalog
 	policy    *mirror.Policy
@@ -230,7 +232,11 @@ func (a *Appliance) openDataDir() (err error) {
 		ShareHost: func(l catalog.Location) bool { return a.config.share.HasURL(l.URL()) }, Private: a.isPrivate,
 		Holds: a.holds,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.wishes = carry.NewWishes(a.db.Table(carryTable), a.catalog, a.log.With("part", "carry"))
+	return nil
 }
 
 // openNetwork opens floors 2 and 3: the sources of bytes.
@@ -310,7 +316,7 @@ func (a *Appliance) openFaces() (err error) {
 		local = a.dashboard.Basics()
 	}
 	p := proxy.Options{
-		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Notes: a.notes, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
+		Catalog: a.catalog, Fetcher: a.fetch, Ledger: a.ledger, Demand: a.prefetch, Notes: noteWanted{a.notes, a.wishes}, Dialer: a.mirror, Policy: a.policy, Rings: a.rings,
 		Proxies: a.config.TrustedProxies, AllowClients: a.config.AllowClients, Tunnels: a.config.Tunnels.hosts,
 		Hosts: a.config.names, OwnName: a.isOwnName,
 		Local: local, Repeats: a.files.repeats, Via: a.via, Measured: a.dashboard.Measured,

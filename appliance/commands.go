@@ -20,6 +20,7 @@ type command struct {
 	asks       bool   // a box, over its API: --box and --json are understood
 	needs      int    // arguments at least
 	most       int    // arguments at most
+	option     string // that takes a value, as in --as URL; "" for none
 	// bare runs without settings; run with them. One of the two is nil.
 	bare func(i invocation) error
 	run  func(ctx context.Context, c Config, i invocation) error
@@ -30,6 +31,7 @@ type invocation struct {
 	args           []string
 	json           bool     // prints what the API answers
 	box            *url.URL // nil: the box on this machine
+	options        map[string]string
 	help           bool
 	stdout, stderr io.Writer
 }
@@ -38,6 +40,9 @@ const (
 	needsToken = "It needs the box's admin token in MILLPOND_ADMIN_TOKEN, or in a file that MILLPOND_ADMIN_TOKEN_FILE names."
 	onePackage = "WHAT is a package, the name of a file, or its SHA-256."
 )
+
+// maxDirs is how many directories one import takes: more than there are images of a release.
+const maxDirs = 256
 
 // commands lists all of them in the order of the help.
 func commands() []command {
@@ -95,6 +100,26 @@ func commands() []command {
 			long: "MILLPOND_DATA_DIR is to be empty, or to have blobs only. The box that starts on it has the identity of the\n" +
 				"one that was backed up, which must not run any more.",
 			run: func(_ context.Context, c Config, i invocation) error { return restoreCommand(c, i) }},
+		{name: "import", args: "[--as URL] DIR…", short: "take files into the data directory that other programs have: mirrors, caches, images", needs: 1, most: maxDirs, option: "as",
+			long: "DIR is a tree of debmirror or apt-mirror, /var/cache/apt/archives, a cache of apt-cacher-ng or approx,\n" +
+				"a mounted image, or what `millpond export` or `millpond fill` wrote. No box may run on the data\n" +
+				"directory. Files are linked where that is possible. With URL, such as\n" +
+				"http://archive.example.org/debian, DIR is a copy of that archive; otherwise names of directories in DIR\n" +
+				"that are those of hosts tell. Signatures and digests decide what counts. The command can be repeated.",
+			run: importCommand},
+		{name: "export", args: "DIR [SUITE…]", short: "write what is held into a directory that apt can use over file:", needs: 1, most: maxDirs,
+			long: "SUITE is a suite's name, or the URL of its directory; without one it is all. Files are linked where\n" +
+				"that is possible; those that DIR has stay. No box may run on the data directory. The command can be\nrepeated.",
+			run: exportCommand},
+		{name: "want", args: "[FILE]", short: "write what a box without a network wants from outside", most: 1,
+			long: "FILE is for `millpond fill` at a box that has a network; without it, it is standard output. It names the\n" +
+				"suites that the box follows or clients use, and the files of these that clients use and the box does\n" +
+				"not hold. No box may run on the data directory.",
+			run: wantCommand},
+		{name: "fill", args: "DIR FILE", short: "fetch what another box wants into a directory that it imports", needs: 2, most: 2,
+			long: "FILE is what `millpond want` wrote there. Releases and indices come as the mirrors have them now. DIR may\n" +
+				"be a stick; files that it has stay. No box may run on the data directory. The command can be repeated.",
+			run: fillCommand},
 		{name: "swarm-key", short: "make a key for a private swarm (MILLPOND_SWARM_KEY)", bare: func(i invocation) error {
 			_, err := i.stdout.Write(swarm.NewKey())
 			return err
@@ -134,6 +159,13 @@ func (cmd command) parse(args []string, stdout, stderr io.Writer) (i invocation,
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
+		if taken, rest, err := cmd.takeOption(&i, arg, args); taken || err != nil {
+			if err != nil {
+				return i, err
+			}
+			args = rest
+			continue
+		}
 		switch value, isBox := strings.CutPrefix(arg, "--box="); {
 		case arg == "-h", arg == "--help":
 			i.help = true
@@ -159,6 +191,22 @@ func (cmd command) parse(args []string, stdout, stderr io.Writer) (i invocation,
 		return i, nil
 	}
 	return i, cmd.checkArgs(i.args)
+}
+
+// takeOption reads the option that the command has, with the arguments behind it.
+func (cmd command) takeOption(i *invocation, arg string, behind []string) (taken bool, rest []string, err error) {
+	value, with := strings.CutPrefix(arg, "--"+cmd.option+"=")
+	if cmd.option == "" || !with && arg != "--"+cmd.option {
+		return false, behind, nil
+	}
+	if !with {
+		if len(behind) == 0 {
+			return false, nil, wrongUsage("--%s takes a value; see `millpond help %s`", cmd.option, cmd.name)
+		}
+		value, behind = behind[0], behind[1:]
+	}
+	i.options = map[string]string{cmd.option: value}
+	return true, behind, nil
 }
 
 // checkArgs reports what is wrong with the arguments.

@@ -136,3 +136,27 @@ func (f *Fetcher) Rejected(dir catalog.Location) (r Rejected, ok bool) {
 func (f *Fetcher) AcceptRelease(ctx context.Context, dir catalog.Location, d digest.Digest) error {
 	return f.releases.Accept(ctx, dir, d)
 }
+
+// Bring puts in force the Release of the suite in dir that somebody brought on a medium,
+// if it is signed by a key of the keyring and as good as the one in force, and has the
+// catalog read those of its indices that are held. take is called for these to be taken
+// from the medium.
+func (f *Fetcher) Bring(ctx context.Context, dir catalog.Location, files catalog.ReleaseFiles, take func(release digest.Digest) error) (catalog.Generation, error) {
+	g, err := f.releases.Bring(ctx, dir, files, take)
+	if err != nil {
+		return g, err
+	}
+	unread, err := f.catalog.AllUnread(dir)
+	if err != nil {
+		return g, err
+	}
+	f.relearnIndices(dir)
+	for _, forms := range unread {
+		for _, e := range forms {
+			if err := f.learned(ctx, e.Digest); err != nil {
+				return g, err
+			}
+		}
+	}
+	return g, nil
+}

@@ -28,6 +28,7 @@ var floor = map[string]int{
 	"internal/keep":      3,
 	"internal/verify":    3,
 	"internal/follow":    3,
+	"internal/carry":     3,
 	"internal/mirror":    2,
 	"internal/swarm":     2,
 	"internal/catalog":   1,

@@ -64,6 +64,13 @@ func (m *Meter) Expect(total Amount) {
 	m.total = total
 }
 
+// More says that there is more to do than was known.
+func (m *Meter) More(files, bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total = m.total.plus(Amount{files, bytes})
+}
+
 // Add says that some more is done.
 func (m *Meter) Add(files, bytes int64) {
 	m.mu.Lock()

@@ -20,11 +20,11 @@ import (
 // them, as often as it is called, as size bytes, in the form of the file beside the
 // database. While use runs, Close waits.
 func (db *DB) Snapshot(rows []Kept, use func(size int64, write func(io.Writer) error) error) error {
-	leave, err := db.enter()
+	users, err := db.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer users.Done()
 	at := time.Now()
 	return db.badger.View(func(txn *badger.Txn) error {
 		write := func(w io.Writer) error {

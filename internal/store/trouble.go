@@ -144,7 +144,10 @@ func (s *Store) makeFile(dir string, do func() error) error {
 }
 
 // newPattern names files that the next start sweeps.
-const newPattern = "new-*"
+const (
+	newPattern = newPrefix + "*"
+	newPrefix  = "new-"
+)
 
 func (s *Store) createTemp() (file *os.File, err error) {
 	err = s.makeFile(s.partialDir(), func() (err error) {

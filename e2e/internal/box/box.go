@@ -231,6 +231,9 @@ func (b *Box) Command(ctx context.Context, args ...string) (string, error) {
 	return string(out), nil
 }
 
+// Env is the environment of the box, for a command that is more than Command runs.
+func (b *Box) Env() []string { return slices.Clone(b.env) }
+
 // FreeAddr returns a loopback address that nobody listens on.
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()

@@ -258,6 +258,7 @@ type check struct {
 	err     error
 	fetched map[digest.Digest][]byte // what the mirror, or from, sent anew, also where the store had no room
 	from    string                   // the peer that sent it, "" for the mirror
+	brought bool                     // it came on a medium
 }
 
 func (k *check) isSlow() { k.late.Do(func() { close(k.slow) }) }
@@ -325,11 +326,7 @@ func (c *Cache) fresh(s *suite, e Request) bool {
 // from s, the suite's record as it was after that many checks had ended; nil
 // if more have ended since.
 func (c *Cache) check(e Request, s suite, ended int) *check {
-	key := e.Suite.String()
-	if e.Location.Name() == "InRelease" {
-		key += "/InRelease"
-	}
-	key += " " + string(e.Login)
+	key := checkKey(e)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k := c.checks[key]; k != nil {
@@ -338,7 +335,7 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 	if c.ended != ended {
 		return nil
 	}
-	k := &check{done: make(chan struct{}), slow: make(chan struct{}), waiting: newWaiting(), begun: time.Now(), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
+	k := c.newCheck(e, s)
 	if c.lifetime.Err() != nil {
 		k.err = context.Cause(c.lifetime)
 		close(k.done)
@@ -352,11 +349,20 @@ func (c *Cache) check(e Request, s suite, ended int) *check {
 		defer cancel()
 		defer time.AfterFunc(mirror.Patience, k.isSlow).Stop()
 		k.err = c.revalidate(ctx, e, k)
-		c.mu.Lock()
-		delete(c.checks, key)
-		c.ended++
-		c.mu.Unlock()
-		close(k.done)
+		c.endCheck(e, k)
 	})
 	return k
+}
+
+func (c *Cache) newCheck(e Request, s suite) *check {
+	return &check{done: make(chan struct{}), slow: make(chan struct{}), waiting: newWaiting(), begun: time.Now(), login: e.Login, suite: s, fetched: make(map[digest.Digest][]byte)}
+}
+
+// checkKey names the checks of a suite in a form with a login.
+func checkKey(e Request) string {
+	key := e.Suite.String()
+	if e.Location.Name() == "InRelease" {
+		key += "/InRelease"
+	}
+	return key + " " + string(e.Login)
 }

@@ -154,8 +154,10 @@ func (c *Cache) checkRelease(dir catalog.Location, r catalog.ReleaseFiles) (*cat
 func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r catalog.ReleaseFiles, old *record, new record, k *check) error {
 	dir := checked.Suite()
 	k.files = r
-	if err := c.complete(ctx, checked, old, new, k); err != nil {
-		return err
+	if !k.brought {
+		if err := c.complete(ctx, checked, old, new, k); err != nil {
+			return err
+		}
 	}
 	if err := c.keepAll(checked, r, old.Digest, new.Digest, k); err != nil {
 		return err
@@ -182,12 +184,16 @@ func (c *Cache) adopt(ctx context.Context, checked *catalog.CheckedRelease, r ca
 func (c *Cache) keep(l catalog.Location, signed bool, body []byte, k *check) error {
 	d := digest.Of(body)
 	k.fetched[d] = body
-	c.fetched(d, k.from != "")
-	from := store.Provenance{Name: l.Host}
-	if k.from != "" {
-		from = store.Provenance{Peer: true, Name: k.from}
+	m := store.Meta{Name: l.Name(), From: []store.Provenance{{Name: l.Host}}, Pin: pinOwner(l.Dir(), k.login != "")}
+	switch {
+	case k.brought:
+		m.From = nil
+	case k.from != "":
+		m.From = []store.Provenance{{Peer: true, Name: k.from}}
 	}
-	m := store.Meta{Name: l.Name(), From: []store.Provenance{from}, Pin: pinOwner(l.Dir(), k.login != "")}
+	if !k.brought {
+		c.fetched(d, k.from != "")
+	}
 	if !signed {
 		m.Party = party.Of(l.Host)
 	}
