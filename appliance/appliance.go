@@ -63,6 +63,7 @@ type Appliance struct {
 	accessLog *logs.Access // nil without one
 	keep      *keep.Keeper
 	verifier  *verify.Verifier
+	carrier   *carry.Service
 	site      *siteledger.Site
 	proxy     *proxy.Proxy
 	dashboard *dashboard.Dashboard
@@ -271,6 +272,7 @@ func (a *Appliance) openNetwork() (err error) {
 	if err := a.openVerifier(againAhead{a.fetch}); err != nil {
 		return err
 	}
+	a.openCarrier()
 	return a.openSite()
 }
 

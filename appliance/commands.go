@@ -38,6 +38,9 @@ type invocation struct {
 
 const (
 	needsToken = "It needs the box's admin token in MILLPOND_ADMIN_TOKEN, or in a file that MILLPOND_ADMIN_TOKEN_FILE names."
+	carriedBy  = "The running box reads and writes DIR, which has to be a directory of its machine or container; with none\n" +
+		"running the command does so, and works in the data directory. Stopped by Ctrl-C, the same command goes\n" +
+		"on where it was. " + needsToken
 	onePackage = "WHAT is a package, the name of a file, or its SHA-256."
 )
 
@@ -100,26 +103,21 @@ func commands() []command {
 			long: "MILLPOND_DATA_DIR is to be empty, or to have blobs only. The box that starts on it has the identity of the\n" +
 				"one that was backed up, which must not run any more.",
 			run: func(_ context.Context, c Config, i invocation) error { return restoreCommand(c, i) }},
-		{name: "import", args: "[--as URL] DIR…", short: "take files into the data directory that other programs have: mirrors, caches, images", needs: 1, most: maxDirs, option: "as",
+		{name: "import", args: "[--as URL] DIR…", short: "take in files that other programs have: mirrors, caches, images", asks: true, needs: 1, most: maxDirs, option: "as", run: importCommand,
 			long: "DIR is a tree of debmirror or apt-mirror, /var/cache/apt/archives, a cache of apt-cacher-ng or approx,\n" +
-				"a mounted image, or what `millpond export` or `millpond fill` wrote. No box may run on the data\n" +
-				"directory. Files are linked where that is possible. With URL, such as\n" +
-				"http://archive.example.org/debian, DIR is a copy of that archive; otherwise names of directories in DIR\n" +
-				"that are those of hosts tell. Signatures and digests decide what counts. The command can be repeated.",
-			run: importCommand},
-		{name: "export", args: "DIR [SUITE…]", short: "write what is held into a directory that apt can use over file:", needs: 1, most: maxDirs,
+				"a mounted image, or what `millpond export` or `millpond fill` wrote. Files are linked where that is\n" +
+				"possible. With URL, such as http://archive.example.org/debian, DIR is a copy of that archive; otherwise\n" +
+				"names of directories in DIR that are those of hosts tell. Signatures and digests decide what counts.\n" + carriedBy},
+		{name: "export", args: "DIR [SUITE…]", short: "write what is held into a directory that apt can use over file:", asks: true, needs: 1, most: maxDirs, run: exportCommand,
 			long: "SUITE is a suite's name, or the URL of its directory; without one it is all. Files are linked where\n" +
-				"that is possible; those that DIR has stay. No box may run on the data directory. The command can be\nrepeated.",
-			run: exportCommand},
-		{name: "want", args: "[FILE]", short: "write what a box without a network wants from outside", most: 1,
+				"that is possible; those that DIR has stay.\n" + carriedBy},
+		{name: "want", args: "[FILE]", short: "write what a box without a network wants from outside", asks: true, most: 1, run: wantCommand,
 			long: "FILE is for `millpond fill` at a box that has a network; without it, it is standard output. It names the\n" +
 				"suites that the box follows or clients use, and the files of these that clients use and the box does\n" +
-				"not hold. No box may run on the data directory.",
-			run: wantCommand},
-		{name: "fill", args: "DIR FILE", short: "fetch what another box wants into a directory that it imports", needs: 2, most: 2,
+				"not hold. With no box running it works in the data directory. " + needsToken},
+		{name: "fill", args: "DIR FILE", short: "fetch what another box wants into a directory that it imports", asks: true, needs: 2, most: 2, run: fillCommand,
 			long: "FILE is what `millpond want` wrote there. Releases and indices come as the mirrors have them now. DIR may\n" +
-				"be a stick; files that it has stay. No box may run on the data directory. The command can be repeated.",
-			run: fillCommand},
+				"be a stick; files that it has stay.\n" + carriedBy},
 		{name: "swarm-key", short: "make a key for a private swarm (MILLPOND_SWARM_KEY)", bare: func(i invocation) error {
 			_, err := i.stdout.Write(swarm.NewKey())
 			return err

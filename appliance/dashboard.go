@@ -14,7 +14,7 @@ func (a *Appliance) dashboardOptions() (dashboard.Options, error) {
 	kept := a.db.Table("dashboard")
 	price, err := kv.GetJSON[api.Price](kept, priceKey)
 	o := dashboard.Options{
-		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Keys: a.keys, Fetch: a.fetch, Mirrors: a.mirror, Follow: a.follow, Prefetch: a.prefetch, Rings: a.rings, Notes: a.notes, Keep: a.keep, Jobs: &a.jobs, Verifier: a.verifier, Backup: a.backup, Site: a.site,
+		Version: version, Ledger: a.ledger, Store: a.store, Catalog: a.catalog, Keys: a.keys, Fetch: a.fetch, Mirrors: a.mirror, Follow: a.follow, Prefetch: a.prefetch, Rings: a.rings, Notes: a.notes, Keep: a.keep, Jobs: &a.jobs, Verifier: a.verifier, Carrier: a.carrier, WantList: a.wants, Backup: a.backup, Site: a.site,
 		Events: a.events, Settings: a.config.shown(), AdminToken: a.config.AdminToken, Access: a.config.access,
 		Resolver: a.resolver(), Privacy: a.config.Privacy, Erase: a.eraseClient,
 		Ready: a.faults, Drain: a.leave, Draining: a.draining, Log: a.log.With("part", "dashboard"),

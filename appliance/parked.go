@@ -22,9 +22,9 @@ type parked struct {
 	parts *errgroup.Group
 }
 
-// park opens the data directory for the command of that name. With offline it asks no
-// mirror. The error says what to do if a box runs there.
-func park(ctx context.Context, c Config, command string, offline bool, stderr io.Writer) (*parked, error) {
+// park opens the data directory for a command. With offline it asks no mirror. noBox says
+// why no box was asked.
+func park(ctx context.Context, c Config, offline bool, noBox error, stderr io.Writer) (*parked, error) {
 	c.Swarm, c.Offline = false, c.Offline || offline
 	c.LogLevel.Level = max(c.LogLevel.Level, slog.LevelWarn) // what it tells is in the report
 	log := newLogger(c, stderr)
@@ -40,7 +40,7 @@ func park(ctx context.Context, c Config, command string, offline bool, stderr io
 		if err := open(); err != nil {
 			err = errors.Join(err, a.close())
 			if errors.Is(err, kv.ErrLocked) {
-				err = fmt.Errorf("a box runs on MILLPOND_DATA_DIR=%s: stop it, run `millpond %s` as its user, and start it again", c.DataDir, command)
+				err = fmt.Errorf("%w, and yet one runs: %w", noBox, err)
 			}
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	runs := []func(context.Context) error{
 		a.db.Run, a.sync, func(ctx context.Context) error { return a.unlessFull(a.ledger.Run(ctx)) },
 		a.notes.Run, a.wishes.Run, a.store.Run, a.catalog.Run, a.fetch.Run, a.watchKeys, a.watchCertificate, a.watchLists, a.checkNames,
-		a.follow.Run, a.prefetch.Run, a.rings.Run, a.keep.Run, a.verifier.Run, a.purge,
+		a.follow.Run, a.prefetch.Run, a.rings.Run, a.keep.Run, a.verifier.Run, a.carrier.Run, a.purge,
 		a.dashboard.Run, a.runAccessLog, a.advertise, a.runSwarm, a.site.Run, a.limit.Run, a.lag.Run,
 	}
 	hangups := a.hangups()

@@ -7,22 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
-	"time"
 
 	"millpond/internal/api"
 	"millpond/internal/catalog"
 	"millpond/internal/dashboard"
 	"millpond/internal/fetch"
-	"millpond/internal/jobs"
 	"millpond/internal/kv"
 	"millpond/internal/store"
 	"millpond/internal/verify"
 )
-
-// verifyPoll is the time between two looks at a check in the box.
-const verifyPoll = 500 * time.Millisecond
 
 // openVerifier opens what checks held files. again fetches what was damaged; without it,
 // that waits for the next process.
@@ -88,54 +82,18 @@ func verifyCommand(ctx context.Context, c Config, i invocation) error {
 	return nil
 }
 
-// verifyInBox has the box do it, and shows how far it is until it is done. If ctx ends
-// before, the check is stopped.
-func verifyInBox(ctx context.Context, c Config, i invocation) (v api.Verify, err error) {
+// verifyInBox has the box do it.
+func verifyInBox(ctx context.Context, c Config, i invocation) (api.Verify, error) {
 	var request api.VerifyRequest
 	if len(i.args) > 0 {
 		request.What = i.args[0]
 	}
-	if v, _, err = act[api.Verify](ctx, c, "verify", request); err != nil {
-		return v, err
+	t := task[api.Verify]{
+		path: "verify", did: "Verified", what: "the check",
+		goes: "the box goes on with the check, also after a restart, and `millpond verify` shows it again",
+		of:   func(v api.Verify) taskState { return taskState{v.Running, v.Began, v.Job} },
 	}
-	began := v.Began
-	p := showProgress(i.stderr, "Verified", nil)
-	defer p.End()
-	if v.Job != nil {
-		p.Skip(v.Job.Files, v.Job.Bytes)
-	}
-	tick := time.NewTicker(verifyPoll)
-	defer tick.Stop()
-	for v.Running && v.Began.Equal(began) {
-		if v.Job != nil {
-			p.Expect(jobs.Amount{Files: v.Job.TotalFiles, Bytes: v.Job.TotalBytes})
-			p.Set(jobs.Amount{Files: v.Job.Files, Bytes: v.Job.Bytes})
-		}
-		select {
-		case <-ctx.Done():
-			return stopVerify(ctx, c)
-		case <-tick.C:
-		}
-		next, err := askAPI[api.Verify](ctx, c, http.MethodGet, "verify", c.AdminToken, nil)
-		switch {
-		case ctx.Err() != nil:
-			return stopVerify(ctx, c)
-		case err != nil:
-			return v, fmt.Errorf("%w; the box goes on with the check, also after a restart, and `millpond verify` shows it again", err)
-		}
-		v = next
-	}
-	return v, nil
-}
-
-// stopVerify stops the check in the box when the command was interrupted.
-func stopVerify(ctx context.Context, c Config) (v api.Verify, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if _, err := askRaw(ctx, c, http.MethodDelete, "verify", c.AdminToken, nil); err != nil {
-		return v, fmt.Errorf("interrupted, and the check in the box was not stopped: %w", err)
-	}
-	return askAPI[api.Verify](ctx, c, http.MethodGet, "verify", c.AdminToken, nil)
+	return t.do(ctx, c, i, request)
 }
 
 // verifyOnDisk checks the files in the data directory, on which no box runs. noBox says

@@ -27,6 +27,7 @@ import (
 
 	"millpond/internal/api"
 	"millpond/internal/broadcast"
+	"millpond/internal/carry"
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
 	"millpond/internal/fetch"
@@ -54,10 +55,13 @@ type Options struct {
 	Keep     Keeper
 	Jobs     Jobs
 	Verifier Verifier
+	Carrier  Carrier
+	// WantList is what the box wants from outside.
+	WantList func(context.Context) (*carry.WantList, error)
 	// Backup calls write with a backup of so many bytes; jobs.ErrRunning says that
 	// another one is being made.
-	Backup func(use func(size int64, write func(io.Writer) error) error) error
-	Swarm  Swarm // nil for a box in no swarm
+	Backup   func(use func(size int64, write func(io.Writer) error) error) error
+	Swarm    Swarm // nil for a box in no swarm
 	Site     Site
 	Events   *Events
 	Settings []api.Setting // without secrets
@@ -156,6 +160,8 @@ type Dashboard struct {
 	keep       Keeper
 	jobs       Jobs
 	verifier   Verifier
+	carrier    Carrier
+	wantList   func(context.Context) (*carry.WantList, error)
 	backup     func(func(int64, func(io.Writer) error) error) error
 	swarm      Swarm
 	site       Site
@@ -194,7 +200,7 @@ type Dashboard struct {
 // called for GET /api/v1/slice and for the names of clients.
 func New(o Options) *Dashboard {
 	d := &Dashboard{
-		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, notes: o.Notes, keep: o.Keep, jobs: o.Jobs, verifier: o.Verifier, backup: o.Backup, swarm: o.Swarm, site: o.Site,
+		version: o.Version, ledger: o.Ledger, store: o.Store, catalog: o.Catalog, keys: o.Keys, fetch: o.Fetch, mirrors: o.Mirrors, follow: o.Follow, prefetch: o.Prefetch, rings: o.Rings, notes: o.Notes, keep: o.Keep, jobs: o.Jobs, verifier: o.Verifier, carrier: o.Carrier, wantList: o.WantList, backup: o.Backup, swarm: o.Swarm, site: o.Site,
 		events: o.Events, settings: o.Settings, ready: o.Ready, drain: o.Drain, draining: o.Draining, log: o.Log, clientPort: o.ClientPort, adminToken: o.AdminToken, access: o.Access, privacy: o.Privacy, erase: o.Erase,
 		places: o.Places, price: price{now: o.Price, keep: o.KeepPrice},
 		assets: mustLoadAssets(), streams: front.NewShares(maxStreams), survey: survey{wanted: broadcast.NewWake()}, overview: overview{started: time.Now()},

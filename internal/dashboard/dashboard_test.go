@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"millpond/internal/api"
+	"millpond/internal/carry"
 	"millpond/internal/catalog"
 	"millpond/internal/clients"
 	"millpond/internal/digest"
@@ -166,6 +167,8 @@ func options(faults ...api.Fault) Options {
 		Keep:      kept{},
 		Jobs:      someJobs{},
 		Verifier:  new(checks),
+		Carrier:   new(carried),
+		WantList:  func(context.Context) (*carry.WantList, error) { return new(carry.WantList), nil },
 		Backup:    someBackup,
 		Site:      newPair(),
 		Events:    new(Events),

@@ -166,7 +166,7 @@ func TestAllActionsAreAudited(t *testing.T) {
 	for path, item := range get[map[string]any](t, r, "/api/v1/openapi.json")["paths"].(map[string]any) {
 		for method, o := range item.(map[string]any) {
 			op := o.(map[string]any)
-			if op["security"] == nil {
+			if op["security"] == nil || method == "get" {
 				continue
 			}
 			actions++

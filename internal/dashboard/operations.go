@@ -142,6 +142,7 @@ func (d *Dashboard) serveActions(s *service) {
 		Method: http.MethodDelete, OperationID: "stopVerify", Path: "verify", Summary: "Stop the check of held files; the next one goes on where it was",
 	}, d.stopVerify)
 	d.serveBackup(s)
+	d.serveCarry(s)
 	respond(s, s.forAdmin(huma.Operation{
 		Method: http.MethodPost, OperationID: "startPrefetch", Path: "prefetch", MaxBodyBytes: maxPrefetchBody,
 		Summary: "Fetch the newer versions of what clients use, before they ask", Middlewares: huma.Middlewares{bodyIsJSON},

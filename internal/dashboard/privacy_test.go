@@ -36,7 +36,7 @@ func (r *rig) everything(t *testing.T) string {
 	}
 	all := []string{string(tick)}
 	for _, path := range paths {
-		w := r.do(t, http.MethodGet, path, "", "")
+		w := r.do(t, http.MethodGet, path, token, "")
 		if w.Code != http.StatusOK {
 			t.Errorf("GET %s: %d: %s", path, w.Code, w.Body)
 		}

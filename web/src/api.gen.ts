@@ -70,6 +70,38 @@ export interface BoxAddress {
   via: string
 }
 
+export interface Carry {
+  began?: string
+  /** of those taken, those that share their blocks with these */
+  cloned: number
+  ended?: string
+  /** why it could not go on */
+  error: string
+  /** files that were there before */
+  held: number
+  /** of these */
+  held_bytes: number
+  /** its progress, while it runs */
+  job?: Job
+  /** of those taken, further names of the files that they were made of */
+  linked: number
+  /** of an export: files that the indices list and the box does not hold */
+  missing: number
+  running: boolean
+  /** what was left out, by reason */
+  skipped: SkippedFile[]
+  /** before its end: the same request goes on where it was */
+  stopped: boolean
+  /** that were brought; of an export, their lines for sources.list */
+  suites: string[]
+  /** files that are new in the box, or in the directory; this and what follows is known at the end */
+  taken: number
+  /** of these */
+  taken_bytes: number
+  /** of those imported, those that no signed index lists yet */
+  unlisted: number
+}
+
 export interface ClientAccount {
   /** to clients */
   client_bytes: number
@@ -332,6 +364,13 @@ export interface EventList {
   next: number
 }
 
+export interface ExportRequest {
+  /** directory to write to, by its path from / as the box sees it */
+  dir: string
+  /** names of suites, or URLs of their directories; none: all */
+  suites?: string[]
+}
+
 export interface Failures {
   /** requests that the box could not answer, or cut short */
   failed: number
@@ -356,6 +395,13 @@ export interface Fault {
   what: string
   /** in plain words */
   why: string
+}
+
+export interface FillRequest {
+  /** as of an export */
+  dir: string
+  /** the want-list, as GET /api/v1/want-list of the other box gives it */
+  list: string
 }
 
 export interface FollowedSuite {
@@ -512,6 +558,13 @@ export interface Identity {
   /** multiaddrs with /p2p/ID */
   addrs: string[]
   id: string
+}
+
+export interface ImportRequest {
+  /** URL of the archive that each of them is a copy of; empty where the names of their directories tell */
+  as?: string
+  /** directories, by their paths from / as the box sees them */
+  dirs: string[]
 }
 
 export interface Index {
@@ -1377,6 +1430,13 @@ export interface SiteSum {
   tunnel_bytes: number
   /** the worst fault of the connected boxes; null if none has one */
   worst: SiteFault
+}
+
+export interface SkippedFile {
+  /** the first few names */
+  examples: string[]
+  files: number
+  reason: string
 }
 
 export interface Slice {
