@@ -39,6 +39,8 @@ const (
 	maxWantLine = 8 << 10
 	// maxWanted bounds the lines of a list. A site uses some thousands of packages.
 	maxWanted = 1 << 20
+	// maxWantBytes bounds what is read of a list, which is held in memory.
+	maxWantBytes = 256 << 20
 )
 
 // Write writes a list as text: a word at the beginning of each line says what it is.
@@ -71,7 +73,12 @@ func (w *WantList) Write(to io.Writer, now time.Time) error {
 // ReadWantList reads what Write wrote. Anybody may have changed it: what it names is
 // fetched, if anybody may fetch it, and counts by its digest.
 func ReadWantList(from io.Reader) (*WantList, error) {
-	s := bufio.NewScanner(io.LimitReader(from, maxWanted*maxWantLine))
+	return readWantList(from, maxWanted, maxWantBytes)
+}
+
+func readWantList(from io.Reader, mostLines int, mostBytes int64) (*WantList, error) {
+	limited := &io.LimitedReader{R: from, N: mostBytes + 1}
+	s := bufio.NewScanner(limited)
 	s.Buffer(make([]byte, 0, maxWantLine), maxWantLine)
 	if !s.Scan() || strings.TrimSpace(s.Text()) != wantVersion {
 		return nil, fmt.Errorf("this is no want-list that this version reads: its first line is not %q; write one with `millpond want` of the same version", wantVersion)
@@ -84,10 +91,11 @@ func ReadWantList(from io.Reader) (*WantList, error) {
 			continue
 		}
 		fields := strings.Fields(text)
-		if ended || n >= maxWanted {
+		isEnd := fields[0] == "end" && len(fields) == 2
+		if ended || n >= mostLines && !isEnd {
 			return nil, fmt.Errorf("line %d of the want-list: there are more lines than it may have", number)
 		}
-		if fields[0] == "end" && len(fields) == 2 {
+		if isEnd {
 			if fields[1] != strconv.Itoa(n) {
 				return nil, fmt.Errorf("the want-list has %d lines, and its end says %.20s: it is damaged", n, fields[1])
 			}
@@ -101,6 +109,9 @@ func ReadWantList(from io.Reader) (*WantList, error) {
 	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("reading the want-list: %w", err)
+	}
+	if limited.N == 0 {
+		return nil, fmt.Errorf("the want-list is longer than %d bytes", mostBytes)
 	}
 	if !ended {
 		return nil, fmt.Errorf("the want-list ends in the middle: copy it once more")
