@@ -2,28 +2,41 @@ package carry
 
 import (
 	"bytes"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"millpond/e2e/internal/box"
+	"millpond/e2e/internal/poll"
 	"millpond/internal/aptest"
 )
 
-// gap is a box without a network, and one that has one.
+// gap is a box without a way out, which runs in a network namespace that has no route but
+// to its clients, and one that reaches the mirror, in another. Both run all the time.
 type gap struct {
 	*site
 	inner, outer *box.Box
 	client       *aptest.Client // of the inner box
 }
 
-func newGap(t *testing.T) *gap {
-	s := newSite(t)
-	g := &gap{site: s, inner: s.box("MILLPOND_OFFLINE=true"), outer: s.box()}
+// newGap makes networks n and n+1.
+func newGap(t *testing.T, n int) *gap {
+	inside, outside := box.NewNetwork(t, n), box.NewNetwork(t, n+1)
+	innerHost, outerHost := inside.Host(), outside.Host()
+	s := newSiteAt(t, outside.IP+":0")
+	g := &gap{site: s, inner: box.StartIn(t, innerHost, s.settings()...), outer: box.StartIn(t, outerHost, s.settings("MILLPOND_INDEX_TTL=0s")...)}
+	for host, reaches := range map[*box.Host]bool{innerHost: false, outerHost: true} {
+		if err := host.Command("curl", "-sf", "--max-time", "10", "-o", "/dev/null", s.mirror.URL("/debian/dists/stable/InRelease")).Run(); (err == nil) != reaches {
+			t.Fatalf("the mirror from %s: %v", host.IP, err)
+		}
+	}
 	g.client = s.client(g.inner)
-	s.mirror.Down()
 	return g
 }
 
@@ -31,31 +44,35 @@ func newGap(t *testing.T) *gap {
 func (g *gap) asksInVain() {
 	g.Helper()
 	out, err := g.client.Apt(g.Context(), "update") // which ends well all the same
-	if !strings.Contains(out, "503") {
+	if !strings.Contains(out, " 50") {
 		g.Fatalf("a box that holds nothing and has no network served a suite: %v\n%s", err, out)
 	}
+	g.wanted("suite ")
 }
 
 // want has the inner box write its want-list.
 func (g *gap) want() (file string) {
 	g.Helper()
 	file = filepath.Join(g.TempDir(), "want.txt")
-	stopped(g, g.inner, "want", file)
-	if list, err := os.ReadFile(file); err == nil {
-		g.Logf("the want-list:\n%s", list)
-	}
+	asked(g, g.inner, "want", file)
 	return file
+}
+
+// wanted waits until the want-list has a text: what clients asked for in vain is noted a
+// moment later.
+func (g *gap) wanted(text string) {
+	g.Helper()
+	poll.Must(g, 30*time.Second, text+" is wanted", poll.That(func() bool {
+		list, err := os.ReadFile(g.want())
+		return err == nil && strings.Contains(string(list), "\n"+text)
+	}))
 }
 
 // fill has the outer box fill a stick, with the network that it has.
 func (g *gap) fill(list string) (stick, out string) {
 	g.Helper()
 	stick = filepath.Join(g.TempDir(), "stick")
-	if err := g.mirror.Up(); err != nil {
-		g.Fatal(err)
-	}
-	defer g.mirror.Down()
-	out = stopped(g, g.outer, "fill", stick, list)
+	out = asked(g, g.outer, "fill", stick, list)
 	g.Log(out)
 	return stick, out
 }
@@ -64,14 +81,14 @@ func (g *gap) fill(list string) (stick, out string) {
 func (g *gap) carried() (stick, out string) {
 	g.Helper()
 	stick, out = g.fill(g.want())
-	taken := stopped(g, g.inner, "import", stick)
+	taken := asked(g, g.inner, "import", stick)
 	g.Log(taken)
 	return stick, out + taken
 }
 
 func TestAirGap(t *testing.T) {
 	t.Parallel()
-	g := newGap(t)
+	g := newGap(t, 101)
 	g.asksInVain()
 	_, out := g.carried()
 	wants(t, out, "/debian/dists/stable of ")
@@ -80,6 +97,7 @@ func TestAirGap(t *testing.T) {
 	if _, err := g.client.Apt(t.Context(), "install", "user"); err == nil {
 		t.Fatal("installed packages that are not held")
 	}
+	g.wanted("file ")
 	g.carried()
 	g.client.MustApt("install", "user")
 
@@ -96,13 +114,14 @@ func TestAirGap(t *testing.T) {
 
 func TestDamagedAndForgedStick(t *testing.T) {
 	t.Parallel()
-	g := newGap(t)
+	g := newGap(t, 103)
 	g.asksInVain()
 	first, _ := g.carried()
 	g.client.MustApt("update")
 	if _, err := g.client.Apt(t.Context(), "install", "hello"); err == nil {
 		t.Fatal("installed what is not held")
 	}
+	g.wanted("file ")
 	g.archive.Add(aptest.Package{Name: "new", Version: "1"})
 	g.publish(time.Minute)
 	stick, _ := g.fill(g.want())
@@ -122,7 +141,7 @@ func TestDamagedAndForgedStick(t *testing.T) {
 	_, text, _ := bytes.Cut(good, []byte("\n\n"))
 	text, _, _ = bytes.Cut(text, []byte("-----BEGIN PGP SIGNATURE"))
 	replace(t, releases[0], aptest.Clearsign(text, time.Now(), aptest.NewKey("forger")))
-	out := stopped(t, g.inner, "import", stick)
+	out := asked(t, g.inner, "import", stick)
 	wants(t, out, "not the bytes that the signed index lists", "hello_1.0-1_amd64.deb", "a Release that is not taken", "Imported      0 files")
 	g.unchanged()
 
@@ -134,15 +153,15 @@ func TestDamagedAndForgedStick(t *testing.T) {
 			damage(t, index)
 		}
 	}
-	out = stopped(t, g.inner, "import", stick)
+	out = asked(t, g.inner, "import", stick)
 	wants(t, out, "a Release that is not taken", "is missing")
 	g.unchanged()
 
 	// The one before it, as if the stick were a new one.
 	whole.restore(t)
 	stick, _ = g.fill(g.want())
-	stopped(t, g.inner, "import", stick)
-	out = stopped(t, g.inner, "import", first)
+	asked(t, g.inner, "import", stick)
+	out = asked(t, g.inner, "import", first)
 	wants(t, out, "older than the held one")
 	g.client.MustApt("update")
 	g.client.MustApt("install", "hello")
@@ -153,14 +172,13 @@ func TestDamagedAndForgedStick(t *testing.T) {
 
 func TestDamagedAndForgedList(t *testing.T) {
 	t.Parallel()
-	g := newGap(t)
+	g := newGap(t, 105)
 	g.asksInVain()
 	list := g.want()
 	good, err := os.ReadFile(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.outer.Stop()
 	for name, text := range map[string]string{
 		"the want-list ends in the middle": string(good[:bytes.LastIndex(good, []byte("end "))]),
 		"no want-list":                     "hello",
@@ -171,12 +189,31 @@ func TestDamagedAndForgedList(t *testing.T) {
 			t.Errorf("want %q, got %v:\n%s", name, err, out)
 		}
 	}
-	g.outer.Run()
-	// A file that nobody has, at an address that the box must not ask.
-	forged := strings.Replace(string(good), "\nend 1\n", "\nfile "+strings.Repeat("ab", 32)+" 10 http://10.0.0.1/secret.deb\nend 2\n", 1)
+	// A file and a suite that nobody has, at an address that the box must not ask.
+	host, _, err := net.SplitHostPort(g.mirror.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var connections atomic.Int64
+	inside := httptest.NewUnstartedServer(http.NotFoundHandler())
+	inside.Listener.Close()
+	if inside.Listener, err = net.Listen("tcp", host+":0"); err != nil {
+		t.Fatal(err)
+	}
+	inside.Config.ConnState = func(net.Conn, http.ConnState) { connections.Add(1) }
+	inside.Start()
+	t.Cleanup(inside.Close)
+	at := inside.Listener.Addr().String()
+	forged := strings.Replace(string(good), "\nend 1\n", "\nfile "+strings.Repeat("ab", 32)+" 10 http://"+at+"/secret.deb\nsuite http://"+at+"/debian/dists/stable -\nend 3\n", 1)
 	replace(t, list, []byte(forged))
-	_, out := g.fill(list)
-	wants(t, out, "could not be fetched", "10.0.0.1")
+	stick, out := g.fill(list)
+	wants(t, out, "could not be fetched", "/secret.deb")
+	if n := connections.Load(); n != 0 {
+		t.Errorf("the outer box asked an address that it must not, %d times", n)
+	}
+	if found := find(t, stick, "InRelease"); len(found) != 1 {
+		t.Errorf("of the suite that there is, and none else: %q", found)
+	}
 }
 
 // unchanged checks that the inner box has the generation that it had.

@@ -34,8 +34,11 @@ type site struct {
 	keys    string // directory with the key, for boxes
 }
 
-func newSite(t testing.TB) *site {
-	s := &site{TB: t, archive: aptest.NewArchive(key, aptest.Suite{NoPDiffs: true}), mirror: aptest.NewMirror(t, aptest.MirrorOptions{Listen: lowAddr(t)}), keys: t.TempDir()}
+func newSite(t testing.TB) *site { return newSiteAt(t, lowAddr(t)) }
+
+// newSiteAt is a site whose mirror is at an address.
+func newSiteAt(t testing.TB, addr string) *site {
+	s := &site{TB: t, archive: aptest.NewArchive(key, aptest.Suite{NoPDiffs: true}), mirror: aptest.NewMirror(t, aptest.MirrorOptions{Listen: addr}), keys: t.TempDir()}
 	write(t, filepath.Join(s.keys, "key.gpg"), key.Public())
 	s.archive.Add(aptest.Package{Name: "hello", Version: "1.0-1", Arch: "amd64", Size: 30_000})
 	s.archive.Add(aptest.Package{Name: "data", Version: "2:1.0-1", Size: 200_000})
@@ -50,8 +53,23 @@ func (s *site) publish(age time.Duration) {
 }
 
 // box starts a box that trusts the archive's key.
-func (s *site) box(settings ...string) *box.Box {
-	return box.Start(s, append([]string{"MILLPOND_SWARM=false", "MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=127.0.0.1"}, settings...)...)
+func (s *site) box(settings ...string) *box.Box { return box.Start(s, s.settings(settings...)...) }
+
+// settings are those of a box that trusts the archive's key and may ask its mirror.
+func (s *site) settings(more ...string) []string {
+	return append([]string{"MILLPOND_SWARM=false", "MILLPOND_KEYRING_DIR=" + s.keys, "MILLPOND_ALLOW_UPSTREAMS=" + s.mirror.Addr(), "MILLPOND_ADMIN_TOKEN=" + adminToken}, more...)
+}
+
+const adminToken = "let-me-in-and-do-it"
+
+// asked runs a command of the program beside the running box.
+func asked(t testing.TB, b *box.Box, args ...string) string {
+	t.Helper()
+	out, err := b.Command(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // client is an apt with the archive as its source, through a box unless that is nil.

@@ -220,13 +220,14 @@ func (b *Box) Until(what string, holds func() bool) {
 	poll.Must(b.tb, 30*time.Second, what, poll.That(holds))
 }
 
-// Command runs a subcommand of the program with the box's environment.
+// Command runs a subcommand of the program with the box's environment, where the box runs.
 func (b *Box) Command(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, os.Getenv("MILLPOND_BINARY"), args...)
+	args = append(append(slices.Clone(b.in), os.Getenv("MILLPOND_BINARY")), args...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = b.env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return string(out), fmt.Errorf("millpond %s: %w: %s", strings.Join(args, " "), err, out)
+		return string(out), fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
 }
