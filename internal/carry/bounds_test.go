@@ -140,6 +140,44 @@ func (s *brings) Stat(d digest.Digest) (store.Info, error) {
 func (*brings) Keep(context.Context, catalog.Entry) error       { return nil }
 func (*brings) Refresh(context.Context, catalog.Location) error { return errors.New("there is none") }
 
+// A stick that others have filled does not lead what is written out of it.
+func TestExportStaysInside(t *testing.T) {
+	b := boxtest.New(t, boxtest.Options{})
+	tree, dir, outside := t.TempDir(), t.TempDir(), t.TempDir()
+	put(t, filepath.Join(tree, "hello_1_all.deb"), "hello")
+	newImporter(t, b).must(t, tree)
+	secret := filepath.Join(outside, "hello_1_all.deb")
+	put(t, secret, "other")
+	p := pool{packages: []catalog.Entry{{Location: catalog.Location{Scheme: "http", Host: "archive.example.org", Path: "/debian/pool/hello_1_all.deb"}, Digest: digest.Of([]byte("hello")), Size: 5, Kind: catalog.Content}}}
+	x := Exporter{Store: b.Store, Catalog: p, Meter: jobs.NewMeter()}
+
+	host := filepath.Join(dir, "archive.example.org")
+	if err := errors.Join(os.Mkdir(filepath.Join(outside, "debian"), 0o755), os.Symlink(outside, host)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := x.Export(t.Context(), dir, nil); err == nil || r.Taken != 0 {
+		t.Errorf("a directory that is a link out of it: %+v, %v", r, err)
+	}
+	if _, err := os.Lstat(filepath.Join(outside, "debian/pool")); err == nil {
+		t.Error("something was written beside the directory")
+	}
+
+	// A file that is a link gives way to one.
+	name := filepath.Join(host, "debian/pool/hello_1_all.deb")
+	if err := errors.Join(os.Remove(host), os.MkdirAll(filepath.Dir(name), 0o755), os.Symlink(secret, name), os.Symlink(secret, name+beside)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := x.Export(t.Context(), dir, nil); err != nil || r.Taken != 1 {
+		t.Errorf("a file that is a link: %+v, %v", r, err)
+	}
+	if i, err := os.Lstat(name); err != nil || !i.Mode().IsRegular() {
+		t.Errorf("the link stays: %v", err)
+	}
+	if text, err := os.ReadFile(secret); err != nil || string(text) != "other" {
+		t.Errorf("the file that it led to has %q, %v", text, err)
+	}
+}
+
 // An export and a fill that are interrupted midway leave whole files, and go on there.
 func TestExportAndFillInterrupted(t *testing.T) {
 	b := boxtest.New(t, boxtest.Options{})

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
@@ -48,9 +49,10 @@ func (x *Exporter) Export(ctx context.Context, dir string, names []string) (*Rep
 	if err != nil {
 		return w.report, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := w.open(); err != nil {
 		return w.report, err
 	}
+	defer w.root.Close()
 	for _, s := range suites {
 		if err := x.count(ctx, s); err != nil {
 			return w.report, err
@@ -131,14 +133,24 @@ func (x *Exporter) suite(ctx context.Context, w *writer, s catalog.SuiteInfo) er
 	return nil
 }
 
-// writer writes blobs into a directory.
+// writer writes blobs into a directory, and nothing out of it: others may have filled a
+// stick, with symbolic links as well.
 type writer struct {
 	dir    string
+	root   *os.Root // of dir
 	store  Store
 	meter  *jobs.Meter
 	report *Report
 
 	sharing disk.Sharing
+}
+
+// open makes the directory, if it is not there, and opens it.
+func (w *writer) open() (err error) {
+	if err = os.MkdirAll(w.dir, 0o755); err == nil {
+		w.root, err = os.OpenRoot(w.dir)
+	}
+	return err
 }
 
 // releases writes the Release files of a generation.
@@ -205,19 +217,25 @@ func (w *writer) put(ctx context.Context, l catalog.Location, d digest.Digest) e
 		return err
 	}
 	defer b.Close()
-	return w.write(ctx, filepath.Join(w.dir, rel), b)
+	return w.write(ctx, rel, b)
 }
 
-// write writes a blob as the file at name, unless it is there.
-func (w *writer) write(ctx context.Context, name string, b *store.Blob) error {
+// write writes a blob as the file at rel, unless it is there.
+func (w *writer) write(ctx context.Context, rel string, b *store.Blob) error {
+	if err := w.root.MkdirAll(path.Dir(rel), 0o755); err != nil {
+		return err
+	}
+	dir, err := w.root.Open(path.Dir(rel))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	name := disk.In(dir, path.Base(rel))
 	i := b.Info()
 	if isThere(ctx, name, b) {
 		w.report.held(i.Size)
 		w.meter.Add(1, i.Size)
 		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
 	}
 	temp := name + beside
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -251,7 +269,7 @@ func isThere(ctx context.Context, name string, b *store.Blob) bool {
 	if is, err := b.Stat(); err == nil && os.SameFile(was, is) {
 		return true
 	}
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false
 	}

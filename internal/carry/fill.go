@@ -3,7 +3,6 @@ package carry
 import (
 	"context"
 	"errors"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -34,9 +33,10 @@ type Filler struct {
 // report. The error is ctx's, or says that dir takes no more.
 func (f *Filler) Fill(ctx context.Context, dir string, list *WantList) (*Report, error) {
 	w := &writer{dir: dir, store: f.Store, meter: f.Meter, report: newReport()}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := w.open(); err != nil {
 		return w.report, err
 	}
+	defer w.root.Close()
 	for _, file := range list.Files {
 		f.Meter.More(1, file.Size)
 	}

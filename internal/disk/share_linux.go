@@ -20,6 +20,12 @@ func link(src *os.File, path string) error {
 	return unix.Linkat(unix.AT_FDCWD, open, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }
 
+// In is the path of a name in dir, which is open, whatever the names on the way to dir lead
+// to by now.
+func In(dir *os.File, name string) string {
+	return "/proc/self/fd/" + strconv.Itoa(int(dir.Fd())) + "/" + name
+}
+
 // SyncAll makes all that was written to dir's file system, and the names there, survive a
 // power cut. For many files it takes much less time than a sync of each.
 func SyncAll(dir string) error {
