@@ -29,20 +29,22 @@ func interrupted(t *testing.T, b *box.Box, begun func() bool, args ...string) st
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the exit code tells
+		close(ended)
+	}()
 	early := false
 	fault := poll.Until(t.Context(), 60*time.Second, "the command is in the midst of it", poll.That(func() bool {
 		select {
-		case err := <-ended:
+		case <-ended:
 			early = true
-			ended <- err
 		default:
 		}
 		return early || begun()
 	}))
 	_ = cmd.Process.Signal(syscall.SIGINT) // it may have ended
-	_ = <-ended // the exit code tells
+	<-ended
 	if fault != nil || early || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "interrupted; the same command goes on") {
 		t.Fatalf("millpond %v: %v, ended early: %v, %v\n%s%s", args, fault, early, cmd.ProcessState, &out, &errs)
 	}

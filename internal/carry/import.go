@@ -49,7 +49,7 @@ type run struct {
 // if that ended, or that the box's disk failed. What was imported until then stays, and the
 // next Import of the same directories goes on there.
 func (im *Importer) Import(ctx context.Context, what Import) (*Report, error) {
-	r := &run{Importer: im, report: newReport(), journal: journal{im.Journal}}
+	r := &run{Importer: im, report: newReport(), journal: journal{table: im.Journal}}
 	if what.As != "" {
 		base, err := ParseBase(what.As)
 		if err != nil {
@@ -57,7 +57,7 @@ func (im *Importer) Import(ctx context.Context, what Import) (*Report, error) {
 		}
 		r.places = places{as: base, hasAs: true}
 	}
-	if err := r.journal.prune(maxJournal); err != nil {
+	if err := r.journal.open(maxJournal); err != nil {
 		return r.report, fmt.Errorf("reading which files were imported before: %w", err)
 	}
 	var sources []*source
@@ -172,10 +172,10 @@ func (r *run) files(ctx context.Context, s *source) error {
 	r.later = nil
 	for _, it := range later {
 		if err := w.take(parent, it); err != nil {
-			return errors.Join(err, w.commit())
+			return errors.Join(err, w.end())
 		}
 	}
-	return w.commit()
+	return w.end()
 }
 
 // notTaken is why the indices of a suite are not imported.

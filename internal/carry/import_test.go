@@ -212,7 +212,7 @@ func (i *interrupting) InUse(d digest.Digest) bool {
 
 func TestJournalIsBounded(t *testing.T) {
 	b := boxtest.New(t, boxtest.Options{})
-	j := journal{b.DB.Table("carry")}
+	j := &journal{table: b.DB.Table("carry")}
 	var rows []entry
 	for i := range 100 {
 		rows = append(rows, entry{append([]byte{'j'}, fmt.Sprint("key", i)...), digest.Of([]byte{byte(i)})})
@@ -220,13 +220,13 @@ func TestJournalIsBounded(t *testing.T) {
 	if err := j.write(rows); err != nil {
 		t.Fatal(err)
 	}
-	if err := j.prune(100); err != nil {
+	if err := j.open(100); err != nil || j.empty {
 		t.Fatal(err)
 	}
 	if d, err := j.find(rows[7].key); err != nil || d != rows[7].d {
 		t.Fatalf("within the bound: %v, %v", d, err)
 	}
-	if err := j.prune(99); err != nil {
+	if err := j.open(99); err != nil || !j.empty {
 		t.Fatal(err)
 	}
 	if d, err := j.find(rows[7].key); err != nil || !d.IsZero() {

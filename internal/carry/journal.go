@@ -14,7 +14,18 @@ import (
 // journal says which digests files had, by what the file system tells of a file: its path,
 // size, time of change and number. It is rows of 'j', 16 bytes of a hash of these, and the
 // digest.
-type journal struct{ table *kv.Table }
+type journal struct {
+	table *kv.Table
+	empty bool // when it was opened: no file is looked up in vain
+}
+
+// open readies the journal for an import. One that has more rows than most is emptied: what
+// they tell is found out again.
+func (j *journal) open(most int) error {
+	n, err := j.prune(most)
+	j.empty = n == 0
+	return err
+}
 
 // key names a file. It changes with whatever writes to the file.
 func key(tree, rel string, i fs.FileInfo) []byte {
@@ -30,16 +41,15 @@ func key(tree, rel string, i fs.FileInfo) []byte {
 	return append([]byte{'j'}, h.Sum(nil)[:16]...)
 }
 
-// prune empties the journal if it has too many rows: what they tell is found out again.
-func (j journal) prune(most int) error {
+// prune empties the journal if it has more rows than most, and returns how many it has then.
+func (j *journal) prune(most int) (n int, err error) {
 	var keys [][]byte
-	n := 0
-	err := j.table.Scan([]byte{'j'}, nil, func(k, _ []byte) bool {
+	err = j.table.Scan([]byte{'j'}, nil, func(k, _ []byte) bool {
 		n++
 		return n <= most
 	})
 	if err != nil || n <= most {
-		return err
+		return n, err
 	}
 	for {
 		keys = keys[:0]
@@ -48,17 +58,17 @@ func (j journal) prune(most int) error {
 			return len(keys) < pruneAtOnce
 		})
 		if err != nil || len(keys) == 0 {
-			return err
+			return 0, err
 		}
 		b := j.table.Batch()
 		for _, k := range keys {
 			if err := b.Delete(k); err != nil {
 				b.Cancel()
-				return err
+				return 0, err
 			}
 		}
 		if err := b.Flush(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 }
@@ -66,7 +76,10 @@ func (j journal) prune(most int) error {
 const pruneAtOnce = 10_000
 
 // find returns the digest of a file that was hashed before, zero if none is known.
-func (j journal) find(key []byte) (digest.Digest, error) {
+func (j *journal) find(key []byte) (digest.Digest, error) {
+	if j.empty {
+		return digest.Digest{}, nil
+	}
 	value, err := j.table.Get(key)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(value) != digest.Size {
 		return digest.Digest{}, nil
@@ -83,7 +96,7 @@ type entry struct {
 	d   digest.Digest
 }
 
-func (j journal) write(all []entry) error {
+func (j *journal) write(all []entry) error {
 	return j.table.Update(func(tx *kv.Tx) error {
 		for _, e := range all {
 			if err := tx.Put(e.key, e.d[:]); err != nil {

@@ -108,7 +108,7 @@ func (r *run) takeIndices(ctx context.Context, s *source, d *suiteDir, url catal
 		}
 		return w.take(ctx, item{rel: rel, info: i, listed: want})
 	}, func(Reason, string, string) {})
-	return errors.Join(err, w.commit())
+	return errors.Join(err, w.end())
 }
 
 // prefixOf is what the paths of the files in dir begin with.

@@ -29,6 +29,39 @@ func openTree(name string) (*tree, error) {
 	return &tree{name, root}, nil
 }
 
+// opener opens files of a tree for one goroutine, mostly several of a directory in turn:
+// those of one directory are opened by one call of the system each.
+type opener struct {
+	*tree
+	dir  string
+	root *os.Root // of dir; nil before the first
+}
+
+// open is the tree's.
+func (p *opener) open(rel string) (*os.File, error) {
+	if dir := path.Dir(rel); p.root == nil || dir != p.dir {
+		p.leave()
+		root, err := p.tree.root.OpenRoot(dir)
+		if err != nil {
+			return nil, err
+		}
+		p.dir, p.root = dir, root
+	}
+	f, err := p.root.OpenFile(path.Base(rel), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil { // it may be a link to another directory of the tree
+		return p.tree.open(rel)
+	}
+	return f, nil
+}
+
+// leave closes the directory.
+func (p *opener) leave() {
+	if p.root != nil {
+		p.root.Close()
+		p.root = nil
+	}
+}
+
 // open opens a regular file. A pipe that took its place does not block.
 func (t *tree) open(rel string) (*os.File, error) {
 	return t.root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -97,7 +130,7 @@ func (t *tree) visit(ctx context.Context, rel string, depth int, e fs.DirEntry, 
 			skip(LinkOut, rel, "")
 			return nil
 		}
-	} else if info, err = t.root.Lstat(rel); err != nil {
+	} else if info, err = e.Info(); err != nil {
 		skip(Unreadable, rel, reasonOf(err))
 		return nil
 	}

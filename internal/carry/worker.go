@@ -31,7 +31,7 @@ const maxLater = 4096
 // worker imports files one after the other. It is for one goroutine.
 type worker struct {
 	*run
-	tree    *tree
+	tree    opener
 	alone   bool // no other worker has files that are not committed
 	in      *store.Intake
 	pending []outcome
@@ -47,16 +47,25 @@ type outcome struct {
 	unlisted bool
 }
 
-func (r *run) newWorker(t *tree) *worker { return &worker{run: r, tree: t, in: r.Store.NewIntake()} }
+// newWorker returns a worker; end ends it.
+func (r *run) newWorker(t *tree) *worker {
+	return &worker{run: r, tree: opener{tree: t}, in: r.Store.NewIntake()}
+}
+
+// end keeps what was added.
+func (w *worker) end() error {
+	w.tree.leave()
+	return w.commit()
+}
 
 // work imports what comes through the queue. When ctx ends, what was hashed is kept.
 func (w *worker) work(ctx context.Context, queue <-chan item) error {
 	for it := range queue {
 		if err := w.take(ctx, it); err != nil {
-			return errors.Join(err, w.commit())
+			return errors.Join(err, w.end())
 		}
 	}
-	return w.commit()
+	return w.end()
 }
 
 // take imports a file. The error ends the import.

@@ -3,8 +3,11 @@ package disk
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // SyncDir makes the names in dir survive a power cut.
@@ -14,6 +17,28 @@ func SyncDir(dir string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// Move gives the file from the name to, in place of the file there, by two calls of the
+// system, where os.Rename and os.Remove take four: it is for files, many of them.
+func Move(from, to string) error {
+	if err := retry(func() error { return unix.Rename(from, to) }); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	// Between two names of one file rename does nothing.
+	if err := retry(func() error { return unix.Unlink(from) }); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &os.PathError{Op: "unlink", Path: from, Err: err}
+	}
+	return nil
+}
+
+// retry repeats a call of the system that a signal interrupted.
+func retry(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // Replace writes a file, mode 0600, that takes the place of the one there as a whole, and

@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,5 +30,34 @@ func TestReplace(t *testing.T) {
 		if entries, err := os.ReadDir(filepath.Dir(file)); err != nil || len(entries) != 1 {
 			t.Errorf("%s: %d files, %v", tt.text, len(entries), err)
 		}
+	}
+}
+
+func TestMove(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	for name, linked := range map[string]bool{"another file is there": false, "the same file is there": true} {
+		for file, text := range map[string]string{from: "new", to: "old"} {
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if linked {
+			if err := errors.Join(os.Remove(to), os.Link(from, to)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := Move(from, to); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if text, err := os.ReadFile(to); err != nil || string(text) != "new" {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+		if _, err := os.Lstat(from); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the first name is left: %v", name, err)
+		}
+	}
+	if err := Move(from, to); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no file: %v", err)
 	}
 }

@@ -87,4 +87,3 @@ func TestSnapshot(t *testing.T) {
 		t.Error("damaged rows are restored")
 	}
 }
-

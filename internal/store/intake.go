@@ -284,11 +284,7 @@ func (in *Intake) moveIn() error {
 		if err := s.fault("name"); err != nil {
 			return err
 		}
-		if err := s.makeFile(s.fanOut(d[0]), func() error { return os.Rename(file.temp, s.blobPath(d)) }); err != nil {
-			return err
-		}
-		// Between two names of one file rename does nothing.
-		if err := os.Remove(file.temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.makeFile(s.fanOut(d[0]), func() error { return disk.Move(file.temp, s.blobPath(d)) }); err != nil {
 			return err
 		}
 		file.temp = ""
