@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type Importer struct {
 	Releases Releases
 	Journal  *kv.Table // the Importer's alone
 	Meter    *jobs.Meter
+
+	suites int // maxSuites if 0, which is for tests
 }
 
 // Import is what to import.
@@ -115,7 +118,7 @@ func (r *run) survey(ctx context.Context, s *source) error {
 			r.report.skip(NotArchives, rel, "")
 		case releaseFile:
 			dir := path.Dir(rel)
-			if s.suites[dir] == nil && len(s.suites) >= maxSuites {
+			if s.suites[dir] == nil && len(s.suites) >= cmp.Or(r.Importer.suites, maxSuites) {
 				r.report.skip(TooMany, rel, "")
 				return nil
 			}
