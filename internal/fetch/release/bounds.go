@@ -7,7 +7,6 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/digest"
-	"millpond/internal/kv"
 	"millpond/internal/party"
 )
 
@@ -51,8 +50,7 @@ func (c *Cache) put(dir catalog.Location, private bool, before, s suite) error {
 		if !before.holdsAny() {
 			return nil
 		}
-		defer c.written()
-		return c.names.Delete([]byte(name))
+		return c.deleteRecord(name)
 	}
 	over, err := c.write(name, before, s)
 	if err != nil || !over {
@@ -66,8 +64,7 @@ func (c *Cache) put(dir catalog.Location, private bool, before, s suite) error {
 func (c *Cache) write(name string, before, s suite) (over bool, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	defer c.written()
-	if err := kv.PutJSON(c.names, name, s); err != nil {
+	if err := c.putRecord(name, s); err != nil {
 		return false, err
 	}
 	c.mu.Lock()
@@ -168,13 +165,12 @@ func (c *Cache) tooMany(entries []party.Entry, sum tally) (gone []int) {
 }
 
 func (c *Cache) deleteAll(gone []onDisk) error {
-	defer c.written()
 	var faults []error
 	for _, r := range gone {
 		for _, v := range []record{r.suite.InRelease, r.suite.Release, r.suite.Signature} {
 			c.unpin(r.dir, r.private, v.Digest, record{}.Digest)
 		}
-		faults = append(faults, c.names.Delete([]byte(key(r.dir, r.private))))
+		faults = append(faults, c.deleteRecord(key(r.dir, r.private)))
 	}
 	return errors.Join(faults...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"millpond/internal/catalog"
 	"millpond/internal/clock"
+	"millpond/internal/kv"
 	"millpond/internal/mirror"
 )
 
@@ -218,7 +219,18 @@ func (c *Cache) keepParsed(k recordKey, p *parsed) {
 	c.parsed[k] = p
 }
 
-// written is called after each change of a record on disk.
+// putRecord and deleteRecord are the only ones that change records on disk.
+func (c *Cache) putRecord(name string, s suite) error {
+	defer c.written()
+	return kv.PutJSON(c.names, name, s)
+}
+
+func (c *Cache) deleteRecord(name string) error {
+	defer c.written()
+	return c.names.Delete([]byte(name))
+}
+
+// written has what was parsed before count as old.
 func (c *Cache) written() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

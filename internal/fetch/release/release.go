@@ -237,9 +237,7 @@ func (c *Cache) Expire(dir catalog.Location) {
 			continue // the next check meets the same error and returns it
 		}
 		s.InRelease.Expired, s.Release.Expired = true, true
-		err = kv.PutJSON(c.names, key(dir, private), s)
-		c.written()
-		if err != nil {
+		if err := c.putRecord(key(dir, private), s); err != nil {
 			c.log.Warn("suite's record not written", "suite", dir.String(), "err", err)
 		}
 	}
