@@ -15,7 +15,7 @@ import (
 const maxStep = 2 << 20
 
 // sendThrough has net/http send a file, whose ReadFrom comes back to this connection's, and
-// passed told of each part that has left.
+// passed told of each part that has left. The connection is a socket, and sendsFiles holds.
 func (c *pipelineConn) sendThrough(http io.ReaderFrom, file *io.LimitedReader, passed func(n int64)) (int64, error) {
 	c.passed = passed
 	defer func() { c.passed = nil }()
@@ -26,7 +26,7 @@ func (c *pipelineConn) sendThrough(http io.ReaderFrom, file *io.LimitedReader, p
 // of it: the client has the stall limit anew each time that it takes something.
 func (c *pipelineConn) ReadFrom(src io.Reader) (total int64, err error) {
 	limited, ok := src.(*io.LimitedReader)
-	if !ok || c.passed == nil || c.memory.raw == nil || !sendsFiles {
+	if !ok || c.passed == nil {
 		return c.TCPConn.ReadFrom(src)
 	}
 	file, ok := limited.R.(*os.File)

@@ -132,6 +132,8 @@ func (w *response) sendFile(kernel io.ReaderFrom, file *os.File, limited *io.Lim
 	_ = w.control.Flush()
 	if w.conn != nil {
 		w.conn.more = false
+	}
+	if sendsFiles && w.conn != nil && w.raw != nil {
 		before := w.written
 		w.begin()
 		total, err = w.conn.sendThrough(kernel, limited, func(n int64) { w.count(n, nil) })
