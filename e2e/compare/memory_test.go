@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -27,7 +26,9 @@ func memoryWorks(t *testing.T, r *results) {
 	}
 	m := learned(t, suites, each)
 	m.Stop()
-	fillStore(t, m.Data, blobs)
+	for i := range blobs {
+		m.PlaceBlob(fmt.Appendf(nil, "blob %d", i))
+	}
 	m.Run()
 	m.Until("the box knows what it holds", func() bool { return m.Summary().Blobs >= int64(blobs) })
 
@@ -74,22 +75,6 @@ func timedStart(ctx context.Context, b *box.Box) (time.Duration, error) {
 		case <-time.After(2 * time.Millisecond): // the other process gives no signal
 		case <-ctx.Done():
 			return took, ctx.Err()
-		}
-	}
-}
-
-// fillStore writes files of blobs, which a box takes in when it starts.
-func fillStore(t *testing.T, data string, n int) {
-	t.Helper()
-	for i := range n {
-		content := fmt.Appendf(nil, "blob %d", i)
-		name := fmt.Sprintf("%x", sha256.Sum256(content))
-		dir := filepath.Join(data, "blobs", name[:2])
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o444); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

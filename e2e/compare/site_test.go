@@ -298,18 +298,11 @@ func (s *site) place(files []file) {
 	s.t.Helper()
 	s.box.Stop()
 	for _, f := range files {
-		name := fmt.Sprintf("%x", f.digest)
-		dir := filepath.Join(s.box.Data, "blobs", name[:2])
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			s.t.Fatal(err)
-		}
 		data, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(f.path)))
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o444); err != nil {
-			s.t.Fatal(err)
-		}
+		s.box.PlaceBlob(data)
 	}
 	s.box.Run()
 }

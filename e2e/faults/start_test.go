@@ -2,14 +2,12 @@ package faults
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -76,7 +74,9 @@ func TestStart(t *testing.T) {
 	b := box.Start(t, "MILLPOND_OFFLINE=true")
 	b.Stop()
 	fillLedger(t, b.Data, accounts)
-	fillBlobs(t, b.Data, blobs)
+	for i := range blobs {
+		b.PlaceBlob(fmt.Appendf(nil, "blob %d", i))
+	}
 	first := timedRun(t, b)
 	if got := b.Summary(); got.Blobs != int64(blobs) || got.ClientBytes != 16*int64(accounts) {
 		t.Errorf("%d blobs and %d bytes to clients, want %d and %d", got.Blobs, got.ClientBytes, blobs, 16*accounts)
@@ -97,22 +97,6 @@ func TestStart(t *testing.T) {
 	}
 	t.Logf("| %d blobs, %d accounts of each kind | database %d MB | blobs taken in: ready after %v | start after a stop, min/median/max: %s | after a kill: %s |",
 		blobs, accounts, sizeOf(t, filepath.Join(b.Data, "db"))>>20, first.Round(time.Millisecond), spread(stopped), spread(killed))
-}
-
-// fillBlobs writes files of blobs, as if the database had been lost.
-func fillBlobs(t *testing.T, data string, n int) {
-	t.Helper()
-	for i := range n {
-		content := fmt.Appendf(nil, "blob %d", i)
-		name := fmt.Sprintf("%x", sha256.Sum256(content))
-		dir := filepath.Join(data, "blobs", name[:2])
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o444); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // fillLedger counts for that many clients and packages, each of which 16 clients asked
