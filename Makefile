@@ -237,7 +237,7 @@ fuzz:
 	GO=$(GO) FUZZTIME=$(FUZZTIME) ./.ci/fuzz
 
 # The box beside nginx, apt-cacher-ng, squid and a bare net/http server on this machine, in
-# about an hour: docs/benchmarks.md and its picture are written.
+# an hour and a half: docs/benchmarks.md and its picture are written.
 bench: build
 	cd e2e && MILLPOND_BINARY=$(CURDIR)/bin/millpond $(GO) test -count=1 -v -timeout 180m -run TestBench ./compare -out $(CURDIR)/docs
 

@@ -64,9 +64,9 @@ const method = "## Method\n\n" +
 	"- refused: answers of a status over 399. broken: connections. ended: the subject, which was started again.\n\n"
 
 const repeat = "\n## Run it yourself\n\nOn Debian, in a checkout, with Go:\n\n" +
-	"<!-- not tested: it takes an hour; `make test` runs its short form, `make bench-short` -->\n" +
+	"<!-- not tested: it takes an hour and a half; `make test` runs its short form, `make bench-short` -->\n" +
 	"```sh\nmake bench\n```\n\n" +
-	"It says which Debian packages are missing. The full run takes about an hour and 12 GB in `TMPDIR`.\n"
+	"It says which Debian packages are missing. The full run takes about an hour and a half, and 12 GB in `TMPDIR`.\n"
 
 // reasons is the section that was written by hand.
 func reasons(former string) string {
